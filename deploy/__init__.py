@@ -1,0 +1,1 @@
+"""Everything that runs Tripthread: the commands, the supervisor, the migrations, the sandbox, compose."""

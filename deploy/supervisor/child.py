@@ -1,0 +1,159 @@
+"""A child process that never outlives its parent, not even one that is killed with -9."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from deploy.supervisor.trouble import Trouble
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.05
+
+# The kernel sends PDEATHSIG when the *thread* that forked ends, so every fork happens on one thread that lives
+# as long as the process does: a server started from a short-lived thread would otherwise die with it.
+_FORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
+
+
+class Child:
+    """One program, writing to one log file, in a session of its own: a Ctrl-C in the terminal passes it by."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Describe the child; nothing starts yet.
+
+        Args:
+            env: the whole environment; None is a copy of ours.
+            user: the account to switch to first (we are root then); None stays who we are.
+        """
+        self.name = name
+        self.log = log
+        self._argv = list(argv)
+        self._env = None if env is None else dict(env)
+        self._cwd = cwd
+        self._user = user
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the latest launch; None before the first."""
+        return None if self._popen is None else self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives. Asking also reaps a dead one."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """How the latest launch ended; None while it runs."""
+        return None if self._popen is None else self._popen.poll()
+
+    def launch(self) -> None:
+        """Start the process unless it runs already, and return at once."""
+        if self.running:
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self._log_start = output.tell()
+            self._popen = _FORKER.submit(self._spawn, output.fileno()).result()
+
+    def _spawn(self, output: int) -> "subprocess.Popen[bytes]":
+        try:
+            return subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                cwd=self._cwd,
+                user=self._user,
+                group=self._user,
+                extra_groups=[] if self._user else None,
+                start_new_session=True,
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - one system call, no lock taken
+            )
+        except OSError as error:
+            message = f"{self.name} could not be started ({self._argv[0]}): {error}"
+            raise Trouble(message) from error
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it lives."""
+        if self._popen is not None:
+            self._popen.send_signal(number)
+
+    def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send the stop signal, and wake the process if it is paused, so that it can hear it."""
+        self.send(number)
+        self.send(signal.SIGCONT)
+
+    def stop(self, *, timeout_s: float = 25.0, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask the process to stop, wait for it, and kill it when it has not ended in time."""
+        if self._popen is None:
+            return
+        self.ask_to_stop(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the process and whatever is left of its session's first group, and wait until it is gone."""
+        if self._popen is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    def wait_ready(self, is_ready: Callable[[], bool], *, timeout_s: float) -> None:
+        """Poll until `is_ready` says so.
+
+        Raises:
+            Trouble: the process ended or the time ran out; the end of its log is in the message.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not is_ready():
+            if not self.running:
+                self._fail(f"{self.name} ended with exit code {self.returncode} before it was ready")
+            if time.monotonic() > deadline:
+                self._fail(f"{self.name} was not ready within {timeout_s:.0f} s")
+            time.sleep(_POLL_S)
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines the latest launch wrote."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._log_start)
+                text = log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _fail(self, what: str) -> None:
+        message = f"{what}. The end of {self.log}:\n{self.tail()}"
+        raise Trouble(message)
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Make the function the new process runs before its program: be killed when `parent` dies."""
+
+    def in_child() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != parent:  # It died before the call above.
+            os._exit(1)
+
+    return in_child

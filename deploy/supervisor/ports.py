@@ -1,0 +1,54 @@
+"""Free loopback ports.
+
+Always below the kernel's range for outgoing connections: a port from that range (what binding port 0 gives)
+can be taken by somebody's outgoing connection before the child that is meant to listen there gets to it.
+"""
+
+import random
+import socket
+from pathlib import Path
+
+from deploy.supervisor.trouble import Trouble
+
+_EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST = 10_000
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections on this loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port(preferred: int | None = None, *, taken: frozenset[int] = frozenset()) -> int:
+    """Choose a free port: `preferred` or the next above it; without a preference a random one.
+
+    Random, so that two callers choosing at the same moment rarely agree.
+    Ports in `taken` are promised to somebody who has not started yet.
+    """
+    highest = _first_ephemeral_port()
+    start: int = preferred if preferred is not None else random.randrange(_LOWEST, highest)  # noqa: S311 - no secret
+    for port in (*range(start, highest), *range(_LOWEST, highest)):
+        if port not in taken and is_free(port):
+            return port
+    message = f"no free port on 127.0.0.1 between {_LOWEST} and {highest}: stop something that listens there"
+    raise Trouble(message)
+
+
+def _first_ephemeral_port() -> int:
+    try:
+        return int(_EPHEMERAL_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32_768
