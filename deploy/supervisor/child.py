@@ -16,13 +16,13 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.05
 
-# The kernel sends PDEATHSIG when the *thread* that forked ends, so every fork happens on one thread that lives
-# as long as the process does: a server started from a short-lived thread would otherwise die with it.
+# The kernel sends PDEATHSIG when the *thread* that forked ends, so every fork happens on one thread that
+# lives as long as the process does: a server started from a short-lived thread would otherwise die with it.
 _FORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
 
 
 class Child:
-    """One program, writing to one log file, in a session of its own: a Ctrl-C in the terminal passes it by."""
+    """One program, writing to one log file, in a session of its own: a terminal's Ctrl-C passes it by."""
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ can be taken by somebody's outgoing connection before the child that is meant to
 
 import random
 import socket
+from itertools import chain
 from pathlib import Path
 
 from deploy.supervisor.trouble import Trouble
@@ -39,8 +40,8 @@ def free_port(preferred: int | None = None, *, taken: frozenset[int] = frozenset
     Ports in `taken` are promised to somebody who has not started yet.
     """
     highest = _first_ephemeral_port()
-    start: int = preferred if preferred is not None else random.randrange(_LOWEST, highest)  # noqa: S311 - no secret
-    for port in (*range(start, highest), *range(_LOWEST, highest)):
+    start = preferred if preferred is not None else random.randrange(_LOWEST, highest)  # noqa: S311 - no secret
+    for port in chain(range(start, highest), range(_LOWEST, highest)):
         if port not in taken and is_free(port):
             return port
     message = f"no free port on 127.0.0.1 between {_LOWEST} and {highest}: stop something that listens there"

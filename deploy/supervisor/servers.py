@@ -10,8 +10,8 @@
     broker.kill(); broker.start()                                # the same data, port and password
     broker.stop(); postgres.stop()                               # the directory is the caller's to remove
 
-Both are killed by the kernel when the process that started them dies. `start()` blocks: in an asyncio test call
-it by `asyncio.to_thread`. What they had to say is in `<directory>/postgres.log` and `<directory>/rabbitmq.log`.
+Both are killed by the kernel when the process that started them dies. `start()` blocks: in an asyncio test
+call it by `asyncio.to_thread`. What they had to say is in their directories, postgres.log and rabbitmq.log.
 """
 
 from pathlib import Path

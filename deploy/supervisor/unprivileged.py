@@ -44,8 +44,8 @@ class Account:
 def unprivileged_account() -> Account:
     """Choose how to leave root behind.
 
-    An ordinary user stays as it is. For root the best way is a user namespace in which we appear as an
-    ordinary user: files stay root's, directories closed to others stay reachable, the pid is the program's own.
+    An ordinary user stays as it is. For root the best way is a user namespace that shows us as an ordinary
+    user: files stay root's, directories closed to others stay reachable, the pid is the program's own.
     """
     if os.geteuid() != 0:
         return Account()

@@ -1,0 +1,1 @@
+"""The four services: one folder each, none importing another."""

@@ -1,0 +1,1 @@
+"""What every Tripthread service stands on; it imports no service."""

@@ -1,0 +1,173 @@
+"""Every error Tripthread raises on purpose.
+
+    TripthreadError
+    ├── Refused                  the caller's to mend; an HTTP status of 400 to 499
+    │   ├── NotAuthenticated     401
+    │   ├── Forbidden            403
+    │   ├── NotFound             404
+    │   ├── Conflict             409
+    │   │   ├── SessionBusy
+    │   │   └── TripOpen
+    │   ├── Stale                412
+    │   ├── TooLarge             413
+    │   ├── UnsupportedMedia     415
+    │   ├── Invalid              422
+    │   └── TooMany              429
+    ├── Away                     transient, worth trying again; 503
+    │   ├── BrokerAway
+    │   ├── DatabaseAway
+    │   ├── ModelAway
+    │   └── ShuttingDown
+    └── Poison                   a message that can never succeed; parked with its reason
+        ├── Undecodable
+        └── Unstorable
+
+A class's docstring is its default message, `code` the stable name in problem documents.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class TripthreadError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, detail: str | None = None, **extra: Any) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        # Further members of the problem document, for example the running turn of a busy session.
+        self.extra: Mapping[str, Any] = extra
+        super().__init__(self.detail)
+
+
+class Refused(TripthreadError):
+    """The request cannot be served as it is."""
+
+    status: ClassVar[int] = 400
+    code = "bad_request"
+
+
+class NotAuthenticated(Refused):
+    """Credentials are missing, expired or wrong."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class Forbidden(Refused):
+    """These credentials do not allow this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(Refused):
+    """There is no such thing, or it is not yours."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(Refused):
+    """The request conflicts with what is there."""
+
+    status = 409
+    code = "conflict"
+
+
+class SessionBusy(Conflict):
+    """This session is answering already."""
+
+    code = "session_busy"
+
+
+class TripOpen(Conflict):
+    """This session has an open trip already."""
+
+    code = "trip_open"
+
+
+class Stale(Refused):
+    """The record has changed since it was read."""
+
+    status = 412
+    code = "stale"
+
+
+class TooLarge(Refused):
+    """The body is too large."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMedia(Refused):
+    """The body's content type is not supported."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class Invalid(Refused):
+    """The body is not valid."""
+
+    status = 422
+    code = "invalid"
+
+
+class TooMany(Refused):
+    """Too many requests."""
+
+    status = 429
+    code = "too_many_requests"
+
+
+class Away(TripthreadError):
+    """Something this needs is away for now."""
+
+    status: ClassVar[int] = 503
+    code = "away"
+    retry_after_s: ClassVar[int] = 2
+
+
+class BrokerAway(Away):
+    """The message broker is away, so nothing can be accepted for now."""
+
+    code = "broker_away"
+
+
+class DatabaseAway(Away):
+    """The database is away, so nothing can be accepted for now."""
+
+    code = "database_away"
+
+
+class ModelAway(Away):
+    """The model's service is away."""
+
+    code = "model_away"
+
+
+class ShuttingDown(Away):
+    """This instance is shutting down."""
+
+    code = "shutting_down"
+
+
+class Poison(TripthreadError):
+    """This message can never be processed."""
+
+    code = "poison"
+
+
+class Undecodable(Poison):
+    """The body is not an event this consumer knows."""
+
+    code = "undecodable"
+
+
+class Unstorable(Poison):
+    """The database refuses this event's values."""
+
+    code = "unstorable"

@@ -1,0 +1,243 @@
+"""Every event: a fact in the past tense, published once, heard by the queues that `topology` binds to it.
+
+The body is flat JSON; the AMQP message carries `event_id` as its message id and the class name as its type.
+Contracts only grow: a new field has a default, readers ignore fields they do not know, and a changed meaning is
+a new class. To add one, write the class here and bind it to the queues that hear it in `topology.py`.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from shared.errors import Undecodable
+from shared.ids import new_id
+
+
+def _storable(text: str) -> str:
+    """Refuse what a PostgreSQL text can't hold; JSON decoding has refused lone surrogates already."""
+    if "\x00" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
+ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Json = dict[str, Any]
+
+Role = Literal["user", "assistant", "system", "tool"]
+AnswerStatus = Literal["complete", "stopped", "interrupted", "failed"]
+
+
+class Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+    event_id: UUID = Field(default_factory=new_id)
+    correlation_id: UUID = Field(default_factory=new_id)  # the HTTP request, webhook or event that began it
+    occurred_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @classmethod
+    def routing_key(cls) -> str:
+        """Derive the key from the class name: `MessagePosted` is `message.posted`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", ".", cls.__name__).lower()
+
+    def body(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class SessionEvent(Event):
+    """A fact about one session, whose identity is the pair of owner and session id."""
+
+    user_id: Name
+    session_id: ClientId
+
+
+class MessageEvent(SessionEvent):
+    """A message, with what its session's row needs when this event is the first one to name it."""
+
+    message_id: ClientId
+    content: Text
+    parts: tuple[Json, ...] = ()  # AI SDK UI message parts
+    parent_id: ClientId | None = None
+    turn_id: UUID | None = None
+    created_at: datetime  # the message's place in its session; the database's clock at the claim
+    model: Name | None = None
+    provider: Name = "openai"
+    project_id: Name | None = None
+    helper: Name | None = None
+    metadata: Json = Field(default_factory=dict)
+
+
+class MessagePosted(MessageEvent):
+    """Somebody other than the model said something: a user, the system, a tool, or a client for its assistant."""
+
+    role: Role
+    client_message_id: ClientId | None = None  # the client's own id, where an edit was stored under another
+
+
+class Trace(BaseModel):
+    """One call of a model, in the terms of OpenTelemetry's GenAI conventions."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    trace_id: ClientId
+    model: Name
+    provider: Name
+    status: Literal["running", "ok", "error", "stopped", "interrupted"]
+    started_at: datetime
+    ttft_ms: float | None = None  # time to the first token
+    duration_ms: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    usage_source: Literal["reported", "estimated"] | None = None
+    finish_reason: Text | None = None
+    error: Text | None = None
+    streaming: bool = True
+
+
+class MessageAnswered(MessageEvent):
+    """The model's answer to one turn, whole: what the caller was sent, and the trace of the call.
+
+    Of several versions of one answer the greater (`revision`, finality) is kept, an interrupted one being not final.
+    """
+
+    attempt: int = Field(1, ge=1)
+    revision: int = Field(0, ge=0)
+    status: AnswerStatus
+    error: Text | None = None
+    trace: Trace | None = None  # none where the session's analytics are off
+
+    @property
+    def rank(self) -> int:
+        return 0 if self.status == "interrupted" else 1
+
+
+class ModelRegistered(Event):
+    """An administrator made a model known; sessions of a tracked one get tags."""
+
+    name: Name
+    provider: Name
+    tracked: bool = True
+
+
+class Segment(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    from_icao: Annotated[str, StringConstraints(pattern=r"^[A-Z]{4}$")]
+    to_icao: Annotated[str, StringConstraints(pattern=r"^[A-Z]{4}$")]
+    date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]  # local at the departure airport
+    time: Annotated[str, StringConstraints(pattern=r"^\d{2}:\d{2}$")] | None = None  # the same; none: to be decided
+
+
+class TripRequested(SessionEvent):
+    """A user asked for a trip, which the workflow creates at Avinode once."""
+
+    trip_id: UUID
+    request_id: UUID
+    segments: tuple[Segment, ...] = Field(min_length=1, max_length=20)
+    pax: int = Field(ge=1, le=999)
+    criteria: Json = Field(default_factory=dict)
+
+
+class TripAttached(SessionEvent):
+    """A user tied their session to a trip that is at Avinode already."""
+
+    trip_id: UUID
+    avinode_trip_id: Name  # either form: `atrip-123`, or the six-character code people see
+
+
+class WebhookReceived(Event):
+    """An outside system posted a notice; it is kept as it came and worked later."""
+
+    delivery_id: UUID
+    source: Name = "avinode"
+    event_name: Name | None = None  # the last part of the path, where the sender was given one path an event
+    headers: dict[str, str] = Field(default_factory=dict)  # the headers that matter, never credentials
+    payload: bytes  # the raw body
+
+
+class DeadLetterReplayed(Event):
+    """An operator sent a parked message back to its queue."""
+
+    dead_letter_id: UUID
+    operator: Name
+
+
+class DeadLetterDropped(Event):
+    """An operator decided that a parked message is not worth anything."""
+
+    dead_letter_id: UUID
+    operator: Name
+
+
+EVENTS: tuple[type[Event], ...] = (
+    MessagePosted,
+    MessageAnswered,
+    ModelRegistered,
+    TripRequested,
+    TripAttached,
+    WebhookReceived,
+    DeadLetterReplayed,
+    DeadLetterDropped,
+)
+_BY_NAME = {event.__name__: event for event in EVENTS}
+
+
+def decode(name: str | None, body: bytes) -> Event:
+    """Read one event from an AMQP message's type and body.
+
+    Raises:
+        Undecodable: The type is unknown, or the body is not such an event.
+    """
+    event = _BY_NAME.get(name or "")
+    if event is None:
+        raise Undecodable(f"no event is called {name!r}")
+    try:
+        return event.model_validate_json(body)
+    except ValidationError as error:
+        raise Undecodable(_first_fault(error)) from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
+
+
+class Outcome(BaseModel):
+    """What a consumer has committed: a hint to look, where the row is the truth.
+
+    Outcomes of one commit travel together, as one JSON list of `{"outcome": class name, ...}`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    user_id: Name
+    session_id: ClientId | None = None
+    causes: tuple[UUID, ...]  # the events that this answers, duplicates included
+
+
+class Stored(Outcome):
+    """Messages of this session are in `chat.messages`."""
+
+    outcome: Literal["Stored"] = "Stored"
+
+
+class SessionTagged(Outcome):
+    """This session has its tag."""
+
+    outcome: Literal["SessionTagged"] = "SessionTagged"
+    session_tag: str
+
+
+class TripAdvanced(Outcome):
+    """Something about this session's trip changed."""
+
+    outcome: Literal["TripAdvanced"] = "TripAdvanced"
+    trip_id: UUID
+
+
+AnyOutcome = Annotated[Stored | SessionTagged | TripAdvanced, Field(discriminator="outcome")]
+OUTCOMES: tuple[type[Outcome], ...] = (Stored, SessionTagged, TripAdvanced)

@@ -1,0 +1,46 @@
+"""How ids are made: ours are UUIDv7, and what follows from something else is a uuid5 of it.
+
+A derived id makes a repeat harmless: the same cause makes the same child again.
+"""
+
+from hashlib import sha256
+from uuid import UUID, uuid5
+
+from uuid_utils.compat import uuid7
+
+NAMESPACE = UUID("6f1a1f0e-7b5e-5c5e-9d0a-7a3c1f3b2d64")
+
+
+def new_id() -> UUID:
+    """Make an id that sorts by time of making."""
+    return uuid7()
+
+
+def derived_id(cause: UUID, name: str) -> UUID:
+    """Name what follows from `cause`; `name` tells its several children apart."""
+    return uuid5(cause, name)
+
+
+def answer_id(turn_id: UUID, attempt: int) -> UUID:
+    """Name the answer of one attempt at a turn."""
+    return uuid5(turn_id, str(attempt))
+
+
+def model_id(provider: str, name: str) -> UUID:
+    """Name a model: the same provider and name are the same model everywhere."""
+    return uuid5(NAMESPACE, f"model/{provider}/{name}")
+
+
+def upstream_thread_id(user_id: str, session_id: str) -> UUID:
+    """Name a session towards the model's service, which must learn neither user nor session id."""
+    return uuid5(NAMESPACE, f"thread/{scoped(user_id, session_id)}")
+
+
+def scoped(user_id: str, session_id: str) -> str:
+    """Spell a session's identity unambiguously: the length keeps `a/b` + `c` apart from `a` + `b/c`."""
+    return f"{len(user_id)}:{user_id}/{session_id}"
+
+
+def user_hash(user_id: str) -> bytes:
+    """Hash a user for the ledgers of erasures, which must not name anybody."""
+    return sha256(f"tripthread/user/{user_id}".encode()).digest()

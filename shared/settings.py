@@ -1,0 +1,121 @@
+"""The settings: one frozen object, read once from the environment (and `.env`) at start."""
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - refused in production
+SANDBOX_KEY = "sandbox"
+PUBLIC_SECRETS = (DEVELOPMENT_SECRET, SANDBOX_KEY)
+
+# What each part of Tripthread cannot run without.
+NEEDED = {
+    "migrate": ("database_url",),
+    "gateway": (
+        "gateway_database_url",
+        "reader_database_url",
+        "admin_database_url",
+        "amqp_url",
+        "jwt_secret",
+        "cookie_secret",
+        "openai_api_key",
+        "avinode_webhook_password",
+    ),
+    "logger": ("logger_database_url", "amqp_url"),
+    "tagger": ("tagger_database_url", "amqp_url"),
+    "workflow": ("workflow_database_url", "amqp_url", "avinode_api_token", "avinode_auth_token"),
+}
+
+
+class Settings(BaseSettings):
+    """Every variable of every process; a process needs only those of the parts it runs.
+
+    `.env.example` lists them with one line each; a test keeps the two together.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    environment: Literal["development", "test", "production"] = "development"
+    instance: str = "tripthread"  # this process's name in logs, metrics and connection names
+    log_level: str = "INFO"
+    otel_exporter_otlp_endpoint: str = ""  # empty: spans are made and propagated, but not exported
+
+    # Where it listens. The internal address serves health, readiness and metrics, and is never public.
+    http_host: str = "127.0.0.1"
+    http_port: int = 8080
+    internal_host: str = "127.0.0.1"
+    internal_port: int = 9080
+
+    # PostgreSQL: the owner's login migrates; each service logs in as its own role.
+    database_url: str = ""
+    gateway_database_url: str = ""
+    reader_database_url: str = ""  # the gateway's select-only role under row-level security
+    admin_database_url: str = ""  # the gateway's select-only role for administrators
+    logger_database_url: str = ""
+    tagger_database_url: str = ""
+    workflow_database_url: str = ""
+    database_pool_size: int = Field(10, ge=1, le=100)
+
+    # RabbitMQ
+    amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    publish_timeout_s: float = Field(5.0, gt=0)  # for one attempt to be confirmed
+    publish_deadline_s: float = Field(10.0, gt=0)  # for all attempts, reconnects included
+    group_size: int = Field(500, ge=1, le=5000)  # deliveries in one commit, at most
+    prefetch: int = Field(1000, ge=1, le=10000)  # unacknowledged deliveries on one consumer, at most
+
+    # Callers
+    jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    jwt_audience: str = ""  # checked only where it is set
+    cookie_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    allow_visitors: bool | None = None  # None: on in development and test, off in production
+    max_body_bytes: int = Field(1_000_000, ge=1000)
+    turns_per_minute: int = Field(300, ge=1)  # for one user, on one replica
+    turns_at_once: int = Field(200, ge=1)  # for one user, on one replica
+    stored_wait_s: float = Field(2.0, ge=0)  # how long a write waits until its row is readable
+
+    # The model: any OpenAI-compatible service
+    openai_base_url: str = "https://api.openai.com/v1"
+    openai_api_key: SecretStr = SecretStr(SANDBOX_KEY)
+    model_provider: str = "openai"  # the provider's name in model ids and traces
+    default_model: str = "sandbox-small"
+    model_silence_s: float = Field(60.0, gt=0)  # the longest pause between two pieces of an answer
+    system_prompt: str = "You are a charter broker's assistant."
+
+    # Avinode
+    avinode_base_url: str = "https://sandbox.avinode.com/api"
+    avinode_api_token: SecretStr = SecretStr(SANDBOX_KEY)
+    avinode_auth_token: SecretStr = SecretStr(SANDBOX_KEY)
+    avinode_webhook_user: str = "avinode"
+    avinode_webhook_password: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    avinode_calls_per_s: float = Field(1.0, gt=0)  # the token bucket's refill; Avinode allows about one a second
+    avinode_burst: int = Field(10, ge=1)
+    trip_reread_s: float = Field(300.0, gt=0)  # an open trip is read again at least this often
+    trips_shared: bool = False  # may a user attach a trip that another user holds?
+
+    @property
+    def visitors_allowed(self) -> bool:
+        if self.allow_visitors is None:
+            return self.environment != "production"
+        return self.allow_visitors
+
+    def checked_for(self, part: str) -> Self:
+        """Return these settings when `part` can run on them.
+
+        Raises:
+            ValueError: A variable that `part` needs is empty, or has a development value in production;
+                the text names every such variable.
+        """
+        bad = [name.upper() for name in NEEDED[part] if self._unfit(name)]
+        if bad:
+            raise ValueError(f"{part} cannot run in {self.environment}: set {', '.join(bad)}")
+        return self
+
+    def _unfit(self, name: str) -> bool:
+        value = getattr(self, name)
+        if not isinstance(value, SecretStr):
+            return not value
+        secret = value.get_secret_value()
+        if name in ("jwt_secret", "cookie_secret") and len(secret.encode()) < 32:  # RFC 7518, section 3.2
+            return True
+        return not secret or (self.environment == "production" and secret in PUBLIC_SECRETS)

@@ -1,0 +1,80 @@
+"""The whole topology, and the only place that names an exchange or a queue.
+
+Every process declares all of it at start and after a reconnect, so nothing is published before every binding exists.
+The same arguments behave alike on RabbitMQ 3.10 and 4.x.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel
+
+from shared.events import (
+    DeadLetterDropped,
+    DeadLetterReplayed,
+    Event,
+    MessageAnswered,
+    MessagePosted,
+    ModelRegistered,
+    TripAttached,
+    TripRequested,
+    WebhookReceived,
+)
+
+EVENTS_EXCHANGE = "events"  # topic, durable: facts
+OUTCOMES_EXCHANGE = "outcomes"  # fanout, transient: hints for every gateway
+DEAD_QUEUE = "dead"
+
+# A consumer never requeues, so only a process that dies with the message counts; 4.x would stop at 20.
+DELIVERY_LIMIT = 100
+NO_LIMIT = 1_000_000_000  # 3.10 knows no -1, and 4.x drops after 20 what has no dead-letter exchange
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A durable quorum queue and the events bound to it."""
+
+    name: str
+    hears: tuple[type[Event], ...] = ()
+    single_active_consumer: bool = False
+    dead_letters: bool = True  # what is rejected, or delivered too often, goes to `dead`
+    arguments: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+        if not self.dead_letters:
+            arguments["x-delivery-limit"] = NO_LIMIT
+        else:
+            arguments |= {
+                "x-delivery-limit": DELIVERY_LIMIT,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": DEAD_QUEUE,
+                "x-dead-letter-strategy": "at-least-once",
+            }
+        if self.single_active_consumer:
+            arguments["x-single-active-consumer"] = True
+        object.__setattr__(self, "arguments", arguments)
+
+
+LOGGER_CHAT = Queue("logger.chat", (MessagePosted, MessageAnswered, DeadLetterReplayed, DeadLetterDropped))
+TAGGER_SESSIONS = Queue("tagger.sessions", (MessagePosted, ModelRegistered), single_active_consumer=True)
+WORKFLOW_TRIPS = Queue("workflow.trips", (MessagePosted, TripRequested, TripAttached))
+WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived,))
+DEAD = Queue(DEAD_QUEUE, dead_letters=False)
+
+QUEUES = (LOGGER_CHAT, TAGGER_SESSIONS, WORKFLOW_TRIPS, WORKFLOW_DELIVERIES, DEAD)
+
+
+async def declare(channel: AbstractChannel) -> None:
+    """Declare every exchange, queue and binding; safe to repeat.
+
+    Raises:
+        ChannelPreconditionFailed: The broker has one of them with other arguments.
+    """
+    events = await channel.declare_exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True)
+    await channel.declare_exchange(OUTCOMES_EXCHANGE, ExchangeType.FANOUT, durable=True)
+    for queue in QUEUES:
+        declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+        for event in queue.hears:
+            await declared.bind(events, event.routing_key())
