@@ -1,0 +1,101 @@
+"""PostgreSQL for every service: one pool a role, short transactions, and whose fault an error is."""
+
+import enum
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import orjson
+from asyncpg.pool import PoolConnectionProxy
+from opentelemetry import trace
+
+Pool = asyncpg.Pool
+Connection = PoolConnectionProxy
+
+STATEMENT_TIMEOUT_MS = 10_000
+# A process that was stopped in the middle of a transaction must not hold its locks for longer than this.
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+ACQUIRE_TIMEOUT_S = 5.0
+
+_tracer = trace.get_tracer("tripthread.database")
+
+
+@asynccontextmanager
+async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIterator[Pool]:
+    """Open a pool of up to `size` connections; the database need not be up yet."""
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=ACQUIRE_TIMEOUT_S,
+        command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 2,
+        init=_prepare,
+        server_settings={
+            "application_name": application_name,
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+        },
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def _prepare(connection: Connection) -> None:
+    # Binary jsonb starts with its version, 1; the text format would be parsed by us and by the server.
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+    )
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """Run the block in one READ COMMITTED transaction."""
+    with _tracer.start_as_current_span("transaction"):
+        async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
+            yield connection
+
+
+@asynccontextmanager
+async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
+    """Read what these users may see, and nothing else: row-level security knows them for this transaction only."""
+    with _tracer.start_as_current_span("read"):
+        async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction(readonly=True):
+            await connection.execute("SELECT set_config('app.user_ids', $1::text[]::text, true)", list(user_ids))
+            yield connection
+
+
+class Fault(enum.Enum):
+    """Whose fault a database error is, which decides what becomes of the message that met it."""
+
+    MESSAGE = "message"  # its values can't be stored, ever: it is parked
+    TRANSIENT = "transient"  # the same again, later
+    INSTALLATION = "installation"  # a schema, grant or login is wrong: wait, and say so loudly
+
+
+# SQLSTATE classes, PostgreSQL documentation, appendix A.
+_MESSAGE_CLASSES = frozenset(("22", "23"))
+_TRANSIENT_CLASSES = frozenset(("08", "25", "40", "53", "55", "57", "58"))
+
+
+def fault_of(error: BaseException) -> Fault | None:
+    """Tell whose fault a database error is; None where it is not a database error at all."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _fault_of_sqlstate(error.sqlstate or "")
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return Fault.MESSAGE  # asyncpg itself refused to encode an argument, such as a number out of range
+    if isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError):
+        return Fault.TRANSIENT
+    return None
+
+
+def _fault_of_sqlstate(sqlstate: str) -> Fault:
+    if sqlstate[:2] in _MESSAGE_CLASSES:
+        return Fault.MESSAGE
+    return Fault.TRANSIENT if sqlstate[:2] in _TRANSIENT_CLASSES else Fault.INSTALLATION
+

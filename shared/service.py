@@ -1,0 +1,128 @@
+"""What every process has: logs, telemetry, an internal HTTP server, and an orderly end.
+
+`/healthz` says that the process is up, `/readyz` that it can do its job, `/metrics` what it has done. They listen on
+the internal address, which is never public.
+"""
+
+import asyncio
+import inspect
+import signal
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.logs import configure_logs
+from shared.settings import Settings
+from shared.telemetry import configure_telemetry
+
+Probe = Callable[[], str | None | Awaitable[str | None]]
+PROBE_TIMEOUT_S = 3.0
+
+log = structlog.get_logger(__name__)
+
+
+class Worker(Protocol):
+    """Something that works until it is told to stop."""
+
+    async def run(self) -> None:
+        """Work until `stop`; an error that leaves here ends the process."""
+
+    def stop(self) -> None:
+        """Ask `run` to finish what it has begun and return."""
+
+    def fault(self) -> str | None:
+        """Say why the work does not go on at the moment; None while it does."""
+
+
+class Service:
+    """One process of Tripthread.
+
+    `async with Service(settings, "logger") as service: await service.run(worker, ...)`
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self.name = name
+        self._probes: dict[str, Probe] = {}
+        self._stopping = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        configure_logs(self._settings)
+        self._tracing = configure_telemetry(self._settings, self.name)
+        self._runner = await self._serve_internal()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+        await asyncio.to_thread(self._tracing.shutdown)
+
+    def check(self, name: str, probe: Probe) -> None:
+        """Make readiness depend on `probe`, which returns None or says what is wrong."""
+        self._probes[name] = probe
+
+    async def run(self, *workers: Worker) -> None:
+        """Run the workers until a signal, or until one of them ends; then stop the others.
+
+        Raises:
+            Exception: What a worker failed with.
+        """
+        for worker in workers:
+            self.check(str(worker), worker.fault)
+        tasks = [asyncio.create_task(worker.run(), name=str(worker)) for worker in workers]
+        signalled = asyncio.create_task(self._stopping.wait())
+        log.info("started", workers=[str(worker) for worker in workers])
+        await asyncio.wait([*tasks, signalled], return_when=asyncio.FIRST_COMPLETED)
+        self._stopping.set()
+        for worker in workers:
+            worker.stop()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        signalled.cancel()
+        log.info("stopped")
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _serve_internal(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, self._settings.internal_host, self._settings.internal_port).start()
+        return runner
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "up", "service": self.name, "instance": self._settings.instance})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        faults = await self.faults()
+        status = 503 if faults else 200
+        return web.json_response({"status": "not ready" if faults else "ready", "faults": faults}, status=status)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def faults(self) -> dict[str, str]:
+        """Ask every probe, and return what is wrong by the probe's name; empty when ready."""
+        if self._stopping.is_set():
+            return {self.name: "shutting down"}
+        results = {name: await self._ask(probe) for name, probe in self._probes.items()}
+        return {name: fault for name, fault in results.items() if fault is not None}
+
+    async def _ask(self, probe: Probe) -> str | None:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                answer = probe()
+                return await answer if inspect.isawaitable(answer) else answer
+        except TimeoutError:
+            return f"no answer in {PROBE_TIMEOUT_S:.0f} s"

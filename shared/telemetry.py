@@ -1,0 +1,47 @@
+"""OpenTelemetry: one trace from the HTTP request through AMQP headers to the SQL transaction.
+
+Spans are always made and propagated; they are exported where OTEL_EXPORTER_OTLP_ENDPOINT says so.
+"""
+
+from collections.abc import Mapping
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from shared.settings import Settings
+
+
+def configure_telemetry(settings: Settings, service: str) -> TracerProvider:
+    """Make this process's tracer provider; the caller shuts it down."""
+    resource = Resource.create({SERVICE_NAME: f"tripthread-{service}", SERVICE_INSTANCE_ID: settings.instance})
+    provider = TracerProvider(resource=resource)
+    if settings.otel_exporter_otlp_endpoint:
+        # Imported here because it brings requests and protobuf, which a process that exports nothing need not hold.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        endpoint = settings.otel_exporter_otlp_endpoint.rstrip("/") + "/v1/traces"
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def inject() -> dict[str, str]:
+    """Return the headers (`traceparent`) that carry the current span to whoever hears this message."""
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers
+
+
+def extract(headers: Mapping[str, object]) -> Context:
+    """Read the context that a message or request came with; an empty one where it has none."""
+    carrier = {key.lower(): value for key, value in headers.items() if isinstance(value, str)}
+    return propagate.extract(carrier, context=context.Context())
+
+
+def link(headers: Mapping[str, object]) -> trace.Link | None:
+    """Make a link to the span that a message came from, for a span that serves many messages."""
+    origin = trace.get_current_span(extract(headers)).get_span_context()
+    return trace.Link(origin) if origin.is_valid else None
