@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -60,9 +61,7 @@ def _as_owner(settings: Settings) -> Iterator[Config]:
 
 
 def _driver(connection: Connection) -> psycopg.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver
+    return cast("psycopg.Connection", connection.connection.driver_connection)
 
 
 def _create_roles(connection: psycopg.Connection, settings: Settings) -> None:

@@ -42,7 +42,7 @@ async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIte
         await pool.close()
 
 
-async def _prepare(connection: Connection) -> None:
+async def _prepare(connection: asyncpg.Connection) -> None:
     # Binary jsonb starts with its version, 1; the text format would be parsed by us and by the server.
     await connection.set_type_codec(
         "jsonb",
@@ -65,7 +65,10 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
     """Read what these users may see, and nothing else: row-level security knows them for this transaction only."""
     with _tracer.start_as_current_span("read"):
-        async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction(readonly=True):
+        async with (
+            pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection,
+            connection.transaction(readonly=True),
+        ):
             await connection.execute("SELECT set_config('app.user_ids', $1::text[]::text, true)", list(user_ids))
             yield connection
 
@@ -98,4 +101,3 @@ def _fault_of_sqlstate(sqlstate: str) -> Fault:
     if sqlstate[:2] in _MESSAGE_CLASSES:
         return Fault.MESSAGE
     return Fault.TRANSIENT if sqlstate[:2] in _TRANSIENT_CLASSES else Fault.INSTALLATION
-

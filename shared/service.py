@@ -19,7 +19,7 @@ from shared.logs import configure_logs
 from shared.settings import Settings
 from shared.telemetry import configure_telemetry
 
-Probe = Callable[[], str | None | Awaitable[str | None]]
+Probe = Callable[[], str | Awaitable[str | None] | None]
 PROBE_TIMEOUT_S = 3.0
 
 log = structlog.get_logger(__name__)

@@ -1,6 +1,7 @@
 """Run one revision's SQL; a revision file says only its number and name."""
 
 from pathlib import Path
+from typing import cast
 
 from alembic import op
 from psycopg import Connection
@@ -18,6 +19,5 @@ def down(name: str) -> None:
 
 def _execute(file: str) -> None:
     # The driver's own connection sends the text as it stands: no `:name` or `%` in it is taken for a parameter.
-    driver = op.get_bind().connection.driver_connection
-    assert isinstance(driver, Connection)
+    driver = cast("Connection", op.get_bind().connection.driver_connection)
     driver.execute((SQL / file).read_bytes())

@@ -1,0 +1,144 @@
+"""The schema: reversible, and every table with user data behind a policy."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from deploy.migrate import downgrade, migrate
+from shared.database import open_pool, reading
+from shared.settings import Settings
+
+# Only administrators read these: they name several users, or none.
+ADMIN_ONLY = {
+    "chat.conversation_reads",
+    "chat.dead_letters",
+    "chat.erased_users",
+    "gateway.login_links",
+    "tagging.erased_users",
+    "workflow.deliveries",
+    "workflow.erased_users",
+}
+PUBLIC = {"tagging.models"}
+WRITERS = {
+    "chat": "tripthread_logger",
+    "tagging": "tripthread_tagger",
+    "gateway": "tripthread_gateway",
+    "workflow": "tripthread_workflow",
+}
+
+
+async def dump(connection: asyncpg.Connection) -> list[str]:
+    """Return the catalogue as text: columns, constraints, indexes, policies, functions and grants, in a fixed order."""
+    rows = await connection.fetch(
+        """
+        SELECT format('column %s.%s %s %s %s %s', table_schema, table_name, column_name, data_type, is_nullable,
+                      column_default) AS line
+        FROM information_schema.columns WHERE table_schema = ANY ($1)
+        UNION ALL SELECT format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+        FROM pg_constraint WHERE connamespace::regnamespace::text = ANY ($1)
+        UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = ANY ($1)
+        UNION ALL SELECT format('policy %s %s %s %s %s %s', schemaname, tablename, policyname, roles, qual, with_check)
+        FROM pg_policies WHERE schemaname = ANY ($1)
+        UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace::regnamespace::text = ANY ($1)
+        UNION ALL SELECT format('grants %s %s', oid::regclass, relacl)
+        FROM pg_class WHERE relnamespace::regnamespace::text = ANY ($1) AND relkind IN ('r', 'v')
+        ORDER BY line
+        """,
+        [*WRITERS, "tripthread"],
+    )
+    return [row["line"] for row in rows]
+
+
+async def test_up_down_up_leaves_the_same_schema(settings: Settings, owner: asyncpg.Connection) -> None:
+    before = await dump(owner)
+    await asyncio.to_thread(downgrade, settings, "base")
+    assert not [line for line in await dump(owner) if "chat" in line]
+    await asyncio.to_thread(migrate, settings)
+    assert await dump(owner) == before
+
+
+async def test_migrating_again_changes_nothing(settings: Settings, owner: asyncpg.Connection) -> None:
+    before = await dump(owner)
+    await asyncio.to_thread(migrate, settings)
+    assert await dump(owner) == before
+
+
+async def tables(owner: asyncpg.Connection) -> set[str]:
+    rows = await owner.fetch(
+        "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname = ANY ($1)", [*WRITERS]
+    )
+    return {row[0] for row in rows}
+
+
+async def test_every_table_has_row_level_security_and_three_policies(owner: asyncpg.Connection) -> None:
+    rows = await owner.fetch(
+        """
+        SELECT t.schemaname || '.' || t.tablename AS name, t.rowsecurity,
+               array_agg(p.policyname::text ORDER BY p.policyname) AS policies
+        FROM pg_tables t LEFT JOIN pg_policies p USING (schemaname, tablename)
+        WHERE t.schemaname = ANY ($1) GROUP BY 1, 2
+        """,
+        [*WRITERS],
+    )
+    assert {row["name"]: (row["rowsecurity"], row["policies"]) for row in rows} == {
+        name: (True, ["admin", "reader", "writer"]) for name in await tables(owner)
+    }
+
+
+async def test_the_reader_sees_only_rows_of_the_users_it_names(owner: asyncpg.Connection) -> None:
+    rows = await owner.fetch(
+        "SELECT schemaname || '.' || tablename AS name, qual FROM pg_policies WHERE policyname = 'reader'"
+    )
+    policies = {row["name"]: row["qual"] for row in rows}
+    assert {name for name, qual in policies.items() if qual == "false"} == ADMIN_ONLY
+    assert {name for name, qual in policies.items() if qual == "true"} == PUBLIC
+    owned = {name: qual for name, qual in policies.items() if name not in ADMIN_ONLY | PUBLIC}
+    assert {name for name, qual in owned.items() if "user_ids()" not in qual} == set()
+
+
+async def test_only_its_own_service_may_write_a_table(owner: asyncpg.Connection) -> None:
+    rows = await owner.fetch(
+        """
+        SELECT table_schema || '.' || table_name AS name, array_agg(DISTINCT grantee::text) AS grantees
+        FROM information_schema.role_table_grants
+        WHERE table_schema = ANY ($1) AND privilege_type <> 'SELECT' AND grantee <> 'tripthread_owner' GROUP BY 1
+        """,
+        [*WRITERS],
+    )
+    assert {row["name"]: row["grantees"] for row in rows} == {
+        name: [WRITERS[name.split(".")[0]]] for name in await tables(owner)
+    }
+
+
+async def test_no_login_owns_a_table_or_escapes_its_policies(owner: asyncpg.Connection) -> None:
+    rows = await owner.fetch(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'tripthread\\_%' AND rolcanlogin AND (rolsuper OR rolbypassrls)"
+    )
+    owners = await owner.fetch("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = ANY ($1)", [*WRITERS])
+    assert rows == []
+    assert [row[0] for row in owners] == ["tripthread_owner"]
+
+
+async def test_a_reader_sees_nothing_of_another_user(settings: Settings, owner: asyncpg.Connection) -> None:
+    await owner.execute(
+        """
+        INSERT INTO chat.sessions (user_id, session_id, last_activity_at, created_at)
+        VALUES ('ann', 's1', now(), now()), ('bob', 's2', now(), now()), ('a,{b"', 's3', now(), now())
+        """
+    )
+    async with open_pool(settings.reader_database_url, "test") as pool:
+        for user, expected in (("ann", ["s1"]), ("bob", ["s2"]), ('a,{b"', ["s3"]), ("eve", [])):
+            async with reading(pool, user) as db:
+                assert [row[0] for row in await db.fetch("SELECT session_id FROM chat.sessions")] == expected
+        assert await pool.fetch("SELECT session_id FROM chat.sessions") == []
+
+
+async def test_a_reader_can_write_nothing(settings: Settings) -> None:
+    async with open_pool(settings.reader_database_url, "test") as pool:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute("DELETE FROM chat.sessions")
+
+
+async def test_the_owner_cannot_log_in(owner: asyncpg.Connection) -> None:
+    assert await owner.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'tripthread_owner'") is False

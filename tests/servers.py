@@ -1,0 +1,77 @@
+"""Find a PostgreSQL and a RabbitMQ for the connected tests: given ones, containers, or private native ones.
+
+TEST_DATABASE_URL and TEST_AMQP_URL together give them; TEST_SERVERS=containers|native insists on one way.
+"""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
+
+POSTGRES_IMAGE = "postgres:17"
+RABBITMQ_IMAGE = "rabbitmq:4.0-management"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the two servers are; both logins may do everything."""
+
+    database_url: str
+    amqp_url: str
+    kind: str
+
+
+@contextmanager
+def find_servers() -> Iterator[Servers]:
+    """Give servers for the length of a test session, and take away what was started for it."""
+    wanted = os.environ.get("TEST_SERVERS", "")
+    given = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_AMQP_URL")
+    if given[0] and given[1]:
+        yield Servers(given[0], given[1], "given")
+    elif wanted != "native" and (wanted == "containers" or _engine_answers()):
+        with _containers() as servers:
+            yield servers
+    else:
+        with _native() as servers:
+            yield servers
+
+
+def _engine_answers() -> bool:
+    """Ask the engine itself, and for the images: a docker binary may be a client only."""
+    for command in (("docker", "version"), ("docker", "image", "inspect", POSTGRES_IMAGE, RABBITMQ_IMAGE)):
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=5)
+        except (OSError, subprocess.SubprocessError):
+            return False
+    return True
+
+
+@contextmanager
+def _containers() -> Iterator[Servers]:
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - slow, and seldom wanted
+    from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        postgres = stack.enter_context(PostgresContainer(POSTGRES_IMAGE, driver=None))
+        broker = stack.enter_context(RabbitMqContainer(RABBITMQ_IMAGE))
+        host, port = broker.get_container_host_ip(), broker.get_exposed_port(broker.port)
+        login = f"{quote(broker.username)}:{quote(broker.password)}"
+        yield Servers(postgres.get_connection_url(), f"amqp://{login}@{host}:{port}/", "containers")
+
+
+@contextmanager
+def _native() -> Iterator[Servers]:
+    with tempfile.TemporaryDirectory(prefix="tripthread-test-") as directory, ExitStack() as stack:
+        install_servers(log=Path(directory, "apt.log"))
+        postgres = Postgres(Path(directory, "postgres"), durable=False)
+        broker = RabbitMQ(Path(directory, "rabbitmq"), durable=False)
+        for server in (postgres, broker):
+            stack.callback(server.stop)
+            server.start()
+        yield Servers(postgres.url, broker.url, "native")
