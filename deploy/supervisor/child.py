@@ -22,23 +22,26 @@ _FORKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
 
 
 class Child:
-    """One program, writing to one log file, in a session of its own: a terminal's Ctrl-C passes it by."""
+    """One program, in a session of its own: a terminal's Ctrl-C passes it by."""
 
     def __init__(
         self,
         name: str,
         argv: Sequence[str],
         *,
-        log: Path,
+        log: Path | None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: str | None = None,
+        outlives_us: bool = False,
     ) -> None:
         """Describe the child; nothing starts yet.
 
         Args:
+            log: what the program prints is added here; None leaves it on our own output.
             env: the whole environment; None is a copy of ours.
             user: the account to switch to first (we are root then); None stays who we are.
+            outlives_us: the exception to the rule: it goes on when we end.
         """
         self.name = name
         self.log = log
@@ -46,6 +49,7 @@ class Child:
         self._env = None if env is None else dict(env)
         self._cwd = cwd
         self._user = user
+        self._outlives_us = outlives_us
         self._popen: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -68,25 +72,28 @@ class Child:
         """Start the process unless it runs already, and return at once."""
         if self.running:
             return
+        if self.log is None:
+            self._popen = _FORKER.submit(self._spawn, None).result()
+            return
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._log_start = output.tell()
             self._popen = _FORKER.submit(self._spawn, output.fileno()).result()
 
-    def _spawn(self, output: int) -> "subprocess.Popen[bytes]":
+    def _spawn(self, output: int | None) -> "subprocess.Popen[bytes]":
         try:
             return subprocess.Popen(
                 self._argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=None if output is None else subprocess.STDOUT,
                 env=self._env,
                 cwd=self._cwd,
                 user=self._user,
                 group=self._user,
                 extra_groups=[] if self._user else None,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - one system call, no lock taken
+                preexec_fn=None if self._outlives_us else _die_with(os.getpid()),  # noqa: PLW1509 - one system call, no lock taken
             )
         except OSError as error:
             message = f"{self.name} could not be started ({self._argv[0]}): {error}"
@@ -133,18 +140,32 @@ class Child:
                 self._fail(f"{self.name} was not ready within {timeout_s:.0f} s")
             time.sleep(_POLL_S)
 
-    def tail(self, lines: int = 20) -> str:
-        """The last lines the latest launch wrote."""
+    def wait_end(self, timeout_s: float) -> None:
+        """Wait until the process has done its work.
+
+        Raises:
+            Trouble: it failed or took longer; the end of its log is in the message.
+        """
+        if self._popen is None:
+            return
         try:
-            with self.log.open("rb") as log:
-                log.seek(self._log_start)
-                text = log.read().decode(errors="replace")
-        except FileNotFoundError:
+            if self._popen.wait(timeout_s) != 0:
+                self._fail(f"{self.name} ended with exit code {self.returncode}")
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._fail(f"{self.name} had not ended after {timeout_s:.0f} s")
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines the latest launch wrote to its log."""
+        if self.log is None or not self.log.exists():
             return ""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            text = log.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def _fail(self, what: str) -> None:
-        message = f"{what}. The end of {self.log}:\n{self.tail()}"
+        message = what if self.log is None else f"{what}. The end of {self.log}:\n{self.tail()}"
         raise Trouble(message)
 
 

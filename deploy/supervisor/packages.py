@@ -68,8 +68,6 @@ def _as_root(what: str, packages: Sequence[str]) -> list[str]:
 
 def _succeeds(*argv: str) -> bool:
     try:
-        return (
-            subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0
-        )
+        return subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0
     except OSError:
         return False

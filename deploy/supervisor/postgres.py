@@ -143,6 +143,11 @@ class Postgres:
         if self._child is not None:
             self._child.stop(timeout_s=timeout_s, number=signal.SIGINT)
 
+    def ask_to_stop(self) -> None:
+        """Begin to shut down, and return at once."""
+        if self._child is not None:
+            self._child.ask_to_stop(signal.SIGINT)  # SIGTERM would wait until every client has gone.
+
     def kill(self) -> None:
         """End it as a power cut of the process would (SIGKILL)."""
         if self._child is not None:
@@ -163,9 +168,7 @@ class Postgres:
         postgres = str(_required_binaries(self._data) / "postgres")
         options = [f"--{key}={value}" for key, value in self._settings.items()]
         argv = [*account.prefix, postgres, "-D", str(self._data), f"--port={facts['port']}", *options]
-        return Child(
-            self.name, argv, log=self._log, cwd=self.directory, user=account.user, env=_environment()
-        )
+        return Child(self.name, argv, log=self._log, cwd=self.directory, user=account.user, env=_environment())
 
 
 def _make_cluster(data: Path, password: str, database: str, account: Account) -> None:

@@ -113,9 +113,7 @@ class RabbitMQ:
             facts = self._prepare()
             self._launch_epmd(facts)
             server = str(_required_script("rabbitmq-server"))
-            self._node = Child(
-                self.name, [server], log=self._log, env=self._environment(facts), cwd=self.directory
-            )
+            self._node = Child(self.name, [server], log=self._log, env=self._environment(facts), cwd=self.directory)
             self._node.launch()
         return self._node
 
@@ -130,6 +128,11 @@ class RabbitMQ:
         self.kill()
         if self._epmd is not None:
             self._epmd.kill()
+
+    def ask_to_stop(self) -> None:
+        """Begin to shut down, and return at once."""
+        if self._node is not None:
+            self._node.ask_to_stop()
 
     def kill(self) -> None:
         """End the node as a power cut of the process would (SIGKILL)."""
@@ -165,9 +168,7 @@ class RabbitMQ:
             if name == "epmd_port" and keep_epmd:
                 continue
             if name not in facts or not is_free(facts[name]):
-                facts[name] = free_port(
-                    taken=frozenset(value for value in facts.values() if isinstance(value, int))
-                )
+                facts[name] = free_port(taken=frozenset(value for value in facts.values() if isinstance(value, int)))
         remember(self._facts_file, facts)
         home = self.directory / "home"
         home.mkdir(exist_ok=True)
@@ -215,8 +216,6 @@ class RabbitMQ:
 def _required_script(name: str) -> Path:
     script = _SCRIPTS / name
     if not script.exists():
-        message = (
-            "there is no RabbitMQ server here: ./run up installs it, or: apt-get install rabbitmq-server"
-        )
+        message = "there is no RabbitMQ server here: ./run up installs it, or: apt-get install rabbitmq-server"
         raise Trouble(message)
     return script

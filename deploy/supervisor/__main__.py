@@ -1,0 +1,181 @@
+"""The commands of `./run`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from deploy.supervisor import docker, native
+from deploy.supervisor.checks import check, tool_environment
+from deploy.supervisor.env_file import read_env
+from deploy.supervisor.layout import PROJECT
+from deploy.supervisor.lock import LockedError
+from deploy.supervisor.servers import install_servers
+from deploy.supervisor.stack import run_stack
+from deploy.supervisor.trouble import Trouble
+from deploy.supervisor.up_options import UpOptions, parse_up_options
+from deploy.supervisor.venv import prepare_venv
+
+HELP = """\
+Tripthread: every conversation stored, tagged and tied to its trip.
+
+  ./run up [--detach]        start everything and say where it is (./run up --help: more options)
+  ./run down                 stop it; the data stays in .run/
+  ./run demo                 one conversation through the running stack, from the first question to the quotes
+  ./run tripthread ARGS      the operators' command line (./run tripthread --help)
+  ./run start NAME           start one process of the running stack: logger, gateway_2, rabbitmq, ...
+  ./run stop NAME            stop one, and keep it stopped
+
+  ./run check                format, lint, types, import contracts, tests that need no server
+  ./run test [ARGS]          all tests, on real servers of their own; ARGS are pytest's
+  ./run bench [NAME]         the benchmarks
+
+Everything it makes is in .venv/ and .run/. PYTHON=/path/to/python3 chooses the interpreter (3.11 or later).
+"""
+
+
+def up(arguments: Sequence[str]) -> int:
+    options = parse_up_options(arguments)
+    if _mode(options) == "docker":
+        docker.up(PROJECT, detach=options.detach)
+        return 0
+    if not sys.platform.startswith("linux"):
+        message = "the native stack needs Linux: start Docker, then ./run up --docker"
+        raise Trouble(message)
+    prepare_venv(PROJECT)
+    install_servers(log=PROJECT.log("apt"))
+    native.up(PROJECT, options.counts, detach=options.detach)
+    return 0
+
+
+def down(_arguments: Sequence[str]) -> int:
+    if not docker.down(PROJECT):
+        native.down(PROJECT)
+    return 0
+
+
+def start(arguments: Sequence[str]) -> int:
+    native.start(PROJECT, _only(arguments, "./run start NAME"))
+    return 0
+
+
+def stop(arguments: Sequence[str]) -> int:
+    native.stop(PROJECT, _only(arguments, "./run stop NAME"))
+    return 0
+
+
+def check_all(_arguments: Sequence[str]) -> int:
+    prepare_venv(PROJECT)
+    return check(PROJECT)
+
+
+def test(arguments: Sequence[str]) -> int:
+    prepare_venv(PROJECT)
+    try:
+        install_servers(log=PROJECT.log("apt"))
+    except Trouble as trouble:  # The tests that need none, or are given some by URL, can still run.
+        print(f"{trouble}\n", file=sys.stderr)
+    return _become_python(("-m", "pytest", *arguments), tool_environment(PROJECT))
+
+
+def bench(arguments: Sequence[str]) -> int:
+    prepare_venv(PROJECT)
+    install_servers(log=PROJECT.log("apt"))
+    return _become_python(("-m", "tests.bench", *arguments), tool_environment(PROJECT))
+
+
+def demo(arguments: Sequence[str]) -> int:
+    if not docker.is_ours(PROJECT):
+        native.require_running(PROJECT)
+    prepare_venv(PROJECT)
+    return _become_python(("-m", "deploy.demo", *arguments), _stack_environment())
+
+
+def tripthread(arguments: Sequence[str]) -> int:
+    prepare_venv(PROJECT)
+    return _become_python(("-m", "deploy.cli", *arguments), _stack_environment())
+
+
+def show_help(_arguments: Sequence[str]) -> int:
+    print(HELP, end="")
+    return 0
+
+
+def stack(arguments: Sequence[str]) -> int:
+    """The process behind `./run up`; not for typing."""
+    run_stack(PROJECT, json.loads(_only(arguments, "./run up")))
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "up": up,
+    "down": down,
+    "start": start,
+    "stop": stop,
+    "check": check_all,
+    "test": test,
+    "bench": bench,
+    "demo": demo,
+    "tripthread": tripthread,
+    "help": show_help,
+    "--help": show_help,
+    "-h": show_help,
+    "_stack": stack,
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; return its exit status."""
+    name, *arguments = argv or ["help"]
+    if name not in COMMANDS:
+        print(f"./run: there is no command {name!r}\n\n{HELP}", end="", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[name](arguments)
+    except Trouble as trouble:
+        print(f"./run {name}: {trouble}", file=sys.stderr)
+    except LockedError:
+        print("./run up: it is being started already, by another ./run up", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def _mode(options: UpOptions) -> str:
+    """Choose between Docker and native, and say so."""
+    if options.mode == "native":
+        return "native"
+    why_not = docker.why_not(PROJECT)
+    if options.mode == "docker":
+        if why_not:
+            message = f"--docker cannot be had: {why_not}. Without it the stack runs natively"
+            raise Trouble(message)
+        return "docker"
+    if why_not:
+        print(f"Running natively: {why_not} (--docker insists).")
+        return "native"
+    print("Running by docker compose (--native runs it as processes of this machine).")
+    return "docker"
+
+
+def _only(arguments: Sequence[str], usage: str) -> str:
+    if len(arguments) != 1:
+        message = f"usage: {usage}"
+        raise Trouble(message)
+    return arguments[0]
+
+
+def _become_python(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Go on as the venv's Python, so that signals and the exit status are its own."""
+    os.chdir(PROJECT.root)
+    sys.stdout.flush()
+    os.execve(PROJECT.python, [str(PROJECT.python), *arguments], dict(environment))  # noqa: S606 - no shell wanted
+
+
+def _stack_environment() -> dict[str, str]:
+    """The running stack's addresses and secrets over ours: an exported DATABASE_URL is likely another project's."""
+    return {**os.environ, **read_env(PROJECT.env_file)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

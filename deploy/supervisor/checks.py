@@ -1,0 +1,48 @@
+"""`./run check`: everything that needs no server, the same here, before a commit and in CI."""
+
+import os
+import subprocess
+import time
+
+from deploy.supervisor.layout import Layout
+
+_CHECKS = {
+    "format": ("ruff", "format", "--check", "."),
+    "lint": ("ruff", "check", "."),
+    "types": ("mypy",),
+    "imports": ("lint-imports", "--cache-dir", "{cache}/imports"),
+    "tests": ("pytest", "-q", "tests/pure", "tests/service"),
+}
+
+
+def check(layout: Layout) -> int:
+    """Run every check, also after one has failed; return 0 when all have passed."""
+    failed = []
+    for name, (program, *arguments) in _CHECKS.items():
+        argv = [str(layout.venv / "bin" / program), *(part.format(cache=cache_dir(layout)) for part in arguments)]
+        print(f"== {name}: {program} {' '.join(argv[1:])}", flush=True)
+        begin = time.monotonic()
+        status = subprocess.run(argv, cwd=layout.root, env=tool_environment(layout), check=False).returncode
+        print(f"== {name}: {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - begin:.1f} s\n", flush=True)
+        failed += [name] if status else []
+    print(f"failed: {', '.join(failed)}" if failed else "all checks passed")
+    return 1 if failed else 0
+
+
+def cache_dir(layout: Layout) -> str:
+    """Where the tools keep their caches: with everything else of ours."""
+    return str(layout.run / "cache")
+
+
+def tool_environment(layout: Layout) -> dict[str, str]:
+    """The environment that keeps the tools' caches out of the tree."""
+    cache = cache_dir(layout)
+    return {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RUFF_CACHE_DIR": f"{cache}/ruff",
+        "MYPY_CACHE_DIR": f"{cache}/mypy",
+        "HYPOTHESIS_STORAGE_DIRECTORY": f"{cache}/hypothesis",
+        "COVERAGE_FILE": f"{cache}/coverage",
+        "PYTEST_ADDOPTS": f"{os.environ.get('PYTEST_ADDOPTS', '')} -o cache_dir={cache}/pytest".strip(),
+    }

@@ -1,0 +1,175 @@
+"""`up`, `down`, `start` and `stop` for the native stack: the commands' end of the supervisor."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deploy.supervisor.child import Child
+from deploy.supervisor.control import NotRunningError, ask
+from deploy.supervisor.env_file import read_env
+from deploy.supervisor.layout import Layout
+from deploy.supervisor.lock import holder
+from deploy.supervisor.readiness import wait_until_ready
+from deploy.supervisor.trouble import Trouble
+
+START_S = 240.0  # Two servers, the migration, and on a slow machine the services.
+_READY_S = 90.0
+_DOWN_S = 100.0  # More than all units' own times to stop.
+_NOTHING_RUNS = "nothing is running here: ./run up starts it"
+
+
+def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
+    """Start the stack, or extend the one that runs; in the foreground stay until it ends.
+
+    Raises:
+        Trouble: it did not become ready; what was started is stopped again.
+    """
+    # All as Ctrl-C does; SIGINT itself too, which a shell's "&" may have switched off.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    if holder(layout.lock_file) is not None:
+        _wait_answer(layout, lambda: holder(layout.lock_file) is not None)
+        ask(layout.run, "extend", counts=counts)
+        _wait_ready(layout)
+        _print_directions(layout, "It was running already.")
+        return
+    stack = _launch(layout, counts, detach=detach)
+    try:
+        _wait_start(layout, stack)
+        if detach:
+            _print_directions(layout, "End it with ./run down.")
+            return
+        _print_directions(layout, "End it with Ctrl-C.")
+        while stack.running:
+            time.sleep(0.2)
+    except BaseException as reason:
+        _end(stack)
+        if not isinstance(reason, KeyboardInterrupt):
+            raise
+
+
+def down(layout: Layout) -> None:
+    """Stop the stack and wait until nothing of it is left."""
+    pid = holder(layout.lock_file)
+    if pid is None:
+        layout.env_file.unlink(missing_ok=True)  # Left by a supervisor that was killed.
+        print("Nothing is running.")
+        return
+    print("Stopping (services get up to 25 s to finish their work)", flush=True)
+    os.kill(pid, signal.SIGTERM)
+    if not _until(lambda: holder(layout.lock_file) is None, _DOWN_S):
+        os.kill(pid, signal.SIGKILL)  # Its children die with it.
+        layout.env_file.unlink(missing_ok=True)
+    _until(lambda: not _lives(pid), 2.0)
+    print("Stopped.")
+
+
+def start(layout: Layout, name: str) -> None:
+    """Start one service or server now, and wait until it is ready."""
+    unit = _ask(layout, "start", name=name)
+    wait_until_ready(layout, lambda: [u for u in _status(layout) if u["name"] == name], timeout_s=_READY_S)
+    print(f"{name} runs (pid {unit['pid']})")
+
+
+def stop(layout: Layout, name: str) -> None:
+    """Stop one service or server; it stays away until `start`."""
+    _ask(layout, "stop", name=name)
+    _until(lambda: all(u["state"] == "stopped" for u in _status(layout) if u["name"] == name), _DOWN_S)
+    print(f"{name} is stopped; ./run start {name} brings it back")
+
+
+def require_running(layout: Layout) -> None:
+    """Raise Trouble where no stack runs."""
+    if holder(layout.lock_file) is None:
+        raise Trouble(_NOTHING_RUNS)
+
+
+def _launch(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> Child:
+    log = layout.log("supervisor") if detach else None
+    argv = [sys.executable, "-m", "deploy.supervisor", "_stack", json.dumps(counts)]
+    stack = Child("the supervisor", argv, log=log, cwd=layout.root, outlives_us=detach)
+    stack.launch()
+    return stack
+
+
+def _wait_start(layout: Layout, stack: Child) -> None:
+    print("Starting PostgreSQL, RabbitMQ and the services", flush=True)
+    stack.wait_ready(lambda: _answers(layout), timeout_s=START_S)
+    _wait_ready(layout)
+
+
+def _wait_answer(layout: Layout, alive: Callable[[], bool]) -> None:
+    if not _until(lambda: _answers(layout) or not alive(), START_S) or not alive():
+        raise Trouble(_NOTHING_RUNS)
+
+
+def _wait_ready(layout: Layout) -> None:
+    wait_until_ready(layout, lambda: _status(layout), timeout_s=_READY_S)
+
+
+def _end(stack: Child) -> None:
+    """Stop what we started; a second Ctrl-C does not wait for it."""
+    try:
+        stack.stop(timeout_s=_DOWN_S)
+    except KeyboardInterrupt:
+        stack.kill()
+
+
+def _answers(layout: Layout) -> bool:
+    try:
+        ask(layout.run, "status")
+    except NotRunningError:
+        return False
+    return True
+
+
+def _status(layout: Layout) -> list[Mapping[str, Any]]:
+    units: list[Mapping[str, Any]] = _ask(layout, "status")["units"]
+    return units
+
+
+def _ask(layout: Layout, do: str, **details: str) -> dict[str, Any]:
+    try:
+        return ask(layout.run, do, **details)
+    except NotRunningError:
+        raise Trouble(_NOTHING_RUNS) from None
+
+
+def _print_directions(layout: Layout, last_line: str) -> None:
+    env = read_env(layout.env_file)
+    urls = [value for key, value in env.items() if key.startswith("TRIPTHREAD_URL")]
+    print(f"""
+Tripthread is up. {last_line}
+
+  gateway            {"  ".join(urls)}
+  its API            {env["TRIPTHREAD_URL"]}/openapi.json
+  its health         {env["TRIPTHREAD_INTERNAL_URL"]}/readyz  /metrics
+  model, simulated   {env["LLM_SANDBOX_URL"]}
+  Avinode, simulated {env["AVINODE_SANDBOX_URL"]}
+  addresses, keys    {layout.env_file}
+  logs               {layout.log("NAME")}
+
+  ./run demo                          one conversation, from the first question to the quotes
+  ./run tripthread token --user ann   a token to call the API with
+""")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,146 @@
+"""The process behind `./run up`: servers, migration, services, and the supervision of them all."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from deploy.supervisor.child import Child
+from deploy.supervisor.credentials import load_credentials
+from deploy.supervisor.env_file import read_env, write_env
+from deploy.supervisor.layout import Layout
+from deploy.supervisor.lock import held
+from deploy.supervisor.plan import SERVER_ORDER, Plan, Servers, Service
+from deploy.supervisor.ports import free_port
+from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.supervisor import Supervisor
+from deploy.supervisor.trouble import Trouble
+from deploy.supervisor.unit import Unit
+
+_SERVER_START_S = 90.0
+_MIGRATION_S = 120.0
+
+
+class Stopped(BaseException):
+    """We were told to end. Not an `Exception`: nothing but the end of the stack may catch it."""
+
+
+def run_stack(layout: Layout, counts: Mapping[str, int]) -> None:
+    """Bring the stack up and look after it until a signal ends it; nothing of it is left then.
+
+    Raises:
+        LockedError: one runs already.
+        Trouble: it did not come up.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stop_once)
+    os.umask(0o077)  # Logs and data are nobody else's business.
+    with held(layout.lock_file), suppress(Stopped):
+        stack = Stack(layout)
+        try:
+            stack.bring_up(counts)
+            stack.look_after()
+        finally:
+            stack.take_down()
+
+
+class Stack:
+    """The native stack: everything on this machine, below `.run/`."""
+
+    _plan: Plan  # Made when the servers have their addresses.
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._postgres = Postgres(layout.run / "postgres", log=layout.log("postgres"))
+        self._broker = RabbitMQ(layout.run / "rabbitmq", log=layout.log("rabbitmq"))
+        self._supervisor = Supervisor(layout.run, self._write_directions)
+        self._admin_token = ""
+
+    def bring_up(self, counts: Mapping[str, int]) -> None:
+        """Start the servers, migrate, launch the services. They may need a moment more to be ready."""
+        self._start_servers()
+        servers = Servers(self._postgres.url, self._postgres.url_for, self._broker.url)
+        caller = {**read_env(self._layout.root / ".env"), **os.environ}
+        credentials = load_credentials(self._layout.secrets_file)
+        self._plan = Plan(servers, credentials, caller, lambda port, taken: free_port(port, taken=taken))
+        self._migrate()
+        self._launch(self._plan.services(counts))
+        self._admin_token = self._make_admin_token()
+
+    def look_after(self) -> NoReturn:
+        """Keep it running, until a signal."""
+        self._supervisor.run({"extend": self._extend})
+        raise AssertionError
+
+    def take_down(self) -> None:
+        """Stop the services, then the servers."""
+        _say("stopping")
+        self._supervisor.shut_down()
+        self._broker.stop()
+        self._postgres.stop()
+        self._layout.env_file.unlink(missing_ok=True)
+
+    def _start_servers(self) -> None:
+        for server in (self._postgres, self._broker):
+            unit = Unit(server, order=SERVER_ORDER, say=_say, drain_s=20.0, is_ready=server.is_ready)
+            self._supervisor.add(unit)
+        self._postgres.start(_SERVER_START_S)
+        self._broker.start(_SERVER_START_S)
+
+    def _migrate(self) -> None:
+        migration = self._child("migrate", ("-m", "deploy.cli", "migrate"), self._plan.environment("migrate"))
+        migration.launch()
+        migration.wait_end(_MIGRATION_S)
+
+    def _launch(self, services: list[Service]) -> None:
+        for service in services:
+            known = self._supervisor.units.get(service.name)
+            if known is not None:
+                known.start()
+                continue
+            child = self._child(service.name, service.arguments, service.env)
+            unit = Unit(child, service.order, _say, drain_s=service.drain_s, ready_urls=service.ready_urls)
+            self._supervisor.add(unit)
+
+    def _extend(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._launch(self._plan.services(request["counts"]))
+        self._supervisor.announce()
+        return {}
+
+    def _make_admin_token(self) -> str:
+        arguments = ("-m", "deploy.cli", "token", "--user", "admin", "--role", "admin", "--expires", "30d")
+        done = subprocess.run(
+            [str(self._layout.python), *arguments],
+            env=self._plan.environment("token"),
+            cwd=self._layout.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            message = f"tripthread token failed:\n{done.stdout}{done.stderr}"
+            raise Trouble(message)
+        return done.stdout.strip()
+
+    def _write_directions(self, pids: Mapping[str, int]) -> None:
+        numbers = {f"PID_{name}": str(pid) for name, pid in pids.items()}
+        directions = self._plan.directions() | {"ADMIN_TOKEN": self._admin_token}
+        write_env(self._layout.env_file, directions | numbers)
+
+    def _child(self, name: str, arguments: tuple[str, ...], env: Mapping[str, str]) -> Child:
+        argv = [str(self._layout.python), *arguments]
+        return Child(name, argv, log=self._layout.log(name), env=env, cwd=self._layout.root)
+
+
+def _stop_once(number: int, _frame: object) -> None:
+    """Turn the first signal into the end; while we are ending, more of them change nothing."""
+    for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    _say(f"told to stop ({signal.Signals(number).name})")
+    raise Stopped
+
+
+def _say(what: str) -> None:
+    print(what, flush=True)
