@@ -1,0 +1,128 @@
+"""One AMQP connection that is never mended: whoever loses it opens another, and declares everything again.
+
+aio-pika's robust connections restore a channel under the same object, which hides whose delivery tags those were.
+Here a delivery belongs to the channel that brought it, and a lost connection is an error that somebody handles.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import AMQPError
+
+from shared import topology
+from shared.errors import BrokerAway
+from shared.settings import Settings
+
+CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0  # a broker with an alarm does not answer a close
+HEARTBEAT_S = 10  # a peer that vanished without a word is noticed after three of these
+
+# RuntimeError: aiormq raises it, and a subclass of it, where a connection or channel has closed in the meantime.
+LOST = (AMQPError, OSError, EOFError, RuntimeError)
+
+log = structlog.get_logger(__name__)
+
+
+class Disconnected(BrokerAway):
+    """The connection to the broker is gone."""
+
+
+@asynccontextmanager
+async def open_connection(settings: Settings, name: str) -> AsyncIterator[AbstractConnection]:
+    """Connect, declare the whole topology, and close at the end.
+
+    Raises:
+        Disconnected: The broker cannot be reached, refuses the login, or has something declared otherwise.
+    """
+    with disconnections():
+        connection = await aio_pika.connect(
+            settings.amqp_url,
+            timeout=CONNECT_TIMEOUT_S,
+            heartbeat=HEARTBEAT_S,
+            client_properties={"connection_name": f"{settings.instance} {name}"},
+        )
+    try:
+        await declare_topology(connection)
+        yield connection
+    finally:
+        await _close(connection)
+
+
+async def declare_topology(connection: AbstractConnection) -> None:
+    """Declare everything, on a channel of its own since a refusal closes it."""
+    with disconnections():
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            channel = await connection.channel(publisher_confirms=False)
+            await topology.declare(channel)
+            await channel.close()
+
+
+async def _close(connection: AbstractConnection) -> None:
+    with suppress(Disconnected), disconnections():
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await connection.close()
+
+
+@contextmanager
+def disconnections() -> Iterator[None]:
+    """Turn everything that a lost connection makes aiormq raise into `Disconnected`."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        # aiormq also ends the futures of a lost connection by cancelling them; only a cancellation of ours may pass.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Disconnected("the connection was closed") from error
+    except LOST as error:
+        raise Disconnected(describe(error)) from error
+
+
+def describe(error: BaseException | None) -> str:
+    """Say in one line what went wrong, for logs and readiness."""
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return "the connection was closed"
+    text = " ".join(str(argument) for argument in error.args if argument is not None)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_blocked(connection: AbstractConnection) -> bool:
+    """Tell whether the broker has an alarm (memory, disk) and reads nothing from this connection.
+
+    aiormq keeps `connection.blocked` to itself, but its `ready()` waits exactly while it lasts: one step tells.
+    """
+    step = until_unblocked(connection)
+    try:
+        step.send(None)
+    except StopIteration:
+        return False
+    step.close()
+    return True
+
+
+async def until_unblocked(connection: AbstractConnection) -> None:
+    """Wait for the end of the broker's alarm; returns at once where there is none."""
+    if connection.transport is not None:
+        await connection.transport.ready()
+
+
+class Delays:
+    """Waiting times that double from `first_s` to `longest_s`, with jitter so that replicas do not come in step."""
+
+    def __init__(self, first_s: float = 0.1, longest_s: float = 3.0) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self.reset()
+
+    def reset(self) -> None:
+        self._next_s = self._first_s
+
+    def next(self) -> float:
+        delay_s = self._next_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        self._next_s = min(2 * self._next_s, self._longest_s)
+        return delay_s

@@ -1,0 +1,325 @@
+"""Consuming a queue in groups: whatever has arrived when one commit ends is the next commit.
+
+What is promised, and what makes it so:
+
+- nothing is acknowledged before it is settled, that is committed or parked. There is one commit at a time, a group is
+  a run of consecutive tags, undecodable bodies keep their place in it, and one cumulative ack follows it, on the
+  channel that delivered it. Where that channel is gone, there is no ack and the group comes again: commits must be
+  safe to repeat.
+- no window: a lone message is committed at once, a flood in groups of up to `group_size`.
+- a message that can never succeed is parked in `dead` with its reason, and its neighbours are stored: a group whose
+  commit fails by the fault of a message is halved until the guilty one is alone. Only when parking fails too is it
+  rejected, and dead-lettered by the broker.
+- a database that is away is waited out with the same group; after `PATIENCE_S` the deliveries are given back, once an
+  outage, since each time counts against the queue's delivery limit. The group that failed is the probe: when its
+  commit succeeds, consuming begins anew, and what comes again is a repeat.
+- any other error leaves `run`, and so ends the process: there is no task that could die unseen.
+- `stop` cancels the consumer, commits and acknowledges what has arrived, closes the channel, then the connection.
+
+`dead` itself has nowhere to park: what cannot be stored from there is waited for, loudly.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import asyncpg
+import structlog
+from opentelemetry import trace
+from opentelemetry.util.types import AttributeValue
+from prometheus_client import Counter, Gauge, Histogram
+
+from shared.bisection import Guilty, bisect
+from shared.connection import Delays, Disconnected
+from shared.database import Fault, fault_of
+from shared.errors import Away, BrokerAway, Poison
+from shared.events import Event, Outcome, decode
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.subscription import Delivery, Subscription, subscribe
+from shared.telemetry import extract, link
+from shared.topology import DEAD_QUEUE, Queue
+
+PATIENCE_S = 5.0  # how long an outage may last before the deliveries are given back
+STUCK_S = 30.0  # a commit that takes longer is a fault; the database gives up after 12
+LINKED = 16  # messages that a group's span links to, at most: each costs as much as decoding it
+ERROR_LENGTH = 1000
+
+COMMITTED = Counter("tripthread_committed_messages_total", "Messages committed", ["queue"])
+PARKED = Counter("tripthread_parked_messages_total", "Messages parked in `dead`", ["queue", "reason"])
+GROUP_SIZE = Histogram(
+    "tripthread_group_size", "Messages in one commit", ["queue"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+)
+COMMIT_SECONDS = Histogram("tripthread_commit_seconds", "One successful commit", ["queue"])
+COMMIT_FAILURES = Counter("tripthread_commit_failures_total", "Commits that failed", ["queue", "fault"])
+OLDEST_SECONDS = Gauge("tripthread_oldest_uncommitted_seconds", "Since the oldest open delivery arrived", ["queue"])
+
+# What a commit may fail with and the consumer live on.
+_COMMIT_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Poison, Away)
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+_tracer = trace.get_tracer("tripthread.group_commit")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[T]):
+    delivery: Delivery
+    content: T
+
+
+class _Unanswered(Exception):
+    """The database did not do its part; the message is not to blame."""
+
+
+class _Outage(Exception):
+    """The database has been away for too long to hold the deliveries."""
+
+
+def decode_event(delivery: Delivery) -> Event:
+    """Read the event that a message carries.
+
+    Raises:
+        Undecodable: It is none that we know.
+    """
+    return decode(delivery.type, delivery.body)
+
+
+class GroupCommit(Generic[T]):
+    """Commits the messages of one queue in groups. See the module for what it promises."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: Queue,
+        *,
+        decode: Callable[[Delivery], T],
+        commit: Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]],
+        publisher: Publisher,
+    ) -> None:
+        """Prepare to consume.
+
+        Args:
+            settings: `group_size` and `prefetch` are this consumer's.
+            queue: Where from; it is declared on each connect.
+            decode: Makes one message's content; raises Poison for what can't be one.
+            commit: One transaction for all of it, safe to repeat; returns the outcomes to announce. It raises a
+                database error, Poison where one message is to blame, or Away; anything else ends `run`.
+            publisher: Parks messages and announces outcomes.
+        """
+        self._settings = settings
+        self._queue = queue
+        self._decode = decode
+        self._commit = commit
+        self._publisher = publisher
+        self._stopping = asyncio.Event()
+        self._subscription: Subscription | None = None
+        self._trouble: str | None = "not started"
+        self._failed: Sequence[_Entry[T]] = ()
+        self._commit_began: float | None = None
+        self._group_arrived_at: float | None = None
+        OLDEST_SECONDS.labels(queue.name).set_function(self._oldest_s)
+
+    def __str__(self) -> str:
+        return self._queue.name
+
+    async def run(self) -> None:
+        """Consume until `stop`.
+
+        Raises:
+            Exception: What `decode` or `commit` raised and nobody can mend here.
+        """
+        try:
+            await self._consume_until_stopped()
+        except BaseException as error:
+            self._trouble = f"ended by {type(error).__name__}: {error}"
+            raise
+        self._trouble = "stopped"
+
+    def stop(self) -> None:
+        """Ask `run` to settle what has arrived and return."""
+        self._stopping.set()
+        if self._subscription is not None:
+            self._subscription.wake()
+
+    def fault(self) -> str | None:
+        """Say why messages are not being committed at the moment; None while they are."""
+        if self._trouble is None and self._commit_began is not None:
+            running_s = time.monotonic() - self._commit_began
+            if running_s > STUCK_S:
+                return f"a commit has been running for {running_s:.0f} s"
+        return self._trouble
+
+    async def _consume_until_stopped(self) -> None:
+        delays = Delays()
+        while not self._stopping.is_set():
+            try:
+                async with subscribe(self._settings, self._queue) as subscription:
+                    delays.reset()
+                    await self._work(subscription)
+                if not self._stopping.is_set():
+                    raise Disconnected(subscription.ended)
+            except Disconnected as error:
+                self._trouble = f"disconnected: {error.detail}"
+                log.warning("consumer disconnected", queue=self._queue.name, reason=error.detail)
+                await self._pause(delays.next())
+            except _Outage:
+                await self._wait_out(self._failed)
+
+    async def _work(self, subscription: Subscription) -> None:
+        """Settle one group after the other until nothing more will arrive."""
+        self._subscription = subscription
+        self._trouble = None
+        log.info("consuming", queue=self._queue.name)
+        while group := await self._next_group(subscription):
+            self._group_arrived_at = group[0].arrived_at
+            await self._settle(subscription, group)
+            await subscription.ack_up_to(group[-1].delivery_tag)
+            self._group_arrived_at = None
+
+    async def _next_group(self, subscription: Subscription) -> list[Delivery]:
+        while True:
+            if self._stopping.is_set():
+                await subscription.cancel()
+            if group := subscription.take(self._settings.group_size):
+                return group
+            if subscription.ended:
+                return []
+            await subscription.wait()
+
+    async def _settle(self, subscription: Subscription, group: Sequence[Delivery]) -> None:
+        """Commit or park every one of the group."""
+        entries, undecodable = self._read(group)
+        with self._span(group), structlog.contextvars.bound_contextvars(queue=self._queue.name, group=len(group)):
+            await asyncio.gather(*(self._park(subscription, delivery, error) for delivery, error in undecodable))
+            if entries:
+                outcomes = await bisect(
+                    entries,
+                    self._commit_patiently,
+                    lambda entry, error: self._park(subscription, entry.delivery, error),
+                )
+                await self._publisher.announce(outcomes)
+
+    def _read(self, group: Sequence[Delivery]) -> tuple[list[_Entry[T]], list[tuple[Delivery, BaseException]]]:
+        entries: list[_Entry[T]] = []
+        undecodable: list[tuple[Delivery, BaseException]] = []
+        for delivery in group:
+            try:
+                entries.append(_Entry(delivery, self._decode(delivery)))
+            except Poison as error:
+                undecodable.append((delivery, error))
+        return entries, undecodable
+
+    def _span(self, group: Sequence[Delivery]) -> AbstractContextManager[trace.Span]:
+        """Continue the trace of a lone message; a group links to some of those it serves."""
+        attributes: dict[str, AttributeValue] = {
+            "messaging.destination.name": self._queue.name,
+            "messaging.batch.message_count": len(group),
+        }
+        name = f"{self._queue.name} process"
+        if len(group) == 1:
+            return _tracer.start_as_current_span(name, context=extract(group[0].headers), attributes=attributes)
+        links = [origin for delivery in group[:LINKED] if (origin := link(delivery.headers))]
+        return _tracer.start_as_current_span(name, links=links, attributes=attributes)
+
+    async def _commit_patiently(self, entries: Sequence[_Entry[T]]) -> Sequence[Outcome]:
+        """Commit, the same again while the database is away.
+
+        Raises:
+            Guilty: One of these messages is to blame.
+            _Outage: The database has been away for too long, or is away while we are stopping.
+        """
+        delays = Delays(first_s=0.05, longest_s=1.0)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await self._commit_once(entries)
+            except _Unanswered:
+                if self._stopping.is_set() or time.monotonic() > deadline:
+                    self._failed = entries
+                    raise _Outage from None
+                await self._pause(delays.next())
+
+    async def _wait_out(self, entries: Sequence[_Entry[T]]) -> None:
+        """Commit these again and again until the database answers, whatever it says."""
+        log.error("deliveries given back until the database answers", queue=self._queue.name, reason=self._trouble)
+        delays = Delays(first_s=0.5, longest_s=3.0)
+        while not self._stopping.is_set():
+            await self._pause(delays.next())
+            with suppress(_Unanswered):
+                with suppress(Guilty):
+                    await self._commit_once(entries)
+                log.info("the database answers again", queue=self._queue.name)
+                return
+
+    async def _commit_once(self, entries: Sequence[_Entry[T]]) -> Sequence[Outcome]:
+        self._commit_began = time.monotonic()
+        try:
+            outcomes = await self._commit([entry.content for entry in entries])
+        except _COMMIT_ERRORS as error:
+            raise self._judge(error, len(entries)) from error
+        finally:
+            took_s = time.monotonic() - self._commit_began
+            self._commit_began = None
+        self._trouble = None
+        COMMIT_SECONDS.labels(self._queue.name).observe(took_s)
+        GROUP_SIZE.labels(self._queue.name).observe(len(entries))
+        COMMITTED.labels(self._queue.name).inc(len(entries))
+        return outcomes
+
+    def _judge(self, error: BaseException, count: int) -> Guilty | _Unanswered:
+        """Tell whether a message is to blame, or the database."""
+        fault = _fault(error)
+        COMMIT_FAILURES.labels(self._queue.name, fault.value).inc()
+        if fault is Fault.MESSAGE and not (count == 1 and self._queue.name == DEAD_QUEUE):
+            return Guilty(error)
+        self._trouble = f"waiting for the database: {type(error).__name__}: {error}"
+        if fault is Fault.TRANSIENT:
+            log.warning("commit postponed", reason=str(error), error=type(error).__name__)
+        else:
+            log.error("commit impossible as installed", reason=str(error), error=type(error).__name__)
+        return _Unanswered()
+
+    async def _park(self, subscription: Subscription, delivery: Delivery, error: BaseException) -> None:
+        """Put one message into `dead` with its reason, or let the broker do so without."""
+        reason = error.code if isinstance(error, Poison) else getattr(error, "sqlstate", None) or type(error).__name__
+        headers = {"x-reason": reason, "x-error": _header_text(str(error)), "x-queue": self._queue.name}
+        if isinstance(traceparent := delivery.headers.get("traceparent"), str):
+            headers["traceparent"] = traceparent
+        bound = {"event_id": delivery.message_id, "correlation_id": delivery.correlation_id, "reason": reason}
+        try:
+            await self._publisher.publish_to(
+                DEAD_QUEUE, delivery.body, name=delivery.type, message_id=delivery.message_id, headers=headers
+            )
+        except BrokerAway as away:
+            await subscription.reject(delivery)
+            log.error("message rejected, since parking failed", away=away.detail, **bound)
+        else:
+            log.error("message parked", error=str(error), **bound)
+        PARKED.labels(self._queue.name, reason).inc()
+
+    async def _pause(self, delay_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
+
+    def _oldest_s(self) -> float:
+        waiting = self._subscription.oldest_arrived_at if self._subscription is not None else None
+        oldest = self._group_arrived_at or waiting
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+
+def _fault(error: BaseException) -> Fault:
+    if isinstance(error, Poison):
+        return Fault.MESSAGE
+    if isinstance(error, Away):
+        return Fault.TRANSIENT
+    return fault_of(error) or Fault.INSTALLATION
+
+
+def _header_text(text: str) -> str:
+    """Make a text that a header and a column can hold."""
+    return text[:ERROR_LENGTH].encode("utf-8", "replace").decode().replace("\x00", "")

@@ -1,0 +1,178 @@
+"""One queue's deliveries on one channel: in the order of their tags, acknowledged on the channel that brought them.
+
+RabbitMQ numbers the deliveries of a channel 1, 2, 3, and `ack(T, multiple)` settles every one up to T. That is only
+right if nothing up to T is still open, so a subscription has its own channel with one consumer, and every delivery
+keeps its place in the buffer. When the channel goes, the buffer is worth nothing: the broker delivers all of it again.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiormq.abc
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq import spec
+
+from shared.connection import (
+    CLOSE_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    Disconnected,
+    describe,
+    disconnections,
+    open_connection,
+)
+from shared.settings import Settings
+from shared.topology import Queue
+
+
+class Delivery:
+    """One message as the broker delivered it.
+
+    It has the names of aio-pika's IncomingMessage, whose construction alone costs a quarter of the time that a
+    message takes (16 of 67 microseconds).
+    """
+
+    __slots__ = ("_properties", "arrived_at", "body", "delivery_tag", "redelivered")
+
+    def __init__(self, message: aiormq.abc.DeliveredMessage) -> None:
+        self._properties: spec.Basic.Properties = message.header.properties
+        self.body: bytes = message.body
+        self.delivery_tag: int = message.delivery_tag or 0
+        self.redelivered: bool = bool(message.redelivered)
+        self.arrived_at = time.monotonic()
+
+    @property
+    def type(self) -> str | None:
+        """The event's class name."""
+        return self._properties.message_type
+
+    @property
+    def message_id(self) -> str | None:
+        """The event's id."""
+        return self._properties.message_id
+
+    @property
+    def correlation_id(self) -> str | None:
+        return self._properties.correlation_id
+
+    @property
+    def headers(self) -> dict[str, object]:
+        return dict(self._properties.headers or {})
+
+
+class Subscription:
+    """What has arrived on one channel and is not taken yet."""
+
+    def __init__(self, channel: aiormq.abc.AbstractChannel) -> None:
+        self._channel = channel
+        self._buffer: deque[Delivery] = deque()
+        self._last_tag = 0
+        self._news = asyncio.Event()
+        self._lost: str | None = None
+        self._consumer_tag: str | None = None
+        self.ended: str | None = None  # why nothing more will arrive, the buffer being good still
+
+    async def start(self, queue: str, prefetch: int) -> None:
+        self._channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
+        await self._channel.basic_qos(prefetch_count=prefetch, timeout=CONNECT_TIMEOUT_S)
+        consuming = await self._channel.basic_consume(queue, self._on_delivery, timeout=CONNECT_TIMEOUT_S)
+        self._consumer_tag = consuming.consumer_tag
+
+    async def _on_delivery(self, message: aiormq.abc.DeliveredMessage) -> None:
+        # For every message: nothing but what cannot be done later.
+        delivery = Delivery(message)
+        if delivery.delivery_tag != self._last_tag + 1:
+            self.lose(f"delivery {delivery.delivery_tag} came after {self._last_tag}")
+        self._last_tag = delivery.delivery_tag
+        self._buffer.append(delivery)
+        self._news.set()
+
+    def _on_cancelled(self, _frame: spec.Basic.Cancel) -> None:
+        self.ended = "the broker cancelled the consumer"
+        self._news.set()
+
+    def lose(self, reason: str) -> None:
+        """Forget everything: the broker will deliver it again, to another channel."""
+        if self._lost is None:
+            self._lost = reason
+            self._buffer.clear()
+            self._news.set()
+
+    def wake(self) -> None:
+        """Let `wait` return, for a reason of the caller's."""
+        self._news.set()
+
+    async def wait(self) -> None:
+        """Wait until there may be something new."""
+        self._news.clear()
+        await self._news.wait()
+
+    def take(self, most: int) -> list[Delivery]:
+        """Take the oldest deliveries, at most so many; none where nothing has arrived.
+
+        Raises:
+            Disconnected: The channel is gone, and with it everything that was not acknowledged.
+        """
+        self._check()
+        return [self._buffer.popleft() for _ in range(min(most, len(self._buffer)))]
+
+    async def ack_up_to(self, tag: int) -> None:
+        """Acknowledge everything up to this tag, all of which must be settled.
+
+        Raises:
+            Disconnected: The channel is gone; the broker will deliver it again.
+        """
+        self._check()
+        with disconnections():
+            await self._channel.basic_ack(tag, multiple=True)
+
+    async def reject(self, delivery: Delivery) -> None:
+        """Let the broker dead-letter this one."""
+        self._check()
+        with disconnections():
+            await self._channel.basic_reject(delivery.delivery_tag, requeue=False)
+
+    async def cancel(self) -> None:
+        """Ask for no more; what has arrived before the answer stays in the buffer."""
+        if self.ended is None and self._consumer_tag is not None:
+            with disconnections():
+                await self._channel.basic_cancel(self._consumer_tag, timeout=CLOSE_TIMEOUT_S)
+            self.ended = "cancelled"
+
+    @property
+    def oldest_arrived_at(self) -> float | None:
+        return self._buffer[0].arrived_at if self._buffer else None
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise Disconnected(self._lost)
+
+
+@asynccontextmanager
+async def subscribe(settings: Settings, queue: Queue) -> AsyncIterator[Subscription]:
+    """Consume one queue by a connection of its own.
+
+    Raises:
+        Disconnected: The broker is away.
+    """
+    async with open_connection(settings, queue.name) as connection, _open_channel(connection) as channel:
+        subscription = Subscription(await channel.get_underlay_channel())
+        channel.close_callbacks.add(lambda _, error: subscription.lose(describe(error)))
+        with disconnections():
+            await subscription.start(queue.name, settings.prefetch)
+        yield subscription
+
+
+@asynccontextmanager
+async def _open_channel(connection: AbstractConnection) -> AsyncIterator[AbstractChannel]:
+    with disconnections():
+        channel = await connection.channel(publisher_confirms=False)
+    try:
+        yield channel
+    finally:
+        # Before the connection: its answer says that the broker has read every acknowledgement.
+        with suppress(Disconnected), disconnections():
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await channel.close()
