@@ -1,0 +1,76 @@
+"""`tripthread`: the one command of the one image; the sub-command picks what it does."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Annotated, Literal
+
+import jwt
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from shared.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+ServiceName = Literal["gateway", "logger", "tagger", "workflow"]
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def settings_for(part: str) -> Settings:
+    """Read the settings, or end with what is wrong with them."""
+    try:
+        return Settings().checked_for(part)
+    except (ValidationError, ValueError) as error:
+        typer.echo(f"tripthread: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def serve(service: Annotated[ServiceName, typer.Argument(help="which service this process is")]) -> None:
+    """Run one service until SIGTERM."""
+    settings = settings_for(service)
+    main = import_module(f"services.{service}.app").main
+    uvloop.run(main(settings))
+
+
+@app.command()
+def migrate(
+    down_to: Annotated[str, typer.Option(help="go back to this revision; `base` deletes everything stored")] = "",
+) -> None:
+    """Create the roles and bring the database's schema up to date."""
+    from deploy import migrate as migrations  # noqa: PLC0415 - SQLAlchemy and Alembic, for this command only
+
+    settings = settings_for("migrate")
+    if down_to:
+        migrations.downgrade(settings, down_to)
+    else:
+        migrations.migrate(settings)
+    typer.echo(f"the schema is at {down_to or 'head'}")
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option(help="the user id, `sub` in the token")],
+    role: Annotated[Literal["user", "service", "admin"], typer.Option()] = "user",
+    expires: Annotated[str, typer.Option(help="a number and s, m, h or d")] = "1h",
+) -> None:
+    """Print a JWT that the gateway accepts."""
+    settings = Settings()
+    now = datetime.now(UTC)
+    claims = {"sub": user, "role": role, "iat": now, "exp": now + _duration(expires)}
+    if settings.jwt_audience:
+        claims["aud"] = settings.jwt_audience
+    typer.echo(jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256"))
+
+
+def _duration(text: str) -> timedelta:
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in _UNITS:
+        raise typer.BadParameter(f"{text!r} is not a number and one of s, m, h, d", param_hint="--expires")
+    return timedelta(**{_UNITS[unit]: int(number)})
+
+
+if __name__ == "__main__":
+    app(prog_name="tripthread")
