@@ -50,7 +50,12 @@ def configure_logs(settings: Settings) -> None:
 def _renderers(settings: Settings) -> list[Processor]:
     if settings.environment == "production":
         return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the rich one prints locals, and so secrets
+        )
+    ]
 
 
 def _add_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:

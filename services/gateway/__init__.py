@@ -1,0 +1,1 @@
+"""HTTP -> gateway.turns -> MessagePosted, MessageAnswered, TripRequested, WebhookReceived ... -> events"""

@@ -1,0 +1,86 @@
+"""Ask the model, fill the turn's buffer as the text comes, and say how it ended."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any
+
+from services.gateway.history import Shown, branch
+from services.gateway.meter import Meter
+from services.gateway.running import Running
+from services.gateway.turn import Answer
+from services.gateway.upstream import Chunk, Upstream
+from shared.errors import ModelAway
+from shared.events import AnswerStatus
+from shared.ids import upstream_thread_id
+
+CONTEXT_MESSAGES = 200  # of the branch, the newest
+
+
+def conversation(system_prompt: str, history: Sequence[Shown], running: Running) -> list[dict[str, Any]]:
+    """Return what the model is sent: the prompt, the branch that the question continues, and the question."""
+    question = running.turn.question
+    before = branch(history, question.parent_id) if question.parent_id else _notes(history)
+    said = [shown for shown in before if shown.message_id != question.message_id][-CONTEXT_MESSAGES:]
+    messages = [{"role": shown.role, "content": shown.content} for shown in said if shown.content]
+    return [
+        {"role": "system", "content": system_prompt},
+        *messages,
+        {"role": "user", "content": question.content},
+    ]
+
+
+def _notes(history: Sequence[Shown]) -> list[Shown]:
+    return [shown for shown in history if shown.role == "system"]
+
+
+class Answering:
+    """One call of the model for one attempt at a turn."""
+
+    def __init__(self, upstream: Upstream, running: Running) -> None:
+        self._upstream = upstream
+        self._running = running
+        self._meter = Meter()
+        self._asked = 0
+
+    async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
+        """Stream the answer into the buffer, and return it; a model that fails gives an answer that says so."""
+        turn = self._running.turn
+        self._asked = sum(len(message["content"]) for message in messages)
+        thread_id = upstream_thread_id(turn.user_id, turn.session_id)
+        try:
+            async with aclosing(self._upstream.stream(turn.model, messages, thread_id)) as chunks:
+                async for chunk in chunks:
+                    self._take(chunk)
+        except ModelAway as error:
+            return self.answer("interrupted" if self._running.deltas else "failed", error.detail)
+        return self._ended()
+
+    def answer(self, status: AnswerStatus, error: str | None = None) -> Answer:
+        """Return the answer as far as it came."""
+        turn, text = self._running.turn, self._running.text
+        trace = self._meter.trace(
+            trace_id=turn.answer_id,
+            model=turn.model,
+            provider=turn.provider,
+            status=status,
+            error=error,
+            asked=self._asked,
+            said=len(text),
+        )
+        parts = [{"type": "text", "text": text}] if text else []
+        return Answer(content=text, parts=parts, status=status, error=error, trace=trace)
+
+    def _take(self, chunk: Chunk) -> None:
+        self._meter.usage = chunk.usage or self._meter.usage
+        self._meter.finish_reason = chunk.finish_reason or self._meter.finish_reason
+        text = chunk.text.replace("\x00", "")  # PostgreSQL can't hold it
+        if text:
+            self._meter.token_came()
+            self._running.add(text)
+
+    def _ended(self) -> Answer:
+        if self._meter.finish_reason is None:
+            return self.answer("interrupted", "the answer broke off")
+        if not self._running.deltas:
+            return self.answer("failed", "the model said nothing")
+        return self.answer("complete")

@@ -1,0 +1,103 @@
+"""Decide what a chat request asks: which message is the question, what it replies to, and what came before it unsaid.
+
+Pure; the rules are DESIGN's "sent twice, stored once" and API.md's table of chat calls.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.gateway.chat_request import ChatRequest
+from services.gateway.history import Shown, newest
+from services.gateway.turn import Question
+from shared.errors import Invalid, NotFound
+from shared.ids import new_id
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The question of a turn, and messages before it that the session does not have yet."""
+
+    question: Question
+    earlier: tuple[Question, ...] = ()
+    again: bool = False  # the question is there already, and wants another answer
+
+
+def decide(request: ChatRequest, history: Sequence[Shown]) -> Asked:
+    """Find the question in `request`, given what was said in its session.
+
+    Raises:
+        NotFound: It is about a message that is not there.
+        Invalid: There is nothing to ask.
+    """
+    if request.regenerate:
+        return Asked(_asked_again(request.regenerate_id, history), again=True)
+    unsaid = _unsaid([question for _, question in request.texts], history)
+    if not unsaid:
+        return Asked(_asked_again(None, history), again=True)
+    return _chained(unsaid, request.parent_id, history)
+
+
+def _unsaid(questions: Sequence[Question], history: Sequence[Shown]) -> Sequence[Question]:
+    """Return what follows the longest prefix equal to the session's user texts; a lone message is always new."""
+    if len(questions) < 2:
+        return questions
+    said = [shown.content for shown in history if shown.role == "user"]
+    same = 0
+    while same < min(len(said), len(questions)) and said[same] == questions[same].content:
+        same += 1
+    return questions[same:]
+
+
+def _chained(unsaid: Sequence[Question], parent_id: str | None, history: Sequence[Shown]) -> Asked:
+    """Give each message its id and its parent: the one before it."""
+    chain: list[Question] = []
+    for question in unsaid:
+        parent = chain[-1].message_id if chain else _parent(question, parent_id, history)
+        chain.append(replace(_identified(question, history), parent_id=parent))
+    return Asked(chain[-1], tuple(chain[:-1]))
+
+
+def _identified(question: Question, history: Sequence[Shown]) -> Question:
+    """Keep the client's id for a new message; an edit of a known one gets an id of its own."""
+    known = _known(question, history)
+    if known is None or known.content == question.content:
+        return replace(question, message_id=question.message_id or str(new_id()))
+    return replace(question, message_id=str(new_id()), client_message_id=question.message_id)
+
+
+def _parent(question: Question, parent_id: str | None, history: Sequence[Shown]) -> str | None:
+    if parent_id is not None:
+        if all(shown.message_id != parent_id for shown in history):
+            raise NotFound("parent_id names no message of this session")
+        return parent_id
+    known = _known(question, history)
+    return known.parent_id if known is not None else newest(history)
+
+
+def _known(question: Question, history: Sequence[Shown]) -> Shown | None:
+    """Find the user message that this one repeats or edits, by the client's id for it."""
+    if not question.message_id:
+        return None
+    return next(
+        (
+            shown
+            for shown in history
+            if shown.role == "user" and question.message_id in (shown.message_id, shown.client_message_id)
+        ),
+        None,
+    )
+
+
+def _asked_again(message_id: str | None, history: Sequence[Shown]) -> Question:
+    """Return the question that `message_id`, it or its answer, is about; without one, the newest."""
+    by_id = {shown.message_id: shown for shown in history}
+    at = by_id.get(message_id) if message_id else next((m for m in reversed(history) if m.role == "user"), None)
+    if at is not None and at.role == "assistant":
+        at = by_id.get(at.parent_id or "")
+    if at is None or at.role != "user":
+        raise (
+            NotFound("there is no such message to answer again")
+            if message_id
+            else Invalid("there is nothing to answer")
+        )
+    return Question(at.message_id, at.content, at.parts, at.parent_id, at.client_message_id, at.metadata)

@@ -1,0 +1,220 @@
+"""Read the body of `POST /api/chat`, in any of the shapes that its kinds of client send.
+
+- what `useChat` of the AI SDK sends: `{id, messages, trigger, messageId}`, where the last user message is the new one;
+- `{session_id or threadId, message}`;
+- `{userMessages}`: one element is new; of more, what follows the longest prefix equal to the session's user texts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+import msgspec
+
+from services.gateway.turn import Question
+from shared.errors import Invalid, UnsupportedMedia
+
+AnswerForm = Literal["ui", "text", "json"]
+MAX_KEY_LENGTH = 255
+ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+class _Message(msgspec.Struct):
+    """A message as clients spell it: `parts` in the AI SDK, `content` elsewhere."""
+
+    id: str | None = None
+    role: str = "user"
+    content: str | list[dict[str, Any]] | None = None
+    parts: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    id: str | None = None
+    session_id: str | None = None
+    sessionId: str | None = None  # noqa: N815 - the older clients' spelling, here and below
+    thread_id: str | None = None
+    threadId: str | None = None  # noqa: N815
+    messages: list[_Message] | None = None
+    message: str | _Message | None = None
+    user_messages: list[str | _Message] | None = None
+    userMessages: list[str | _Message] | None = None  # noqa: N815
+    trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
+    message_id: str | None = None
+    messageId: str | None = None  # noqa: N815
+    parent_id: str | None = None
+    parentId: str | None = None  # noqa: N815
+    project_id: str | None = None
+    projectId: str | None = None  # noqa: N815
+    model: str | None = None
+    helper: str | None = None
+    metadata: dict[str, Any] | None = None
+    stream: bool = True
+
+
+_DECODER = msgspec.json.Decoder(_Body)
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """What a caller asks for, whatever shape it came in."""
+
+    session_id: str | None  # none: a new session
+    texts: tuple[tuple[str, Question], ...]  # the new message last; those before it only with `userMessages`
+    form: AnswerForm
+    model: str | None
+    helper: str | None
+    project_id: str | None
+    parent_id: str | None
+    regenerate: bool  # answer a message again that is there already
+    regenerate_id: str | None  # the answer, or the question, that it is about; none: the newest
+    key: str | None  # what makes a repeat the same turn
+    body_hash: bytes
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def question(self) -> Question:
+        return self.texts[-1][1]
+
+
+def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[str, str]) -> ChatRequest:
+    """Read one request.
+
+    Raises:
+        Invalid: The body is no such request; the detail says where.
+        UnsupportedMedia: It is not JSON by its content type.
+    """
+    if not headers.get("content-type", "application/json").partition(";")[0].strip().lower().endswith("json"):
+        raise UnsupportedMedia("send application/json")
+    parsed = _decode(body)
+    session_id = _session_id(parsed, headers, cookies)
+    questions = _questions(parsed)
+    regenerate = parsed.trigger == "regenerate-message"
+    if not questions and not regenerate:
+        raise Invalid("send messages, message or userMessages")
+    key, body_hash = _identity(body, headers, session_id, questions, regenerate=regenerate)
+    return ChatRequest(
+        session_id=session_id,
+        texts=tuple((question.content, question) for question in questions),
+        form=_form(parsed, headers),
+        model=_name(parsed.model, "model"),
+        helper=_name(parsed.helper, "helper"),
+        project_id=_name(parsed.project_id or parsed.projectId, "project_id"),
+        parent_id=_client_id(parsed.parent_id or parsed.parentId, "parent_id"),
+        regenerate=regenerate,
+        regenerate_id=_client_id(parsed.message_id or parsed.messageId, "message_id"),
+        key=key,
+        body_hash=body_hash,
+        metadata=parsed.metadata or {},
+    )
+
+
+def _decode(body: bytes) -> _Body:
+    try:
+        parsed = _DECODER.decode(body)
+        # An escaped NUL is the only way in for one; the scan is for bodies that have the escape, or a look-alike.
+        if b"\\u0000" in body and _has_nul(msgspec.json.decode(body)):
+            raise Invalid("a text contains a NUL character, which can't be stored")
+    except msgspec.MsgspecError as error:
+        raise Invalid(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise Invalid("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise Invalid("the body is nested too deeply") from error
+    return parsed
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_has_nul(item) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(_has_nul(item) for item in value)
+
+
+def _session_id(parsed: _Body, headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | None:
+    named = parsed.session_id or parsed.sessionId or parsed.thread_id or parsed.threadId or parsed.id
+    named = _client_id(named or headers.get("x-session-id"), "session_id")
+    if named is not None:
+        return named
+    kept = cookies.get("session_id", "")
+    return kept if is_client_id(kept) else None  # a cookie that nobody can mend must not lock its browser out
+
+
+def is_client_id(value: str) -> bool:
+    """Tell whether `value` may be an id: 1 to 64 of `A-Za-z0-9_-` (API.md)."""
+    return 0 < len(value) <= 64 and ID_CHARACTERS.issuperset(value)
+
+
+def _client_id(value: str | None, name: str) -> str | None:
+    if value is None or is_client_id(value):
+        return value
+    raise Invalid(f"{name} must be 1 to 64 of A-Za-z0-9_-", errors=[{"field": name, "detail": "not an id"}])
+
+
+def _name(value: str | None, name: str) -> str | None:
+    if value is None or 0 < len(value) <= 255:
+        return value
+    raise Invalid(f"{name} must have 1 to 255 characters", errors=[{"field": name, "detail": "too short or too long"}])
+
+
+def _questions(parsed: _Body) -> list[Question]:
+    """Return the user's messages that this request is about, in order."""
+    listed = parsed.user_messages if parsed.user_messages is not None else parsed.userMessages
+    if listed is not None:
+        return [_question(item) for item in listed]
+    if parsed.message is not None:
+        return [_question(parsed.message)]
+    spoken = [message for message in parsed.messages or [] if message.role == "user"]
+    return [_question(spoken[-1])] if spoken else []
+
+
+def _question(item: str | _Message) -> Question:
+    message = _Message(content=item) if isinstance(item, str) else item
+    if message.role != "user":
+        raise Invalid("only a user's message can be asked", errors=[{"field": "role", "detail": "must be user"}])
+    parts = _parts(message)
+    text = "\n".join(part["text"] for part in parts if part.get("type") == "text" and isinstance(part.get("text"), str))
+    if not text.strip() and not any(part.get("type") != "text" for part in parts):
+        raise Invalid("the message is empty", errors=[{"field": "message", "detail": "must not be empty"}])
+    message_id = _client_id(message.id, "message.id")
+    return Question(message_id=message_id or "", content=text, parts=parts, metadata=message.metadata or {})
+
+
+def _parts(message: _Message) -> list[dict[str, Any]]:
+    if message.parts is not None:
+        return message.parts
+    if isinstance(message.content, list):
+        return message.content
+    return [{"type": "text", "text": message.content}] if message.content is not None else []
+
+
+def _form(parsed: _Body, headers: Mapping[str, str]) -> AnswerForm:
+    if not parsed.stream:
+        return "json"
+    accept = headers.get("accept", "").lower()
+    if "text/plain" in accept:
+        return "text"
+    own_accept = accept.strip() not in ("", "*/*")
+    plain = (parsed.userMessages is not None or parsed.user_messages is not None) and not own_accept
+    return "text" if plain else "ui"
+
+
+def _identity(
+    body: bytes, headers: Mapping[str, str], session_id: str | None, questions: Sequence[Question], *, regenerate: bool
+) -> tuple[str | None, bytes]:
+    """Return what makes a repeat the same turn, and the hash that must then be equal.
+
+    The key is the caller's, else the client's message id with its text; so the same id with another text is an edit.
+    """
+    key = headers.get("idempotency-key")
+    if key:
+        if len(key) > MAX_KEY_LENGTH or not key.isprintable():
+            raise Invalid(f"Idempotency-Key must be printable and at most {MAX_KEY_LENGTH} characters long")
+        return f"key:{key}", sha256(body).digest()
+    newest = questions[-1] if questions else None
+    if newest is None or not newest.message_id or regenerate:
+        return None, sha256(body).digest()
+    text_hash = sha256(msgspec.json.encode([newest.content, newest.parts]))
+    return f"message:{session_id or ''}:{newest.message_id}:{text_hash.hexdigest()[:32]}", text_hash.digest()

@@ -1,0 +1,57 @@
+"""One statement for many concurrent calls: whatever has come while the last group ran is the next group.
+
+There is no window to wait for: a lone call runs at once, and a busy moment makes its own groups.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from shared.database import Fault, fault_of
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Grouped(Generic[Item, Result]):
+    """Give concurrent callers of `call` one run of `run`, which answers each item in the items' order."""
+
+    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], most: int = 200) -> None:
+        self._run = run
+        self._most = most
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def call(self, item: Item) -> Result:
+        """Run `item` in the next group, and return its result or raise the error that it met."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            await self._settle(group)
+        self._task = None
+
+    async def _settle(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._run([item for item, _ in group])
+        except Exception as error:  # noqa: BLE001 - handed to the callers, who wait for nothing else
+            await self._settle_error(group, error)
+            return
+        for (_, future), result in zip(group, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    async def _settle_error(self, group: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+        """Hand the error out; but a row that can't be stored is its own fault only, so its neighbours run alone."""
+        if len(group) > 1 and fault_of(error) is Fault.MESSAGE:
+            for member in group:
+                await self._settle([member])
+            return
+        for _, future in group:
+            if not future.done():
+                future.set_exception(error)

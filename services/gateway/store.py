@@ -1,0 +1,259 @@
+"""All SQL on `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway.grouped import Grouped
+from services.gateway.turn import Answer, Question, Turn
+from shared.database import Pool, transaction
+
+LEASE_S = 30
+_COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, model, provider,
+    project_id, helper, question, asked_at, answer, answered_at, partial,
+    state = 'running' AND lease_until < clock_timestamp() AS expired"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A turn that somebody wants to run."""
+
+    turn_id: UUID
+    user_id: str
+    session_id: str
+    key: str | None
+    body_hash: bytes
+    owner: str
+    correlation_id: UUID
+    traceparent: str | None
+    model: str
+    provider: str
+    project_id: str | None
+    helper: str | None
+    question: Question
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The end of one attempt."""
+
+    turn_id: UUID
+    attempt: int
+    answer: Answer
+    question_published: bool
+
+
+class Store:
+    """The turns; claims and finishes of concurrent turns share a statement and its commit."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._claims: Grouped[Claim, Turn | None] = Grouped(self._claim_group)
+        self._finishes: Grouped[Finish, Turn | None] = Grouped(self._finish_group)
+
+    async def claim(self, claim: Claim) -> Turn | None:
+        """Take the session for this turn; None when it is taken, or the key is known already."""
+        return await self._claims.call(claim)
+
+    async def finish(self, finish: Finish) -> Turn | None:
+        """Keep the answer of an attempt; None when that attempt is over already."""
+        return await self._finishes.call(finish)
+
+    async def _claim_group(self, claims: Sequence[Claim]) -> list[Turn | None]:
+        rows = await self._pool.fetch(
+            f"""
+            INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
+                traceparent, model, provider, project_id, helper, question, state, lease_until, asked_at)
+            SELECT c.*, 'running', clock_timestamp() + make_interval(secs => {LEASE_S}),
+                greatest(clock_timestamp(), (
+                    SELECT max(greatest(before.asked_at, before.answered_at)) + interval '1 microsecond'
+                    FROM gateway.turns before
+                    WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
+            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
+                $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[])
+                AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
+                    project_id, helper, question)
+            ORDER BY c.user_id, c.session_id
+            ON CONFLICT DO NOTHING
+            RETURNING {_COLUMNS}
+            """,  # noqa: S608 - constants of this module
+            *_columns([_claim_row(claim) for claim in claims]),
+        )
+        claimed = {row["turn_id"]: _turn(row) for row in rows}
+        return [claimed.get(claim.turn_id) for claim in claims]
+
+    async def _finish_group(self, finishes: Sequence[Finish]) -> list[Turn | None]:
+        rows = await self._pool.fetch(
+            f"""
+            UPDATE gateway.turns t
+            SET state = f.said ->> 'status', answer = f.said, partial = '',
+                question_published = t.question_published OR f.told,
+                answered_at = greatest(clock_timestamp(), t.asked_at + interval '1 microsecond')
+            FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])
+                AS f (id, number, said, told)
+            WHERE t.turn_id = f.id AND t.attempt = f.number AND t.state IN ('running', 'interrupted')
+            RETURNING {_COLUMNS}
+            """,  # noqa: S608
+            *_columns([(f.turn_id, f.attempt, asdict(f.answer), f.question_published) for f in finishes]),
+        )
+        finished = {row["turn_id"]: _turn(row) for row in rows}
+        return [finished.get(finish.turn_id) for finish in finishes]
+
+    async def rerun(self, turn: Turn, owner: str) -> Turn | None:
+        """Begin another attempt at a failed or interrupted turn; None when its session is taken or it has changed."""
+        try:
+            row = await self._pool.fetchrow(
+                f"""
+                UPDATE gateway.turns
+                SET state = 'running', attempt = attempt + 1, owner = $3, answer = NULL, answered_at = NULL,
+                    answer_published = false, partial = '',
+                    lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
+                WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
+                RETURNING {_COLUMNS}
+                """,  # noqa: S608
+                turn.turn_id,
+                turn.attempt,
+                owner,
+            )
+        except asyncpg.UniqueViolationError:
+            return None
+        return _turn(row) if row else None
+
+    async def withdraw(self, turn: Turn) -> None:
+        """Forget a turn whose question never reached the broker: nothing of it was accepted."""
+        await self._pool.execute(
+            "DELETE FROM gateway.turns WHERE turn_id = $1 AND attempt = $2 AND NOT question_published",
+            turn.turn_id,
+            turn.attempt,
+        )
+
+    async def interrupt_expired(self, turn: Turn) -> None:
+        """End a running turn whose owner let its lease pass, with the text it had."""
+        answer = Answer(
+            turn.partial, _text_parts(turn.partial), "interrupted", error="The gateway that answered is gone."
+        )
+        await self._pool.execute(
+            """
+            UPDATE gateway.turns
+            SET state = 'interrupted', answer = $3,
+                answered_at = greatest(clock_timestamp(), asked_at + interval '1 microsecond')
+            WHERE turn_id = $1 AND attempt = $2 AND state = 'running' AND lease_until < clock_timestamp()
+            """,
+            turn.turn_id,
+            turn.attempt,
+            asdict(answer),
+        )
+
+    async def keep(self, running: Sequence[tuple[UUID, int, str]]) -> None:
+        """Renew the leases of running turns and keep the text they have: (turn, attempt, text)."""
+        await self._pool.execute(
+            f"""
+            UPDATE gateway.turns t
+            SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S}), partial = k.partial
+            FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS k (id, number, partial)
+            WHERE t.turn_id = k.id AND t.attempt = k.number AND t.state = 'running'
+            """,  # noqa: S608
+            *_columns(running),
+        )
+
+    async def mark_published(self, turns: Sequence[tuple[UUID, int]]) -> None:
+        """Note that both events of these turns, (turn, attempt), are confirmed."""
+        await self._pool.execute(
+            """
+            UPDATE gateway.turns t SET question_published = true, answer_published = true
+            FROM unnest($1::uuid[], $2::integer[]) AS p (id, number)
+            WHERE t.turn_id = p.id AND t.attempt = p.number AND t.answer IS NOT NULL
+            """,
+            *_columns(turns),
+        )
+
+    async def by_key(self, user_id: str, key: str) -> Turn | None:
+        """Find the turn that this key of this user names."""
+        row = await self._pool.fetchrow(
+            f"SELECT {_COLUMNS} FROM gateway.turns WHERE user_id = $1 AND idempotency_key = $2",  # noqa: S608
+            user_id,
+            key,
+        )
+        return _turn(row) if row else None
+
+    async def running(self, user_id: str, session_id: str) -> Turn | None:
+        """Find the turn that this session is busy with."""
+        row = await self._pool.fetchrow(
+            f"SELECT {_COLUMNS} FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND state = 'running'",  # noqa: S608
+            user_id,
+            session_id,
+        )
+        return _turn(row) if row else None
+
+    async def session(self, user_ids: Sequence[str], session_id: str, limit: int = 100) -> list[Turn]:
+        """Return a session's newest turns, newest first."""
+        rows = await self._pool.fetch(
+            f"""
+            SELECT {_COLUMNS} FROM gateway.turns
+            WHERE user_id = ANY ($1) AND session_id = $2 ORDER BY asked_at DESC LIMIT $3
+            """,  # noqa: S608
+            list(user_ids),
+            session_id,
+            limit,
+        )
+        return [_turn(row) for row in rows]
+
+    async def sessions_of(self, user_ids: Sequence[str], limit: int = 100) -> list[Turn]:
+        """Return the newest turn of each session that has an unpublished or running one, newest first."""
+        rows = await self._pool.fetch(
+            f"""
+            SELECT {_COLUMNS} FROM gateway.turns
+            WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
+            ORDER BY asked_at DESC LIMIT $2
+            """,  # noqa: S608
+            list(user_ids),
+            limit,
+        )
+        newest: dict[tuple[str, str], Turn] = {}
+        for row in rows:
+            newest.setdefault((row["user_id"], row["session_id"]), _turn(row))
+        return list(newest.values())
+
+    async def probe(self) -> None:
+        """Ask the database for a sign of life."""
+        async with transaction(self._pool) as db:
+            await db.fetchval("SELECT 1")
+
+
+def _claim_row(claim: Claim) -> tuple[Any, ...]:
+    return (
+        claim.turn_id,
+        claim.user_id,
+        claim.session_id,
+        claim.key,
+        claim.body_hash,
+        claim.owner,
+        claim.correlation_id,
+        claim.traceparent,
+        claim.model,
+        claim.provider,
+        claim.project_id,
+        claim.helper,
+        asdict(claim.question),
+    )
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Turn rows into the columns that `unnest` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _turn(row: asyncpg.Record) -> Turn:
+    values = dict(row)
+    answer = values.pop("answer")
+    return Turn(
+        **{**values, "question": Question(**values["question"])},
+        answer=Answer(**answer) if answer else None,
+    )
+
+
+def _text_parts(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text}] if text else []

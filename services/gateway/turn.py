@@ -1,0 +1,131 @@
+"""One turn: a question and its answer, and the two events that tell of them.
+
+A turn's row holds everything that its events say, so that whoever publishes them, its owner or a relay, publishes the
+same bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from shared.events import AnswerStatus, MessageAnswered, MessagePosted, Trace
+from shared.ids import answer_id, derived_id
+
+FINAL = ("complete", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the user said."""
+
+    message_id: str
+    content: str
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    parent_id: str | None = None
+    client_message_id: str | None = None  # where an edit was stored under an id of its own
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said to it, as far as it came."""
+
+    content: str
+    parts: list[dict[str, Any]]
+    status: AnswerStatus
+    error: str | None = None
+    trace: dict[str, Any] | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A row of `gateway.turns`."""
+
+    turn_id: UUID
+    user_id: str
+    session_id: str
+    body_hash: bytes
+    owner: str
+    attempt: int
+    state: str  # running, or the answer's status
+    correlation_id: UUID
+    model: str
+    provider: str
+    project_id: str | None
+    helper: str | None
+    question: Question
+    asked_at: datetime
+    answer: Answer | None = None
+    answered_at: datetime | None = None
+    partial: str = ""
+    expired: bool = False  # running, but past its lease: its owner is taken for dead
+
+    @property
+    def answer_id(self) -> str:
+        return str(answer_id(self.turn_id, self.attempt))
+
+    def asking(self, earlier: Sequence[Question]) -> list["Turn"]:
+        """Return this turn as it would be for each of the messages that come just before its question."""
+        count = len(earlier)
+        return [
+            replace(self, question=question, asked_at=self.asked_at - timedelta(microseconds=count - index))
+            for index, question in enumerate(earlier)
+        ]
+
+    def posted(self) -> MessagePosted:
+        """Tell that the question was asked."""
+        question = self.question
+        return MessagePosted(
+            event_id=derived_id(self.turn_id, f"{MessagePosted.__name__}/{self.question.message_id}"),
+            correlation_id=self.correlation_id,
+            occurred_at=self.asked_at,
+            user_id=self.user_id,
+            session_id=self.session_id,
+            message_id=question.message_id,
+            role="user",
+            content=question.content,
+            parts=tuple(question.parts),
+            parent_id=question.parent_id,
+            client_message_id=question.client_message_id,
+            turn_id=self.turn_id,
+            created_at=self.asked_at,
+            model=self.model,
+            provider=self.provider,
+            project_id=self.project_id,
+            helper=self.helper,
+            metadata=question.metadata,
+        )
+
+    def answered(self) -> MessageAnswered:
+        """Tell what the answer was.
+
+        Raises:
+            ValueError: It has none yet.
+        """
+        if self.answer is None or self.answered_at is None:
+            raise ValueError(f"turn {self.turn_id} has no answer yet")
+        return MessageAnswered(
+            event_id=derived_id(self.turn_id, f"{MessageAnswered.__name__}/{self.attempt}/{self.answer.revision}"),
+            correlation_id=self.correlation_id,
+            occurred_at=self.answered_at,
+            user_id=self.user_id,
+            session_id=self.session_id,
+            message_id=self.answer_id,
+            content=self.answer.content,
+            parts=tuple(self.answer.parts),
+            parent_id=self.question.message_id,
+            turn_id=self.turn_id,
+            created_at=self.answered_at,
+            model=self.model,
+            provider=self.provider,
+            project_id=self.project_id,
+            helper=self.helper,
+            attempt=self.attempt,
+            revision=self.answer.revision,
+            status=self.answer.status,
+            error=self.answer.error,
+            trace=Trace.model_validate(self.answer.trace) if self.answer.trace else None,
+        )

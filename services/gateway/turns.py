@@ -1,0 +1,251 @@
+"""Run turns: claim the session, ask the model, keep the answer, tell of both.
+
+A turn is its own task: a caller that goes away ends nothing. ARCHITECTURE.md, "A turn", has the order of the steps
+and what happens where one of them fails.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import stamina
+import structlog
+
+from services.gateway.answering import Answering, conversation
+from services.gateway.asking import Asked
+from services.gateway.history import Shown, merge_history
+from services.gateway.running import Running
+from services.gateway.store import Claim, Finish, Store
+from services.gateway.turn import Answer, Turn
+from services.gateway.upstream import Upstream
+from shared.database import Fault, fault_of
+from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, ShuttingDown
+from shared.publisher import Publisher
+from shared.settings import Settings
+
+CONFIRM_WAIT_S = 2.0  # how long the closing part waits for the broker
+FINISH_ATTEMPTS_S = 30.0  # how long a finish is tried again; past the lease the turn counts as interrupted
+KEEP_EVERY_S = 2.0  # checkpoints of partial text
+RENEW_EVERY_S = 10.0  # leases of turns whose text has not changed
+DRAIN_S = 20.0
+PUBLISH_DEADLINE_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class Turns:
+    """The turns that this gateway runs."""
+
+    def __init__(self, settings: Settings, store: Store, publisher: Publisher, upstream: Upstream) -> None:
+        self._settings = settings
+        self._store = store
+        self._publisher = publisher
+        self._upstream = upstream
+        self._running: dict[UUID, Running] = {}
+        self._answering: dict[UUID, asyncio.Task[Answer]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._published: list[tuple[UUID, int]] = []
+        self._closing = asyncio.Event()
+
+    async def start(self, claim: Claim, asked: Asked, history: Sequence[Shown]) -> Running:
+        """Claim the session and begin to answer; a repeat joins, replays or begins again the turn it repeats.
+
+        Raises:
+            SessionBusy: The session is answering something else.
+            Invalid: The key was used for another request.
+            BrokerAway, ShuttingDown: Nothing can be accepted now.
+        """
+        if self._closing.is_set():
+            raise ShuttingDown
+        if self._publisher.away is not None:
+            raise BrokerAway(f"the message broker is away: {self._publisher.away}")
+        turn = await self._store.claim(claim)
+        if turn is not None:
+            return self._begin(turn, asked, history)
+        return await self._resolve(claim, asked, history)
+
+    def running_of(self, user_id: str) -> int:
+        """Count this user's turns that run here."""
+        return sum(running.turn.user_id == user_id for running in self._running.values())
+
+    async def _resolve(self, claim: Claim, asked: Asked, history: Sequence[Shown]) -> Running:
+        """Find what the claim ran into, and do what a repeat of that turn asks for."""
+        known = await self._store.by_key(claim.user_id, claim.key) if claim.key else None
+        if known is not None:
+            return await self._repeat(known, claim, asked, history)
+        busy = await self._store.running(claim.user_id, claim.session_id)
+        if busy is not None and asked.again and claim.key is None and busy.turn_id in self._running:
+            return self._running[busy.turn_id]
+        if busy is not None and not busy.expired:
+            raise SessionBusy(turn_id=str(busy.turn_id))
+        if busy is not None:
+            await self._store.interrupt_expired(busy)
+        turn = await self._store.claim(claim)
+        if turn is None:
+            raise SessionBusy(turn_id=str(busy.turn_id) if busy else None)
+        return self._begin(turn, asked, history)
+
+    async def _repeat(self, known: Turn, claim: Claim, asked: Asked, history: Sequence[Shown]) -> Running:
+        if known.body_hash != claim.body_hash:
+            raise Invalid("this Idempotency-Key was used for another request")
+        if known.expired:
+            await self._store.interrupt_expired(known)
+            known = await self._store.by_key(claim.user_id, claim.key or "") or known
+        if known.state == "running":
+            running = self._running.get(known.turn_id)
+            if running is None:
+                raise SessionBusy("this turn is being answered by another gateway", turn_id=str(known.turn_id))
+            return running
+        if known.state in ("failed", "interrupted"):
+            again = await self._store.rerun(known, claim.owner)
+            if again is None:
+                raise SessionBusy
+            return self._begin(again, asked, history)
+        return _replay(known)
+
+    def _begin(self, turn: Turn, asked: Asked, history: Sequence[Shown]) -> Running:
+        running = Running(turn)
+        self._running[turn.turn_id] = running
+        earlier = turn.asking(asked.earlier)
+        messages = conversation(self._settings.system_prompt, merge_history(history, earlier), running)
+        task = asyncio.create_task(self._run(running, earlier, messages), name=f"turn {turn.turn_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return running
+
+    async def _run(self, running: Running, earlier: Sequence[Turn], messages: Sequence[dict[str, Any]]) -> None:
+        turn = running.turn
+        try:
+            answering = Answering(self._upstream, running)
+            asking = asyncio.create_task(answering.run(messages))
+            self._answering[turn.turn_id] = asking
+            if not await self._post(running, earlier):
+                asking.cancel()
+                return
+            await asyncio.wait({asking})
+            answer = answering.answer("interrupted", "the gateway shut down") if asking.cancelled() else asking.result()
+            await self._end(running, answer)
+        except Exception as error:
+            log.exception("turn failed", turn_id=str(turn.turn_id))
+            running.fail(error)
+        finally:
+            self._answering.pop(turn.turn_id, None)
+            self._running.pop(turn.turn_id, None)
+
+    async def _post(self, running: Running, earlier: Sequence[Turn]) -> bool:
+        """Publish the question; without it with the broker, nothing of the turn may be seen."""
+        try:
+            await asyncio.gather(*(self._publisher.publish(turn.posted()) for turn in (*earlier, running.turn)))
+        except BrokerAway as error:
+            running.fail(error)
+            await self._store.withdraw(running.turn)
+            return False
+        running.accept()
+        return True
+
+    async def _end(self, running: Running, answer: Answer) -> None:
+        """Keep the answer, tell of it, and only then let the caller's stream close."""
+        turn = await self._finish(Finish(running.turn.turn_id, running.turn.attempt, answer, question_published=True))
+        if turn is None:
+            running.fail(SessionBusy("this turn was taken over after its lease had passed"))
+            return
+        telling = asyncio.create_task(self._tell(turn))
+        self._tasks.add(telling)
+        telling.add_done_callback(self._tasks.discard)
+        if self._publisher.away is None:
+            await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
+        running.end(turn)
+
+    async def _finish(self, finish: Finish) -> Turn | None:
+        try:
+            async for attempt in stamina.retry_context(on=_is_transient, attempts=None, timeout=FINISH_ATTEMPTS_S):
+                with attempt:
+                    return await self._store.finish(finish)
+        except Exception as error:
+            if _is_transient(error):
+                raise DatabaseAway("the answer could not be kept: the database is away") from error
+            raise
+        return None
+
+    async def _tell(self, turn: Turn) -> None:
+        """Publish the answer, however long the broker takes; until then the row holds it."""
+        while True:
+            try:
+                await self._publisher.publish(turn.answered(), deadline_s=PUBLISH_DEADLINE_S)
+            except BrokerAway:
+                if self._closing.is_set():
+                    log.warning("answer not published", turn_id=str(turn.turn_id))
+                    return
+                continue
+            self._published.append((turn.turn_id, turn.attempt))
+            return
+
+    async def run(self) -> None:
+        """Keep leases, checkpoints and marks until `stop`; then let running turns end."""
+        renewed = asyncio.get_running_loop().time()
+        kept: dict[UUID, int] = {}
+        while not self._closing.is_set():
+            try:
+                async with asyncio.timeout(KEEP_EVERY_S):
+                    await self._closing.wait()
+            except TimeoutError:
+                pass
+            now = asyncio.get_running_loop().time()
+            renew = now - renewed >= RENEW_EVERY_S
+            renewed = now if renew else renewed
+            kept = await self._keep(kept, renew_all=renew)
+        await self._drain()
+
+    def stop(self) -> None:
+        self._closing.set()
+
+    def fault(self) -> str | None:
+        return None
+
+    def __str__(self) -> str:
+        return "turns"
+
+    async def _keep(self, kept: dict[UUID, int], *, renew_all: bool) -> dict[UUID, int]:
+        """Checkpoint what has changed since `kept` (turn to number of pieces), and mark what is published."""
+        now = {turn_id: len(running.deltas) for turn_id, running in self._running.items()}
+        rows = [
+            (turn_id, self._running[turn_id].turn.attempt, self._running[turn_id].text)
+            for turn_id, pieces in now.items()
+            if renew_all or kept.get(turn_id) != pieces
+        ]
+        marks, self._published = self._published, []
+        try:
+            if rows:
+                await self._store.keep(rows)
+            if marks:
+                await self._store.mark_published(marks)
+        except Exception as error:
+            if not _is_transient(error):
+                raise
+            log.warning("checkpoint failed", error=str(error))
+            self._published = [*marks, *self._published]
+        return now
+
+    async def _drain(self) -> None:
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=DRAIN_S)
+        for asking in self._answering.values():
+            asking.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=CONFIRM_WAIT_S + 1)
+        await self._keep({}, renew_all=False)
+
+
+def _is_transient(error: Exception) -> bool:
+    return fault_of(error) is Fault.TRANSIENT
+
+
+def _replay(turn: Turn) -> Running:
+    """Make a buffer of a turn that has ended, for a repeat of its request."""
+    running = Running(turn)
+    running.accept()
+    if turn.answer is not None and turn.answer.content:
+        running.add(turn.answer.content)
+    running.end(turn)
+    return running

@@ -1,0 +1,297 @@
+"""Turns on a real database, broker and model stand-in: what is kept and told, also after repeats and faults."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aio_pika
+import aiohttp
+import asyncpg
+import pytest
+
+from deploy.sandbox.serving import serving
+from deploy.sandbox.settings import SandboxSettings
+from services.gateway.asking import Asked
+from services.gateway.memory import Memory
+from services.gateway.running import Running
+from services.gateway.store import Claim, Finish, Store
+from services.gateway.turn import Question, Turn
+from services.gateway.turns import Turns
+from services.gateway.upstream import open_upstream
+from shared.database import open_pool
+from shared.errors import BrokerAway, Invalid, SessionBusy, ShuttingDown
+from shared.events import Event, decode
+from shared.ids import new_id
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.topology import LOGGER_CHAT
+
+
+@dataclass
+class Gateway:
+    """The parts of a gateway that run turns, and eyes on what they do."""
+
+    settings: Settings
+    turns: Turns
+    store: Store
+    memory: Memory
+    publisher: Publisher
+    model_url: str
+
+    async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Running:
+        claim = self.claim(text, session=session, key=key, user=user)
+        remembered = await self.memory.of([user], session)
+        last = next((shown.message_id for shown in reversed(remembered.history)), None)
+        question = replace(claim.question, parent_id=last)
+        return await self.turns.start(replace(claim, question=question), Asked(question), remembered.history)
+
+    def claim(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Claim:
+        return Claim(
+            turn_id=new_id(),
+            user_id=user,
+            session_id=session,
+            key=key,
+            body_hash=text.encode(),
+            owner="test",
+            correlation_id=new_id(),
+            traceparent=None,
+            model="sandbox-small",
+            provider="sandbox",
+            project_id=None,
+            helper=None,
+            question=Question(str(new_id()), text, [{"type": "text", "text": text}]),
+        )
+
+    async def say(self, text: str, **changes: Any) -> Turn:
+        running = await self.ask(text, **changes)
+        await running.accepted()
+        return await running.result()
+
+    async def requests(self) -> list[dict[str, Any]]:
+        async with aiohttp.ClientSession() as http, http.get(f"{self.model_url}/sim/requests") as response:
+            requests: list[dict[str, Any]] = (await response.json())["requests"]
+            return requests
+
+    async def events(self, count: int) -> list[Event]:
+        """Take so many events from the logger's queue."""
+        connection = await aio_pika.connect(self.settings.amqp_url)
+        async with connection, asyncio.timeout(10):
+            queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
+            events: list[Event] = []
+            async with queue.iterator() as messages:
+                async for message in messages:
+                    events.append(decode(message.type, message.body))
+                    await message.ack()
+                    if len(events) == count:
+                        break
+            return events
+
+
+@pytest.fixture
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
+        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", "model_silence_s": 0.5})
+        store = Store(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
+        memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
+        publisher = await stack.enter_async_context(Publisher(mine, "gateway"))
+        turns = Turns(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
+        keeping = asyncio.create_task(turns.run())
+        yield Gateway(mine, turns, store, memory, publisher, sandbox.model)
+        turns.stop()
+        await keeping
+
+
+def answered(turn: Turn) -> tuple[str, str]:
+    assert turn.answer is not None
+    return turn.answer.status, turn.answer.content
+
+
+async def test_a_turn_keeps_its_answer_and_tells_of_both_messages(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    turn = await gateway.say("[echo hello]")
+    assert answered(turn) == ("complete", "hello")
+    posted, told = await gateway.events(2)
+    assert (posted, told) == (turn.posted(), turn.answered())
+    assert posted.event_id != told.event_id
+    row = await owner.fetchrow("SELECT state, answer ->> 'content' AS text FROM gateway.turns")
+    assert dict(row or {}) == {"state": "complete", "text": "hello"}
+
+
+async def test_the_answer_s_trace_says_how_the_call_went(gateway: Gateway) -> None:
+    turn = await gateway.say("[first 20] [echo hello]")
+    trace = turn.answered().trace
+    assert trace is not None
+    assert (trace.status, trace.usage_source, trace.finish_reason) == ("ok", "reported", "stop")
+    assert trace.ttft_ms is not None
+    assert trace.duration_ms is not None
+    assert 20 <= trace.ttft_ms <= trace.duration_ms
+
+
+async def test_the_next_turn_remembers_what_nobody_has_stored(gateway: Gateway) -> None:
+    await gateway.say("[echo one]")
+    await gateway.say("[echo two]")
+    turn = await gateway.say("[recall]")
+    assert json.loads(answered(turn)[1]) == ["[echo one]", "[echo two]", "[recall]"]
+
+
+async def test_a_busy_session_names_the_turn_it_is_busy_with(gateway: Gateway) -> None:
+    running = await gateway.ask("[slow 30] [chunks 5]")
+    with pytest.raises(SessionBusy) as busy:
+        await gateway.ask("hello")
+    assert busy.value.extra["turn_id"] == str(running.turn.turn_id)
+    await running.result()
+    await gateway.say("[echo now]")
+
+
+async def test_of_many_at_once_one_gets_the_session(gateway: Gateway) -> None:
+    started = await asyncio.gather(
+        *(gateway.turns.start(gateway.claim(f"[slow 50] [echo {n}]"), Asked(Question("", "")), []) for n in range(8)),
+        return_exceptions=True,
+    )
+    won = [running for running in started if isinstance(running, Running)]
+    assert len(won) == 1
+    assert sum(isinstance(lost, SessionBusy) for lost in started) == 7
+    await won[0].result()
+
+
+async def test_sessions_of_two_users_with_one_name_are_two_sessions(gateway: Gateway) -> None:
+    await gateway.say("[echo mine]", user="ann")
+    turn = await gateway.say("[recall]", user="bob")
+    assert json.loads(answered(turn)[1]) == ["[recall]"]
+
+
+async def test_a_repeat_joins_a_running_turn_and_replays_an_ended_one(gateway: Gateway) -> None:
+    running = await gateway.ask("[slow 30] [chunks 4]", key="k1")
+    joined = await gateway.ask("[slow 30] [chunks 4]", key="k1")
+    assert joined is running
+    first = await running.result()
+    again = await gateway.say("[slow 30] [chunks 4]", key="k1")
+    assert again.turn_id == first.turn_id
+    assert answered(again) == answered(first)
+    assert len(await gateway.requests()) == 1
+
+
+async def test_a_key_with_another_body_is_refused(gateway: Gateway) -> None:
+    await gateway.say("[echo one]", key="k1")
+    with pytest.raises(Invalid):
+        await gateway.ask("[echo two]", key="k1")
+
+
+async def test_a_failed_turn_runs_again_with_an_answer_of_its_own(gateway: Gateway) -> None:
+    first = await gateway.say("[error 500]", key="k1")
+    again = await gateway.say("[error 500]", key="k1")
+    assert [turn.state for turn in (first, again)] == ["failed", "failed"]
+    assert (first.turn_id, again.attempt) == (again.turn_id, 2)
+    assert first.answer_id != again.answer_id
+    assert first.posted() == again.posted()
+
+
+@pytest.mark.parametrize(
+    ("directives", "status", "begins"),
+    [
+        ("[error 429]", "failed", ""),
+        ("[error 400]", "failed", ""),
+        ("[chunks 6] [cut 2]", "interrupted", "x"),
+        ("[chunks 6] [end 2]", "interrupted", "x"),
+        ("[chunks 6] [stall 2]", "interrupted", "x"),
+        ("[stall 0]", "failed", ""),
+    ],
+)
+async def test_a_model_that_fails_leaves_what_it_said(
+    gateway: Gateway, directives: str, status: str, begins: str
+) -> None:
+    turn = await gateway.say(directives)
+    assert turn.answer is not None
+    assert turn.answer.status == status
+    assert bool(turn.answer.content) == bool(begins)
+    assert turn.answer.error
+    assert (await gateway.events(2))[1] == turn.answered()
+
+
+async def test_what_postgres_can_t_hold_is_cleaned_from_the_answer(gateway: Gateway) -> None:
+    turn = await gateway.say('[raw "a\\u0000b\\ud800c"]')
+    status, text = answered(turn)
+    assert status == "complete"
+    assert (text[:2], text[-1]) == ("ab", "c")
+
+
+async def test_a_caller_that_leaves_ends_nothing(gateway: Gateway) -> None:
+    running = await gateway.ask("[slow 20] [chunks 5]")
+    async for piece in running.follow():
+        assert piece
+        break
+    turn = await running.result()
+    assert turn.state == "complete"
+
+
+async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
+    async with away, open_upstream(gateway.settings) as upstream:
+        turns = Turns(gateway.settings, gateway.store, away, upstream)
+        with pytest.raises(BrokerAway):
+            await turns.start(gateway.claim("hello"), Asked(Question("", "")), [])
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+    assert await gateway.requests() == []
+
+
+async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    class Unconfirmed(Publisher):
+        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+            raise BrokerAway("no confirm")
+
+    async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
+        turns = Turns(gateway.settings, gateway.store, publisher, upstream)
+        running = await turns.start(gateway.claim("hello"), Asked(Question("", "")), [])
+        with pytest.raises(BrokerAway):
+            await running.accepted()
+        with pytest.raises(BrokerAway):
+            await running.result()
+        turns.stop()
+        await turns.run()
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+
+
+async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    abandoned = await gateway.store.claim(gateway.claim("never answered"))
+    assert abandoned is not None
+    await gateway.store.keep([(abandoned.turn_id, 1, "so far")])
+    with pytest.raises(SessionBusy):
+        await gateway.ask("hello")
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    await gateway.say("[echo hello]")
+    row = await owner.fetchrow(
+        "SELECT state, answer ->> 'content' AS text FROM gateway.turns ORDER BY asked_at LIMIT 1"
+    )
+    assert dict(row or {}) == {"state": "interrupted", "text": "so far"}
+
+
+async def test_an_owner_that_comes_back_late_changes_no_final_answer(gateway: Gateway) -> None:
+    turn = await gateway.say("[echo hello]")
+    assert turn.answer is not None
+    late = replace(turn.answer, content="too late")
+    assert await gateway.store.finish(Finish(turn.turn_id, 1, late, question_published=True)) is None
+
+
+async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    running = await gateway.ask("[chunks 50] [slow 100]")
+    async with asyncio.timeout(10):
+        while not await owner.fetchval("SELECT partial FROM gateway.turns"):
+            await asyncio.sleep(0.1)  # until the checkpoint, which is due every two seconds
+    assert running.text.startswith(await owner.fetchval("SELECT partial FROM gateway.turns"))
+
+
+async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.turns.DRAIN_S", 0.3)
+    running = await gateway.ask("[chunks 100] [slow 100]")
+    await running.accepted()
+    gateway.turns.stop()
+    with pytest.raises(ShuttingDown):
+        await gateway.ask("hello", session="s2")
+    turn = await running.result()
+    assert turn.state == "interrupted"
+    assert (await gateway.events(2))[1] == turn.answered()

@@ -1,0 +1,133 @@
+"""Which message a request asks, what it replies to, and what the model is told before it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.gateway.asking import decide
+from services.gateway.chat_request import ChatRequest
+from services.gateway.history import Shown, branch, newest
+from services.gateway.turn import Question
+from shared.errors import Invalid, NotFound
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def said(message_id: str, role: str, content: str, parent: str | None, at: int) -> Shown:
+    return Shown(message_id, role, content, [], None, "complete", parent, START + timedelta(seconds=at))
+
+
+HISTORY = [
+    said("q1", "user", "one", None, 1),
+    said("a1", "assistant", "first", "q1", 2),
+    said("q2", "user", "two", "a1", 3),
+    said("a2", "assistant", "second", "q2", 4),
+]
+
+
+def asks(*texts: str, message_id: str = "", **changes: object) -> ChatRequest:
+    questions = [Question("", text) for text in texts]
+    if questions:
+        questions[-1] = replace(questions[-1], message_id=message_id)
+    request = ChatRequest(
+        session_id="s",
+        texts=tuple((question.content, question) for question in questions),
+        form="ui",
+        model=None,
+        helper=None,
+        project_id=None,
+        parent_id=None,
+        regenerate=False,
+        regenerate_id=None,
+        key=None,
+        body_hash=b"",
+    )
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def test_a_message_replies_to_the_newest_one() -> None:
+    asked = decide(asks("three", message_id="q3"), HISTORY)
+    assert (asked.question.message_id, asked.question.parent_id, asked.earlier) == ("q3", "a2", ())
+
+
+def test_the_first_message_replies_to_nothing() -> None:
+    assert decide(asks("hi"), []).question.parent_id is None
+
+
+def test_two_messages_of_one_text_are_two_messages() -> None:
+    first, second = decide(asks("ok"), HISTORY).question, decide(asks("ok"), HISTORY).question
+    assert first.message_id != second.message_id
+
+
+def test_a_known_id_with_other_text_is_a_sibling_with_an_id_of_its_own() -> None:
+    question = decide(asks("two, but better", message_id="q2"), HISTORY).question
+    assert question.message_id not in ("", "q2")
+    assert (question.client_message_id, question.parent_id) == ("q2", "a1")
+
+
+def test_an_edit_of_an_edit_has_the_first_one_s_parent() -> None:
+    edit = replace(said("other", "user", "two, but better", "a1", 5), client_message_id="q2")
+    question = decide(asks("two, best", message_id="q2"), [*HISTORY, edit]).question
+    assert (question.client_message_id, question.parent_id) == ("q2", "a1")
+
+
+def test_of_many_texts_those_after_the_common_prefix_are_new() -> None:
+    asked = decide(asks("one", "two", "three", "four"), HISTORY)
+    assert [question.content for question in asked.earlier] == ["three"]
+    assert asked.question.content == "four"
+    assert asked.earlier[0].parent_id == "a2"
+    assert asked.question.parent_id == asked.earlier[0].message_id
+
+
+def test_many_texts_that_are_all_there_ask_the_newest_again() -> None:
+    asked = decide(asks("one", "two"), HISTORY)
+    assert (asked.question.message_id, asked.again) == ("q2", True)
+
+
+def test_many_texts_that_differ_early_are_all_new_from_there() -> None:
+    asked = decide(asks("one", "else", "three"), HISTORY)
+    assert [question.content for question in (*asked.earlier, asked.question)] == ["else", "three"]
+
+
+@pytest.mark.parametrize("about", [None, "q2", "a2"])
+def test_regenerating_asks_the_question_again(about: str | None) -> None:
+    asked = decide(asks(regenerate=True, regenerate_id=about), HISTORY)
+    assert (asked.question.message_id, asked.question.parent_id, asked.again) == ("q2", "a1", True)
+
+
+def test_regenerating_what_is_not_there_is_refused() -> None:
+    with pytest.raises(NotFound):
+        decide(asks(regenerate=True, regenerate_id="nope"), HISTORY)
+    with pytest.raises(Invalid):
+        decide(asks(regenerate=True), [])
+
+
+def test_an_unknown_parent_is_refused() -> None:
+    with pytest.raises(NotFound):
+        decide(asks("hi", parent_id="nope"), HISTORY)
+
+
+def ids(messages: list[Shown]) -> list[str]:
+    return [message.message_id for message in messages]
+
+
+def test_the_branch_of_a_message_leaves_its_siblings_out() -> None:
+    edit = said("q2b", "user", "two, but better", "a1", 5)
+    answer = said("a2b", "assistant", "second, but better", "q2b", 6)
+    history = [*HISTORY, edit, answer]
+    assert ids(branch(history, "a2b")) == ["q1", "a1", "q2b", "a2b"]
+    assert ids(branch(history, "a2")) == ["q1", "a1", "q2", "a2"]
+    assert ids(branch(history, None)) == ["q1", "a1", "q2b", "a2b"]
+
+
+def test_a_system_note_is_on_every_branch_and_replies_to_nothing() -> None:
+    note = said("n1", "system", "a quote came", None, 5)
+    history = [*HISTORY, note]
+    assert newest(history) == "a2"
+    assert ids(branch(history, None)) == ["q1", "a1", "q2", "a2", "n1"]
+
+
+def test_a_circle_of_parents_ends() -> None:
+    circle = [said("x", "user", "x", "y", 1), said("y", "assistant", "y", "x", 2)]
+    assert set(ids(branch(circle, "x"))) == {"x", "y"}
