@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     `.env.example` lists them with one line each; a test keeps the two together.
     """
 
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     environment: Literal["development", "test", "production"] = "development"
     instance: str = "tripthread"  # this process's name in logs, metrics and connection names
