@@ -49,9 +49,12 @@ class Control:
         self._listener.close()
         self._path.unlink(missing_ok=True)
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, request: object) -> dict[str, Any]:
+        handler = self._handlers.get(request.get("do", "")) if isinstance(request, dict) else None
+        if not isinstance(request, dict) or handler is None:
+            return {"trouble": "the running supervisor does not know this request: is it of another version?"}
         try:
-            return self._handlers[request["do"]](request)
+            return handler(request)
         except Trouble as trouble:
             return {"trouble": str(trouble)}
 

@@ -38,6 +38,7 @@ def up(layout: Layout, *, detach: bool) -> None:
         Trouble: it did not become healthy.
     """
     _write_variables(layout)
+    _marker(layout).touch()
     if _compose(layout, "up", "--build", "--detach", "--wait") != 0:
         message = "docker compose did not bring the stack up: see above, or try ./run up --native"
         raise Trouble(message)
@@ -55,7 +56,7 @@ def up(layout: Layout, *, detach: bool) -> None:
 
 def is_ours(layout: Layout) -> bool:
     """Whether docker compose runs the stack of this project."""
-    return _variables_file(layout).exists()
+    return _marker(layout).exists()
 
 
 def down(layout: Layout) -> bool:
@@ -63,7 +64,7 @@ def down(layout: Layout) -> bool:
     if not is_ours(layout):
         return False
     _compose(layout, "down", "--remove-orphans")
-    _variables_file(layout).unlink()
+    _marker(layout).unlink()
     return True
 
 
@@ -88,6 +89,11 @@ def _command(layout: Layout) -> list[str]:
     file = layout.root / "deploy" / "compose.yaml"
     how = ["--project-name", "tripthread", "--env-file", str(_variables_file(layout)), "--file", str(file)]
     return ["docker", "compose", *how]
+
+
+def _marker(layout: Layout) -> Path:
+    """There from the moment compose is told to start the stack, until it has been told to stop it."""
+    return layout.run / "in-docker"
 
 
 def _variables_file(layout: Layout) -> Path:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,8 @@ class Supervisor:
         return unit.status()
 
     def _named(self, request: Mapping[str, Any]) -> Unit:
-        with suppress(KeyError):
-            return self.units[request["name"]]
-        message = f"there is no process {request['name']!r} here; there are: {', '.join(sorted(self.units))}"
-        raise Trouble(message)
+        unit = self.units.get(request["name"])
+        if unit is None:
+            message = f"there is no process {request['name']!r} here; there are: {', '.join(sorted(self.units))}"
+            raise Trouble(message)
+        return unit

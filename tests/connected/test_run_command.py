@@ -1,0 +1,271 @@
+"""`./run`: the real supervisor and real servers, with services that stand in for ours."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.supervisor.env_file import read_env
+from deploy.supervisor.servers import install_servers
+from deploy.supervisor.venv import fingerprint
+
+ROOT = Path(__file__).parents[2]
+SERVICES = {"gateway", "logger", "tagger", "workflow", "sandbox"}
+
+
+class Project:
+    """A copy of the commands in a directory of its own, whose venv counts as made."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        supervisor = root / "deploy" / "supervisor"
+        shutil.copytree(ROOT / "deploy" / "supervisor", supervisor, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "deploy" / "__init__.py", root / "deploy")
+        shutil.copy(ROOT / "run", root)
+        for module in ("cli.py", "sandbox.py"):
+            shutil.copy(Path(__file__).with_name("stand_in_cli.py"), root / "deploy" / module)
+        (root / "requirements-dev.txt").touch()
+        (root / ".venv" / "bin").mkdir(parents=True)
+        (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+        stamp = root / ".venv" / ".requirements.sha256"
+        stamp.write_text(fingerprint(root / "requirements-dev.txt"))
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["./run", *arguments], cwd=self.root, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    def run_in_foreground(self) -> "subprocess.Popen[bytes]":
+        """Begin `./run up`, and return when it has said that everything is up."""
+        with (self.root / "foreground.log").open("wb") as output:
+            command = ["./run", "up", "--native"]
+            process = subprocess.Popen(command, cwd=self.root, stdout=output, stderr=output)
+        wait_until(lambda: b"Tripthread is up" in (self.root / "foreground.log").read_bytes(), timeout_s=60)
+        return process
+
+    @property
+    def env(self) -> dict[str, str]:
+        return read_env(self.root / ".run" / "env")
+
+    def pid(self, name: str) -> int:
+        return int(self.env[f"PID_{name}"])
+
+    def processes(self) -> list[int]:
+        """Every living process that names this project, or runs in it."""
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._owns(pid)]
+
+    def _owns(self, pid: int) -> bool:
+        if pid == os.getpid() or not alive(pid):
+            return False
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            return str(self.root).encode() in command or Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.root)
+        except OSError:
+            return False
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs: one that is dead and only not yet reaped by its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Provide a project that is down whenever a test begins."""
+    root = tmp_path_factory.mktemp("project")
+    install_servers(log=root / "apt.log")
+    project = Project(root)
+    yield project
+    project.run("down")
+
+
+@pytest.fixture
+def stack(project: Project) -> Project:
+    """Provide the project, with its stack up and every process in place."""
+    done = project.run("up", "--native", "--detach")
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+@pytest.fixture
+def lying_still(project: Project) -> Project:
+    """Provide the project with its stack down."""
+    assert project.run("down").returncode == 0
+    return project
+
+
+def test_killed_service_is_back_with_a_new_pid(stack: Project) -> None:
+    before = stack.pid("logger")
+
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: stack.pid("logger") != before)
+
+    assert alive(stack.pid("logger"))
+
+
+def test_killed_servers_are_back_at_the_same_address(stack: Project) -> None:
+    before = stack.env
+    for name in ("rabbitmq", "postgres"):
+        os.kill(int(before[f"PID_{name}"]), signal.SIGKILL)
+
+    for name in ("rabbitmq", "postgres"):
+        wait_until(lambda name=name: stack.env[f"PID_{name}"] != before[f"PID_{name}"])  # type: ignore[misc]
+    assert stack.run("start", "rabbitmq").returncode == stack.run("start", "postgres").returncode == 0
+
+    after = stack.env
+    assert (after["DATABASE_URL"], after["AMQP_URL"]) == (before["DATABASE_URL"], before["AMQP_URL"])
+
+
+def test_stopped_service_drains_and_stays_away_until_it_is_started(stack: Project) -> None:
+    pid = stack.pid("tagger")
+
+    assert stack.run("stop", "tagger").returncode == 0
+
+    assert not alive(pid)
+    assert (stack.root / ".run/log/tagger.log").read_text().endswith("drained\n")
+    time.sleep(3.0)  # Longer than a killed one takes to come back: only time can show that nothing happens.
+    assert "PID_tagger" not in stack.env
+
+    assert stack.run("start", "tagger").returncode == 0
+    assert alive(stack.pid("tagger"))
+
+
+def test_paused_service_can_be_stopped(stack: Project) -> None:
+    os.kill(stack.pid("workflow"), signal.SIGSTOP)
+    begin = time.monotonic()
+
+    assert stack.run("stop", "workflow").returncode == 0
+
+    assert time.monotonic() - begin < 10
+    stack.run("start", "workflow")
+
+
+def test_second_up_extends_the_stack(stack: Project) -> None:
+    before = stack.env
+
+    done = stack.run("up", "--native", "--detach", "--gateways", "2", "--loggers", "2")
+
+    assert done.returncode == 0, done.stderr
+    after = stack.env
+    assert after.keys() - before.keys() >= {"TRIPTHREAD_URL_2", "PID_gateway_2", "PID_logger_2"}
+    assert {key: after[key] for key in before} == before
+    stack.run("stop", "gateway_2")
+    stack.run("stop", "logger_2")
+
+
+def test_unknown_name_is_answered_with_those_there_are(stack: Project) -> None:
+    done = stack.run("stop", "loger")
+
+    assert done.returncode == 1
+    assert "'loger'" in done.stderr
+    assert "logger" in done.stderr
+
+
+def test_service_that_keeps_ending_is_shown_with_its_log(stack: Project) -> None:
+    sandbox = stack.root / "deploy" / "sandbox.py"
+    whole = sandbox.read_text()
+    stack.run("stop", "sandbox")
+    sandbox.write_text("raise SystemExit('cannot listen')\n")
+
+    done = stack.run("start", "sandbox")
+
+    sandbox.write_text(whole)
+    assert done.returncode == 1
+    assert "sandbox keeps ending" in done.stderr
+    assert "cannot listen" in done.stderr
+
+
+def test_cli_gets_the_running_stack_whatever_the_caller_exported(
+    stack: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody-elses/database")
+
+    assert stack.run("tripthread", "show", "DATABASE_URL").stdout.strip() == stack.env["DATABASE_URL"]
+
+
+def test_data_and_secrets_survive_down_and_up(stack: Project) -> None:
+    before = stack.env
+    psql(stack, "CREATE TABLE kept AS SELECT 42 AS answer")
+
+    stack.run("down")
+    assert stack.run("up", "--native", "--detach").returncode == 0
+
+    assert psql(stack, "SELECT answer FROM kept; DROP TABLE kept") == "42"
+    assert stack.env["JWT_SECRET"] == before["JWT_SECRET"]
+    assert stack.env["AMQP_URL"].partition("@")[0] == before["AMQP_URL"].partition("@")[0]
+
+
+def test_down_leaves_no_process_and_no_file_outside_dot_run(stack: Project) -> None:
+    done = stack.run("down")
+
+    assert done.returncode == 0, done.stderr
+    assert stack.processes() == []
+    assert not (stack.root / ".run" / "env").exists()
+    entries = {path.name for path in stack.root.iterdir()} - {"foreground.log", "apt.log"}
+    assert entries == {"deploy", "run", "requirements-dev.txt", ".venv", ".run"}
+    assert list(stack.root.glob("deploy/**/__pycache__")) == []
+    assert stack.run("down").returncode == 0
+
+
+def test_failed_migration_is_shown_and_leaves_nothing(lying_still: Project) -> None:
+    project = lying_still
+    (project.root / "broken").touch()
+
+    done = project.run("up", "--native", "--detach")
+
+    (project.root / "broken").unlink()
+    assert done.returncode == 1
+    assert "relation does not exist" in done.stderr
+    assert project.processes() == []
+
+
+def test_ctrl_c_leaves_nothing(lying_still: Project) -> None:
+    process = lying_still.run_in_foreground()
+    gateway = lying_still.pid("gateway")
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(60) == 0
+    assert not alive(gateway)
+    assert lying_still.processes() == []
+    assert (lying_still.root / ".run/log/gateway.log").read_text().endswith("drained\n")
+
+
+def test_killed_foreground_takes_everything_with_it(lying_still: Project) -> None:
+    process = lying_still.run_in_foreground()
+
+    process.kill()
+    process.wait()
+
+    wait_until(lambda: lying_still.processes() == [])
+
+
+def test_killed_supervisor_takes_everything_with_it(stack: Project) -> None:
+    os.kill(int((stack.root / ".run" / "supervisor.lock").read_text()), signal.SIGKILL)
+
+    wait_until(lambda: stack.processes() == [])
+
+    assert stack.run("start", "logger").returncode == 1
+
+
+def psql(project: Project, statement: str) -> str:
+    """Run a statement as the superuser; give the last value."""
+    binary = next(Path("/usr/lib/postgresql").glob("*/bin/psql"))
+    command = [str(binary), project.env["DATABASE_URL"], "-qAt", "-c", statement]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,155 @@
+"""What a stack is made of."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from deploy.supervisor.credentials import ROLES
+from deploy.supervisor.plan import Plan, Servers, Service
+
+CREDENTIALS = {
+    "jwt_secret": "j" * 48,
+    "cookie_secret": "c" * 48,
+    "webhook_password": "w" * 48,
+    **{f"{role}_database_password": f"{role}-password" for role in ROLES},
+}
+SERVERS = Servers(
+    database_url="postgresql://tripthread:p@127.0.0.1:20001/tripthread",
+    role_url=lambda user, password: f"postgresql://{user}:{password}@127.0.0.1:20001/tripthread",
+    amqp_url="amqp://tripthread:p@127.0.0.1:20002/",
+)
+EVERY_KEY_OF_THE_CONTRACT = {
+    "TRIPTHREAD_URL",
+    "TRIPTHREAD_INTERNAL_URL",
+    "JWT_SECRET",
+    "DATABASE_URL",
+    "AMQP_URL",
+    "LLM_SANDBOX_URL",
+    "AVINODE_SANDBOX_URL",
+    "AVINODE_WEBHOOK_USER",
+    "AVINODE_WEBHOOK_PASSWORD",
+}
+
+
+def next_free_port(preferred: int, taken: frozenset[int]) -> int:
+    return next(port for port in range(preferred, 65_000) if port not in taken)
+
+
+def plan(caller: Mapping[str, str] | None = None) -> Plan:
+    return Plan(SERVERS, CREDENTIALS, caller or {}, next_free_port)
+
+
+def by_name(services: list[Service]) -> dict[str, Service]:
+    return {service.name: service for service in services}
+
+
+def test_one_of_each_service_and_the_sandbox_by_default() -> None:
+    assert set(by_name(plan().services({}))) == {"sandbox", "gateway", "logger", "tagger", "workflow"}
+
+
+def test_further_processes_are_numbered_from_two() -> None:
+    names = set(by_name(plan().services({"gateway": 2, "logger": 3})))
+
+    assert {"gateway", "gateway_2", "logger", "logger_2", "logger_3"} <= names
+
+
+def test_no_two_processes_share_a_port() -> None:
+    services = plan().services({"gateway": 3, "logger": 3, "tagger": 3, "workflow": 3})
+    keys = ("HTTP_PORT", "INTERNAL_PORT", "LLM_PORT", "AVINODE_PORT")
+    ports = [service.env[key] for service in services for key in keys if key in service.env]
+
+    assert len(set(ports)) == len(ports) == 3 + 12 + 2
+
+
+def test_extending_a_plan_moves_nobody() -> None:
+    growing = plan()
+    before = by_name(growing.services({}))
+    after = by_name(growing.services({"gateway": 2, "logger": 2}))
+
+    assert {name: after[name] for name in before} == before
+
+
+def test_directions_hold_every_key_of_the_contract() -> None:
+    growing = plan()
+    growing.services({"gateway": 2})
+
+    assert growing.directions().keys() >= EVERY_KEY_OF_THE_CONTRACT | {"TRIPTHREAD_URL_2"}
+
+
+def test_public_gateway_prefers_port_8080() -> None:
+    ours = plan()
+    ours.services({})
+
+    assert ours.directions()["TRIPTHREAD_URL"] == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("name", "logins"),
+    [
+        ("gateway_2", {"GATEWAY_DATABASE_URL", "READER_DATABASE_URL", "ADMIN_DATABASE_URL"}),
+        ("logger", {"LOGGER_DATABASE_URL"}),
+        ("tagger", {"TAGGER_DATABASE_URL"}),
+        ("workflow", {"WORKFLOW_DATABASE_URL"}),
+        ("sandbox", set()),
+    ],
+)
+def test_service_gets_only_its_own_database_logins(name: str, logins: set[str]) -> None:
+    caller = {"DATABASE_URL": "postgresql://somebody-elses/database"}
+    service = by_name(plan(caller).services({"gateway": 2}))[name]
+
+    assert {key for key in service.env if key.endswith("DATABASE_URL")} == logins
+
+
+def test_command_gets_every_database_login() -> None:
+    logins = {key for key in plan().environment("migrate") if key.endswith("DATABASE_URL")}
+
+    assert logins == {"DATABASE_URL", *(f"{role.upper()}_DATABASE_URL" for role in ROLES)}
+
+
+def test_model_and_avinode_are_the_sandbox_where_the_caller_has_no_keys() -> None:
+    ours = plan()
+    env = by_name(ours.services({}))["gateway"].env
+    directions = ours.directions()
+
+    assert env["OPENAI_BASE_URL"] == f"{directions['LLM_SANDBOX_URL']}/v1"
+    assert env["AVINODE_BASE_URL"] == f"{directions['AVINODE_SANDBOX_URL']}/api"
+
+
+def test_caller_with_a_model_key_gets_the_real_model() -> None:
+    env = by_name(plan({"OPENAI_API_KEY": "sk-real"}).services({}))["gateway"].env
+
+    assert env["OPENAI_API_KEY"] == "sk-real"
+    assert "OPENAI_BASE_URL" not in env
+
+
+def test_caller_with_avinode_tokens_gets_the_real_avinode() -> None:
+    caller = {
+        "AVINODE_API_TOKEN": "real",
+        "AVINODE_AUTH_TOKEN": "real-too",
+        "AVINODE_BASE_URL": "https://avinode/api",
+    }
+    env = by_name(plan(caller).services({}))["workflow"].env
+
+    assert (env["AVINODE_API_TOKEN"], env["AVINODE_BASE_URL"]) == ("real", "https://avinode/api")
+    assert "AVINODE_CALLS_PER_S" not in env
+
+
+def test_sandbox_delivers_webhooks_to_the_first_gateway_with_its_password() -> None:
+    services = by_name(plan().services({"gateway": 2}))
+    sandbox, gateway = services["sandbox"].env, services["gateway"].env
+
+    assert sandbox["AVINODE_WEBHOOK_TARGET"] == f"http://127.0.0.1:{gateway['HTTP_PORT']}/api/webhooks/avinode"
+    assert sandbox["AVINODE_WEBHOOK_PASSWORD"] == gateway["AVINODE_WEBHOOK_PASSWORD"]
+
+
+def test_our_own_addresses_bypass_the_callers_proxy() -> None:
+    env = plan({"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "example.org"}).environment("migrate")
+
+    assert env["NO_PROXY"] == env["no_proxy"] == "example.org,127.0.0.1,localhost"
+
+
+def test_gateways_stop_before_consumers_and_consumers_before_the_sandbox() -> None:
+    services = by_name(plan().services({}))
+
+    assert services["gateway"].order > services["logger"].order > services["sandbox"].order
+    assert services["logger"].order == services["tagger"].order == services["workflow"].order

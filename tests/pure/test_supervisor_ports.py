@@ -1,0 +1,42 @@
+"""The choice of ports."""
+
+import socket
+from pathlib import Path
+
+from deploy.supervisor.ports import answers, free_port, is_free
+
+
+def listening() -> socket.socket:
+    """Listen on a port that `free_port` gave."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", free_port()))
+    listener.listen()
+    return listener
+
+
+def test_chosen_port_is_below_those_of_outgoing_connections() -> None:
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+    assert all(10_000 <= free_port() < first_outgoing for _ in range(20))
+
+
+def test_port_in_use_is_not_free() -> None:
+    with listening() as listener:
+        port = listener.getsockname()[1]
+        assert (is_free(port), answers(port)) == (False, True)
+
+    assert (is_free(port), answers(port)) == (True, False)
+
+
+def test_next_port_is_taken_where_the_preferred_one_is_in_use() -> None:
+    with listening() as listener:
+        port = listener.getsockname()[1]
+
+        assert free_port(port) > port
+
+
+def test_promised_port_is_not_given_twice() -> None:
+    first = free_port()
+
+    assert free_port(first, taken=frozenset({first})) != first
