@@ -65,6 +65,25 @@ def token(
     typer.echo(jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256"))
 
 
+@app.command()
+def doctor() -> None:
+    """Say what is wrong with a running stack; the exit status is 1 where something is."""
+    from deploy.doctor import examine  # noqa: PLC0415 - for this command only
+
+    async def report() -> bool:
+        well = True
+        async for finding in examine(Settings()):
+            mark = "ok " if finding.trouble is None else "BAD"
+            typer.echo(f"{mark}  {finding.subject}: {finding.detail}")
+            if finding.trouble is not None:
+                typer.echo(f"     {finding.trouble}")
+                well = False
+        return well
+
+    if not asyncio.run(report()):
+        raise typer.Exit(1)
+
+
 def _duration(text: str) -> timedelta:
     number, unit = text[:-1], text[-1:]
     if not number.isdigit() or unit not in _UNITS:

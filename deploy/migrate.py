@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from shared.settings import Settings
 
 OWNER = "tripthread_owner"
+MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 7_470_951_386  # any number, so long as it is always the same
 SERVICE_URLS = (
     "gateway_database_url",
@@ -54,7 +55,7 @@ def _as_owner(settings: Settings) -> Iterator[Config]:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS tripthread"))
         connection.commit()
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         yield config
     engine.dispose()

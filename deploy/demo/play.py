@@ -1,0 +1,154 @@
+"""The demo's script: three turns, a trip, three RFQs, a quote, a decline and a revised quote."""
+
+from typing import Any
+from uuid import uuid4
+
+from deploy.demo.errors import DemoError
+from deploy.demo.stack import Client, Stack, open_http, until
+from deploy.demo.tables import as_text, read_tables
+from deploy.demo.watch import Watch, watching
+
+MODEL = "sandbox-small"
+TURNS = (
+    "Hello, I need a jet for a client.",
+    "From KTEB to KPBI.",
+    "On 2030-05-04 for 6 passengers, please.",
+)
+
+__all__ = ["DemoError", "play"]
+
+
+async def play(stack: Stack) -> None:
+    """Play the demo, printing each step as it happens.
+
+    Raises:
+        DemoError: A step did not come about.
+    """
+    user = f"demo-{uuid4().hex[:8]}"
+    async with open_http() as http, watching(stack.amqp_url) as watch:
+        demo = Demo(
+            user=user,
+            broker=Client(http, stack.url, stack.token_for(user)),
+            admin=Client(http, stack.url, stack.admin_token),
+            avinode=Client(http, stack.avinode_url),
+            watch=watch,
+        )
+        await demo.register_model()
+        session_id = await demo.talk()
+        await demo.show_tag(session_id)
+        await demo.arrange_trip(session_id)
+    heading(f"What is in the tables now, for {user}")
+    for name, rows in (await read_tables(stack.database_url, user)).items():
+        print(as_text(name, rows), end="\n\n")
+
+
+class Demo:
+    """One play: who takes part, and what each step does and shows."""
+
+    def __init__(self, *, user: str, broker: Client, admin: Client, avinode: Client, watch: Watch) -> None:
+        self._user = user
+        self._broker = broker
+        self._admin = admin
+        self._avinode = avinode
+        self._watch = watch
+
+    async def register_model(self) -> None:
+        heading(f"An administrator has sessions with {MODEL} tagged")
+        await self._admin.call("POST", "/api/models", {"name": MODEL, "provider": "openai", "tracked": True})
+        await self._happened("ModelRegistered")
+
+    async def talk(self) -> str:
+        """Hold the conversation as a browser with `useChat` would; return the session's id."""
+        session_id = f"demo-{uuid4().hex[:8]}"
+        for number, text in enumerate(TURNS, start=1):
+            heading(f"Turn {number}: POST /api/chat, streamed")
+            print(f"  {self._user}: {text}\n  {MODEL}: ", end="", flush=True)
+            message = {"id": f"m{number}", "role": "user", "parts": [{"type": "text", "text": text}]}
+            async for part in self._broker.stream("/api/chat", {"id": session_id, "messages": [message]}):
+                print(part.get("delta", ""), end="", flush=True)
+                if part["type"] == "error":
+                    raise DemoError(f"turn {number} failed: {part['errorText']}")
+            print()
+            await self._happened("MessagePosted", "MessageAnswered", "Stored")
+        return session_id
+
+    async def show_tag(self, session_id: str) -> None:
+        heading("The session's tag, counted per user and model")
+        tag = await until(
+            lambda: self._broker.call("GET", f"/api/chat/sessions/{session_id}/tag"), bool, "the session's tag"
+        )
+        row("tagging.session_tags", f"{tag['session_tag']}  [{tag['model_name']} #{tag['counter']:03d}]")
+
+    async def arrange_trip(self, session_id: str) -> None:
+        """Have a trip made at Avinode, play its operators, and watch the steps."""
+        heading("The trip: made at Avinode, where a person sends the RFQs")
+        body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 6}
+        made = await self._broker.call("POST", f"/api/chat/sessions/{session_id}/trips", body)
+        trip_id = made["trip"]["id"]
+        trip = await self._advanced(trip_id, "TripRequested", avinode_trip_id=str)
+        row("deep link", trip["deep_link"])
+
+        heading("Three operators are asked (played by the simulator); Avinode tells us by webhook")
+        sent = await self._avinode.call("POST", f"/sim/trips/{trip['avinode_trip_id']}/rfqs", {"operators": 3})
+        rfqs = [rfq["id"] for rfq in sent["rfqs"]]
+        await self._advanced(trip_id, "WebhookReceived", operators_contacted_count=3)
+
+        heading("The first one quotes")
+        await self._avinode.call("POST", f"/sim/rfqs/{rfqs[0]}/quote", {"price": 33500, "currency": "USD"})
+        await self._advanced(trip_id, "WebhookReceived", quotes_received_count=1)
+
+        heading("The second one declines")
+        await self._avinode.call("POST", f"/sim/rfqs/{rfqs[1]}/decline", {"reason": "AIRCRAFT_NOT_AVAILABLE"})
+        await self._advanced(trip_id, "WebhookReceived", quotes_expected_count=2)
+
+        heading("The first one revises the quote; the chat is told of it")
+        await self._avinode.call("POST", f"/sim/rfqs/{rfqs[0]}/quote", {"price": 31900, "currency": "USD"})
+        await until(lambda: self._prices(trip_id), lambda prices: 31900 in prices, "the revised quote")
+        await self._advanced(trip_id, "WebhookReceived", quotes_received_count=1)
+        await until(lambda: self._notes(session_id), lambda notes: len(notes) >= 2, "both quotes in the chat")
+
+    async def _advanced(self, trip_id: str, *events: str, **expected: Any) -> dict[str, Any]:
+        """Wait until the trip is as expected (a value, or a type for "there is one"), and show it."""
+
+        def is_so(trip: dict[str, Any] | None) -> bool:
+            return trip is not None and all(
+                isinstance(trip[name], value) if isinstance(value, type) else trip[name] == value
+                for name, value in expected.items()
+            )
+
+        trip: dict[str, Any] = await until(lambda: self._trip(trip_id), is_so, f"a trip with {expected}")
+        await self._happened(*events, "TripAdvanced")
+        counts = (
+            "contacted {operators_contacted_count}, expected {quotes_expected_count}, received {quotes_received_count}"
+        )
+        row("workflow.trips", f"{trip['trip_code']}  {trip['current_step']}  ({counts.format(**trip)})")
+        return trip
+
+    async def _trip(self, trip_id: str) -> Any:
+        found = await self._broker.call("GET", f"/api/trips/{trip_id}")
+        return found and found.get("trip", found)
+
+    async def _prices(self, trip_id: str) -> list[float]:
+        trip = await self._trip(trip_id)
+        return [quote["price"] for rfq in trip["rfqs"] for quote in rfq["quotes"] if quote["price"] is not None]
+
+    async def _notes(self, session_id: str) -> list[dict[str, Any]]:
+        found = await self._broker.call("GET", f"/api/chat/sessions/{session_id}/messages?limit=100")
+        return [message for message in found["messages"] if message["role"] == "system"]
+
+    async def _happened(self, *names: str) -> None:
+        """Show what went over the broker, once each of these has."""
+        try:
+            await self._watch.until(*names)
+        except TimeoutError:
+            raise DemoError(f"no {', '.join(names)} within 20 s; seen: {sorted(self._watch.seen)}") from None
+        for line in self._watch.take():
+            print(f"    {line}")
+
+
+def heading(text: str) -> None:
+    print(f"\n== {text}")
+
+
+def row(table: str, text: str) -> None:
+    print(f"    row      {table:<17} == {text}")

@@ -1,0 +1,188 @@
+"""`tripthread doctor`: what is wrong with a running stack, one line a check, each with what to do about it."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aio_pika
+import aiohttp
+import asyncpg
+from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from deploy.migrate import MIGRATIONS, SERVICE_URLS
+from shared import topology
+from shared.settings import NEEDED, Settings
+
+TIMEOUT_S = 5.0
+_DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; `trouble` is None where all is well."""
+
+    subject: str
+    detail: str
+    trouble: str | None = None
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Run every check, the deeper ones only where what they stand on is well."""
+    for finding in check_settings(settings):
+        yield finding
+    async for finding in check_database(settings):
+        yield finding
+    async for finding in check_broker(settings):
+        yield finding
+    async for finding in check_gateways(os.environ):
+        yield finding
+
+
+def check_settings(settings: Settings) -> list[Finding]:
+    findings = []
+    for part in NEEDED:
+        try:
+            settings.checked_for(part)
+        except ValueError as error:
+            findings.append(Finding(f"settings of {part}", "incomplete", str(error)))
+        else:
+            findings.append(Finding(f"settings of {part}", "complete"))
+    return findings
+
+
+async def check_database(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at the owner's login, the schema's revision, every role, and what waits in the tables."""
+    try:
+        connection = await asyncpg.connect(settings.database_url, timeout=TIMEOUT_S)
+    except (*_DATABASE_ERRORS, ValueError) as error:
+        yield Finding("database", "away", f"cannot log in with DATABASE_URL: {error}")
+        return
+    try:
+        yield Finding("database", f"PostgreSQL {connection.get_server_version().major}")
+        revision = await _revision(connection)
+        yield revision
+        if revision.trouble is None:
+            yield await _dead_letters(connection)
+            yield await _abandoned_turns(connection)
+            yield await _unpublished_turns(connection)
+            yield await _stuck_deliveries(connection)
+    finally:
+        await connection.close()
+    for name in SERVICE_URLS:
+        yield await _login(name, getattr(settings, name))
+
+
+async def _revision(connection: asyncpg.Connection) -> Finding:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    exists = await connection.fetchval("SELECT to_regclass('tripthread.revision') IS NOT NULL")
+    current = await connection.fetchval("SELECT version_num FROM tripthread.revision") if exists else None
+    trouble = None if current == head else f"it should be at {head}: run `tripthread migrate`"
+    return Finding("schema", f"at {current or 'nothing'}", trouble)
+
+
+async def _dead_letters(connection: asyncpg.Connection) -> Finding:
+    row = await connection.fetchrow(
+        "SELECT count(*) AS count, min(received_at) AS oldest FROM chat.dead_letters WHERE state = 'parked'"
+    )
+    count = row["count"] if row else 0
+    trouble = (
+        f"the oldest is from {row['oldest']:%Y-%m-%d %H:%M}: see `tripthread dead list`" if row and count else None
+    )
+    return Finding("dead letters", f"{count} parked", trouble)
+
+
+async def _abandoned_turns(connection: asyncpg.Connection) -> Finding:
+    count = await connection.fetchval(
+        "SELECT count(*) FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp()"
+    )
+    trouble = "their gateway died; each ends as interrupted when its session is used again" if count else None
+    return Finding("turns past their lease", str(count), trouble)
+
+
+async def _unpublished_turns(connection: asyncpg.Connection) -> Finding:
+    count = await connection.fetchval(
+        """
+        SELECT count(*) FROM gateway.turns
+        WHERE state <> 'running' AND (NOT question_published OR NOT answer_published)
+            AND answered_at < clock_timestamp() - interval '1 minute'
+        """
+    )
+    trouble = "their events have not reached the broker; callers see them, the other services do not" if count else None
+    return Finding("answers not published", str(count), trouble)
+
+
+async def _stuck_deliveries(connection: asyncpg.Connection) -> Finding:
+    count = await connection.fetchval(
+        """
+        SELECT count(*) FROM workflow.deliveries
+        WHERE state = 'due' AND due_at < clock_timestamp() - interval '5 minutes'
+        """
+    )
+    trouble = "they are long due: is the workflow running, and does Avinode answer?" if count else None
+    return Finding("webhook deliveries overdue", str(count), trouble)
+
+
+async def _login(name: str, url: str) -> Finding:
+    role = name.removesuffix("_database_url")
+    try:
+        connection = await asyncpg.connect(url, timeout=TIMEOUT_S)
+        await connection.close()
+    except (*_DATABASE_ERRORS, ValueError) as error:
+        return Finding(
+            f"login of {role}", "refused", f"{name.upper()}: {error}; `tripthread migrate` sets its password"
+        )
+    return Finding(f"login of {role}", "works")
+
+
+async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at each queue: is it there, does anybody consume it, how much waits?"""
+    try:
+        connection = await aio_pika.connect(settings.amqp_url, timeout=TIMEOUT_S)
+    except (AMQPError, OSError, TimeoutError) as error:
+        yield Finding("broker", "away", f"cannot connect with AMQP_URL: {error}")
+        return
+    async with connection:
+        yield Finding("broker", "connected")
+        for queue in topology.QUEUES:
+            yield await _queue(connection, queue.name)
+
+
+async def _queue(connection: aio_pika.abc.AbstractConnection, name: str) -> Finding:
+    channel = await connection.channel()
+    try:
+        declared = await channel.declare_queue(name, passive=True)
+    except ChannelNotFoundEntity:
+        return Finding(f"queue {name}", "missing", "no service has declared it: is any running?")
+    await channel.close()
+    result = declared.declaration_result
+    waiting, consumers = result.message_count or 0, result.consumer_count or 0
+    trouble = None if consumers else f"nobody consumes it: is the {_consumer_of(name)} running?"
+    return Finding(f"queue {name}", f"{waiting} waiting, {consumers} consumers", trouble)
+
+
+def _consumer_of(queue: str) -> str:
+    return "logger" if queue == topology.DEAD_QUEUE else queue.partition(".")[0]
+
+
+async def check_gateways(environment: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """Ask each gateway that `.run/env` names whether it is ready."""
+    urls = [value for name, value in environment.items() if name.startswith("TRIPTHREAD_URL")]
+    async with _http() as http:
+        for url in urls:
+            try:
+                async with http.get(f"{url}/readyz") as response:
+                    body = await response.text()
+                    yield Finding(f"gateway {url}", f"answers {response.status}", None if response.ok else body)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                yield Finding(f"gateway {url}", "away", str(error) or type(error).__name__)
+
+
+@asynccontextmanager
+async def _http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as http:
+        yield http
