@@ -47,8 +47,8 @@ async def ui_stream(running: Running) -> AsyncIterator[bytes]:
     except TripthreadError as error:
         yield part(type="text-end", id=TEXT_ID) + part(type="error", errorText=error.detail) + b"data: [DONE]\n\n"
         return
-    ended = b"".join(part(**fields) for fields in _closing_parts(running.ended))
-    yield part(type="text-end", id=TEXT_ID) + ended + b"data: [DONE]\n\n"
+    closing = [{"type": "text-end", "id": TEXT_ID}, *_closing_parts(running.ended)]
+    yield b"".join(part(**fields) for fields in closing) + b"data: [DONE]\n\n"
 
 
 def _closing_parts(turn: Turn | None) -> list[dict[str, Any]]:
