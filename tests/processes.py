@@ -1,0 +1,118 @@
+"""Run services as processes of their own, as operators do, against the servers of one test."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from pydantic import SecretStr
+
+from deploy.supervisor.ports import free_port
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+READY_S = 30.0
+STOP_S = 30.0
+
+
+class Process:
+    """One service, started as `tripthread serve`; its output is in `log`."""
+
+    def __init__(self, service: str, settings: Settings, log: Path) -> None:
+        self.service = service
+        self.settings = settings.model_copy(update={"internal_port": free_port(), "instance": log.stem})
+        self._log = log
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._popen is not None
+        return self._popen.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def launch(self) -> None:
+        """Start it, and return at once."""
+        with self._log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", "deploy.cli", "serve", self.service],
+                env={**os.environ, **environment_of(self.settings), "PYTHONDONTWRITEBYTECODE": "1"},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    async def start(self) -> None:
+        """Start it, and return when it can do its job."""
+        self.launch()
+        await self.ready()
+
+    async def ready(self) -> None:
+        url = f"http://{self.settings.internal_host}:{self.settings.internal_port}/readyz"
+        answer = "nothing"
+        try:
+            async with asyncio.timeout(READY_S), aiohttp.ClientSession() as http:
+                while True:
+                    assert self._popen is not None
+                    assert self._popen.poll() is None, f"{self.service} ended:\n{self.log}"
+                    try:
+                        async with http.get(url) as response:
+                            if response.status == 200:
+                                return
+                            answer = await response.text()
+                    except aiohttp.ClientError as error:
+                        answer = str(error)
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{self.service} is not ready: {answer}\n{self.log}") from None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; SIGKILL also waits until the process is gone."""
+        assert self._popen is not None
+        self._popen.send_signal(number)
+        if number is signal.SIGKILL:
+            self._popen.wait()
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """Stop it in order, and return its exit status."""
+        assert self._popen is not None
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGCONT)
+            self._popen.terminate()
+        try:
+            return await asyncio.to_thread(self._popen.wait, STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.service} did not stop:\n{self.log}") from None
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Spell settings as the environment that makes them."""
+    values = ((name, getattr(settings, name)) for name in Settings.model_fields)
+    return {
+        name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values
+        if value is not None
+    }
+
+
+@asynccontextmanager
+async def running(settings: Settings, directory: Path, *services: str) -> AsyncIterator[dict[str, Process]]:
+    """Run one process of each of these services; a name may carry a number: `logger_2`."""
+    processes = {name: Process(name.partition("_")[0], settings, directory / f"{name}.log") for name in services}
+    try:
+        await asyncio.gather(*(process.start() for process in processes.values()))
+        yield processes
+    finally:
+        await asyncio.gather(*(process.stop() for process in processes.values()), return_exceptions=True)
