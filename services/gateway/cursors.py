@@ -1,0 +1,70 @@
+"""Opaque cursors: where a page of a list ended, for the next page to begin there."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from shared.errors import Invalid
+
+MAX_LENGTH = 512
+
+
+def write_cursor(kind: str, *place: str | datetime) -> str:
+    """Spell a place in the list `kind`, which tells cursors of several lists apart."""
+    texts = [value.isoformat() if isinstance(value, datetime) else value for value in place]
+    return urlsafe_b64encode(orjson.dumps([kind, *texts])).rstrip(b"=").decode()
+
+
+def read_cursor(kind: str, cursor: str) -> tuple[str, ...]:
+    """Return the texts that `write_cursor` was given for a list of this kind.
+
+    Raises:
+        Invalid: It is not a cursor of this list.
+    """
+    found, *place = _decoded(cursor)
+    if found != kind:
+        raise _invalid()
+    return tuple(place)
+
+
+def read_time_cursor(kind: str, cursor: str | None) -> tuple[datetime, str] | None:
+    """Return the place, a time and an id, in a list that is kept in that order; None without a cursor.
+
+    Raises:
+        Invalid: It is not a cursor of this list.
+    """
+    if cursor is None:
+        return None
+    place = read_cursor(kind, cursor)
+    try:
+        at, key = place
+        moment = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise _invalid() from error
+    if moment.tzinfo is None:
+        raise _invalid()
+    return moment, key
+
+
+def _decoded(cursor: str) -> list[str]:
+    if len(cursor) > MAX_LENGTH:
+        raise _invalid()
+    try:
+        value: Any = orjson.loads(urlsafe_b64decode(cursor.encode("ascii") + b"=="))
+    except ValueError as error:  # of base64, of ASCII, of JSON
+        raise _invalid() from error
+    if not isinstance(value, list) or not value or not all(_is_plain(item) for item in value):
+        raise _invalid()
+    return value
+
+
+def _is_plain(item: Any) -> bool:
+    return isinstance(item, str) and item.isprintable()
+
+
+def _invalid() -> Invalid:
+    return Invalid(
+        "This cursor is not one of this list.", errors=[{"field": "cursor", "detail": "is not a cursor of this list"}]
+    )

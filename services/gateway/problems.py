@@ -1,0 +1,140 @@
+"""What went wrong, as RFC 9457 problem documents: `{type, title, status, detail, code, error}`.
+
+`code` is stable and `error` repeats the detail for clients that look there. A refused field is in `errors`.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.database import Fault, fault_of
+from shared.errors import Away, DatabaseAway, Invalid, NotAuthenticated, Refused, TripthreadError
+
+MEDIA_TYPE = "application/problem+json"
+# What can be told of a refusal that no class of ours stands for, by its status.
+CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """A problem document; some kinds have further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    error: str
+    errors: list[FieldProblem] | None = None
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe for OpenAPI the statuses that a route answers with a problem document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def problem_response(error: TripthreadError, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with the problem that this error is."""
+    status = error.status if isinstance(error, Refused | Away) else 500
+    members = dict(error.extra)
+    retry_after = members.pop("retry_after_s", error.retry_after_s if isinstance(error, Away) else None)
+    own_headers = dict(headers or {})
+    if retry_after is not None:
+        own_headers["Retry-After"] = str(retry_after)
+    if isinstance(error, NotAuthenticated):
+        own_headers.setdefault("WWW-Authenticate", "Bearer")
+    return _document(status, error.code, error.detail, members, own_headers)
+
+
+def unexpected_response() -> Response:
+    """Answer for an error that nobody foresaw; what it was is in the log, under the request's id."""
+    return _document(500, "internal_error", "Something went wrong on our side.", {}, {})
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Turn every error that leaves a route of this app into a problem document."""
+    for ours in (Refused, Away):
+        app.add_exception_handler(ours, _on_ours)
+    for database in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        app.add_exception_handler(database, _on_database)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_ours(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TripthreadError)  # noqa: S101 - registered for it
+    return problem_response(error)
+
+
+async def _on_database(_request: Request, error: Exception) -> Response:
+    fault = fault_of(error)
+    if fault is Fault.TRANSIENT:
+        log.warning("database away", error=str(error) or type(error).__name__)
+        return problem_response(DatabaseAway())
+    if fault is Fault.MESSAGE:
+        log.warning("the database refused a request's values", error=str(error))
+        return problem_response(Invalid("The database can't work with these values."))
+    log.error("request failed", exc_info=error)
+    return unexpected_response()
+
+
+async def _on_invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    return problem_response(invalid(error.errors()))
+
+
+def invalid(faults: Sequence[Mapping[str, Any]]) -> Invalid:
+    """Say of each field what pydantic found, naming only the field and the rule, never what was sent."""
+    errors = [{"field": _field(fault["loc"]), "detail": str(fault["msg"])} for fault in faults]
+    first = errors[0]
+    return Invalid(f"{first['field']}: {first['detail']}" if first["field"] else first["detail"], errors=errors)
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """Name a field as the caller knows it, without the first part: body, query or header."""
+    return ".".join(str(part) for part in location[1:])
+
+
+async def _on_http(_request: Request, error: Exception) -> Response:
+    """Answer for what Starlette and FastAPI refuse by themselves: unknown paths, wrong methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    code = CODES.get(error.status_code, "error")
+    return _document(error.status_code, code, str(error.detail), {}, dict(error.headers or {}))
+
+
+def _document(status: int, code: str, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    document = {
+        "type": f"urn:tripthread:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "error": detail,
+        **members,
+    }
+    return Response(orjson.dumps(document), status, headers=headers, media_type=MEDIA_TYPE)

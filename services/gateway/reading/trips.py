@@ -1,0 +1,246 @@
+"""Read workflow.*: the trips of a user's sessions, and everything that is known of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway.trip_record import (
+    Lift,
+    Proposal,
+    Quote,
+    Rfq,
+    Segment,
+    Trip,
+    TripMessage,
+    TripRequest,
+    TripRow,
+    status_of,
+    timeline_of,
+)
+from shared.database import Connection, Pool, reading
+
+Place = tuple[datetime, str]
+
+
+@dataclass(frozen=True)
+class TripFilter:
+    """Which trips; a field that is not given asks for nothing."""
+
+    trip_id: UUID | None = None
+    avinode_trip_id: str | None = None  # or the code that people see
+    session_id: str | None = None
+    request_id: UUID | None = None
+    avinode_rfp_id: str | None = None
+    avinode_rfq_id: str | None = None
+    quote_id: str | None = None
+    step: str | None = None
+    open_only: bool = False
+
+
+class Trips:
+    """A user sees a trip through a session of theirs, and once for each such session."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def page(
+        self, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None = None
+    ) -> list[tuple[Place, TripRow]]:
+        """Return up to `limit` trips, the newest in its session first, each with its place in that order."""
+        async with reading(self._pool, *user_ids) as db:
+            rows = await _rows(db, user_ids, wanted, limit, before)
+        return [(_place(row), _trip_row(row)) for row in map(dict, rows)]
+
+    async def find(self, user_ids: Sequence[str], wanted: TripFilter) -> Trip | None:
+        """Return the newest such trip, whole; None where these users have none."""
+        async with reading(self._pool, *user_ids) as db:
+            rows = await _rows(db, user_ids, wanted, 1, None)
+            return await _whole(db, rows[0]) if rows else None
+
+    async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
+        """Tell whether others have this trip and these users have not; for the administrators' role, which sees all."""
+        async with reading(self._pool) as db:
+            held = await db.fetchval(
+                """
+                SELECT coalesce(bool_and(s.user_id <> ALL ($1)), false)
+                FROM workflow.trips t JOIN workflow.trip_sessions s USING (trip_id)
+                WHERE (t.avinode_trip_id = $2 OR t.trip_code = $2) AND s.deleted_at IS NULL
+                """,
+                list(user_ids),
+                reference,
+            )
+        return bool(held)
+
+
+async def _rows(
+    db: Connection, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
+) -> list[asyncpg.Record]:
+    started_before, key_before = before or (None, None)
+    return await db.fetch(
+        """
+        SELECT s.user_id, s.session_id, s.request_id, s.started_at, s.ended_at, s.last_message_at, t.*,
+            s.trip_id || '/' || s.session_id AS key,
+            now() AS now, coalesce(c.message_count, 0) AS message_count,
+            q.price_cents, q.currency, r.operator_name, l.aircraft_type,
+            coalesce(q.rfq_id, (SELECT rfq_id FROM workflow.rfqs f WHERE f.trip_id = t.trip_id
+                ORDER BY f.created_at, f.rfq_id LIMIT 1)) AS rfq_id,
+            (SELECT p.proposal_id FROM workflow.proposals p WHERE p.trip_id = t.trip_id
+                ORDER BY p.prepared_at DESC LIMIT 1) AS proposal_id
+        FROM workflow.trip_sessions s
+        JOIN workflow.trips t USING (trip_id)
+        LEFT JOIN chat.sessions c USING (user_id, session_id)
+        LEFT JOIN workflow.quotes q ON q.quote_id = t.primary_quote_id
+        LEFT JOIN workflow.rfqs r ON r.rfq_id = q.rfq_id
+        LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
+        WHERE s.user_id = ANY ($1) AND s.deleted_at IS NULL
+            AND (s.started_at, s.trip_id || '/' || s.session_id) < (coalesce($3, 'infinity'), coalesce($4, ''))
+            AND ($5::uuid IS NULL OR t.trip_id = $5)
+            AND ($6::text IS NULL OR t.avinode_trip_id = $6 OR t.trip_code = $6)
+            AND ($7::text IS NULL OR s.session_id = $7)
+            AND ($8::uuid IS NULL OR s.request_id = $8)
+            AND ($9::text IS NULL OR t.avinode_rfp_id = $9)
+            AND ($10::text IS NULL OR EXISTS (SELECT FROM workflow.rfqs f
+                WHERE f.rfq_id = $10 AND f.trip_id = t.trip_id))
+            AND ($11::text IS NULL OR EXISTS (SELECT FROM workflow.quotes f
+                WHERE f.quote_id = $11 AND f.trip_id = t.trip_id))
+            AND ($12::text IS NULL OR t.step = $12)
+            AND ($13 IS FALSE OR s.open)
+        ORDER BY s.started_at DESC, key DESC LIMIT $2
+        """,
+        list(user_ids),
+        limit,
+        started_before,
+        key_before,
+        wanted.trip_id,
+        wanted.avinode_trip_id,
+        wanted.session_id,
+        wanted.request_id,
+        wanted.avinode_rfp_id,
+        wanted.avinode_rfq_id,
+        wanted.quote_id,
+        wanted.step,
+        wanted.open_only,
+    )
+
+
+async def _whole(db: Connection, row: asyncpg.Record) -> Trip:
+    trip_id = row["trip_id"]
+    shown = _trip_row(dict(row))
+    request = await _request(db, row["request_id"])
+    lifts = await db.fetch(
+        """
+        SELECT lift_id AS id, rfq_id, aircraft_type, aircraft_category, aircraft_tail,
+            sourcing_display_status AS sourcing_status
+        FROM workflow.lifts WHERE trip_id = $1 ORDER BY lift_id
+        """,
+        trip_id,
+    )
+    rfqs = await _rfqs(db, trip_id, lifts)
+    messages = await _messages(db, trip_id)
+    proposals = await _proposals(db, trip_id)
+    return Trip(
+        **shown.model_dump(),
+        segments=[Segment.model_validate(segment) for segment in row["route"]],
+        request=request,
+        rfqs=rfqs,
+        quotes=await _quotes(db, trip_id),
+        proposals=proposals,
+        messages=messages,
+        timeline=timeline_of(shown, request=request, rfqs=rfqs, messages=messages, proposals=proposals),
+    )
+
+
+async def _request(db: Connection, request_id: UUID | None) -> TripRequest | None:
+    row = await db.fetchrow(
+        """
+        SELECT request_id AS id, segments, pax, criteria, state, error, created_at
+        FROM workflow.requests WHERE request_id = $1
+        """,
+        request_id,
+    )
+    return None if row is None else TripRequest.model_validate(dict(row))
+
+
+async def _rfqs(db: Connection, trip_id: UUID, lifts: Sequence[asyncpg.Record]) -> list[Rfq]:
+    rows = await db.fetch(
+        """
+        SELECT rfq_id AS id, operator_id, operator_name, canceled, declined, decline_reason, created_at
+        FROM workflow.rfqs WHERE trip_id = $1 ORDER BY created_at, rfq_id
+        """,
+        trip_id,
+    )
+    return [
+        Rfq(**row, lifts=[Lift.model_validate(dict(lift)) for lift in lifts if lift["rfq_id"] == row["id"]])
+        for row in map(dict, rows)
+    ]
+
+
+async def _quotes(db: Connection, trip_id: UUID) -> list[Quote]:
+    rows = await db.fetch(
+        """
+        SELECT q.quote_id AS id, q.rfq_id, r.operator_name, q.lift_id, l.aircraft_type, q.estimate, q.current,
+            q.price_cents, q.currency, q.message, q.quoted_at
+        FROM workflow.quotes q
+        JOIN workflow.rfqs r USING (rfq_id)
+        LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
+        WHERE q.trip_id = $1 ORDER BY q.estimate, q.quoted_at, q.quote_id
+        """,
+        trip_id,
+    )
+    return [Quote.model_validate(dict(row)) for row in rows]
+
+
+async def _proposals(db: Connection, trip_id: UUID) -> list[Proposal]:
+    rows = await db.fetch(
+        """
+        SELECT proposal_id AS id, quote_ids, margin_percent::float8 AS margin_percent, note, prepared_at, sent_at
+        FROM workflow.proposals WHERE trip_id = $1 ORDER BY prepared_at, proposal_id
+        """,
+        trip_id,
+    )
+    return [Proposal.model_validate(dict(row)) for row in rows]
+
+
+async def _messages(db: Connection, trip_id: UUID) -> list[TripMessage]:
+    rows = await db.fetch(
+        """
+        SELECT avinode_message_id AS id, rfq_id, kind, sender, content, reason, quote_id, sent_at
+        FROM workflow.trip_messages WHERE trip_id = $1 ORDER BY sent_at, avinode_message_id
+        """,
+        trip_id,
+    )
+    return [TripMessage.model_validate(dict(row)) for row in rows]
+
+
+def _place(row: Mapping[str, Any]) -> Place:
+    return row["started_at"], row["key"]
+
+
+def _trip_row(row: Mapping[str, Any]) -> TripRow:
+    route = [Segment.model_validate(segment) for segment in row["route"]]
+    last_activity_at = max(row["last_activity_at"], row["last_message_at"] or row["last_activity_at"])
+    derived = {
+        "id": row["trip_id"],
+        "conversation_id": row["session_id"],
+        "iso_agent_id": row["user_id"],
+        "status": status_of(
+            outcome=row["outcome"],
+            completed_at=row["proposal_sent_at"] or row["closed_at"],
+            last_activity_at=last_activity_at,
+            now=row["now"],
+        ),
+        "current_step": row["step"],
+        "avinode_rfq_id": row["rfq_id"],
+        "departure_airport": route[0].from_icao if route else None,
+        "arrival_airport": route[-1].to_icao if route else None,
+        "departure_date": route[0].date if route else None,
+        "session_started_at": row["started_at"],
+        "session_ended_at": row["ended_at"],
+        "last_activity_at": last_activity_at,
+        "problem": row["error"],
+    }
+    return TripRow.model_validate({**row, **derived})

@@ -1,0 +1,127 @@
+"""For administrators: what could not be processed, and what to do about it."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.dead_letter import DeadLetter, Parked
+from services.gateway.identity import AdminDep
+from services.gateway.parts import Parts, PartsDep
+from services.gateway.problems import problem_responses
+from services.gateway.schemas import Page
+from services.gateway.write_headers import Write, WriteDep
+from shared.errors import Conflict, NotFound
+from shared.events import DeadLetterDropped, DeadLetterReplayed, Event, Name
+from shared.topology import QUEUES
+
+REPLAYABLE = {queue.name for queue in QUEUES}
+
+router = APIRouter(prefix="/api/admin", tags=["admin"])
+
+
+class DeadQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Name | None = None
+    state: Literal["parked", "replayed", "dropped"] | None = None
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = None
+
+
+class DeadPage(Page):
+    dead_letters: list[DeadLetter]
+
+
+class DeadAnswer(BaseModel):
+    dead_letter: DeadLetter
+    stored: bool
+
+
+_DECISION = {
+    202: {"model": DeadAnswer, "description": "Accepted, and not stored yet"},
+    **problem_responses(401, 403, 404, 409, 422, 503),
+}
+
+
+@router.get("/dead", responses=problem_responses(401, 403, 422, 503))
+async def list_dead_letters(parts: PartsDep, _admin: AdminDep, query: Annotated[DeadQuery, Query()]) -> DeadPage:
+    """List the messages that could not be processed, the newest first, without their bodies."""
+    before = read_time_cursor("dead_letters", query.cursor)
+    rows = await parts.admin.dead_letters.page(
+        reason=query.reason, state=query.state, limit=query.limit + 1, before=before
+    )
+    page, has_more = rows[: query.limit], len(rows) > query.limit
+    cursor = write_cursor("dead_letters", *page[-1][0]) if has_more else None
+    return DeadPage(dead_letters=[letter for _, letter in page], next_cursor=cursor, has_more=has_more)
+
+
+@router.post("/dead/{dead_letter_id}/replay", responses=_DECISION)
+async def replay_dead_letter(
+    parts: PartsDep, admin: AdminDep, dead_letter_id: UUID, write: WriteDep, response: Response
+) -> DeadAnswer:
+    """Send a parked message back to the queue that it came from, as the same event."""
+    parked = await _parked(parts, dead_letter_id)
+    if parked.letter.queue not in REPLAYABLE:
+        raise Conflict(f"There is no queue {parked.letter.queue!r} any more.")
+    # Made before the message is sent: should that come back at once, it comes back later than this.
+    event = DeadLetterReplayed(
+        correlation_id=write.correlation_id, dead_letter_id=dead_letter_id, operator=admin.user_id
+    )
+
+    await _send_again(parts, parked)
+    return await _decide(parts, parked, event, write, response)
+
+
+@router.post("/dead/{dead_letter_id}/drop", responses=_DECISION)
+async def drop_dead_letter(
+    parts: PartsDep, admin: AdminDep, dead_letter_id: UUID, write: WriteDep, response: Response
+) -> DeadAnswer:
+    """Decide that a parked message is not worth anything."""
+    parked = await _parked(parts, dead_letter_id)
+    event = DeadLetterDropped(
+        correlation_id=write.correlation_id, dead_letter_id=dead_letter_id, operator=admin.user_id
+    )
+    return await _decide(parts, parked, event, write, response)
+
+
+async def _parked(parts: Parts, dead_letter_id: UUID) -> Parked:
+    """Return a message that nothing was decided about yet.
+
+    Raises:
+        NotFound: There is none of this id.
+        Conflict: It was replayed or dropped.
+    """
+    parked = await parts.admin.dead_letters.find(dead_letter_id)
+    if parked is None:
+        raise NotFound("There is no such dead letter.")
+    if parked.letter.state != "parked":
+        raise Conflict(f"It was {parked.letter.state} by {parked.letter.decided_by}.", state=parked.letter.state)
+    return parked
+
+
+async def _send_again(parts: Parts, parked: Parked) -> None:
+    letter = parked.letter
+    await parts.publisher.publish_to(
+        letter.queue,
+        parked.body,
+        name=letter.event_name,
+        message_id=str(letter.event_id) if letter.event_id else None,
+        headers={name: value for name, value in parked.headers.items() if name == "traceparent"},
+    )
+
+
+async def _decide(parts: Parts, parked: Parked, event: Event, write: Write, response: Response) -> DeadAnswer:
+    """Publish, and wait until the decision is stored."""
+
+    async def look() -> DeadLetter | None:
+        found = await parts.admin.dead_letters.find(parked.letter.id)
+        return found.letter if found and found.letter.state != "parked" else None
+
+    with parts.receipts.expecting(event.event_id) as receipt:
+        await parts.publisher.publish(event)
+        decided = await receipt.until(look, write.wait_s)
+    response.status_code = 200 if decided else 202
+    return DeadAnswer(dead_letter=decided or parked.letter, stored=decided is not None)

@@ -1,0 +1,90 @@
+"""The messages of a session, stored or not, page by page."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.history import Shown, merge_history, shown_of
+from services.gateway.identity import CallerDep
+from services.gateway.own_session import OwnSession, own_session
+from services.gateway.parts import Parts, PartsDep
+from services.gateway.problems import problem_responses
+from services.gateway.reading.messages import Place, Window
+from services.gateway.schemas import Message, Page, SessionId
+from shared.errors import Invalid
+
+router = APIRouter(tags=["sessions"])
+
+
+class MessageQuery(BaseModel):
+    """Which page: without anything the newest; `before` and `after` are message ids."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    before: SessionId | None = None
+    after: SessionId | None = None
+    order: Literal["asc", "desc"] = "asc"  # only of the messages on the page
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = None  # of the next page, which is older, or newer after `after`
+
+
+class MessagePage(Page):
+    messages: list[Message]
+
+
+@router.get("/api/chat/sessions/{session_id}/messages", responses=problem_responses(401, 404, 422, 503))
+async def list_messages(
+    parts: PartsDep, caller: CallerDep, session_id: SessionId, query: Annotated[MessageQuery, Query()]
+) -> MessagePage:
+    """List a session's messages; what is not stored yet says `stored: false`."""
+    own = await own_session(parts, caller, session_id)
+    window = await _window(parts, own, query)
+    stored = await parts.reader.messages.page(own.user_id, session_id, window, query.limit + 1)
+    page, has_more = choose_page(merge_history(stored, own.turns), window, query.limit)
+    cursor = _cursor_after(page, window) if has_more else None
+    ordered = page if query.order == "asc" else list(reversed(page))
+    return MessagePage(messages=[Message.of(shown) for shown in ordered], next_cursor=cursor, has_more=has_more)
+
+
+def choose_page(history: list[Shown], window: Window, limit: int) -> tuple[list[Shown], bool]:
+    """Choose from what was said, in order, the page that begins at the window's end, and tell whether there is more.
+
+    Args:
+        history: Every message that is not stored, and of the stored ones in the window `limit` + 1 from the end that
+            the page is read from.
+        window: Where the page is.
+        limit: The most that may be on the page.
+    """
+    inside = [shown for shown in history if window.holds(shown.place)]
+    page = inside[:limit] if window.oldest_first else inside[-limit:]
+    return page, len(inside) > limit
+
+
+def _cursor_after(page: list[Shown], window: Window) -> str:
+    """Name the place where the next page begins: older messages, or newer ones where the caller reads forward."""
+    return write_cursor("newer", *page[-1].place) if window.oldest_first else write_cursor("older", *page[0].place)
+
+
+async def _window(parts: Parts, own: OwnSession, query: MessageQuery) -> Window:
+    after = await _place_of(parts, own, "after", query.after)
+    before = await _place_of(parts, own, "before", query.before)
+    reads_forward = query.after is not None
+    if query.cursor is not None:
+        at = read_time_cursor("newer" if reads_forward else "older", query.cursor)
+        after, before = (at, before) if reads_forward else (after, at)
+    return Window(after, before, oldest_first=reads_forward)
+
+
+async def _place_of(parts: Parts, own: OwnSession, field: str, message_id: str | None) -> Place | None:
+    if message_id is None:
+        return None
+    for shown in (shown for turn in own.turns for shown in shown_of(turn)):
+        if shown.message_id == message_id:
+            return shown.place
+    place = await parts.reader.messages.place_of(own.user_id, own.facts.session_id, message_id)
+    if place is None:
+        detail = "names no message of this session"
+        raise Invalid(f"{field}: {detail}", errors=[{"field": field, "detail": detail}])
+    return place

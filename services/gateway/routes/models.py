@@ -1,0 +1,85 @@
+"""The models whose sessions are tagged."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.identity import AdminDep, KnownCallerDep
+from services.gateway.json_body import JsonRoute
+from services.gateway.parts import PartsDep
+from services.gateway.problems import problem_responses
+from services.gateway.schemas import Model, Page
+from services.gateway.write_headers import WriteDep
+from shared.events import ModelRegistered, Name
+from shared.ids import model_id
+
+router = APIRouter(tags=["models"], route_class=JsonRoute)
+
+
+class PageQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = None
+
+
+class ModelPage(Page):
+    models: list[Model]
+
+
+class NewModel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    provider: Name | None = None  # none: the provider that this installation's chats go to
+    tracked: StrictBool = True
+
+
+class ModelAnswer(BaseModel):
+    model: Model
+    stored: bool
+
+
+@router.get("/api/models", responses=problem_responses(401, 422, 503))
+async def list_models(parts: PartsDep, _caller: KnownCallerDep, query: Annotated[PageQuery, Query()]) -> ModelPage:
+    """List the known models, the newest first."""
+    before = read_time_cursor("models", query.cursor)
+    rows = await parts.reader.models.page(query.limit + 1, before)
+    page, has_more = rows[: query.limit], len(rows) > query.limit
+    cursor = write_cursor("models", *page[-1][0]) if has_more else None
+    return ModelPage(models=[model for _, model in page], next_cursor=cursor, has_more=has_more)
+
+
+@router.post(
+    "/api/models",
+    status_code=201,
+    responses={
+        200: {"model": ModelAnswer, "description": "It was known already"},
+        202: {"model": ModelAnswer, "description": "Accepted, and not stored yet"},
+        **problem_responses(400, 401, 403, 413, 415, 422, 503),
+    },
+)
+async def register_model(
+    parts: PartsDep, _admin: AdminDep, body: NewModel, write: WriteDep, response: Response
+) -> ModelAnswer:
+    """Make a model known; the same provider and name are the same model."""
+    provider = body.provider or parts.settings.model_provider
+    wanted = Model(
+        id=model_id(provider, body.name), name=body.name, provider=provider, tracked=body.tracked, short_id=None
+    )
+    known = await parts.reader.models.find(wanted.id)
+    event = ModelRegistered(
+        correlation_id=write.correlation_id, name=wanted.name, provider=wanted.provider, tracked=wanted.tracked
+    )
+
+    async def look() -> Model | None:
+        found = await parts.reader.models.find(wanted.id)
+        return found if found and found.tracked == wanted.tracked else None
+
+    with parts.receipts.expecting(event.event_id) as receipt:
+        await parts.publisher.publish(event)
+        stored = await receipt.until(look, write.wait_s)
+    response.status_code = 202 if stored is None else 200 if known else 201
+    return ModelAnswer(model=stored or wanted, stored=stored is not None)

@@ -1,0 +1,86 @@
+"""Sessions: the caller's list, one of them, and its tag."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.identity import CallerDep
+from services.gateway.json_body import JsonRoute
+from services.gateway.own_session import own_session
+from services.gateway.parts import PartsDep
+from services.gateway.problems import problem_responses
+from services.gateway.schemas import Page, Session, SessionId, Tag
+from services.gateway.session_view import SessionFilter, etag_of, place_of, show_page
+from shared.events import Name
+
+MAX_WAIT_S = 10.0
+
+router = APIRouter(tags=["sessions"], route_class=JsonRoute)
+
+
+class SessionQuery(BaseModel):
+    """Filters of the list. An unknown one is refused: a list that ignores a filter is a wrong answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    helper: Name | None = None
+    project_id: Name | None = None
+    model: Name | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    tag: Name | None = None
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = None
+
+
+class SessionPage(Page):
+    sessions: list[Session]
+
+
+class SessionAnswer(BaseModel):
+    session: Session
+
+
+@router.get("/api/chat/sessions", responses=problem_responses(401, 422, 503))
+async def list_sessions(parts: PartsDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]) -> SessionPage:
+    """List the caller's sessions, the newest activity first."""
+    before = read_time_cursor("sessions", query.cursor)
+    wanted = SessionFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    turns = await parts.store.sessions_of(caller.user_ids)
+    facts = await parts.reader.sessions.page(caller.user_ids, wanted, query.limit, before, turns)
+    newest = {(turn.user_id, turn.session_id): turn for turn in turns}
+    sessions, has_more = show_page(facts, newest, wanted=wanted, before=before, limit=query.limit)
+    cursor = write_cursor("sessions", *place_of(sessions[-1])) if has_more else None
+    return SessionPage(sessions=sessions, next_cursor=cursor, has_more=has_more)
+
+
+@router.get("/api/chat/sessions/{session_id}", responses=problem_responses(401, 404, 422, 503))
+async def get_session(parts: PartsDep, caller: CallerDep, session_id: SessionId, response: Response) -> SessionAnswer:
+    """Show one session; `ETag` names the version of its stored row."""
+    own = await own_session(parts, caller, session_id)
+    etag = etag_of(own.facts)
+    if etag is not None:
+        response.headers["ETag"] = etag
+    return SessionAnswer(session=own.shown)
+
+
+@router.get(
+    "/api/chat/sessions/{session_id}/tag",
+    response_model=Tag,
+    responses={204: {"description": "It has no tag, or none yet"}, **problem_responses(401, 404, 422, 503)},
+)
+async def get_tag(
+    parts: PartsDep,
+    caller: CallerDep,
+    session_id: SessionId,
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a tag that is to come")] = 0,
+) -> Tag | Response:
+    """Show a session's tag."""
+    with parts.receipts.watching(caller.user_ids, session_id) as receipt:
+        own = await own_session(parts, caller, session_id)
+        tag = own.facts.tag or await receipt.until(
+            lambda: parts.reader.tags.of_session((own.user_id,), session_id), wait
+        )
+    return tag or Response(status_code=204)

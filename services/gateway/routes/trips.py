@@ -1,0 +1,130 @@
+"""Trips: ask for one, attach one, see them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.identity import CallerDep, KnownCallerDep
+from services.gateway.json_body import JsonRoute
+from services.gateway.own_session import OwnSession, own_session
+from services.gateway.parts import Parts, PartsDep
+from services.gateway.problems import problem_responses
+from services.gateway.reading.trips import TripFilter
+from services.gateway.schemas import SessionId
+from services.gateway.trip_order import AttachTrip, TripOrder, TripReference, begun_by, expected_trip
+from services.gateway.trip_record import Trip, TripAnswer, TripPage
+from services.gateway.write_headers import WriteDep
+from shared.errors import NotFound, TripOpen
+from shared.events import Name, TripAttached, TripRequested
+
+router = APIRouter(tags=["trips"], route_class=JsonRoute)
+
+
+class TripQuery(BaseModel):
+    """Filters of the list; an unknown one is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: Name | None = None
+    session_id: SessionId | None = None
+    request_id: UUID | None = None
+    avinode_trip_id: TripReference | None = None
+    avinode_rfp_id: Name | None = None
+    avinode_rfq_id: Name | None = None
+    quote_id: Name | None = None
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = None
+
+
+@router.post(
+    "/api/chat/sessions/{session_id}/trips",
+    status_code=201,
+    responses={
+        200: {"model": TripAnswer, "description": "It is this session's trip already"},
+        202: {"model": TripAnswer, "description": "Accepted, and not stored yet"},
+        **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    },
+)
+async def begin_trip(
+    *, parts: PartsDep, caller: CallerDep, session_id: SessionId, body: TripOrder, write: WriteDep, response: Response
+) -> TripAnswer:
+    """Ask for a trip to be created at Avinode, or attach one that is there; a session has one open trip at most."""
+    own = await own_session(parts, caller, session_id)
+    event = begun_by(body, own.user_id, session_id, write.key, write.correlation_id)
+    repeated = await _trip_of(parts, own, event)
+    if repeated is not None:
+        response.status_code = 200
+        return TripAnswer(trip=repeated, stored=True)
+    if isinstance(body, AttachTrip):
+        await _refuse_strangers(parts, own.user_id, body.avinode_trip_id)
+    stored = await _begin(parts, own, event, write.wait_s)
+    response.status_code = 201 if stored else 202
+    return TripAnswer(trip=stored or expected_trip(event, own.shown.message_count), stored=stored is not None)
+
+
+@router.get("/api/trips", responses=problem_responses(401, 422, 503))
+async def list_trips(parts: PartsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
+    """List the trips of the caller's sessions, one record for each session that is about it, the newest first."""
+    before = read_time_cursor("trips", query.cursor)
+    wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    rows = await parts.reader.trips.page(caller.user_ids, wanted, query.limit + 1, before)
+    page, has_more = rows[: query.limit], len(rows) > query.limit
+    cursor = write_cursor("trips", *page[-1][0]) if has_more else None
+    return TripPage(trips=[trip for _, trip in page], next_cursor=cursor, has_more=has_more)
+
+
+@router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 503))
+async def get_trip(
+    parts: PartsDep,
+    caller: KnownCallerDep,
+    trip_id: Annotated[UUID | TripReference, Path(description="Our id, Avinode's, or the code that people see")],
+) -> Trip:
+    """Show one trip, as the newest of the caller's sessions about it has it."""
+    wanted = TripFilter(trip_id=trip_id) if isinstance(trip_id, UUID) else TripFilter(avinode_trip_id=trip_id)
+    trip = await parts.reader.trips.find(caller.user_ids, wanted)
+    if trip is None:
+        raise NotFound("There is no such trip.")
+    return trip
+
+
+async def _trip_of(parts: Parts, own: OwnSession, event: TripRequested | TripAttached) -> Trip | None:
+    """Return the trip that this event makes or repeats; None where there is none yet.
+
+    Raises:
+        TripOpen: The session has another open trip.
+    """
+    session = (own.user_id,)
+    if isinstance(event, TripRequested):
+        # By the request, since a trip that turns out to be known under another id is merged with it.
+        made = await parts.reader.trips.find(session, TripFilter(request_id=event.request_id))
+        if made is not None:
+            return made
+    open_trip = await parts.reader.trips.find(session, TripFilter(session_id=event.session_id, open_only=True))
+    if open_trip is None:
+        return None
+    if isinstance(event, TripAttached) and event.avinode_trip_id in (open_trip.avinode_trip_id, open_trip.trip_code):
+        return open_trip
+    raise TripOpen(trip_id=str(open_trip.id))
+
+
+async def _refuse_strangers(parts: Parts, user_id: str, reference: str) -> None:
+    """A trip of somebody else's does not exist for this user, unless trips are shared."""
+    if not parts.settings.trips_shared and await parts.admin.trips.held_by_others((user_id,), reference):
+        raise NotFound("There is no such trip.")
+
+
+async def _begin(parts: Parts, own: OwnSession, event: TripRequested | TripAttached, wait_s: float) -> Trip | None:
+    """Publish, and wait until it is known what Avinode says; what is stored by the end of that is the answer."""
+    seen: Trip | None = None
+
+    async def look() -> Trip | None:
+        nonlocal seen
+        seen = await _trip_of(parts, own, event)
+        return seen if seen is not None and seen.settled else None
+
+    with parts.receipts.expecting(event.event_id) as receipt:
+        await parts.publisher.publish(event)
+        return await receipt.until(look, wait_s) or seen

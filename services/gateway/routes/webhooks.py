@@ -1,0 +1,72 @@
+"""Avinode's notices: kept as they come, answered at once, worked later."""
+
+from base64 import b64decode
+from hmac import compare_digest
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from services.gateway.edge import correlation_id_of
+from services.gateway.parts import Parts, PartsDep
+from services.gateway.problems import problem_response, problem_responses
+from shared.errors import NotAuthenticated
+from shared.events import WebhookReceived
+from shared.ids import new_id
+from shared.settings import Settings
+
+# The headers that may tell something of a notice; credentials and cookies are never kept.
+KEPT_HEADERS = ("content-type", "content-encoding", "date", "user-agent", "traceparent")
+KEPT_PREFIX = "x-avinode-"
+MAX_HEADER_LENGTH = 1000
+
+# Avinode tries once without credentials, it seems, and waits to be asked for them (AVINODE.md, 1.4).
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="tripthread webhooks", charset="UTF-8"'}
+
+router = APIRouter(tags=["webhooks"])
+
+EventName = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="One path for each kind of notice")]
+
+
+@router.post("/api/webhooks/avinode", responses=problem_responses(401, 413, 503), response_class=Response)
+async def receive_notice(parts: PartsDep, request: Request) -> Response:
+    """Keep a notice, whatever it says: Avinode repeats for 48 hours what is not answered 200."""
+    return await _receive(parts, request, None)
+
+
+@router.post("/api/webhooks/avinode/{event}", responses=problem_responses(401, 413, 422, 503), response_class=Response)
+async def receive_named_notice(parts: PartsDep, request: Request, event: EventName) -> Response:
+    """Keep a notice whose path says what happened, which its body does not."""
+    return await _receive(parts, request, event)
+
+
+async def _receive(parts: Parts, request: Request, event_name: str | None) -> Response:
+    if not is_avinode(request.headers.get("authorization"), parts.settings):
+        return problem_response(NotAuthenticated("Send the webhook's user and password."), CHALLENGE)
+    notice = WebhookReceived(
+        correlation_id=correlation_id_of(request),
+        delivery_id=new_id(),
+        event_name=event_name,
+        headers=_kept(request),
+        payload=await request.body(),
+    )
+    await parts.publisher.publish(notice)
+    return Response(status_code=200)
+
+
+def is_avinode(authorization: str | None, settings: Settings) -> bool:
+    """Check HTTP Basic credentials, in a time that tells nothing of how wrong they are."""
+    scheme, _, token = (authorization or "").partition(" ")
+    try:
+        given = b64decode(token, validate=True)
+    except ValueError:
+        return False
+    wanted = f"{settings.avinode_webhook_user}:{settings.avinode_webhook_password.get_secret_value()}"
+    return scheme.lower() == "basic" and compare_digest(given, wanted.encode())
+
+
+def _kept(request: Request) -> dict[str, str]:
+    return {
+        name: value[:MAX_HEADER_LENGTH]
+        for name, value in request.headers.items()
+        if name in KEPT_HEADERS or name.startswith(KEPT_PREFIX)
+    }

@@ -1,0 +1,206 @@
+"""A session as its owner sees it: what is stored of it, united with its turns that are not stored yet. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from services.gateway.history import Shown, shown_of
+from services.gateway.schemas import Json, RunningTurn, Session, Tag, TripSummary
+from services.gateway.trip_record import FIRST_STEP
+from services.gateway.turn import Turn
+
+PREVIEW_LENGTH = 200
+
+Place = tuple[datetime, str]
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """A row of `chat.sessions`."""
+
+    project_id: str | None
+    helper: str | None
+    model: str | None
+    title: str | None
+    message_count: int
+    last_message: str | None
+    last_message_at: datetime | None
+    last_activity_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    pinned: bool
+    archived: bool
+    folder: str | None
+    labels: list[str]
+    analytics: bool
+    experiment_name: str | None
+    metadata: Json
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What the other services' tables say of a session, which any of them may not have heard of yet."""
+
+    user_id: str
+    session_id: str
+    stored: StoredSession | None = None
+    deleted: bool = False
+    tag: Tag | None = None
+    trip: TripSummary | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.user_id, self.session_id
+
+
+@dataclass(frozen=True)
+class SessionFilter:
+    """Which sessions; a field that is not given asks for nothing."""
+
+    helper: str | None = None
+    project_id: str | None = None
+    model: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    tag: str | None = None
+
+    def fits(self, session: Session) -> bool:
+        """Tell whether a session is asked for; the same as the WHERE in `reading/sessions.py`."""
+        wanted = (self.helper, self.project_id, self.model, self.pinned, self.archived, self.tag)
+        found = (
+            session.helper,
+            session.project_id,
+            session.model,
+            session.pinned,
+            session.archived,
+            session.session_tag,
+        )
+        return all(want is None or want == have for want, have in zip(wanted, found, strict=True))
+
+
+def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
+    """Show a session; None where it was deleted, or there is nothing of it.
+
+    Args:
+        facts: What is stored.
+        turns: Turns of this session, in any order; stored ones among them add nothing.
+    """
+    fresh = _fresh(facts.stored, turns)
+    stored = facts.stored or (_begun(turns, fresh[0]) if fresh else None)
+    if facts.deleted or stored is None:
+        return None
+    newest = fresh[-1] if fresh else None
+    tag = facts.tag
+    return Session(
+        id=facts.session_id,
+        thread_id=facts.session_id,
+        title=stored.title,
+        helper=stored.helper,
+        project_id=stored.project_id,
+        model=(newest.model if newest else None) or stored.model,
+        session_tag=tag.session_tag if tag else None,
+        tag_label=tag.label if tag else None,
+        message_count=stored.message_count + len(fresh),
+        last_message=newest.content[:PREVIEW_LENGTH] if newest else stored.last_message,
+        last_activity_at=max(stored.last_activity_at, newest.created_at) if newest else stored.last_activity_at,
+        created_at=stored.created_at,
+        updated_at=max(stored.updated_at, newest.created_at) if newest else stored.updated_at,
+        ended_at=None if newest else stored.ended_at,
+        pinned=stored.pinned,
+        archived=stored.archived,
+        folder=stored.folder,
+        labels=stored.labels,
+        analytics=stored.analytics,
+        experiment_name=(tag.experiment_name if tag else None) or stored.experiment_name,
+        current_step=facts.trip.current_step if facts.trip else FIRST_STEP,
+        trip=facts.trip,
+        running_turn=_running(turns),
+        metadata=stored.metadata,
+        stored=facts.stored is not None and not fresh,
+    )
+
+
+def etag_of(facts: SessionFacts) -> str | None:
+    """Name the stored row's version, which `If-Match` is compared with; an unstored session has none."""
+    if facts.stored is None:
+        return None
+    version = f"{len(facts.user_id)}:{facts.user_id}/{facts.session_id}/{facts.stored.updated_at.isoformat()}"
+    return f'"{sha256(version.encode()).hexdigest()[:32]}"'
+
+
+def show_page(
+    facts: Iterable[SessionFacts],
+    turns: Mapping[tuple[str, str], Turn],
+    *,
+    wanted: SessionFilter,
+    before: Place | None,
+    limit: int,
+) -> tuple[list[Session], bool]:
+    """Choose a page of sessions, the newest activity first, and tell whether there are more.
+
+    Args:
+        facts: The stored sessions that may be on the page and at least one beyond it, and every session whose newest
+            turn is not stored; in any order.
+        turns: The newest turns, by owner and session.
+        wanted: Which sessions.
+        before: Where the page before this one ended.
+        limit: The most that may be on the page.
+    """
+    distinct = {fact.key: fact for fact in facts}.values()
+    shown = (show_session(fact, [turns[fact.key]] if fact.key in turns else []) for fact in distinct)
+    sessions = sorted(
+        (session for session in shown if session and wanted.fits(session) and _is_before(session, before)),
+        key=place_of,
+        reverse=True,
+    )
+    return sessions[:limit], len(sessions) > limit
+
+
+def place_of(session: Session) -> Place:
+    return session.last_activity_at, session.id
+
+
+def _is_before(session: Session, place: Place | None) -> bool:
+    return place is None or place_of(session) < place
+
+
+def _fresh(stored: StoredSession | None, turns: Iterable[Turn]) -> list[Shown]:
+    """Return the messages that are newer than every stored one, in order."""
+    messages = sorted((shown for turn in turns for shown in shown_of(turn)), key=lambda shown: shown.place)
+    if stored is None or stored.last_message_at is None:
+        return messages
+    return [shown for shown in messages if shown.created_at > stored.last_message_at]
+
+
+def _begun(turns: Sequence[Turn], first: Shown) -> StoredSession:
+    """Make up the row that the logger will make of these turns."""
+    newest = max(turns, key=lambda turn: turn.asked_at)
+    return StoredSession(
+        project_id=newest.project_id,
+        helper=newest.helper,
+        model=newest.model,
+        title=None,
+        message_count=0,
+        last_message=None,
+        last_message_at=None,
+        last_activity_at=first.created_at,
+        created_at=first.created_at,
+        updated_at=first.created_at,
+        ended_at=None,
+        pinned=False,
+        archived=False,
+        folder=None,
+        labels=[],
+        analytics=True,
+        experiment_name=None,
+        metadata={},
+    )
+
+
+def _running(turns: Iterable[Turn]) -> RunningTurn | None:
+    for turn in turns:
+        if turn.state == "running" and not turn.expired:
+            return RunningTurn(turn_id=turn.turn_id, started_at=turn.asked_at)
+    return None

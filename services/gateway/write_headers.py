@@ -1,0 +1,43 @@
+"""What the headers of a write ask for: how long to wait until it is stored, and which request it repeats."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Request
+
+from services.gateway.edge import correlation_id_of
+from services.gateway.parts import PartsDep
+from shared.errors import Invalid
+
+MAX_KEY_LENGTH = 255
+
+
+@dataclass(frozen=True)
+class Write:
+    wait_s: float  # how long to wait until it is stored; 0: answer 202 at once
+    key: str | None  # the same key of the same caller is the same write
+    correlation_id: UUID
+
+
+async def _write(
+    request: Request, parts: PartsDep, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None
+) -> Write:
+    """Read them.
+
+    Raises:
+        Invalid: The key is not printable.
+    """
+    if idempotency_key is not None and not idempotency_key.isprintable():
+        raise Invalid("Idempotency-Key must be printable.")
+    wait_s = 0.0 if _prefers_async(request) else parts.settings.stored_wait_s
+    return Write(wait_s, idempotency_key or None, correlation_id_of(request))
+
+
+WriteDep = Annotated[Write, Depends(_write)]
+
+
+def _prefers_async(request: Request) -> bool:
+    """Read `Prefer: respond-async` (RFC 7240)."""
+    preferences = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return any(preference.partition(";")[0].strip() == "respond-async" for preference in preferences)
