@@ -6,6 +6,7 @@ can be taken by somebody's outgoing connection before the child that is meant to
 
 import random
 import socket
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deploy.supervisor.trouble import Trouble
 
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 10_000
+_PATIENCE_S = 2.0
 
 
 def is_free(port: int) -> bool:
@@ -46,6 +48,19 @@ def free_port(preferred: int | None = None, *, taken: frozenset[int] = frozenset
             return port
     message = f"no free port on 127.0.0.1 between {_LOWEST} and {highest}: stop something that listens there"
     raise Trouble(message)
+
+
+def port_again(port: int | None, *, taken: frozenset[int] = frozenset()) -> int:
+    """Take the port of last time, or another where there was none or somebody else has it.
+
+    A moment of patience: what is left of a killed server may hold its port a little longer.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while port is not None and time.monotonic() < deadline:
+        if is_free(port):
+            return port
+        time.sleep(0.05)
+    return free_port(taken=taken)
 
 
 def _first_ephemeral_port() -> int:

@@ -6,11 +6,12 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.supervisor.child import Child
-from deploy.supervisor.ports import free_port, is_free
+from deploy.supervisor.ports import port_again
 from deploy.supervisor.remembered import recall, remember, write_privately
 from deploy.supervisor.trouble import Trouble
 from deploy.supervisor.unprivileged import Account, unprivileged_account
@@ -18,7 +19,7 @@ from deploy.supervisor.unprivileged import Account, unprivileged_account
 PACKAGES = ("postgresql",)
 OWNER = "tripthread"
 _DEBIAN_BINARIES = Path("/usr/lib/postgresql")
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 
 _ALWAYS = {
     "listen_addresses": "127.0.0.1",
@@ -116,6 +117,7 @@ class Postgres:
                 if child.running or attempt == _ATTEMPTS:
                     self.kill()
                     raise
+                time.sleep(0.5)
             else:
                 return
 
@@ -157,9 +159,8 @@ class Postgres:
         """Make what the server needs and describe its process."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts = recall(self._facts_file)
-        if "port" not in facts or not is_free(facts["port"]):
-            facts = {"password": secrets.token_hex(16), **facts, "port": free_port()}
-            remember(self._facts_file, facts)
+        facts = {"password": secrets.token_hex(16), **facts, "port": port_again(facts.get("port"))}
+        remember(self._facts_file, facts)
         account = unprivileged_account()
         account.own(self.directory)
         if not self._data.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.supervisor.child import Child
-from deploy.supervisor.ports import answers, free_port, is_free
+from deploy.supervisor.ports import answers, port_again
 from deploy.supervisor.remembered import recall, remember, write_privately
 from deploy.supervisor.trouble import Trouble
 
@@ -167,8 +167,8 @@ class RabbitMQ:
         for name in (*_PORTS, "management_port", "prometheus_port"):
             if name == "epmd_port" and keep_epmd:
                 continue
-            if name not in facts or not is_free(facts[name]):
-                facts[name] = free_port(taken=frozenset(value for value in facts.values() if isinstance(value, int)))
+            promised = frozenset(value for value in facts.values() if isinstance(value, int))
+            facts[name] = port_again(facts.get(name), taken=promised)
         remember(self._facts_file, facts)
         home = self.directory / "home"
         home.mkdir(exist_ok=True)

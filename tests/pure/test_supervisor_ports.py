@@ -2,8 +2,9 @@
 
 import socket
 from pathlib import Path
+from threading import Timer
 
-from deploy.supervisor.ports import answers, free_port, is_free
+from deploy.supervisor.ports import answers, free_port, is_free, port_again
 
 
 def listening() -> socket.socket:
@@ -40,3 +41,24 @@ def test_promised_port_is_not_given_twice() -> None:
     first = free_port()
 
     assert free_port(first, taken=frozenset({first})) != first
+
+
+def test_port_of_last_time_is_taken_again() -> None:
+    port = free_port()
+
+    assert port_again(port) == port
+
+
+def test_port_that_is_given_back_in_a_moment_is_waited_for() -> None:
+    listener = listening()
+    port = listener.getsockname()[1]
+    Timer(0.2, listener.close).start()
+
+    assert port_again(port) == port
+
+
+def test_port_that_somebody_else_keeps_is_given_up() -> None:
+    with listening() as listener:
+        port = listener.getsockname()[1]
+
+        assert port_again(port) != port
