@@ -27,13 +27,16 @@ CREATE TABLE workflow.trips (
     last_activity_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- at Avinode
     last_checked_at timestamptz,                 -- when Avinode was last read
     due_at timestamptz NOT NULL DEFAULT clock_timestamp(),            -- when it is to be read again
+    error text,                                  -- why the last reading or creation at Avinode failed; null: it did not
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CHECK (quotes_received_count BETWEEN 0 AND quotes_expected_count),
     CHECK (quotes_expected_count <= operators_contacted_count),
     CHECK ((closed_at IS NULL) = (outcome IS NULL))
 );
-CREATE INDEX trips_due ON workflow.trips (due_at) WHERE closed_at IS NULL AND avinode_trip_id IS NOT NULL;
+-- A trip that was attached by its code has no id until it is read.
+CREATE INDEX trips_due ON workflow.trips (due_at)
+    WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL);
 
 -- Which conversations are about which trip: the only way by which a user sees one.
 CREATE TABLE workflow.trip_sessions (
@@ -74,6 +77,8 @@ CREATE TABLE workflow.requests (
     segments jsonb NOT NULL,
     pax integer NOT NULL CHECK (pax > 0),
     criteria jsonb NOT NULL DEFAULT '{}',
+    -- intended -> sending -> created, refused or unconfirmed (nobody can tell whether Avinode acted on it);
+    -- back to intended only where it surely was not sent, and from unconfirmed to created where the trip turns up.
     state text NOT NULL DEFAULT 'intended'
         CHECK (state IN ('intended', 'sending', 'created', 'refused', 'unconfirmed')),
     attempts integer NOT NULL DEFAULT 0,
@@ -93,7 +98,7 @@ CREATE TABLE workflow.rfqs (
     operator_id text,
     operator_name text,
     canceled boolean NOT NULL DEFAULT false,
-    declined boolean NOT NULL DEFAULT false,     -- by the operator, whole: every lift
+    declined boolean NOT NULL DEFAULT false,     -- by the operator, whole; follows from lifts and messages (steps.py)
     decline_reason text,
     fetched_at timestamptz NOT NULL,             -- when the newest fetch began; an older one changes nothing
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -125,16 +130,18 @@ CREATE TABLE workflow.quotes (
     price_cents bigint,
     currency text CHECK (currency ~ '^[A-Z]{3}$'),
     message text,
-    current boolean NOT NULL DEFAULT true,       -- false: a later quote of the same RFQ replaced it
+    current boolean NOT NULL DEFAULT true,       -- false: a later quote for the same lift replaced it
     quoted_at timestamptz,
     fetched_at timestamptz NOT NULL,
-    -- The row is pending until the chat was told of it; an estimate is never told.
+    revision integer NOT NULL DEFAULT 1,         -- grows when the price of this very quote changes
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- when this revision was stored: its place in the chat
+    -- The row is pending until the chat was told of this revision; an estimate is never told.
     told_at timestamptz,
     CHECK ((price_cents IS NULL) = (currency IS NULL))
 );
 CREATE INDEX quotes_of_rfq ON workflow.quotes (rfq_id);
 CREATE INDEX quotes_of_trip ON workflow.quotes (trip_id);
-CREATE INDEX quotes_untold ON workflow.quotes (quoted_at) WHERE told_at IS NULL AND NOT estimate;
+CREATE INDEX quotes_untold ON workflow.quotes (seen_at) WHERE told_at IS NULL AND NOT estimate AND current;
 SELECT workflow.protect_trip('workflow.quotes');
 
 CREATE TABLE workflow.trip_messages (
@@ -144,7 +151,9 @@ CREATE TABLE workflow.trip_messages (
     kind text NOT NULL CHECK (kind IN ('quote', 'decline', 'chat')),
     sender text,
     content text,
+    reason text,                                 -- of a decline
     quote_id text,
+    lift_ids text[] NOT NULL DEFAULT '{}',       -- the lifts it speaks of; none: the whole RFQ
     sent_at timestamptz,
     fetched_at timestamptz NOT NULL
 );
@@ -187,6 +196,7 @@ CREATE TABLE workflow.deliveries (
 );
 CREATE INDEX deliveries_due ON workflow.deliveries (due_at) WHERE state IN ('due', 'unmatched');
 CREATE INDEX deliveries_by_time ON workflow.deliveries (received_at DESC, delivery_id DESC);
+CREATE INDEX deliveries_of_href ON workflow.deliveries (href) WHERE state IN ('due', 'unmatched');
 CREATE INDEX deliveries_of_trip ON workflow.deliveries (trip_code) WHERE state = 'unmatched';
 SELECT tripthread.protect('workflow.deliveries', 'tripthread_workflow', '');
 

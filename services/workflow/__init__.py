@@ -1,0 +1,1 @@
+"""Trip events and webhooks -> workflow.*, and Avinode -> TripAdvanced, and quotes told by MessagePosted"""

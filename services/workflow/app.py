@@ -1,0 +1,62 @@
+"""Wire the workflow: its two queues, its tables, Avinode, and the work that is due."""
+
+from services.workflow.avinode.client import Avinode, open_avinode
+from services.workflow.creating import Creator
+from services.workflow.handlers import DeliveryHandler, TripHandler
+from services.workflow.leader import Leader
+from services.workflow.pace import Pace
+from services.workflow.reading import Reader
+from services.workflow.store.deliveries import DeliveryStore
+from services.workflow.store.facts import FactStore
+from services.workflow.store.quotes import QuoteStore
+from services.workflow.store.requests import RequestStore
+from services.workflow.store.trips import TripStore
+from services.workflow.telling import Teller
+from services.workflow.worker import Worker
+from shared import topology
+from shared.database import Pool, open_pool
+from shared.events import Event
+from shared.group_commit import GroupCommit, decode_event
+from shared.publisher import Publisher
+from shared.service import Service
+from shared.settings import Settings
+
+
+async def main(settings: Settings) -> None:
+    """Run the workflow until a signal."""
+    pace = Pace()
+    async with (
+        Service(settings, "workflow") as service,
+        open_pool(settings.workflow_database_url, settings.instance, settings.database_pool_size) as pool,
+        Publisher(settings, "workflow") as publisher,
+        open_avinode(settings, pace) as avinode,
+    ):
+        await service.run(*wire(settings, pool, publisher, avinode, pace))
+
+
+def wire(
+    settings: Settings, pool: Pool, publisher: Publisher, avinode: Avinode, pace: Pace
+) -> tuple[GroupCommit[Event], GroupCommit[Event], Worker]:
+    """Make the two consumers and the worker out of what they share."""
+    shared = settings.trips_shared
+    deliveries = DeliveryStore(pool)
+    facts = FactStore(pool, shared=shared, reread_s=settings.trip_reread_s)
+    creator = Creator(RequestStore(pool, shared=shared), avinode, publisher, pace)
+    reader = Reader(facts, deliveries, avinode, publisher, pace)
+    teller = Teller(QuoteStore(pool), publisher)
+    jobs = {
+        "requests": creator.work_request,
+        "notices": reader.work_notice,
+        "trips": reader.work_trip,
+        "quotes": teller.work_quote,
+    }
+    worker = Worker(Leader(pool, creator.abandon), jobs, avinode.bucket.close, pace)
+    trips = TripHandler(TripStore(pool, shared=shared), worker.wake)
+    notices = DeliveryHandler(deliveries, avinode.base_url, worker.wake)
+    return (
+        GroupCommit(settings, topology.WORKFLOW_TRIPS, decode=decode_event, commit=trips.commit, publisher=publisher),
+        GroupCommit(
+            settings, topology.WORKFLOW_DELIVERIES, decode=decode_event, commit=notices.commit, publisher=publisher
+        ),
+        worker,
+    )

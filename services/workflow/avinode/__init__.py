@@ -1,0 +1,1 @@
+"""Avinode as the workflow sees it: a client that is polite, and readers of what it answers."""

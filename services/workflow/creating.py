@@ -1,0 +1,85 @@
+"""Create requested trips at Avinode: at most one a request, whatever breaks in between."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
+
+from services.workflow.avinode.client import (
+    Avinode,
+    AvinodeAway,
+    AvinodeMissing,
+    AvinodeRefused,
+    AvinodeUnclear,
+    errors_in,
+)
+from services.workflow.avinode.resources import Unreadable, read_trip
+from services.workflow.pace import Pace
+from services.workflow.store.requests import Intent, RequestStore
+from shared.events import TripAdvanced
+from shared.publisher import Publisher
+
+Settle = Callable[[], Awaitable[list[TripAdvanced]]]
+
+log = structlog.get_logger(__name__)
+
+
+class Creator:
+    """Sends one request at a time."""
+
+    def __init__(self, requests: RequestStore, avinode: Avinode, publisher: Publisher, pace: Pace) -> None:
+        self._requests = requests
+        self._avinode = avinode
+        self._announce = publisher.announce
+        self._pace = pace
+        self._settle: Settle | None = None  # an answer that is not written yet
+
+    async def abandon(self) -> None:
+        """Show what a process before this one was sending when it ended."""
+        await self._announce(await self._requests.abandon())
+
+    async def work_request(self) -> bool:
+        """Send the request that has been due longest; tell whether there was one.
+
+        What Avinode answered is remembered until it is written, should the database be away just then.
+        """
+        if self._settle is None:
+            if not await self._requests.has_due():
+                return False
+            await self._avinode.ready()
+            intent = await self._requests.begin_sending()
+            if intent is None:
+                return False
+            self._settle = await self._send(intent)
+        outcomes = await self._settle()
+        self._settle = None
+        await self._announce(outcomes)
+        return True
+
+    async def _send(self, intent: Intent) -> Settle:
+        """Post the trip, and return how to note what came of it."""
+        try:
+            body = await self._avinode.create_trip(intent.request_id, intent.segments, intent.pax, intent.criteria)
+            trip = read_trip(body, intent.sent_at)
+        except AvinodeAway as error:
+            return self._unanswered(intent, error)
+        except AvinodeRefused as error:
+            return self._refused(intent, error)
+        except (AvinodeUnclear, Unreadable) as error:
+            return partial(self._requests.unconfirmed, intent, error.detail)
+        log.info("trip created", trip_id=str(intent.trip_id), avinode_trip_id=trip.avinode_trip_id)
+        return partial(self._requests.created, intent, trip, errors_in(body) or None)
+
+    def _unanswered(self, intent: Intent, error: AvinodeAway) -> Settle:
+        """Only what surely was not acted on may be sent again."""
+        if error.is_acted_on is None:
+            log.error("trip request unconfirmed", request_id=str(intent.request_id), error=error.detail)
+            return partial(self._requests.unconfirmed, intent, error.detail)
+        wait_s = max(error.wait_s or 0.0, self._pace.retry_s(intent.attempts))
+        return partial(self._requests.not_sent, intent, error.detail, wait_s)
+
+    def _refused(self, intent: Intent, error: AvinodeRefused) -> Settle:
+        """What is wrong with us an operator can mend; what is wrong with the request only its user can."""
+        if error.is_ours or isinstance(error, AvinodeMissing):
+            return partial(self._requests.not_sent, intent, error.detail, self._pace.refused_s)
+        return partial(self._requests.refused, intent, error.detail)

@@ -1,0 +1,70 @@
+"""One process of several works what is due: for one token bucket and for calm, not for correctness.
+
+Correctness is in the rows. A leader that was suspended and wakes up beside its successor does no harm: a request is
+sent by whoever moved it to `sending`, and of two fetches the newer wins.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import asyncpg
+import structlog
+
+from shared.database import ACQUIRE_TIMEOUT_S, Pool
+
+LOCK = 7_470_951_387  # any number, so long as it is always the same
+LOOK_S = 1.0
+# The server ends the session of a leader that is silent for longer, and so frees the lock.
+SILENCE_S = 10
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)  # what the database may be away with
+
+log = structlog.get_logger(__name__)
+
+
+class Leader:
+    """Holds the lock, or waits for it."""
+
+    def __init__(self, pool: Pool, on_elected: Callable[[], Awaitable[None]]) -> None:
+        self._pool = pool
+        self._on_elected = on_elected
+        self._stopping = asyncio.Event()
+        self._leads = False
+        self.trouble: str | None = None  # why nobody knows who leads
+
+    @property
+    def leads(self) -> bool:
+        return self._leads
+
+    async def run(self) -> None:
+        """Try for the lock, and hold it, until `stop`."""
+        while not self._stopping.is_set():
+            try:
+                await self._hold()
+            except DATABASE_ERRORS as error:
+                self.trouble = f"database: {type(error).__name__}: {error}"
+                log.warning("leadership unknown", error=self.trouble)
+            finally:
+                self._leads = False
+            await self._pause()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def _hold(self) -> None:
+        """Lead while the session that holds the lock lives; return at once where another does."""
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            await connection.execute(f"SET idle_session_timeout = '{SILENCE_S}s'")
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+                self.trouble = None
+                return
+            await self._on_elected()
+            log.info("leading")
+            self._leads, self.trouble = True, None
+            while not self._stopping.is_set():
+                await self._pause()
+                await connection.fetchval("SELECT 1")
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), LOOK_S)

@@ -1,0 +1,21 @@
+"""How long the workflow waits for what, in seconds. Tests shorten it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pace:
+    idle_s: float = 0.5  # between two looks for work, where nothing has told of any
+    first_retry_s: float = 1.0  # doubled with each attempt
+    longest_retry_s: float = 300.0
+    longest_unmatched_s: float = 6 * 3600.0  # a notice of an unknown trip; it is due at once when the trip turns up
+    trip_retry_s: float = 30.0  # until a trip that could not be read is tried again
+    refused_s: float = 300.0  # Avinode asks for 5 to 10 minutes before a retry after 400 or 401
+    connect_s: float = 5.0
+    answer_s: float = 10.0  # for one call, connecting included
+    missing_attempts: int = 6  # how often a notice's resource is looked for before it counts as gone
+
+    def retry_s(self, attempts: int, longest_s: float | None = None) -> float:
+        """Return the wait after so many attempts in vain."""
+        longest_s = longest_s or self.longest_retry_s
+        return float(min(longest_s, self.first_retry_s * 2 ** min(max(attempts - 1, 0), 30)))

@@ -1,0 +1,107 @@
+"""The notices as they came, and what became of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from services.workflow.notices import Notice
+from shared.database import Pool, transaction
+from shared.events import WebhookReceived
+
+
+@dataclass(frozen=True)
+class DirtyHref:
+    """One place to look at, and every notice that has pointed there so far."""
+
+    href: str
+    kind: str
+    trip_code: str | None
+    attempts: int
+    delivery_ids: list[UUID]
+    event_ids: list[UUID]
+
+
+class DeliveryStore:
+    """A delivery is due until what it points at was read, or is known to be of no use."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def keep(self, notices: Sequence[tuple[WebhookReceived, Notice]]) -> None:
+        """Keep these, once each."""
+        async with transaction(self._pool) as db:
+            await db.execute(
+                """
+                INSERT INTO workflow.deliveries (delivery_id, source, event_name, headers, payload, received_at,
+                    event_id, state, error, href, kind, avinode_id, trip_code)
+                SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::bytea[], $6::timestamptz[],
+                    $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
+                ON CONFLICT DO NOTHING
+                """,
+                [event.delivery_id for event, _ in notices],
+                [event.source for event, _ in notices],
+                [event.event_name for event, _ in notices],
+                [event.headers for event, _ in notices],
+                [event.payload for event, _ in notices],
+                [event.occurred_at for event, _ in notices],
+                [event.event_id for event, _ in notices],
+                [notice.state for _, notice in notices],
+                [notice.error for _, notice in notices],
+                [notice.href for _, notice in notices],
+                [notice.kind for _, notice in notices],
+                [notice.avinode_id for _, notice in notices],
+                [notice.trip_code for _, notice in notices],
+            )
+
+    async def next_due(self) -> DirtyHref | None:
+        """Return the href that has been due longest. Notices that come from now on are not among its."""
+        row = await self._pool.fetchrow(
+            """
+            WITH next AS (
+                SELECT href FROM workflow.deliveries
+                WHERE state IN ('due', 'unmatched') AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1
+            )
+            SELECT href, min(kind) AS kind, max(trip_code) AS trip_code, max(attempts) AS attempts,
+                array_agg(delivery_id) AS delivery_ids, array_agg(event_id) AS event_ids
+            FROM workflow.deliveries JOIN next USING (href) WHERE state IN ('due', 'unmatched') GROUP BY href
+            """
+        )
+        return None if row is None else DirtyHref(**row)
+
+    async def settle(self, dirty: DirtyHref, state: Literal["done", "ignored", "refused"], error: str | None) -> None:
+        """Note what became of these notices."""
+        await self._pool.execute(
+            """
+            UPDATE workflow.deliveries SET state = $2, error = $3, attempts = attempts + 1,
+                worked_at = clock_timestamp()
+            WHERE delivery_id = ANY ($1::uuid[])
+            """,
+            dirty.delivery_ids,
+            state,
+            error,
+        )
+
+    async def postpone(
+        self,
+        dirty: DirtyHref,
+        state: Literal["due", "unmatched"],
+        error: str,
+        wait_s: float,
+        *,
+        trip_code: str | None = None,
+    ) -> None:
+        """Look at these notices again later; unmatched ones at once when their trip turns up."""
+        await self._pool.execute(
+            """
+            UPDATE workflow.deliveries SET state = $2, error = $3, attempts = attempts + 1,
+                worked_at = clock_timestamp(), due_at = clock_timestamp() + $4 * interval '1 second',
+                trip_code = coalesce(trip_code, $5)
+            WHERE delivery_id = ANY ($1::uuid[])
+            """,
+            dirty.delivery_ids,
+            state,
+            error,
+            wait_s,
+            trip_code,
+        )

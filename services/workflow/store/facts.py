@@ -1,0 +1,162 @@
+"""What Avinode says of trips: which to read next, what is not known yet, and what was found."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from services.workflow.avinode.resources import Trip
+from services.workflow.facts import Found
+from services.workflow.store.knowledge import add_found, add_trip
+from services.workflow.store.ties import advanced, close_trip, name_trip
+from shared.database import Connection, Pool, transaction
+from shared.errors import Unstorable
+from shared.events import TripAdvanced
+
+
+@dataclass(frozen=True)
+class DueTrip:
+    """A trip to be read at Avinode."""
+
+    trip_id: UUID
+    reference: str  # its id there, or its code
+    was_read: bool
+
+
+class FactStore:
+    """Every method that changes something returns the outcomes to announce: none where nothing changed or was asked."""
+
+    def __init__(self, pool: Pool, *, shared: bool, reread_s: float) -> None:
+        self._pool = pool
+        self._shared = shared
+        self._reread_s = reread_s
+
+    async def clock(self) -> datetime:
+        """Ask the database for the time: the one clock by which fetches are ordered."""
+        now: datetime = await self._pool.fetchval("SELECT clock_timestamp()")
+        return now
+
+    async def next_due(self) -> DueTrip | None:
+        """Return the open trip that has been due longest."""
+        row = await self._pool.fetchrow(
+            """
+            SELECT trip_id, coalesce(avinode_trip_id, trip_code) AS reference, last_checked_at IS NOT NULL AS was_read
+            FROM workflow.trips
+            WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
+                AND due_at <= clock_timestamp()
+            ORDER BY due_at LIMIT 1
+            """
+        )
+        return None if row is None else DueTrip(**row)
+
+    async def trip_called(self, reference: str | None) -> UUID | None:
+        """Find a trip by its id at Avinode or its code."""
+        trip_id: UUID | None = await self._pool.fetchval(
+            "SELECT trip_id FROM workflow.trips WHERE trip_code = $1 OR avinode_trip_id = $1", reference
+        )
+        return trip_id
+
+    async def trip_of_rfq(self, rfq_id: str | None) -> UUID | None:
+        """Find the trip that an RFQ belongs to."""
+        trip_id: UUID | None = await self._pool.fetchval("SELECT trip_id FROM workflow.rfqs WHERE rfq_id = $1", rfq_id)
+        return trip_id
+
+    async def unknown_messages(self, message_ids: Iterable[str]) -> list[str]:
+        """Return those of these messages that were never read; no message changes."""
+        rows = await self._pool.fetch(
+            """
+            SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS wanted (id, place)
+            WHERE NOT EXISTS (SELECT FROM workflow.trip_messages WHERE avinode_message_id = id) ORDER BY place
+            """,
+            list(message_ids),
+        )
+        return [row["id"] for row in rows]
+
+    async def unknown_quotes(self, quote_ids: Iterable[str]) -> list[str]:
+        """Return those of these quotes that were never read, or whose lift is not known."""
+        rows = await self._pool.fetch(
+            """
+            SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS wanted (id, place)
+            WHERE NOT EXISTS (SELECT FROM workflow.quotes WHERE quote_id = id AND lift_id IS NOT NULL) ORDER BY place
+            """,
+            list(quote_ids),
+        )
+        return [row["id"] for row in rows]
+
+    async def has_unconfirmed_requests(self) -> bool:
+        """Tell whether Avinode may have a trip of ours that we do not know by name."""
+        return bool(
+            await self._pool.fetchval("SELECT EXISTS (SELECT FROM workflow.requests WHERE state = 'unconfirmed')")
+        )
+
+    async def add(self, trip_id: UUID, found: Found, causes: tuple[UUID, ...] = ()) -> list[TripAdvanced]:
+        """Keep what was found of a trip."""
+        async with self._adding() as db:
+            is_new = await add_found(db, trip_id, found)
+            return await advanced(db, trip_id, causes) if is_new or causes else []
+
+    async def add_trip(self, trip_id: UUID | None, trip: Trip) -> tuple[UUID | None, list[TripAdvanced]]:
+        """Keep a reading of a trip.
+
+        Returns:
+            The trip it was, since two of our rows may turn out to be one trip; None where it is not ours at all.
+        """
+        async with self._adding() as db:
+            lost: UUID | None = await db.fetchval(
+                """
+                UPDATE workflow.requests SET state = 'created', error = NULL, updated_at = clock_timestamp()
+                WHERE request_id::text = $1 AND state = 'unconfirmed' RETURNING trip_id
+                """,
+                trip.external_trip_id,
+            )
+            known = lost or trip_id
+            if known is None:
+                return None, []
+            kept = await name_trip(db, known, trip.avinode_trip_id, trip.trip_code, shared=self._shared)
+            is_new = await add_trip(db, kept, trip, reread_s=self._reread_s)
+            return kept, await advanced(db, kept) if is_new or kept != trip_id else []
+
+    async def postpone(self, trip_id: UUID, error: str, wait_s: float) -> list[TripAdvanced]:
+        """Read the trip again later, and show why."""
+        async with self._adding() as db:
+            is_news = await db.fetchval(
+                """
+                UPDATE workflow.trips t SET due_at = clock_timestamp() + $3 * interval '1 second', error = $2
+                FROM workflow.trips old WHERE t.trip_id = $1 AND old.trip_id = t.trip_id
+                RETURNING old.error IS DISTINCT FROM $2
+                """,
+                trip_id,
+                error,
+                wait_s,
+            )
+            return await advanced(db, trip_id) if is_news else []
+
+    async def read_soon(self, trip_id: UUID) -> None:
+        """Read the trip again as soon as may be."""
+        await self._pool.execute("UPDATE workflow.trips SET due_at = clock_timestamp() WHERE trip_id = $1", trip_id)
+
+    async def give_up(self, trip_id: UUID, error: str) -> list[TripAdvanced]:
+        """End a trip that somebody attached and Avinode does not know. Its name is free for another try."""
+        async with transaction(self._pool) as db:
+            outcomes = await advanced(db, trip_id)
+            await close_trip(db, trip_id, error)
+            await db.execute(
+                "UPDATE workflow.trips SET avinode_trip_id = NULL, trip_code = NULL WHERE trip_id = $1", trip_id
+            )
+            return outcomes
+
+    @asynccontextmanager
+    async def _adding(self) -> AsyncIterator[Connection]:
+        """Run the block in a transaction.
+
+        Raises:
+            Unstorable: PostgreSQL refuses what Avinode says; the same again would fail the same way.
+        """
+        try:
+            async with transaction(self._pool) as db:
+                yield db
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            raise Unstorable(str(error)) from error

@@ -1,0 +1,95 @@
+"""Which sessions are about which trip, and which rows are the same trip at Avinode; within somebody's transaction."""
+
+from uuid import UUID
+
+from shared.database import Connection
+from shared.events import TripAdvanced
+
+
+async def advanced(db: Connection, trip_id: UUID, causes: tuple[UUID, ...] = ()) -> list[TripAdvanced]:
+    """Make the outcomes for everybody whose session is about this trip."""
+    rows = await db.fetch(
+        "SELECT user_id, session_id FROM workflow.trip_sessions WHERE trip_id = $1 AND deleted_at IS NULL", trip_id
+    )
+    return [TripAdvanced(**row, trip_id=trip_id, causes=causes) for row in map(dict, rows)]
+
+
+async def close_trip(db: Connection, trip_id: UUID, error: str | None = None) -> None:
+    """End a trip that Avinode cancelled or will never have; its sessions may have another."""
+    await db.execute(
+        """
+        UPDATE workflow.trips SET closed_at = clock_timestamp(), outcome = 'cancelled', error = $2,
+            updated_at = clock_timestamp()
+        WHERE trip_id = $1 AND closed_at IS NULL
+        """,
+        trip_id,
+        error,
+    )
+    await db.execute(
+        """
+        UPDATE workflow.trip_sessions SET open = false, ended_at = clock_timestamp() WHERE trip_id = $1 AND open
+        """,
+        trip_id,
+    )
+
+
+async def name_trip(
+    db: Connection, trip_id: UUID, avinode_trip_id: str, trip_code: str | None, *, shared: bool
+) -> UUID:
+    """Give a trip its names at Avinode, and look again at the notices that waited for them.
+
+    Rows may turn out to be one trip: attached by its id here and by its code there, or requested here with an
+    answer that was lost, and attached there. They become one.
+
+    Returns:
+        The row that stays: one that was requested before others, the oldest before others.
+    """
+    rows = await db.fetch(
+        """
+        SELECT trip_id FROM workflow.trips t
+        WHERE trip_id = $1 OR avinode_trip_id = $2 OR trip_code = $3
+        ORDER BY EXISTS (SELECT FROM workflow.requests r WHERE r.trip_id = t.trip_id) DESC, created_at, trip_id
+        FOR UPDATE
+        """,
+        trip_id,
+        avinode_trip_id,
+        trip_code,
+    )
+    kept: UUID = rows[0]["trip_id"]
+    for row in rows[1:]:
+        await _merge(db, kept, row["trip_id"], shared=shared)
+    await db.execute(
+        "UPDATE workflow.trips SET avinode_trip_id = $2, trip_code = coalesce($3, trip_code) WHERE trip_id = $1",
+        kept,
+        avinode_trip_id,
+        trip_code,
+    )
+    await db.execute(
+        """
+        UPDATE workflow.deliveries SET state = 'due', due_at = clock_timestamp()
+        WHERE state = 'unmatched' AND trip_code = ANY ($1::text[])
+        """,
+        [avinode_trip_id, trip_code],
+    )
+    return kept
+
+
+async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> None:
+    """Make `other` part of `kept`. What Avinode said of it is read again; a stranger's tie ends with its row."""
+    await db.execute(
+        """
+        UPDATE workflow.trip_sessions s SET trip_id = $1
+        WHERE trip_id = $2
+            AND NOT EXISTS (SELECT FROM workflow.trip_sessions k
+                WHERE k.trip_id = $1 AND k.user_id = s.user_id AND k.session_id = s.session_id)
+            AND ($3 OR NOT EXISTS (SELECT FROM workflow.trip_sessions k
+                WHERE k.trip_id = $1 AND k.user_id <> s.user_id AND k.deleted_at IS NULL))
+        """,
+        kept,
+        other,
+        shared,
+    )
+    await db.execute("UPDATE workflow.requests SET trip_id = $1 WHERE trip_id = $2", kept, other)
+    await db.execute("UPDATE workflow.proposals SET trip_id = $1 WHERE trip_id = $2", kept, other)
+    await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", other)
+    await db.execute("UPDATE workflow.trips SET due_at = clock_timestamp() WHERE trip_id = $1", kept)

@@ -1,0 +1,62 @@
+"""Tell the chat of a quote that arrived: the one fact that the workflow itself publishes."""
+
+from services.workflow.store.quotes import QuoteStore, UntoldQuote
+from shared.events import MessagePosted
+from shared.ids import NAMESPACE, derived_id, scoped
+from shared.publisher import Publisher
+
+
+class Teller:
+    """Publishes first and notes it afterwards: what is published twice has the same ids, and is one message."""
+
+    def __init__(self, quotes: QuoteStore, publisher: Publisher) -> None:
+        self._quotes = quotes
+        self._publisher = publisher
+
+    async def work_quote(self) -> bool:
+        """Tell every open session of the quote that has waited longest; tell whether there was one."""
+        quote = await self._quotes.next_untold()
+        if quote is None:
+            return False
+        for user_id, session_id in quote.sessions:
+            await self._publisher.publish(message_about(quote, user_id, session_id))
+        await self._quotes.told(quote)
+        return True
+
+
+def message_about(quote: UntoldQuote, user_id: str, session_id: str) -> MessagePosted:
+    """Make the system's message about one revision of a quote; the same again for the same revision."""
+    message_id = derived_id(NAMESPACE, f"quote/{scoped(user_id, session_id)}/{quote.quote_id}/{quote.revision}")
+    text = sentence_about(quote)
+    return MessagePosted(
+        event_id=derived_id(message_id, MessagePosted.__name__),
+        correlation_id=message_id,
+        user_id=user_id,
+        session_id=session_id,
+        message_id=str(message_id),
+        role="system",
+        content=text,
+        parts=({"type": "text", "text": text},),
+        created_at=quote.seen_at,
+        metadata={"kind": "quote", "trip_id": str(quote.trip_id), "quote_id": quote.quote_id},
+    )
+
+
+def sentence_about(quote: UntoldQuote) -> str:
+    """Say it in one sentence: `Simulated Operator A quoted 33,500 USD for the Simulated Midsize (SIM-001).`"""
+    operator = quote.operator_name or "An operator"
+    price = _price(quote)
+    if quote.is_revised:
+        said = "revised its quote" + (f" to {price}" if price else "")
+    else:
+        said = f"quoted {price}" if price else "sent a quote without a price"
+    tail = f" ({quote.aircraft_tail})" if quote.aircraft_tail else ""
+    aircraft = f" for the {quote.aircraft_type}{tail}" if quote.aircraft_type else ""
+    return f"{operator} {said}{aircraft}."
+
+
+def _price(quote: UntoldQuote) -> str | None:
+    if quote.price_cents is None:
+        return None
+    whole, cents = divmod(quote.price_cents, 100)
+    return f"{whole:,}{f'.{cents:02}' if cents else ''} {quote.currency}"
