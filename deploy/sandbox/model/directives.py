@@ -7,7 +7,21 @@ from dataclasses import dataclass, field, replace
 
 from deploy.sandbox.model.errors import UnreadableDirectiveError
 
-_START = re.compile(r"\[(echo|recall|raw|tool|rounds|chunks|slow|first|cut|end|stall|error)(?=[\s\]])")
+DIRECTIVES = (
+    "echo",
+    "raw",
+    "recall",
+    "tool",
+    "rounds",
+    "chunks",
+    "first",
+    "slow",
+    "cut",
+    "end",
+    "stall",
+    "error",
+)
+_START = re.compile(rf"\[({'|'.join(DIRECTIVES)})(?=[\s\]])")
 _SPACE = re.compile(r"\s*")
 _CLOSE = re.compile(r"\s*\]")
 _NUMBER = re.compile(r"\s+([0-9]{1,9})\s*\]")

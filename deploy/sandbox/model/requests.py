@@ -112,9 +112,7 @@ def _check_tool_order(messages: list[Message]) -> None:
     for index, message in enumerate(messages):
         if message.role == "tool":
             if message.tool_call_id not in waiting:
-                reason = (
-                    "Messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
-                )
+                reason = "Messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
                 raise BadModelRequestError(reason, f"messages[{index}].role")
             waiting.discard(message.tool_call_id)
         elif waiting:

@@ -1,0 +1,195 @@
+"""The short charter assistant that the simulated model plays."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deploy.sandbox.model.assistant import Answer, answer
+from deploy.sandbox.model.requests import ChatRequest, read_chat_request
+from deploy.sandbox.model.trip_facts import Leg, read_trip_facts
+
+CREATE_TRIP = {"type": "function", "function": {"name": "create_trip", "parameters": {"type": "object"}}}
+
+
+def request(*messages: dict[str, Any], **fields: Any) -> ChatRequest:
+    return read_chat_request(json.dumps({"model": "sandbox-small", "messages": messages, **fields}).encode())
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def called(answered: Answer) -> list[dict[str, Any]]:
+    """Return the messages a caller adds after the answer's tool calls."""
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in answered.tools
+    ]
+    results = [{"role": "tool", "tool_call_id": call.id, "content": '{"ok": true}'} for call in answered.tools]
+    return [{"role": "assistant", "content": None, "tool_calls": calls}, *results]
+
+
+@pytest.mark.parametrize(
+    ("texts", "legs", "pax"),
+    [
+        (["KTEB to KVNY on 2030-05-04 for 6 passengers"], [("KTEB", "KVNY", "2030-05-04")], 6),
+        (["from New York to Palm Beach", "May 4th, 2030", "six people"], [("KTEB", "KPBI", "2030-05-04")], 6),
+        (["fly me to KPBI from kteb, 4 Sept 2030", "6"], [("KTEB", "KPBI", "2030-09-04")], 6),
+        (["KTEB-KVNY-KLAS 2030-01-02, pax: 3"], [("KTEB", "KVNY", "2030-01-02"), ("KVNY", "KLAS", "2030-01-02")], 3),
+        (
+            ["Paris to Nice, round trip, 2030-05-04 and 2030-05-08 for two"],
+            [("LFPB", "LFMN", "2030-05-04"), ("LFMN", "LFPB", "2030-05-08")],
+            2,
+        ),
+        (["KTEB to KVNY 2030-05-04, 4 pax", "rather 2030-05-05 and 5 pax"], [("KTEB", "KVNY", "2030-05-05")], 5),
+        (["leaving Teterboro", "going to KVNY", "2030-02-30"], [("KTEB", "KVNY", None)], None),
+        (["hello"], [], None),
+    ],
+)
+def test_facts_are_read_from_all_user_texts(
+    texts: list[str], legs: list[tuple[str, str, str | None]], pax: int | None
+) -> None:
+    facts = read_trip_facts(texts)
+
+    assert facts.legs == tuple(Leg(*leg) for leg in legs)
+    assert facts.pax == pax
+
+
+def test_assistant_asks_for_all_that_is_missing() -> None:
+    text = answer(request(user("hello"))).text
+
+    assert "the route, the date (with its year) and the number of passengers" in text
+
+
+def test_assistant_notes_what_it_knows_and_asks_for_the_rest() -> None:
+    text = answer(request(user("KTEB to KVNY"), assistant("?"), user("for 6"))).text
+
+    assert text == "Noted: KTEB to KVNY, 6 passengers. Please tell me the date (with its year)."
+
+
+def test_return_date_is_asked_for() -> None:
+    text = answer(request(user("round trip KTEB to KVNY on 2030-05-04 for 6"))).text
+
+    assert text.endswith("Please tell me the return date.")
+
+
+def test_complete_request_without_tools_is_summed_up() -> None:
+    answered = answer(request(user("KTEB to KVNY on 2030-05-04 for 1 passenger")))
+
+    assert answered.text == (
+        "I have everything I need: KTEB to KVNY on 2030-05-04, 1 passenger. The request is complete."
+    )
+    assert answered.finish_reason == "stop"
+
+
+def test_complete_request_calls_the_trip_tool_with_what_was_said() -> None:
+    answered = answer(request(user("KTEB to KVNY on 2030-05-04 for 6"), tools=[CREATE_TRIP]))
+
+    [call] = answered.tools
+    assert answered.text == ""
+    assert answered.finish_reason == "tool_calls"
+    assert call.name == "create_trip"
+    assert json.loads(call.arguments) == {
+        "segments": [{"from": "KTEB", "to": "KVNY", "date": "2030-05-04"}],
+        "pax": 6,
+    }
+
+
+def test_tool_of_another_name_is_called_if_it_takes_a_trip() -> None:
+    tool = {"type": "function", "function": {"name": "ask", "parameters": {"properties": {"segments": {}, "pax": {}}}}}
+    other = {"type": "function", "function": {"name": "weather"}}
+
+    answered = answer(request(user("KTEB to KVNY on 2030-05-04 for 6"), tools=[other, tool]))
+
+    assert [call.name for call in answered.tools] == ["ask"]
+
+
+@pytest.mark.parametrize("fields", [{"tools": [CREATE_TRIP], "tool_choice": "none"}, {"tools": []}, {"tools": None}])
+def test_no_tool_is_called_that_was_not_offered(fields: dict[str, Any]) -> None:
+    assert answer(request(user("KTEB to KVNY on 2030-05-04 for 6"), **fields)).tools == ()
+
+
+def test_tool_result_is_told() -> None:
+    said = user("KTEB to KVNY on 2030-05-04 for 6")
+    first = answer(request(said, tools=[CREATE_TRIP]))
+
+    answered = answer(request(said, *called(first), tools=[CREATE_TRIP]))
+
+    assert answered.text == 'Done. create_trip answered: {"ok": true}'
+    assert answered.tools == ()
+
+
+@pytest.mark.parametrize("keeps_calls", [True, False])
+def test_trip_is_requested_once(keeps_calls: bool) -> None:
+    said = user("KTEB to KVNY on 2030-05-04 for 6")
+    calls = [*called(answer(request(said, tools=[CREATE_TRIP]))), assistant("Anything else?")]
+    past = [said, *(calls if keeps_calls else [assistant("Done. create_trip answered: {}")])]
+
+    assert answer(request(*past, user("thank you"), tools=[CREATE_TRIP])).tools == ()
+    assert len(answer(request(*past, user("please try again"), tools=[CREATE_TRIP])).tools) == 1
+    [changed] = answer(request(*past, user("8 passengers, sorry"), tools=[CREATE_TRIP])).tools
+    assert json.loads(changed.arguments)["pax"] == 8
+
+
+def test_directives_of_earlier_messages_are_no_facts() -> None:
+    order = '[tool create_trip {"from": "KAAA to KBBB on 2031-01-01 for 9"}]'
+
+    text = answer(request(user("[echo KTEB to KVNY]" + order), assistant("x"), user("hello"))).text
+
+    assert text.startswith("I can arrange a charter flight.")
+
+
+def test_answer_depends_on_the_messages_alone() -> None:
+    said = user("[tool look {}] now")
+
+    assert answer(request(said)) == answer(request(said, model="sandbox-large", stream=True, user="u"))
+    assert answer(request(said)).tools[0].id != answer(request(said, assistant("x"), said)).tools[0].id
+
+
+def test_text_before_a_tool_call_goes_with_it_and_text_behind_follows_its_result() -> None:
+    said = user("[echo before][tool a {}][tool b {}][echo after]")
+    first = answer(request(said))
+    second = answer(request(said, *called(first)))
+
+    assert (first.text, [call.name for call in first.tools]) == ("before", ["a", "b"])
+    assert len({call.id for call in first.tools}) == 2
+    assert (second.text, second.tools) == ("after", ())
+
+
+def test_rounds_repeat_the_tool_call() -> None:
+    messages = [user("[rounds 3][tool a {}]")]
+    rounds = 0
+    while answered := answer(request(*messages)):
+        if not answered.tools:
+            break
+        rounds += 1
+        messages += called(answered)
+
+    assert rounds == 3
+    assert answered.text.startswith("Done. a answered:")
+
+
+def test_recall_recites_every_user_text_in_order() -> None:
+    parts = {
+        "role": "user",
+        "content": [{"type": "text", "text": "wo"}, {"type": "image_url"}, {"type": "text", "text": "rds"}],
+    }
+    asked = request({"role": "system", "content": "s"}, user("ünö"), assistant("a"), parts, user("[recall]"))
+
+    assert json.loads(answer(asked).text) == ["ünö", "words", "[recall]"]
+
+
+def test_own_answer_grows_to_the_chunks_ordered() -> None:
+    text = answer(request(user("[chunks 50] hello"))).text
+
+    assert len(text.split()) == 50
+    assert answer(request(user("[chunks 50][echo hi]"))).text == "hi"
+
+
+def test_a_conversation_without_user_is_answered() -> None:
+    assert answer(request({"role": "system", "content": "[echo x]"})).text.startswith("I can arrange")
