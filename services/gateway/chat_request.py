@@ -20,7 +20,7 @@ MAX_KEY_LENGTH = 255
 ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-class _Message(msgspec.Struct):
+class ChatMessage(msgspec.Struct):
     """A message as clients spell it: `parts` in the AI SDK, `content` elsewhere."""
 
     id: str | None = None
@@ -30,16 +30,16 @@ class _Message(msgspec.Struct):
     metadata: dict[str, Any] | None = None
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
+class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     id: str | None = None
     session_id: str | None = None
     sessionId: str | None = None  # noqa: N815 - the older clients' spelling, here and below
     thread_id: str | None = None
     threadId: str | None = None  # noqa: N815
-    messages: list[_Message] | None = None
-    message: str | _Message | None = None
-    user_messages: list[str | _Message] | None = None
-    userMessages: list[str | _Message] | None = None  # noqa: N815
+    messages: list[ChatMessage] | None = None
+    message: str | ChatMessage | None = None
+    user_messages: list[str | ChatMessage] | None = None
+    userMessages: list[str | ChatMessage] | None = None  # noqa: N815
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     message_id: str | None = None
     messageId: str | None = None  # noqa: N815
@@ -53,7 +53,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     stream: bool = True
 
 
-_DECODER = msgspec.json.Decoder(_Body)
+_DECODER = msgspec.json.Decoder(ChatBody)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[
     )
 
 
-def _decode(body: bytes) -> _Body:
+def _decode(body: bytes) -> ChatBody:
     try:
         parsed = _DECODER.decode(body)
         # An escaped NUL is the only way in for one; the scan is for bodies that have the escape, or a look-alike.
@@ -133,7 +133,7 @@ def _has_nul(value: Any) -> bool:
     return isinstance(value, list) and any(_has_nul(item) for item in value)
 
 
-def _session_id(parsed: _Body, headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | None:
+def _session_id(parsed: ChatBody, headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | None:
     named = parsed.session_id or parsed.sessionId or parsed.thread_id or parsed.threadId or parsed.id
     named = _client_id(named or headers.get("x-session-id"), "session_id")
     if named is not None:
@@ -159,7 +159,7 @@ def _name(value: str | None, name: str) -> str | None:
     raise Invalid(f"{name} must have 1 to 255 characters", errors=[{"field": name, "detail": "too short or too long"}])
 
 
-def _questions(parsed: _Body) -> list[Question]:
+def _questions(parsed: ChatBody) -> list[Question]:
     """Return the user's messages that this request is about, in order."""
     listed = parsed.user_messages if parsed.user_messages is not None else parsed.userMessages
     if listed is not None:
@@ -170,8 +170,8 @@ def _questions(parsed: _Body) -> list[Question]:
     return [_question(spoken[-1])] if spoken else []
 
 
-def _question(item: str | _Message) -> Question:
-    message = _Message(content=item) if isinstance(item, str) else item
+def _question(item: str | ChatMessage) -> Question:
+    message = ChatMessage(content=item) if isinstance(item, str) else item
     if message.role != "user":
         raise Invalid("only a user's message can be asked", errors=[{"field": "role", "detail": "must be user"}])
     parts = _parts(message)
@@ -182,7 +182,7 @@ def _question(item: str | _Message) -> Question:
     return Question(message_id=message_id or "", content=text, parts=parts, metadata=message.metadata or {})
 
 
-def _parts(message: _Message) -> list[dict[str, Any]]:
+def _parts(message: ChatMessage) -> list[dict[str, Any]]:
     if message.parts is not None:
         return message.parts
     if isinstance(message.content, list):
@@ -190,7 +190,7 @@ def _parts(message: _Message) -> list[dict[str, Any]]:
     return [{"type": "text", "text": message.content}] if message.content is not None else []
 
 
-def _form(parsed: _Body, headers: Mapping[str, str]) -> AnswerForm:
+def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:
     if not parsed.stream:
         return "json"
     accept = headers.get("accept", "").lower()

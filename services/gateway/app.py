@@ -1,0 +1,51 @@
+"""Wire the gateway: its turns, what it reads, what it hears, and the public HTTP API."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.api import create_api
+from services.gateway.identity import caller_of
+from services.gateway.memory import Memory
+from services.gateway.outcomes import Outcomes
+from services.gateway.parts import Parts
+from services.gateway.reading.reader import Reader
+from services.gateway.receipts import Receipts
+from services.gateway.routes.chat import Chat, describe_chat
+from services.gateway.server import PublicServer
+from services.gateway.store import Store
+from services.gateway.throttle import Throttle
+from services.gateway.turns import Turns
+from services.gateway.upstream import open_upstream
+from shared.database import open_pool
+from shared.publisher import Publisher
+from shared.service import Service
+from shared.settings import Settings
+
+ADMIN_POOL_SIZE = 3
+
+
+async def main(settings: Settings) -> None:
+    """Run the gateway until a signal."""
+    async with (
+        Service(settings, "gateway") as service,
+        open_pool(settings.gateway_database_url, settings.instance, settings.database_pool_size) as own_pool,
+        open_pool(settings.reader_database_url, settings.instance, settings.database_pool_size) as reader_pool,
+        open_pool(settings.admin_database_url, settings.instance, ADMIN_POOL_SIZE) as admin_pool,
+        Publisher(settings, "gateway") as publisher,
+        open_upstream(settings) as upstream,
+    ):
+        store, reader, receipts = Store(own_pool), Reader(reader_pool), Receipts()
+        turns = Turns(settings, store, publisher, upstream)
+        outcomes = Outcomes(settings, receipts)
+        parts = Parts(settings, publisher, store, reader, Reader(admin_pool), receipts, service.faults)
+        chat = Chat(parts, turns=turns, memory=Memory(reader_pool, store), throttle=Throttle(settings))
+
+        async def post_chat(request: Request) -> Response:
+            return await chat.answer(request, caller_of(request))
+
+        api = create_api(parts, outcomes.describe_events())
+        api.add_route("/api/chat", post_chat, methods=["POST"])
+        describe_chat(api)
+        service.check("broker", lambda: publisher.away)
+        service.check("database", store.probe)
+        await service.run(turns, outcomes, PublicServer(settings, api))

@@ -1,0 +1,169 @@
+"""`POST /api/chat`: the hot path, so a plain Starlette route that reads and writes its bodies by hand."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
+
+from services.gateway.asking import decide
+from services.gateway.chat_request import ChatBody, ChatRequest, read_chat_request
+from services.gateway.history import answer_of
+from services.gateway.identity import Caller
+from services.gateway.memory import Memory, Remembered
+from services.gateway.parts import Parts
+from services.gateway.problems import problem_responses
+from services.gateway.running import Running
+from services.gateway.schemas import message_out
+from services.gateway.store import Claim
+from services.gateway.throttle import Throttle
+from services.gateway.turns import Turns
+from services.gateway.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
+from shared.errors import ModelAway
+from shared.ids import new_id
+from shared.telemetry import inject
+
+SESSION_COOKIE_S = 30 * 24 * 3600
+
+
+class Chat:
+    """Serve one turn: claim it, follow it, and write it in the form that the caller asked for."""
+
+    def __init__(self, parts: Parts, *, turns: Turns, memory: Memory, throttle: Throttle) -> None:
+        self._settings = parts.settings
+        self._tags = parts.reader.tags
+        self._turns = turns
+        self._memory = memory
+        self._throttle = throttle
+        # Where other gateways find this one's running turns.
+        self._owner = f"{parts.settings.internal_host}:{parts.settings.internal_port}"
+
+    async def answer(self, request: Request, caller: Caller) -> Response:
+        """Answer one request of this caller.
+
+        Raises:
+            Refused, Away: It can't be served; the problem document says why.
+        """
+        asked = read_chat_request(await request.body(), request.headers, request.cookies)
+        await self._throttle.admit(caller.user_id, self._turns.running_of(caller.user_id))
+        running = await self._begin(asked, caller, request.state.correlation_id)
+        await running.accepted()
+        response = await self._respond(asked, running)
+        self._name_turn(response, running)
+        return response
+
+    async def _begin(self, request: ChatRequest, caller: Caller, correlation_id: Any) -> Running:
+        remembered = Remembered(caller.user_id, [])
+        if request.session_id is not None:
+            remembered = await self._memory.of(caller.user_ids, request.session_id)
+        asked = decide(request, remembered.history)
+        claim = Claim(
+            turn_id=new_id(),
+            user_id=remembered.user_id,
+            session_id=request.session_id or str(new_id()),
+            key=request.key,
+            body_hash=request.body_hash,
+            owner=self._owner,
+            correlation_id=correlation_id,
+            traceparent=inject().get("traceparent"),
+            model=request.model or self._settings.default_model,
+            provider=self._settings.model_provider,
+            project_id=request.project_id,
+            helper=request.helper,
+            question=replace(asked.question, metadata={**request.metadata, **asked.question.metadata}),
+        )
+        return await self._turns.start(claim, asked, remembered.history)
+
+    async def _respond(self, request: ChatRequest, running: Running) -> Response:
+        if request.form == "json":
+            return await self._record(running)
+        if request.form == "text":
+            return BreakingResponse(text_stream(running), headers=TEXT_HEADERS)
+        return StreamingResponse(ui_stream(running), headers=UI_HEADERS)
+
+    async def _record(self, running: Running) -> Response:
+        """Wait for the whole answer: `{session_id, message, session_tag, usage}`."""
+        turn = await running.result()
+        shown = answer_of(turn)
+        if shown is None or shown.status == "failed":
+            raise ModelAway(shown.error if shown else None, turn_id=str(turn.turn_id))
+        tag = await self._tags.of_session([turn.user_id], turn.session_id)
+        trace = (turn.answer.trace if turn.answer else None) or {}
+        body = {
+            "session_id": turn.session_id,
+            "message": message_out(shown),
+            "session_tag": tag.session_tag if tag else None,
+            "usage": {name: trace.get(name) for name in ("input_tokens", "output_tokens", "usage_source")},
+        }
+        return Response(orjson.dumps(body), media_type="application/json")
+
+    def _name_turn(self, response: Response, running: Running) -> None:
+        turn = running.turn
+        response.headers["X-Session-Id"] = turn.session_id
+        response.headers["X-Turn-Id"] = str(turn.turn_id)
+        response.set_cookie(
+            "session_id",
+            turn.session_id,
+            max_age=SESSION_COOKIE_S,
+            path="/",
+            httponly=True,
+            secure=self._settings.environment == "production",
+            samesite="lax",
+        )
+
+
+class BreakingResponse(StreamingResponse):
+    """Plain text whose connection breaks off where the answer did: the text itself has no way to say so."""
+
+    async def stream_response(self, send: Send) -> None:
+        with suppress(BrokenPipeError):
+            await super().stream_response(send)
+
+
+def describe_chat(api: FastAPI) -> None:
+    """Put the plain route into the OpenAPI document, from the very type that its body is decoded with."""
+    describe = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        (body,), components = msgspec.json.schema_components([ChatBody], ref_template="#/components/schemas/{name}")
+        document["components"]["schemas"] |= components
+        document["paths"]["/api/chat"] = {"post": _operation(body)}
+        return document
+
+    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document
+
+
+def _operation(body: dict[str, Any]) -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    record = {
+        "type": "object",
+        "required": ["session_id", "message", "session_tag", "usage"],
+        "properties": {
+            "session_id": {"type": "string"},
+            "message": {"$ref": "#/components/schemas/Message"},
+            "session_tag": {"type": ["string", "null"]},
+            "usage": {"type": "object"},
+        },
+    }
+    return {
+        "tags": ["chat"],
+        "summary": "Answer a message",
+        "operationId": "post_chat",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": {
+                "description": "The answer as it comes, or whole where `stream` is false",
+                "content": {"text/event-stream": text, "text/plain": text, "application/json": {"schema": record}},
+            },
+            **{
+                str(status): response
+                for status, response in problem_responses(401, 403, 404, 409, 413, 415, 422, 429, 503).items()
+            },
+        },
+    }
