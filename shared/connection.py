@@ -33,7 +33,9 @@ class Disconnected(BrokerAway):
 
 
 @asynccontextmanager
-async def open_connection(settings: Settings, name: str) -> AsyncIterator[AbstractConnection]:
+async def open_connection(
+    settings: Settings, name: str, connection_class: type[aio_pika.Connection] = aio_pika.Connection
+) -> AsyncIterator[AbstractConnection]:
     """Connect, declare the whole topology, and close at the end.
 
     Raises:
@@ -45,6 +47,7 @@ async def open_connection(settings: Settings, name: str) -> AsyncIterator[Abstra
             timeout=CONNECT_TIMEOUT_S,
             heartbeat=HEARTBEAT_S,
             client_properties={"connection_name": f"{settings.instance} {name}"},
+            connection_class=connection_class,
         )
     try:
         await declare_topology(connection)

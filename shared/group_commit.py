@@ -13,6 +13,8 @@ What is promised, and what makes it so:
 - a database that is away is waited out with the same group; after `PATIENCE_S` the deliveries are given back, once an
   outage, since each time counts against the queue's delivery limit. The group that failed is the probe: when its
   commit succeeds, consuming begins anew, and what comes again is a repeat.
+- a consumer that the broker has dropped, with or without saying so, is registered again, on a queue that is declared
+  again.
 - any other error leaves `run`, and so ends the process: there is no task that could die unseen.
 - `stop` cancels the consumer, commits and acknowledges what has arrived, closes the channel, then the connection.
 
@@ -20,36 +22,42 @@ What is promised, and what makes it so:
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import aio_pika
 import asyncpg
 import structlog
+from aio_pika.abc import AbstractConnection
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.bisection import Guilty, bisect
-from shared.connection import Delays, Disconnected
+from shared.connection import Delays, Disconnected, describe, open_connection
 from shared.database import Fault, fault_of
-from shared.errors import Away, BrokerAway, Poison
+from shared.errors import Away, Poison, Undecodable
 from shared.events import Event, Outcome, decode
+from shared.parking import Parking
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery, Subscription, subscribe
 from shared.telemetry import extract, link
 from shared.topology import DEAD_QUEUE, Queue
+from shared.unreadable import FRAME_ERRORS, UNREADABLE, CarefulConnection
 
 PATIENCE_S = 5.0  # how long an outage may last before the deliveries are given back
+# How long nothing may arrive before the consumer takes a new channel. RabbitMQ 3.10 tells no consumer of a quorum
+# queue's deletion where somebody declares it again at once, and the old channel would never hear of the new queue.
+QUIET_S = 15.0
 STUCK_S = 30.0  # a commit that takes longer is a fault; the database gives up after 12
 LINKED = 16  # messages that a group's span links to, at most: each costs as much as decoding it
-ERROR_LENGTH = 1000
 
 COMMITTED = Counter("tripthread_committed_messages_total", "Messages committed", ["queue"])
-PARKED = Counter("tripthread_parked_messages_total", "Messages parked in `dead`", ["queue", "reason"])
 GROUP_SIZE = Histogram(
     "tripthread_group_size", "Messages in one commit", ["queue"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 )
@@ -85,6 +93,8 @@ def decode_event(delivery: Delivery) -> Event:
     Raises:
         Undecodable: It is none that we know.
     """
+    if unreadable := delivery.headers.get(UNREADABLE):
+        raise Undecodable(f"its properties cannot be read: {unreadable}")
     return decode(delivery.type, delivery.body)
 
 
@@ -99,6 +109,8 @@ class GroupCommit(Generic[T]):
         decode: Callable[[Delivery], T],
         commit: Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]],
         publisher: Publisher,
+        patience_s: float = PATIENCE_S,
+        quiet_s: float = QUIET_S,
     ) -> None:
         """Prepare to consume.
 
@@ -109,16 +121,22 @@ class GroupCommit(Generic[T]):
             commit: One transaction for all of it, safe to repeat; returns the outcomes to announce. It raises a
                 database error, Poison where one message is to blame, or Away; anything else ends `run`.
             publisher: Parks messages and announces outcomes.
+            patience_s: How long an outage may last before the deliveries are given back.
+            quiet_s: After how long without a delivery to register again, lest the broker has forgotten us.
         """
         self._settings = settings
         self._queue = queue
         self._decode = decode
         self._commit = commit
         self._publisher = publisher
+        self._patience_s = patience_s
+        self._quiet_s = quiet_s
+        self._parking = Parking(publisher, queue)
         self._stopping = asyncio.Event()
         self._subscription: Subscription | None = None
+        self._careful = False
         self._trouble: str | None = "not started"
-        self._failed: Sequence[_Entry[T]] = ()
+        self._failed: Sequence[_Entry[T]] = ()  # what could not be committed when an outage began
         self._commit_began: float | None = None
         self._group_arrived_at: float | None = None
         OLDEST_SECONDS.labels(queue.name).set_function(self._oldest_s)
@@ -135,7 +153,7 @@ class GroupCommit(Generic[T]):
         try:
             await self._consume_until_stopped()
         except BaseException as error:
-            self._trouble = f"ended by {type(error).__name__}: {error}"
+            self._trouble = f"ended by {describe(error)}"
             raise
         self._trouble = "stopped"
 
@@ -156,24 +174,35 @@ class GroupCommit(Generic[T]):
     async def _consume_until_stopped(self) -> None:
         delays = Delays()
         while not self._stopping.is_set():
+            kind = CarefulConnection if self._careful else aio_pika.Connection
             try:
-                async with subscribe(self._settings, self._queue) as subscription:
+                async with open_connection(self._settings, self._queue.name, kind) as connection:
                     delays.reset()
-                    await self._work(subscription)
-                if not self._stopping.is_set():
-                    raise Disconnected(subscription.ended)
+                    await self._consume(connection)
             except Disconnected as error:
-                self._trouble = f"disconnected: {error.detail}"
-                log.warning("consumer disconnected", queue=self._queue.name, reason=error.detail)
-                await self._pause(delays.next())
+                self._careful = self._careful or isinstance(error.__cause__, FRAME_ERRORS)
+                await self._disconnected(error.detail, delays.next())
             except _Outage:
                 await self._wait_out(self._failed)
 
+    async def _consume(self, connection: AbstractConnection) -> None:
+        """Work on one channel after the other; each lasts until nothing has arrived for a while."""
+        log.info("consuming", queue=self._queue.name)
+        while not self._stopping.is_set():
+            async with subscribe(connection, self._queue, self._settings.prefetch) as subscription:
+                await self._work(subscription)
+            if subscription.dropped:
+                raise Disconnected("the broker cancelled the consumer")
+
+    async def _disconnected(self, reason: str, delay_s: float) -> None:
+        self._trouble = f"disconnected: {reason}"
+        log.warning("consumer disconnected", queue=self._queue.name, reason=reason)
+        await self._pause(delay_s)
+
     async def _work(self, subscription: Subscription) -> None:
-        """Settle one group after the other until nothing more will arrive."""
+        """Settle one group after the other until no more arrive."""
         self._subscription = subscription
         self._trouble = None
-        log.info("consuming", queue=self._queue.name)
         while group := await self._next_group(subscription):
             self._group_arrived_at = group[0].arrived_at
             await self._settle(subscription, group)
@@ -181,6 +210,7 @@ class GroupCommit(Generic[T]):
             self._group_arrived_at = None
 
     async def _next_group(self, subscription: Subscription) -> list[Delivery]:
+        """Wait for whatever arrives first; nothing where nothing more will, or nothing did for a while."""
         while True:
             if self._stopping.is_set():
                 await subscription.cancel()
@@ -188,30 +218,37 @@ class GroupCommit(Generic[T]):
                 return group
             if subscription.ended:
                 return []
-            await subscription.wait()
+            if not await subscription.wait(self._quiet_s):
+                await subscription.cancel()
 
     async def _settle(self, subscription: Subscription, group: Sequence[Delivery]) -> None:
         """Commit or park every one of the group."""
         entries, undecodable = self._read(group)
         with self._span(group), structlog.contextvars.bound_contextvars(queue=self._queue.name, group=len(group)):
-            await asyncio.gather(*(self._park(subscription, delivery, error) for delivery, error in undecodable))
+            await self._park_all(subscription, undecodable)
             if entries:
                 outcomes = await bisect(
                     entries,
                     self._commit_patiently,
-                    lambda entry, error: self._park(subscription, entry.delivery, error),
+                    lambda entry, error: self._parking.park(subscription, entry.delivery, error),
                 )
                 await self._publisher.announce(outcomes)
 
-    def _read(self, group: Sequence[Delivery]) -> tuple[list[_Entry[T]], list[tuple[Delivery, BaseException]]]:
+    def _read(self, group: Sequence[Delivery]) -> tuple[list[_Entry[T]], list[tuple[Delivery, Poison]]]:
         entries: list[_Entry[T]] = []
-        undecodable: list[tuple[Delivery, BaseException]] = []
+        undecodable: list[tuple[Delivery, Poison]] = []
         for delivery in group:
             try:
                 entries.append(_Entry(delivery, self._decode(delivery)))
             except Poison as error:
                 undecodable.append((delivery, error))
         return entries, undecodable
+
+    async def _park_all(self, subscription: Subscription, undecodable: Sequence[tuple[Delivery, Poison]]) -> None:
+        parking = (self._parking.park(subscription, delivery, error) for delivery, error in undecodable)
+        for result in await asyncio.gather(*parking, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     def _span(self, group: Sequence[Delivery]) -> AbstractContextManager[trace.Span]:
         """Continue the trace of a lone message; a group links to some of those it serves."""
@@ -233,7 +270,7 @@ class GroupCommit(Generic[T]):
             _Outage: The database has been away for too long, or is away while we are stopping.
         """
         delays = Delays(first_s=0.05, longest_s=1.0)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             try:
                 return await self._commit_once(entries)
@@ -245,61 +282,49 @@ class GroupCommit(Generic[T]):
 
     async def _wait_out(self, entries: Sequence[_Entry[T]]) -> None:
         """Commit these again and again until the database answers, whatever it says."""
-        log.error("deliveries given back until the database answers", queue=self._queue.name, reason=self._trouble)
+        log.warning("deliveries given back", queue=self._queue.name, reason=self._trouble)
         delays = Delays(first_s=0.5, longest_s=3.0)
         while not self._stopping.is_set():
             await self._pause(delays.next())
             with suppress(_Unanswered):
                 with suppress(Guilty):
                     await self._commit_once(entries)
-                log.info("the database answers again", queue=self._queue.name)
-                return
+                break
 
     async def _commit_once(self, entries: Sequence[_Entry[T]]) -> Sequence[Outcome]:
         self._commit_began = time.monotonic()
         try:
             outcomes = await self._commit([entry.content for entry in entries])
         except _COMMIT_ERRORS as error:
-            raise self._judge(error, len(entries)) from error
+            raise self._judge(error, entries) from error
         finally:
             took_s = time.monotonic() - self._commit_began
             self._commit_began = None
-        self._trouble = None
+        self._answered()
         COMMIT_SECONDS.labels(self._queue.name).observe(took_s)
         GROUP_SIZE.labels(self._queue.name).observe(len(entries))
         COMMITTED.labels(self._queue.name).inc(len(entries))
         return outcomes
 
-    def _judge(self, error: BaseException, count: int) -> Guilty | _Unanswered:
+    def _judge(self, error: Exception, entries: Sequence[_Entry[T]]) -> Guilty | _Unanswered:
         """Tell whether a message is to blame, or the database."""
         fault = _fault(error)
         COMMIT_FAILURES.labels(self._queue.name, fault.value).inc()
-        if fault is Fault.MESSAGE and not (count == 1 and self._queue.name == DEAD_QUEUE):
+        nowhere_to_park = self._queue.name == DEAD_QUEUE and len(entries) == 1
+        if fault is Fault.MESSAGE and not nowhere_to_park:
+            self._answered()
             return Guilty(error)
-        self._trouble = f"waiting for the database: {type(error).__name__}: {error}"
-        if fault is Fault.TRANSIENT:
-            log.warning("commit postponed", reason=str(error), error=type(error).__name__)
-        else:
-            log.error("commit impossible as installed", reason=str(error), error=type(error).__name__)
+        trouble = f"waiting for the database: {describe(error)}"
+        if trouble != self._trouble:
+            level = logging.WARNING if fault is Fault.TRANSIENT else logging.ERROR
+            log.log(level, "commit postponed", queue=self._queue.name, fault=fault.value, reason=describe(error))
+        self._trouble = trouble
         return _Unanswered()
 
-    async def _park(self, subscription: Subscription, delivery: Delivery, error: BaseException) -> None:
-        """Put one message into `dead` with its reason, or let the broker do so without."""
-        reason = error.code if isinstance(error, Poison) else getattr(error, "sqlstate", None) or type(error).__name__
-        headers = {"x-reason": reason, "x-error": _header_text(str(error)), "x-queue": self._queue.name}
-        if isinstance(traceparent := delivery.headers.get("traceparent"), str):
-            headers["traceparent"] = traceparent
-        bound = {"event_id": delivery.message_id, "correlation_id": delivery.correlation_id, "reason": reason}
-        try:
-            await self._publisher.publish_to(
-                DEAD_QUEUE, delivery.body, name=delivery.type, message_id=delivery.message_id, headers=headers
-            )
-        except BrokerAway as away:
-            await subscription.reject(delivery)
-            log.error("message rejected, since parking failed", away=away.detail, **bound)
-        else:
-            log.error("message parked", error=str(error), **bound)
-        PARKED.labels(self._queue.name, reason).inc()
+    def _answered(self) -> None:
+        if self._trouble is not None:
+            log.info("the database answers again", queue=self._queue.name)
+        self._trouble = None
 
     async def _pause(self, delay_s: float) -> None:
         with suppress(TimeoutError):
@@ -312,14 +337,9 @@ class GroupCommit(Generic[T]):
         return 0.0 if oldest is None else time.monotonic() - oldest
 
 
-def _fault(error: BaseException) -> Fault:
+def _fault(error: Exception) -> Fault:
     if isinstance(error, Poison):
         return Fault.MESSAGE
     if isinstance(error, Away):
         return Fault.TRANSIENT
     return fault_of(error) or Fault.INSTALLATION
-
-
-def _header_text(text: str) -> str:
-    """Make a text that a header and a column can hold."""
-    return text[:ERROR_LENGTH].encode("utf-8", "replace").decode().replace("\x00", "")

@@ -17,8 +17,9 @@ other, and an outage costs a hint, not a commit.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
@@ -51,9 +52,10 @@ from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE
 OUTSTANDING = 128  # unconfirmed messages at once; measured: fewer wait for each other, more gain nothing
 CLOSE_TIMEOUT_S = 5.0
 ANNOUNCE_TIMEOUT_S = 0.5
+PERSISTENT = 2  # AMQP's delivery mode
 BLOCKED = "blocked: the broker has a memory or disk alarm"
 
-PUBLISH_SECONDS = Histogram("tripthread_publish_seconds", "From the first attempt to the broker's confirm")
+PUBLISH_SECONDS = Histogram("tripthread_publish_seconds", "From the call to the broker's confirm")
 PUBLISH_FAILURES = Counter("tripthread_publish_failures_total", "Attempts that the broker did not confirm", ["reason"])
 
 log = structlog.get_logger(__name__)
@@ -61,6 +63,17 @@ log = structlog.get_logger(__name__)
 
 class _Unroutable(BrokerAway):
     """No queue takes this message."""
+
+
+@dataclass
+class _Outgoing:
+    """One message on its way, and what went wrong with it last."""
+
+    exchange: str
+    key: str
+    body: bytes
+    properties: spec.Basic.Properties
+    trouble: BrokerAway | None = None
 
 
 @dataclass(frozen=True)
@@ -88,11 +101,11 @@ class Publisher:
         self._name = f"{name} publisher"
         self._line: _Line | None = None
         self._trouble = "not connected yet"
-        self._connected = asyncio.Event()
         self._tried = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._closed = False
         self._slots = asyncio.Semaphore(OUTSTANDING)
         self._declaring = asyncio.Lock()
-        self._closed = False
 
     async def __aenter__(self) -> Self:
         """Connect; a broker that is away does not fail this, `away` tells."""
@@ -103,10 +116,11 @@ class Publisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Wait a while for what is not confirmed yet, and close."""
+        """Refuse new messages, wait a while for the confirms of the others, and close."""
         self._closed = True
+        self._connected.set()  # so that whoever waits for a connection learns that there will be none
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S if self.away is None else 0):
+            async with asyncio.timeout(0 if self.away else CLOSE_TIMEOUT_S):
                 for _ in range(OUTSTANDING):
                     await self._slots.acquire()
         self._keeper.cancel()
@@ -132,14 +146,13 @@ class Publisher:
         """
         properties = spec.Basic.Properties(
             content_type="application/json",
-            delivery_mode=2,
+            delivery_mode=PERSISTENT,
             message_id=str(event.event_id),
             correlation_id=str(event.correlation_id),
             message_type=type(event).__name__,
-            timestamp=event.occurred_at,
             headers=dict(inject()),
         )
-        await self._deliver(EVENTS_EXCHANGE, event.routing_key(), event.body(), properties, deadline_s)
+        await self._deliver(_Outgoing(EVENTS_EXCHANGE, event.routing_key(), event.body(), properties), deadline_s)
 
     async def publish_to(
         self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]
@@ -149,83 +162,91 @@ class Publisher:
         A message without an id gets one that follows from its body, so that parking it twice is a repeat.
         """
         properties = spec.Basic.Properties(
-            delivery_mode=2,
+            delivery_mode=PERSISTENT,
             message_id=message_id or str(derived_id(NAMESPACE, sha256(body).hexdigest())),
             message_type=name,
             headers=dict(headers),
         )
-        await self._deliver("", queue, body, properties, None)
+        await self._deliver(_Outgoing("", queue, body, properties), None)
 
     async def announce(self, outcomes: Sequence[Outcome]) -> None:
         """Tell every gateway what was committed, in one message; nobody is told while the broker is away."""
-        if not outcomes or self._line is None or self.away is not None:
+        line = self._line
+        if not outcomes or line is None or self.away:
             return
         body = orjson.dumps([outcome.model_dump(mode="json") for outcome in outcomes])
-        properties = spec.Basic.Properties(content_type="application/json", delivery_mode=1, headers=dict(inject()))
+        properties = spec.Basic.Properties(content_type="application/json", headers=dict(inject()))
         try:
-            with disconnections():
-                async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
-                    channel = await self._line.hints.get_underlay_channel()
-                    await channel.basic_publish(
-                        body, exchange=OUTCOMES_EXCHANGE, properties=properties, mandatory=False
-                    )
+            async with _bounded(ANNOUNCE_TIMEOUT_S):
+                channel = await line.hints.get_underlay_channel()
+                await channel.basic_publish(body, exchange=OUTCOMES_EXCHANGE, properties=properties)
         except Disconnected as error:
             log.debug("outcomes not announced", count=len(outcomes), reason=error.detail)
 
-    async def _deliver(
-        self, exchange: str, key: str, body: bytes, properties: spec.Basic.Properties, deadline_s: float | None
-    ) -> None:
-        """Try until it is confirmed or the deadline has passed."""
-        trouble: str | None = None
-        delays = Delays(first_s=0.05, longest_s=1.0)
-        unroutable = 0
+    async def _deliver(self, outgoing: _Outgoing, deadline_s: float | None) -> None:
+        """Try until the broker has it or the deadline has passed."""
+        began = time.monotonic()
         try:
-            with PUBLISH_SECONDS.time():
-                async with asyncio.timeout(self._settings.publish_deadline_s if deadline_s is None else deadline_s):
-                    while True:
-                        try:
-                            return await self._attempt(exchange, key, body, properties)
-                        except BrokerAway as error:
-                            PUBLISH_FAILURES.labels(type(error.__cause__ or error).__name__).inc()
-                            trouble = error.detail
-                            if self._closed:
-                                raise
-                            if isinstance(error, _Unroutable):
-                                unroutable += 1
-                                if unroutable > 1:
-                                    raise
-                                await self._declare_again()
-                        await asyncio.sleep(delays.next())
+            async with asyncio.timeout(self._settings.publish_deadline_s if deadline_s is None else deadline_s):
+                await self._try_repeatedly(outgoing)
         except TimeoutError:
-            raise BrokerAway(f"not confirmed in time: {self.away or trouble or 'no confirm'}") from None
+            why = self.away or (outgoing.trouble.detail if outgoing.trouble else "no confirm")
+            raise BrokerAway(f"not confirmed in time: {why}") from outgoing.trouble
+        PUBLISH_SECONDS.observe(time.monotonic() - began)
 
-    async def _attempt(self, exchange: str, key: str, body: bytes, properties: spec.Basic.Properties) -> None:
-        if self._closed:
-            raise BrokerAway("the publisher is closed")
+    async def _try_repeatedly(self, outgoing: _Outgoing) -> None:
+        delays = Delays(first_s=0.05, longest_s=1.0)
+        while True:
+            try:
+                return await self._attempt(outgoing)
+            except Disconnected as error:
+                outgoing.trouble = error
+            except _Unroutable as error:
+                if isinstance(outgoing.trouble, _Unroutable):
+                    raise
+                outgoing.trouble = error
+                await self._declare_again()
+            await asyncio.sleep(delays.next())
+
+    async def _attempt(self, outgoing: _Outgoing) -> None:
+        """Send it once, and wait for the confirm."""
         async with self._slots:
             line = await self._open_line()
             try:
-                with disconnections():
-                    async with asyncio.timeout(self._settings.publish_timeout_s):
-                        await until_unblocked(line.connection)
-                        channel = await line.confirmed.get_underlay_channel()
-                        await channel.basic_publish(
-                            body, exchange=exchange, routing_key=key, properties=properties, mandatory=True
-                        )
+                async with _bounded(self._settings.publish_timeout_s):
+                    await until_unblocked(line.connection)
+                    channel = await line.confirmed.get_underlay_channel()
+                    await channel.basic_publish(
+                        outgoing.body,
+                        exchange=outgoing.exchange,
+                        routing_key=outgoing.key,
+                        properties=outgoing.properties,
+                        mandatory=True,
+                    )
             except Disconnected as error:
-                if isinstance(error.__cause__, PublishError):
-                    raise _Unroutable(f"no queue takes {key!r} from {exchange!r}") from error
-                if isinstance(error.__cause__, TimeoutError) and not is_blocked(line.connection):
-                    line.lose(f"no confirm in {self._settings.publish_timeout_s} s")
-                raise
+                raise self._judge(error, line, outgoing) from error.__cause__
+
+    def _judge(self, error: Disconnected, line: _Line, outgoing: _Outgoing) -> BrokerAway:
+        """Tell what a failed attempt means, for the message and for the connection."""
+        cause = error.__cause__
+        PUBLISH_FAILURES.labels(type(cause).__name__).inc()
+        if isinstance(cause, PublishError):
+            return _Unroutable(f"no queue takes {outgoing.key!r} from exchange {outgoing.exchange!r}")
+        if isinstance(cause, TimeoutError) and not is_blocked(line.connection):
+            # The other end may be gone without a word; heartbeats would tell in half a minute.
+            line.lose(f"no confirm in {self._settings.publish_timeout_s} s")
+        return error
 
     async def _open_line(self) -> _Line:
-        while self._line is None:
+        while True:
+            if self._closed:
+                raise BrokerAway("the publisher is closed")
+            if self._line is not None:
+                return self._line
             await self._connected.wait()
-        return self._line
 
     async def _declare_again(self) -> None:
-        """Somebody deleted a queue or a binding while we were connected."""
+        """Mend the topology: somebody deleted a queue or a binding while we were connected."""
         async with self._declaring:
             line = await self._open_line()
             with suppress(Disconnected):
@@ -233,36 +254,53 @@ class Publisher:
 
     async def _keep_connected(self) -> None:
         delays = Delays()
-        while True:
-            try:
-                async with open_connection(self._settings, self._name) as connection:
-                    line = await _open(connection)
-                    delays.reset()
-                    self._use(line)
-                    self._trouble = await line.lost
-            except Disconnected as error:
-                self._trouble = error.detail
-            self._drop()
-            log.warning("publisher disconnected", reason=self._trouble)
-            await asyncio.sleep(delays.next())
+        try:
+            while True:
+                await self._connect_once(delays)
+                await asyncio.sleep(delays.next())
+        except BaseException as error:
+            self._trouble = f"ended by {describe(error)}"
+            raise
+        finally:
+            self._tried.set()
 
-    def _use(self, line: _Line) -> None:
+    async def _connect_once(self, delays: Delays) -> None:
+        """Be connected until the connection is lost."""
+        try:
+            async with open_connection(self._settings, self._name) as connection:
+                line = await _open(connection)
+                delays.reset()
+                self._use(line)
+                self._trouble = await line.lost
+                self._use(None)
+        except Disconnected as error:
+            self._trouble = error.detail
+        finally:
+            self._use(None)
+        log.warning("publisher disconnected", reason=self._trouble)
+
+    def _use(self, line: _Line | None) -> None:
         self._line = line
-        self._connected.set()
         self._tried.set()
-        log.info("publisher connected")
-
-    def _drop(self) -> None:
-        self._line = None
-        self._connected.clear()
-        self._tried.set()
+        if line is None:
+            self._connected.clear()
+        else:
+            self._connected.set()
+            log.info("publisher connected")
 
 
 async def _open(connection: AbstractConnection) -> _Line:
     with disconnections():
-        confirmed = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        confirmed = await connection.channel(on_return_raises=True)
         hints = await connection.channel(publisher_confirms=False)
     line = _Line(connection, confirmed, hints, asyncio.get_running_loop().create_future())
     for channel in (confirmed, hints):
         channel.close_callbacks.add(lambda _, error: line.lose(describe(error)))
     return line
+
+
+@asynccontextmanager
+async def _bounded(timeout_s: float) -> AsyncIterator[None]:
+    with disconnections():
+        async with asyncio.timeout(timeout_s):
+            yield

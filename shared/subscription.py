@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 import aiormq.abc
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq import spec
+from aiormq.exceptions import ChannelClosed, InvalidFrameError
 
 from shared.connection import (
     CLOSE_TIMEOUT_S,
@@ -21,9 +22,7 @@ from shared.connection import (
     Disconnected,
     describe,
     disconnections,
-    open_connection,
 )
-from shared.settings import Settings
 from shared.topology import Queue
 
 
@@ -70,33 +69,40 @@ class Subscription:
         self._buffer: deque[Delivery] = deque()
         self._last_tag = 0
         self._news = asyncio.Event()
-        self._lost: str | None = None
-        self._consumer_tag: str | None = None
-        self.ended: str | None = None  # why nothing more will arrive, the buffer being good still
+        self._lost: BaseException | None = None
+        self._consumer_tag = ""
+        self.ended = False  # nothing more will arrive, the buffer being good still
+        self.dropped = False  # and that was not our wish
 
     async def start(self, queue: str, prefetch: int) -> None:
+        """Begin to consume."""
         self._channel.on_consumer_cancel_callbacks.add(self._on_cancelled)
-        await self._channel.basic_qos(prefetch_count=prefetch, timeout=CONNECT_TIMEOUT_S)
-        consuming = await self._channel.basic_consume(queue, self._on_delivery, timeout=CONNECT_TIMEOUT_S)
-        self._consumer_tag = consuming.consumer_tag
+        with disconnections():
+            await self._channel.basic_qos(prefetch_count=prefetch, timeout=CONNECT_TIMEOUT_S)
+            consuming = await self._channel.basic_consume(queue, self._on_delivery, timeout=CONNECT_TIMEOUT_S)
+        self._consumer_tag = consuming.consumer_tag or ""
 
     async def _on_delivery(self, message: aiormq.abc.DeliveredMessage) -> None:
         # For every message: nothing but what cannot be done later.
         delivery = Delivery(message)
         if delivery.delivery_tag != self._last_tag + 1:
-            self.lose(f"delivery {delivery.delivery_tag} came after {self._last_tag}")
+            self._lose(InvalidFrameError(f"delivery {delivery.delivery_tag} came after {self._last_tag}"))
         self._last_tag = delivery.delivery_tag
         self._buffer.append(delivery)
         self._news.set()
 
     def _on_cancelled(self, _frame: spec.Basic.Cancel) -> None:
-        self.ended = "the broker cancelled the consumer"
+        self.ended = self.dropped = True
         self._news.set()
 
-    def lose(self, reason: str) -> None:
+    def close_seen(self, _channel: AbstractChannel | None, error: BaseException | None) -> None:
+        """Take note that the channel has closed, whoever did that."""
+        self._lose(error or ChannelClosed("closed"))
+
+    def _lose(self, error: BaseException) -> None:
         """Forget everything: the broker will deliver it again, to another channel."""
         if self._lost is None:
-            self._lost = reason
+            self._lost = error
             self._buffer.clear()
             self._news.set()
 
@@ -104,10 +110,13 @@ class Subscription:
         """Let `wait` return, for a reason of the caller's."""
         self._news.set()
 
-    async def wait(self) -> None:
-        """Wait until there may be something new."""
+    async def wait(self, longest_s: float) -> bool:
+        """Wait until there may be something new; False says that nothing was for so long."""
         self._news.clear()
-        await self._news.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                return await self._news.wait()
+        return False
 
     def take(self, most: int) -> list[Delivery]:
         """Take the oldest deliveries, at most so many; none where nothing has arrived.
@@ -136,10 +145,10 @@ class Subscription:
 
     async def cancel(self) -> None:
         """Ask for no more; what has arrived before the answer stays in the buffer."""
-        if self.ended is None and self._consumer_tag is not None:
+        if not self.ended:
             with disconnections():
                 await self._channel.basic_cancel(self._consumer_tag, timeout=CLOSE_TIMEOUT_S)
-            self.ended = "cancelled"
+            self.ended = True
 
     @property
     def oldest_arrived_at(self) -> float | None:
@@ -147,30 +156,23 @@ class Subscription:
 
     def _check(self) -> None:
         if self._lost is not None:
-            raise Disconnected(self._lost)
+            raise Disconnected(describe(self._lost)) from self._lost
 
 
 @asynccontextmanager
-async def subscribe(settings: Settings, queue: Queue) -> AsyncIterator[Subscription]:
-    """Consume one queue by a connection of its own.
+async def subscribe(connection: AbstractConnection, queue: Queue, prefetch: int) -> AsyncIterator[Subscription]:
+    """Consume a declared queue on a channel of its own, and close that in good order.
 
     Raises:
-        Disconnected: The broker is away.
+        Disconnected: The connection is gone, or the queue.
     """
-    async with open_connection(settings, queue.name) as connection, _open_channel(connection) as channel:
-        subscription = Subscription(await channel.get_underlay_channel())
-        channel.close_callbacks.add(lambda _, error: subscription.lose(describe(error)))
-        with disconnections():
-            await subscription.start(queue.name, settings.prefetch)
-        yield subscription
-
-
-@asynccontextmanager
-async def _open_channel(connection: AbstractConnection) -> AsyncIterator[AbstractChannel]:
     with disconnections():
         channel = await connection.channel(publisher_confirms=False)
     try:
-        yield channel
+        subscription = Subscription(await channel.get_underlay_channel())
+        channel.close_callbacks.add(subscription.close_seen)
+        await subscription.start(queue.name, prefetch)
+        yield subscription
     finally:
         # Before the connection: its answer says that the broker has read every acknowledgement.
         with suppress(Disconnected), disconnections():

@@ -1,0 +1,79 @@
+"""Reading on where a message's properties cannot be read.
+
+A message whose type is not UTF-8, or whose timestamp lies beyond the year 9999, is legal to RabbitMQ, but kills the
+connection of whoever decodes it with pamqp, again and again, and its neighbours' delivery counts rise each time. On a
+careful connection such properties are taken off before they are decoded; the body comes through, and a header says
+what was wrong. Looking at every header twice costs a tenth of the consumer's time, so a consumer is careful only
+after it has lost a connection that way.
+"""
+
+import asyncio
+import struct
+from typing import Any
+
+import aio_pika
+from aiormq import spec
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from aiormq.exceptions import InvalidFrameError
+from pamqp import constants, frame
+from pamqp.exceptions import PAMQPException
+from pamqp.header import ContentHeader
+from yarl import URL
+
+UNREADABLE = "x-unreadable"  # the header that says why the others are gone
+
+# What decoding a frame can end with, and so what a connection that met one was lost by.
+FRAME_ERRORS = (InvalidFrameError, PAMQPException, ValueError, ArithmeticError, RecursionError, struct.error)
+
+_PREFIX = struct.Struct(">BHL")  # frame type, channel, length of the payload; the payload and an end byte follow
+
+
+class CarefulConnection(aio_pika.Connection):
+    """A connection that survives unreadable properties."""
+
+    def __init__(self, url: URL, *args: Any, **kwargs: Any) -> None:
+        super().__init__(url, *args, **kwargs)
+        self.kwargs["transport_factory"] = _CarefulTransport(
+            TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        )
+
+
+class _CarefulTransport(TransportFactory):
+    def __init__(self, plain: TransportFactory) -> None:
+        self._plain = plain
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self._plain.create(url, **kwargs)
+        return _CarefulReader(reader), writer
+
+
+class _CarefulReader(asyncio.StreamReader):
+    """Hands out the bytes of one frame after the other, each of which is known to be readable."""
+
+    def __init__(self, stream: asyncio.StreamReader) -> None:
+        super().__init__()
+        self._stream = stream
+        self._frame = b""
+
+    async def readexactly(self, n: int) -> bytes:
+        if not self._frame:
+            self._frame = await self._next_frame()
+        piece, self._frame = self._frame[:n], self._frame[n:]
+        return piece
+
+    async def _next_frame(self) -> bytes:
+        prefix = await self._stream.readexactly(_PREFIX.size)
+        kind, channel, length = _PREFIX.unpack(prefix)
+        whole = prefix + await self._stream.readexactly(length + 1)
+        return readable_frame(whole, channel) if kind == constants.FRAME_HEADER else whole
+
+
+def readable_frame(whole: bytes, channel: int) -> bytes:
+    """Return a content header's frame as it is, or stripped of properties that cannot be decoded."""
+    try:
+        frame.unmarshal(whole)
+    except FRAME_ERRORS as error:
+        (body_size,) = struct.unpack_from(">Q", whole, _PREFIX.size + 4)
+        properties = spec.Basic.Properties(headers={UNREADABLE: str(error)[:1000]})
+        return frame.marshal(ContentHeader(body_size=body_size, properties=properties), channel)
+    return whole

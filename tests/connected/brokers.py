@@ -1,0 +1,93 @@
+"""What tests of the broker's side share: a broker of their own to break, and ways to look into queues."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+from deploy.supervisor.servers import RabbitMQ
+from shared.events import MessageAnswered, MessagePosted
+from shared.settings import Settings
+from shared.topology import Queue
+from tests.connected.conftest import settings_for
+
+NO_DATABASE = "postgresql://nobody:nothing@127.0.0.1:1/none"
+NOBODY = "amqp://guest:guest@127.0.0.1:1/"  # where no broker listens
+
+
+def broker_settings(amqp_url: str, **overrides: object) -> Settings:
+    """Return settings for tests that need no database."""
+    return settings_for(NO_DATABASE, amqp_url, **overrides)
+
+
+@contextmanager
+def own_broker() -> Iterator[RabbitMQ]:
+    """Run a broker that a test may stop, kill and starve."""
+    with tempfile.TemporaryDirectory(prefix="tripthread-broker-") as directory:
+        broker = RabbitMQ(Path(directory), durable=False)
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.stop()
+
+
+def posted(number: int, **fields: object) -> MessagePosted:
+    """Make the event of one message, which three queues hear."""
+    return MessagePosted.model_validate(_message(number) | {"role": "user"} | fields)
+
+
+def answered(number: int, **fields: object) -> MessageAnswered:
+    """Make the event of one answer, which the logger's queue alone hears."""
+    return MessageAnswered.model_validate(_message(number) | {"status": "complete"} | fields)
+
+
+def _message(number: int) -> dict[str, object]:
+    return {
+        "user_id": "ada",
+        "session_id": "s1",
+        "message_id": f"m{number}",
+        "content": f"message {number}",
+        "created_at": datetime.now(UTC),
+    }
+
+
+async def waiting(settings: Settings, queue: Queue) -> int:
+    """Count what is in a queue and not delivered to anybody."""
+    async with await aio_pika.connect(settings.amqp_url) as connection:
+        channel = await connection.channel()
+        declared = await channel.declare_queue(queue.name, passive=True)
+        return declared.declaration_result.message_count or 0
+
+
+async def take(settings: Settings, queue: Queue, count: int, within_s: float = 10.0) -> list[AbstractIncomingMessage]:
+    """Take this many messages out of a queue for good, waiting for them."""
+    taken: list[AbstractIncomingMessage] = []
+    async with asyncio.timeout(within_s), await aio_pika.connect(settings.amqp_url) as connection:
+        channel = await connection.channel()
+        source = await channel.get_queue(queue.name)
+        while len(taken) < count:
+            if (message := await source.get(fail=False)) is not None:
+                await message.ack()
+                taken.append(message)
+    return taken
+
+
+@asynccontextmanager
+async def raw_channel(settings: Settings) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    """Open a channel for what only a test does: garbage, deletions."""
+    async with await aio_pika.connect(settings.amqp_url) as connection:
+        yield await connection.channel()
+
+
+async def until(condition: object, within_s: float = 10.0) -> None:
+    """Wait until a condition without arguments holds."""
+    assert callable(condition)
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.01)
