@@ -1,0 +1,1 @@
+"""MessagePosted, ModelRegistered -> tagging.session_tags, tagging.models -> SessionTagged"""

@@ -1,0 +1,25 @@
+"""Wire the tagger: its queue, its tables, its outcomes."""
+
+from services.tagger.handlers import SessionHandler
+from services.tagger.store import Store
+from shared import topology
+from shared.database import open_pool
+from shared.group_commit import GroupCommit, decode_event
+from shared.publisher import Publisher
+from shared.service import Service
+from shared.settings import Settings
+
+
+async def main(settings: Settings) -> None:
+    """Run the tagger until a signal."""
+    async with (
+        Service(settings, "tagger") as service,
+        open_pool(settings.tagger_database_url, settings.instance, settings.database_pool_size) as pool,
+        Publisher(settings, "tagger") as publisher,
+    ):
+        sessions = SessionHandler(Store(pool))
+        await service.run(
+            GroupCommit(
+                settings, topology.TAGGER_SESSIONS, decode=decode_event, commit=sessions.commit, publisher=publisher
+            )
+        )

@@ -1,0 +1,145 @@
+"""Which sessions ask for a tag, which number each gets, and how a tag is spelled.
+
+A tag is `chat_model_{short}_{counter}`, as requirements/session-tags.md has it: `short` stands for the model, `counter`
+counts the sessions of one user with one model.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from shared.events import MessagePosted, ModelRegistered
+from shared.ids import model_id
+
+SHORT_DIGITS = 6  # of a model's id, at least
+COUNTER_DIGITS = 3  # at least: the thousandth session has four
+
+Heard = MessagePosted | ModelRegistered
+SessionKey = tuple[str, str]  # user and session
+CounterKey = tuple[str, UUID]  # user and model
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A registered model, as the last word on it left it."""
+
+    model_id: UUID
+    provider: str
+    name: str
+    short_id: str  # fixed at the first registration
+    tracked: bool
+    stamped_at: datetime  # `occurred_at` and id of the event that wrote `tracked` last
+    stamped_by: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A session that asks for a tag, by the message in which its user first spoke to a tracked model."""
+
+    user_id: str
+    session_id: str
+    model_id: UUID
+    short_id: str
+    event_id: UUID
+    created_at: datetime
+
+    @property
+    def session(self) -> SessionKey:
+        return self.user_id, self.session_id
+
+    @property
+    def counter(self) -> CounterKey:
+        return self.user_id, self.model_id
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What a session that asked was given."""
+
+    asking: Asking
+    number: int
+
+    def __str__(self) -> str:
+        return f"chat_model_{self.asking.short_id}_{self.number:0{COUNTER_DIGITS}d}"
+
+
+def read_in_order(
+    events: Iterable[Heard], known: Mapping[UUID, Model], taken: Collection[str]
+) -> tuple[list[Asking], list[Model]]:
+    """Read a group as the queue has it: a message asks by what is known of its model at that point.
+
+    Args:
+        events: The group.
+        known: The registered models among those that the group names, by id.
+        taken: Short ids that new models of this group could want.
+
+    Returns:
+        The sessions that ask, once each, and the models that a registration has made or changed.
+    """
+    models = dict(known)
+    asking: dict[SessionKey, Asking] = {}
+    for event in events:
+        if isinstance(event, ModelRegistered):
+            used = {*taken, *(model.short_id for model in models.values())}
+            model = register(event, models.get(model_id(event.provider, event.name)), used)
+            models[model.model_id] = model
+        elif (asked := ask(event, models)) is not None:
+            asking.setdefault(asked.session, asked)
+    changed = [model for key, model in models.items() if known.get(key) != model]
+    return list(asking.values()), changed
+
+
+def ask(event: MessagePosted, models: Mapping[UUID, Model]) -> Asking | None:
+    """Make of a user's message to a tracked model the request for a tag; None of any other."""
+    if event.role != "user" or event.model is None:
+        return None
+    model = models.get(model_id(event.provider, event.model))
+    if model is None or not model.tracked:
+        return None
+    return Asking(event.user_id, event.session_id, model.model_id, model.short_id, event.event_id, event.created_at)
+
+
+def register(event: ModelRegistered, known: Model | None, taken: Collection[str]) -> Model:
+    """Make a new model, or change a known one unless the event is older than the last word on it."""
+    if known is None:
+        key = model_id(event.provider, event.name)
+        short = short_id(key, taken)
+        return Model(key, event.provider, event.name, short, event.tracked, event.occurred_at, event.event_id)
+    if (event.occurred_at, event.event_id) <= (known.stamped_at, known.stamped_by):
+        return known
+    return replace(known, tracked=event.tracked, stamped_at=event.occurred_at, stamped_by=event.event_id)
+
+
+def short_id(model: UUID, taken: Collection[str]) -> str:
+    """Return the first digits of a model's id, as few as tell it from other models."""
+    return next(model.hex[:digits] for digits in range(SHORT_DIGITS, 33) if model.hex[:digits] not in taken)
+
+
+def number(asking: Iterable[Asking], last_numbers: Mapping[CounterKey, int]) -> list[Tag]:
+    """Give each session its number, in the order in which their users spoke.
+
+    Args:
+        asking: The sessions that have no tag yet.
+        last_numbers: Of each counter the number that the last of these sessions gets.
+    """
+    asking = sorted(asking, key=lambda asked: (asked.created_at, asked.session))
+    numbers = Counter(last_numbers)
+    numbers.subtract(asked.counter for asked in asking)
+    tags = []
+    for asked in asking:
+        numbers[asked.counter] += 1
+        tags.append(Tag(asked, numbers[asked.counter]))
+    return tags
+
+
+def named_models(events: Sequence[Heard]) -> set[UUID]:
+    """Return the ids of all models that can matter to this group."""
+    posted = {(event.provider, event.model) for event in events if isinstance(event, MessagePosted)}
+    return {model_id(provider, name) for provider, name in posted if name} | registered_models(events)
+
+
+def registered_models(events: Sequence[Heard]) -> set[UUID]:
+    """Return the ids of the models that this group registers."""
+    return {model_id(event.provider, event.name) for event in events if isinstance(event, ModelRegistered)}

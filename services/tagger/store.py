@@ -1,0 +1,168 @@
+"""All SQL of the tagger.
+
+Gapless numbers need a counter row: a sequence leaves gaps on rollback, and cannot exist per user and model. Any number
+of taggers may run at once. Each waits for locks in one order only: the table of models, then sessions by key, then
+counters by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from services.tagger.counter import (
+    SHORT_DIGITS,
+    Asking,
+    CounterKey,
+    Heard,
+    Model,
+    SessionKey,
+    Tag,
+    named_models,
+    number,
+    read_in_order,
+    registered_models,
+)
+from shared.database import Connection, Pool, transaction
+
+
+class Store:
+    """Models, tags and counters."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def tag_sessions(self, events: Sequence[Heard], sessions: Sequence[SessionKey]) -> dict[SessionKey, str]:
+        """Register the models and tag the sessions of one group, in one transaction that is safe to repeat.
+
+        Returns:
+            The tag of each of `sessions` that has one now, whenever it was given.
+        """
+        async with transaction(self._pool) as db:
+            taken = await _hold_short_ids(db, registered_models(events))
+            known = await _read_models(db, named_models(events))
+            asking, changed = read_in_order(events, known, taken)
+            await _save_models(db, changed)
+            await _tag(db, asking)
+            return await _read_tags(db, sessions)
+
+
+async def _hold_short_ids(db: Connection, models: Collection[UUID]) -> set[str]:
+    """Let nobody else register models, and return the short ids, taken already, that these could want."""
+    if not models:
+        return set()
+    # Two taggers that registered at once could choose the same. Foreign keys are checked under this lock as ever.
+    await db.execute("LOCK TABLE tagging.models IN SHARE ROW EXCLUSIVE MODE")
+    rows = await db.fetch(
+        "SELECT short_id FROM tagging.models WHERE left(short_id, $2) = ANY ($1::text[])",
+        [model.hex[:SHORT_DIGITS] for model in models],
+        SHORT_DIGITS,
+    )
+    return {row["short_id"] for row in rows}
+
+
+async def _read_models(db: Connection, models: Collection[UUID]) -> dict[UUID, Model]:
+    rows = await db.fetch(
+        """
+        SELECT model_id, provider, name, short_id, tracked, stamped_at, stamped_by
+        FROM tagging.models WHERE model_id = ANY ($1::uuid[])
+        """,
+        list(models),
+    )
+    return {row["model_id"]: Model(**row) for row in rows}
+
+
+async def _save_models(db: Connection, models: Sequence[Model]) -> None:
+    if not models:
+        return
+    await db.execute(
+        """
+        INSERT INTO tagging.models (model_id, provider, name, short_id, tracked, registered_at, stamped_at, stamped_by)
+        SELECT model_id, provider, name, short_id, tracked, stamped_at, stamped_at, stamped_by
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::timestamptz[], $7::uuid[])
+            AS model (model_id, provider, name, short_id, tracked, stamped_at, stamped_by)
+        ON CONFLICT (model_id) DO UPDATE
+            SET tracked = excluded.tracked, stamped_at = excluded.stamped_at, stamped_by = excluded.stamped_by
+        """,
+        [model.model_id for model in models],
+        [model.provider for model in models],
+        [model.name for model in models],
+        [model.short_id for model in models],
+        [model.tracked for model in models],
+        [model.stamped_at for model in models],
+        [model.stamped_by for model in models],
+    )
+
+
+async def _tag(db: Connection, asking: Sequence[Asking]) -> None:
+    """Give those sessions a tag that have none: the number is taken only for rows that are really new."""
+    if not asking:
+        return
+    new = await _insert_sessions(db, asking)
+    if new:
+        last_numbers = await _step_counters(db, Counter(asked.counter for asked in new))
+        await _number_sessions(db, number(new, last_numbers))
+
+
+async def _insert_sessions(db: Connection, asking: Sequence[Asking]) -> list[Asking]:
+    """Insert sessions without a number, and return those that were not there: tagged, or deleted."""
+    rows = await db.fetch(
+        """
+        INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[])
+            AS asking (user_id, session_id, model_id, event_id)
+        ORDER BY user_id, session_id
+        ON CONFLICT (user_id, session_id) DO NOTHING
+        RETURNING user_id, session_id
+        """,
+        [asked.user_id for asked in asking],
+        [asked.session_id for asked in asking],
+        [asked.model_id for asked in asking],
+        [asked.event_id for asked in asking],
+    )
+    new = {(row["user_id"], row["session_id"]) for row in rows}
+    return [asked for asked in asking if asked.session in new]
+
+
+async def _step_counters(db: Connection, steps: Counter[CounterKey]) -> dict[CounterKey, int]:
+    """Lock these counters until the transaction ends, in key order, and step each; return where they are now."""
+    rows = await db.fetch(
+        """
+        INSERT INTO tagging.counters AS counter (user_id, model_id, last_number)
+        SELECT * FROM unnest($1::text[], $2::uuid[], $3::int[]) AS step (user_id, model_id, count)
+        ORDER BY user_id, model_id
+        ON CONFLICT (user_id, model_id) DO UPDATE SET last_number = counter.last_number + excluded.last_number
+        RETURNING user_id, model_id, last_number
+        """,
+        [user_id for user_id, _ in steps],
+        [model_id for _, model_id in steps],
+        list(steps.values()),
+    )
+    return {(row["user_id"], row["model_id"]): row["last_number"] for row in rows}
+
+
+async def _number_sessions(db: Connection, tags: Sequence[Tag]) -> None:
+    await db.execute(
+        """
+        UPDATE tagging.session_tags AS tag SET number = new.number, session_tag = new.session_tag
+        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS new (user_id, session_id, number, session_tag)
+        WHERE tag.user_id = new.user_id AND tag.session_id = new.session_id
+        """,
+        [tag.asking.user_id for tag in tags],
+        [tag.asking.session_id for tag in tags],
+        [tag.number for tag in tags],
+        [str(tag) for tag in tags],
+    )
+
+
+async def _read_tags(db: Connection, sessions: Sequence[SessionKey]) -> dict[SessionKey, str]:
+    rows = await db.fetch(
+        """
+        SELECT user_id, session_id, session_tag
+        FROM tagging.session_tags JOIN unnest($1::text[], $2::text[]) AS asked (user_id, session_id)
+            USING (user_id, session_id)
+        WHERE session_tag IS NOT NULL AND deleted_at IS NULL
+        """,
+        [user_id for user_id, _ in sessions],
+        [session_id for _, session_id in sessions],
+    )
+    return {(row["user_id"], row["session_id"]): row["session_tag"] for row in rows}

@@ -1,0 +1,298 @@
+"""Tags on a real database: one a session and no number lost, whatever is repeated, rolled back or running at once."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from itertools import count
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from services.tagger.counter import Heard
+from services.tagger.handlers import SessionHandler
+from services.tagger.store import Store
+from shared.database import open_pool
+from shared.errors import Poison
+from shared.events import MessageAnswered, MessagePosted, SessionTagged
+from shared.ids import model_id, new_id
+from shared.settings import Settings
+from tests.tagging import (
+    MODEL,
+    assert_gapless,
+    holding_counters,
+    read_counters,
+    read_numbers,
+    read_tags,
+    registered,
+    spoke,
+    until_blocked,
+)
+
+SMALL = model_id("acme", MODEL)
+TAG = f"chat_model_{SMALL.hex[:6]}_"
+TAGGERS = 3
+
+
+@pytest.fixture
+async def taggers(settings: Settings) -> AsyncIterator[list[SessionHandler]]:
+    """Three taggers that nothing keeps apart, each with a pool of its own."""
+    async with AsyncExitStack() as stack:
+        pools = [
+            await stack.enter_async_context(open_pool(settings.tagger_database_url, f"tagger_{place}"))
+            for place in range(TAGGERS)
+        ]
+        yield [SessionHandler(Store(pool)) for pool in pools]
+
+
+@pytest.fixture
+def tagger(taggers: list[SessionHandler]) -> SessionHandler:
+    return taggers[0]
+
+
+async def test_first_message_brings_a_tag(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
+    message = spoke()
+
+    outcomes = await tagger.commit([registered(), message])
+
+    tag = SessionTagged(user_id="ada", session_id="s1", session_tag=TAG + "001", causes=(message.event_id,))
+    assert outcomes == [tag]
+    row = await owner.fetchrow("SELECT * FROM tagging.session_tags")
+    assert row is not None
+    assert (row["model_id"], row["number"], row["session_tag"]) == (SMALL, 1, TAG + "001")
+    assert row["event_id"] == message.event_id
+    assert (row["experiment_name"], row["deleted_at"]) == (None, None)
+
+
+async def test_repeated_message_is_tagged_once_and_answered_each_time(
+    tagger: SessionHandler, owner: asyncpg.Connection
+) -> None:
+    group = [registered(), spoke("s1"), spoke("s2", at=1)]
+
+    first, second = await tagger.commit(group), await tagger.commit(group)
+
+    assert first == second
+    assert await read_tags(owner) == {("ada", "s1"): TAG + "001", ("ada", "s2"): TAG + "002"}
+    assert await read_counters(owner) == {("ada", SMALL): 2}
+
+
+async def test_later_message_of_a_tagged_session_is_answered_with_its_tag(tagger: SessionHandler) -> None:
+    await tagger.commit([registered(), spoke()])
+    later = [spoke(at=1), spoke(at=2, model="untracked"), spoke(at=3, role="system")]
+
+    [outcome] = await tagger.commit(later)
+
+    assert outcome.session_tag == TAG + "001"
+    assert outcome.causes == (later[0].event_id, later[1].event_id)
+
+
+async def test_session_without_a_tag_is_not_answered(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
+    assert await tagger.commit([spoke(), spoke(model=None), spoke(role="assistant")]) == []
+    assert await tagger.commit([spoke(role="tool")]) == []
+    assert await read_tags(owner) == {}
+
+
+async def test_message_before_the_registration_brings_no_tag_but_the_next_one_does(tagger: SessionHandler) -> None:
+    assert await tagger.commit([spoke(), registered()]) == []
+
+    [outcome] = await tagger.commit([spoke(at=1)])
+
+    assert outcome.session_tag == TAG + "001"
+
+
+async def test_untracked_model_brings_no_tag(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
+    await tagger.commit([registered(), spoke("s1")])
+    await tagger.commit([registered(tracked=False, at=2)])
+    await tagger.commit([registered(tracked=True, at=1), spoke("s2")])
+
+    assert await read_tags(owner) == {("ada", "s1"): TAG + "001"}
+    assert await owner.fetchval("SELECT tracked FROM tagging.models") is False
+
+
+async def test_same_session_id_of_two_users_is_two_sessions(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
+    await tagger.commit([registered(), spoke("s1", user="ada"), spoke("s1", user="bob")])
+
+    assert await read_tags(owner) == {("ada", "s1"): TAG + "001", ("bob", "s1"): TAG + "001"}
+
+
+async def test_deleted_session_gets_no_tag_and_no_answer(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
+    await owner.execute(
+        "INSERT INTO tagging.session_tags (user_id, session_id, event_id, deleted_at) VALUES ('ada', 's1', $1, now())",
+        new_id(),
+    )
+
+    assert await tagger.commit([registered(), spoke()]) == []
+    assert await read_counters(owner) == {}
+
+
+async def test_number_of_a_deleted_session_stays_taken(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
+    await tagger.commit([registered(), spoke("s1")])
+    await owner.execute("UPDATE tagging.session_tags SET deleted_at = now()")
+
+    [outcome] = await tagger.commit([spoke("s1"), spoke("s2")])
+
+    assert (outcome.session_id, outcome.session_tag) == ("s2", TAG + "002")
+
+
+async def test_thousandth_session_has_four_digits(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
+    await tagger.commit([registered(), *(spoke(f"s{place}", at=place) for place in range(1000))])
+
+    tags = await read_tags(owner)
+    assert (tags["ada", "s998"], tags["ada", "s999"]) == (TAG + "999", TAG + "1000")
+
+
+async def test_models_that_begin_alike_have_different_short_ids(
+    taggers: list[SessionHandler], owner: asyncpg.Connection
+) -> None:
+    one, other = names_that_begin_alike()
+
+    await asyncio.gather(
+        *(tagger.commit([registered(name)]) for tagger, name in zip(taggers, (one, other), strict=False))
+    )
+
+    digits = model_id("acme", one).hex[:6]
+    lengths = [len(row["short_id"]) for row in await owner.fetch("SELECT short_id FROM tagging.models")]
+    assert sorted(lengths) == [6, 7]
+    assert await owner.fetchval("SELECT count(*) FROM tagging.models WHERE left(short_id, 6) = $1", digits) == 2
+
+
+async def test_event_that_the_queue_does_not_hear_is_refused(tagger: SessionHandler) -> None:
+    answer = MessageAnswered(
+        user_id="ada", session_id="s1", message_id="a1", content="", status="complete", created_at=datetime.now(UTC)
+    )
+
+    with pytest.raises(Poison):
+        await tagger.commit([spoke(), answer])
+
+
+async def test_number_of_a_transaction_that_rolls_back_is_given_to_the_next(
+    taggers: list[SessionHandler], settings: Settings, owner: asyncpg.Connection
+) -> None:
+    await taggers[0].commit([registered(), registered("large"), spoke("s1")])
+    async with holding_counters(settings, "bob"):
+        # It takes ada's number 2, waits for bob's counter, and ends there.
+        broken = asyncio.create_task(taggers[0].commit([spoke("s2"), spoke("s2", user="bob")]))
+        await until_blocked(owner)
+        broken.cancel()
+        with suppress(asyncio.CancelledError):
+            await broken
+
+    await taggers[1].commit([spoke("s3"), spoke("s3", user="bob")])
+
+    assert await read_tags(owner) == {
+        ("ada", "s1"): TAG + "001",
+        ("ada", "s3"): TAG + "002",
+        ("bob", "s3"): TAG + "001",
+    }
+
+
+async def test_tagger_that_waits_for_anothers_session_does_not_take_a_number(
+    taggers: list[SessionHandler], settings: Settings, owner: asyncpg.Connection
+) -> None:
+    await taggers[0].commit([registered()])
+    message = spoke()
+    async with holding_counters(settings, "ada"):
+        both = [asyncio.create_task(tagger.commit([message])) for tagger in taggers[:2]]
+        await until_blocked(owner, count=2)
+    first, second = await asyncio.gather(*both)
+
+    assert first == second
+    assert await read_counters(owner) == {("ada", SMALL): 1}
+
+
+async def test_three_taggers_at_once_give_each_session_one_tag_without_a_gap(
+    taggers: list[SessionHandler], owner: asyncpg.Connection
+) -> None:
+    models = [MODEL, "large", "medium"]
+    await taggers[0].commit([registered(name) for name in models])
+    messages = [spoke(f"s{place}", user=f"user{place % 7}", model=models[place % 3], at=place) for place in range(3000)]
+    dice = random.Random(7)
+
+    for _ in range(2):
+        await asyncio.gather(*(deliver(tagger, shuffled(messages, dice), dice) for tagger in taggers))
+
+    assert len(await read_tags(owner)) == len(messages)
+    assert len(await read_numbers(owner)) == 7 * 3
+    await assert_gapless(owner)
+
+
+async def test_three_taggers_at_once_that_begin_with_the_same_sessions_do_not_deadlock(
+    taggers: list[SessionHandler], owner: asyncpg.Connection
+) -> None:
+    await taggers[0].commit([registered()])
+    dice = random.Random(8)
+
+    for turn in range(40):
+        messages = [spoke(f"s{turn}-{place}", user=f"user{place % 50}", at=place) for place in range(200)]
+        await asyncio.gather(*(tagger.commit(shuffled(messages, dice)) for tagger in taggers))
+
+    assert len(await read_tags(owner)) == 40 * 200
+    await assert_gapless(owner)
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> list[list[Heard]]:
+    """Make groups for several taggers out of messages, some of which come twice, in any order."""
+    message = st.builds(
+        spoke,
+        st.sampled_from(["s1", "s2", "s3", "s4", "s5"]),
+        user=st.sampled_from(["ada", "bob"]),
+        model=st.sampled_from([MODEL, "large", "untracked"]),
+        at=st.integers(0, 9),
+    )
+    messages = draw(st.lists(message, min_size=1, max_size=16))
+    repeats = draw(st.lists(st.sampled_from(messages), max_size=8))
+    order = draw(st.permutations(messages + repeats))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=6)) | {len(order)})
+    return [list(order[start:end]) for start, end in zip([0, *cuts], cuts, strict=False)]
+
+
+@given(groups=deliveries())
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+async def test_any_split_order_and_repetition_gives_each_session_one_tag(
+    groups: list[list[MessagePosted]], taggers: list[SessionHandler], owner: asyncpg.Connection
+) -> None:
+    await owner.execute("TRUNCATE tagging.session_tags, tagging.counters, tagging.models")
+    await taggers[0].commit([registered(), registered("large")])
+
+    await asyncio.gather(*(work(tagger, groups[place::TAGGERS]) for place, tagger in enumerate(taggers)))
+
+    spoken = [message for group in groups for message in group if message.model != "untracked"]
+    assert (await read_tags(owner)).keys() == {(message.user_id, message.session_id) for message in spoken}
+    await assert_gapless(owner)
+
+
+async def work(tagger: SessionHandler, groups: Sequence[Sequence[Heard]]) -> None:
+    for group in groups:
+        await tagger.commit(group)
+
+
+async def deliver(tagger: SessionHandler, messages: Sequence[Heard], dice: random.Random) -> None:
+    """Let a tagger commit these in groups of random sizes."""
+    start = 0
+    while start < len(messages):
+        size = dice.randint(1, 200)
+        await tagger.commit(messages[start : start + size])
+        start += size
+
+
+def shuffled(messages: Sequence[Heard], dice: random.Random) -> list[Heard]:
+    return dice.sample(messages, len(messages))
+
+
+def names_that_begin_alike() -> tuple[str, str]:
+    """Find two models whose ids have the same first six digits."""
+    seen: dict[str, str] = {}
+    for place in count():
+        model: UUID = model_id("acme", f"model-{place}")
+        if other := seen.get(model.hex[:6]):
+            return other, f"model-{place}"
+        seen[model.hex[:6]] = f"model-{place}"
+    raise AssertionError("unreachable")

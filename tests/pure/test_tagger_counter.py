@@ -1,0 +1,156 @@
+"""Which sessions ask for a tag, which number each gets, and how a tag is spelled."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.tagger.counter import (
+    Asking,
+    Heard,
+    Model,
+    Tag,
+    named_models,
+    number,
+    read_in_order,
+    registered_models,
+    short_id,
+)
+from shared.ids import model_id, new_id
+from tests.tagging import BEGAN, MODEL, registered, spoke
+
+SMALL = model_id("acme", MODEL)
+LARGE = model_id("acme", "large")
+
+
+def asking(*events: Heard, known: Mapping[UUID, Model] | None = None) -> list[tuple[str, UUID]]:
+    """Return which sessions ask, and for a tag of which model."""
+    asked, _ = read_in_order(events, known or {}, ())
+    return [(each.session_id, each.model_id) for each in asked]
+
+
+def asked(session: str = "s1", *, user: str = "ada", model: UUID = SMALL, at: int = 0) -> Asking:
+    return Asking(user, session, model, model.hex[:6], new_id(), BEGAN + timedelta(seconds=at))
+
+
+@pytest.mark.parametrize(("given_number", "counter"), [(1, "001"), (15, "015"), (999, "999"), (1000, "1000")])
+def test_counter_has_three_digits_and_grows_past_them(given_number: int, counter: str) -> None:
+    model = UUID("a1b2c3d4-0000-5000-8000-000000000000")
+
+    assert str(Tag(asked(model=model), given_number)) == f"chat_model_a1b2c3_{counter}"
+
+
+@pytest.mark.parametrize(
+    ("taken", "short"),
+    [(set(), "a1b2c3"), ({"a1b2c3"}, "a1b2c3d"), ({"a1b2c3", "a1b2c3d", "a1b2c3d5"}, "a1b2c3d4")],
+)
+def test_short_id_is_longer_where_another_model_has_it(taken: set[str], short: str) -> None:
+    assert short_id(UUID("a1b2c3d4-0000-5000-8000-000000000000"), taken) == short
+
+
+def test_first_user_message_asks_and_later_ones_do_not() -> None:
+    assert asking(registered(), spoke(at=1), spoke(at=2)) == [("s1", SMALL)]
+
+
+@pytest.mark.parametrize("role", ["assistant", "system", "tool"])
+def test_only_a_user_asks(role: str) -> None:
+    assert asking(registered(), spoke(role=role)) == []
+
+
+def test_message_to_no_model_does_not_ask() -> None:
+    assert asking(registered(), spoke(model=None)) == []
+
+
+def test_same_name_at_another_provider_is_another_model() -> None:
+    assert asking(registered(), spoke(provider="other")) == []
+
+
+def test_message_before_its_models_registration_does_not_ask() -> None:
+    assert asking(spoke(), registered()) == []
+    assert asking(spoke("s1"), registered(), spoke("s2")) == [("s2", SMALL)]
+
+
+def test_session_asks_with_the_first_tracked_model_it_speaks_to() -> None:
+    events: list[Heard] = [registered("large"), spoke(at=1), spoke(at=2, model="large"), registered(), spoke(at=3)]
+
+    assert asking(*events) == [("s1", LARGE)]
+
+
+def test_untracked_model_brings_no_tag_until_it_is_tracked_again() -> None:
+    assert asking(registered(), registered(tracked=False, at=1), spoke()) == []
+    assert asking(registered(tracked=False), spoke("s1"), registered(at=1), spoke("s2")) == [("s2", SMALL)]
+
+
+def test_last_word_on_a_model_is_the_latest_and_not_the_last_to_arrive() -> None:
+    assert asking(registered(at=2), registered(tracked=False, at=1), spoke()) == [("s1", SMALL)]
+
+
+def test_short_id_stays_as_it_was_first() -> None:
+    _, [first] = read_in_order([registered()], {}, {SMALL.hex[:6]})
+
+    _, [second] = read_in_order([registered(tracked=False, at=1)], {SMALL: first}, {first.short_id})
+
+    assert first.short_id == second.short_id == SMALL.hex[:7]
+    assert (first.tracked, second.tracked) == (True, False)
+
+
+def test_repeated_registration_changes_nothing() -> None:
+    event = registered()
+    _, [model] = read_in_order([event], {}, ())
+
+    assert read_in_order([event], {SMALL: model}, ()) == ([], [])
+
+
+def test_numbers_follow_the_time_at_which_users_spoke() -> None:
+    tags = number([asked("b", at=3), asked("c", at=1), asked("a", at=2)], {("ada", SMALL): 10})
+
+    assert [(tag.asking.session_id, tag.number) for tag in tags] == [("c", 8), ("a", 9), ("b", 10)]
+
+
+def test_same_time_is_decided_by_the_key() -> None:
+    tags = number([asked("b"), asked("a")], {("ada", SMALL): 2})
+
+    assert [(tag.asking.session_id, tag.number) for tag in tags] == [("a", 1), ("b", 2)]
+
+
+def test_each_user_and_model_counts_alone() -> None:
+    sessions = [asked("s1"), asked("s2", user="bob"), asked("s3", model=LARGE)]
+
+    tags = number(sessions, {("ada", SMALL): 7, ("bob", SMALL): 1, ("ada", LARGE): 3})
+
+    assert {tag.asking.session_id: tag.number for tag in tags} == {"s1": 7, "s2": 1, "s3": 3}
+
+
+def test_all_models_that_can_matter_are_named() -> None:
+    events: list[Heard] = [registered("large"), spoke(), spoke(model=None)]
+
+    assert named_models(events) == {SMALL, LARGE}
+    assert registered_models(events) == {LARGE}
+
+
+HEARD = st.one_of(
+    st.builds(
+        spoke,
+        st.sampled_from(["s1", "s2", "s3"]),
+        model=st.sampled_from([MODEL, "large", None]),
+        role=st.sampled_from(["user", "user", "assistant"]),
+    ),
+    st.builds(registered, st.sampled_from([MODEL, "large"]), tracked=st.booleans(), at=st.integers(0, 5)),
+)
+
+
+@given(st.lists(HEARD, max_size=12), st.data())
+def test_two_groups_read_like_one(events: Sequence[Heard], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(events)))
+
+    whole, models = read_in_order(events, {}, ())
+    first, changed = read_in_order(events[:cut], {}, ())
+    known = {model.model_id: model for model in changed}
+    second, changed_later = read_in_order(events[cut:], known, ())
+
+    new = [each for each in second if each.session not in {earlier.session for earlier in first}]
+    assert first + new == whole
+    assert known | {model.model_id: model for model in changed_later} == {model.model_id: model for model in models}

@@ -1,0 +1,103 @@
+"""What tests of the tagger share: events of users and models, and the promise about numbers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from services.tagger.counter import CounterKey, SessionKey
+from shared.events import MessagePosted, ModelRegistered
+from shared.ids import model_id
+from shared.settings import Settings
+
+BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
+MODEL = "small"
+
+
+def spoke(session: str = "s1", *, user: str = "ada", at: int = 0, **fields: object) -> MessagePosted:
+    """Make the event of a user's message, `at` seconds after the beginning."""
+    defaults: dict[str, object] = {
+        "user_id": user,
+        "session_id": session,
+        "message_id": f"m{at}",
+        "content": "hello",
+        "role": "user",
+        "provider": "acme",
+        "model": MODEL,
+        "created_at": BEGAN + timedelta(seconds=at),
+    }
+    return MessagePosted.model_validate(defaults | fields)
+
+
+def registered(name: str = MODEL, *, tracked: bool = True, at: int = 0, provider: str = "acme") -> ModelRegistered:
+    """Make the event of a registration, `at` seconds after the beginning."""
+    return ModelRegistered(name=name, provider=provider, tracked=tracked, occurred_at=BEGAN + timedelta(seconds=at))
+
+
+async def read_numbers(owner: asyncpg.Connection) -> dict[CounterKey, list[int]]:
+    """Return the numbers that each user's sessions have with each model, in order."""
+    rows = await owner.fetch(
+        """
+        SELECT user_id, model_id, array_agg(number ORDER BY number NULLS FIRST) AS numbers
+        FROM tagging.session_tags GROUP BY user_id, model_id
+        """
+    )
+    return {(row["user_id"], row["model_id"]): row["numbers"] for row in rows}
+
+
+async def read_counters(owner: asyncpg.Connection) -> dict[CounterKey, int]:
+    """Return the last number that each counter has given."""
+    rows = await owner.fetch("SELECT user_id, model_id, last_number FROM tagging.counters")
+    return {(row["user_id"], row["model_id"]): row["last_number"] for row in rows}
+
+
+async def read_tags(owner: asyncpg.Connection) -> dict[SessionKey, str]:
+    """Return every session's tag."""
+    rows = await owner.fetch("SELECT user_id, session_id, session_tag FROM tagging.session_tags")
+    return {(row["user_id"], row["session_id"]): row["session_tag"] for row in rows}
+
+
+async def assert_gapless(owner: asyncpg.Connection) -> None:
+    """Check that each counter has given 1, 2, 3 and so on, each once, and knows where it is."""
+    numbers = await read_numbers(owner)
+    counters = await read_counters(owner)
+    assert numbers == {key: list(range(1, last + 1)) for key, last in counters.items()}
+    tags = [(user, tag) for (user, _), tag in (await read_tags(owner)).items()]
+    assert len(set(tags)) == len(tags)
+
+
+@asynccontextmanager
+async def holding_counters(settings: Settings, *users: str) -> AsyncIterator[None]:
+    """Hold these users' counters, so that whoever tags a session of theirs stops in the middle of its transaction."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                """
+                INSERT INTO tagging.counters AS held (user_id, model_id, last_number)
+                SELECT user_id, $2, 0 FROM unnest($1::text[]) AS user_id
+                ON CONFLICT (user_id, model_id) DO UPDATE SET last_number = held.last_number
+                """,
+                users,
+                model_id("acme", MODEL),
+            )
+            yield
+    finally:
+        await connection.close()
+
+
+async def until_blocked(owner: asyncpg.Connection, count: int = 1) -> list[str]:
+    """Wait until so many taggers wait for a lock, and return their names."""
+    async with asyncio.timeout(30):
+        while True:
+            rows = await owner.fetch(
+                """
+                SELECT application_name FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'tagger%'
+                """
+            )
+            if len(rows) >= count:
+                return [row["application_name"] for row in rows]
+            await asyncio.sleep(0.01)
