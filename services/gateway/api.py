@@ -40,13 +40,14 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Put `Problem` into the OpenAPI document, where the routes' answers refer to it."""
+    """Put into the OpenAPI document what the routes refer to: `Problem`, and how webhooks authenticate."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = describe()
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= problem.pop("$defs") | {"Problem": problem}
+        document["components"]["securitySchemes"]["webhook"] = {"type": "http", "scheme": "basic"}
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document

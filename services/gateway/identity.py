@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import jwt
-from fastapi import Depends
+from fastapi import Depends, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 from jwt.types import Options
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -107,11 +108,16 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-async def _caller(request: Request) -> Caller:
+# For the OpenAPI document only: either will do, and `identify` reads both.
+_BEARER = Security(HTTPBearer(scheme_name="token", auto_error=False))
+_COOKIE = Security(APIKeyCookie(name=VISITOR_COOKIE, scheme_name="visitor", auto_error=False))
+
+
+async def _caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
     return caller_of(request)
 
 
-async def _known_caller(request: Request) -> Caller:
+async def _known_caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
     caller = _known(request, parts_of(request).settings)
     if caller is None:
         raise NotAuthenticated

@@ -1,12 +1,8 @@
 """The JSON bodies of commands: read once, and refused where something in them could not be stored or passed on."""
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
-from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import Response
 
 from shared.errors import Invalid, UnsupportedMedia
 
@@ -37,32 +33,6 @@ def require_json(content_type: str | None) -> None:
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMedia("Send `Content-Type: application/json`.")
-
-
-class _ReadRequest(Request):
-    """A request whose JSON was read already."""
-
-    value: Any = None
-
-    async def json(self) -> Any:
-        return self.value
-
-
-class JsonRoute(APIRoute):
-    """A route that reads its body by `read_json`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
-
-        async def handle_json(request: Request) -> Response:
-            require_json(request.headers.get("content-type"))
-            read = _ReadRequest(request.scope, request.receive)
-            read.value = read_json(await read.body())
-            return await handle(read)
-
-        return handle_json
 
 
 def _check(value: Any) -> None:

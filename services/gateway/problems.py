@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from shared.database import Fault, fault_of
 from shared.errors import Away, DatabaseAway, Invalid, NotAuthenticated, Refused, TripthreadError
@@ -29,6 +30,8 @@ CODES = {
     413: "too_large",
     415: "unsupported_media_type",
 }
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 log = structlog.get_logger(__name__)
 
@@ -116,15 +119,27 @@ def invalid(faults: Sequence[Mapping[str, Any]]) -> Invalid:
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """Name a field as the caller knows it, without the first part: body, query or header."""
-    return ".".join(str(part) for part in location[1:])
+    """Name a field as the caller knows it: without body, query or header, and which `<shape>` a body was taken for."""
+    return ".".join(str(part) for part in location[1:] if not str(part).startswith("<"))
 
 
-async def _on_http(_request: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     """Answer for what Starlette and FastAPI refuse by themselves: unknown paths, wrong methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     code = CODES.get(error.status_code, "error")
-    return _document(error.status_code, code, str(error.detail), {}, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return _document(error.status_code, code, str(error.detail), {}, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Ask every route, since the router names only the methods of the first one on this path."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.router.routes
+    return [
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]
 
 
 def _document(status: int, code: str, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

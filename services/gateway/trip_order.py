@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -34,14 +35,20 @@ def _spelled(reference: str) -> str:
     return reference.lower() if "-" in reference else reference.upper()
 
 
+def _whole(value: Any) -> Any:
+    """Take 4.0 for 4, as JSON Schema does; `StrictInt` refuses the rest that pydantic would make a number of."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]
 IcaoCode = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Z]{4}$")]
 Day = Annotated[
     StrictStr,
-    StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"),
+    StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
     AfterValidator(_real_date),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
-TimeOfDay = Annotated[StrictStr, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+TimeOfDay = Annotated[StrictStr, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 TripReference = Annotated[
     str, StringConstraints(pattern=r"^(atrip-[0-9]{1,30}|[A-Za-z0-9]{4,12})$"), AfterValidator(_spelled)
 ]
@@ -60,7 +67,7 @@ class NewTrip(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     segments: list[OrderedFlight] = Field(min_length=1, max_length=20)
-    pax: StrictInt = Field(ge=1, le=999)
+    pax: WholeNumber = Field(ge=1, le=999)
     criteria: Json = Field(default_factory=dict)
 
 
@@ -71,10 +78,11 @@ class AttachTrip(BaseModel):
 
 
 def _kind(body: Any) -> str:
-    return "attach" if isinstance(body, AttachTrip) or (isinstance(body, dict) and "avinode_trip_id" in body) else "new"
+    is_attached = isinstance(body, AttachTrip) or (isinstance(body, dict) and "avinode_trip_id" in body)
+    return "<attach>" if is_attached else "<new>"
 
 
-TripOrder = Annotated[Annotated[NewTrip, Tag("new")] | Annotated[AttachTrip, Tag("attach")], Discriminator(_kind)]
+TripOrder = Annotated[Annotated[NewTrip, Tag("<new>")] | Annotated[AttachTrip, Tag("<attach>")], Discriminator(_kind)]
 
 
 def begun_by(

@@ -6,9 +6,10 @@ from pydantic import BaseModel
 from services.gateway.identity import NEW_COOKIE, Caller, KnownCallerDep, Role, caller_of
 from services.gateway.parts import PartsDep
 from services.gateway.problems import problem_responses
+from services.gateway.strict_route import StrictRoute
 from shared.errors import Forbidden
 
-router = APIRouter(tags=["account"])
+router = APIRouter(tags=["account"], route_class=StrictRoute)
 
 
 class Me(BaseModel):

@@ -12,6 +12,7 @@ from services.gateway.identity import AdminDep
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.schemas import Page
+from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import Write, WriteDep
 from shared.errors import Conflict, NotFound
 from shared.events import DeadLetterDropped, DeadLetterReplayed, Event, Name
@@ -19,7 +20,7 @@ from shared.topology import QUEUES
 
 REPLAYABLE = {queue.name for queue in QUEUES}
 
-router = APIRouter(prefix="/api/admin", tags=["admin"])
+router = APIRouter(prefix="/api/admin", tags=["admin"], route_class=StrictRoute)
 
 
 class DeadQuery(BaseModel):

@@ -13,9 +13,10 @@ from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.reading.messages import Place, Window
 from services.gateway.schemas import Message, Page, SessionId
+from services.gateway.strict_route import StrictRoute
 from shared.errors import Invalid
 
-router = APIRouter(tags=["sessions"])
+router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
 
 class MessageQuery(BaseModel):

@@ -7,15 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from services.gateway.cursors import read_time_cursor, write_cursor
 from services.gateway.identity import AdminDep, KnownCallerDep
-from services.gateway.json_body import JsonRoute
 from services.gateway.parts import PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.schemas import Model, Page
+from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import WriteDep
 from shared.events import ModelRegistered, Name
 from shared.ids import model_id
 
-router = APIRouter(tags=["models"], route_class=JsonRoute)
+router = APIRouter(tags=["models"], route_class=StrictRoute)
 
 
 class PageQuery(BaseModel):

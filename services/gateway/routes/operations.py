@@ -7,6 +7,7 @@ from faststream.specification.asyncapi import get_asyncapi_html
 from pydantic import BaseModel
 
 from services.gateway.parts import PartsDep
+from services.gateway.strict_route import StrictRoute
 
 # The two pages bring their scripts from these, and draw with styles of their own.
 PAGE_POLICY = (
@@ -27,7 +28,7 @@ class Readiness(BaseModel):
 
 def operations(events: AsyncAPI) -> APIRouter:
     """Make the routes; `events` describes what goes between the services."""
-    router = APIRouter(tags=["operations"])
+    router = APIRouter(tags=["operations"], route_class=StrictRoute)
     document = events.to_specification()
 
     @router.get("/healthz")

@@ -7,17 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.cursors import read_time_cursor, write_cursor
 from services.gateway.identity import CallerDep
-from services.gateway.json_body import JsonRoute
 from services.gateway.own_session import own_session
 from services.gateway.parts import PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.schemas import Page, Session, SessionId, Tag
 from services.gateway.session_view import SessionFilter, etag_of, place_of, show_page
+from services.gateway.strict_route import StrictRoute
 from shared.events import Name
 
 MAX_WAIT_S = 10.0
 
-router = APIRouter(tags=["sessions"], route_class=JsonRoute)
+router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
 
 class SessionQuery(BaseModel):

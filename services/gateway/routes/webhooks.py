@@ -2,13 +2,14 @@
 
 from base64 import b64decode
 from hmac import compare_digest
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
 from services.gateway.edge import correlation_id_of
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_response, problem_responses
+from services.gateway.strict_route import StrictRoute
 from shared.errors import NotAuthenticated
 from shared.events import WebhookReceived
 from shared.ids import new_id
@@ -22,18 +23,27 @@ MAX_HEADER_LENGTH = 1000
 # Avinode tries once without credentials, it seems, and waits to be asked for them (AVINODE.md, 1.4).
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="tripthread webhooks", charset="UTF-8"'}
 
-router = APIRouter(tags=["webhooks"])
+SECURITY: dict[str, Any] = {"security": [{"webhook": []}]}
+
+router = APIRouter(tags=["webhooks"], route_class=StrictRoute)
 
 EventName = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="One path for each kind of notice")]
 
 
-@router.post("/api/webhooks/avinode", responses=problem_responses(401, 413, 503), response_class=Response)
+@router.post(
+    "/api/webhooks/avinode", responses=problem_responses(401, 413, 503), response_class=Response, openapi_extra=SECURITY
+)
 async def receive_notice(parts: PartsDep, request: Request) -> Response:
     """Keep a notice, whatever it says: Avinode repeats for 48 hours what is not answered 200."""
     return await _receive(parts, request, None)
 
 
-@router.post("/api/webhooks/avinode/{event}", responses=problem_responses(401, 413, 422, 503), response_class=Response)
+@router.post(
+    "/api/webhooks/avinode/{event}",
+    responses=problem_responses(401, 413, 422, 503),
+    response_class=Response,
+    openapi_extra=SECURITY,
+)
 async def receive_named_notice(parts: PartsDep, request: Request, event: EventName) -> Response:
     """Keep a notice whose path says what happened, which its body does not."""
     return await _receive(parts, request, event)

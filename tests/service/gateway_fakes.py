@@ -1,0 +1,244 @@
+"""The gateway's parts kept in dictionaries, and an HTTP client for the API on them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+import httpx2
+from fastapi import FastAPI
+
+from services.gateway.api import create_api
+from services.gateway.dead_letter import DeadLetter, Parked
+from services.gateway.history import Shown
+from services.gateway.outcomes import Outcomes
+from services.gateway.parts import Parts
+from services.gateway.reading.messages import Place, Window
+from services.gateway.reading.reader import Reader
+from services.gateway.reading.trips import TripFilter
+from services.gateway.receipts import Receipts
+from services.gateway.schemas import Model, Tag
+from services.gateway.session_view import SessionFacts, SessionFilter
+from services.gateway.store import Store
+from services.gateway.trip_order import expected_trip
+from services.gateway.trip_record import Trip, TripRow
+from services.gateway.turn import Turn
+from shared import ids
+from shared.errors import BrokerAway
+from shared.events import (
+    DeadLetterDropped,
+    DeadLetterReplayed,
+    Event,
+    ModelRegistered,
+    TripAttached,
+    TripRequested,
+)
+from shared.publisher import Publisher
+from shared.settings import Settings
+from tests.pure.gateway_samples import NOON
+from tests.tokens import token_for
+
+BASE_URL = "http://gateway.test"
+
+
+@dataclass
+class World:
+    """What the services have stored; each event that is published is stored at once, unless its service is away."""
+
+    settings: Settings = field(default_factory=lambda: Settings(_env_file=None, environment="test", stored_wait_s=0.2))
+    published: list[Event] = field(default_factory=list)
+    sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
+    broker_away: bool = False
+    consumers_away: bool = False
+    turns: list[Turn] = field(default_factory=list)
+    sessions: list[SessionFacts] = field(default_factory=list)
+    messages: list[Shown] = field(default_factory=list)
+    models: dict[UUID, Model] = field(default_factory=dict)
+    trips: list[Trip] = field(default_factory=list)
+    held_by_others: set[str] = field(default_factory=set)  # references of strangers' trips
+    parked: dict[UUID, Parked] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    receipts: Receipts = field(default_factory=Receipts)
+
+    def api(self) -> FastAPI:
+        reader = cast(Reader, _Reader(self))
+        parts = Parts(
+            settings=self.settings,
+            publisher=cast(Publisher, _Publisher(self)),
+            store=cast(Store, _Store(self)),
+            reader=reader,
+            admin=reader,
+            receipts=self.receipts,
+            faults=self._faults,
+        )
+        return create_api(parts, Outcomes(self.settings, self.receipts).describe_events())
+
+    @asynccontextmanager
+    async def client(self, user: str | None = None, role: str = "user") -> AsyncIterator[httpx2.AsyncClient]:
+        """Call as this user; without one, as somebody without credentials."""
+        async with self.client_of(self.api()) as client:
+            if user is not None:
+                client.headers["Authorization"] = f"Bearer {token_for(self.settings, user, role=role)}"
+            yield client
+
+    @asynccontextmanager
+    async def client_of(self, app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE_URL) as client:
+            yield client
+
+    async def _faults(self) -> Mapping[str, str]:
+        return self.faults
+
+    def store(self, event: Event) -> None:
+        """Do what the event's consumer does."""
+        if isinstance(event, ModelRegistered):
+            model_id = ids.model_id(event.provider, event.name)
+            self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
+        elif isinstance(event, TripRequested | TripAttached):
+            self.trips.append(expected_trip(event, 0))
+        elif isinstance(event, DeadLetterReplayed | DeadLetterDropped):
+            parked = self.parked[event.dead_letter_id]
+            state = "replayed" if isinstance(event, DeadLetterReplayed) else "dropped"
+            decided = {"state": state, "decided_by": event.operator, "decided_at": event.occurred_at}
+            letter = parked.letter.model_copy(update=decided)
+            self.parked[letter.id] = Parked(letter, parked.body, parked.headers)
+
+
+class _Publisher:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def publish(self, event: Event) -> None:
+        if self._world.broker_away:
+            raise BrokerAway
+        self._world.published.append(event)
+        if not self._world.consumers_away:
+            self._world.store(event)
+
+    async def publish_to(
+        self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]
+    ) -> None:
+        if self._world.broker_away:
+            raise BrokerAway
+        self._world.sent_to.append((queue, body, message_id))
+
+
+class _Store:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def session(self, user_ids: Sequence[str], session_id: str) -> list[Turn]:
+        return [turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id]
+
+    async def sessions_of(self, user_ids: Sequence[str]) -> list[Turn]:
+        return [turn for turn in self._world.turns if turn.user_id in user_ids]
+
+
+class _Reader:
+    def __init__(self, world: World) -> None:
+        self.sessions = _Sessions(world)
+        self.messages = _Messages(world)
+        self.tags = _Tags(world)
+        self.trips = _Trips(world)
+        self.models = _Models(world)
+        self.dead_letters = _DeadLetters(world)
+
+
+class _Sessions:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def facts(self, user_ids: Sequence[str], session_id: str) -> list[SessionFacts]:
+        return [self._known(user_id, session_id) for user_id in user_ids]
+
+    async def page(
+        self,
+        user_ids: Sequence[str],
+        wanted: SessionFilter,
+        limit: int,
+        before: Place | None,
+        turns: Sequence[Turn],
+    ) -> list[SessionFacts]:
+        fresh = [self._known(turn.user_id, turn.session_id) for turn in turns]
+        return [*fresh, *(facts for facts in self._world.sessions if facts.user_id in user_ids)]
+
+    def _known(self, user_id: str, session_id: str) -> SessionFacts:
+        found = (facts for facts in self._world.sessions if facts.key == (user_id, session_id))
+        return next(found, SessionFacts(user_id, session_id))
+
+
+class _Messages:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, user_id: str, session_id: str, window: Window, limit: int) -> list[Shown]:
+        return [shown for shown in self._world.messages if window.holds(shown.place)]
+
+    async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
+        return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)
+
+
+class _Tags:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of_session(self, user_ids: Sequence[str], session_id: str) -> Tag | None:
+        own = (facts for facts in self._world.sessions if facts.user_id in user_ids and facts.session_id == session_id)
+        return next((facts.tag for facts in own), None)
+
+
+class _Trips:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(
+        self, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None = None
+    ) -> list[tuple[Place, TripRow]]:
+        found: list[tuple[Place, TripRow]] = [
+            ((trip.session_started_at, str(trip.id)), trip) for trip in self._of(user_ids, wanted)
+        ]
+        return [(place, trip) for place, trip in found if before is None or place < before][:limit]
+
+    async def find(self, user_ids: Sequence[str], wanted: TripFilter) -> Trip | None:
+        return next(iter(self._of(user_ids, wanted)), None)
+
+    async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
+        return reference in self._world.held_by_others
+
+    def _of(self, user_ids: Sequence[str], wanted: TripFilter) -> list[Trip]:
+        return [
+            trip
+            for trip in reversed(self._world.trips)
+            if trip.iso_agent_id in user_ids
+            and wanted.trip_id in (None, trip.id)
+            and wanted.session_id in (None, trip.conversation_id)
+            and wanted.request_id in (None, trip.request_id)
+            and wanted.avinode_trip_id in (None, trip.avinode_trip_id, trip.trip_code)
+            and not (wanted.open_only and trip.session_ended_at is not None)
+        ]
+
+
+class _Models:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, limit: int, before: Place | None) -> list[tuple[Place, Model]]:
+        models = sorted(self._world.models.values(), key=lambda model: str(model.id), reverse=True)
+        placed = [((NOON, str(model.id)), model) for model in models]
+        return [(place, model) for place, model in placed if before is None or place < before][:limit]
+
+    async def find(self, model_id: UUID) -> Model | None:
+        return self._world.models.get(model_id)
+
+
+class _DeadLetters:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, **filters: Any) -> list[tuple[Place, DeadLetter]]:
+        letters = [parked.letter for parked in self._world.parked.values()]
+        return [((letter.received_at, str(letter.id)), letter) for letter in letters]
+
+    async def find(self, dead_letter_id: UUID) -> Parked | None:
+        return self._world.parked.get(dead_letter_id)

@@ -1,0 +1,163 @@
+"""Bad input is answered by a problem document, never by a 500, and nothing of it is published."""
+
+from typing import Any
+
+import pytest
+
+from tests.pure.gateway_samples import facts, stored
+from tests.service.gateway_fakes import World
+
+JSON = {"Content-Type": "application/json"}
+TRIPS, MODELS = "/api/chat/sessions/s1/trips", "/api/models"
+LEG = {"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}
+TRIP: dict[str, Any] = {"segments": [LEG], "pax": 4}
+
+
+@pytest.fixture
+def world() -> World:
+    return World(sessions=[facts("s1", stored=stored())])
+
+
+async def refused(world: World, method: str, path: str, **request: Any) -> dict[str, Any]:
+    async with world.client("u1", role="admin") as client:
+        answer = await client.request(method, path, **request)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["error"] == problem["detail"]
+    assert {"type", "title", "code"} <= problem.keys()
+    assert world.published == []
+    return problem
+
+
+@pytest.mark.parametrize("path", [TRIPS, MODELS])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"\xff\xfe\x00",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b"[" * 10_000 + b"]" * 10_000,
+        b'{"name": ' * 10_000,
+        rb'{"name": "a\u0000b"}',
+        rb'{"name": "\ud800"}',
+        b'{"name": {"$ne": null}}',
+        b'{"name": ""}',
+        b'{"name": "m", "unknown": 1}',
+        b'{"name": "m", "tracked": "yes"}',
+        b'{"name": "m", "tracked": 1}',
+        b'{"name": 5}',
+        b'{"name": "' + b"x" * 256 + b'"}',
+    ],
+)
+async def test_a_body_that_is_no_command_is_refused(world: World, path: str, body: bytes) -> None:
+    problem = await refused(world, "POST", path, content=body, headers=JSON)
+    assert (problem["status"], problem["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_a_body_of_another_type_is_refused(world: World, content_type: str) -> None:
+    problem = await refused(world, "POST", MODELS, content=b'{"name": "m"}', headers={"Content-Type": content_type})
+    assert (problem["status"], problem["code"]) == (415, "unsupported_media_type")
+
+
+async def test_a_body_that_is_too_large_is_refused(world: World) -> None:
+    problem = await refused(world, "POST", MODELS, content=b"x" * 10_000_000, headers=JSON)
+    assert (problem["status"], problem["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"pax": 0}, "pax"),
+        ({"pax": 1000}, "pax"),
+        ({"pax": "4"}, "pax"),
+        ({"pax": 4.5}, "pax"),
+        ({"pax": True}, "pax"),
+        ({"pax": None}, "pax"),
+        ({"segments": []}, "segments"),
+        ({"segments": [LEG] * 21}, "segments"),
+        ({"segments": "KTEB"}, "segments"),
+        ({"segments": [{**LEG, "from": "kteb"}]}, "segments.0.from"),
+        ({"segments": [{**LEG, "from": "TEB"}]}, "segments.0.from"),
+        ({"segments": [{**LEG, "to": "KPBI\n"}]}, "segments.0.to"),
+        ({"segments": [{**LEG, "date": "2030-02-30"}]}, "segments.0.date"),
+        ({"segments": [{**LEG, "date": "20300504"}]}, "segments.0.date"),
+        ({"segments": [{**LEG, "date": "2\u0660\u0663\u0660-05-04"}]}, "segments.0.date"),
+        ({"segments": [{**LEG, "date": 1}]}, "segments.0.date"),
+        ({"segments": [{**LEG, "time": "24:00"}]}, "segments.0.time"),
+        ({"segments": [{**LEG, "seats": 4}]}, "segments.0.seats"),
+        ({"criteria": []}, "criteria"),
+        ({"avinode_trip_id": "atrip-1"}, "segments"),
+        ({"avinode_trip_id": "../../admin"}, "avinode_trip_id"),
+        ({"wings": 2}, "wings"),
+    ],
+)
+async def test_a_trip_is_refused_field_by_field(world: World, change: dict[str, Any], field: str) -> None:
+    problem = await refused(world, "POST", TRIPS, json={**TRIP, **change})
+    assert problem["status"] == 422
+    assert field in [error["field"] for error in problem["errors"]]
+
+
+async def test_criteria_nested_too_deeply_are_refused(world: World) -> None:
+    criteria: dict[str, Any] = {}
+    for _ in range(100):
+        criteria = {"and": criteria}
+    assert (await refused(world, "POST", TRIPS, json={**TRIP, "criteria": criteria}))["status"] == 422
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/chat/sessions?q=later",
+        "/api/chat/sessions?helper=a&helper=b",
+        "/api/chat/sessions?limit=0",
+        "/api/chat/sessions?limit=101",
+        "/api/chat/sessions?limit=ten",
+        "/api/chat/sessions?cursor=nonsense",
+        "/api/chat/sessions?helper=%00",
+        "/api/chat/sessions?pinned=perhaps",
+        "/api/chat/sessions/" + "x" * 65,
+        "/api/chat/sessions/a%00b",
+        "/api/chat/sessions/a%20b",
+        "/api/chat/sessions/%ff",
+        "/api/chat/sessions/s1/tag?wait=-1",
+        "/api/chat/sessions/s1/tag?wait=11",
+        "/api/chat/sessions/s1/tag?wait=nan",
+        "/api/chat/sessions/s1/messages?order=up",
+        "/api/chat/sessions/s1/messages?before=nowhere",
+        "/api/chat/sessions/s1/messages?before=a%00b",
+        "/api/trips?session_id=a.b",
+        "/api/trips?avinode_trip_id=x",
+        "/api/trips/x",
+        "/api/trips/a%00bcd",
+        "/api/admin/dead?state=lost",
+        "/api/models?tracked=true",
+    ],
+)
+async def test_a_query_that_makes_no_sense_is_refused(world: World, path: str) -> None:
+    assert (await refused(world, "GET", path))["status"] == 422
+
+
+async def test_what_is_not_there_is_not_found(world: World) -> None:
+    assert (await refused(world, "GET", "/api/nothing"))["code"] == "not_found"
+    assert (await refused(world, "GET", "/api/chat/sessions/s2"))["code"] == "not_found"
+    assert (await refused(world, "POST", "/api/admin/dead/not-a-uuid/drop"))["status"] == 422
+
+
+async def test_a_wrong_method_says_which_are_right(world: World) -> None:
+    async with world.client("u1") as client:
+        for path, methods in (("/healthz", "GET"), ("/api/models", "GET, POST"), (TRIPS, "POST")):
+            answer = await client.delete(path)
+            assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+            assert answer.headers["allow"] == methods
+
+
+async def test_a_key_that_is_not_printable_is_refused(world: World) -> None:
+    for key in ("x" * 256, "a\x7fb"):
+        problem = await refused(world, "POST", TRIPS, json=TRIP, headers={"Idempotency-Key": key})
+        assert problem["status"] == 422
