@@ -133,6 +133,7 @@ class GroupCommit(Generic[T]):
         self._quiet_s = quiet_s
         self._parking = Parking(publisher, queue)
         self._stopping = asyncio.Event()
+        self._delays = Delays()
         self._subscription: Subscription | None = None
         self._careful = False
         self._trouble: str | None = "not started"
@@ -172,16 +173,14 @@ class GroupCommit(Generic[T]):
         return self._trouble
 
     async def _consume_until_stopped(self) -> None:
-        delays = Delays()
         while not self._stopping.is_set():
             kind = CarefulConnection if self._careful else aio_pika.Connection
             try:
                 async with open_connection(self._settings, self._queue.name, kind) as connection:
-                    delays.reset()
                     await self._consume(connection)
             except Disconnected as error:
                 self._careful = self._careful or isinstance(error.__cause__, FRAME_ERRORS)
-                await self._disconnected(error.detail, delays.next())
+                await self._disconnected(error.detail)
             except _Outage:
                 await self._wait_out(self._failed)
 
@@ -194,10 +193,10 @@ class GroupCommit(Generic[T]):
             if subscription.dropped:
                 raise Disconnected("the broker cancelled the consumer")
 
-    async def _disconnected(self, reason: str, delay_s: float) -> None:
+    async def _disconnected(self, reason: str) -> None:
         self._trouble = f"disconnected: {reason}"
         log.warning("consumer disconnected", queue=self._queue.name, reason=reason)
-        await self._pause(delay_s)
+        await self._pause(self._delays.next())
 
     async def _work(self, subscription: Subscription) -> None:
         """Settle one group after the other until no more arrive."""
@@ -208,6 +207,7 @@ class GroupCommit(Generic[T]):
             await self._settle(subscription, group)
             await subscription.ack_up_to(group[-1].delivery_tag)
             self._group_arrived_at = None
+            self._delays.reset()  # not earlier: a queue that is broken refuses us after each successful connect
 
     async def _next_group(self, subscription: Subscription) -> list[Delivery]:
         """Wait for whatever arrives first; nothing where nothing more will, or nothing did for a while."""

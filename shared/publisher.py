@@ -18,8 +18,8 @@ other, and an outage costs a hint, not a commit.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
@@ -105,7 +105,11 @@ class Publisher:
         self._connected = asyncio.Event()
         self._closed = False
         self._slots = asyncio.Semaphore(OUTSTANDING)
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._declaring = asyncio.Lock()
+        self._delays = Delays()
 
     async def __aenter__(self) -> Self:
         """Connect; a broker that is away does not fail this, `away` tells."""
@@ -121,8 +125,7 @@ class Publisher:
         self._connected.set()  # so that whoever waits for a connection learns that there will be none
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.away else CLOSE_TIMEOUT_S):
-                for _ in range(OUTSTANDING):
-                    await self._slots.acquire()
+                await self._idle.wait()
         self._keeper.cancel()
         with suppress(asyncio.CancelledError):
             await self._keeper
@@ -187,12 +190,26 @@ class Publisher:
         """Try until the broker has it or the deadline has passed."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._settings.publish_deadline_s if deadline_s is None else deadline_s):
-                await self._try_repeatedly(outgoing)
+            with self._counted():
+                async with asyncio.timeout(self._settings.publish_deadline_s if deadline_s is None else deadline_s):
+                    await self._try_repeatedly(outgoing)
         except TimeoutError:
             why = self.away or (outgoing.trouble.detail if outgoing.trouble else "no confirm")
             raise BrokerAway(f"not confirmed in time: {why}") from outgoing.trouble
+        self._delays.reset()
         PUBLISH_SECONDS.observe(time.monotonic() - began)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Let the end wait for this."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
 
     async def _try_repeatedly(self, outgoing: _Outgoing) -> None:
         delays = Delays(first_s=0.05, longest_s=1.0)
@@ -253,23 +270,21 @@ class Publisher:
                 await declare_topology(line.connection)
 
     async def _keep_connected(self) -> None:
-        delays = Delays()
         try:
             while True:
-                await self._connect_once(delays)
-                await asyncio.sleep(delays.next())
+                await self._connect_once()
+                await asyncio.sleep(self._delays.next())
         except BaseException as error:
             self._trouble = f"ended by {describe(error)}"
             raise
         finally:
             self._tried.set()
 
-    async def _connect_once(self, delays: Delays) -> None:
+    async def _connect_once(self) -> None:
         """Be connected until the connection is lost."""
         try:
             async with open_connection(self._settings, self._name) as connection:
                 line = await _open(connection)
-                delays.reset()
                 self._use(line)
                 self._trouble = await line.lost
                 self._use(None)

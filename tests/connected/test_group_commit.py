@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from tests.connected.brokers import (
     broker_settings,
     own_broker,
     posted,
+    purge,
     raw_channel,
     take,
     until,
@@ -85,8 +86,8 @@ def memory() -> Memory:
 
 
 @pytest.fixture(scope="module")
-def breakable() -> Iterator[RabbitMQ]:
-    with own_broker() as broker:
+async def breakable() -> AsyncIterator[RabbitMQ]:
+    async with own_broker() as broker:
         yield broker
 
 
@@ -456,8 +457,8 @@ async def test_a_consumer_tells_that_the_broker_is_away(memory: Memory) -> None:
 
 @pytest.mark.fault
 async def test_a_connection_lost_during_a_commit_brings_the_group_again(breakable: RabbitMQ, memory: Memory) -> None:
-    await empty_broker(breakable.url)
     settings = broker_settings(breakable.url)
+    await purge(settings)
     async with Publisher(settings, "test") as publisher:
         await publish(publisher, 10)
         memory.open.clear()
@@ -475,8 +476,8 @@ async def test_a_connection_lost_during_a_commit_brings_the_group_again(breakabl
 
 @pytest.mark.fault
 async def test_every_confirmed_message_survives_a_broker_that_is_killed(breakable: RabbitMQ, memory: Memory) -> None:
-    await empty_broker(breakable.url)
     settings = broker_settings(breakable.url, publish_deadline_s=30)
+    await purge(settings)
     confirmed: set[UUID] = set()
 
     async def publish_one(number: int) -> None:
