@@ -1,0 +1,74 @@
+"""What deploy/compose.yaml promises: no secret without its owner, no port beyond this host, no privilege to gain."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # a dependency of uvicorn's; stubs for one test are not worth another
+
+from shared.settings import NEEDED, Settings
+from tests.servers import POSTGRES_IMAGE, RABBITMQ_IMAGE
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TEXT = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+SERVICES: dict[str, Any] = yaml.safe_load(TEXT)["services"]
+DEVELOPMENT: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.development.yaml").read_text(encoding="utf-8"))
+OURS = {"migrate", "gateway", "logger", "tagger", "workflow", "operator", "sandbox"}
+SECRETS = {name.upper() for fields in NEEDED.values() for name in fields}
+
+
+@pytest.mark.parametrize("variable", sorted(set(re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY|TOKEN))", TEXT))))
+def test_a_secret_must_be_set(variable: str) -> None:
+    uses = re.findall(rf"\$\{{{variable}\b([^}}]*)\}}", TEXT)
+    assert set(uses) == {":?set it"}
+
+
+@pytest.mark.parametrize("part", sorted(NEEDED))
+def test_a_service_gets_what_it_needs_and_nobody_elses_secrets(part: str) -> None:
+    given = set(SERVICES[part]["environment"]) & SECRETS
+    needed = {name.upper() for name in NEEDED[part]}
+    if part == "migrate":  # it makes the roles, so it knows their passwords
+        needed |= {name for name in SECRETS if name.endswith("_DATABASE_URL")}
+    assert given == needed
+
+
+def test_every_setting_can_be_set() -> None:
+    addresses = {"HTTP_HOST", "HTTP_PORT", "INTERNAL_HOST", "INTERNAL_PORT"}  # a container's own business
+    taken = {name for service in SERVICES.values() for name in service.get("environment", ())}
+    assert {name.upper() for name in Settings.model_fields} - addresses <= taken
+
+
+def test_production_unless_said_otherwise() -> None:
+    assert {SERVICES[name]["environment"]["ENVIRONMENT"] for name in OURS} == {"${ENVIRONMENT:-production}"}
+    assert SERVICES["sandbox"]["profiles"] == ["sandbox"]
+
+
+def test_ports_are_on_this_host_only_and_production_opens_one() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    development = {name: service["ports"] for name, service in DEVELOPMENT["services"].items()}
+    assert set(published) == {"gateway", "sandbox"}
+    assert all(
+        port.startswith("127.0.0.1:") for ports in [*published.values(), *development.values()] for port in ports
+    )
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_process_of_ours_has_nothing_to_gain(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_container_has_limits_and_bounded_logs(name: str) -> None:
+    service = SERVICES[name]
+    assert service["mem_limit"]
+    assert service["cpus"] <= 1.0  # more than a host has is refused, and one is what every host has
+    assert service["logging"]["options"]["max-size"]
+
+
+def test_the_servers_are_those_that_the_tests_know() -> None:
+    images = {service["image"] for service in SERVICES.values()}
+    assert images == {POSTGRES_IMAGE, RABBITMQ_IMAGE, "${TRIPTHREAD_IMAGE:-tripthread:local}"}
