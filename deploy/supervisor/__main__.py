@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,10 +11,11 @@ from deploy.supervisor.checks import check, tool_environment
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import PROJECT
 from deploy.supervisor.lock import LockedError
+from deploy.supervisor.mode import choose_mode
 from deploy.supervisor.servers import install_servers
 from deploy.supervisor.stack import run_stack
 from deploy.supervisor.trouble import Trouble
-from deploy.supervisor.up_options import UpOptions, parse_up_options
+from deploy.supervisor.up_options import parse_up_options
 from deploy.supervisor.venv import prepare_venv
 
 HELP = """\
@@ -36,12 +38,12 @@ Everything it makes is in .venv/ and .run/. PYTHON=/path/to/python3 chooses the 
 
 def up(arguments: Sequence[str]) -> int:
     options = parse_up_options(arguments)
-    if _mode(options) == "docker":
+    # Every way to end it is as good as Ctrl-C; SIGINT itself may have been switched off by a shell's "&".
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    if choose_mode(PROJECT, options) == "docker":
         docker.up(PROJECT, detach=options.detach)
         return 0
-    if not sys.platform.startswith("linux"):
-        message = "the native stack needs Linux: start Docker, then ./run up --docker"
-        raise Trouble(message)
     prepare_venv(PROJECT)
     install_servers(log=PROJECT.log("apt"))
     native.up(PROJECT, options.counts, detach=options.detach)
@@ -139,23 +141,6 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return 1
-
-
-def _mode(options: UpOptions) -> str:
-    """Choose between Docker and native, and say so."""
-    if options.mode == "native":
-        return "native"
-    why_not = docker.why_not(PROJECT)
-    if options.mode == "docker":
-        if why_not:
-            message = f"--docker cannot be had: {why_not}. Without it the stack runs natively"
-            raise Trouble(message)
-        return "docker"
-    if why_not:
-        print(f"Running natively: {why_not} (--docker insists).")
-        return "native"
-    print("Running by docker compose (--native runs it as processes of this machine).")
-    return "docker"
 
 
 def _only(arguments: Sequence[str], usage: str) -> str:

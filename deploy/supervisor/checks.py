@@ -10,7 +10,7 @@ _CHECKS = {
     "format": ("ruff", "format", "--check", "."),
     "lint": ("ruff", "check", "."),
     "types": ("mypy",),
-    "imports": ("lint-imports", "--cache-dir", "{cache}/imports"),
+    "imports": ("lint-imports", "--no-logo", "--cache-dir", "{cache}/imports"),
     "tests": ("pytest", "-q", "tests/pure", "tests/service"),
 }
 

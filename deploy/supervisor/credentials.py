@@ -7,8 +7,8 @@ from deploy.supervisor.remembered import recall, remember
 
 # PostgreSQL's login roles, as the grants in deploy/migrations know them.
 ROLES = ("gateway", "reader", "admin", "logger", "tagger", "workflow")
-_SERVICES = ("jwt_secret", "cookie_secret", "webhook_password")
-_SERVERS = ("postgres_password", "rabbitmq_password")  # used where docker compose runs them
+_SERVICES = ("project", "jwt_secret", "cookie_secret", "webhook_password")
+_SERVERS = ("postgres_password", "rabbitmq_password")  # where docker compose runs them
 _NAMES = (*_SERVICES, *_SERVERS, *(f"{role}_database_password" for role in ROLES))
 
 

@@ -1,17 +1,22 @@
 """The other way to run the stack: docker compose, where an engine really answers."""
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
-from deploy.supervisor.credentials import ROLES, load_credentials
+from deploy.supervisor.compose_env import choose_ports, compose_directions, compose_variables
+from deploy.supervisor.credentials import load_credentials
+from deploy.supervisor.directions import print_directions
 from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
+from deploy.supervisor.ports import free_port
 from deploy.supervisor.trouble import Trouble
 
 _ANSWER_S = 5.0
 _PULL_S = 300.0
+_LOGS = "in the containers' own (docker ps, docker logs NAME)"
+_FILES = ("compose.yaml", "compose.development.yaml")
 
 
 def why_not(layout: Layout) -> str:
@@ -20,43 +25,37 @@ def why_not(layout: Layout) -> str:
     That the program is there says nothing: it may be a client without an engine, or an engine without compose
     or without a way to the images.
     """
-    if not (layout.root / "deploy" / "compose.yaml").exists():
-        return "there is no deploy/compose.yaml"
     if not _succeeds(["docker", "info", "--format", "{{.ServerVersion}}"], _ANSWER_S):
         return "no Docker engine answers"
     if not _succeeds(["docker", "compose", "version"], _ANSWER_S):
         return "docker has no compose plugin"
-    _write_variables(layout)
     missing = next((image for image in _foreign_images(layout) if not _can_be_had(image)), None)
     return f"its image {missing} cannot be had" if missing else ""
+
+
+def is_ours(layout: Layout) -> bool:
+    """Whether docker compose runs the stack of this project."""
+    return layout.compose_file.exists()
 
 
 def up(layout: Layout, *, detach: bool) -> None:
     """Build and start the stack; in the foreground show its logs until Ctrl-C, and stop it then.
 
     Raises:
-        Trouble: it did not become healthy.
+        Trouble: it did not become healthy; what was started is stopped again.
     """
     _write_variables(layout)
-    _marker(layout).touch()
-    if _compose(layout, "up", "--build", "--detach", "--wait") != 0:
-        message = "docker compose did not bring the stack up: see above, or try ./run up --native"
-        raise Trouble(message)
-    _compose(layout, "ps")
-    print(f"Tripthread is up in Docker. End it with {'./run down' if detach else 'Ctrl-C'}.", flush=True)
-    if detach:
-        return
     try:
+        _start(layout)
+        if detach:
+            print_directions(layout, "End it with ./run down.", logs=_LOGS)
+            return
+        print_directions(layout, "End it with Ctrl-C.", logs=_LOGS)
         _compose(layout, "logs", "--follow", "--tail", "0")
-    except KeyboardInterrupt:
-        print("Stopping", flush=True)
-    finally:
+    except BaseException as reason:
         down(layout)
-
-
-def is_ours(layout: Layout) -> bool:
-    """Whether docker compose runs the stack of this project."""
-    return _marker(layout).exists()
+        if not isinstance(reason, KeyboardInterrupt):
+            raise
 
 
 def down(layout: Layout) -> bool:
@@ -64,16 +63,43 @@ def down(layout: Layout) -> bool:
     if not is_ours(layout):
         return False
     _compose(layout, "down", "--remove-orphans")
-    _marker(layout).unlink()
+    layout.compose_file.unlink()
+    layout.env_file.unlink(missing_ok=True)
     return True
 
 
+def _start(layout: Layout) -> None:
+    if _compose(layout, "up", "--build", "--detach", "--wait") != 0:
+        _compose(layout, "logs", "--tail", "20")
+        message = "docker compose did not bring the stack up: see above, or try ./run up --native"
+        raise Trouble(message)
+    write_env(layout.env_file, compose_directions(read_env(layout.compose_file)) | _admin_token(layout))
+
+
+def _write_variables(layout: Layout) -> None:
+    """Write the variables for compose; the ports of a stack that runs stay."""
+    ports = choose_ports(lambda preferred, taken: free_port(preferred, taken=taken))
+    last = read_env(layout.compose_file)
+    ports |= {name: last[name] for name in ports if name in last}
+    caller = {**read_env(layout.root / ".env"), **os.environ}
+    variables = compose_variables(load_credentials(layout.secrets_file), ports, caller)
+    write_env(layout.compose_file, variables)
+
+
+def _admin_token(layout: Layout) -> dict[str, str]:
+    arguments = ("token", "--user", "admin", "--role", "admin", "--expires", "30d")
+    command = [*_command(layout), "run", "--rm", "--no-deps", "--no-TTY", "operator", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(layout), check=False)
+    if done.returncode != 0:
+        message = f"tripthread token failed:\n{done.stdout}{done.stderr}"
+        raise Trouble(message)
+    return {"ADMIN_TOKEN": done.stdout.strip()}
+
+
 def _foreign_images(layout: Layout) -> list[str]:
-    """The images that compose takes from elsewhere: all but the one it builds."""
-    listed = subprocess.run(
-        [*_command(layout), "config", "--images"], capture_output=True, text=True, check=False
-    ).stdout.split()
-    return sorted({image for image in listed if not image.startswith("tripthread")})
+    """The images that come from elsewhere: the servers', and the one that ours is built on."""
+    text = "".join((layout.root / "deploy" / name).read_text() for name in (*_FILES, "Dockerfile"))
+    return re.findall(r"(?m)^ *(?:image: |ARG PYTHON_IMAGE=)([a-z0-9][^\s$]*)", text)
 
 
 def _can_be_had(image: str) -> bool:
@@ -82,37 +108,25 @@ def _can_be_had(image: str) -> bool:
 
 
 def _compose(layout: Layout, *arguments: str) -> int:
-    return subprocess.run([*_command(layout), *arguments], cwd=layout.root, check=False).returncode
+    command = [*_command(layout), *arguments]
+    return subprocess.run(command, cwd=layout.root, env=_environment(layout), check=False).returncode
 
 
 def _command(layout: Layout) -> list[str]:
-    file = layout.root / "deploy" / "compose.yaml"
-    how = ["--project-name", "tripthread", "--env-file", str(_variables_file(layout)), "--file", str(file)]
-    return ["docker", "compose", *how]
+    files = [part for name in _FILES for part in ("--file", str(layout.root / "deploy" / name))]
+    how = ["--project-name", _project(layout), "--env-file", str(layout.compose_file), "--profile", "sandbox"]
+    return ["docker", "compose", *how, *files]
 
 
-def _marker(layout: Layout) -> Path:
-    """There from the moment compose is told to start the stack, until it has been told to stop it."""
-    return layout.run / "in-docker"
+def _project(layout: Layout) -> str:
+    """Name containers and volumes: a volume goes with the secrets it was made with, which are this project's own."""
+    return f"tripthread-{load_credentials(layout.secrets_file)['project'][:8]}"
 
 
-def _variables_file(layout: Layout) -> Path:
-    return layout.run / "compose.env"
-
-
-def _write_variables(layout: Layout) -> None:
-    """Write what compose.yaml asks of its environment; what the caller or `.env` says comes first."""
-    credentials = load_credentials(layout.secrets_file)
-    ours = {
-        "POSTGRES_PASSWORD": credentials["postgres_password"],
-        "RABBITMQ_PASSWORD": credentials["rabbitmq_password"],
-        "JWT_SECRET": credentials["jwt_secret"],
-        "COOKIE_SECRET": credentials["cookie_secret"],
-        "AVINODE_WEBHOOK_PASSWORD": credentials["webhook_password"],
-        **{f"{role.upper()}_DATABASE_PASSWORD": credentials[f"{role}_database_password"] for role in ROLES},
-    }
-    caller = {**read_env(layout.root / ".env"), **os.environ}
-    write_env(_variables_file(layout), {**ours, **{key: caller[key] for key in ours if key in caller}})
+def _environment(layout: Layout) -> dict[str, str]:
+    """Ours without what the file says: compose would prefer a variable that happens to be exported."""
+    ours = read_env(layout.compose_file)
+    return {key: value for key, value in os.environ.items() if key not in ours}
 
 
 def _succeeds(argv: Sequence[str], timeout_s: float) -> bool:

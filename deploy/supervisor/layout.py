@@ -37,6 +37,11 @@ class Layout:
         return self.run / "secrets.json"
 
     @property
+    def compose_file(self) -> Path:
+        """The variables for docker compose; there only while it runs the stack."""
+        return self.run / "compose.env"
+
+    @property
     def lock_file(self) -> Path:
         """Locked by the running supervisor; holds its process id."""
         return self.run / "supervisor.lock"

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.supervisor.child import Child
 from deploy.supervisor.control import NotRunningError, ask
-from deploy.supervisor.env_file import read_env
+from deploy.supervisor.directions import print_directions
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import holder
 from deploy.supervisor.readiness import wait_until_ready
@@ -28,22 +28,19 @@ def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
     Raises:
         Trouble: it did not become ready; what was started is stopped again.
     """
-    # All as Ctrl-C does; SIGINT itself too, which a shell's "&" may have switched off.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     if holder(layout.lock_file) is not None:
         _wait_answer(layout, lambda: holder(layout.lock_file) is not None)
         ask(layout.run, "extend", counts=counts)
         _wait_ready(layout)
-        _print_directions(layout, "It was running already.")
+        print_directions(layout, "It was running already.", logs=str(layout.log("NAME")))
         return
     stack = _launch(layout, counts, detach=detach)
     try:
         _wait_start(layout, stack)
         if detach:
-            _print_directions(layout, "End it with ./run down.")
+            print_directions(layout, "End it with ./run down.", logs=str(layout.log("NAME")))
             return
-        _print_directions(layout, "End it with Ctrl-C.")
+        print_directions(layout, "End it with Ctrl-C.", logs=str(layout.log("NAME")))
         while stack.running:
             time.sleep(0.2)
     except BaseException as reason:
@@ -137,25 +134,6 @@ def _ask(layout: Layout, do: str, **details: str) -> dict[str, Any]:
         return ask(layout.run, do, **details)
     except NotRunningError:
         raise Trouble(_NOTHING_RUNS) from None
-
-
-def _print_directions(layout: Layout, last_line: str) -> None:
-    env = read_env(layout.env_file)
-    urls = [value for key, value in env.items() if key.startswith("TRIPTHREAD_URL")]
-    print(f"""
-Tripthread is up. {last_line}
-
-  gateway            {"  ".join(urls)}
-  its API            {env["TRIPTHREAD_URL"]}/openapi.json
-  its health         {env["TRIPTHREAD_INTERNAL_URL"]}/readyz  /metrics
-  model, simulated   {env["LLM_SANDBOX_URL"]}
-  Avinode, simulated {env["AVINODE_SANDBOX_URL"]}
-  addresses, keys    {layout.env_file}
-  logs               {layout.log("NAME")}
-
-  ./run demo                          one conversation, from the first question to the quotes
-  ./run tripthread token --user ann   a token to call the API with
-""")
 
 
 def _lives(pid: int) -> bool:

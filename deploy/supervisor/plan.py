@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from deploy.supervisor.credentials import ROLES
+from deploy.supervisor.outside import SANDBOX_TOKEN, outside_systems
 
 CONSUMERS = ("logger", "tagger", "workflow")
 GATEWAY_ORDER, CONSUMER_ORDER, SANDBOX_ORDER, SERVER_ORDER = 3, 2, 1, 0
 
 _PUBLIC_PORT, _INTERNAL_PORT, _MODEL_PORT, _AVINODE_PORT = 8080, 9080, 8090, 8099
-_SANDBOX_TOKEN = "sandbox"  # noqa: S105 - plainly not a secret, and refused in production
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Plan:
             "LLM_PORT": str(self._port("sandbox", "model")),
             "AVINODE_PORT": str(self._port("sandbox", "avinode")),
             "AVINODE_WEBHOOK_TARGET": f"{target}/api/webhooks/avinode",
-            "AVINODE_API_TOKEN": _SANDBOX_TOKEN,
-            "AVINODE_AUTH_TOKEN": _SANDBOX_TOKEN,
+            "AVINODE_API_TOKEN": SANDBOX_TOKEN,
+            "AVINODE_AUTH_TOKEN": SANDBOX_TOKEN,
         }
         ready = (f"{self._model_url}/healthz", f"{self._avinode_url}/healthz")
         return Service("sandbox", ("-m", "deploy.sandbox"), env, SANDBOX_ORDER, drain_s=5.0, ready_urls=ready)
@@ -129,27 +129,8 @@ class Plan:
             "COOKIE_SECRET": self._credentials["cookie_secret"],
             "AVINODE_WEBHOOK_USER": "avinode",
             "AVINODE_WEBHOOK_PASSWORD": self._credentials["webhook_password"],
-            **self._outside_systems(),
+            **outside_systems(self._caller, model_url=self._model_url, avinode_url=self._avinode_url),
         }
-
-    def _outside_systems(self) -> dict[str, str]:
-        """The real ones where the caller has a key to them, else the sandbox."""
-        model = {"OPENAI_BASE_URL": f"{self._model_url}/v1", "OPENAI_API_KEY": _SANDBOX_TOKEN}
-        if self._caller.get("OPENAI_API_KEY"):
-            model = self._of_caller("OPENAI_")
-        avinode = {
-            "AVINODE_BASE_URL": f"{self._avinode_url}/api",
-            "AVINODE_API_TOKEN": _SANDBOX_TOKEN,
-            "AVINODE_AUTH_TOKEN": _SANDBOX_TOKEN,
-            "AVINODE_CALLS_PER_S": "20",  # Nobody waits for a simulator.
-            "AVINODE_BURST": "40",
-        }
-        if self._caller.get("AVINODE_API_TOKEN"):
-            avinode = self._of_caller("AVINODE_")
-        return model | avinode
-
-    def _of_caller(self, prefix: str) -> dict[str, str]:
-        return {key: value for key, value in self._caller.items() if key.startswith(prefix)}
 
     def _port(self, name: str, use: str, preferred: int = 0) -> int:
         if (name, use) not in self._promised:
