@@ -48,6 +48,7 @@ class Service:
         self._settings = settings
         self.name = name
         self._probes: dict[str, Probe] = {}
+        self._running = False
         self._stopping = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -77,6 +78,7 @@ class Service:
         """
         for worker in workers:
             self.check(str(worker), worker.fault)
+        self._running = True
         tasks = [asyncio.create_task(worker.run(), name=str(worker)) for worker in workers]
         signalled = asyncio.create_task(self._stopping.wait())
         log.info("started", workers=[str(worker) for worker in workers])
@@ -114,8 +116,8 @@ class Service:
 
     async def faults(self) -> dict[str, str]:
         """Ask every probe, and return what is wrong by the probe's name; empty when ready."""
-        if self._stopping.is_set():
-            return {self.name: "shutting down"}
+        if not self._running or self._stopping.is_set():
+            return {self.name: "shutting down" if self._running else "starting"}
         results = {name: await self._ask(probe) for name, probe in self._probes.items()}
         return {name: fault for name, fault in results.items() if fault is not None}
 

@@ -130,7 +130,7 @@ class Demo:
 
     async def _prices(self, trip_id: str) -> list[float]:
         trip = await self._trip(trip_id)
-        return [quote["price"] for rfq in trip["rfqs"] for quote in rfq["quotes"] if quote["price"] is not None]
+        return [quote["price_cents"] / 100 for quote in trip["quotes"] if quote["price_cents"] is not None]
 
     async def _notes(self, session_id: str) -> list[dict[str, Any]]:
         found = await self._broker.call("GET", f"/api/chat/sessions/{session_id}/messages?limit=100")

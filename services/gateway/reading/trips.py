@@ -97,7 +97,8 @@ async def _rows(
         LEFT JOIN workflow.rfqs r ON r.rfq_id = q.rfq_id
         LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
         WHERE s.user_id = ANY ($1) AND s.deleted_at IS NULL
-            AND (s.started_at, s.trip_id || '/' || s.session_id) < (coalesce($3, 'infinity'), coalesce($4, ''))
+            AND (s.started_at, s.trip_id || '/' || s.session_id)
+                < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
             AND ($5::uuid IS NULL OR t.trip_id = $5)
             AND ($6::text IS NULL OR t.avinode_trip_id = $6 OR t.trip_code = $6)
             AND ($7::text IS NULL OR s.session_id = $7)
@@ -108,7 +109,7 @@ async def _rows(
             AND ($11::text IS NULL OR EXISTS (SELECT FROM workflow.quotes f
                 WHERE f.quote_id = $11 AND f.trip_id = t.trip_id))
             AND ($12::text IS NULL OR t.step = $12)
-            AND ($13 IS FALSE OR s.open)
+            AND (NOT $13::boolean OR s.open)
         ORDER BY s.started_at DESC, key DESC LIMIT $2
         """,
         list(user_ids),

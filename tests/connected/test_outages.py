@@ -1,0 +1,262 @@
+"""ARCHITECTURE.md's table of what happens where something is away, on real servers that are really killed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from deploy.migrate import migrate
+from deploy.sandbox.serving import serving
+from deploy.sandbox.settings import SandboxSettings
+from deploy.supervisor.ports import free_port
+from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
+from shared.ids import new_id
+from shared.settings import Settings
+from tests.connected.conftest import settings_for
+from tests.processes import Process, running
+from tests.tokens import token_for
+
+pytestmark = pytest.mark.fault
+
+PATIENCE_S = 30.0
+SERVICES = ("gateway", "logger", "tagger", "workflow")
+
+
+@dataclass
+class Site:
+    """A whole stack, whose every part a test may kill and start again."""
+
+    settings: Settings
+    postgres: Postgres
+    broker: RabbitMQ
+    processes: dict[str, Process]
+    http: aiohttp.ClientSession
+    avinode_url: str
+
+    def headers(self, user: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token_for(self.settings, user)}"}
+
+    async def call(self, method: str, path: str, body: Any = None, *, user: str = "ann") -> tuple[int, Any]:
+        url = f"http://127.0.0.1:{self.settings.http_port}{path}"
+        async with self.http.request(method, url, json=body, headers=self.headers(user)) as response:
+            text = await response.text()
+            return response.status, json.loads(text) if text else None
+
+    async def say(self, text: str, session: str) -> tuple[int, Any]:
+        return await self.call("POST", "/api/chat", {"session_id": session, "message": text, "stream": False})
+
+    async def messages(self, session: str) -> list[dict[str, Any]]:
+        status, body = await self.call("GET", f"/api/chat/sessions/{session}/messages?limit=100")
+        assert status == 200, body
+        messages: list[dict[str, Any]] = body["messages"]
+        return messages
+
+    async def all_stored(self, session: str, count: int) -> bool:
+        messages = await self.messages(session)
+        return len(messages) == count and all(message["stored"] for message in messages)
+
+
+async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """Look until it is so, and return what was seen."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (seen := await look()):
+                await asyncio.sleep(0.1)
+            return seen
+    except TimeoutError:
+        raise AssertionError(f"waited {PATIENCE_S} s for {what}") from None
+
+
+@pytest.fixture(scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    directory = tmp_path_factory.mktemp("site")
+    install_servers(log=directory / "apt.log")
+    postgres, broker = Postgres(directory / "postgres"), RabbitMQ(directory / "rabbitmq")
+    async with AsyncExitStack() as stack:
+        for server in (postgres, broker):
+            stack.callback(server.kill)
+            await asyncio.to_thread(server.start)
+        port = free_port()
+        settings = settings_for(
+            postgres.url, broker.url, http_port=port, avinode_calls_per_s=50.0, publish_deadline_s=3.0
+        )
+        await asyncio.to_thread(migrate, settings)
+        simulated = SandboxSettings(
+            llm_port=0,
+            avinode_port=0,
+            avinode_webhook_target=f"http://127.0.0.1:{port}/api/webhooks/avinode",
+            avinode_webhook_user=settings.avinode_webhook_user,
+            avinode_webhook_password=settings.avinode_webhook_password,
+        )
+        sandbox = await stack.enter_async_context(serving(simulated))
+        settings = settings.model_copy(
+            update={"openai_base_url": f"{sandbox.model}/v1", "avinode_base_url": f"{sandbox.avinode}/api"}
+        )
+        processes = await stack.enter_async_context(running(settings, directory, *SERVICES))
+        http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)))
+        yield Site(settings, postgres, broker, processes, http, sandbox.avinode)
+
+
+@pytest.fixture
+def session() -> str:
+    return f"s{new_id().hex}"
+
+
+async def restart(site: Site, server: Postgres | RabbitMQ) -> None:
+    await asyncio.to_thread(server.start)
+    await asyncio.gather(*(process.ready() for process in site.processes.values()))
+
+
+async def test_everything_up_a_chat_is_stored(site: Site, session: str) -> None:
+    status, body = await site.say("[echo hello]", session)
+    assert (status, body["message"]["content"]) == (200, "hello")
+    await until(lambda: site.all_stored(session, 2), "both messages")
+
+
+async def test_logger_away_chat_goes_on_with_its_memory(site: Site, session: str) -> None:
+    await site.processes["logger"].stop()
+    try:
+        await site.say("[echo one]", session)
+        _, body = await site.say("[recall]", session)
+        assert json.loads(body["message"]["content"]) == ["[echo one]", "[recall]"]
+        assert [message["stored"] for message in await site.messages(session)] == [False] * 4
+        _, sessions = await site.call("GET", "/api/chat/sessions")
+        assert sessions["sessions"][0]["id"] == session
+    finally:
+        await site.processes["logger"].start()
+    await until(lambda: site.all_stored(session, 4), "what was said meanwhile")
+
+
+async def test_tagger_away_the_tag_comes_later(site: Site, session: str) -> None:
+    admin = {"Authorization": f"Bearer {token_for(site.settings, 'root', role='admin')}"}
+    model = {"name": "sandbox-large", "provider": "openai", "tracked": True}
+    url = f"http://127.0.0.1:{site.settings.http_port}/api/models"
+    async with site.http.post(url, json=model, headers=admin) as response:
+        assert response.status in (200, 201)
+    await site.processes["tagger"].stop()
+    try:
+        body = {"session_id": session, "message": "hi", "model": "sandbox-large", "stream": False}
+        status, answer = await site.call("POST", "/api/chat", body)
+        assert (status, answer["session_tag"]) == (200, None)
+        assert (await site.call("GET", f"/api/chat/sessions/{session}/tag"))[0] == 204
+    finally:
+        await site.processes["tagger"].start()
+
+    async def tag() -> Any:
+        return (await site.call("GET", f"/api/chat/sessions/{session}/tag?wait=2"))[1]
+
+    assert (await until(tag, "the tag"))["counter"] == 1
+
+
+async def test_workflow_away_a_trip_is_accepted_and_made_later(site: Site, session: str) -> None:
+    await site.processes["workflow"].stop()
+    try:
+        await site.say("[echo hello]", session)
+        trip = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 6}
+        status, body = await site.call("POST", f"/api/chat/sessions/{session}/trips", trip)
+        assert (status, body["stored"]) == (202, False)
+        assert await post_webhook(site) == 200
+    finally:
+        await site.processes["workflow"].start()
+
+    async def made() -> Any:
+        status, found = await site.call("GET", f"/api/trips/{body['trip']['id']}")
+        return status == 200 and found["trip"]["avinode_trip_id"]
+
+    await until(made, "the trip at Avinode")
+
+
+async def post_webhook(site: Site) -> int:
+    notice = {
+        "id": "arfq-1",
+        "href": f"{site.settings.avinode_base_url}/rfqs/arfq-1",
+        "type": "rfqs",
+        "tripId": "ZZZZZZ",
+    }
+    password = site.settings.avinode_webhook_password.get_secret_value()
+    headers = {"Authorization": aiohttp.encode_basic_auth(site.settings.avinode_webhook_user, password)}
+    url = f"http://127.0.0.1:{site.settings.http_port}/api/webhooks/avinode"
+    async with site.http.post(url, json=notice, headers=headers) as response:
+        return response.status
+
+
+async def test_model_away_the_turn_says_so_and_is_kept(site: Site, session: str) -> None:
+    status, problem = await site.say("[error 500]", session)
+    assert (status, problem["code"]) == (503, "model_away")
+    await until(lambda: site.all_stored(session, 2), "question and failed answer")
+    assert (await site.messages(session))[1]["status"] == "failed"
+    status, body = await site.say("[echo again]", session)
+    assert (status, body["message"]["content"]) == (200, "again")
+
+
+async def test_avinode_hanging_a_webhook_is_answered_at_once(site: Site) -> None:
+    async with site.http.put(f"{site.avinode_url}/sim/faults", json={"rest_hang_ms": 5000}) as response:
+        assert response.status == 200
+    try:
+        async with asyncio.timeout(2):
+            assert await post_webhook(site) == 200
+    finally:
+        async with site.http.put(f"{site.avinode_url}/sim/faults", json={}) as response:
+            assert response.status == 200
+
+
+async def test_broker_away_nothing_is_accepted_and_a_running_turn_is_told_later(site: Site, session: str) -> None:
+    answering = asyncio.create_task(site.say("[chunks 20] [slow 150]", session))
+
+    async def begun() -> bool:
+        return (await site.call("GET", f"/api/chat/sessions/{session}"))[0] == 200
+
+    await until(begun, "the turn to begin")
+    await asyncio.to_thread(site.broker.kill)
+    status, problem = await site.say("[echo refused]", f"{session}2")
+    assert (status, problem["code"]) == (503, "broker_away")
+    assert await post_webhook(site) == 503
+    status, body = await answering
+    assert (status, body["message"]["status"]) == (200, "complete")
+    assert len(await site.messages(session)) == 2
+    await restart(site, site.broker)
+    await until(lambda: site.all_stored(session, 2), "the answer that was finished without a broker")
+    assert (await site.call("GET", f"/api/chat/sessions/{session}2/messages"))[0] == 404
+
+
+async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site, session: str) -> None:
+    await site.say("[echo before]", session)
+    await asyncio.to_thread(site.postgres.kill)
+    for status, problem in (
+        await site.say("[echo refused]", session),
+        await site.call("GET", f"/api/chat/sessions/{session}/messages"),
+    ):
+        assert (status, problem["code"]) == (503, "database_away")
+    assert await post_webhook(site) == 200
+    await restart(site, site.postgres)
+    await until(lambda: site.all_stored(session, 2), "what was said before")
+    status, _ = await site.say("[echo after]", session)
+    assert status == 200
+    await until(lambda: site.all_stored(session, 4), "what was said after")
+
+
+async def test_gateway_killed_in_the_middle_of_an_answer_keeps_the_question(site: Site, session: str) -> None:
+    answering = asyncio.create_task(site.say("[chunks 100] [slow 100]", session))
+    owner = await asyncpg.connect(site.settings.database_url)
+
+    async def checkpointed() -> Any:
+        return await owner.fetchval("SELECT partial <> '' FROM gateway.turns WHERE session_id = $1", session)
+
+    await until(checkpointed, "a checkpoint")
+    site.processes["gateway"].kill()
+    with pytest.raises(aiohttp.ClientError):
+        await answering
+    await site.processes["gateway"].start()
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() WHERE session_id = $1", session)
+    await owner.close()
+    status, body = await site.say("[recall]", session)
+    assert status == 200, body
+    assert json.loads(body["message"]["content"])[0] == "[chunks 100] [slow 100]"
+    statuses = [message["status"] for message in await site.messages(session)]
+    assert statuses == ["complete", "interrupted", "complete", "complete"]
