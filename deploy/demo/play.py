@@ -69,7 +69,10 @@ class Demo:
                 if part["type"] == "error":
                     raise DemoError(f"turn {number} failed: {part['errorText']}")
             print()
-            await self._happened("MessagePosted", "MessageAnswered", "Stored")
+            stored = await self._all_stored(session_id, 2 * number)
+            await self._happened("MessagePosted", "MessageAnswered", "Stored", "SessionTagged")
+            for said in stored[-2:]:
+                row("chat.messages", f"{said['role']:<9}  {said['id']}  {said['status']}")
         return session_id
 
     async def show_tag(self, session_id: str) -> None:
@@ -105,7 +108,9 @@ class Demo:
         await self._avinode.call("POST", f"/sim/rfqs/{rfqs[0]}/quote", {"price": 31900, "currency": "USD"})
         await until(lambda: self._prices(trip_id), lambda prices: 31900 in prices, "the revised quote")
         await self._advanced(trip_id, "WebhookReceived", quotes_received_count=1)
-        await until(lambda: self._notes(session_id), lambda notes: len(notes) >= 2, "both quotes in the chat")
+        notes = await until(lambda: self._notes(session_id), lambda found: len(found) == 2, "both quotes in the chat")
+        for note in notes:
+            row("chat.messages", f"system     {note['content']}")
 
     async def _advanced(self, trip_id: str, *events: str, **expected: Any) -> dict[str, Any]:
         """Wait until the trip is as expected (a value, or a type for "there is one"), and show it."""
@@ -132,9 +137,17 @@ class Demo:
         trip = await self._trip(trip_id)
         return [quote["price_cents"] / 100 for quote in trip["quotes"] if quote["price_cents"] is not None]
 
-    async def _notes(self, session_id: str) -> list[dict[str, Any]]:
+    async def _all_stored(self, session_id: str, count: int) -> list[dict[str, Any]]:
+        return await until(
+            lambda: self._stored(session_id), lambda found: len(found) == count, f"{count} stored messages"
+        )
+
+    async def _stored(self, session_id: str) -> list[dict[str, Any]]:
         found = await self._broker.call("GET", f"/api/chat/sessions/{session_id}/messages?limit=100")
-        return [message for message in found["messages"] if message["role"] == "system"]
+        return [message for message in found["messages"] if message["stored"]]
+
+    async def _notes(self, session_id: str) -> list[dict[str, Any]]:
+        return [message for message in await self._stored(session_id) if message["role"] == "system"]
 
     async def _happened(self, *names: str) -> None:
         """Show what went over the broker, once each of these has."""
@@ -151,4 +164,4 @@ def heading(text: str) -> None:
 
 
 def row(table: str, text: str) -> None:
-    print(f"    row      {table:<17} == {text}")
+    print(f"    row      {table:<20} == {text}")

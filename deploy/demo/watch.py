@@ -24,13 +24,13 @@ class Watch:
 
     async def event(self, message: AbstractIncomingMessage) -> None:
         name = message.type or "?"
-        self._add(name, f"event    {name:<17} -> {_HEARD_BY.get(name, 'nobody')}")
+        self._add(name, f"event    {name:<20} -> {_HEARD_BY.get(name, 'nobody')}")
 
     async def outcome(self, message: AbstractIncomingMessage) -> None:
         for outcome in json.loads(message.body):
             name = outcome["outcome"]
             about = outcome.get("session_tag") or outcome.get("trip_id") or outcome["session_id"]
-            self._add(name, f"outcome  {name:<17} <- {about}")
+            self._add(name, f"outcome  {name:<20} <- {about}")
 
     async def until(self, *names: str) -> None:
         """Wait until each of these was seen since the last `take`."""
