@@ -8,6 +8,7 @@ CREATE TABLE chat.sessions (
     project_id text,
     helper text,
     model text,                                  -- of the newest message that names one
+    model_at timestamptz,                        -- created_at of that message: it need not be the newest of all
     title text,
     title_source text NOT NULL DEFAULT 'none' CHECK (title_source IN ('none', 'message', 'user')),
     titled_at timestamptz,                       -- created_at of the message that gave the title
@@ -49,7 +50,8 @@ CREATE TABLE chat.messages (
     client_message_id text,
     turn_id uuid,
     revision integer NOT NULL DEFAULT 0,
-    rank smallint NOT NULL DEFAULT 1,            -- 0: interrupted, which a final version replaces
+    rank smallint NOT NULL DEFAULT -1,           -- -1: posted, 0: an interrupted answer, 1: a final one; the greater
+                                                 -- (revision, rank) replaces the lesser, whichever comes first
     event_id uuid NOT NULL,                      -- the event whose version this is
     created_at timestamptz NOT NULL,             -- the message's place in its session, with message_id
     stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -140,6 +142,8 @@ CREATE TABLE chat.dead_letters (
     decided_by text,
     decided_at timestamptz,
     received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Its last copy's arrival: a replay that was asked for before that must not hide that it was refused again.
+    last_received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (queue, dedupe_key),
     CHECK ((state = 'parked') = (decided_by IS NULL))
 );

@@ -1,0 +1,1 @@
+"""MessagePosted, MessageAnswered -> chat.sessions, chat.messages, chat.traces -> Stored; `dead` -> chat.dead_letters"""

@@ -1,0 +1,73 @@
+"""The rows of chat.dead_letters: what nobody could process, and what operators decided about it."""
+
+from collections.abc import Sequence
+
+from services.logger.dead_letters import DeadLetter
+from services.logger.reduction import Decision
+from shared.database import Connection
+from shared.events import DeadLetterReplayed
+
+
+async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
+    """Keep dead letters.
+
+    One that is there already only takes note of its last copy's arrival. One that was replayed has been refused
+    again, and is parked again; one that was dropped stays dropped.
+    """
+    rows = {letter.dead_letter_id: letter for letter in letters}
+    await db.execute(
+        """
+        INSERT INTO chat.dead_letters AS letter (dead_letter_id, queue, dedupe_key, event_id, event_name, body,
+            headers, reason, error, user_id)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::bytea[],
+            $7::jsonb[], $8::text[], $9::text[], $10::text[]) AS came (dead_letter_id, queue, dedupe_key)
+        ORDER BY dead_letter_id
+        ON CONFLICT (dead_letter_id) DO UPDATE SET
+            last_received_at = excluded.last_received_at,
+            state = CASE letter.state WHEN 'dropped' THEN 'dropped' ELSE 'parked' END,
+            decided_by = CASE letter.state WHEN 'dropped' THEN letter.decided_by END,
+            decided_at = CASE letter.state WHEN 'dropped' THEN letter.decided_at END,
+            received_at = CASE letter.state WHEN 'replayed' THEN excluded.received_at
+                ELSE letter.received_at END,
+            headers = CASE letter.state WHEN 'replayed' THEN excluded.headers ELSE letter.headers END,
+            reason = CASE letter.state WHEN 'replayed' THEN excluded.reason ELSE letter.reason END,
+            error = CASE letter.state WHEN 'replayed' THEN excluded.error ELSE letter.error END
+        """,
+        list(rows),
+        [letter.queue for letter in rows.values()],
+        [letter.dedupe_key for letter in rows.values()],
+        [letter.event_id for letter in rows.values()],
+        [letter.event_name for letter in rows.values()],
+        [letter.body for letter in rows.values()],
+        [letter.headers for letter in rows.values()],
+        [letter.reason for letter in rows.values()],
+        [letter.error for letter in rows.values()],
+        [letter.user_id for letter in rows.values()],
+    )
+
+
+async def decide(db: Connection, decisions: Sequence[Decision]) -> None:
+    """Write down what operators decided; of two decisions about one letter the later one stays.
+
+    A replay is overtaken by a copy that has arrived since: the letter was refused again, and nobody has seen to that.
+    """
+    decisions = sorted(decisions, key=lambda decision: decision.dead_letter_id)
+    await db.execute(
+        """
+        UPDATE chat.dead_letters AS letter
+        SET state = decided.state, decided_by = decided.operator, decided_at = decided.occurred_at
+        FROM (
+            SELECT decision.* FROM chat.dead_letters JOIN
+                unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
+                AS decision (dead_letter_id, state, operator, occurred_at) USING (dead_letter_id)
+            ORDER BY dead_letter_id FOR UPDATE OF dead_letters
+        ) AS decided
+        WHERE letter.dead_letter_id = decided.dead_letter_id
+            AND (letter.decided_at IS NULL OR letter.decided_at < decided.occurred_at)
+            AND (decided.state = 'dropped' OR letter.last_received_at < decided.occurred_at)
+        """,
+        [decision.dead_letter_id for decision in decisions],
+        ["replayed" if isinstance(decision, DeadLetterReplayed) else "dropped" for decision in decisions],
+        [decision.operator for decision in decisions],
+        [decision.occurred_at for decision in decisions],
+    )

@@ -1,0 +1,129 @@
+"""A group of events reduced to one row a key, so that each statement of the store touches each row once. Pure.
+
+Nothing here depends on the order of the events, but for two of the same version: the first one is kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.logger.titles import title_of
+from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageAnswered, MessageEvent, MessagePosted, Trace
+
+SessionKey = tuple[str, str]  # user and session
+MessageKey = tuple[str, str, str]  # user, session and message
+TraceKey = tuple[str, str]  # user and trace
+Decision = DeadLetterReplayed | DeadLetterDropped
+
+POSTED_RANK = -1  # any answer of the same id replaces what a client has stored for its assistant
+
+
+@dataclass(slots=True)
+class SessionStep:
+    """What some messages that were just stored change about their session."""
+
+    first_at: datetime
+    newest: MessageEvent
+    inserted: int = 0  # of them, those that were not there in an older version
+    titling: MessagePosted | None = None  # the first message of the user that has words
+    title: str | None = None
+    modelling: MessageEvent | None = None  # the newest that names a model
+    project_id: str | None = None
+    helper: str | None = None
+
+
+def session_of(event: MessageEvent) -> SessionKey:
+    return event.user_id, event.session_id
+
+
+def key_of(event: MessageEvent) -> MessageKey:
+    return event.user_id, event.session_id, event.message_id
+
+
+def place_of(event: MessageEvent) -> tuple[datetime, str]:
+    """Return the message's place in its session."""
+    return event.created_at, event.message_id
+
+
+def version_of(event: MessageEvent) -> tuple[int, int]:
+    """Return (revision, rank): of two versions of one message the greater is kept."""
+    return (event.revision, event.rank) if isinstance(event, MessageAnswered) else (0, POSTED_RANK)
+
+
+def role_of(event: MessageEvent) -> str:
+    return event.role if isinstance(event, MessagePosted) else "assistant"
+
+
+def greatest_versions(events: Iterable[MessageEvent]) -> dict[MessageKey, MessageEvent]:
+    """Return one event for each message."""
+    kept: dict[MessageKey, MessageEvent] = {}
+    for event in events:
+        key = key_of(event)
+        known = kept.get(key)
+        if known is None or version_of(event) > version_of(known):
+            kept[key] = event
+    return kept
+
+
+def greatest_traces(events: Iterable[MessageEvent]) -> list[tuple[MessageAnswered, Trace]]:
+    """Return each trace once, with its answer; the trace of an answer's lesser version is a trace too."""
+    kept: dict[TraceKey, tuple[MessageAnswered, Trace]] = {}
+    for event in events:
+        if isinstance(event, MessageAnswered) and event.trace is not None:
+            key = event.user_id, event.trace.trace_id
+            if key not in kept or version_of(event) > version_of(kept[key][0]):
+                kept[key] = event, event.trace
+    return list(kept.values())
+
+
+def last_decisions(decisions: Iterable[Decision]) -> list[Decision]:
+    """Return one decision for each dead letter."""
+    in_time = sorted(decisions, key=lambda decision: (decision.occurred_at, decision.event_id))
+    return list({decision.dead_letter_id: decision for decision in in_time}.values())
+
+
+def activity(events: Iterable[MessageEvent]) -> dict[SessionKey, tuple[datetime, datetime]]:
+    """Return when each session was first and last spoken in."""
+    spans: dict[SessionKey, tuple[datetime, datetime]] = {}
+    for event in events:
+        at = event.created_at
+        first, last = spans.get(session_of(event), (at, at))
+        spans[session_of(event)] = min(first, at), max(last, at)
+    return spans
+
+
+def steps(stored: Sequence[tuple[MessageEvent, bool]]) -> dict[SessionKey, SessionStep]:
+    """Sum up what was just stored, session by session.
+
+    Args:
+        stored: Each message that changed a row, and whether that row is new.
+    """
+    found: dict[SessionKey, SessionStep] = {}
+    for event, is_new in stored:
+        key = session_of(event)
+        step = found.get(key)
+        if step is None:
+            step = found[key] = SessionStep(first_at=event.created_at, newest=event)
+        step.inserted += is_new
+        _take(step, event)
+    return found
+
+
+def _take(step: SessionStep, event: MessageEvent) -> None:
+    place = place_of(event)
+    step.first_at = min(step.first_at, event.created_at)
+    if place > place_of(step.newest):
+        step.newest = event
+    if event.model is not None and (step.modelling is None or place > place_of(step.modelling)):
+        step.modelling = event
+    step.project_id = step.project_id or event.project_id
+    step.helper = step.helper or event.helper
+    if isinstance(event, MessagePosted) and event.role == "user":
+        _take_title(step, event)
+
+
+def _take_title(step: SessionStep, event: MessagePosted) -> None:
+    if step.titling is None or place_of(event) < place_of(step.titling):
+        title = title_of(event.content)
+        if title is not None:
+            step.titling, step.title = event, title

@@ -1,0 +1,127 @@
+"""A group of events becomes one row a key, whatever their order."""
+
+from collections.abc import Sequence
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.logger.reduction import (
+    Decision,
+    activity,
+    greatest_traces,
+    greatest_versions,
+    last_decisions,
+    steps,
+)
+from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageEvent
+from shared.ids import new_id
+from tests.pure.logger_samples import answered, at, posted, trace
+
+ADA = ("ada", "s1")
+
+
+def test_every_message_is_kept_once() -> None:
+    first, second = posted("m1"), posted("m2")
+    assert list(greatest_versions([first, second, first]).values()) == [first, second]
+
+
+def test_same_message_id_in_another_session_is_another_message() -> None:
+    ids = [posted(), posted(session_id="s2"), posted(user_id="bob")]
+    assert len(greatest_versions(ids)) == 3
+
+
+def test_first_of_two_posts_with_one_message_id_is_kept() -> None:
+    first, second = posted(content="one"), posted(content="two")
+    assert list(greatest_versions([first, second]).values()) == [first]
+
+
+def test_greatest_version_of_an_answer_is_kept_in_any_order() -> None:
+    versions: list[MessageEvent] = [
+        posted("a1", role="assistant"),  # a client that stores what it was streamed
+        answered(status="interrupted"),
+        answered(status="complete"),
+        answered(status="interrupted", revision=1),
+        answered(status="stopped", revision=1),
+    ]
+    for order in permutations(versions):
+        assert list(greatest_versions(order).values()) == [versions[-1]]
+
+
+def test_final_answer_beats_an_interrupted_one() -> None:
+    final, interrupted = answered(status="failed"), answered(status="interrupted")
+    assert list(greatest_versions([final, interrupted]).values()) == [final]
+
+
+def test_traces_of_all_versions_of_an_answer_are_kept() -> None:
+    earlier = answered(trace=trace("t0"))
+    later = answered(revision=1, trace=trace("t1"))
+    assert [found.trace_id for _, found in greatest_traces([later, earlier, posted()])] == ["t1", "t0"]
+
+
+def test_trace_is_of_the_greatest_version_that_tells_it() -> None:
+    interrupted = answered(status="interrupted", trace=trace(status="interrupted"))
+    final = answered(trace=trace(status="ok"))
+    for order in permutations([interrupted, final]):
+        assert [found.status for _, found in greatest_traces(order)] == ["ok"]
+
+
+def test_last_decision_about_a_letter_is_kept_in_any_order() -> None:
+    letter, other = new_id(), new_id()
+    replayed = DeadLetterReplayed(dead_letter_id=letter, operator="eve", occurred_at=at(1))
+    dropped = DeadLetterDropped(dead_letter_id=letter, operator="eve", occurred_at=at(2))
+    about_other = DeadLetterReplayed(dead_letter_id=other, operator="eve", occurred_at=at(0))
+    decisions: list[Decision] = [replayed, dropped, about_other]
+    for order in permutations(decisions):
+        assert set(last_decisions(order)) == {dropped, about_other}
+
+
+def test_activity_spans_a_sessions_messages() -> None:
+    events = [posted(second=5), posted(second=2), posted(second=9), posted(session_id="s2", second=7)]
+    assert activity(events) == {ADA: (at(2), at(9)), ("ada", "s2"): (at(7), at(7))}
+
+
+def test_step_counts_only_new_rows() -> None:
+    assert steps([(posted("m1"), True), (answered(), False)])[ADA].inserted == 1
+
+
+def test_step_knows_the_newest_message() -> None:
+    middle, newest, first = posted("m2", 2), answered("a9", 9), posted("m1", 1)
+    step = steps([(middle, True), (newest, True), (first, True)])[ADA]
+    assert (step.newest, step.first_at) == (newest, at(1))
+
+
+def test_title_is_of_the_first_user_message_with_words() -> None:
+    said = [
+        posted("m4", 4, content="fourth"),
+        posted("m0", 0, role="system", content="a note"),
+        posted("m1", 1, content="  "),
+        posted("m3", 3, content="third"),
+        answered("a2", 2, content="an answer"),
+    ]
+    step = steps([(event, True) for event in said])[ADA]
+    assert (step.title, step.titling) == ("third", said[3])
+
+
+def test_session_without_words_of_its_user_gets_no_title() -> None:
+    step = steps([(answered(), True), (posted(content=""), True)])[ADA]
+    assert (step.title, step.titling) == (None, None)
+
+
+def test_model_is_of_the_newest_message_that_names_one() -> None:
+    said = [posted("m1", 1, model="old"), posted("m2", 2, model="new"), posted("m3", 3)]
+    for order in permutations(said):
+        modelling = steps([(event, True) for event in order])[ADA].modelling
+        assert modelling is not None
+        assert modelling.model == "new"
+
+
+def test_project_and_helper_come_from_whoever_names_them() -> None:
+    step = steps([(posted("m1"), True), (posted("m2", helper="h", project_id="p"), True)])[ADA]
+    assert (step.project_id, step.helper) == ("p", "h")
+
+
+@given(st.permutations([posted(f"m{n}", n, model=f"model{n}") for n in range(4)] + [answered("a5", 5)]))
+def test_step_does_not_depend_on_the_order(order: Sequence[MessageEvent]) -> None:
+    stored = [(event, True) for event in order]
+    assert steps(stored) == steps(sorted(stored, key=lambda pair: pair[0].created_at))
