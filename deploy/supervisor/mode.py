@@ -30,9 +30,9 @@ def choose_mode(layout: Layout, options: UpOptions) -> str:
 def _best(layout: Layout, options: UpOptions) -> str:
     why_not_docker = _why_not("docker", layout, options)
     if why_not_docker:
-        print(f"Running natively: {why_not_docker}. (--docker insists)", flush=True)
+        print(f"Running natively ({why_not_docker}); --docker overrides.", flush=True)
         return "native"
-    print("Running by docker compose. (--native runs everything as processes of this machine)", flush=True)
+    print("Running by docker compose; --native overrides.", flush=True)
     return "docker"
 
 

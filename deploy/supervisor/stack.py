@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -143,4 +144,4 @@ def _stop_once(number: int, _frame: object) -> None:
 
 
 def _say(what: str) -> None:
-    print(what, flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
