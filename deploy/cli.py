@@ -1,18 +1,31 @@
 """`tripthread`: the one command of the one image; the sub-command picks what it does."""
 
 import asyncio
+import logging
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Annotated, Literal
 
 import jwt
+import structlog
 import typer
 import uvloop
 from pydantic import ValidationError
 
+from deploy import dead
 from shared.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+app.add_typer(dead.app, name="dead")
+
+
+@app.callback()
+def quiet(context: typer.Context) -> None:
+    """Keep the libraries' own notes out of a command's output; a service configures its logs itself."""
+    if context.invoked_subcommand != "serve":
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
 
 ServiceName = Literal["gateway", "logger", "tagger", "workflow"]
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

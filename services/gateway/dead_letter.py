@@ -7,6 +7,11 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from services.gateway.schemas import Json
+from shared.errors import Conflict
+from shared.publisher import Publisher
+from shared.topology import QUEUES
+
+REPLAYABLE = {queue.name for queue in QUEUES}
 
 
 class DeadLetter(BaseModel):
@@ -31,3 +36,22 @@ class Parked:
     letter: DeadLetter
     body: bytes
     headers: Json
+
+
+async def send_again(publisher: Publisher, parked: Parked) -> None:
+    """Put a parked message back into the queue that refused it, as the same event.
+
+    Raises:
+        Conflict: There is no such queue any more.
+        BrokerAway: It could not be.
+    """
+    letter = parked.letter
+    if letter.queue not in REPLAYABLE:
+        raise Conflict(f"There is no queue {letter.queue!r} any more.")
+    await publisher.publish_to(
+        letter.queue,
+        parked.body,
+        name=letter.event_name,
+        message_id=str(letter.event_id) if letter.event_id else None,
+        headers={name: value for name, value in parked.headers.items() if name == "traceparent"},
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +21,10 @@ from shared.settings import Settings
 from tests.connected.conftest import settings_for
 from tests.processes import Process, running
 from tests.tokens import token_for
+from tests.waiting import until
 
 pytestmark = pytest.mark.fault
 
-PATIENCE_S = 30.0
 SERVICES = ("gateway", "logger", "tagger", "workflow")
 
 
@@ -60,17 +60,6 @@ class Site:
     async def all_stored(self, session: str, count: int) -> bool:
         messages = await self.messages(session)
         return len(messages) == count and all(message["stored"] for message in messages)
-
-
-async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
-    """Look until it is so, and return what was seen."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not (seen := await look()):
-                await asyncio.sleep(0.1)
-            return seen
-    except TimeoutError:
-        raise AssertionError(f"waited {PATIENCE_S} s for {what}") from None
 
 
 @pytest.fixture(scope="module")

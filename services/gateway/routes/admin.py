@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.cursors import read_time_cursor, write_cursor
-from services.gateway.dead_letter import DeadLetter, Parked
+from services.gateway.dead_letter import DeadLetter, Parked, send_again
 from services.gateway.identity import AdminDep
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
@@ -16,9 +16,6 @@ from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import Write, WriteDep
 from shared.errors import Conflict, NotFound
 from shared.events import DeadLetterDropped, DeadLetterReplayed, Event, Name
-from shared.topology import QUEUES
-
-REPLAYABLE = {queue.name for queue in QUEUES}
 
 router = APIRouter(prefix="/api/admin", tags=["admin"], route_class=StrictRoute)
 
@@ -65,14 +62,12 @@ async def replay_dead_letter(
 ) -> DeadAnswer:
     """Send a parked message back to the queue that it came from, as the same event."""
     parked = await _parked(parts, dead_letter_id)
-    if parked.letter.queue not in REPLAYABLE:
-        raise Conflict(f"There is no queue {parked.letter.queue!r} any more.")
     # Made before the message is sent: should that come back at once, it comes back later than this.
     event = DeadLetterReplayed(
         correlation_id=write.correlation_id, dead_letter_id=dead_letter_id, operator=admin.user_id
     )
 
-    await _send_again(parts, parked)
+    await send_again(parts.publisher, parked)
     return await _decide(parts, parked, event, write, response)
 
 
@@ -101,17 +96,6 @@ async def _parked(parts: Parts, dead_letter_id: UUID) -> Parked:
     if parked.letter.state != "parked":
         raise Conflict(f"It was {parked.letter.state} by {parked.letter.decided_by}.", state=parked.letter.state)
     return parked
-
-
-async def _send_again(parts: Parts, parked: Parked) -> None:
-    letter = parked.letter
-    await parts.publisher.publish_to(
-        letter.queue,
-        parked.body,
-        name=letter.event_name,
-        message_id=str(letter.event_id) if letter.event_id else None,
-        headers={name: value for name, value in parked.headers.items() if name == "traceparent"},
-    )
 
 
 async def _decide(parts: Parts, parked: Parked, event: Event, write: Write, response: Response) -> DeadAnswer:

@@ -1,0 +1,91 @@
+"""Garbage in any queue is parked with its reason; operators list, replay and drop it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import aio_pika
+import asyncpg
+import pytest
+
+from shared import topology
+from shared.settings import Settings
+from tests.processes import ROOT, environment_of, running
+from tests.waiting import until
+
+CONSUMED = [queue.name for queue in topology.QUEUES if queue is not topology.DEAD]
+GARBAGE = b"\xff\x00 no event at all"
+
+
+async def put(settings: Settings, queue: str, body: bytes, name: str | None = None) -> None:
+    async with await aio_pika.connect(settings.amqp_url) as connection:
+        channel = await connection.channel()
+        await channel.default_exchange.publish(aio_pika.Message(body, type=name), queue)
+
+
+def tripthread(settings: Settings, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *arguments],
+        env={**os.environ, **environment_of(settings)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_garbage_in_any_queue_is_parked_with_its_reason(
+    settings: Settings, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    async with running(settings, tmp_path, "logger", "tagger", "workflow"):
+        for queue in CONSUMED:
+            await put(settings, queue, GARBAGE)
+            await put(settings, queue, b'{"content": "half"}', "MessagePosted")
+        await put(settings, topology.DEAD_QUEUE, GARBAGE)
+
+        async def parked() -> list[asyncpg.Record] | None:
+            rows = await owner.fetch("SELECT queue, reason, error, body FROM chat.dead_letters ORDER BY queue, body")
+            return rows if len(rows) == 2 * len(CONSUMED) + 1 else None
+
+        rows = await until(parked, "every letter")
+    reasons = {(row["queue"], row["reason"]) for row in rows}
+    assert reasons == {*((queue, "undecodable") for queue in CONSUMED), ("dead", "unknown")}
+    assert {row["body"] for row in rows} == {GARBAGE, b'{"content": "half"}'}
+    assert all(row["error"] for row in rows)
+
+
+async def test_operators_replay_and_drop_by_the_command_line(
+    settings: Settings, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    async def letter(state: str) -> UUID | None:
+        found: UUID | None = await owner.fetchval(
+            "SELECT dead_letter_id FROM chat.dead_letters WHERE state = $1", state
+        )
+        return found
+
+    async with running(settings, tmp_path, "logger"):
+        await put(settings, topology.LOGGER_CHAT.name, GARBAGE)
+        dead_letter_id = str(await until(lambda: letter("parked"), "the letter"))
+        listed = tripthread(settings, "dead", "list", "--reason", "undecodable")
+        assert dead_letter_id in listed
+        assert tripthread(settings, "dead", "list", "--reason", "other") == ""
+        first = await owner.fetchval("SELECT received_at FROM chat.dead_letters")
+        assert "replayed to logger.chat" in tripthread(settings, "dead", "replay", dead_letter_id)
+
+        async def refused_again() -> bool:
+            row = await owner.fetchrow("SELECT state, last_received_at FROM chat.dead_letters")
+            return row is not None and row["state"] == "parked" and row["last_received_at"] > first
+
+        await until(refused_again, "the letter to come back")
+        assert "dropped" in tripthread(settings, "dead", "drop", dead_letter_id)
+        await until(lambda: letter("dropped"), "the decision")
+        assert tripthread(settings, "dead", "list") == ""
+
+
+async def test_a_letter_that_is_not_there_is_said_to_be_missing(settings: Settings) -> None:
+    with pytest.raises(AssertionError, match="no dead letter"):
+        tripthread(settings, "dead", "replay", str(UUID(int=0)))

@@ -1,0 +1,18 @@
+"""Wait for what a system does by itself, never for a length of time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def until(look: Callable[[], Awaitable[T | None]], what: str, patience_s: float = 30.0) -> T:
+    """Look until there is something, and return it; fail where it does not come in time."""
+    try:
+        async with asyncio.timeout(patience_s):
+            while not (seen := await look()):
+                await asyncio.sleep(0.05)
+            return seen
+    except TimeoutError:
+        raise AssertionError(f"waited {patience_s} s for {what}") from None
