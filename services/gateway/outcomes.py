@@ -86,7 +86,9 @@ class Outcomes:
         self._stopping.set()
 
     def fault(self) -> str | None:
-        connection = self._broker._connection
+        connection = (
+            self._broker._connection
+        )  # what FastStream's own `ping` looks at, which is not for a probe like this
         return None if connection and connection.connected.is_set() else "not connected to the broker"
 
     def __str__(self) -> str:

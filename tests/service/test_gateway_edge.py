@@ -1,5 +1,6 @@
 """What every request meets first and every answer last."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.types import Message
 
 from services.gateway import edge
 from tests.service.gateway_fakes import World
@@ -123,6 +125,29 @@ async def test_an_error_after_the_first_byte_breaks_the_connection_off(world: Wo
     async with world.client_of(app) as client:
         with pytest.raises(LookupError):
             await client.get("/breaking")
+
+
+async def test_a_caller_that_goes_away_in_the_middle_is_no_error(world: World) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/webhooks/avinode",
+        "query_string": b"",
+        "headers": [(b"authorization", b"Basic " + b64encode(b"avinode:" + secret(world).encode()))],
+    }
+    events = iter([{"type": "http.request", "body": b"half of", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(events)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with structlog.testing.capture_logs() as logs:
+        await world.api()(scope, receive, send)
+    assert (sent, world.published) == ([], [])
+    assert [log["log_level"] for log in logs] == ["info"]
 
 
 async def test_requests_are_counted_by_route_and_not_by_path(world: World) -> None:

@@ -13,6 +13,7 @@ CREATE TABLE tagging.models (
     stamped_by uuid NOT NULL,
     UNIQUE (provider, name)
 );
+CREATE INDEX models_by_time ON tagging.models (registered_at DESC, model_id DESC);
 SELECT tripthread.protect('tagging.models', 'tripthread_tagger', NULL);
 
 CREATE TABLE tagging.counters (

@@ -53,6 +53,9 @@ CREATE TABLE workflow.trip_sessions (
     CHECK (open = (ended_at IS NULL))
 );
 CREATE UNIQUE INDEX trip_sessions_one_open ON workflow.trip_sessions (user_id, session_id) WHERE open;
+-- A user's trips are listed from the newest on.
+CREATE INDEX trip_sessions_by_start ON workflow.trip_sessions (user_id, started_at DESC, trip_id DESC, session_id DESC)
+    WHERE deleted_at IS NULL;
 CREATE INDEX trip_sessions_of_trip ON workflow.trip_sessions (trip_id);
 SELECT tripthread.protect('workflow.trip_sessions', 'tripthread_workflow', 'user_id');
 

@@ -20,8 +20,9 @@ class Models:
             rows = await db.fetch(
                 """
                 SELECT model_id AS id, name, provider, tracked, short_id, registered_at FROM tagging.models
-                WHERE (registered_at, model_id::text) < (coalesce($2::timestamptz, 'infinity'), coalesce($3::text, ''))
-                ORDER BY registered_at DESC, model_id::text DESC LIMIT $1
+                WHERE (registered_at, model_id) < (coalesce($2::timestamptz, 'infinity'),
+                    coalesce($3::uuid, '00000000-0000-0000-0000-000000000000'))
+                ORDER BY registered_at DESC, model_id DESC LIMIT $1
                 """,
                 limit,
                 registered_before,

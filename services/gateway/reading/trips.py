@@ -79,43 +79,69 @@ class Trips:
 async def _rows(
     db: Connection, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
 ) -> list[asyncpg.Record]:
-    started_before, key_before = before or (None, None)
+    """Choose first and look up then: joined at once, row-level security makes the planner read all of `trips`."""
+    keys = await _keys(db, user_ids, wanted, limit, before)
     return await db.fetch(
         """
         SELECT s.user_id, s.session_id, s.request_id, s.started_at, s.ended_at, s.last_message_at, t.*,
-            s.trip_id || '/' || s.session_id AS key,
             now() AS now, coalesce(c.message_count, 0) AS message_count,
             q.price_cents, q.currency, r.operator_name, l.aircraft_type,
             coalesce(q.rfq_id, (SELECT rfq_id FROM workflow.rfqs f WHERE f.trip_id = t.trip_id
                 ORDER BY f.created_at, f.rfq_id LIMIT 1)) AS rfq_id,
             (SELECT p.proposal_id FROM workflow.proposals p WHERE p.trip_id = t.trip_id
                 ORDER BY p.prepared_at DESC LIMIT 1) AS proposal_id
-        FROM workflow.trip_sessions s
+        FROM unnest($1::text[], $2::text[], $3::uuid[]) AS key (user_id, session_id, trip_id)
+        JOIN workflow.trip_sessions s USING (user_id, session_id, trip_id)
         JOIN workflow.trips t USING (trip_id)
         LEFT JOIN chat.sessions c USING (user_id, session_id)
         LEFT JOIN workflow.quotes q ON q.quote_id = t.primary_quote_id
         LEFT JOIN workflow.rfqs r ON r.rfq_id = q.rfq_id
         LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
-        WHERE s.user_id = ANY ($1) AND s.deleted_at IS NULL
-            AND (s.started_at, s.trip_id || '/' || s.session_id)
-                < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
-            AND ($5::uuid IS NULL OR t.trip_id = $5)
-            AND ($6::text IS NULL OR t.avinode_trip_id = $6 OR t.trip_code = $6)
-            AND ($7::text IS NULL OR s.session_id = $7)
-            AND ($8::uuid IS NULL OR s.request_id = $8)
-            AND ($9::text IS NULL OR t.avinode_rfp_id = $9)
-            AND ($10::text IS NULL OR EXISTS (SELECT FROM workflow.rfqs f
-                WHERE f.rfq_id = $10 AND f.trip_id = t.trip_id))
-            AND ($11::text IS NULL OR EXISTS (SELECT FROM workflow.quotes f
-                WHERE f.quote_id = $11 AND f.trip_id = t.trip_id))
-            AND ($12::text IS NULL OR t.step = $12)
-            AND (NOT $13::boolean OR s.open)
-        ORDER BY s.started_at DESC, key DESC LIMIT $2
+        WHERE t.trip_id = ANY ($3)
+        ORDER BY s.started_at DESC, s.trip_id DESC, s.session_id DESC
+        """,
+        [key["user_id"] for key in keys],
+        [key["session_id"] for key in keys],
+        [key["trip_id"] for key in keys],
+    )
+
+
+async def _keys(
+    db: Connection, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
+) -> list[asyncpg.Record]:
+    started_before, key_before = before or (None, "/")
+    trip_before, _, session_before = key_before.partition("/")
+    # Each owner's index is read from its place on, so that two owners need no sort of everything they have.
+    return await db.fetch(
+        """
+        SELECT page.* FROM unnest($1::text[]) AS owner (user_id)
+        CROSS JOIN LATERAL (
+            SELECT s.user_id, s.session_id, s.trip_id, s.started_at FROM workflow.trip_sessions s
+            WHERE s.user_id = owner.user_id AND s.deleted_at IS NULL
+                AND (s.started_at, s.trip_id, s.session_id) < (coalesce($3::timestamptz, 'infinity'),
+                    coalesce(nullif($4, '')::uuid, '00000000-0000-0000-0000-000000000000'), $5::text)
+                AND ($6::uuid IS NULL OR s.trip_id = $6)
+                AND ($7::text IS NULL OR s.trip_id IN (SELECT t.trip_id FROM workflow.trips t
+                    WHERE t.avinode_trip_id = $7 OR t.trip_code = $7))
+                AND ($8::text IS NULL OR s.session_id = $8)
+                AND ($9::uuid IS NULL OR s.request_id = $9)
+                AND ($10::text IS NULL OR EXISTS (SELECT FROM workflow.trips t
+                    WHERE t.trip_id = s.trip_id AND t.avinode_rfp_id = $10))
+                AND ($11::text IS NULL OR s.trip_id IN (SELECT r.trip_id FROM workflow.rfqs r WHERE r.rfq_id = $11))
+                AND ($12::text IS NULL OR s.trip_id IN (SELECT q.trip_id FROM workflow.quotes q
+                    WHERE q.quote_id = $12))
+                AND ($13::text IS NULL OR EXISTS (SELECT FROM workflow.trips t
+                    WHERE t.trip_id = s.trip_id AND t.step = $13))
+                AND (NOT $14::boolean OR s.open)
+            ORDER BY s.started_at DESC, s.trip_id DESC, s.session_id DESC LIMIT $2
+        ) page
+        ORDER BY page.started_at DESC, page.trip_id DESC, page.session_id DESC LIMIT $2
         """,
         list(user_ids),
         limit,
         started_before,
-        key_before,
+        trip_before,
+        session_before,
         wanted.trip_id,
         wanted.avinode_trip_id,
         wanted.session_id,
@@ -218,7 +244,7 @@ async def _messages(db: Connection, trip_id: UUID) -> list[TripMessage]:
 
 
 def _place(row: Mapping[str, Any]) -> Place:
-    return row["started_at"], row["key"]
+    return row["started_at"], f"{row['trip_id']}/{row['session_id']}"
 
 
 def _trip_row(row: Mapping[str, Any]) -> TripRow:
