@@ -130,8 +130,7 @@ class Demo:
         return trip
 
     async def _trip(self, trip_id: str) -> Any:
-        found = await self._broker.call("GET", f"/api/trips/{trip_id}")
-        return found and found.get("trip", found)
+        return await self._broker.call("GET", f"/api/trips/{trip_id}")
 
     async def _prices(self, trip_id: str) -> list[float]:
         trip = await self._trip(trip_id)

@@ -43,7 +43,7 @@ class Finish:
     turn_id: UUID
     attempt: int
     answer: Answer
-    question_published: bool
+    question_published: bool = True
 
 
 class Store:

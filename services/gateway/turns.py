@@ -25,7 +25,7 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 
 CONFIRM_WAIT_S = 2.0  # how long the closing part waits for the broker
-FINISH_ATTEMPTS_S = 30.0  # how long a finish is tried again; past the lease the turn counts as interrupted
+FINISH_PATIENCE_S = 15.0  # how long the caller waits until the answer is kept
 KEEP_EVERY_S = 2.0  # checkpoints of partial text
 RENEW_EVERY_S = 10.0  # leases of turns whose text has not changed
 DRAIN_S = 20.0
@@ -146,7 +146,7 @@ class Turns:
 
     async def _end(self, running: Running, answer: Answer) -> None:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
-        turn = await self._finish(Finish(running.turn.turn_id, running.turn.attempt, answer, question_published=True))
+        turn = await self._finish(running, Finish(running.turn.turn_id, running.turn.attempt, answer))
         if turn is None:
             running.fail(SessionBusy("this turn was taken over after its lease had passed"))
             return
@@ -157,15 +157,16 @@ class Turns:
             await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
         running.end(turn)
 
-    async def _finish(self, finish: Finish) -> Turn | None:
+    async def _finish(self, running: Running, finish: Finish) -> Turn | None:
+        """Keep the answer, however long the database takes; the caller is let go when it takes too long."""
+        away = DatabaseAway("the answer is not kept yet: the database is away")
+        letting_go = asyncio.get_running_loop().call_later(FINISH_PATIENCE_S, running.fail, away)
         try:
-            async for attempt in stamina.retry_context(on=_is_transient, attempts=None, timeout=FINISH_ATTEMPTS_S):
+            async for attempt in stamina.retry_context(on=_is_transient, attempts=None, timeout=None, wait_max=3.0):
                 with attempt:
                     return await self._store.finish(finish)
-        except Exception as error:
-            if _is_transient(error):
-                raise DatabaseAway("the answer could not be kept: the database is away") from error
-            raise
+        finally:
+            letting_go.cancel()
         return None
 
     async def _tell(self, turn: Turn) -> None:

@@ -156,7 +156,7 @@ async def test_workflow_away_a_trip_is_accepted_and_made_later(site: Site, sessi
 
     async def made() -> Any:
         status, found = await site.call("GET", f"/api/trips/{body['trip']['id']}")
-        return status == 200 and found["trip"]["avinode_trip_id"]
+        return status == 200 and found["avinode_trip_id"]
 
     await until(made, "the trip at Avinode")
 
@@ -228,6 +228,24 @@ async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site,
     status, _ = await site.say("[echo after]", session)
     assert status == 200
     await until(lambda: site.all_stored(session, 4), "what was said after")
+
+
+async def test_database_killed_in_the_middle_of_an_answer_keeps_the_answer(site: Site, session: str) -> None:
+    answering = asyncio.create_task(site.say("[chunks 10] [slow 100]", session))
+
+    async def begun() -> bool:
+        return (await site.call("GET", f"/api/chat/sessions/{session}"))[0] == 200
+
+    async def cannot_keep() -> bool:
+        return "stamina.retry_scheduled" in site.processes["gateway"].log
+
+    await until(begun, "the turn to begin")
+    await asyncio.to_thread(site.postgres.kill)
+    await until(cannot_keep, "the gateway to try to keep the answer")
+    await restart(site, site.postgres)
+    status, body = await answering
+    assert (status, body["message"]["status"]) == (200, "complete")
+    await until(lambda: site.all_stored(session, 2), "question and answer")
 
 
 async def test_gateway_killed_in_the_middle_of_an_answer_keeps_the_question(site: Site, session: str) -> None:

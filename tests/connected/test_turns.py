@@ -272,7 +272,7 @@ async def test_an_owner_that_comes_back_late_changes_no_final_answer(gateway: Ga
     turn = await gateway.say("[echo hello]")
     assert turn.answer is not None
     late = replace(turn.answer, content="too late")
-    assert await gateway.store.finish(Finish(turn.turn_id, 1, late, question_published=True)) is None
+    assert await gateway.store.finish(Finish(turn.turn_id, 1, late)) is None
 
 
 async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
