@@ -1,0 +1,203 @@
+"""Three taggers as processes: one is killed, stopped or without its database, and no number is lost or given twice."""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deploy.migrate import migrate
+from deploy.supervisor.servers import Postgres
+from services.tagger.counter import SessionKey
+from shared import topology
+from shared.publisher import Publisher
+from shared.settings import Settings
+from tests.connected.brokers import until, waiting
+from tests.connected.conftest import empty_broker, settings_for
+from tests.processes import Process, running
+from tests.servers import Servers
+from tests.tagging import assert_gapless, holding_counters, read_tags, registered, spoke, until_blocked
+
+NAMES = ("tagger_1", "tagger_2", "tagger_3")
+USERS = ("ada", "bob", "cleo")
+PACE_S = 0.02  # between ten messages and the next ten
+TAKEOVER_S = 60.0  # the broker gives up a silent consumer after two to three heartbeats of 10 s
+
+
+class Flow:
+    """Users who begin one session after the other, while a test does something to the taggers."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self.sessions: list[SessionKey] = []  # whose message the broker has
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        ended = asyncio.Event()
+        task = asyncio.create_task(self._speak_until(ended))
+        try:
+            yield
+        finally:
+            ended.set()
+            await task
+
+    async def _speak_until(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            await self.speak(10)
+            await asyncio.sleep(PACE_S)
+
+    async def speak(self, count: int) -> None:
+        """Let so many users begin a session; every fifth message is sent twice."""
+        places = range(len(self.sessions), len(self.sessions) + count)
+        messages = [spoke(f"s{place}", user=USERS[place % len(USERS)], at=place) for place in places]
+        await asyncio.gather(*(self._publisher.publish(message) for message in [*messages, *messages[::5]]))
+        self.sessions += [(message.user_id, message.session_id) for message in messages]
+
+    async def goes_on(self, count: int = 100) -> None:
+        """Wait until so many more sessions have begun."""
+        enough = len(self.sessions) + count
+        await until(lambda: len(self.sessions) >= enough, within_s=30.0)
+
+
+@pytest.fixture
+async def taggers(settings: Settings, tmp_path: Path) -> AsyncIterator[dict[str, Process]]:
+    """Three taggers on one queue, of which the broker lets one work; small groups make many transactions."""
+    async with running(settings.model_copy(update={"group_size": 20}), tmp_path, *NAMES) as taggers:
+        yield taggers
+
+
+@pytest.fixture
+async def flow(settings: Settings, owner: asyncpg.Connection, taggers: dict[str, Process]) -> AsyncIterator[Flow]:
+    async with Publisher(settings, "test") as publisher:
+        yield await begin(publisher, owner)
+
+
+async def begin(publisher: Publisher, owner: asyncpg.Connection) -> Flow:
+    """Register the model that everybody will speak to, and wait until the taggers know it."""
+    await publisher.publish(registered())
+    async with asyncio.timeout(30):
+        while not await owner.fetchval("SELECT count(*) FROM tagging.models"):
+            await asyncio.sleep(0.01)
+    return Flow(publisher)
+
+
+async def test_taggers_that_are_killed_in_the_middle_leave_no_gap(
+    settings: Settings, owner: asyncpg.Connection, flow: Flow, taggers: dict[str, Process]
+) -> None:
+    async with flow.running():
+        for _ in range(2):
+            async with holding_counters(settings, *USERS):
+                [first] = await until_blocked(owner)
+                taggers[first].kill()
+                # The next one gets the same messages, and waits for what the dead one had begun.
+                [second] = set(await until_blocked(owner, count=2)) - {first}
+                taggers[second].kill()
+            await flow.goes_on()
+            await asyncio.gather(taggers[first].start(), taggers[second].start())
+
+    await all_tagged_without_a_gap(settings, owner, flow.sessions)
+
+
+async def test_taggers_that_are_killed_at_any_time_leave_no_gap(
+    settings: Settings, owner: asyncpg.Connection, flow: Flow, taggers: dict[str, Process]
+) -> None:
+    async with flow.running():
+        for _ in range(5):
+            await flow.goes_on()
+            killed = taggers[await working(owner)]
+            killed.kill()
+            await killed.start()
+
+    await all_tagged_without_a_gap(settings, owner, flow.sessions)
+
+
+async def test_tagger_that_is_stopped_in_the_middle_holds_nobody_up_and_goes_on_later(
+    settings: Settings, owner: asyncpg.Connection, flow: Flow, taggers: dict[str, Process]
+) -> None:
+    async with holding_counters(settings, "ada"):
+        await flow.speak(50)
+        [stopped] = await until_blocked(owner)
+        taggers[stopped].signal(signal.SIGSTOP)
+    # From here on it holds every user's counter, in a transaction that it will never end.
+    await flow.speak(50)
+    await all_tagged(owner, flow.sessions, within_s=TAKEOVER_S)
+
+    for name in taggers.keys() - {stopped}:
+        taggers[name].kill()
+    taggers[stopped].signal(signal.SIGCONT)
+    await flow.speak(50)
+    await all_tagged_without_a_gap(settings, owner, flow.sessions)
+
+
+async def test_database_that_is_killed_loses_no_number(
+    servers: Servers, durable_postgres: Postgres, tmp_path: Path
+) -> None:
+    await empty_broker(servers.amqp_url)
+    settings = settings_for(durable_postgres.url, servers.amqp_url, group_size=20)
+    migrate(settings)
+    async with Publisher(settings, "test") as publisher, running(settings, tmp_path, *NAMES):
+        async with looking(settings) as owner:
+            flow = await begin(publisher, owner)
+        async with flow.running():
+            for _ in range(2):
+                await flow.goes_on()
+                durable_postgres.kill()
+                await flow.goes_on()
+                await asyncio.to_thread(durable_postgres.start)
+        async with looking(settings) as owner:
+            await all_tagged_without_a_gap(settings, owner, flow.sessions)
+
+
+@asynccontextmanager
+async def looking(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    owner = await asyncpg.connect(settings.database_url)
+    try:
+        yield owner
+    finally:
+        await owner.close()
+
+
+@pytest.fixture
+def durable_postgres() -> Iterator[Postgres]:
+    """A database whose commits survive a kill."""
+    with tempfile.TemporaryDirectory(prefix="tripthread-postgres-") as directory:
+        postgres = Postgres(Path(directory, "postgres"))
+        postgres.start()
+        try:
+            yield postgres
+        finally:
+            postgres.kill()
+
+
+async def all_tagged_without_a_gap(
+    settings: Settings, owner: asyncpg.Connection, sessions: Sequence[SessionKey]
+) -> None:
+    await all_tagged(owner, sessions, within_s=30.0)
+    await assert_gapless(owner)
+    assert await waiting(settings, topology.DEAD) == 0
+
+
+async def all_tagged(owner: asyncpg.Connection, sessions: Sequence[SessionKey], within_s: float) -> None:
+    """Wait until each of these sessions has its tag; no other may have one."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while len(await read_tags(owner)) < len(sessions):
+                await asyncio.sleep(0.05)
+    tags = await read_tags(owner)
+    assert tags.keys() == set(sessions)
+    assert all(tags.values())
+
+
+async def working(owner: asyncpg.Connection) -> str:
+    """Return the name of the tagger that the broker lets work: the others have no business with the database."""
+    name: str = await owner.fetchval(
+        """
+        SELECT application_name FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'tagger%' ORDER BY state_change DESC LIMIT 1
+        """
+    )
+    return name
