@@ -60,8 +60,15 @@ class World:
     parked: dict[UUID, Parked] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     receipts: Receipts = field(default_factory=Receipts)
+    _app: FastAPI | None = None
 
     def api(self) -> FastAPI:
+        """Make the API on this world, again where its settings are others."""
+        if self._app is None or parts_of_app(self._app).settings is not self.settings:
+            self._app = self._make_api()
+        return self._app
+
+    def _make_api(self) -> FastAPI:
         reader = cast(Reader, _Reader(self))
         parts = Parts(
             settings=self.settings,
@@ -103,6 +110,11 @@ class World:
             decided = {"state": state, "decided_by": event.operator, "decided_at": event.occurred_at}
             letter = parked.letter.model_copy(update=decided)
             self.parked[letter.id] = Parked(letter, parked.body, parked.headers)
+
+
+def parts_of_app(app: FastAPI) -> Parts:
+    parts: Parts = app.state.parts
+    return parts
 
 
 class _Publisher:

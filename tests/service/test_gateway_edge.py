@@ -135,11 +135,11 @@ async def test_a_caller_that_goes_away_in_the_middle_is_no_error(world: World) -
         "query_string": b"",
         "headers": [(b"authorization", b"Basic " + b64encode(b"avinode:" + secret(world).encode()))],
     }
-    events = iter([{"type": "http.request", "body": b"half of", "more_body": True}, {"type": "http.disconnect"}])
+    events: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"half", "more_body": True}]
     sent: list[Message] = []
 
     async def receive() -> Message:
-        return next(events)
+        return events.pop()
 
     async def send(message: Message) -> None:
         sent.append(message)

@@ -29,7 +29,6 @@ class Readiness(BaseModel):
 def operations(events: AsyncAPI) -> APIRouter:
     """Make the routes; `events` describes what goes between the services."""
     router = APIRouter(tags=["operations"], route_class=StrictRoute)
-    document = events.to_specification()
 
     @router.get("/healthz")
     async def healthz() -> Health:
@@ -51,11 +50,11 @@ def operations(events: AsyncAPI) -> APIRouter:
 
     @router.get("/docs/events", include_in_schema=False)
     async def event_docs() -> Response:
-        page = get_asyncapi_html(document, try_it_out_path=None)
+        page = get_asyncapi_html(events.to_specification(), try_it_out_path=None)
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
     @router.get("/docs/events.json", include_in_schema=False)
     async def event_document() -> Response:
-        return Response(document.to_json(), media_type="application/json")
+        return Response(events.to_specification().to_json(), media_type="application/json")
 
     return router
