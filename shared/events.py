@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.errors import Undecodable
 from shared.ids import new_id
@@ -37,7 +37,7 @@ class Event(BaseModel):
 
     event_id: UUID = Field(default_factory=new_id)
     correlation_id: UUID = Field(default_factory=new_id)  # the HTTP request, webhook or event that began it
-    occurred_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    occurred_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
     def routing_key(cls) -> str:
@@ -63,7 +63,7 @@ class MessageEvent(SessionEvent):
     parts: tuple[Json, ...] = ()  # AI SDK UI message parts
     parent_id: ClientId | None = None
     turn_id: UUID | None = None
-    created_at: datetime  # the message's place in its session; the database's clock at the claim
+    created_at: AwareDatetime  # the message's place in its session; the database's clock at the claim
     model: Name | None = None
     provider: Name = "openai"
     project_id: Name | None = None
@@ -87,7 +87,7 @@ class Trace(BaseModel):
     model: Name
     provider: Name
     status: Literal["running", "ok", "error", "stopped", "interrupted"]
-    started_at: datetime
+    started_at: AwareDatetime
     ttft_ms: float | None = None  # time to the first token
     duration_ms: float | None = None
     input_tokens: int | None = None

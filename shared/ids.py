@@ -28,7 +28,7 @@ def answer_id(turn_id: UUID, attempt: int) -> UUID:
 
 def model_id(provider: str, name: str) -> UUID:
     """Name a model: the same provider and name are the same model everywhere."""
-    return uuid5(NAMESPACE, f"model/{provider}/{name}")
+    return uuid5(NAMESPACE, f"model/{scoped(provider, name)}")
 
 
 def upstream_thread_id(user_id: str, session_id: str) -> UUID:
@@ -36,9 +36,9 @@ def upstream_thread_id(user_id: str, session_id: str) -> UUID:
     return uuid5(NAMESPACE, f"thread/{scoped(user_id, session_id)}")
 
 
-def scoped(user_id: str, session_id: str) -> str:
-    """Spell a session's identity unambiguously: the length keeps `a/b` + `c` apart from `a` + `b/c`."""
-    return f"{len(user_id)}:{user_id}/{session_id}"
+def scoped(owner: str, name: str) -> str:
+    """Spell a pair unambiguously: the length keeps `a/b` + `c` apart from `a` + `b/c`."""
+    return f"{len(owner)}:{owner}/{name}"
 
 
 def user_hash(user_id: str) -> bytes:

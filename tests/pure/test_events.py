@@ -1,0 +1,82 @@
+"""What is an event, and what only looks like one."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared import events
+from shared.errors import Undecodable
+from shared.events import MessagePosted, WebhookReceived, decode
+from shared.ids import model_id, new_id, upstream_thread_id
+
+POSTED = MessagePosted(
+    user_id="ann",
+    session_id="s1",
+    message_id="m1",
+    role="user",
+    content="hi",
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps({**json.loads(POSTED.body()), **fields}).encode()
+
+
+def test_what_was_published_is_what_is_read() -> None:
+    received = WebhookReceived(delivery_id=new_id(), payload=b"\xff\x00")
+    assert decode("MessagePosted", POSTED.body()) == POSTED
+    assert decode("WebhookReceived", received.body()) == received
+
+
+def test_a_field_that_we_do_not_know_is_ignored() -> None:
+    assert decode("MessagePosted", changed(since="next year")) == POSTED
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"created_at": "2026-01-01T00:00:00"},
+        {"occurred_at": "2026-01-01T00:00:00"},
+        {"content": "a\x00b"},
+        {"user_id": ""},
+        {"user_id": "a\x00b"},
+        {"session_id": "no spaces"},
+        {"message_id": "x" * 65},
+        {"role": "root"},
+        {"event_id": "none"},
+        {"content": None},
+    ],
+    ids=repr,
+)
+def test_what_no_event_may_say_is_undecodable(fields: dict[str, Any]) -> None:
+    with pytest.raises(Undecodable):
+        decode("MessagePosted", changed(**fields))
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        (None, POSTED.body()),
+        ("Nonsense", POSTED.body()),
+        ("MessagePosted", b""),
+        ("MessagePosted", b"\xff"),
+        ("MessagePosted", b'{"content": "\\ud800"}'),
+        ("MessagePosted", b"[" * 100_000),
+        ("Event", POSTED.body()),
+    ],
+)
+def test_what_is_no_event_is_undecodable(name: str | None, body: bytes) -> None:
+    with pytest.raises(Undecodable):
+        decode(name, body)
+
+
+def test_every_event_has_a_line_that_says_what_happened() -> None:
+    assert [event.__name__ for event in events.EVENTS if not (event.__doc__ or "").strip()] == []
+
+
+def test_two_pairs_that_read_alike_have_two_ids() -> None:
+    assert model_id("a/b", "c") != model_id("a", "b/c")
+    assert upstream_thread_id("a/b", "c") != upstream_thread_id("a", "b/c")
