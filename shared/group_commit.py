@@ -22,51 +22,39 @@ What is promised, and what makes it so:
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import aio_pika
-import asyncpg
 import structlog
 from aio_pika.abc import AbstractConnection
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
-from shared.bisection import Guilty, bisect
+from shared.bisection import bisect
 from shared.connection import Delays, Disconnected, describe, open_connection
-from shared.database import Fault, fault_of
-from shared.errors import Away, Poison, Undecodable
+from shared.errors import Poison, Undecodable
 from shared.events import Event, Outcome, decode
 from shared.parking import Parking
+from shared.patient_commit import Outage, PatientCommit, pause
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery, Subscription, subscribe
 from shared.telemetry import extract, link
-from shared.topology import DEAD_QUEUE, Queue
+from shared.topology import Queue
 from shared.unreadable import FRAME_ERRORS, UNREADABLE, CarefulConnection
 
 PATIENCE_S = 5.0  # how long an outage may last before the deliveries are given back
 # How long nothing may arrive before the consumer takes a new channel. RabbitMQ 3.10 tells no consumer of a quorum
 # queue's deletion where somebody declares it again at once, and the old channel would never hear of the new queue.
 QUIET_S = 15.0
-STUCK_S = 30.0  # a commit that takes longer is a fault; the database gives up after 12
-LINKED = 16  # messages that a group's span links to, at most: each costs as much as decoding it
+LINKED = 8  # messages that a group's span links to, at most: each link costs as much as two messages' decoding
 
-COMMITTED = Counter("tripthread_committed_messages_total", "Messages committed", ["queue"])
-GROUP_SIZE = Histogram(
-    "tripthread_group_size", "Messages in one commit", ["queue"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-)
-COMMIT_SECONDS = Histogram("tripthread_commit_seconds", "One successful commit", ["queue"])
-COMMIT_FAILURES = Counter("tripthread_commit_failures_total", "Commits that failed", ["queue", "fault"])
 OLDEST_SECONDS = Gauge("tripthread_oldest_uncommitted_seconds", "Since the oldest open delivery arrived", ["queue"])
-
-# What a commit may fail with and the consumer live on.
-_COMMIT_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Poison, Away)
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -79,22 +67,14 @@ class _Entry(Generic[T]):
     content: T
 
 
-class _Unanswered(Exception):
-    """The database did not do its part; the message is not to blame."""
-
-
-class _Outage(Exception):
-    """The database has been away for too long to hold the deliveries."""
-
-
 def decode_event(delivery: Delivery) -> Event:
     """Read the event that a message carries.
 
     Raises:
         Undecodable: It is none that we know.
     """
-    if unreadable := delivery.headers.get(UNREADABLE):
-        raise Undecodable(f"its properties cannot be read: {unreadable}")
+    if delivery.type is None and (why := delivery.headers.get(UNREADABLE)):
+        raise Undecodable(f"its properties cannot be read: {why}")
     return decode(delivery.type, delivery.body)
 
 
@@ -127,18 +107,16 @@ class GroupCommit(Generic[T]):
         self._settings = settings
         self._queue = queue
         self._decode = decode
-        self._commit = commit
         self._publisher = publisher
-        self._patience_s = patience_s
         self._quiet_s = quiet_s
-        self._parking = Parking(publisher, queue)
         self._stopping = asyncio.Event()
+        self._database = PatientCommit(queue, commit, patience_s, self._stopping)
+        self._parking = Parking(publisher, queue)
         self._delays = Delays()
-        self._subscription: Subscription | None = None
         self._careful = False
+        self._linked = LINKED if settings.otel_exporter_otlp_endpoint else 0  # nobody sees what is not exported
+        self._subscription: Subscription | None = None
         self._trouble: str | None = "not started"
-        self._failed: Sequence[_Entry[T]] = ()  # what could not be committed when an outage began
-        self._commit_began: float | None = None
         self._group_arrived_at: float | None = None
         OLDEST_SECONDS.labels(queue.name).set_function(self._oldest_s)
 
@@ -152,7 +130,8 @@ class GroupCommit(Generic[T]):
             Exception: What `decode` or `commit` raised and nobody can mend here.
         """
         try:
-            await self._consume_until_stopped()
+            while not self._stopping.is_set():
+                await self._consume_until_disconnected()
         except BaseException as error:
             self._trouble = f"ended by {describe(error)}"
             raise
@@ -166,42 +145,35 @@ class GroupCommit(Generic[T]):
 
     def fault(self) -> str | None:
         """Say why messages are not being committed at the moment; None while they are."""
-        if self._trouble is None and self._commit_began is not None:
-            running_s = time.monotonic() - self._commit_began
-            if running_s > STUCK_S:
-                return f"a commit has been running for {running_s:.0f} s"
-        return self._trouble
+        return self._trouble or self._database.fault()
 
-    async def _consume_until_stopped(self) -> None:
-        while not self._stopping.is_set():
-            kind = CarefulConnection if self._careful else aio_pika.Connection
-            try:
-                async with open_connection(self._settings, self._queue.name, kind) as connection:
-                    await self._consume(connection)
-            except Disconnected as error:
-                self._careful = self._careful or isinstance(error.__cause__, FRAME_ERRORS)
-                await self._disconnected(error.detail)
-            except _Outage:
-                await self._wait_out(self._failed)
+    async def _consume_until_disconnected(self) -> None:
+        kind = CarefulConnection if self._careful else aio_pika.Connection
+        try:
+            async with open_connection(self._settings, self._queue.name, kind) as connection:
+                log.info("consuming", queue=self._queue.name)
+                await self._consume(connection)
+        except Disconnected as error:
+            self._careful = self._careful or isinstance(error.__cause__, FRAME_ERRORS)
+            self._trouble = f"disconnected: {error.detail}"
+            log.warning("consumer disconnected", queue=self._queue.name, reason=error.detail)
+            await pause(self._delays.next(), self._stopping)
+        except Outage:
+            log.warning("deliveries given back", queue=self._queue.name, reason=self._database.fault())
+            await self._database.wait_out()
 
     async def _consume(self, connection: AbstractConnection) -> None:
         """Work on one channel after the other; each lasts until nothing has arrived for a while."""
-        log.info("consuming", queue=self._queue.name)
         while not self._stopping.is_set():
             async with subscribe(connection, self._queue, self._settings.prefetch) as subscription:
                 await self._work(subscription)
             if subscription.dropped:
                 raise Disconnected("the broker cancelled the consumer")
 
-    async def _disconnected(self, reason: str) -> None:
-        self._trouble = f"disconnected: {reason}"
-        log.warning("consumer disconnected", queue=self._queue.name, reason=reason)
-        await self._pause(self._delays.next())
-
     async def _work(self, subscription: Subscription) -> None:
         """Settle one group after the other until no more arrive."""
         self._subscription = subscription
-        self._trouble = None
+        self._trouble = self._group_arrived_at = None
         while group := await self._next_group(subscription):
             self._group_arrived_at = group[0].arrived_at
             await self._settle(subscription, group)
@@ -229,7 +201,7 @@ class GroupCommit(Generic[T]):
             if entries:
                 outcomes = await bisect(
                     entries,
-                    self._commit_patiently,
+                    lambda part: self._database.commit([entry.content for entry in part]),
                     lambda entry, error: self._parking.park(subscription, entry.delivery, error),
                 )
                 await self._publisher.announce(outcomes)
@@ -259,87 +231,10 @@ class GroupCommit(Generic[T]):
         name = f"{self._queue.name} process"
         if len(group) == 1:
             return _tracer.start_as_current_span(name, context=extract(group[0].headers), attributes=attributes)
-        links = [origin for delivery in group[:LINKED] if (origin := link(delivery.headers))]
+        links = [origin for delivery in group[: self._linked] if (origin := link(delivery.headers))]
         return _tracer.start_as_current_span(name, links=links, attributes=attributes)
-
-    async def _commit_patiently(self, entries: Sequence[_Entry[T]]) -> Sequence[Outcome]:
-        """Commit, the same again while the database is away.
-
-        Raises:
-            Guilty: One of these messages is to blame.
-            _Outage: The database has been away for too long, or is away while we are stopping.
-        """
-        delays = Delays(first_s=0.05, longest_s=1.0)
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return await self._commit_once(entries)
-            except _Unanswered:
-                if self._stopping.is_set() or time.monotonic() > deadline:
-                    self._failed = entries
-                    raise _Outage from None
-                await self._pause(delays.next())
-
-    async def _wait_out(self, entries: Sequence[_Entry[T]]) -> None:
-        """Commit these again and again until the database answers, whatever it says."""
-        log.warning("deliveries given back", queue=self._queue.name, reason=self._trouble)
-        delays = Delays(first_s=0.5, longest_s=3.0)
-        while not self._stopping.is_set():
-            await self._pause(delays.next())
-            with suppress(_Unanswered):
-                with suppress(Guilty):
-                    await self._commit_once(entries)
-                break
-
-    async def _commit_once(self, entries: Sequence[_Entry[T]]) -> Sequence[Outcome]:
-        self._commit_began = time.monotonic()
-        try:
-            outcomes = await self._commit([entry.content for entry in entries])
-        except _COMMIT_ERRORS as error:
-            raise self._judge(error, entries) from error
-        finally:
-            took_s = time.monotonic() - self._commit_began
-            self._commit_began = None
-        self._answered()
-        COMMIT_SECONDS.labels(self._queue.name).observe(took_s)
-        GROUP_SIZE.labels(self._queue.name).observe(len(entries))
-        COMMITTED.labels(self._queue.name).inc(len(entries))
-        return outcomes
-
-    def _judge(self, error: Exception, entries: Sequence[_Entry[T]]) -> Guilty | _Unanswered:
-        """Tell whether a message is to blame, or the database."""
-        fault = _fault(error)
-        COMMIT_FAILURES.labels(self._queue.name, fault.value).inc()
-        nowhere_to_park = self._queue.name == DEAD_QUEUE and len(entries) == 1
-        if fault is Fault.MESSAGE and not nowhere_to_park:
-            self._answered()
-            return Guilty(error)
-        trouble = f"waiting for the database: {describe(error)}"
-        if trouble != self._trouble:
-            level = logging.WARNING if fault is Fault.TRANSIENT else logging.ERROR
-            log.log(level, "commit postponed", queue=self._queue.name, fault=fault.value, reason=describe(error))
-        self._trouble = trouble
-        return _Unanswered()
-
-    def _answered(self) -> None:
-        if self._trouble is not None:
-            log.info("the database answers again", queue=self._queue.name)
-        self._trouble = None
-
-    async def _pause(self, delay_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._stopping.wait()
 
     def _oldest_s(self) -> float:
         waiting = self._subscription.oldest_arrived_at if self._subscription is not None else None
         oldest = self._group_arrived_at or waiting
         return 0.0 if oldest is None else time.monotonic() - oldest
-
-
-def _fault(error: Exception) -> Fault:
-    if isinstance(error, Poison):
-        return Fault.MESSAGE
-    if isinstance(error, Away):
-        return Fault.TRANSIENT
-    return fault_of(error) or Fault.INSTALLATION

@@ -25,26 +25,16 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
-import orjson
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq import spec
 from aiormq.exceptions import PublishError
 from prometheus_client import Counter, Histogram
 
-from shared.connection import (
-    Delays,
-    Disconnected,
-    declare_topology,
-    describe,
-    disconnections,
-    is_blocked,
-    open_connection,
-    until_unblocked,
-)
+from shared.connection import Delays, Disconnected, declare_topology, disconnections, is_blocked, until_unblocked
 from shared.errors import BrokerAway
 from shared.events import Event, Outcome
 from shared.ids import NAMESPACE, derived_id
+from shared.line import KeptLine, Line
 from shared.settings import Settings
 from shared.telemetry import inject
 from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE
@@ -53,7 +43,6 @@ OUTSTANDING = 128  # unconfirmed messages at once; measured: fewer wait for each
 CLOSE_TIMEOUT_S = 5.0
 ANNOUNCE_TIMEOUT_S = 0.5
 PERSISTENT = 2  # AMQP's delivery mode
-BLOCKED = "blocked: the broker has a memory or disk alarm"
 
 PUBLISH_SECONDS = Histogram("tripthread_publish_seconds", "From the call to the broker's confirm")
 PUBLISH_FAILURES = Counter("tripthread_publish_failures_total", "Attempts that the broker did not confirm", ["reason"])
@@ -76,20 +65,6 @@ class _Outgoing:
     trouble: BrokerAway | None = None
 
 
-@dataclass(frozen=True)
-class _Line:
-    """An open connection on which everything is declared."""
-
-    connection: AbstractConnection
-    confirmed: AbstractChannel
-    hints: AbstractChannel
-    lost: asyncio.Future[str]
-
-    def lose(self, reason: str) -> None:
-        if not self.lost.done():
-            self.lost.set_result(reason)
-
-
 class Publisher:
     """Sends events and outcomes by a connection of its own, which it opens again whenever it is lost.
 
@@ -98,44 +73,32 @@ class Publisher:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings = settings
-        self._name = f"{name} publisher"
-        self._line: _Line | None = None
-        self._trouble = "not connected yet"
-        self._tried = asyncio.Event()
-        self._connected = asyncio.Event()
-        self._closed = False
+        self._kept = KeptLine(settings, f"{name} publisher")
         self._slots = asyncio.Semaphore(OUTSTANDING)
+        self._declaring = asyncio.Lock()
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._declaring = asyncio.Lock()
-        self._delays = Delays()
 
     async def __aenter__(self) -> Self:
         """Connect; a broker that is away does not fail this, `away` tells."""
-        self._keeper = asyncio.create_task(self._keep_connected(), name=self._name)
-        await self._tried.wait()
+        await self._kept.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Refuse new messages, wait a while for the confirms of the others, and close."""
-        self._closed = True
-        self._connected.set()  # so that whoever waits for a connection learns that there will be none
+        self._kept.refuse()
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.away else CLOSE_TIMEOUT_S):
                 await self._idle.wait()
-        self._keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._keeper
+        await self._kept.close()
 
     @property
     def away(self) -> str | None:
         """Why nothing can be published now; None where it can."""
-        if self._line is None:
-            return self._trouble
-        return BLOCKED if is_blocked(self._line.connection) else None
+        return self._kept.away
 
     async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
         """Publish one event, and return when the broker has it.
@@ -174,10 +137,10 @@ class Publisher:
 
     async def announce(self, outcomes: Sequence[Outcome]) -> None:
         """Tell every gateway what was committed, in one message; nobody is told while the broker is away."""
-        line = self._line
+        line = self._kept.line
         if not outcomes or line is None or self.away:
             return
-        body = orjson.dumps([outcome.model_dump(mode="json") for outcome in outcomes])
+        body = b"[" + b",".join(outcome.model_dump_json().encode() for outcome in outcomes) + b"]"
         properties = spec.Basic.Properties(content_type="application/json", headers=dict(inject()))
         try:
             async with _bounded(ANNOUNCE_TIMEOUT_S):
@@ -196,7 +159,7 @@ class Publisher:
         except TimeoutError:
             why = self.away or (outgoing.trouble.detail if outgoing.trouble else "no confirm")
             raise BrokerAway(f"not confirmed in time: {why}") from outgoing.trouble
-        self._delays.reset()
+        self._kept.worked()
         PUBLISH_SECONDS.observe(time.monotonic() - began)
 
     @contextmanager
@@ -228,7 +191,7 @@ class Publisher:
     async def _attempt(self, outgoing: _Outgoing) -> None:
         """Send it once, and wait for the confirm."""
         async with self._slots:
-            line = await self._open_line()
+            line = await self._kept.get()
             try:
                 async with _bounded(self._settings.publish_timeout_s):
                     await until_unblocked(line.connection)
@@ -243,7 +206,7 @@ class Publisher:
             except Disconnected as error:
                 raise self._judge(error, line, outgoing) from error.__cause__
 
-    def _judge(self, error: Disconnected, line: _Line, outgoing: _Outgoing) -> BrokerAway:
+    def _judge(self, error: Disconnected, line: Line, outgoing: _Outgoing) -> BrokerAway:
         """Tell what a failed attempt means, for the message and for the connection."""
         cause = error.__cause__
         PUBLISH_FAILURES.labels(type(cause).__name__).inc()
@@ -254,64 +217,12 @@ class Publisher:
             line.lose(f"no confirm in {self._settings.publish_timeout_s} s")
         return error
 
-    async def _open_line(self) -> _Line:
-        while True:
-            if self._closed:
-                raise BrokerAway("the publisher is closed")
-            if self._line is not None:
-                return self._line
-            await self._connected.wait()
-
     async def _declare_again(self) -> None:
         """Mend the topology: somebody deleted a queue or a binding while we were connected."""
         async with self._declaring:
-            line = await self._open_line()
+            line = await self._kept.get()
             with suppress(Disconnected):
                 await declare_topology(line.connection)
-
-    async def _keep_connected(self) -> None:
-        try:
-            while True:
-                await self._connect_once()
-                await asyncio.sleep(self._delays.next())
-        except BaseException as error:
-            self._trouble = f"ended by {describe(error)}"
-            raise
-        finally:
-            self._tried.set()
-
-    async def _connect_once(self) -> None:
-        """Be connected until the connection is lost."""
-        try:
-            async with open_connection(self._settings, self._name) as connection:
-                line = await _open(connection)
-                self._use(line)
-                self._trouble = await line.lost
-                self._use(None)
-        except Disconnected as error:
-            self._trouble = error.detail
-        finally:
-            self._use(None)
-        log.warning("publisher disconnected", reason=self._trouble)
-
-    def _use(self, line: _Line | None) -> None:
-        self._line = line
-        self._tried.set()
-        if line is None:
-            self._connected.clear()
-        else:
-            self._connected.set()
-            log.info("publisher connected")
-
-
-async def _open(connection: AbstractConnection) -> _Line:
-    with disconnections():
-        confirmed = await connection.channel(on_return_raises=True)
-        hints = await connection.channel(publisher_confirms=False)
-    line = _Line(connection, confirmed, hints, asyncio.get_running_loop().create_future())
-    for channel in (confirmed, hints):
-        channel.close_callbacks.add(lambda _, error: line.lose(describe(error)))
-    return line
 
 
 @asynccontextmanager

@@ -25,6 +25,8 @@ from shared.connection import (
 )
 from shared.topology import Queue
 
+GROUP_BYTES = 8_000_000  # no group takes more once it is larger: 500 long answers would be half a gigabyte of SQL
+
 
 class Delivery:
     """One message as the broker delivered it.
@@ -119,13 +121,18 @@ class Subscription:
         return False
 
     def take(self, most: int) -> list[Delivery]:
-        """Take the oldest deliveries, at most so many; none where nothing has arrived.
+        """Take the oldest deliveries, at most so many and `GROUP_BYTES`; none where nothing has arrived.
 
         Raises:
             Disconnected: The channel is gone, and with it everything that was not acknowledged.
         """
         self._check()
-        return [self._buffer.popleft() for _ in range(min(most, len(self._buffer)))]
+        group: list[Delivery] = []
+        size = 0
+        while self._buffer and len(group) < most and size < GROUP_BYTES:
+            group.append(self._buffer.popleft())
+            size += len(group[-1].body)
+        return group
 
     async def ack_up_to(self, tag: int) -> None:
         """Acknowledge everything up to this tag, all of which must be settled.

@@ -3,7 +3,7 @@
 A message whose type is not UTF-8, or whose timestamp lies beyond the year 9999, is legal to RabbitMQ, but kills the
 connection of whoever decodes it with pamqp, again and again, and its neighbours' delivery counts rise each time. On a
 careful connection such properties are taken off before they are decoded; the body comes through, and a header says
-what was wrong. Looking at every header twice costs a tenth of the consumer's time, so a consumer is careful only
+what was wrong. Looking at every header twice costs an eighth of the consumer's time, so a consumer is careful only
 after it has lost a connection that way.
 """
 

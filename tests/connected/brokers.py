@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,9 +97,8 @@ async def raw_channel(settings: Settings) -> AsyncIterator[aio_pika.abc.Abstract
         yield await connection.channel()
 
 
-async def until(condition: object, within_s: float = 10.0) -> None:
-    """Wait until a condition without arguments holds."""
-    assert callable(condition)
+async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait until a condition holds."""
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)

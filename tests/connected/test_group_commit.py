@@ -166,6 +166,19 @@ async def test_a_group_is_no_larger_than_the_setting(settings: Settings, publish
     assert max(len(group) for group in memory.groups) <= 10
 
 
+async def test_a_group_of_large_messages_is_small(settings: Settings, publisher: Publisher, memory: Memory) -> None:
+    memory.open.clear()
+    async with running(consumer(settings, memory, publisher)) as task:
+        for number in range(6):
+            await publisher.publish(answered(number, content=f"{number}" * 3_000_000))
+        await until(lambda: memory.attempts == 1)
+        memory.open.set()
+        await until(lambda: len(memory.contents) == 6)
+        assert not task.done()
+
+    assert max(len(group) for group in memory.groups) <= 3
+
+
 async def test_nothing_is_acknowledged_before_it_is_committed(
     settings: Settings, publisher: Publisher, memory: Memory
 ) -> None:

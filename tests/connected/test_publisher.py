@@ -18,7 +18,8 @@ from deploy.supervisor.servers import RabbitMQ
 from shared import topology
 from shared.errors import BrokerAway
 from shared.events import Stored
-from shared.publisher import BLOCKED, Publisher
+from shared.line import BLOCKED
+from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.brokers import (
     NOBODY,

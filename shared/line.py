@@ -1,0 +1,127 @@
+"""The line that a publisher speaks over: one connection, opened again whenever it is lost."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from shared.connection import Delays, Disconnected, describe, disconnections, is_blocked, open_connection
+from shared.errors import BrokerAway
+from shared.settings import Settings
+
+BLOCKED = "blocked: the broker has a memory or disk alarm"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Line:
+    """An open connection on which everything is declared."""
+
+    connection: AbstractConnection
+    confirmed: AbstractChannel
+    hints: AbstractChannel  # without confirms
+    lost: asyncio.Future[str]
+
+    def lose(self, reason: str) -> None:
+        """Have it opened again."""
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+
+class KeptLine:
+    """Keeps one line open, in a task of its own."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._trouble = "not connected yet"
+        self._tried = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._refusing = False
+        self._delays = Delays()
+        self.line: Line | None = None
+
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be sent now; None where it can."""
+        if self.line is None:
+            return self._trouble
+        return BLOCKED if is_blocked(self.line.connection) else None
+
+    async def open(self) -> None:
+        """Try to connect once, and go on trying where that fails."""
+        self._keeper = asyncio.create_task(self._keep(), name=self._name)
+        await self._tried.wait()
+
+    def refuse(self) -> None:
+        """Let nobody wait for the line any more: the end is near."""
+        self._refusing = True
+        self._changed.set()
+
+    async def close(self) -> None:
+        self._keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._keeper
+
+    async def get(self) -> Line:
+        """Wait for the line to be open.
+
+        Raises:
+            BrokerAway: It is not to be used any more.
+        """
+        while True:
+            if self._refusing:
+                raise BrokerAway("the publisher is closed")
+            if self.line is not None:
+                return self.line
+            self._changed.clear()
+            await self._changed.wait()
+
+    def worked(self) -> None:
+        """Take note that something was sent, so that the next outage begins with short waits again."""
+        self._delays.reset()
+
+    async def _keep(self) -> None:
+        try:
+            while True:
+                await self._be_connected()
+                log.warning("publisher disconnected", reason=self._trouble)
+                await asyncio.sleep(self._delays.next())
+        except BaseException as error:
+            self._trouble = f"ended by {describe(error)}"
+            raise
+        finally:
+            self._tried.set()
+
+    async def _be_connected(self) -> None:
+        """Connect, and return when the connection is lost or cannot be had."""
+        try:
+            async with open_connection(self._settings, self._name) as connection:
+                line = await _open_channels(connection)
+                self._use(line)
+                self._trouble = await line.lost
+                self.line = None  # before the connection is closed, which may take its time
+        except Disconnected as error:
+            self._trouble = error.detail
+        finally:
+            self.line = None
+            self._tried.set()
+
+    def _use(self, line: Line) -> None:
+        self.line = line
+        self._tried.set()
+        self._changed.set()
+        log.info("publisher connected")
+
+
+async def _open_channels(connection: AbstractConnection) -> Line:
+    with disconnections():
+        confirmed = await connection.channel(on_return_raises=True)
+        hints = await connection.channel(publisher_confirms=False)
+    line = Line(connection, confirmed, hints, asyncio.get_running_loop().create_future())
+    for channel in (confirmed, hints):
+        channel.close_callbacks.add(lambda _, error: line.lose(describe(error)))
+    return line
