@@ -9,9 +9,10 @@ from pydantic import BaseModel
 from services.gateway.schemas import Json
 from shared.errors import Conflict
 from shared.publisher import Publisher
-from shared.topology import QUEUES
+from shared.topology import DEAD_QUEUE, QUEUES
 
-REPLAYABLE = {queue.name for queue in QUEUES}
+# What came into `dead` without saying from where can only be dropped.
+REPLAYABLE = {queue.name for queue in QUEUES} - {DEAD_QUEUE}
 
 
 class DeadLetter(BaseModel):
@@ -42,12 +43,12 @@ async def send_again(publisher: Publisher, parked: Parked) -> None:
     """Put a parked message back into the queue that refused it, as the same event.
 
     Raises:
-        Conflict: There is no such queue any more.
+        Conflict: No consumer would read it there.
         BrokerAway: It could not be.
     """
     letter = parked.letter
     if letter.queue not in REPLAYABLE:
-        raise Conflict(f"There is no queue {letter.queue!r} any more.")
+        raise Conflict(f"No consumer reads a queue called {letter.queue!r}.")
     await publisher.publish_to(
         letter.queue,
         parked.body,

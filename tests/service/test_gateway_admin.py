@@ -122,8 +122,9 @@ async def test_what_was_decided_is_not_decided_again(world: World) -> None:
     assert (len(world.published), world.sent_to) == (1, [])
 
 
-async def test_a_message_of_a_queue_that_is_no_more_is_not_replayed(world: World) -> None:
-    parked = park(world, queue="somebody.elses")
+@pytest.mark.parametrize("queue", ["somebody.elses", "dead"])
+async def test_a_message_that_no_consumer_would_read_is_not_replayed(world: World, queue: str) -> None:
+    parked = park(world, queue=queue)
     async with world.client("root", role="admin") as client:
         answer = await client.post(f"/api/admin/dead/{parked.letter.id}/replay")
     assert (answer.status_code, world.sent_to, world.published) == (409, [], [])

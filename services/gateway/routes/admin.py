@@ -66,7 +66,6 @@ async def replay_dead_letter(
     event = DeadLetterReplayed(
         correlation_id=write.correlation_id, dead_letter_id=dead_letter_id, operator=admin.user_id
     )
-
     await send_again(parts.publisher, parked)
     return await _decide(parts, parked, event, write, response)
 
