@@ -71,7 +71,7 @@ async def test_a_registered_model_is_answered_as_it_is_stored_and_tags_sessions(
     again = await stage.post("/api/models", body, role="admin")
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()
-    model = first.json()["model"]
+    model = first.json()
     assert model["id"].replace("-", "").startswith(model["short_id"])
 
     await speak(stage, "s1", "tom", model="writer")

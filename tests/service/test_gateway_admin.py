@@ -44,17 +44,16 @@ async def test_a_model_is_registered_under_the_id_that_its_name_gives(world: Wor
         listed = await client.get("/api/models")
     assert (answer.status_code, again.status_code) == (201, 200)
     assert answer.json() == {
-        "model": {
-            "id": str(model_id("p", "gpt")),
-            "name": "gpt",
-            "provider": "p",
-            "tracked": False,
-            "short_id": "a1b2c3",
-        },
+        "id": str(model_id("p", "gpt")),
+        "name": "gpt",
+        "provider": "p",
+        "tracked": False,
+        "short_id": "a1b2c3",
         "stored": True,
     }
-    assert again.json()["model"]["tracked"] is True
-    assert listed.json() == {"models": [again.json()["model"]], "next_cursor": None, "has_more": False}
+    assert again.json()["tracked"] is True
+    (model,) = listed.json()["models"]
+    assert {**model, "stored": True} == again.json()
 
 
 async def test_a_models_provider_is_that_of_the_chats_by_default(world: World) -> None:
@@ -70,7 +69,7 @@ async def test_a_model_that_is_not_stored_in_time_is_answered_whole(world: World
     async with world.client("admin", role="admin") as client:
         answer = await client.post("/api/models", json={"name": "gpt"})
     assert (answer.status_code, answer.json()["stored"]) == (202, False)
-    assert answer.json()["model"]["short_id"] is None
+    assert answer.json()["short_id"] is None
 
 
 async def test_models_are_listed_page_by_page(world: World) -> None:

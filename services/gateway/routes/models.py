@@ -37,8 +37,7 @@ class NewModel(BaseModel):
     tracked: StrictBool = True
 
 
-class ModelAnswer(BaseModel):
-    model: Model
+class ModelAnswer(Model):
     stored: bool
 
 
@@ -82,4 +81,4 @@ async def register_model(
         await parts.publisher.publish(event)
         stored = await receipt.until(look, write.wait_s)
     response.status_code = 202 if stored is None else 200 if known else 201
-    return ModelAnswer(model=stored or wanted, stored=stored is not None)
+    return ModelAnswer(**(stored or wanted).model_dump(), stored=stored is not None)
