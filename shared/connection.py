@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import aio_pika
-import structlog
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
 from aiormq.exceptions import AMQPError
 
 from shared import topology
@@ -24,8 +24,6 @@ HEARTBEAT_S = 10  # a peer that vanished without a word is noticed after three o
 
 # RuntimeError: aiormq raises it, and a subclass of it, where a connection or channel has closed in the meantime.
 LOST = (AMQPError, OSError, EOFError, RuntimeError)
-
-log = structlog.get_logger(__name__)
 
 
 class Disconnected(BrokerAway):
@@ -41,15 +39,13 @@ async def open_connection(
     Raises:
         Disconnected: The broker cannot be reached, refuses the login, or has something declared otherwise.
     """
-    with disconnections():
-        connection = await aio_pika.connect(
-            settings.amqp_url,
-            timeout=CONNECT_TIMEOUT_S,
-            heartbeat=HEARTBEAT_S,
-            client_properties={"connection_name": f"{settings.instance} {name}"},
-            connection_class=connection_class,
-        )
+    connection = connection_class(
+        make_url(settings.amqp_url, heartbeat=HEARTBEAT_S),
+        client_properties={"connection_name": f"{settings.instance} {name}"},
+    )
     try:
+        with disconnections():
+            await connection.connect(timeout=CONNECT_TIMEOUT_S)
         await declare_topology(connection)
         yield connection
     finally:
