@@ -40,8 +40,9 @@ def wire(
     """Make the two consumers and the worker out of what they share."""
     shared = settings.trips_shared
     deliveries = DeliveryStore(pool)
+    requests = RequestStore(pool, shared=shared, reread_s=settings.trip_reread_s)
     facts = FactStore(pool, shared=shared, reread_s=settings.trip_reread_s)
-    creator = Creator(RequestStore(pool, shared=shared), avinode, publisher, pace)
+    creator = Creator(requests, avinode, publisher, pace)
     reader = Reader(facts, deliveries, avinode, publisher, pace)
     teller = Teller(QuoteStore(pool), publisher)
     jobs = {

@@ -103,7 +103,7 @@ class Found:
 class Facts:
     """All that is known of a trip; a fact joins these and never leaves them."""
 
-    at_avinode: bool = False
+    at_avinode: bool = False  # the trip itself was read there
     proposal_prepared: bool = False
     rfqs: Mapping[str, Rfq] = field(default_factory=dict)
     lifts: Mapping[str, Lift] = field(default_factory=dict)
@@ -120,7 +120,6 @@ def join(known: Facts, found: Found) -> Facts:
             quotes[quote.quote_id] = _joined_quote(quotes.get(quote.quote_id), quote)
     return replace(
         known,
-        at_avinode=True,
         rfqs=rfqs,
         lifts=_joined(known.lifts, ((lift.lift_id, lift) for lift in found.lifts if lift.rfq_id in rfqs)),
         quotes=quotes,

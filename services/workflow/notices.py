@@ -71,7 +71,7 @@ def point(href: str, base_url: str) -> Pointer | None:
     except ValueError:
         return None
     prefix = base.path.rstrip("/")
-    place = _PATH.fullmatch(there.path.removeprefix(prefix)) if there.path.startswith(prefix + "/") else None
+    place = _PATH.fullmatch(there.path.removeprefix(prefix)) if there.path.startswith(prefix) else None
     if place is None or not _QUERY.fullmatch(there.query):
         return None
     url = f"{base_url.rstrip('/')}{place[0]}" + (f"?{there.query}" if there.query else "")

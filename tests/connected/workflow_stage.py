@@ -15,6 +15,7 @@ from aiohttp import web
 from services.workflow.app import wire
 from services.workflow.avinode.client import open_avinode
 from services.workflow.pace import Pace
+from services.workflow.worker import Worker
 from shared import topology
 from shared.database import open_pool
 from shared.events import MessagePosted, Segment, TripAttached, TripRequested, WebhookReceived
@@ -47,15 +48,15 @@ class Stage:
         self.avinode = avinode
         self.advanced: list[dict[str, Any]] = []  # outcomes, as a gateway hears them
 
+    def requested(self, session_id: str = "s1", user_id: str = "ada", **changed: Any) -> TripRequested:
+        """Make the event of a request."""
+        ids = {"trip_id": new_id(), "request_id": new_id()}
+        wanted = {"segments": (TEB_TO_PBI,), "pax": 6, **changed}
+        return TripRequested.model_validate({"user_id": user_id, "session_id": session_id, **ids, **wanted})
+
     async def request(self, session_id: str = "s1", user_id: str = "ada", **changed: Any) -> TripRequested:
         """Ask for a trip, as the gateway does for a user."""
-        event = TripRequested(
-            user_id=user_id,
-            session_id=session_id,
-            trip_id=new_id(),
-            request_id=new_id(),
-            **{"segments": (TEB_TO_PBI,), "pax": 6, **changed},
-        )
+        event = self.requested(session_id, user_id, **changed)
         await self.publisher.publish(event)
         return event
 
@@ -127,6 +128,12 @@ class Stage:
         shown = [f"{call['method']} {call['path']}" for call in calls]
         return [call for call in shown if call.startswith(method) and path in call]
 
+    async def called(self, method: str, path: str, times: int = 1) -> None:
+        """Wait until Avinode has got so many such calls."""
+        async with asyncio.timeout(10):
+            while len(await self.calls(method, path)) < times:
+                await asyncio.sleep(0.02)
+
     async def trips_at_avinode(self) -> int:
         return len((await self.avinode.call("GET", "/sim/trips")).body["trips"])
 
@@ -161,7 +168,7 @@ async def open_stage(settings: Settings, owner: asyncpg.Connection, **sandbox_se
 
 
 @asynccontextmanager
-async def running_workflow(settings: Settings, pace: Pace = QUICK) -> AsyncIterator[None]:
+async def running_workflow(settings: Settings, pace: Pace = QUICK) -> AsyncIterator[Worker]:
     """Run the workflow as its process does, within this one."""
     async with (
         open_pool(settings.workflow_database_url, "workflow", 10) as pool,
@@ -171,7 +178,7 @@ async def running_workflow(settings: Settings, pace: Pace = QUICK) -> AsyncItera
         workers = wire(settings, pool, publisher, avinode, pace)
         tasks = [asyncio.create_task(worker.run()) for worker in workers]
         try:
-            yield
+            yield workers[-1]
         finally:
             for worker in workers:
                 worker.stop()

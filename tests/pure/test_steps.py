@@ -110,6 +110,7 @@ class Scene:
     def reread(self, known: Facts) -> Facts:
         """Read the trip as the workflow does: itself, then what it links to and nobody has read."""
         trip = read_trip(answered(answers.trip_json(self.trip, LINKS)), self.clock())
+        known = replace(known, at_avinode=True)
         known = join(known, Found(rfqs=tuple(reading.rfq for reading in trip.rfqs)))
         known = join(known, Found(lifts=tuple(lift for reading in trip.rfqs for lift in reading.lifts)))
         known = join(known, self.look_at_messages(unless=known))
@@ -229,6 +230,12 @@ def test_a_new_price_for_the_same_quote_is_a_new_revision() -> None:
     assert known.quotes["aquote-1"].price_cents == 400
 
 
+def test_an_old_message_read_late_does_not_bring_its_price_back() -> None:
+    known = join(Facts(), Found(rfqs=(rfq(),), quotes=(quote(price_cents=400, said=2, seconds=3),)))
+    known = join(known, Found(quotes=(quote(price_cents=500, said=1, seconds=9),)))
+    assert known.quotes["aquote-1"].price_cents == 400
+
+
 def test_an_older_fetch_changes_nothing() -> None:
     known = join(Facts(), Found(rfqs=(rfq(canceled=True, seconds=5),)))
     assert join(known, Found(rfqs=(rfq(canceled=False, seconds=4),))).rfqs["arfq-1"].canceled
@@ -266,7 +273,7 @@ def test_a_refusal_of_a_lift_is_left_to_the_rfq() -> None:
 
 
 def test_a_quote_for_an_unknown_rfq_waits() -> None:
-    assert join(Facts(), Found(quotes=(quote(),), lifts=(lift("asellerlift-1", 1),))) == Facts(at_avinode=True)
+    assert join(Facts(), Found(quotes=(quote(),), lifts=(lift("asellerlift-1", 1),))) == Facts()
 
 
 def at(seconds: int) -> datetime:
@@ -287,6 +294,7 @@ def quote(
     estimate: bool = False,
     price_cents: int = 100,
     lift_id: str | None = None,
+    said: int = 0,
     seconds: int = 0,
 ) -> Quote:
     return Quote(
@@ -296,7 +304,7 @@ def quote(
         estimate=estimate,
         price_cents=price_cents,
         currency="USD",
-        quoted_at=AT,
+        quoted_at=at(said),
         fetched_at=at(seconds),
     )
 

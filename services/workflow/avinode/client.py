@@ -138,7 +138,7 @@ class Avinode:
     def _understood(self, status: int, headers: Mapping[str, str], content: bytes) -> Any:
         """Return the body of a good answer; tell the others apart."""
         if status in (429, 503):
-            wait_s = _wanted_wait_s(headers) or self._pace.first_retry_s
+            wait_s = wanted_wait_s(headers) or self._pace.first_retry_s
             self.bucket.hold(wait_s)
             raise AvinodeAway(f"answered {status}", wait_s=wait_s)
         if status >= 500:
@@ -231,7 +231,7 @@ def errors_in(body: Any) -> str:
     return "; ".join(titles).replace("\x00", "").encode(errors="replace").decode()[:500]
 
 
-def _wanted_wait_s(headers: Mapping[str, str]) -> float | None:
+def wanted_wait_s(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After (seconds or a date), else X-Rate-Limit-Reset (seconds)."""
     wanted = headers.get("Retry-After") or headers.get("X-Rate-Limit-Reset") or ""
     try:

@@ -32,6 +32,12 @@ def text(data: Any, *path: str) -> str | None:
     return found.replace("\x00", "").encode(errors="replace").decode() if isinstance(found, str) else None
 
 
+def number(data: Any, name: str) -> int | None:
+    """Read a whole number that an integer column can hold."""
+    found = value(data, name)
+    return found if type(found) is int and abs(found) < 2**31 else None  # True is an int, too
+
+
 def avinode_id(data: Any) -> str | None:
     """Read a resource's id."""
     found = value(data, "id")

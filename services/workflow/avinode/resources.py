@@ -13,7 +13,6 @@ from services.workflow.facts import Found, Lift, Message, MessageKind, Quote, Rf
 from services.workflow.notices import trip_reference
 from shared.errors import TripthreadError
 
-LARGEST_STATUS = 1_000
 MOST_PASSENGERS = 999
 
 
@@ -119,14 +118,13 @@ def _rfq(data: dict[str, Any], at: datetime) -> RfqReading:
 
 
 def _lift(data: dict[str, Any], rfq_id: str, at: datetime) -> Lift:
-    status = data.get("sourcingStatus")
     return Lift(
         lift_id=_required_id(data),
         rfq_id=rfq_id,
         aircraft_type=fields.text(data, "aircraftType"),
         aircraft_category=fields.text(data, "aircraftCategory"),
         aircraft_tail=fields.text(data, "aircraftTail"),
-        sourcing_status=status if isinstance(status, int) and abs(status) <= LARGEST_STATUS else None,
+        sourcing_status=fields.number(data, "sourcingStatus"),
         sourcing_display_status=fields.text(data, "sourcingDisplayStatus"),
         fetched_at=at,
     )

@@ -28,9 +28,10 @@ class Intent:
 class RequestStore:
     """States and what moves a row between them stand beside the table's definition."""
 
-    def __init__(self, pool: Pool, *, shared: bool) -> None:
+    def __init__(self, pool: Pool, *, shared: bool, reread_s: float) -> None:
         self._pool = pool
         self._shared = shared
+        self._reread_s = reread_s
 
     async def has_due(self) -> bool:
         """Tell whether a request waits to be sent."""
@@ -69,8 +70,8 @@ class RequestStore:
                 intent.request_id,
                 error,
             )
+            await add_trip(db, intent.trip_id, trip, reread_s=self._reread_s if trip.trip_code else 0)
             kept = await name_trip(db, intent.trip_id, trip.avinode_trip_id, trip.trip_code, shared=self._shared)
-            await add_trip(db, kept, trip, reread_s=0)
             return await advanced(db, kept, (intent.event_id,))
 
     async def not_sent(self, intent: Intent, error: str, wait_s: float) -> list[TripAdvanced]:
