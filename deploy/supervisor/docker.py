@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
+from typing import IO
 
 from deploy.supervisor.compose_env import choose_ports, compose_directions, compose_variables
 from deploy.supervisor.credentials import load_credentials
@@ -16,6 +17,7 @@ from deploy.supervisor.trouble import Trouble
 _ANSWER_S = 5.0
 _PULL_S = 300.0
 _LOGS = "in the containers' own (docker ps, docker logs NAME)"
+_OUR_IMAGE = "TRIPTHREAD_IMAGE"  # Set by a caller who has our image built elsewhere.
 _FILES = ("compose.yaml", "compose.development.yaml")
 
 
@@ -30,7 +32,11 @@ def why_not(layout: Layout) -> str:
     if not _succeeds(["docker", "compose", "version"], _ANSWER_S):
         return "docker has no compose plugin"
     missing = next((image for image in _foreign_images(layout) if not _can_be_had(image)), None)
-    return f"its image {missing} cannot be had" if missing else ""
+    if missing:
+        return f"the image {missing} cannot be had"
+    if _OUR_IMAGE not in os.environ and not _build(layout):
+        return f"our image cannot be built, see {layout.log('docker-build')}"
+    return ""
 
 
 def is_ours(layout: Layout) -> bool:
@@ -69,11 +75,24 @@ def down(layout: Layout) -> bool:
 
 
 def _start(layout: Layout) -> None:
-    if _compose(layout, "up", "--build", "--detach", "--wait") != 0:
+    build = "--no-build" if _OUR_IMAGE in os.environ else "--build"
+    if _compose(layout, "up", build, "--detach", "--wait") != 0:
         _compose(layout, "logs", "--tail", "20")
         message = "docker compose did not bring the stack up: see above, or try ./run up --native"
         raise Trouble(message)
     write_env(layout.env_file, compose_directions(read_env(layout.compose_file)) | _admin_token(layout))
+
+
+def _build(layout: Layout) -> bool:
+    log = layout.log("docker-build")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"Building the image (output in {log})", flush=True)
+    _write_variables(layout)
+    try:
+        with log.open("wb") as output:
+            return _compose(layout, "build", output=output) == 0
+    finally:
+        layout.compose_file.unlink()  # It tells that compose runs the stack; that is yet to come.
 
 
 def _write_variables(layout: Layout) -> None:
@@ -97,9 +116,11 @@ def _admin_token(layout: Layout) -> dict[str, str]:
 
 
 def _foreign_images(layout: Layout) -> list[str]:
-    """The images that come from elsewhere: the servers', and the one that ours is built on."""
+    """The images that come from elsewhere: the servers', and the one that ours is built on, if not ours itself."""
     text = "".join((layout.root / "deploy" / name).read_text() for name in (*_FILES, "Dockerfile"))
-    return re.findall(r"(?m)^ *(?:image: |ARG PYTHON_IMAGE=)([a-z0-9][^\s$]*)", text)
+    images = re.findall(r"(?m)^ *(?:image: |ARG PYTHON_IMAGE=)([a-z0-9][^\s$]*)", text)
+    given = os.environ.get(_OUR_IMAGE)
+    return images if given is None else [*images, given]
 
 
 def _can_be_had(image: str) -> bool:
@@ -107,9 +128,11 @@ def _can_be_had(image: str) -> bool:
     return here or _succeeds(["docker", "pull", "-q", image], _PULL_S)
 
 
-def _compose(layout: Layout, *arguments: str) -> int:
+def _compose(layout: Layout, *arguments: str, output: IO[bytes] | None = None) -> int:
+    """Run a command of docker compose; what it says goes to `output`, or is seen."""
     command = [*_command(layout), *arguments]
-    return subprocess.run(command, cwd=layout.root, env=_environment(layout), check=False).returncode
+    env = _environment(layout)
+    return subprocess.run(command, cwd=layout.root, env=env, stdout=output, stderr=output, check=False).returncode
 
 
 def _command(layout: Layout) -> list[str]:

@@ -19,30 +19,18 @@ def choose_mode(layout: Layout, options: UpOptions) -> str:
     if running is not None and options.mode not in {None, running}:
         message = f"the stack runs already, in the {running} mode: ./run down first"
         raise Trouble(message)
-    mode = running or options.mode or _best(layout, options)
-    why_not = _why_not(mode, layout, options)
-    if why_not:
-        message = f"--{mode} cannot be had here: {why_not}"
+    wanted = options.mode or running
+    if wanted == "native":
+        return _native()
+    why_not = _why_not_docker(layout, options)
+    if wanted == "docker" and why_not:
+        message = f"it cannot be run by docker compose: {why_not}"
         raise Trouble(message)
-    return mode
-
-
-def _best(layout: Layout, options: UpOptions) -> str:
-    why_not_docker = _why_not("docker", layout, options)
-    if why_not_docker:
-        print(f"Running natively ({why_not_docker}); --docker overrides.", flush=True)
-        return "native"
+    if why_not:
+        print(f"Running natively ({why_not}); --docker overrides.", flush=True)
+        return _native()
     print("Running by docker compose; --native overrides.", flush=True)
     return "docker"
-
-
-def _why_not(mode: str, layout: Layout, options: UpOptions) -> str:
-    """Why the stack cannot run this way; empty when it can."""
-    if mode == "native":
-        return "" if sys.platform.startswith("linux") else "it needs Linux"
-    if any(count > 1 for count in options.counts.values()):
-        return "several processes of a service are for the native mode"
-    return "" if docker.is_ours(layout) else docker.why_not(layout)
 
 
 def _running(layout: Layout) -> str | None:
@@ -50,3 +38,16 @@ def _running(layout: Layout) -> str | None:
     if docker.is_ours(layout):
         return "docker"
     return "native" if holder(layout.lock_file) is not None else None
+
+
+def _why_not_docker(layout: Layout, options: UpOptions) -> str:
+    if any(count > 1 for count in options.counts.values()):
+        return "several processes of a service are for the native mode"
+    return "" if docker.is_ours(layout) else docker.why_not(layout)
+
+
+def _native() -> str:
+    if not sys.platform.startswith("linux"):
+        message = "running natively needs Linux; with Docker started, ./run up works here too"
+        raise Trouble(message)
+    return "native"
