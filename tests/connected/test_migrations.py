@@ -113,7 +113,8 @@ async def test_only_its_own_service_may_write_a_table(owner: asyncpg.Connection)
 
 async def test_no_login_owns_a_table_or_escapes_its_policies(owner: asyncpg.Connection) -> None:
     rows = await owner.fetch(
-        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'tripthread\\_%' AND rolcanlogin AND (rolsuper OR rolbypassrls)"
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'tripthread\\_%' AND rolcanlogin"
+        " AND (rolsuper OR rolbypassrls)"
     )
     owners = await owner.fetch("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = ANY ($1)", [*WRITERS])
     assert rows == []
