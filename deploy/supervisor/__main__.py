@@ -95,7 +95,7 @@ def demo(arguments: Sequence[str]) -> int:
 
 def tripthread(arguments: Sequence[str]) -> int:
     prepare_venv(PROJECT)
-    if not PROJECT.env_file.exists():
+    if not PROJECT.env_file.exists() and "--help" not in arguments:
         print("(No stack runs here; going by the environment and .env.)", file=sys.stderr)
     return _become_python(("-m", "deploy.cli", *arguments), _stack_environment())
 
