@@ -1,0 +1,74 @@
+"""The doctor finds what is wrong, and nothing where nothing is."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+
+from deploy.doctor import Finding, examine
+from deploy.migrate import downgrade
+from shared.settings import Settings
+from tests.processes import running
+
+
+async def troubles(settings: Settings) -> dict[str, str]:
+    findings: list[Finding] = [finding async for finding in examine(settings)]
+    return {finding.subject: finding.trouble for finding in findings if finding.trouble is not None}
+
+
+async def test_a_running_stack_has_nothing_wrong(settings: Settings, tmp_path: Path) -> None:
+    async with running(settings, tmp_path, "logger", "tagger", "workflow"):
+        assert await troubles(settings) == {}
+
+
+async def test_queues_that_nobody_consumes_are_named_with_their_service(settings: Settings, tmp_path: Path) -> None:
+    assert "is any running" in (await troubles(settings))["queue logger.chat"]
+    async with running(settings, tmp_path, "tagger"):
+        found = await troubles(settings)
+    assert "is the logger running" in found["queue logger.chat"]
+    assert "is the logger running" in found["queue dead"]
+    assert "queue tagger.sessions" not in found
+
+
+async def test_a_schema_that_is_behind_is_said_to_need_migrating(settings: Settings) -> None:
+    await asyncio.to_thread(downgrade, settings, "0003_tagging")
+    assert "tripthread migrate" in (await troubles(settings))["schema"]
+
+
+async def test_servers_and_logins_that_refuse_are_named(settings: Settings) -> None:
+    wrong = settings.model_copy(
+        update={
+            "amqp_url": "amqp://nobody:x@127.0.0.1:9/",
+            "tagger_database_url": settings.tagger_database_url.replace("pw_tagger", "wrong"),
+        }
+    )
+    found = await troubles(wrong)
+    assert "AMQP_URL" in found["broker"]
+    assert "TAGGER_DATABASE_URL" in found["login of tagger"]
+    away = settings.model_copy(update={"database_url": "postgresql://x@127.0.0.1:9/x"})
+    assert "DATABASE_URL" in (await troubles(away))["database"]
+
+
+async def test_what_waits_for_somebody_is_counted(settings: Settings, owner: asyncpg.Connection) -> None:
+    await owner.execute(
+        """
+        INSERT INTO chat.dead_letters (dead_letter_id, queue, dedupe_key, body, reason, error)
+        VALUES (gen_random_uuid(), 'logger.chat', 'x', '', 'undecodable', 'x')
+        """
+    )
+    await owner.execute(
+        """
+        INSERT INTO workflow.deliveries (delivery_id, source, payload, received_at, due_at, event_id)
+        VALUES (gen_random_uuid(), 'avinode', '', now(), now() - interval '1 hour', gen_random_uuid())
+        """
+    )
+    await owner.execute(
+        """
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
+            model, provider, question, asked_at)
+        VALUES (gen_random_uuid(), 'ann', 's1', '', 'gone', 'running', now() - interval '1 hour', gen_random_uuid(),
+            'm', 'p', '{}', now())
+        """
+    )
+    found = await troubles(settings)
+    assert {"dead letters", "webhook deliveries overdue", "turns past their lease"} <= found.keys()
