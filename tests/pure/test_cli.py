@@ -1,0 +1,44 @@
+"""The tripthread command: what it refuses, and the tokens that it signs."""
+
+import jwt
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import app
+
+SECRET = "a-secret-that-only-this-test-knows-0123456789"
+
+
+def run(*arguments: str, **environment: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments), env={"JWT_SECRET": SECRET, **environment})
+    return result.exit_code, result.output
+
+
+def test_a_token_says_who_and_for_how_long() -> None:
+    status, output = run("token", "--user", "ann", "--role", "admin", "--expires", "2h")
+    claims = jwt.decode(output.strip(), SECRET, algorithms=["HS256"])
+    assert status == 0
+    assert (claims["sub"], claims["role"], claims["exp"] - claims["iat"]) == ("ann", "admin", 7200)
+
+
+def test_a_token_is_for_the_audience_that_is_checked() -> None:
+    _, output = run("token", "--user", "ann", JWT_AUDIENCE="tripthread")
+    assert jwt.decode(output.strip(), SECRET, algorithms=["HS256"], audience="tripthread")
+
+
+@pytest.mark.parametrize("expires", ["", "h", "1", "1w", "-1h", "1.5h"])
+def test_a_length_of_time_that_is_none_is_refused(expires: str) -> None:
+    status, output = run("token", "--user", "ann", "--expires", expires)
+    assert status == 2
+    assert "--expires" in output
+
+
+def test_a_service_says_which_variables_it_lacks() -> None:
+    status, output = run("serve", "logger", LOGGER_DATABASE_URL="")
+    assert status == 2
+    assert "LOGGER_DATABASE_URL" in output
+
+
+def test_a_role_or_service_that_does_not_exist_is_refused() -> None:
+    assert run("token", "--user", "ann", "--role", "root")[0] == 2
+    assert run("serve", "mailer")[0] == 2
