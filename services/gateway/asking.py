@@ -31,7 +31,7 @@ def decide(request: ChatRequest, history: Sequence[Shown]) -> Asked:
     """
     if request.regenerate:
         return Asked(_asked_again(request.regenerate_id, history), again=True)
-    unsaid = _unsaid([question for _, question in request.texts], history)
+    unsaid = _unsaid(request.questions, history)
     if not unsaid:
         return Asked(_asked_again(None, history), again=True)
     return _chained(unsaid, request.parent_id, history)

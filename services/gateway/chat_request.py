@@ -61,7 +61,7 @@ class ChatRequest:
     """What a caller asks for, whatever shape it came in."""
 
     session_id: str | None  # none: a new session
-    texts: tuple[tuple[str, Question], ...]  # the new message last; those before it only with `userMessages`
+    questions: tuple[Question, ...]  # the new message last; those before it only with `userMessages`
     form: AnswerForm
     model: str | None
     helper: str | None
@@ -75,7 +75,7 @@ class ChatRequest:
 
     @property
     def question(self) -> Question:
-        return self.texts[-1][1]
+        return self.questions[-1]
 
 
 def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[str, str]) -> ChatRequest:
@@ -96,7 +96,7 @@ def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[
     key, body_hash = _identity(body, headers, session_id, questions, regenerate=regenerate)
     return ChatRequest(
         session_id=session_id,
-        texts=tuple((question.content, question) for question in questions),
+        questions=tuple(questions),
         form=_form(parsed, headers),
         model=_name(parsed.model, "model"),
         helper=_name(parsed.helper, "helper"),

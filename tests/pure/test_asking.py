@@ -32,7 +32,7 @@ def asks(*texts: str, message_id: str = "", **changes: object) -> ChatRequest:
         questions[-1] = replace(questions[-1], message_id=message_id)
     request = ChatRequest(
         session_id="s",
-        texts=tuple((question.content, question) for question in questions),
+        questions=tuple(questions),
         form="ui",
         model=None,
         helper=None,
