@@ -5,8 +5,8 @@ order, so that there is no deadlock; and whoever holds a session's row is alone 
 `ON CONFLICT` instead of a join: that is an index look-up whatever the planner believes about the tables' sizes.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -34,14 +34,6 @@ from shared.errors import Unstorable
 from shared.events import Json, MessageAnswered, MessageEvent, MessagePosted
 
 
-@dataclass(frozen=True, slots=True)
-class Sessions:
-    """The sessions of a group that are not like others."""
-
-    deleted: Collection[SessionKey]  # only a tombstone is left: what comes now vanishes
-    untraced: Collection[SessionKey]  # their analytics are off
-
-
 class Store:
     """Conversations and dead letters."""
 
@@ -63,72 +55,68 @@ class Store:
 
 
 async def _store_messages(db: Connection, messages: Sequence[MessageEvent]) -> None:
-    sessions = await _open_sessions(db, messages)
-    alive = [event for event in messages if session_of(event) not in sessions.deleted]
-    if not alive:
-        return
-    stored = await _upsert_messages(db, greatest_versions(alive))
+    stored, untraced = await _upsert_messages(db, activity(messages), greatest_versions(messages))
     if stored:
         await _step_sessions(db, steps(stored))
-    traces = greatest_traces(event for event in alive if session_of(event) not in sessions.untraced)
-    if traces:
+    if traces := greatest_traces(event for event in messages if session_of(event) not in untraced):
         await keep_traces(db, traces)
 
 
-async def _open_sessions(db: Connection, messages: Sequence[MessageEvent]) -> Sessions:
-    """Insert the rows of new sessions, lock those of all others until the transaction ends, and tell which are special.
-
-    `DO UPDATE` locks every row that is there, but writes and returns only those that its WHERE lets through.
-    """
-    spans = activity(messages)
-    rows = await db.fetch(
-        """
-        INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
-            AS opened (user_id, session_id, created_at, last_activity_at)
-        ORDER BY user_id, session_id
-        ON CONFLICT (user_id, session_id) DO UPDATE SET user_id = session.user_id
-            WHERE session.deleted_at IS NOT NULL OR NOT session.analytics
-        RETURNING user_id, session_id, deleted_at IS NOT NULL AS deleted, analytics
-        """,
-        [user_id for user_id, _ in spans],
-        [session_id for _, session_id in spans],
-        [first for first, _ in spans.values()],
-        [last for _, last in spans.values()],
-    )
-    return Sessions(
-        deleted={(row["user_id"], row["session_id"]) for row in rows if row["deleted"]},
-        untraced={(row["user_id"], row["session_id"]) for row in rows if not row["analytics"]},
-    )
-
-
 async def _upsert_messages(
-    db: Connection, messages: Mapping[MessageKey, MessageEvent]
-) -> list[tuple[MessageEvent, bool]]:
-    """Insert messages, replace lesser versions of them, and return those that did either and whether they are new."""
+    db: Connection,
+    spans: Mapping[SessionKey, tuple[datetime, datetime]],
+    messages: Mapping[MessageKey, MessageEvent],
+) -> tuple[list[tuple[MessageEvent, bool]], set[SessionKey]]:
+    """Hold the messages' sessions until the transaction ends; insert messages, or replace lesser versions of them.
+
+    A session that is not there is inserted. `DO UPDATE` locks every one that is, but writes and returns only those
+    that its WHERE lets through. Where only a tombstone is left, the messages vanish.
+
+    Returns:
+        The messages that changed a row, and whether that row is new; the sessions that keep no traces.
+    """
     rows = await db.fetch(
         """
-        INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
-            error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
-        SELECT user_id, session_id, message_id, role, content, parts::jsonb, model, status, error, parent_id,
-            client_message_id, turn_id, revision, rank, event_id, created_at, metadata
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::uuid[], $13::int[], $14::smallint[], $15::uuid[],
-            $16::timestamptz[], $17::jsonb[])
-            AS said (user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
-                client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
-        ON CONFLICT (user_id, session_id, message_id) DO UPDATE SET
-            role = excluded.role, content = excluded.content, parts = excluded.parts, model = excluded.model,
-            status = excluded.status, error = excluded.error, parent_id = excluded.parent_id,
-            client_message_id = excluded.client_message_id, turn_id = excluded.turn_id, revision = excluded.revision,
-            rank = excluded.rank, event_id = excluded.event_id, created_at = excluded.created_at,
-            stored_at = excluded.stored_at, metadata = excluded.metadata
-            WHERE (excluded.revision, excluded.rank) > (message.revision, message.rank)
-        RETURNING user_id, session_id, message_id, xmax = 0 AS is_new  -- xmax: an updated row had to be locked
+        WITH held AS (
+            INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at)
+            SELECT * FROM unnest($18::text[], $19::text[], $20::timestamptz[], $21::timestamptz[])
+                AS span (user_id, session_id, first_at, last_at)
+            ORDER BY user_id, session_id
+            ON CONFLICT (user_id, session_id) DO UPDATE SET user_id = session.user_id
+                WHERE session.deleted_at IS NOT NULL OR NOT session.analytics
+            RETURNING user_id, session_id, deleted_at IS NOT NULL AS is_deleted, analytics
+        ), stored AS (
+            INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
+                error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
+            SELECT user_id, session_id, message_id, role, content, parts::jsonb, model, status, error, parent_id,
+                client_message_id, turn_id, revision, rank, event_id, created_at, metadata
+            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::text[], $10::text[], $11::text[], $12::uuid[], $13::int[], $14::smallint[], $15::uuid[],
+                $16::timestamptz[], $17::jsonb[])
+                AS said (user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
+                    client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
+            WHERE NOT EXISTS (SELECT FROM held
+                WHERE is_deleted AND (held.user_id, held.session_id) = (said.user_id, said.session_id))
+            ON CONFLICT (user_id, session_id, message_id) DO UPDATE SET
+                role = excluded.role, content = excluded.content, parts = excluded.parts, model = excluded.model,
+                status = excluded.status, error = excluded.error, parent_id = excluded.parent_id,
+                client_message_id = excluded.client_message_id, turn_id = excluded.turn_id,
+                revision = excluded.revision, rank = excluded.rank, event_id = excluded.event_id,
+                created_at = excluded.created_at, stored_at = excluded.stored_at, metadata = excluded.metadata
+                WHERE (excluded.revision, excluded.rank) > (message.revision, message.rank)
+            RETURNING user_id, session_id, message_id, xmax = 0 AS is_new  -- xmax: an updated row had to be locked
+        )
+        SELECT user_id, session_id, message_id, is_new FROM stored
+        UNION ALL SELECT user_id, session_id, NULL, NULL FROM held WHERE is_deleted OR NOT analytics
         """,
         *zip(*map(_message_row, messages.values()), strict=True),
+        [user_id for user_id, _ in spans],
+        [session_id for _, session_id in spans],
+        [first_at for first_at, _ in spans.values()],
+        [last_at for _, last_at in spans.values()],
     )
-    return [(messages[row[0], row[1], row[2]], row[3]) for row in rows]
+    stored = [(messages[row[0], row[1], row[2]], row[3]) for row in rows if row[2] is not None]
+    return stored, {(row[0], row[1]) for row in rows if row[2] is None}
 
 
 def _message_row(event: MessageEvent) -> tuple[Any, ...]:
