@@ -1,0 +1,27 @@
+"""`./run bench [NAME ...]`: measure, and print one line of JSON for each budget."""
+
+import argparse
+from importlib import import_module
+
+import uvloop
+
+BENCHMARKS = ("logger",)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}; all of them if none")
+    parser.add_argument("--rounds", type=int, default=3, help="of each measurement, interleaved; the median counts")
+    parser.add_argument("--messages", type=int, default=20_000, help="in a queue that is drained")
+    parser.add_argument("--seconds", type=float, default=8, help="that a steady load lasts")
+    parser.add_argument("--with-litellm", action="store_true", help="install LiteLLM below .run/ to compare memory")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"there is no benchmark called {', '.join(sorted(unknown))}")
+    for name in options.names or BENCHMARKS:
+        uvloop.run(import_module(f"tests.bench.{name}").run(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Private, durable servers for a benchmark: fsync is on, for us and for whom we are compared with."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from deploy.migrate import migrate
+from deploy.supervisor.child import Child
+from deploy.supervisor.servers import Postgres, RabbitMQ
+from shared.settings import Settings
+from tests.connected.conftest import settings_for
+from tests.processes import ROOT, environment_of
+
+
+@contextmanager
+def private_servers() -> Iterator[Settings]:
+    """Run a migrated PostgreSQL and a RabbitMQ for the length of the block."""
+    runs = ROOT / ".run"
+    runs.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=runs))  # on the project's disk: /tmp may be memory
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        postgres, broker = Postgres(directory / "postgres"), RabbitMQ(directory / "rabbitmq")
+        for server in (postgres, broker):
+            stack.callback(server.stop)
+            server.start()
+        settings = settings_for(postgres.url, broker.url, instance="bench")
+        migrate(settings)
+        yield settings
+
+
+@contextmanager
+def process(arguments: Sequence[str], settings: Settings, extra: Mapping[str, str] | None = None) -> Iterator[Child]:
+    """Run `python -m ARGUMENTS` with these settings, in a process of its own, and stop it in order."""
+    environment = {**os.environ, **environment_of(settings), **(extra or {})}
+    child = Child(arguments[0], [sys.executable, "-m", *arguments], log=None, env=environment, cwd=ROOT)
+    child.launch()
+    try:
+        yield child
+    finally:
+        child.stop()
+
+
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of a process and its children, in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own / 1024 + sum(resident_mib(int(child)) for child in children)
