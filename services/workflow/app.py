@@ -2,6 +2,7 @@
 
 from services.workflow.avinode.client import Avinode, open_avinode
 from services.workflow.creating import Creator
+from services.workflow.following import Follower
 from services.workflow.handlers import DeliveryHandler, TripHandler
 from services.workflow.leader import Leader
 from services.workflow.pace import Pace
@@ -43,7 +44,7 @@ def wire(
     requests = RequestStore(pool, shared=shared, reread_s=settings.trip_reread_s)
     facts = FactStore(pool, shared=shared, reread_s=settings.trip_reread_s)
     creator = Creator(requests, avinode, publisher, pace)
-    reader = Reader(facts, deliveries, avinode, publisher, pace)
+    reader = Reader(facts, deliveries, Follower(facts, avinode, publisher), publisher, pace)
     teller = Teller(QuoteStore(pool), publisher)
     jobs = {
         "requests": creator.work_request,

@@ -1,20 +1,13 @@
 """Notices from Avinode become facts, whatever their order, number and gaps."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from time import monotonic
 from typing import Any
 
-import aio_pika
 import asyncpg
-import orjson
 import pytest
-from aiohttp import web
 
-from shared import topology
 from shared.settings import Settings
-from tests.connected.brokers import raw_channel, take, waiting
-from tests.connected.workflow_stage import QUICK, Stage, open_stage, running_workflow, serving
+from tests.connected.workflow_stage import Stage, open_stage, running_workflow
 
 
 @pytest.fixture
@@ -46,7 +39,7 @@ async def test_quote_decline_and_silence_are_counted(stage: Stage) -> None:
 async def test_every_notice_many_times_and_shuffled_is_the_same_as_once(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
     await stage.avinode.switch_on(duplicate=3, shuffle=True)
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 3)
+    rfqs = await stage.send_rfqs(avinode_trip_id, 3)
     await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 33500})
     await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 31000})
     await stage.avinode.act(f"rfqs/{rfqs[1]}/decline", {})
@@ -60,7 +53,7 @@ async def test_several_notices_of_one_href_cost_one_fetch(settings: Settings, ow
     async with open_stage(settings, owner) as stage:
         async with running_workflow(stage.settings):
             _, avinode_trip_id = await stage.created()
-        rfqs = await sent_rfqs(stage, avinode_trip_id, 1)
+        rfqs = await stage.send_rfqs(avinode_trip_id, 1)
         await stage.avinode.switch_on(duplicate=9)
         await stage.avinode.act(f"rfqs/{rfqs[0]}/chat", {"message": "Good morning."})
         await stage.avinode.deliveries_when(lambda shown: len(shown) == 11 and all_answered(shown))
@@ -72,7 +65,7 @@ async def test_several_notices_of_one_href_cost_one_fetch(settings: Settings, ow
 async def test_a_quote_whose_rfq_was_never_announced_brings_its_rfq(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
     await stage.avinode.switch_on(drop=True)
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 2)
+    rfqs = await stage.send_rfqs(avinode_trip_id, 2)
     await stage.avinode.switch_on()
     await stage.avinode.act(f"rfqs/{rfqs[1]}/quote", {"price": 20000})
     await stage.stands(event.trip_id, "analyzing_options", 1, 1, 1)
@@ -81,14 +74,14 @@ async def test_a_quote_whose_rfq_was_never_announced_brings_its_rfq(stage: Stage
 async def test_a_notice_without_a_trip_is_matched_by_what_it_points_at(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
     await stage.avinode.switch_on(without_trip_id=True)
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 2)
+    rfqs = await stage.send_rfqs(avinode_trip_id, 2)
     await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 20000})
     await stage.stands(event.trip_id, "analyzing_options", 2, 2, 1)
 
 
 async def test_a_chat_just_before_a_quote_is_no_quote(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 1)
+    rfqs = await stage.send_rfqs(avinode_trip_id, 1)
     await stage.avinode.act(f"rfqs/{rfqs[0]}/chat", {"message": "We will quote 10 soon."})
     await stage.settled()
     await stage.stands(event.trip_id, "requesting_quotes", 1, 1, 0)
@@ -104,7 +97,7 @@ async def test_a_chat_just_before_a_quote_is_no_quote(stage: Stage) -> None:
 
 async def test_a_revised_quote_replaces_the_one_before(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 1)
+    rfqs = await stage.send_rfqs(avinode_trip_id, 1)
     for price in (33500, 31000, 29999.5):
         await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": price})
         await stage.settled()
@@ -116,7 +109,7 @@ async def test_a_revised_quote_replaces_the_one_before(stage: Stage) -> None:
 
 async def test_a_lift_added_later_belongs_to_the_same_rfq(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 1)
+    rfqs = await stage.send_rfqs(avinode_trip_id, 1)
     added = await stage.avinode.act(f"rfqs/{rfqs[0]}/lifts")
     await stage.becomes(2, "SELECT count(*) FROM workflow.lifts")
     await stage.avinode.act(f"rfqs/{rfqs[0]}/decline", {"lift": added["lift_id"]})
@@ -126,7 +119,7 @@ async def test_a_lift_added_later_belongs_to_the_same_rfq(stage: Stage) -> None:
 
 async def test_an_rfq_cancelled_while_a_quote_is_on_its_way_is_not_expected(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 2)
+    rfqs = await stage.send_rfqs(avinode_trip_id, 2)
     await stage.avinode.switch_on(delay_ms=150)
     await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 20000})
     await stage.avinode.switch_on()
@@ -137,7 +130,7 @@ async def test_an_rfq_cancelled_while_a_quote_is_on_its_way_is_not_expected(stag
 
 async def test_a_trip_cancelled_at_avinode_is_closed_and_its_session_free(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created()
-    await sent_rfqs(stage, avinode_trip_id, 2)
+    await stage.send_rfqs(avinode_trip_id, 2)
     await stage.avinode.act(f"trips/{avinode_trip_id}/cancel", {})
     await stage.becomes("cancelled", "SELECT outcome FROM workflow.trips WHERE trip_id = $1", event.trip_id)
     await stage.stands(event.trip_id, "requesting_quotes", 2, 0, 0)
@@ -165,185 +158,11 @@ async def test_an_unknown_trip_is_asked_for_less_and_less(stage: Stage) -> None:
     assert waits >= 0.15
 
 
-@pytest.mark.parametrize(
-    ("payload", "error"),
-    [
-        (b"\xff\x00 no JSON", "not a JSON object"),
-        (b'{"id": "arfq-1"}', "no href"),
-        (b'{"id": "arfq-1", "href": "http://127.0.0.1:1/api/rfqs/arfq-1"}', "the href is not a resource below"),
-    ],
-)
-async def test_a_notice_that_nobody_can_follow_is_kept_with_its_reason(
-    stage: Stage, payload: bytes, error: str
-) -> None:
-    event = await stage.notify(payload, event_name="chat", headers={"content-type": "text/plain"})
-    await stage.becomes("refused", "SELECT state FROM workflow.deliveries")
-    kept = await stage.owner.fetchrow("SELECT * FROM workflow.deliveries")
-    assert kept is not None
-    assert (kept["delivery_id"], bytes(kept["payload"]), kept["event_name"]) == (event.delivery_id, payload, "chat")
-    assert kept["error"].startswith(error)
-
-
-async def test_a_forged_href_is_never_called(stage: Stage) -> None:
-    called: list[str] = []
-
-    async def trap(request: web.Request) -> web.Response:
-        called.append(request.path)
-        return web.json_response({})
-
-    async with serving(trap) as evil:
-        await stage.notify(orjson.dumps({"href": f"{evil}/api/rfqs/arfq-1", "id": "arfq-1"}))
-        await stage.notify(orjson.dumps({"href": f"{stage.avinode.url}@{evil[7:]}/api/rfqs/arfq-1"}))
-        await stage.notify(orjson.dumps({"href": f"{stage.avinode.url}/sim/trips/atrip-1"}))
-        await stage.becomes(3, "SELECT count(*) FROM workflow.deliveries WHERE state = 'refused'")
-    assert called == []
-    assert await stage.calls() == []
-
-
 async def test_a_delivery_that_comes_twice_is_kept_once(stage: Stage) -> None:
     event = await stage.notify(b"{}")
     await stage.publisher.publish(event)
     await stage.notify(b"{}")
     await stage.becomes(2, "SELECT count(*) FROM workflow.deliveries")
-
-
-async def test_notices_of_other_sources_are_kept_and_not_read(stage: Stage) -> None:
-    await stage.notify(b"{}", source="stripe")
-    await stage.becomes("ignored", "SELECT state FROM workflow.deliveries")
-
-
-async def test_a_resource_that_is_not_there_is_given_up_after_some_tries(stage: Stage) -> None:
-    await stage.created()
-    code = await stage.owner.fetchval("SELECT trip_code FROM workflow.trips")
-    href = f"{stage.avinode.url}/api/rfqs/arfq-404"
-    await stage.notify(orjson.dumps({"id": "arfq-404", "href": href, "tripId": code}))
-    await stage.becomes("ignored", "SELECT state FROM workflow.deliveries")
-    assert len(await stage.calls("GET", "arfq-404")) == 3
-    assert "404" in await stage.owner.fetchval("SELECT error FROM workflow.deliveries")
-
-
-@pytest.mark.parametrize("status", [200, 400, 401, 429, 500, 503])
-async def test_a_failing_avinode_delays_a_notice_and_loses_none(stage: Stage, status: int) -> None:
-    event, avinode_trip_id = await stage.created()
-    await stage.avinode.switch_on(rest_status=status)
-    await sent_rfqs(stage, avinode_trip_id, 1)
-    await stage.becomes(True, "SELECT attempts > 0 AND state = 'due' FROM workflow.deliveries")
-    assert str(status) in await stage.owner.fetchval("SELECT error FROM workflow.deliveries")
-    await stage.avinode.switch_on()
-    await stage.stands(event.trip_id, "requesting_quotes", 1, 1, 0)
-    await stage.settled()
-
-
-async def test_a_hanging_avinode_delays_a_notice_and_loses_none(settings: Settings, owner: asyncpg.Connection) -> None:
-    pace = replace(QUICK, answer_s=0.3)
-    async with open_stage(settings, owner) as stage, running_workflow(stage.settings, pace):
-        event, avinode_trip_id = await stage.created()
-        await stage.avinode.switch_on(rest_hang_ms=60_000)
-        await sent_rfqs(stage, avinode_trip_id, 1)
-        await stage.becomes(True, "SELECT attempts > 0 AND state = 'due' FROM workflow.deliveries")
-        await stage.avinode.switch_on()
-        await stage.stands(event.trip_id, "requesting_quotes", 1, 1, 0)
-
-
-async def test_what_avinode_asks_us_to_wait_is_waited(settings: Settings, owner: asyncpg.Connection) -> None:
-    calls: list[float] = []
-
-    async def busy_once(request: web.Request) -> web.Response:
-        calls.append(monotonic())
-        if len(calls) == 1:
-            return web.Response(status=429, headers={"Retry-After": "1"})
-        return web.json_response({"data": {"id": "arfq-1", "tripId": "NOBODY"}})
-
-    async with open_stage(settings, owner) as stage, serving(busy_once) as url:
-        changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
-        async with running_workflow(changed):
-            await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-1"}))
-            await stage.becomes("unmatched", "SELECT state FROM workflow.deliveries")
-    assert calls[1] - calls[0] >= 1
-
-
-async def test_a_redirect_is_not_followed(settings: Settings, owner: asyncpg.Connection) -> None:
-    called: list[str] = []
-
-    async def redirect(request: web.Request) -> web.Response:
-        called.append(request.path)
-        return web.Response(status=302, headers={"Location": f"http://{request.host}/elsewhere"})
-
-    async with open_stage(settings, owner) as stage, serving(redirect) as url:
-        changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
-        async with running_workflow(changed):
-            await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-1"}))
-            await stage.becomes(True, "SELECT attempts > 0 FROM workflow.deliveries")
-    assert set(called) == {"/api/rfqs/arfq-1"}
-
-
-async def test_garbage_in_the_queues_ends_in_dead(stage: Stage) -> None:
-    async with raw_channel(stage.settings) as channel:
-        for queue in (topology.WORKFLOW_TRIPS, topology.WORKFLOW_DELIVERIES):
-            for name, body in (
-                ("WebhookReceived", b"\xff"),
-                ("TripRequested", b"{}"),
-                ("Nonsense", b"{}"),
-                ("ModelRegistered", b'{"name": "x", "provider": "y"}'),
-            ):
-                await channel.default_exchange.publish(aio_pika.Message(body, type=name), routing_key=queue.name)
-    dead = await take(stage.settings, topology.DEAD, 8)
-    reasons = sorted(str(message.headers["x-reason"]) for message in dead)
-    assert reasons == ["poison"] * 2 + ["undecodable"] * 6
-    await stage.created()
-
-
-async def test_a_quote_is_told_once_in_every_open_session(stage: Stage) -> None:
-    event, avinode_trip_id = await stage.created("s1")
-    await stage.attach(avinode_trip_id, "s2")
-    await stage.becomes(2, "SELECT count(*) FROM workflow.trip_sessions")
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 1)
-    await stage.avinode.switch_on(duplicate=2)
-    await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 33500})
-    first = await stage.told(2)
-    assert {one.session_id for one in first} == {"s1", "s2"}
-    assert {(one.user_id, one.role) for one in first} == {("ada", "system")}
-    assert first[0].content.startswith("Simulated Operator")
-    assert " quoted 33,500 USD for the Simulated" in first[0].content
-    assert first[0].metadata["trip_id"] == str(event.trip_id)
-
-    await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 31000.5})
-    second = await stage.told(2)
-    assert " revised its quote to 31,000.50 USD for the " in second[0].content
-    assert len({one.message_id for one in first + second}) == 4
-    await stage.settled()
-    assert await waiting(stage.settings, topology.LOGGER_CHAT) == 0
-
-
-async def test_a_quote_told_again_is_the_same_message(stage: Stage) -> None:
-    _, avinode_trip_id = await stage.created()
-    rfqs = await sent_rfqs(stage, avinode_trip_id, 1)
-    await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 33500})
-    (first,) = await stage.told(1)
-    await stage.becomes(0, "SELECT count(*) FROM workflow.quotes WHERE NOT estimate AND told_at IS NULL")
-    await stage.owner.execute("UPDATE workflow.quotes SET told_at = NULL")  # as after a crash before the note
-    (again,) = await stage.told(1)
-    assert again == first.model_copy(update={"occurred_at": again.occurred_at})
-
-
-async def test_every_change_is_announced_to_every_session(stage: Stage) -> None:
-    event, avinode_trip_id = await stage.created("s1")
-    await stage.attach(avinode_trip_id, "s2")
-    await stage.becomes(2, "SELECT count(*) FROM workflow.trip_sessions")
-    stage.advanced.clear()
-    await sent_rfqs(stage, avinode_trip_id, 1)
-    await stage.becomes("done", "SELECT state FROM workflow.deliveries")
-    cause = await stage.owner.fetchval("SELECT event_id FROM workflow.deliveries")
-    await stage.answered(cause)
-    heard = [one for one in stage.advanced if str(cause) in one["causes"]]
-    assert {one["session_id"] for one in heard} == {"s1", "s2"}
-    assert {one["trip_id"] for one in heard} == {str(event.trip_id)}
-
-
-async def sent_rfqs(stage: Stage, avinode_trip_id: str, operators: int) -> list[str]:
-    """Send requests, and wait until their notices were worked, where they come at all."""
-    sent = await stage.avinode.act(f"trips/{avinode_trip_id}/rfqs", {"operators": operators})
-    return [str(rfq["id"]) for rfq in sent["rfqs"]]
 
 
 async def current_prices(stage: Stage) -> list[int]:

@@ -93,6 +93,11 @@ class Stage:
         )
         return event, str(avinode_trip_id)
 
+    async def send_rfqs(self, avinode_trip_id: str, operators: int) -> list[str]:
+        """Send requests to operators, as a colleague does in Avinode; returns the RFQs' ids."""
+        sent = await self.avinode.act(f"trips/{avinode_trip_id}/rfqs", {"operators": operators})
+        return [str(rfq["id"]) for rfq in sent["rfqs"]]
+
     async def becomes(self, expected: object, query: str, *arguments: object, within_s: float = 10) -> None:
         """Wait until a query answers this."""
         found: object = None

@@ -92,6 +92,7 @@ CREATE TABLE workflow.requests (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX requests_due ON workflow.requests (due_at) WHERE state IN ('intended', 'sending');
+CREATE INDEX requests_unconfirmed ON workflow.requests (request_id) WHERE state = 'unconfirmed';
 CREATE INDEX requests_of_trip ON workflow.requests (trip_id);
 SELECT workflow.protect_trip('workflow.requests');
 

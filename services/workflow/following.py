@@ -1,0 +1,168 @@
+"""Read at Avinode what notices point at, and whole trips, and keep what they say: the same facts either way.
+
+A notice costs a call, or two where it is an operator's answer; a trip one, and one for each link that nobody has read.
+"""
+
+from collections.abc import Awaitable, Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from services.workflow.avinode.client import Avinode, AvinodeMissing
+from services.workflow.avinode.resources import (
+    MessageReading,
+    RfqReading,
+    Unreadable,
+    read_message,
+    read_quote,
+    read_rfq,
+    read_trip,
+)
+from services.workflow.facts import Found
+from services.workflow.store.deliveries import DirtyHref
+from services.workflow.store.facts import DueTrip, FactStore
+from shared.publisher import Publisher
+
+REMEMBERED = 10_000  # trips of others, by name
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Unmatched(Exception):
+    """The notice is about a trip that is not ours, or not yet."""
+
+    def __init__(self, trip_code: str | None) -> None:
+        self.trip_code = trip_code
+
+
+class Follower:
+    """Follows links into Avinode; what is found on the way is kept and announced step by step."""
+
+    def __init__(self, facts: FactStore, avinode: Avinode, publisher: Publisher) -> None:
+        self._facts = facts
+        self._avinode = avinode
+        self._announce = publisher.announce
+        self._not_lost: dict[str, None] = {}  # trips of others
+
+    async def look_at(self, dirty: DirtyHref) -> None:
+        """Read what a notice points at.
+
+        Raises:
+            Unmatched: It is about no trip of ours.
+        """
+        if dirty.trip_code is not None:
+            await self._trip_called(dirty.trip_code)  # a trip that is not ours costs no call
+        at = await self._begin()
+        body = await self._avinode.follow(dirty.href)
+        causes = tuple(dirty.event_ids)
+        if dirty.kind == "tripmsgs":
+            await self._keep_answer(read_message(body, at), dirty.trip_code, causes)
+            return
+        rfq = read_rfq(body, at)
+        trip_id = await self._trip_called(rfq.trip_code or dirty.trip_code)
+        await self._add(trip_id, rfq.found, causes)
+        await self._read_quotes(trip_id, [rfq])
+        if rfq.rfq.canceled:
+            await self._facts.read_soon(trip_id)  # perhaps the whole trip was, which no notice says
+
+    async def _keep_answer(self, reading: MessageReading, trip_code: str | None, causes: tuple[UUID, ...]) -> None:
+        """Keep a message. A quote or refusal changes its RFQ too, which is read for itself: messages may be old."""
+        message, found, rfq = reading.message, reading.found, None
+        trip_id = await self._facts.trip_of_rfq(message.rfq_id)
+        if message.rfq_id is not None and (trip_id is None or message.kind != "chat"):
+            at = await self._begin()
+            rfq = read_rfq(await self._avinode.read("rfqs", message.rfq_id), at)
+            found, trip_code = rfq.found + found, rfq.trip_code or trip_code
+        if trip_id is None:
+            trip_id = await self._trip_called(reading.trip_code or trip_code)
+        await self._add(trip_id, found, causes)
+        if rfq is not None:
+            await self._read_quotes(trip_id, [rfq])
+        if message.rfq_id is None:
+            await self._facts.read_soon(trip_id)  # whose quote or refusal it is, only the trip can tell
+
+    async def read_trip(self, due: DueTrip) -> None:
+        """Read a trip and whatever it links to that is not known yet: a notice that was lost is made up for."""
+        at = await self._begin()
+        trip = read_trip(await self._avinode.read("trips", due.reference), at)
+        trip_id, outcomes = await self._facts.add_trip(due.trip_id, trip)
+        await self._announce(outcomes)
+        if trip_id is None:
+            return
+        rfqs = [rfq for rfq_id in trip.rfq_ids if (rfq := await self._if_there(self._read_rfq(trip_id, rfq_id)))]
+        await self._read_messages(trip_id, await self._facts.unknown_messages(trip.message_ids))
+        await self._read_quotes(trip_id, [*trip.rfqs, *rfqs])
+
+    async def _read_rfq(self, trip_id: UUID, rfq_id: str) -> RfqReading:
+        at = await self._begin()
+        rfq = read_rfq(await self._avinode.read("rfqs", rfq_id), at)
+        await self._add(trip_id, rfq.found)
+        return rfq
+
+    async def _read_messages(self, trip_id: UUID, message_ids: Sequence[str]) -> None:
+        """Read these, and keep them all at once: a quote and its revision, found together, are one piece of news."""
+        found = Found()
+        try:
+            for message_id in message_ids:
+                found += await self._if_there(self._read_message(message_id)) or Found()
+        finally:  # what was read before Avinode went away need not be read again
+            await self._add(trip_id, found)
+
+    async def _read_message(self, message_id: str) -> Found:
+        at = await self._begin()
+        return read_message(await self._avinode.read("tripmsgs", message_id), at).found
+
+    async def _read_quotes(self, trip_id: UUID, rfqs: Sequence[RfqReading]) -> None:
+        """Read the quotes that lifts link to and nobody has read: Avinode's estimates, and answers we missed."""
+        wanted = {
+            quote_id: (rfq.rfq.rfq_id, lift_id) for rfq in rfqs for quote_id, lift_id in rfq.quotes_by_lift.items()
+        }
+        found = Found()
+        try:
+            for quote_id in await self._facts.unknown_quotes(wanted):
+                found += await self._if_there(self._read_quote(quote_id, *wanted[quote_id])) or Found()
+        finally:
+            await self._add(trip_id, found)
+
+    async def _read_quote(self, quote_id: str, rfq_id: str, lift_id: str) -> Found:
+        at = await self._begin()
+        return Found(quotes=(read_quote(await self._avinode.read("quotes", quote_id), rfq_id, lift_id, at),))
+
+    async def _if_there(self, reading: Awaitable[T]) -> T | None:
+        """One link that leads nowhere must not keep the others from being followed."""
+        try:
+            return await reading
+        except (AvinodeMissing, Unreadable) as error:
+            log.warning("avinode links to nothing readable", error=error.detail)
+            return None
+
+    async def _trip_called(self, reference: str | None) -> UUID:
+        """Find our trip of that name, if need be among those whose creation was never answered."""
+        trip_id = await self._facts.trip_called(reference)
+        if trip_id is None and reference is not None and await self._may_be_lost(reference):
+            at = await self._begin()
+            trip = read_trip(await self._avinode.read("trips", reference), at)
+            trip_id, outcomes = await self._facts.add_trip(None, trip)
+            await self._announce(outcomes)
+            self._not_lost[reference] = None
+        if trip_id is None:
+            raise Unmatched(reference)
+        return trip_id
+
+    async def _may_be_lost(self, reference: str) -> bool:
+        """Tell whether a trip might be one of ours whose creation was never answered; each is asked about once."""
+        if len(self._not_lost) > REMEMBERED:
+            self._not_lost.pop(next(iter(self._not_lost)))
+        return reference not in self._not_lost and await self._facts.has_unconfirmed_requests()
+
+    async def _begin(self) -> datetime:
+        """Wait until a call may be made, and return when it begins."""
+        await self._avinode.ready()
+        return await self._facts.clock()
+
+    async def _add(self, trip_id: UUID, found: Found, causes: tuple[UUID, ...] = ()) -> None:
+        if found != Found() or causes:
+            await self._announce(await self._facts.add(trip_id, found, causes))

@@ -1,0 +1,143 @@
+"""What Avinode or a stranger sends amiss is refused, waited out or parked; nothing is lost, nobody else called."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from time import monotonic
+
+import aio_pika
+import asyncpg
+import orjson
+import pytest
+from aiohttp import web
+
+from shared import topology
+from shared.settings import Settings
+from tests.connected.brokers import raw_channel, take
+from tests.connected.workflow_stage import QUICK, Stage, open_stage, running_workflow, serving
+
+
+@pytest.fixture
+async def stage(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
+    async with open_stage(settings, owner) as stage, running_workflow(stage.settings):
+        yield stage
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        (b"\xff\x00 no JSON", "not a JSON object"),
+        (b'{"id": "arfq-1"}', "no href"),
+        (b'{"id": "arfq-1", "href": "http://127.0.0.1:1/api/rfqs/arfq-1"}', "the href is not a resource below"),
+    ],
+)
+async def test_a_notice_that_nobody_can_follow_is_kept_with_its_reason(
+    stage: Stage, payload: bytes, error: str
+) -> None:
+    event = await stage.notify(payload, event_name="chat", headers={"content-type": "text/plain"})
+    await stage.becomes("refused", "SELECT state FROM workflow.deliveries")
+    kept = await stage.owner.fetchrow("SELECT * FROM workflow.deliveries")
+    assert kept is not None
+    assert (kept["delivery_id"], bytes(kept["payload"]), kept["event_name"]) == (event.delivery_id, payload, "chat")
+    assert kept["error"].startswith(error)
+
+
+async def test_a_forged_href_is_never_called(stage: Stage) -> None:
+    called: list[str] = []
+
+    async def trap(request: web.Request) -> web.Response:
+        called.append(request.path)
+        return web.json_response({})
+
+    async with serving(trap) as evil:
+        await stage.notify(orjson.dumps({"href": f"{evil}/api/rfqs/arfq-1", "id": "arfq-1"}))
+        await stage.notify(orjson.dumps({"href": f"{stage.avinode.url}@{evil[7:]}/api/rfqs/arfq-1"}))
+        await stage.notify(orjson.dumps({"href": f"{stage.avinode.url}/sim/trips/atrip-1"}))
+        await stage.becomes(3, "SELECT count(*) FROM workflow.deliveries WHERE state = 'refused'")
+    assert called == []
+    assert await stage.calls() == []
+
+
+async def test_notices_of_other_sources_are_kept_and_not_read(stage: Stage) -> None:
+    await stage.notify(b"{}", source="stripe")
+    await stage.becomes("ignored", "SELECT state FROM workflow.deliveries")
+
+
+async def test_a_resource_that_is_not_there_is_given_up_after_some_tries(stage: Stage) -> None:
+    await stage.created()
+    code = await stage.owner.fetchval("SELECT trip_code FROM workflow.trips")
+    href = f"{stage.avinode.url}/api/rfqs/arfq-404"
+    await stage.notify(orjson.dumps({"id": "arfq-404", "href": href, "tripId": code}))
+    await stage.becomes("ignored", "SELECT state FROM workflow.deliveries")
+    assert len(await stage.calls("GET", "arfq-404")) == 3
+    assert "404" in await stage.owner.fetchval("SELECT error FROM workflow.deliveries")
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500, 503])
+async def test_a_failing_avinode_delays_a_notice_and_loses_none(stage: Stage, status: int) -> None:
+    event, avinode_trip_id = await stage.created()
+    await stage.avinode.switch_on(rest_status=status)
+    await stage.send_rfqs(avinode_trip_id, 1)
+    await stage.becomes(True, "SELECT attempts > 0 AND state = 'due' FROM workflow.deliveries")
+    assert str(status) in await stage.owner.fetchval("SELECT error FROM workflow.deliveries")
+    await stage.avinode.switch_on()
+    await stage.stands(event.trip_id, "requesting_quotes", 1, 1, 0)
+    await stage.settled()
+
+
+async def test_a_hanging_avinode_delays_a_notice_and_loses_none(settings: Settings, owner: asyncpg.Connection) -> None:
+    pace = replace(QUICK, answer_s=0.3)
+    async with open_stage(settings, owner) as stage, running_workflow(stage.settings, pace):
+        event, avinode_trip_id = await stage.created()
+        await stage.avinode.switch_on(rest_hang_ms=60_000)
+        await stage.send_rfqs(avinode_trip_id, 1)
+        await stage.becomes(True, "SELECT attempts > 0 AND state = 'due' FROM workflow.deliveries")
+        await stage.avinode.switch_on()
+        await stage.stands(event.trip_id, "requesting_quotes", 1, 1, 0)
+
+
+async def test_what_avinode_asks_us_to_wait_is_waited(settings: Settings, owner: asyncpg.Connection) -> None:
+    calls: list[float] = []
+
+    async def busy_once(request: web.Request) -> web.Response:
+        calls.append(monotonic())
+        if len(calls) == 1:
+            return web.Response(status=429, headers={"Retry-After": "1"})
+        return web.json_response({"data": {"id": "arfq-1", "tripId": "NOBODY"}})
+
+    async with open_stage(settings, owner) as stage, serving(busy_once) as url:
+        changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
+        async with running_workflow(changed):
+            await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-1"}))
+            await stage.becomes("unmatched", "SELECT state FROM workflow.deliveries")
+    assert calls[1] - calls[0] >= 1
+
+
+async def test_a_redirect_is_not_followed(settings: Settings, owner: asyncpg.Connection) -> None:
+    called: list[str] = []
+
+    async def redirect(request: web.Request) -> web.Response:
+        called.append(request.path)
+        return web.Response(status=302, headers={"Location": f"http://{request.host}/elsewhere"})
+
+    async with open_stage(settings, owner) as stage, serving(redirect) as url:
+        changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
+        async with running_workflow(changed):
+            await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-1"}))
+            await stage.becomes(True, "SELECT attempts > 0 FROM workflow.deliveries")
+    assert set(called) == {"/api/rfqs/arfq-1"}
+
+
+async def test_garbage_in_the_queues_ends_in_dead(stage: Stage) -> None:
+    async with raw_channel(stage.settings) as channel:
+        for queue in (topology.WORKFLOW_TRIPS, topology.WORKFLOW_DELIVERIES):
+            for name, body in (
+                ("WebhookReceived", b"\xff"),
+                ("TripRequested", b"{}"),
+                ("Nonsense", b"{}"),
+                ("ModelRegistered", b'{"name": "x", "provider": "y"}'),
+            ):
+                await channel.default_exchange.publish(aio_pika.Message(body, type=name), routing_key=queue.name)
+    dead = await take(stage.settings, topology.DEAD, 8)
+    reasons = sorted(str(message.headers["x-reason"]) for message in dead)
+    assert reasons == ["poison"] * 2 + ["undecodable"] * 6
+    await stage.created()

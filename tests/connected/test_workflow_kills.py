@@ -1,0 +1,81 @@
+"""Workflow processes are killed, stopped and suspended: at most one trip a request, and somebody goes on."""
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from time import monotonic
+
+import asyncpg
+import pytest
+
+from deploy.supervisor.ports import free_port
+from shared.settings import Settings
+from tests.connected.workflow_stage import Stage, long_ago, open_stage, running_workflow
+from tests.processes import running as running_processes
+
+STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
+
+
+@pytest.fixture
+async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
+    """A stage on which the workflow does not run yet."""
+    async with open_stage(settings, owner) as stage:
+        yield stage
+
+
+@pytest.mark.fault
+async def test_killed_before_the_call_it_is_sent_after_the_restart(quiet: Stage, tmp_path: Path) -> None:
+    nowhere = quiet.settings.model_copy(update={"avinode_base_url": f"http://127.0.0.1:{free_port()}/api"})
+    async with running_processes(nowhere, tmp_path, "workflow") as processes:
+        event = await quiet.request()
+        await quiet.becomes(True, "SELECT attempts = 1 AND state = 'intended' FROM workflow.requests")
+        processes["workflow"].kill()
+    async with running_workflow(quiet.settings):
+        await quiet.becomes("created", STATE, event.request_id)
+    assert await quiet.trips_at_avinode() == 1
+
+
+@pytest.mark.fault
+async def test_killed_during_the_call_it_is_unconfirmed_and_never_sent_again(quiet: Stage, tmp_path: Path) -> None:
+    await quiet.avinode.switch_on(rest_hang_ms=60_000)
+    async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
+        event = await quiet.request()
+        await quiet.becomes("sending", STATE, event.request_id)
+        await quiet.called("POST", "/api/trips")
+        processes["workflow"].kill()
+    await quiet.avinode.switch_on()
+    async with running_workflow(quiet.settings):
+        await quiet.becomes("unconfirmed", STATE, event.request_id)
+        await quiet.created("s2")
+    assert len(await quiet.calls("POST", "/api/trips")) == 2
+    assert await quiet.trips_at_avinode() == 2
+
+
+@pytest.mark.fault
+async def test_stopped_in_order_the_answer_is_waited_for(quiet: Stage, tmp_path: Path) -> None:
+    await quiet.avinode.switch_on(rest_hang_ms=1500)
+    async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
+        event = await quiet.request()
+        await quiet.called("POST", "/api/trips")
+        assert await processes["workflow"].stop() == 0
+    assert await quiet.owner.fetchval(STATE, event.request_id) == "created"
+
+
+@pytest.mark.fault
+async def test_the_next_process_takes_over_from_a_suspended_leader(quiet: Stage, tmp_path: Path) -> None:
+    async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
+        first, _ = await quiet.created()
+        processes["workflow"].signal(signal.SIGSTOP)
+        # Unacknowledged deliveries of a suspended process are not what this is about: this one is in the table.
+        suspended_at = monotonic()
+        await quiet.owner.execute(
+            "UPDATE workflow.trips SET due_at = clock_timestamp(), last_checked_at = $1", long_ago()
+        )
+        async with running_workflow(quiet.settings):
+            await quiet.becomes(
+                True,
+                "SELECT last_checked_at > '2021-01-01' FROM workflow.trips WHERE trip_id = $1",
+                first.trip_id,
+                within_s=20,
+            )
+        assert monotonic() - suspended_at < 15
