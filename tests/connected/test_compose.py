@@ -197,9 +197,9 @@ def test_the_doctor_finds_nothing_wrong(stack: Compose) -> None:
 @pytest.mark.parametrize("service", ["gateway", "logger", "tagger", "workflow", "sandbox"])
 def test_a_process_has_no_root_no_capability_and_no_disk(stack: Compose, service: str) -> None:
     shown = stack.does(
-        "exec", "-T", service, "sh", "-c", "id -u; grep CapEff /proc/self/status; touch /here 2>&1 || true"
+        "exec", "-T", service, "sh", "-c", "id -u; grep CapBnd /proc/self/status; touch /here 2>&1 || true"
     )
-    assert shown.split()[:3] == ["10001", "CapEff:", "0000000000000000"]
+    assert shown.split()[:3] == ["10001", "CapBnd:", "0000000000000000"]
     assert "Read-only file system" in shown
 
 
