@@ -158,7 +158,7 @@ def _visitor_of(cookie: str | None, settings: Settings) -> str | None:
     except NotAuthenticated:
         return None
     visitor_id: str = claims["sub"]
-    return visitor_id if visitor_id.startswith(VISITOR_PREFIX) else None
+    return visitor_id
 
 
 def _claims_of(authorization: str, settings: Settings) -> dict[str, Any]:
@@ -186,8 +186,7 @@ def _verified_claims(token: str, secret: str, audience: str | None) -> dict[str,
     options: Options = {"require": ["sub", "exp"], "verify_aud": audience is not None}
     try:
         claims = jwt.decode(token, secret, algorithms=["HS256"], audience=audience, options=options)
-    except (jwt.PyJWTError, OverflowError, RecursionError) as error:
-        # The last two: a number or a nesting in the token's JSON that PyJWT does not expect.
+    except (jwt.PyJWTError, OverflowError) as error:  # the latter: an `exp` of infinity
         raise NotAuthenticated(f"The token is not valid: {error}") from error
     claims["sub"] = _owner(claims["sub"])
     claims["exp"] = int(claims["exp"])

@@ -113,7 +113,7 @@ async def _on_invalid(_request: Request, error: Exception) -> Response:
 
 def invalid(faults: Sequence[Mapping[str, Any]]) -> Invalid:
     """Say of each field what pydantic found, naming only the field and the rule, never what was sent."""
-    errors = [{"field": _field(fault["loc"]), "detail": str(fault["msg"])} for fault in faults]
+    errors = [{"field": _field(fault["loc"]), "detail": fault["msg"].removeprefix("Value error, ")} for fault in faults]
     first = errors[0]
     return Invalid(f"{first['field']}: {first['detail']}" if first["field"] else first["detail"], errors=errors)
 

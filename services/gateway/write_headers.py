@@ -8,9 +8,8 @@ from fastapi import Depends, Header, Request
 
 from services.gateway.edge import correlation_id_of
 from services.gateway.parts import PartsDep
-from shared.errors import Invalid
 
-MAX_KEY_LENGTH = 255
+KeyHeader = Annotated[str | None, Header(pattern=r"^[ -~]{1,255}$")]
 
 
 @dataclass(frozen=True)
@@ -20,18 +19,9 @@ class Write:
     correlation_id: UUID
 
 
-async def _write(
-    request: Request, parts: PartsDep, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None
-) -> Write:
-    """Read them.
-
-    Raises:
-        Invalid: The key is not printable.
-    """
-    if idempotency_key is not None and not idempotency_key.isprintable():
-        raise Invalid("Idempotency-Key must be printable.")
+async def _write(request: Request, parts: PartsDep, idempotency_key: KeyHeader = None) -> Write:
     wait_s = 0.0 if _prefers_async(request) else parts.settings.stored_wait_s
-    return Write(wait_s, idempotency_key or None, correlation_id_of(request))
+    return Write(wait_s, idempotency_key, correlation_id_of(request))
 
 
 WriteDep = Annotated[Write, Depends(_write)]

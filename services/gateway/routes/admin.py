@@ -11,11 +11,11 @@ from services.gateway.dead_letter import DeadLetter, Parked, send_again
 from services.gateway.identity import AdminDep
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
-from services.gateway.schemas import Page
+from services.gateway.schemas import Name, Page
 from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import Write, WriteDep
 from shared.errors import Conflict, NotFound
-from shared.events import DeadLetterDropped, DeadLetterReplayed, Event, Name
+from shared.events import DeadLetterDropped, DeadLetterReplayed, Event
 
 router = APIRouter(prefix="/api/admin", tags=["admin"], route_class=StrictRoute)
 

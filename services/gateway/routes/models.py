@@ -9,10 +9,10 @@ from services.gateway.cursors import read_time_cursor, write_cursor
 from services.gateway.identity import AdminDep, KnownCallerDep
 from services.gateway.parts import PartsDep
 from services.gateway.problems import problem_responses
-from services.gateway.schemas import Model, Page
+from services.gateway.schemas import Model, Name, Page
 from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import WriteDep
-from shared.events import ModelRegistered, Name
+from shared.events import ModelRegistered
 from shared.ids import model_id
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)

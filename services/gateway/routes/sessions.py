@@ -10,10 +10,9 @@ from services.gateway.identity import CallerDep
 from services.gateway.own_session import own_session
 from services.gateway.parts import PartsDep
 from services.gateway.problems import problem_responses
-from services.gateway.schemas import Page, Session, SessionId, Tag
+from services.gateway.schemas import Name, Page, Session, SessionId, Tag
 from services.gateway.session_view import SessionFilter, etag_of, place_of, show_page
 from services.gateway.strict_route import StrictRoute
-from shared.events import Name
 
 MAX_WAIT_S = 10.0
 

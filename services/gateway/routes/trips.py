@@ -12,13 +12,13 @@ from services.gateway.own_session import OwnSession, own_session
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.reading.trips import TripFilter
-from services.gateway.schemas import SessionId
+from services.gateway.schemas import Name, SessionId
 from services.gateway.strict_route import StrictRoute
 from services.gateway.trip_order import AttachTrip, TripOrder, TripReference, begun_by, expected_trip
 from services.gateway.trip_record import Trip, TripAnswer, TripPage
 from services.gateway.write_headers import WriteDep
 from shared.errors import NotFound, TripOpen
-from shared.events import Name, TripAttached, TripRequested
+from shared.events import TripAttached, TripRequested
 
 router = APIRouter(tags=["trips"], route_class=StrictRoute)
 
