@@ -142,7 +142,7 @@ class Subscription:
         """
         self._check()
         with disconnections():
-            await self._channel.basic_ack(tag, multiple=True)
+            await self._channel.basic_ack(tag, multiple=True, wait=False)
 
     async def reject(self, delivery: Delivery) -> None:
         """Let the broker dead-letter this one."""

@@ -29,7 +29,7 @@ class FakeChannel:
         self.deliver = deliver
         return spec.Basic.ConsumeOk("tag")
 
-    async def basic_ack(self, tag: int, multiple: bool = False) -> None:
+    async def basic_ack(self, tag: int, multiple: bool = False, **_: Any) -> None:
         self.acks.append((tag, multiple))
 
 
