@@ -59,7 +59,7 @@ class Worker:
 
     def fault(self) -> str | None:
         """Say what keeps the work from going on. To wait for another leader, or for Avinode, is no fault."""
-        return self._leader.trouble or "; ".join(self._troubles.values()) or None
+        return "; ".join(filter(None, [self._leader.trouble, *self._troubles.values()])) or None
 
     async def _repeat(self, name: str, job: Job) -> None:
         failures = 0
