@@ -1,6 +1,7 @@
 """`./run check`: everything that needs no server, the same here, before a commit and in CI."""
 
 import os
+import shlex
 import subprocess
 import time
 
@@ -35,8 +36,11 @@ def cache_dir(layout: Layout) -> str:
 
 
 def tool_environment(layout: Layout) -> dict[str, str]:
-    """The environment that keeps the tools' caches out of the tree."""
+    """The environment that keeps what the tools write below `.run/`."""
     cache = cache_dir(layout)
+    temporary = layout.run / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    options = ("-o", f"cache_dir={cache}/pytest", "-o", "tmp_path_retention_policy=failed")
     return {
         **os.environ,
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -44,5 +48,6 @@ def tool_environment(layout: Layout) -> dict[str, str]:
         "MYPY_CACHE_DIR": f"{cache}/mypy",
         "HYPOTHESIS_STORAGE_DIRECTORY": f"{cache}/hypothesis",
         "COVERAGE_FILE": f"{cache}/coverage",
-        "PYTEST_ADDOPTS": f"{os.environ.get('PYTEST_ADDOPTS', '')} -o cache_dir={cache}/pytest".strip(),
+        "PYTEST_DEBUG_TEMPROOT": str(temporary),
+        "PYTEST_ADDOPTS": " ".join((os.environ.get("PYTEST_ADDOPTS", ""), *map(shlex.quote, options))),
     }
