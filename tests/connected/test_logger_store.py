@@ -13,6 +13,7 @@ from shared.errors import Unstorable
 from shared.events import MessageEvent
 from shared.ids import new_id
 from shared.settings import Settings
+from tests.connected.locks import until_blocked
 from tests.pure.logger_samples import answered, at, posted, trace
 
 
@@ -212,7 +213,7 @@ async def test_message_that_waits_for_a_deletion_vanishes(store: Store, owner: a
         await owner.execute("UPDATE chat.sessions SET deleted_at = now()")
         await owner.execute("DELETE FROM chat.messages")
         late = asyncio.create_task(keep(store, posted("m2", 2)))
-        await until_waiting(owner)
+        await until_blocked(owner)
     await late
     assert await contents(owner) == []
 
@@ -270,15 +271,6 @@ async def test_loggers_at_once_neither_deadlock_nor_miscount(store: Store, owner
         """
     )
     assert [tuple(row) for row in counts] == [(50, 50)] * 20
-
-
-async def until_waiting(owner: asyncpg.Connection) -> None:
-    """Wait until somebody waits for a lock that this connection holds."""
-    async with asyncio.timeout(10):
-        while not await owner.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-        ):
-            await asyncio.sleep(0.01)
 
 
 def _json(parts: Sequence[dict[str, Any]]) -> str:
