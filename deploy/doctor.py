@@ -14,10 +14,10 @@ from alembic.script import ScriptDirectory
 
 from deploy.migrate import MIGRATIONS, SERVICE_URLS
 from shared import topology
+from shared.database import DATABASE_ERRORS
 from shared.settings import NEEDED, Settings
 
 TIMEOUT_S = 5.0
-_DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
     """Look at the owner's login, the schema's revision, every role, and what waits in the tables."""
     try:
         connection = await asyncpg.connect(settings.database_url, timeout=TIMEOUT_S)
-    except (*_DATABASE_ERRORS, ValueError) as error:
+    except (*DATABASE_ERRORS, ValueError) as error:
         yield Finding("database", "away", f"cannot log in with DATABASE_URL: {error}")
         return
     try:
@@ -132,7 +132,7 @@ async def _login(name: str, url: str) -> Finding:
     try:
         connection = await asyncpg.connect(url, timeout=TIMEOUT_S)
         await connection.close()
-    except (*_DATABASE_ERRORS, ValueError) as error:
+    except (*DATABASE_ERRORS, ValueError) as error:
         return Finding(
             f"login of {role}", "refused", f"{name.upper()}: {error}; `tripthread migrate` sets its password"
         )

@@ -73,6 +73,11 @@ async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
             yield connection
 
 
+# Everything that a query can fail with. asyncpg raises InternalClientError where the server's last word to an idle
+# connection (it is shutting down, the session was ended) arrives together with our next query.
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
 class Fault(enum.Enum):
     """Whose fault a database error is, which decides what becomes of the message that met it."""
 
@@ -82,7 +87,7 @@ class Fault(enum.Enum):
 
 
 # SQLSTATE classes, PostgreSQL documentation, appendix A.
-_MESSAGE_CLASSES = frozenset(("22", "23"))
+_MESSAGE_CLASSES = frozenset(("22", "23", "54"))  # 54: a value is too large, for an index say
 _TRANSIENT_CLASSES = frozenset(("08", "25", "40", "53", "55", "57", "58"))
 
 
@@ -92,7 +97,7 @@ def fault_of(error: BaseException) -> Fault | None:
         return _fault_of_sqlstate(error.sqlstate or "")
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return Fault.MESSAGE  # asyncpg itself refused to encode an argument, such as a number out of range
-    if isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError):
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError):
         return Fault.TRANSIENT
     return None
 

@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
 
 from shared.bisection import Guilty
 from shared.connection import Delays, describe
-from shared.database import Fault, fault_of
+from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.errors import Away, Poison
 from shared.events import Outcome
 from shared.topology import Queue
@@ -28,7 +27,7 @@ COMMIT_SECONDS = Histogram("tripthread_commit_seconds", "One successful commit",
 COMMIT_FAILURES = Counter("tripthread_commit_failures_total", "Commits that failed", ["queue", "fault"])
 
 # What a commit may fail with and the consumer live on.
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Poison, Away)
+_ERRORS = (*DATABASE_ERRORS, Poison, Away)
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

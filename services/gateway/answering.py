@@ -1,8 +1,11 @@
 """Ask the model, fill the turn's buffer as the text comes, and say how it ended."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
+
+import structlog
 
 from services.gateway.history import Shown, branch
 from services.gateway.meter import Meter
@@ -14,6 +17,8 @@ from shared.events import AnswerStatus
 from shared.ids import upstream_thread_id
 
 CONTEXT_MESSAGES = 200  # of the branch, the newest
+
+log = structlog.get_logger(__name__)
 
 
 def conversation(system_prompt: str, history: Sequence[Shown], running: Running) -> list[dict[str, Any]]:
@@ -31,6 +36,11 @@ def conversation(system_prompt: str, history: Sequence[Shown], running: Running)
 
 def _notes(history: Sequence[Shown]) -> list[Shown]:
     return [shown for shown in history if shown.role == "system"]
+
+
+def storable(text: str) -> str:
+    """Take out of a model's text what PostgreSQL can't hold."""
+    return text.replace("\x00", "")
 
 
 class Answering:
@@ -55,9 +65,20 @@ class Answering:
             return self.answer("interrupted" if self._running.deltas else "failed", error.detail)
         return self._ended()
 
+    def outcome(self, run: asyncio.Task[Answer]) -> Answer:
+        """Return what `run` came to; what ended it by surprise costs the rest of the answer, not what was said."""
+        if run.cancelled():
+            return self.answer("interrupted", "the gateway shut down")
+        error = run.exception()
+        if error is None:
+            return run.result()
+        log.error("answering failed", turn_id=str(self._running.turn.turn_id), exc_info=error)
+        return self.answer("interrupted" if self._running.deltas else "failed", "something went wrong on our side")
+
     def answer(self, status: AnswerStatus, error: str | None = None) -> Answer:
         """Return the answer as far as it came."""
         turn, text = self._running.turn, self._running.text
+        error = error and storable(error)
         trace = self._meter.trace(
             trace_id=turn.answer_id,
             model=turn.model,
@@ -72,8 +93,8 @@ class Answering:
 
     def _take(self, chunk: Chunk) -> None:
         self._meter.usage = chunk.usage or self._meter.usage
-        self._meter.finish_reason = chunk.finish_reason or self._meter.finish_reason
-        text = chunk.text.replace("\x00", "")  # PostgreSQL can't hold it
+        self._meter.finish_reason = storable(chunk.finish_reason or "") or self._meter.finish_reason
+        text = storable(chunk.text)
         if text:
             self._meter.token_came()
             self._running.add(text)

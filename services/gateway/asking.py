@@ -5,25 +5,31 @@ Pure; the rules are DESIGN's "sent twice, stored once" and API.md's table of cha
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from services.gateway.chat_request import ChatRequest
 from services.gateway.history import Shown, newest
 from services.gateway.turn import Question
 from shared.errors import Invalid, NotFound
-from shared.ids import new_id
+from shared.ids import derived_id
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The question of a turn, and messages before it that the session does not have yet."""
+    """What a turn is to answer."""
 
     question: Question
-    earlier: tuple[Question, ...] = ()
     again: bool = False  # the question is there already, and wants another answer
 
 
-def decide(request: ChatRequest, history: Sequence[Shown]) -> Asked:
+def decide(request: ChatRequest, history: Sequence[Shown], turn_id: UUID) -> Asked:
     """Find the question in `request`, given what was said in its session.
+
+    Args:
+        request: What the caller sent.
+        history: What the session's next turn knows of it.
+        turn_id: Messages without an id of their own get one that follows from it, so that a repeat of the turn makes
+            the same messages.
 
     Raises:
         NotFound: It is about a message that is not there.
@@ -34,7 +40,7 @@ def decide(request: ChatRequest, history: Sequence[Shown]) -> Asked:
     unsaid = _unsaid(request.questions, history)
     if not unsaid:
         return Asked(_asked_again(None, history), again=True)
-    return _chained(unsaid, request.parent_id, history)
+    return Asked(_chained(unsaid, request.parent_id, history, turn_id))
 
 
 def _unsaid(questions: Sequence[Question], history: Sequence[Shown]) -> Sequence[Question]:
@@ -48,21 +54,24 @@ def _unsaid(questions: Sequence[Question], history: Sequence[Shown]) -> Sequence
     return questions[same:]
 
 
-def _chained(unsaid: Sequence[Question], parent_id: str | None, history: Sequence[Shown]) -> Asked:
-    """Give each message its id and its parent: the one before it."""
+def _chained(unsaid: Sequence[Question], parent_id: str | None, history: Sequence[Shown], turn_id: UUID) -> Question:
+    """Give each message its id and its parent, the one before it; return the last, which brings the others."""
     chain: list[Question] = []
-    for question in unsaid:
+    for index, question in enumerate(unsaid):
         parent = chain[-1].message_id if chain else _parent(question, parent_id, history)
-        chain.append(replace(_identified(question, history), parent_id=parent))
-    return Asked(chain[-1], tuple(chain[:-1]))
+        own_id = str(derived_id(turn_id, f"question/{index}"))
+        chain.append(replace(_identified(question, history, own_id), parent_id=parent))
+    return replace(chain[-1], earlier=tuple(chain[:-1]))
 
 
-def _identified(question: Question, history: Sequence[Shown]) -> Question:
-    """Keep the client's id for a new message; an edit of a known one gets an id of its own."""
+def _identified(question: Question, history: Sequence[Shown], own_id: str) -> Question:
+    """Keep the client's id for a new message; an edit of a known one, and an id that is taken, get an id of ours."""
+    taken = next((shown for shown in history if shown.message_id == question.message_id), None)
     known = _known(question, history)
-    if known is None or known.content == question.content:
-        return replace(question, message_id=question.message_id or str(new_id()))
-    return replace(question, message_id=str(new_id()), client_message_id=question.message_id)
+    is_edit = known is not None and known.content != question.content
+    if is_edit or (taken is not None and taken.role != "user"):
+        return replace(question, message_id=own_id, client_message_id=question.message_id)
+    return replace(question, message_id=question.message_id or own_id)
 
 
 def _parent(question: Question, parent_id: str | None, history: Sequence[Shown]) -> str | None:

@@ -43,9 +43,11 @@ def merge_history(stored: Iterable[Shown], turns: Iterable[Turn]) -> list[Shown]
 
 
 def shown_of(turn: Turn) -> list[Shown]:
-    """Show a turn's question and, once it has one, its answer."""
+    """Show a turn's question, what came with it, and, once it has one, its answer."""
     question = turn.question
+    before = [shown for earlier in turn.earlier() for shown in shown_of(earlier)]
     shown = [
+        *before,
         Shown(
             message_id=question.message_id,
             role="user",
@@ -58,7 +60,7 @@ def shown_of(turn: Turn) -> list[Shown]:
             metadata=question.metadata,
             stored=False,
             client_message_id=question.client_message_id,
-        )
+        ),
     ]
     answer = answer_of(turn)
     return [*shown, answer] if answer else shown

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 
@@ -17,6 +18,7 @@ REMEMBERED = 200  # stored messages of a session, the newest
 class Remembered:
     user_id: str
     history: list[Shown]
+    known_until: datetime | None = None  # the place of the newest turn that is in it
 
 
 class Memory:
@@ -26,22 +28,30 @@ class Memory:
         self._pool = reader_pool
         self._store = store
 
-    async def of(self, user_ids: Sequence[str], session_id: str) -> Remembered:
-        """Return the past of the session that one of these users owns; an unknown one is new, and the first one's.
+    async def of(self, user_ids: Sequence[str], session_id: str, about: Sequence[str] = ()) -> Remembered:
+        """Return the past of the session that the first of these users has; an unknown one is new, and the first's.
+
+        Args:
+            user_ids: Who asks, the owner of what is new first.
+            session_id: Which session.
+            about: Messages, by the client's ids, that are wanted however long ago they were said.
 
         Raises:
             NotFound: It was deleted.
         """
         turns = await self._store.session(user_ids, session_id)  # before the stored ones: see history.py
-        rows = await self._stored(user_ids, session_id)
-        if any(row["deleted"] for row in rows):
+        rows = await self._stored(user_ids, session_id, about)
+        owners = {row["user_id"] for row in rows} | {turn.user_id for turn in turns}
+        owner = next((user_id for user_id in user_ids if user_id in owners), user_ids[0])
+        own_rows = [row for row in rows if row["user_id"] == owner]
+        if any(row["deleted"] for row in own_rows):
             raise NotFound("this session was deleted")
-        owners = [row["user_id"] for row in rows] + [turn.user_id for turn in turns]
-        owner = owners[0] if owners else user_ids[0]
-        stored = [_shown(row) for row in rows if row["user_id"] == owner and row["message_id"] is not None]
-        return Remembered(owner, merge_history(stored, [turn for turn in turns if turn.user_id == owner]))
+        own_turns = [turn for turn in turns if turn.user_id == owner]
+        stored = [_shown(row) for row in own_rows if row["message_id"] is not None]
+        known_until = max((turn.place for turn in own_turns), default=None)
+        return Remembered(owner, merge_history(stored, own_turns), known_until)
 
-    async def _stored(self, user_ids: Sequence[str], session_id: str) -> list[asyncpg.Record]:
+    async def _stored(self, user_ids: Sequence[str], session_id: str, about: Sequence[str]) -> list[asyncpg.Record]:
         async with reading(self._pool, *user_ids) as db:
             return await db.fetch(
                 """
@@ -49,15 +59,22 @@ class Memory:
                        m.model, m.status, m.parent_id, m.created_at, m.metadata, m.error, m.client_message_id
                 FROM chat.sessions s
                 LEFT JOIN LATERAL (
-                    SELECT * FROM chat.messages m
-                    WHERE m.user_id = s.user_id AND m.session_id = s.session_id
-                    ORDER BY m.created_at DESC, m.message_id DESC LIMIT $3
+                    (SELECT * FROM chat.messages n
+                    WHERE n.user_id = s.user_id AND n.session_id = s.session_id
+                    ORDER BY n.created_at DESC, n.message_id DESC LIMIT $3)
+                    UNION ALL
+                    SELECT * FROM chat.messages a
+                    WHERE a.user_id = s.user_id AND a.session_id = s.session_id AND a.message_id = ANY ($4)
+                    UNION ALL
+                    SELECT * FROM chat.messages e
+                    WHERE e.user_id = s.user_id AND e.session_id = s.session_id AND e.client_message_id = ANY ($4)
                 ) m ON true
                 WHERE s.user_id = ANY ($1) AND s.session_id = $2
                 """,
                 list(user_ids),
                 session_id,
                 REMEMBERED,
+                list(about),
             )
 
 

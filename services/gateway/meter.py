@@ -8,6 +8,7 @@ from services.gateway.upstream import Usage
 from shared.events import AnswerStatus, Trace
 
 CHARACTERS_PER_TOKEN = 4  # a rule of thumb, for services that report no usage
+MOST_TOKENS = 2**31 - 1  # what the column holds
 _STATUS = {"complete": "ok", "stopped": "stopped", "interrupted": "interrupted", "failed": "error"}
 
 
@@ -47,8 +48,8 @@ class Meter:
                 "started_at": self._started_at,
                 "ttft_ms": self._ms(self._first),
                 "duration_ms": self._ms(time.perf_counter()),
-                "input_tokens": usage.prompt_tokens,
-                "output_tokens": usage.completion_tokens,
+                "input_tokens": _count(usage.prompt_tokens),
+                "output_tokens": _count(usage.completion_tokens),
                 "usage_source": "reported" if self.usage else "estimated",
                 "finish_reason": self.finish_reason,
                 "error": error,
@@ -57,3 +58,8 @@ class Meter:
 
     def _ms(self, at: float | None) -> float | None:
         return None if at is None else round((at - self._started) * 1000, 3)
+
+
+def _count(tokens: int) -> int | None:
+    """Return a number of tokens that can be one; services have been seen to report others."""
+    return tokens if 0 <= tokens <= MOST_TOKENS else None

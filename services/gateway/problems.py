@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 from fastapi import FastAPI
@@ -18,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from shared.database import Fault, fault_of
+from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.errors import Away, DatabaseAway, Invalid, NotAuthenticated, Refused, TripthreadError
 
 MEDIA_TYPE = "application/problem+json"
@@ -83,7 +82,7 @@ def handle_problems(app: FastAPI) -> None:
     """Turn every error that leaves a route of this app into a problem document."""
     for ours in (Refused, Away):
         app.add_exception_handler(ours, _on_ours)
-    for database in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    for database in DATABASE_ERRORS:
         app.add_exception_handler(database, _on_database)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)

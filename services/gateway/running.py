@@ -23,6 +23,11 @@ class Running:
     def text(self) -> str:
         return "".join(self.deltas)
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the broker has the question."""
+        return self._accepted
+
     def accept(self) -> None:
         """Note that the question is with the broker, so followers may see what comes of it."""
         self._accepted = True

@@ -1,7 +1,9 @@
 """All SQL on `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
 
+import enum
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +11,19 @@ import asyncpg
 
 from services.gateway.grouped import Grouped
 from services.gateway.turn import Answer, Question, Turn
-from shared.database import Pool, transaction
+from shared.database import Connection, Pool, transaction
 
 LEASE_S = 30
 _COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, model, provider,
     project_id, helper, question, asked_at, answer, answered_at, partial,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
+
+
+class Lost(enum.Enum):
+    """Why a claim got nothing."""
+
+    TAKEN = "taken"  # the session is answering, or the key is known already
+    STALE = "stale"  # more was said since the claimant read the session
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Claim:
     project_id: str | None
     helper: str | None
     question: Question
+    known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
 
 
 @dataclass(frozen=True)
@@ -51,39 +61,29 @@ class Store:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._claims: Grouped[Claim, Turn | None] = Grouped(self._claim_group)
+        self._claims: Grouped[Claim, Turn | Lost] = Grouped(self._claim_group)
         self._finishes: Grouped[Finish, Turn | None] = Grouped(self._finish_group)
 
-    async def claim(self, claim: Claim) -> Turn | None:
-        """Take the session for this turn; None when it is taken, or the key is known already."""
+    async def claim(self, claim: Claim) -> Turn | Lost:
+        """Take the session for this turn."""
         return await self._claims.call(claim)
 
     async def finish(self, finish: Finish) -> Turn | None:
-        """Keep the answer of an attempt; None when that attempt is over already."""
+        """Keep the answer of an attempt; None when that attempt is over already, with another answer."""
         return await self._finishes.call(finish)
 
-    async def _claim_group(self, claims: Sequence[Claim]) -> list[Turn | None]:
-        rows = await self._pool.fetch(
-            f"""
-            INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
-                traceparent, model, provider, project_id, helper, question, state, lease_until, asked_at)
-            SELECT c.*, 'running', clock_timestamp() + make_interval(secs => {LEASE_S}),
-                greatest(clock_timestamp(), (
-                    SELECT max(greatest(before.asked_at, before.answered_at)) + interval '1 microsecond'
-                    FROM gateway.turns before
-                    WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
-            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
-                $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[])
-                AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
-                    project_id, helper, question)
-            ORDER BY c.user_id, c.session_id
-            ON CONFLICT DO NOTHING
-            RETURNING {_COLUMNS}
-            """,  # noqa: S608 - constants of this module
-            *_columns([_claim_row(claim) for claim in claims]),
-        )
-        claimed = {row["turn_id"]: _turn(row) for row in rows}
-        return [claimed.get(claim.turn_id) for claim in claims]
+    async def _claim_group(self, claims: Sequence[Claim]) -> list[Turn | Lost]:
+        async with transaction(self._pool) as db:
+            claimed = await _insert(db, claims)
+            # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
+            # have been in the way of the insert, so only a statement that begins now is sure to see it.
+            stale = await _delete_stale(db, [claim for claim in claims if claim.turn_id in claimed])
+        results: list[Turn | Lost] = []
+        for claim in claims:
+            # Popped, because two repeats of one request may be in one group, and want the same turn.
+            turn = claimed.pop(claim.turn_id, None)
+            results.append(Lost.TAKEN if turn is None else Lost.STALE if turn.turn_id in stale else turn)
+        return results
 
     async def _finish_group(self, finishes: Sequence[Finish]) -> list[Turn | None]:
         rows = await self._pool.fetch(
@@ -91,10 +91,13 @@ class Store:
             UPDATE gateway.turns t
             SET state = f.said ->> 'status', answer = f.said, partial = '',
                 question_published = t.question_published OR f.told,
-                answered_at = greatest(clock_timestamp(), t.asked_at + interval '1 microsecond')
+                answered_at = coalesce(t.answered_at,
+                    greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
             FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])
                 AS f (id, number, said, told)
-            WHERE t.turn_id = f.id AND t.attempt = f.number AND t.state IN ('running', 'interrupted')
+            WHERE t.turn_id = f.id AND t.attempt = f.number
+                -- or it is this very answer, whose commit succeeded although we were not told so
+                AND (t.state IN ('running', 'interrupted') OR t.answer = f.said)
             RETURNING {_COLUMNS}
             """,  # noqa: S608
             *_columns([(f.turn_id, f.attempt, asdict(f.answer), f.question_published) for f in finishes]),
@@ -122,38 +125,47 @@ class Store:
             return None
         return _turn(row) if row else None
 
-    async def withdraw(self, turn: Turn) -> None:
-        """Forget a turn whose question never reached the broker: nothing of it was accepted."""
+    async def withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
+        """Forget a first attempt whose question never reached the broker: nothing of it was accepted.
+
+        The correlation id tells it from a repeat of the same turn that has been claimed since.
+        """
         await self._pool.execute(
-            "DELETE FROM gateway.turns WHERE turn_id = $1 AND attempt = $2 AND NOT question_published",
-            turn.turn_id,
-            turn.attempt,
+            """
+            DELETE FROM gateway.turns
+            WHERE turn_id = $1 AND correlation_id = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
+            """,
+            turn_id,
+            correlation_id,
         )
 
-    async def interrupt_expired(self, turn: Turn) -> None:
-        """End a running turn whose owner let its lease pass, with the text it had."""
+    async def interrupt_expired(self, turn: Turn) -> Turn | None:
+        """End a running turn whose owner let its lease pass, with the text it had; None when it is not so any more."""
         answer = Answer(
             turn.partial, _text_parts(turn.partial), "interrupted", error="The gateway that answered is gone."
         )
-        await self._pool.execute(
-            """
+        row = await self._pool.fetchrow(
+            f"""
             UPDATE gateway.turns
             SET state = 'interrupted', answer = $3,
                 answered_at = greatest(clock_timestamp(), asked_at + interval '1 microsecond')
             WHERE turn_id = $1 AND attempt = $2 AND state = 'running' AND lease_until < clock_timestamp()
-            """,
+            RETURNING {_COLUMNS}
+            """,  # noqa: S608
             turn.turn_id,
             turn.attempt,
             asdict(answer),
         )
+        return _turn(row) if row else None
 
-    async def keep(self, running: Sequence[tuple[UUID, int, str]]) -> None:
-        """Renew the leases of running turns and keep the text they have: (turn, attempt, text)."""
+    async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
+        """Renew the leases of running turns and keep the text they have: (turn, attempt, text, question published)."""
         await self._pool.execute(
             f"""
             UPDATE gateway.turns t
-            SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S}), partial = k.partial
-            FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS k (id, number, partial)
+            SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S}), partial = k.so_far,
+                question_published = t.question_published OR k.told
+            FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::boolean[]) AS k (id, number, so_far, told)
             WHERE t.turn_id = k.id AND t.attempt = k.number AND t.state = 'running'
             """,  # noqa: S608
             *_columns(running),
@@ -223,6 +235,49 @@ class Store:
             await db.fetchval("SELECT 1")
 
 
+async def _insert(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
+    rows = await db.fetch(
+        f"""
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
+            traceparent, model, provider, project_id, helper, question, state, lease_until, asked_at)
+        SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
+            c.model, c.provider, c.project_id, c.helper, c.question, 'running',
+            clock_timestamp() + make_interval(secs => {LEASE_S}),
+            greatest(clock_timestamp(), (
+                SELECT max(greatest(before.asked_at, before.answered_at)) + c.messages * interval '1 microsecond'
+                FROM gateway.turns before
+                WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::integer[])
+            AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
+                project_id, helper, question, messages)
+        ORDER BY c.user_id, c.session_id
+        ON CONFLICT DO NOTHING
+        RETURNING {_COLUMNS}
+        """,  # noqa: S608 - constants of this module
+        *_columns([_claim_row(claim) for claim in claims]),
+    )
+    return {row["turn_id"]: _turn(row) for row in rows}
+
+
+async def _delete_stale(db: Connection, claims: Sequence[Claim]) -> set[UUID]:
+    if not claims:
+        return set()
+    rows = await db.fetch(
+        """
+        DELETE FROM gateway.turns t
+        USING unnest($1::uuid[], $2::timestamptz[]) AS c (id, known_until)
+        WHERE t.turn_id = c.id AND EXISTS (
+            SELECT FROM gateway.turns other
+            WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id
+                AND greatest(other.asked_at, other.answered_at) > coalesce(c.known_until, '-infinity'))
+        RETURNING t.turn_id
+        """,
+        *_columns([(claim.turn_id, claim.known_until) for claim in claims]),
+    )
+    return {row["turn_id"] for row in rows}
+
+
 def _claim_row(claim: Claim) -> tuple[Any, ...]:
     return (
         claim.turn_id,
@@ -238,6 +293,7 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         claim.project_id,
         claim.helper,
         asdict(claim.question),
+        1 + len(claim.question.earlier),
     )
 
 
@@ -249,8 +305,11 @@ def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 def _turn(row: asyncpg.Record) -> Turn:
     values = dict(row)
     answer = values.pop("answer")
+    question = values.pop("question")
+    earlier = tuple(Question(**each) for each in question.pop("earlier", ()))
     return Turn(
-        **{**values, "question": Question(**values["question"])},
+        **values,
+        question=Question(**question, earlier=earlier),
         answer=Answer(**answer) if answer else None,
     )
 

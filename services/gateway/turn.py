@@ -4,7 +4,6 @@ A turn's row holds everything that its events say, so that whoever publishes the
 same bytes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +25,7 @@ class Question:
     parent_id: str | None = None
     client_message_id: str | None = None  # where an edit was stored under an id of its own
     metadata: dict[str, Any] = field(default_factory=dict)
+    earlier: tuple["Question", ...] = ()  # messages just before it that came with it; only the last one is answered
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,19 @@ class Turn:
     def answer_id(self) -> str:
         return str(answer_id(self.turn_id, self.attempt))
 
-    def asking(self, earlier: Sequence[Question]) -> list["Turn"]:
+    @property
+    def place(self) -> datetime:
+        """When the newest of its messages was said."""
+        return self.answered_at or self.asked_at
+
+    def earlier(self) -> list["Turn"]:
         """Return this turn as it would be for each of the messages that come just before its question."""
-        count = len(earlier)
+        count = len(self.question.earlier)
         return [
-            replace(self, question=question, asked_at=self.asked_at - timedelta(microseconds=count - index))
-            for index, question in enumerate(earlier)
+            replace(
+                self, question=question, asked_at=self.asked_at - timedelta(microseconds=count - index), answer=None
+            )
+            for index, question in enumerate(self.question.earlier)
         ]
 
     def posted(self) -> MessagePosted:

@@ -14,20 +14,21 @@ import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway.asking import Asked
 from services.gateway.memory import Memory
 from services.gateway.running import Running
 from services.gateway.store import Claim, Finish, Store
 from services.gateway.turn import Question, Turn
-from services.gateway.turns import Turns
+from services.gateway.turns import StaleHistory, Turns
 from services.gateway.upstream import open_upstream
 from shared.database import open_pool
 from shared.errors import BrokerAway, Invalid, SessionBusy, ShuttingDown
-from shared.events import Event, decode
+from shared.events import Event, MessageEvent, decode
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
+
+TURN = new_id()
 
 
 @dataclass
@@ -42,11 +43,12 @@ class Gateway:
     model_url: str
 
     async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Running:
-        claim = self.claim(text, session=session, key=key, user=user)
         remembered = await self.memory.of([user], session)
         last = next((shown.message_id for shown in reversed(remembered.history)), None)
+        claim = self.claim(text, session=session, key=key, user=user)
         question = replace(claim.question, parent_id=last)
-        return await self.turns.start(replace(claim, question=question), Asked(question), remembered.history)
+        claim = replace(claim, question=question, known_until=remembered.known_until)
+        return await self.turns.start(claim, remembered.history)
 
     def claim(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Claim:
         return Claim(
@@ -148,7 +150,7 @@ async def test_a_busy_session_names_the_turn_it_is_busy_with(gateway: Gateway) -
 
 async def test_of_many_at_once_one_gets_the_session(gateway: Gateway) -> None:
     started = await asyncio.gather(
-        *(gateway.turns.start(gateway.claim("[slow 100] [chunks 5]"), Asked(Question("", "")), []) for _ in range(8)),
+        *(gateway.turns.start(gateway.claim("[slow 100] [chunks 5]"), []) for _ in range(8)),
         return_exceptions=True,
     )
     won = [running for running in started if isinstance(running, Running)]
@@ -232,7 +234,7 @@ async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asy
     async with away, open_upstream(gateway.settings) as upstream:
         turns = Turns(gateway.settings, gateway.store, away, upstream)
         with pytest.raises(BrokerAway):
-            await turns.start(gateway.claim("hello"), Asked(Question("", "")), [])
+            await turns.start(gateway.claim("hello"), [])
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
     assert await gateway.requests() == []
 
@@ -244,7 +246,7 @@ async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, o
 
     async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
         turns = Turns(gateway.settings, gateway.store, publisher, upstream)
-        running = await turns.start(gateway.claim("hello"), Asked(Question("", "")), [])
+        running = await turns.start(gateway.claim("hello"), [])
         with pytest.raises(BrokerAway):
             await running.accepted()
         with pytest.raises(BrokerAway):
@@ -256,16 +258,75 @@ async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, o
 
 async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
     abandoned = await gateway.store.claim(gateway.claim("never answered"))
-    assert abandoned is not None
-    await gateway.store.keep([(abandoned.turn_id, 1, "so far")])
+    assert isinstance(abandoned, Turn)
+    await gateway.store.keep([(abandoned.turn_id, 1, "so far", True)])
     with pytest.raises(SessionBusy):
         await gateway.ask("hello")
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
-    await gateway.say("[echo hello]")
-    row = await owner.fetchrow(
-        "SELECT state, answer ->> 'content' AS text FROM gateway.turns ORDER BY asked_at LIMIT 1"
-    )
+    with pytest.raises(StaleHistory):  # for what it said has become part of the session
+        await gateway.ask("hello")
+    turn = await gateway.say("[recall]")
+    assert json.loads(answered(turn)[1]) == ["never answered", "[recall]"]
+    row = await owner.fetchrow("SELECT state, answer ->> 'content' AS text FROM gateway.turns ORDER BY asked_at")
     assert dict(row or {}) == {"state": "interrupted", "text": "so far"}
+    told = [event for event in await gateway.events(4) if isinstance(event, MessageEvent)]
+    assert {abandoned.question.message_id, abandoned.answer_id} < {event.message_id for event in told}
+
+
+async def test_a_claim_on_what_was_read_too_early_is_refused(gateway: Gateway) -> None:
+    before = await gateway.memory.of(["ann"], "s1")
+    first = await gateway.say("[echo one]")
+    with pytest.raises(StaleHistory):
+        await gateway.turns.start(gateway.claim("two"), before.history)
+    known = replace(gateway.claim("[echo two]"), known_until=first.place)
+    assert answered(await (await gateway.turns.start(known, before.history)).result()) == ("complete", "two")
+
+
+async def test_repeats_at_the_same_moment_are_one_turn(gateway: Gateway) -> None:
+    turn_id = new_id()
+    claims = [replace(gateway.claim("[echo once]", key="k1"), turn_id=turn_id) for _ in range(4)]
+    started = await asyncio.gather(*(gateway.turns.start(claim, []) for claim in claims))
+    turns = await asyncio.gather(*(running.result() for running in started))
+    assert {turn.attempt for turn in turns} == {1}
+    assert len(await gateway.requests()) == 1
+
+
+async def test_a_finish_that_is_said_twice_is_the_same_finish(gateway: Gateway) -> None:
+    turn = await gateway.say("[echo hello]")
+    assert turn.answer is not None
+    again = await gateway.store.finish(Finish(turn.turn_id, 1, turn.answer))
+    assert again is not None
+    assert again.answered() == turn.answered()
+
+
+async def test_messages_that_came_with_a_question_are_told_and_remembered(gateway: Gateway) -> None:
+    claim = gateway.claim("[recall]")
+    earlier = (Question("e1", "one"), Question("e2", "two", parent_id="e1"))
+    question = replace(claim.question, parent_id="e2", earlier=earlier)
+    turn = await (await gateway.turns.start(replace(claim, question=question), [])).result()
+    assert json.loads(answered(turn)[1]) == ["one", "two", "[recall]"]
+    posted = [event for event in await gateway.events(4) if isinstance(event, MessageEvent)]
+    assert [event.message_id for event in posted] == ["e1", "e2", question.message_id, turn.answer_id]
+    assert len({event.event_id for event in posted}) == 4
+    remembered = await gateway.memory.of(["ann"], "s1")
+    assert [shown.content for shown in remembered.history][:3] == ["one", "two", "[recall]"]
+
+
+async def test_what_an_attempt_said_is_told_before_the_next_one_begins(gateway: Gateway) -> None:
+    first = await gateway.say("[chunks 6] [cut 2]", key="k1")
+    await gateway.events(2)
+    again = await gateway.say("[chunks 6] [cut 2]", key="k1")
+    told = await gateway.events(4)
+    assert first.answered() in told
+    assert again.answered() in told
+
+
+async def test_the_first_identity_that_has_a_session_owns_it(gateway: Gateway) -> None:
+    for user in ("visitor_x", "zed"):
+        await gateway.say("[echo hi]", user=user)
+    assert (await gateway.memory.of(["zed", "visitor_x"], "s1")).user_id == "zed"
+    assert (await gateway.memory.of(["visitor_x", "zed"], "s1")).user_id == "visitor_x"
+    assert (await gateway.memory.of(["nobody", "zed"], "s1")).user_id == "zed"
 
 
 async def test_an_owner_that_comes_back_late_changes_no_final_answer(gateway: Gateway) -> None:

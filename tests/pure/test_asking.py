@@ -10,8 +10,10 @@ from services.gateway.chat_request import ChatRequest
 from services.gateway.history import Shown, branch, newest
 from services.gateway.turn import Question
 from shared.errors import Invalid, NotFound
+from shared.ids import new_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+TURN = new_id()
 
 
 def said(message_id: str, role: str, content: str, parent: str | None, at: int) -> Shown:
@@ -47,65 +49,75 @@ def asks(*texts: str, message_id: str = "", **changes: object) -> ChatRequest:
 
 
 def test_a_message_replies_to_the_newest_one() -> None:
-    asked = decide(asks("three", message_id="q3"), HISTORY)
-    assert (asked.question.message_id, asked.question.parent_id, asked.earlier) == ("q3", "a2", ())
+    asked = decide(asks("three", message_id="q3"), HISTORY, TURN)
+    assert (asked.question.message_id, asked.question.parent_id, asked.question.earlier) == ("q3", "a2", ())
 
 
 def test_the_first_message_replies_to_nothing() -> None:
-    assert decide(asks("hi"), []).question.parent_id is None
+    assert decide(asks("hi"), [], TURN).question.parent_id is None
 
 
 def test_two_messages_of_one_text_are_two_messages() -> None:
-    first, second = decide(asks("ok"), HISTORY).question, decide(asks("ok"), HISTORY).question
+    first, second = (decide(asks("ok"), HISTORY, new_id()).question for _ in range(2))
     assert first.message_id != second.message_id
 
 
+def test_a_repeat_of_a_turn_makes_the_same_messages() -> None:
+    assert decide(asks("x", "y"), HISTORY, TURN) == decide(asks("x", "y"), HISTORY, TURN)
+
+
+def test_an_id_that_an_answer_has_is_not_taken_from_it() -> None:
+    question = decide(asks("three", message_id="a2"), HISTORY, TURN).question
+    assert question.message_id != "a2"
+    assert (question.client_message_id, question.parent_id) == ("a2", "a2")
+
+
 def test_a_known_id_with_other_text_is_a_sibling_with_an_id_of_its_own() -> None:
-    question = decide(asks("two, but better", message_id="q2"), HISTORY).question
+    question = decide(asks("two, but better", message_id="q2"), HISTORY, TURN).question
     assert question.message_id not in ("", "q2")
     assert (question.client_message_id, question.parent_id) == ("q2", "a1")
 
 
 def test_an_edit_of_an_edit_has_the_first_one_s_parent() -> None:
     edit = replace(said("other", "user", "two, but better", "a1", 5), client_message_id="q2")
-    question = decide(asks("two, best", message_id="q2"), [*HISTORY, edit]).question
+    question = decide(asks("two, best", message_id="q2"), [*HISTORY, edit], TURN).question
     assert (question.client_message_id, question.parent_id) == ("q2", "a1")
 
 
 def test_of_many_texts_those_after_the_common_prefix_are_new() -> None:
-    asked = decide(asks("one", "two", "three", "four"), HISTORY)
-    assert [question.content for question in asked.earlier] == ["three"]
+    asked = decide(asks("one", "two", "three", "four"), HISTORY, TURN)
+    assert [question.content for question in asked.question.earlier] == ["three"]
     assert asked.question.content == "four"
-    assert asked.earlier[0].parent_id == "a2"
-    assert asked.question.parent_id == asked.earlier[0].message_id
+    assert asked.question.earlier[0].parent_id == "a2"
+    assert asked.question.parent_id == asked.question.earlier[0].message_id
 
 
 def test_many_texts_that_are_all_there_ask_the_newest_again() -> None:
-    asked = decide(asks("one", "two"), HISTORY)
+    asked = decide(asks("one", "two"), HISTORY, TURN)
     assert (asked.question.message_id, asked.again) == ("q2", True)
 
 
 def test_many_texts_that_differ_early_are_all_new_from_there() -> None:
-    asked = decide(asks("one", "else", "three"), HISTORY)
-    assert [question.content for question in (*asked.earlier, asked.question)] == ["else", "three"]
+    asked = decide(asks("one", "else", "three"), HISTORY, TURN)
+    assert [question.content for question in (*asked.question.earlier, asked.question)] == ["else", "three"]
 
 
 @pytest.mark.parametrize("about", [None, "q2", "a2"])
 def test_regenerating_asks_the_question_again(about: str | None) -> None:
-    asked = decide(asks(regenerate=True, regenerate_id=about), HISTORY)
+    asked = decide(asks(regenerate=True, regenerate_id=about), HISTORY, TURN)
     assert (asked.question.message_id, asked.question.parent_id, asked.again) == ("q2", "a1", True)
 
 
 def test_regenerating_what_is_not_there_is_refused() -> None:
     with pytest.raises(NotFound):
-        decide(asks(regenerate=True, regenerate_id="nope"), HISTORY)
+        decide(asks(regenerate=True, regenerate_id="nope"), HISTORY, TURN)
     with pytest.raises(Invalid):
-        decide(asks(regenerate=True), [])
+        decide(asks(regenerate=True), [], TURN)
 
 
 def test_an_unknown_parent_is_refused() -> None:
     with pytest.raises(NotFound):
-        decide(asks("hi", parent_id="nope"), HISTORY)
+        decide(asks("hi", parent_id="nope"), HISTORY, TURN)
 
 
 def ids(messages: list[Shown]) -> list[str]:

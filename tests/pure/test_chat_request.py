@@ -8,10 +8,13 @@ import pytest
 from services.gateway.chat_request import ChatRequest, read_chat_request
 from shared.errors import Invalid, UnsupportedMedia
 
+JSON = {"content-type": "application/json"}
+
 
 def read(body: Any, **headers: str) -> ChatRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_chat_request(raw, {name.replace("_", "-"): value for name, value in headers.items()}, {})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return read_chat_request(raw, {**JSON, **named}, {})
 
 
 def ui_message(text: str, message_id: str = "m1", role: str = "user") -> dict[str, Any]:
@@ -36,11 +39,11 @@ def test_every_spelling_of_the_session_is_read(name: str) -> None:
 
 def test_a_body_s_session_comes_before_the_header_s_and_the_cookie_s() -> None:
     body = json.dumps({"message": "hi"}).encode()
-    assert read_chat_request(body, {"x-session-id": "h"}, {"session_id": "c"}).session_id == "h"
-    assert read_chat_request(body, {}, {"session_id": "c"}).session_id == "c"
-    assert read_chat_request(body, {}, {"session_id": "not an id"}).session_id is None
+    assert read_chat_request(body, {**JSON, "x-session-id": "h"}, {"session_id": "c"}).session_id == "h"
+    assert read_chat_request(body, JSON, {"session_id": "c"}).session_id == "c"
+    assert read_chat_request(body, JSON, {"session_id": "not an id"}).session_id is None
     named = json.dumps({"message": "hi", "session_id": "b"}).encode()
-    assert read_chat_request(named, {"x-session-id": "h"}, {"session_id": "c"}).session_id == "b"
+    assert read_chat_request(named, {**JSON, "x-session-id": "h"}, {"session_id": "c"}).session_id == "b"
 
 
 def test_user_messages_answer_in_plain_text_unless_the_caller_accepts_something_else() -> None:
@@ -82,6 +85,7 @@ def test_a_message_without_an_id_is_never_a_repeat() -> None:
         b'{"message": "\xff"}',
         b"[" * 100_000,
         b'{"message": ' + b"[" * 100_000,
+        {"message": {"content": "deep", "metadata": {"a": json.loads("[" * 70 + "]" * 70)}}},
         b'{"message": "\\ud800"}',
         {"message": "a\x00b"},
         {"messages": [ui_message("a\x00b")]},
@@ -101,7 +105,7 @@ def test_a_message_without_an_id_is_never_a_repeat() -> None:
         {"trigger": "explode", "messages": [ui_message("hi")]},
         {},
     ],
-    ids=repr,
+    ids=lambda body: repr(body)[:40],
 )
 def test_what_is_no_request_is_refused_with_a_reason(body: Any) -> None:
     with pytest.raises(Invalid) as refused:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import orjson
@@ -22,13 +23,14 @@ from services.gateway.running import Running
 from services.gateway.schemas import message_out
 from services.gateway.store import Claim
 from services.gateway.throttle import Throttle
-from services.gateway.turns import Turns
+from services.gateway.turns import StaleHistory, Turns
 from services.gateway.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
-from shared.errors import ModelAway
-from shared.ids import new_id
+from shared.errors import ModelAway, SessionBusy
+from shared.ids import NAMESPACE, derived_id, new_id, scoped
 from shared.telemetry import inject
 
 SESSION_COOKIE_S = 30 * 24 * 3600
+READINGS = 5  # of a session that others talk in at the same time
 
 
 class Chat:
@@ -57,15 +59,25 @@ class Chat:
         self._name_turn(response, running)
         return response
 
-    async def _begin(self, request: ChatRequest, caller: Caller, correlation_id: Any) -> Running:
+    async def _begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> Running:
+        """Read the session, claim it, and read again where more was said in between."""
+        for _ in range(READINGS):
+            with suppress(StaleHistory):
+                return await self._try_to_begin(request, caller, correlation_id)
+        raise SessionBusy("others are talking in this session, too fast to follow")
+
+    async def _try_to_begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> Running:
         remembered = Remembered(caller.user_id, [])
         if request.session_id is not None:
-            remembered = await self._memory.of(caller.user_ids, request.session_id)
-        asked = decide(request, remembered.history)
+            about = [question.message_id for question in request.questions if question.message_id]
+            remembered = await self._memory.of(caller.user_ids, request.session_id, about)
+        user_id = remembered.user_id
+        turn_id, new_session_id = _ids(user_id, request.key)
+        asked = decide(request, remembered.history, turn_id)
         claim = Claim(
-            turn_id=new_id(),
-            user_id=remembered.user_id,
-            session_id=request.session_id or str(new_id()),
+            turn_id=turn_id,
+            user_id=user_id,
+            session_id=request.session_id or str(new_session_id),
             key=request.key,
             body_hash=request.body_hash,
             owner=self._owner,
@@ -76,8 +88,9 @@ class Chat:
             project_id=request.project_id,
             helper=request.helper,
             question=replace(asked.question, metadata={**request.metadata, **asked.question.metadata}),
+            known_until=remembered.known_until,
         )
-        return await self._turns.start(claim, asked, remembered.history)
+        return await self._turns.start(claim, remembered.history, again=asked.again)
 
     async def _respond(self, request: ChatRequest, running: Running) -> Response:
         if request.form == "json":
@@ -115,6 +128,14 @@ class Chat:
             secure=self._settings.environment == "production",
             samesite="lax",
         )
+
+
+def _ids(user_id: str, key: str | None) -> tuple[UUID, UUID]:
+    """Return the ids of a turn and of the session that it may begin; a repeat by the same key has the same ones."""
+    if key is None:
+        return new_id(), new_id()
+    turn_id = derived_id(NAMESPACE, f"turn/{scoped(user_id, key)}")
+    return turn_id, derived_id(turn_id, "session")
 
 
 class BreakingResponse(StreamingResponse):
