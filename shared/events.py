@@ -128,8 +128,9 @@ class Segment(BaseModel):
 
     from_icao: Annotated[str, StringConstraints(pattern=r"^[A-Z]{4}$")]
     to_icao: Annotated[str, StringConstraints(pattern=r"^[A-Z]{4}$")]
-    date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]  # local at the departure airport
-    time: Annotated[str, StringConstraints(pattern=r"^\d{2}:\d{2}$")] | None = None  # the same; none: to be decided
+    date: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]  # local at the departure airport
+    # The same; none: to be decided.
+    time: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}:[0-9]{2}$")] | None = None
 
 
 class TripRequested(SessionEvent):

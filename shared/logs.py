@@ -5,10 +5,14 @@ import sys
 from typing import Any
 
 import structlog
+import structlog.tracebacks
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor
 
 from shared.settings import Settings
+
+# Not structlog's own dict_tracebacks, which puts the local variables, and so secrets, into the log.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 def configure_logs(settings: Settings) -> None:
@@ -49,7 +53,7 @@ def configure_logs(settings: Settings) -> None:
 
 def _renderers(settings: Settings) -> list[Processor]:
     if settings.environment == "production":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        return [_TRACEBACKS, structlog.processors.JSONRenderer()]
     return [
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),

@@ -63,8 +63,8 @@ class Settings(BaseSettings):
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
     publish_timeout_s: float = Field(5.0, gt=0)  # for one attempt to be confirmed
     publish_deadline_s: float = Field(10.0, gt=0)  # for all attempts, reconnects included
-    group_size: int = Field(500, ge=1, le=5000)  # deliveries in one commit, at most
-    prefetch: int = Field(1000, ge=1, le=10000)  # unacknowledged deliveries on one consumer, at most
+    group_size: int = Field(250, ge=1, le=5000)  # deliveries in one commit, at most
+    prefetch: int = Field(500, ge=1, le=10000)  # unacknowledged deliveries on one consumer, at most
 
     # Callers
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
