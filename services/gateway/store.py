@@ -214,7 +214,7 @@ class Store:
         return [_turn(row) for row in rows]
 
     async def sessions_of(self, user_ids: Sequence[str], limit: int = 100) -> list[Turn]:
-        """Return the newest turn of each session that has an unpublished or running one, newest first."""
+        """Return the newest turn of each session in which somebody spoke within a day, newest first."""
         rows = await self._pool.fetch(
             f"""
             SELECT {_COLUMNS} FROM gateway.turns

@@ -60,6 +60,8 @@ CREATE TABLE chat.messages (
     FOREIGN KEY (user_id, session_id) REFERENCES chat.sessions ON DELETE CASCADE
 );
 CREATE INDEX messages_in_order ON chat.messages (user_id, session_id, created_at DESC, message_id DESC);
+CREATE INDEX messages_by_client_id ON chat.messages (user_id, session_id, client_message_id)
+    WHERE client_message_id IS NOT NULL;
 SELECT tripthread.protect('chat.messages', 'tripthread_logger', 'user_id');
 
 CREATE TABLE chat.traces (

@@ -33,6 +33,7 @@ CREATE TABLE gateway.turns (
 CREATE UNIQUE INDEX turns_one_running ON gateway.turns (user_id, session_id) WHERE state = 'running';
 CREATE UNIQUE INDEX turns_by_key ON gateway.turns (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX turns_of_session ON gateway.turns (user_id, session_id, asked_at DESC);
+CREATE INDEX turns_by_time ON gateway.turns (user_id, asked_at DESC);
 CREATE INDEX turns_running ON gateway.turns (lease_until) WHERE state = 'running';
 CREATE INDEX turns_unpublished ON gateway.turns (asked_at)
     WHERE NOT question_published OR (answer IS NOT NULL AND NOT answer_published);

@@ -105,6 +105,8 @@ async def _trip_of(parts: Parts, own: OwnSession, event: TripRequested | TripAtt
     open_trip = await parts.reader.trips.find(session, TripFilter(session_id=event.session_id, open_only=True))
     if open_trip is None:
         return None
+    if isinstance(event, TripRequested) and open_trip.request_id == event.request_id:
+        return open_trip  # stored between the two readings
     if isinstance(event, TripAttached) and event.avinode_trip_id in (open_trip.avinode_trip_id, open_trip.trip_code):
         return open_trip
     raise TripOpen(trip_id=str(open_trip.id))
