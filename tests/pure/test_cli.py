@@ -1,12 +1,23 @@
 """The tripthread command: what it refuses, and the tokens that it signs."""
 
+from collections.abc import Iterator
+
 import jwt
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from deploy.cli import app
 
 SECRET = "a-secret-that-only-this-test-knows-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """Keep the command's quietness from the tests that come after."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def run(*arguments: str, **environment: str) -> tuple[int, str]:
