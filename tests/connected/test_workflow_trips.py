@@ -154,15 +154,17 @@ async def test_lost_notices_are_made_up_for_by_reading_again(quiet: Stage) -> No
     await quiet.avinode.switch_on(drop=True)
     async with running_workflow(often):
         event, avinode_trip_id = await quiet.created()
-        sent = await quiet.avinode.act(f"trips/{avinode_trip_id}/rfqs", {"operators": 3})
-        rfqs = [rfq["id"] for rfq in sent["rfqs"]]
+        rfqs = await quiet.send_rfqs(avinode_trip_id, 3)
         await quiet.stands(event.trip_id, "requesting_quotes", 3, 3, 0)
-        await quiet.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 33500})
-        await quiet.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 31000})
-        await quiet.avinode.act(f"rfqs/{rfqs[1]}/decline", {"reason": "CREW_NOT_AVAILABLE"})
+    await quiet.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 33500})
+    await quiet.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 31000})
+    await quiet.avinode.act(f"rfqs/{rfqs[1]}/decline", {"reason": "CREW_NOT_AVAILABLE"})
+    await quiet.avinode.switch_on(drop=True, rest_hang_ms=60)  # time enough for an untold quote to be seen
+    async with running_workflow(often):
         await quiet.stands(event.trip_id, "analyzing_options", 3, 2, 1)
         (told,) = await quiet.told(1)
         assert "31,000 USD" in told.content  # the price that was replaced meanwhile is no news
+        await quiet.becomes(5, "SELECT count(*) FROM workflow.quotes")  # Avinode's three estimates too
     assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.deliveries") == 0
     reread = await everything(quiet)
 
