@@ -24,7 +24,7 @@ What is promised, and what makes it so:
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -114,7 +114,7 @@ class GroupCommit(Generic[T]):
         self._parking = Parking(publisher, queue)
         self._delays = Delays()
         self._careful = False
-        self._linked = LINKED if settings.otel_exporter_otlp_endpoint else 0  # nobody sees what is not exported
+        self._exporting = bool(settings.otel_exporter_otlp_endpoint)
         self._subscription: Subscription | None = None
         self._trouble: str | None = "not started"
         self._group_arrived_at: float | None = None
@@ -197,7 +197,8 @@ class GroupCommit(Generic[T]):
         """Commit or park every one of the group."""
         entries, undecodable = self._read(group)
         with self._span(group), structlog.contextvars.bound_contextvars(queue=self._queue.name, group=len(group)):
-            await self._park_all(subscription, undecodable)
+            if undecodable:
+                await self._park_all(subscription, undecodable)
             if entries:
                 outcomes = await bisect(
                     entries,
@@ -222,17 +223,18 @@ class GroupCommit(Generic[T]):
             if isinstance(result, BaseException):
                 raise result
 
-    def _span(self, group: Sequence[Delivery]) -> AbstractContextManager[trace.Span]:
+    def _span(self, group: Sequence[Delivery]) -> AbstractContextManager[object]:
         """Continue the trace of a lone message; a group links to some of those it serves."""
+        if len(group) > 1 and not self._exporting:
+            return nullcontext()  # a trace of its own, which nobody would see
         attributes: dict[str, AttributeValue] = {
             "messaging.destination.name": self._queue.name,
             "messaging.batch.message_count": len(group),
         }
+        context = extract(group[0].headers) if len(group) == 1 else None
+        links = [origin for delivery in group[:LINKED] if (origin := link(delivery.headers))] if context is None else []
         name = f"{self._queue.name} process"
-        if len(group) == 1:
-            return _tracer.start_as_current_span(name, context=extract(group[0].headers), attributes=attributes)
-        links = [origin for delivery in group[: self._linked] if (origin := link(delivery.headers))]
-        return _tracer.start_as_current_span(name, links=links, attributes=attributes)
+        return _tracer.start_as_current_span(name, context=context, links=links, attributes=attributes)
 
     def _oldest_s(self) -> float:
         waiting = self._subscription.oldest_arrived_at if self._subscription is not None else None
