@@ -3,7 +3,7 @@
 Nothing here depends on the order of the events, but for two of the same version: the first one is kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,11 +20,10 @@ POSTED_RANK = -1  # any answer of the same id replaces what a client has stored 
 
 @dataclass(slots=True)
 class SessionStep:
-    """What some messages that were just stored change about their session."""
+    """What some messages change about their session."""
 
     first_at: datetime
     newest: MessageEvent
-    inserted: int = 0  # of them, those that were not there in an older version
     titling: MessagePosted | None = None  # the first message of the user that has words
     title: str | None = None
     modelling: MessageEvent | None = None  # the newest that names a model
@@ -82,31 +81,16 @@ def last_decisions(decisions: Iterable[Decision]) -> list[Decision]:
     return list({decision.dead_letter_id: decision for decision in in_time}.values())
 
 
-def activity(events: Iterable[MessageEvent]) -> dict[SessionKey, tuple[datetime, datetime]]:
-    """Return when each session was first and last spoken in."""
-    spans: dict[SessionKey, tuple[datetime, datetime]] = {}
-    for event in events:
-        at = event.created_at
-        first, last = spans.get(session_of(event), (at, at))
-        spans[session_of(event)] = min(first, at), max(last, at)
-    return spans
-
-
-def steps(stored: Sequence[tuple[MessageEvent, bool]]) -> dict[SessionKey, SessionStep]:
-    """Sum up what was just stored, session by session.
-
-    Args:
-        stored: Each message that changed a row, and whether that row is new.
-    """
+def steps(messages: Iterable[MessageEvent]) -> list[SessionStep]:
+    """Sum up what was said, session by session."""
     found: dict[SessionKey, SessionStep] = {}
-    for event, is_new in stored:
+    for event in messages:
         key = session_of(event)
         step = found.get(key)
         if step is None:
             step = found[key] = SessionStep(first_at=event.created_at, newest=event)
-        step.inserted += is_new
         _take(step, event)
-    return found
+    return list(found.values())
 
 
 def _take(step: SessionStep, event: MessageEvent) -> None:

@@ -1,37 +1,33 @@
 """All SQL of the logger.
 
-Any number of loggers may run at once. Each locks sessions first, in key order, then the other rows of a kind in key
-order, so that there is no deadlock; and whoever holds a session's row is alone with its messages. Rows are found by
-`ON CONFLICT` instead of a join: that is an index look-up whatever the planner believes about the tables' sizes.
+A group of messages is one statement, and so one transaction and one round trip to the database: that is what a caller
+waits for who wants to read what they wrote. Every statement is safe to repeat, and a group is acknowledged after the
+last of them.
+
+Any number of loggers may run at once. Each takes its locks in one order: messages, then sessions, then traces, each
+kind by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
+from opentelemetry import trace
 
 from services.logger.dead_letter_rows import decide, park
 from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import (
     Decision,
-    MessageKey,
     SessionKey,
-    SessionStep,
-    activity,
     greatest_traces,
     greatest_versions,
     last_decisions,
-    role_of,
-    session_of,
     steps,
-    version_of,
 )
-from services.logger.titles import preview_of
-from services.logger.trace_rows import keep_traces
-from shared.database import Connection, Pool, transaction
-from shared.errors import Unstorable
-from shared.events import Json, MessageAnswered, MessageEvent, MessagePosted
+from services.logger.rows import MESSAGE_COLUMNS, SESSION_COLUMNS, TRACE_COLUMNS, message_row, session_row, trace_row
+from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool
+from shared.events import MessageEvent
+
+_tracer = trace.get_tracer("tripthread.logger")
 
 
 class Store:
@@ -41,51 +37,34 @@ class Store:
         self._pool = pool
 
     async def store_chat(self, messages: Sequence[MessageEvent], decisions: Sequence[Decision]) -> None:
-        """Store one group in one transaction that is safe to repeat."""
-        async with transaction(self._pool) as db:
-            if messages:
-                await _store_messages(db, messages)
-            if decisions:
-                await decide(db, last_decisions(decisions))
+        """Store one group: what was said, and what operators decided about dead letters."""
+        with _tracer.start_as_current_span("store"):
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+                if messages and (deleted := await _store(db, messages)):
+                    await _sweep(db, deleted)
+                if decisions:
+                    await decide(db, last_decisions(decisions))
 
     async def park(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep dead letters, one row for all copies of one."""
-        async with transaction(self._pool) as db:
-            await park(db, letters)
+        """Keep one group of dead letters."""
+        with _tracer.start_as_current_span("park"):
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+                await park(db, letters)
 
 
-async def _store_messages(db: Connection, messages: Sequence[MessageEvent]) -> None:
-    stored, untraced = await _upsert_messages(db, activity(messages), greatest_versions(messages))
-    if stored:
-        await _step_sessions(db, steps(stored))
-    if traces := greatest_traces(event for event in messages if session_of(event) not in untraced):
-        await keep_traces(db, traces)
+async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[SessionKey]:
+    """Store messages, bring their sessions up to them, and store the traces of answers.
 
-
-async def _upsert_messages(
-    db: Connection,
-    spans: Mapping[SessionKey, tuple[datetime, datetime]],
-    messages: Mapping[MessageKey, MessageEvent],
-) -> tuple[list[tuple[MessageEvent, bool]], set[SessionKey]]:
-    """Hold the messages' sessions until the transaction ends; insert messages, or replace lesser versions of them.
-
-    A session that is not there is inserted. `DO UPDATE` locks every one that is, but writes and returns only those
-    that its WHERE lets through. Where only a tombstone is left, the messages vanish.
+    A message is inserted, or replaces a lesser version of itself. Every session of the group is touched, even by a
+    repeat that changes nothing, because that locks it and tells of it: whether it keeps traces, or is a tombstone.
 
     Returns:
-        The messages that changed a row, and whether that row is new; the sessions that keep no traces.
+        The sessions of which only a tombstone is left.
     """
+    kept = greatest_versions(messages)
     rows = await db.fetch(
         """
-        WITH held AS (
-            INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at)
-            SELECT * FROM unnest($18::text[], $19::text[], $20::timestamptz[], $21::timestamptz[])
-                AS span (user_id, session_id, first_at, last_at)
-            ORDER BY user_id, session_id
-            ON CONFLICT (user_id, session_id) DO UPDATE SET user_id = session.user_id
-                WHERE session.deleted_at IS NOT NULL OR NOT session.analytics
-            RETURNING user_id, session_id, deleted_at IS NOT NULL AS is_deleted, analytics
-        ), stored AS (
+        WITH stored AS (
             INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
                 error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
             SELECT user_id, session_id, message_id, role, content, parts::jsonb, model, status, error, parent_id,
@@ -95,8 +74,7 @@ async def _upsert_messages(
                 $16::timestamptz[], $17::jsonb[])
                 AS said (user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
                     client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
-            WHERE NOT EXISTS (SELECT FROM held
-                WHERE is_deleted AND (held.user_id, held.session_id) = (said.user_id, said.session_id))
+            ORDER BY user_id, session_id, message_id
             ON CONFLICT (user_id, session_id, message_id) DO UPDATE SET
                 role = excluded.role, content = excluded.content, parts = excluded.parts, model = excluded.model,
                 status = excluded.status, error = excluded.error, parent_id = excluded.parent_id,
@@ -105,103 +83,94 @@ async def _upsert_messages(
                 created_at = excluded.created_at, stored_at = excluded.stored_at, metadata = excluded.metadata
                 WHERE (excluded.revision, excluded.rank) > (message.revision, message.rank)
             RETURNING user_id, session_id, message_id, xmax = 0 AS is_new  -- xmax: an updated row had to be locked
+        ), change AS (
+            SELECT user_id, session_id, count(*) FILTER (WHERE is_new) AS added, array_agg(message_id) AS message_ids
+            FROM stored GROUP BY user_id, session_id
+        ), step AS (
+            SELECT * FROM unnest($18::text[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::text[],
+                $23::text[], $24::text[], $25::timestamptz[], $26::text[], $27::timestamptz[], $28::text[], $29::text[])
+                AS step (user_id, session_id, first_at, newest_at, newest_id, preview, model, model_at, title,
+                    titled_at, project_id, helper)
+        ), stepped AS (
+            INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at, last_message_at,
+                last_message, message_count, model, model_at, title, title_source, titled_at, project_id, helper,
+                updated_at)
+            SELECT user_id, session_id, first_at, newest_at, newest_at,
+                CASE WHEN newest_id = ANY (message_ids) THEN preview END, coalesce(added, 0), model, model_at, title,
+                CASE WHEN title IS NULL THEN 'none' ELSE 'message' END, titled_at, project_id, helper,
+                CASE WHEN added IS NULL THEN '-infinity' ELSE clock_timestamp() END
+            FROM step LEFT JOIN change USING (user_id, session_id)
+            ORDER BY user_id, session_id
+            ON CONFLICT (user_id, session_id) DO UPDATE SET
+                created_at = least(session.created_at, excluded.created_at),
+                last_activity_at = greatest(session.last_activity_at, excluded.last_activity_at),
+                last_message_at = greatest(session.last_message_at, excluded.last_message_at),
+                last_message = CASE
+                    WHEN excluded.last_message IS NULL OR excluded.last_message_at < session.last_message_at
+                    THEN session.last_message ELSE excluded.last_message END,
+                message_count = session.message_count + excluded.message_count,
+                model = CASE WHEN excluded.model IS NULL OR excluded.model_at < session.model_at
+                    THEN session.model ELSE excluded.model END,
+                model_at = greatest(session.model_at, excluded.model_at),
+                title = CASE WHEN excluded.title IS NULL OR session.title_source = 'user'
+                        OR excluded.titled_at >= session.titled_at
+                    THEN session.title ELSE excluded.title END,
+                title_source = CASE session.title_source WHEN 'none' THEN excluded.title_source
+                    ELSE session.title_source END,
+                titled_at = least(session.titled_at, excluded.titled_at),
+                project_id = coalesce(session.project_id, excluded.project_id),
+                helper = coalesce(session.helper, excluded.helper),
+                ended_at = CASE WHEN session.ended_at >= excluded.last_activity_at THEN session.ended_at END,
+                updated_at = greatest(session.updated_at, excluded.updated_at)
+                WHERE session.deleted_at IS NULL
+            RETURNING user_id, session_id, analytics
+        ), traced AS (
+            INSERT INTO chat.traces AS trace (user_id, session_id, trace_id, message_id, turn_id, revision, rank,
+                event_id, provider, model, status, started_at, ttft_ms, duration_ms, input_tokens, output_tokens,
+                usage_source, finish_reason, error, streaming)
+            SELECT made.*
+            FROM unnest($30::text[], $31::text[], $32::text[], $33::text[], $34::uuid[], $35::int[], $36::smallint[],
+                $37::uuid[], $38::text[], $39::text[], $40::text[], $41::timestamptz[], $42::float8[], $43::float8[],
+                $44::int[], $45::int[], $46::text[], $47::text[], $48::text[], $49::bool[])
+                AS made (user_id, session_id, trace_id)
+            JOIN stepped USING (user_id, session_id)
+            WHERE analytics
+            ORDER BY user_id, trace_id
+            ON CONFLICT (user_id, trace_id) DO UPDATE SET
+                session_id = excluded.session_id, message_id = excluded.message_id, turn_id = excluded.turn_id,
+                revision = excluded.revision, rank = excluded.rank, event_id = excluded.event_id,
+                provider = excluded.provider, model = excluded.model, status = excluded.status,
+                started_at = excluded.started_at, ttft_ms = excluded.ttft_ms, duration_ms = excluded.duration_ms,
+                input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+                usage_source = excluded.usage_source, finish_reason = excluded.finish_reason, error = excluded.error,
+                streaming = excluded.streaming, stored_at = excluded.stored_at
+                WHERE (excluded.revision, excluded.rank) > (trace.revision, trace.rank)
         )
-        SELECT user_id, session_id, message_id, is_new FROM stored
-        UNION ALL SELECT user_id, session_id, NULL, NULL FROM held WHERE is_deleted OR NOT analytics
+        SELECT user_id, session_id FROM step EXCEPT SELECT user_id, session_id FROM stepped
         """,
-        *zip(*map(_message_row, messages.values()), strict=True),
-        [user_id for user_id, _ in spans],
-        [session_id for _, session_id in spans],
-        [first_at for first_at, _ in spans.values()],
-        [last_at for _, last_at in spans.values()],
+        *_columns(map(message_row, kept.values()), MESSAGE_COLUMNS),
+        *_columns((session_row(step) for step in steps(kept.values())), SESSION_COLUMNS),
+        *_columns((trace_row(event, told) for event, told in greatest_traces(messages)), TRACE_COLUMNS),
     )
-    stored = [(messages[row[0], row[1], row[2]], row[3]) for row in rows if row[2] is not None]
-    return stored, {(row[0], row[1]) for row in rows if row[2] is None}
+    return [(row["user_id"], row["session_id"]) for row in rows]
 
 
-def _message_row(event: MessageEvent) -> tuple[Any, ...]:
-    posted = event if isinstance(event, MessagePosted) else None
-    answer = event if isinstance(event, MessageAnswered) else None
-    return (
-        event.user_id,
-        event.session_id,
-        event.message_id,
-        role_of(event),
-        event.content,
-        _json(event.parts),
-        event.model,
-        answer.status if answer else "complete",
-        answer.error if answer else None,
-        event.parent_id,
-        posted.client_message_id if posted else None,
-        event.turn_id,
-        *version_of(event),
-        event.event_id,
-        event.created_at,
-        event.metadata,
-    )
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> Sequence[tuple[Any, ...]]:
+    """Turn rows into columns, which are empty where there are no rows."""
+    return list(zip(*rows, strict=True)) or [()] * width
 
 
-def _json(parts: Sequence[Json]) -> str:
-    """Spell a list for PostgreSQL: asyncpg would take a list among an array's elements for another dimension of it.
+async def _sweep(db: Connection, deleted: Sequence[SessionKey]) -> None:
+    """Delete what came too late for sessions of which only a tombstone is left.
 
-    Raises:
-        Unstorable: It has a number of more than 64 bits.
+    Whoever deletes a session commits its tombstone first and sweeps then: what was stored meanwhile is seen by one of
+    the two.
     """
-    try:
-        return orjson.dumps(parts).decode()
-    except TypeError as error:
-        raise Unstorable(f"parts: {error}") from error
-
-
-async def _step_sessions(db: Connection, changes: Mapping[SessionKey, SessionStep]) -> None:
-    """Bring sessions up to what was just stored in them; every one has its row, so every one is a conflict."""
     await db.execute(
         """
-        INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at, last_message_at,
-            last_message, message_count, model, model_at, title, title_source, titled_at, project_id, helper)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
-            $6::text[], $7::int[], $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::timestamptz[],
-            $13::text[], $14::text[])
-        ON CONFLICT (user_id, session_id) DO UPDATE SET
-            created_at = least(session.created_at, excluded.created_at),
-            last_activity_at = greatest(session.last_activity_at, excluded.last_activity_at),
-            last_message_at = greatest(session.last_message_at, excluded.last_message_at),
-            last_message = CASE WHEN excluded.last_message_at < session.last_message_at
-                THEN session.last_message ELSE excluded.last_message END,
-            message_count = session.message_count + excluded.message_count,
-            model = CASE WHEN excluded.model IS NULL OR excluded.model_at < session.model_at
-                THEN session.model ELSE excluded.model END,
-            model_at = greatest(session.model_at, excluded.model_at),
-            title = CASE WHEN excluded.title IS NULL OR session.title_source = 'user'
-                    OR excluded.titled_at >= session.titled_at
-                THEN session.title ELSE excluded.title END,
-            title_source = CASE session.title_source WHEN 'none' THEN excluded.title_source
-                ELSE session.title_source END,
-            titled_at = least(session.titled_at, excluded.titled_at),
-            project_id = coalesce(session.project_id, excluded.project_id),
-            helper = coalesce(session.helper, excluded.helper),
-            ended_at = CASE WHEN session.ended_at >= excluded.last_activity_at THEN session.ended_at END,
-            updated_at = clock_timestamp()
+        DELETE FROM chat.messages AS message USING unnest($1::text[], $2::text[]) AS deleted (user_id, session_id)
+        WHERE (message.user_id, message.session_id) = (deleted.user_id, deleted.session_id)
         """,
-        *zip(*(_session_row(key, step) for key, step in changes.items()), strict=True),
-    )
-
-
-def _session_row(key: SessionKey, step: SessionStep) -> tuple[Any, ...]:
-    newest_at = step.newest.created_at
-    return (
-        *key,
-        step.first_at,
-        newest_at,
-        newest_at,
-        preview_of(step.newest.content),
-        step.inserted,
-        step.modelling.model if step.modelling else None,
-        step.modelling.created_at if step.modelling else None,
-        step.title,
-        "message" if step.title else "none",
-        step.titling.created_at if step.titling else None,
-        step.project_id,
-        step.helper,
+        [user_id for user_id, _ in deleted],
+        [session_id for _, session_id in deleted],
     )

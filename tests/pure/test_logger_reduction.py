@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.logger.reduction import (
     Decision,
-    activity,
+    SessionStep,
     greatest_traces,
     greatest_versions,
     last_decisions,
@@ -17,8 +17,6 @@ from services.logger.reduction import (
 from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageEvent
 from shared.ids import new_id
 from tests.pure.logger_samples import answered, at, posted, trace
-
-ADA = ("ada", "s1")
 
 
 def test_every_message_is_kept_once() -> None:
@@ -76,18 +74,20 @@ def test_last_decision_about_a_letter_is_kept_in_any_order() -> None:
         assert set(last_decisions(order)) == {dropped, about_other}
 
 
-def test_activity_spans_a_sessions_messages() -> None:
-    events = [posted(second=5), posted(second=2), posted(second=9), posted(session_id="s2", second=7)]
-    assert activity(events) == {ADA: (at(2), at(9)), ("ada", "s2"): (at(7), at(7))}
+def step_of(*said: MessageEvent) -> SessionStep:
+    (step,) = steps(said)
+    return step
 
 
-def test_step_counts_only_new_rows() -> None:
-    assert steps([(posted("m1"), True), (answered(), False)])[ADA].inserted == 1
+def test_every_session_has_a_step_of_its_own() -> None:
+    said = [posted("m1"), posted("m2", session_id="s2"), posted("m3", user_id="bob"), posted("m4", 4)]
+    found = [(step.newest.user_id, step.newest.session_id, step.newest.message_id) for step in steps(said)]
+    assert found == [("ada", "s1", "m4"), ("ada", "s2", "m2"), ("bob", "s1", "m3")]
 
 
 def test_step_knows_the_newest_message() -> None:
     middle, newest, first = posted("m2", 2), answered("a9", 9), posted("m1", 1)
-    step = steps([(middle, True), (newest, True), (first, True)])[ADA]
+    step = step_of(middle, newest, first)
     assert (step.newest, step.first_at) == (newest, at(1))
 
 
@@ -99,29 +99,28 @@ def test_title_is_of_the_first_user_message_with_words() -> None:
         posted("m3", 3, content="third"),
         answered("a2", 2, content="an answer"),
     ]
-    step = steps([(event, True) for event in said])[ADA]
+    step = step_of(*said)
     assert (step.title, step.titling) == ("third", said[3])
 
 
 def test_session_without_words_of_its_user_gets_no_title() -> None:
-    step = steps([(answered(), True), (posted(content=""), True)])[ADA]
+    step = step_of(answered(), posted(content=""))
     assert (step.title, step.titling) == (None, None)
 
 
 def test_model_is_of_the_newest_message_that_names_one() -> None:
     said = [posted("m1", 1, model="old"), posted("m2", 2, model="new"), posted("m3", 3)]
     for order in permutations(said):
-        modelling = steps([(event, True) for event in order])[ADA].modelling
+        modelling = step_of(*order).modelling
         assert modelling is not None
         assert modelling.model == "new"
 
 
 def test_project_and_helper_come_from_whoever_names_them() -> None:
-    step = steps([(posted("m1"), True), (posted("m2", helper="h", project_id="p"), True)])[ADA]
+    step = step_of(posted("m1"), posted("m2", helper="h", project_id="p"))
     assert (step.project_id, step.helper) == ("p", "h")
 
 
 @given(st.permutations([posted(f"m{n}", n, model=f"model{n}") for n in range(4)] + [answered("a5", 5)]))
 def test_step_does_not_depend_on_the_order(order: Sequence[MessageEvent]) -> None:
-    stored = [(event, True) for event in order]
-    assert steps(stored) == steps(sorted(stored, key=lambda pair: pair[0].created_at))
+    assert step_of(*order) == step_of(*sorted(order, key=lambda event: event.created_at))
