@@ -1,7 +1,6 @@
-"""Events as rows, in the order of the columns that `store.py` names. Pure."""
+"""Events as the rows that `store.py` sends: JSON with the columns' names. Pure."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import orjson
 
@@ -10,85 +9,71 @@ from services.logger.titles import preview_of
 from shared.errors import Unstorable
 from shared.events import Json, MessageAnswered, MessageEvent, MessagePosted, Trace
 
-MESSAGE_COLUMNS = 17
-SESSION_COLUMNS = 12
-TRACE_COLUMNS = 20
 
-
-def message_row(event: MessageEvent) -> tuple[Any, ...]:
-    """Spell a message.
+def as_json(rows: Iterable[Json]) -> str:
+    """Spell rows for `json_to_recordset`.
 
     Raises:
-        Unstorable: Its parts can't be JSON.
+        Unstorable: A value can't be JSON, such as a number of more than 64 bits.
     """
+    try:
+        return orjson.dumps(list(rows)).decode()
+    except TypeError as error:
+        raise Unstorable(str(error)) from error
+
+
+def message_row(event: MessageEvent) -> Json:
     posted = event if isinstance(event, MessagePosted) else None
     answer = event if isinstance(event, MessageAnswered) else None
-    return (
-        event.user_id,
-        event.session_id,
-        event.message_id,
-        role_of(event),
-        event.content,
-        _json(event.parts),
-        event.model,
-        answer.status if answer else "complete",
-        answer.error if answer else None,
-        event.parent_id,
-        posted.client_message_id if posted else None,
-        event.turn_id,
-        *version_of(event),
-        event.event_id,
-        event.created_at,
-        event.metadata,
-    )
+    revision, rank = version_of(event)
+    return {
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "message_id": event.message_id,
+        "role": role_of(event),
+        "content": event.content,
+        "parts": event.parts,
+        "model": event.model,
+        "status": answer.status if answer else "complete",
+        "error": answer.error if answer else None,
+        "parent_id": event.parent_id,
+        "client_message_id": posted.client_message_id if posted else None,
+        "turn_id": event.turn_id,
+        "revision": revision,
+        "rank": rank,
+        "event_id": event.event_id,
+        "created_at": event.created_at,
+        "metadata": event.metadata,
+    }
 
 
-def _json(parts: Sequence[Json]) -> str:
-    """Spell a list as JSON here: asyncpg would take a list in an array for another dimension of the array."""
-    try:
-        return orjson.dumps(parts).decode()
-    except TypeError as error:  # a number of more than 64 bits
-        raise Unstorable(f"parts: {error}") from error
+def session_row(step: SessionStep) -> Json:
+    newest, titling, modelling = step.newest, step.titling, step.modelling
+    return {
+        "user_id": newest.user_id,
+        "session_id": newest.session_id,
+        "first_at": step.first_at,
+        "newest_at": newest.created_at,
+        "newest_id": newest.message_id,
+        "preview": preview_of(newest.content),
+        "model": modelling.model if modelling else None,
+        "model_at": modelling.created_at if modelling else None,
+        "title": step.title,
+        "titled_at": titling.created_at if titling else None,
+        "project_id": step.project_id,
+        "helper": step.helper,
+    }
 
 
-def session_row(step: SessionStep) -> tuple[Any, ...]:
-    """Spell what a group changes about a session."""
-    return (
-        step.newest.user_id,
-        step.newest.session_id,
-        step.first_at,
-        step.newest.created_at,
-        step.newest.message_id,
-        preview_of(step.newest.content),
-        step.modelling.model if step.modelling else None,
-        step.modelling.created_at if step.modelling else None,
-        step.title,
-        step.titling.created_at if step.titling else None,
-        step.project_id,
-        step.helper,
-    )
-
-
-def trace_row(event: MessageAnswered, trace: Trace) -> tuple[Any, ...]:
-    """Spell the trace of an answer."""
-    return (
-        event.user_id,
-        event.session_id,
-        trace.trace_id,
-        event.message_id,
-        event.turn_id,
-        *version_of(event),
-        event.event_id,
-        trace.provider,
-        trace.model,
-        trace.status,
-        trace.started_at,
-        trace.ttft_ms,
-        trace.duration_ms,
-        trace.input_tokens,
-        trace.output_tokens,
-        trace.usage_source,
-        trace.finish_reason,
-        trace.error,
-        trace.streaming,
-    )
+def trace_row(event: MessageAnswered, trace: Trace) -> Json:
+    revision, rank = version_of(event)
+    return {
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "message_id": event.message_id,
+        "turn_id": event.turn_id,
+        "revision": revision,
+        "rank": rank,
+        "event_id": event.event_id,
+        **dict(trace),  # its fields are named like the columns
+    }

@@ -1,15 +1,16 @@
 """All SQL of the logger.
 
 A group of messages is one statement, and so one transaction and one round trip to the database: that is what a caller
-waits for who wants to read what they wrote. Every statement is safe to repeat, and a group is acknowledged after the
-last of them.
+waits for who wants to read what they wrote. Its rows travel as JSON: arrays for `unnest`, one a column, cost the logger
+a sixth more of its time for a message, and name no column. Every statement is safe to repeat, and a group is
+acknowledged after the last of them.
 
 Any number of loggers may run at once. Each takes its locks in one order: messages, then sessions, then traces, each
 kind by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from itertools import starmap
 
 from opentelemetry import trace
 
@@ -23,7 +24,7 @@ from services.logger.reduction import (
     last_decisions,
     steps,
 )
-from services.logger.rows import MESSAGE_COLUMNS, SESSION_COLUMNS, TRACE_COLUMNS, message_row, session_row, trace_row
+from services.logger.rows import as_json, message_row, session_row, trace_row
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool
 from shared.events import MessageEvent
 
@@ -67,13 +68,11 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
         WITH stored AS (
             INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
                 error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
-            SELECT user_id, session_id, message_id, role, content, parts::jsonb, model, status, error, parent_id,
+            SELECT user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
                 client_message_id, turn_id, revision, rank, event_id, created_at, metadata
-            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                $9::text[], $10::text[], $11::text[], $12::uuid[], $13::int[], $14::smallint[], $15::uuid[],
-                $16::timestamptz[], $17::jsonb[])
-                AS said (user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
-                    client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
+            FROM json_to_recordset($1) AS said (user_id text, session_id text, message_id text, role text, content text,
+                parts jsonb, model text, status text, error text, parent_id text, client_message_id text, turn_id uuid,
+                revision int, rank smallint, event_id uuid, created_at timestamptz, metadata jsonb)
             ORDER BY user_id, session_id, message_id
             ON CONFLICT (user_id, session_id, message_id) DO UPDATE SET
                 role = excluded.role, content = excluded.content, parts = excluded.parts, model = excluded.model,
@@ -87,10 +86,9 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
             SELECT user_id, session_id, count(*) FILTER (WHERE is_new) AS added, array_agg(message_id) AS message_ids
             FROM stored GROUP BY user_id, session_id
         ), step AS (
-            SELECT * FROM unnest($18::text[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::text[],
-                $23::text[], $24::text[], $25::timestamptz[], $26::text[], $27::timestamptz[], $28::text[], $29::text[])
-                AS step (user_id, session_id, first_at, newest_at, newest_id, preview, model, model_at, title,
-                    titled_at, project_id, helper)
+            SELECT * FROM json_to_recordset($2) AS step (user_id text, session_id text, first_at timestamptz,
+                newest_at timestamptz, newest_id text, preview text, model text, model_at timestamptz, title text,
+                titled_at timestamptz, project_id text, helper text)
         ), stepped AS (
             INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at, last_message_at,
                 last_message, message_count, model, model_at, title, title_source, titled_at, project_id, helper,
@@ -129,10 +127,10 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
                 event_id, provider, model, status, started_at, ttft_ms, duration_ms, input_tokens, output_tokens,
                 usage_source, finish_reason, error, streaming)
             SELECT made.*
-            FROM unnest($30::text[], $31::text[], $32::text[], $33::text[], $34::uuid[], $35::int[], $36::smallint[],
-                $37::uuid[], $38::text[], $39::text[], $40::text[], $41::timestamptz[], $42::float8[], $43::float8[],
-                $44::int[], $45::int[], $46::text[], $47::text[], $48::text[], $49::bool[])
-                AS made (user_id, session_id, trace_id)
+            FROM json_to_recordset($3) AS made (user_id text, session_id text, trace_id text, message_id text,
+                turn_id uuid, revision int, rank smallint, event_id uuid, provider text, model text, status text,
+                started_at timestamptz, ttft_ms float8, duration_ms float8, input_tokens int, output_tokens int,
+                usage_source text, finish_reason text, error text, streaming bool)
             JOIN stepped USING (user_id, session_id)
             WHERE analytics
             ORDER BY user_id, trace_id
@@ -148,16 +146,11 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
         )
         SELECT user_id, session_id FROM step EXCEPT SELECT user_id, session_id FROM stepped
         """,
-        *_columns(map(message_row, kept.values()), MESSAGE_COLUMNS),
-        *_columns((session_row(step) for step in steps(kept.values())), SESSION_COLUMNS),
-        *_columns((trace_row(event, told) for event, told in greatest_traces(messages)), TRACE_COLUMNS),
+        as_json(map(message_row, kept.values())),
+        as_json(map(session_row, steps(kept.values()))),
+        as_json(starmap(trace_row, greatest_traces(messages))),
     )
     return [(row["user_id"], row["session_id"]) for row in rows]
-
-
-def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> Sequence[tuple[Any, ...]]:
-    """Turn rows into columns, which are empty where there are no rows."""
-    return list(zip(*rows, strict=True)) or [()] * width
 
 
 async def _sweep(db: Connection, deleted: Sequence[SessionKey]) -> None:
