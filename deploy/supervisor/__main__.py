@@ -53,7 +53,8 @@ def up(arguments: Sequence[str]) -> int:
     return 0
 
 
-def down(_arguments: Sequence[str]) -> int:
+def down(arguments: Sequence[str]) -> int:
+    _none(arguments, "./run down")
     if not docker.down(PROJECT):
         native.down(PROJECT)
     return 0
@@ -69,7 +70,8 @@ def stop(arguments: Sequence[str]) -> int:
     return 0
 
 
-def check_all(_arguments: Sequence[str]) -> int:
+def check_all(arguments: Sequence[str]) -> int:
+    _none(arguments, "./run check")
     prepare_venv(PROJECT)
     return check(PROJECT)
 
@@ -146,6 +148,13 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return 1
+
+
+def _none(arguments: Sequence[str], usage: str) -> None:
+    """Refuse what a command would otherwise ignore: who asks for --help must not get the deed."""
+    if arguments:
+        message = f"it takes no arguments\nusage: {usage}"
+        raise Trouble(message)
 
 
 def _only(arguments: Sequence[str], usage: str) -> str:

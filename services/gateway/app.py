@@ -1,16 +1,12 @@
 """Wire the gateway: its turns, what it reads, what it hears, and the public HTTP API."""
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from services.gateway.api import create_api
-from services.gateway.identity import caller_of
 from services.gateway.memory import Memory
 from services.gateway.outcomes import Outcomes
 from services.gateway.parts import Parts
 from services.gateway.reading.reader import Reader
 from services.gateway.receipts import Receipts
-from services.gateway.routes.chat import Chat, describe_chat
+from services.gateway.routes.chat import Chat, add_chat
 from services.gateway.server import PublicServer
 from services.gateway.store import Store
 from services.gateway.throttle import Throttle
@@ -40,12 +36,8 @@ async def main(settings: Settings) -> None:
         parts = Parts(settings, publisher, store, reader, Reader(admin_pool), receipts, service.faults)
         chat = Chat(parts, turns=turns, memory=Memory(reader_pool, store), throttle=Throttle(settings))
 
-        async def post_chat(request: Request) -> Response:
-            return await chat.answer(request, caller_of(request))
-
         api = create_api(parts, outcomes.describe_events())
-        api.add_route("/api/chat", post_chat, methods=["POST"])
-        describe_chat(api)
+        add_chat(api, chat)
         service.check("broker", lambda: publisher.away)
         service.check("database", store.probe)
         await service.run(turns, outcomes, PublicServer(settings, api))

@@ -106,6 +106,10 @@ async def test_everything_up_a_chat_is_stored(site: Site, session: str) -> None:
     status, body = await site.say("[echo hello]", session)
     assert (status, body["message"]["content"]) == (200, "hello")
     await until(lambda: site.all_stored(session, 2), "both messages")
+    async with site.http.get(
+        f"http://127.0.0.1:{site.processes['gateway'].settings.internal_port}/metrics"
+    ) as response:
+        assert 'method="POST",route="/api/chat",status="200"' in await response.text()
 
 
 async def test_logger_away_chat_goes_on_with_its_memory(site: Site, session: str) -> None:

@@ -10,12 +10,13 @@ import orjson
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 from starlette.types import Send
 
 from services.gateway.asking import decide
 from services.gateway.chat_request import ChatBody, ChatRequest, read_chat_request
 from services.gateway.history import answer_of
-from services.gateway.identity import Caller
+from services.gateway.identity import Caller, caller_of
 from services.gateway.memory import Memory, Remembered
 from services.gateway.parts import Parts
 from services.gateway.problems import problem_responses
@@ -146,8 +147,20 @@ class BreakingResponse(StreamingResponse):
             await super().stream_response(send)
 
 
-def describe_chat(api: FastAPI) -> None:
-    """Put the plain route into the OpenAPI document, from the very type that its body is decoded with."""
+def add_chat(api: FastAPI, chat: Chat) -> None:
+    """Add the plain route to the API."""
+
+    async def post_chat(request: Request) -> Response:
+        request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
+        return await chat.answer(request, caller_of(request))
+
+    route = Route("/api/chat", post_chat, methods=["POST"])
+    api.router.routes.append(route)
+    _describe(api)
+
+
+def _describe(api: FastAPI) -> None:
+    """Put the route into the OpenAPI document, from the very type that its body is decoded with."""
     describe = api.openapi
 
     def openapi() -> dict[str, Any]:
