@@ -39,6 +39,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     async for finding in check_gateways(os.environ):
         yield finding
+    async for finding in check_outside(settings):
+        yield finding
 
 
 def check_settings(settings: Settings) -> list[Finding]:
@@ -180,6 +182,24 @@ async def check_gateways(environment: Mapping[str, str]) -> AsyncIterator[Findin
                     yield Finding(f"gateway {url}", f"answers {response.status}", None if response.ok else body)
             except (aiohttp.ClientError, TimeoutError) as error:
                 yield Finding(f"gateway {url}", "away", str(error) or type(error).__name__)
+
+
+async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
+    """Ask the two outside systems for a sign of life; whether they do what they should, only using them tells."""
+    key = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
+    asked: tuple[tuple[str, str, dict[str, str], str], ...] = (
+        ("model's service", settings.openai_base_url.rstrip("/") + "/models", key, "OPENAI_BASE_URL, OPENAI_API_KEY"),
+        ("Avinode", settings.avinode_base_url, {}, "AVINODE_BASE_URL"),
+    )
+    async with _http() as http:
+        for subject, url, headers, variables in asked:
+            try:
+                async with http.get(url, headers=headers, allow_redirects=False) as response:
+                    refused = response.status in (401, 403) and bool(headers)
+                    trouble = f"see {variables}" if refused or response.status >= 500 else None
+                    yield Finding(subject, f"{url} answers {response.status}", trouble)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                yield Finding(subject, f"{url} is away", f"{error or type(error).__name__}; see {variables}")
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ import asyncpg
 
 from deploy.doctor import Finding, examine
 from deploy.migrate import downgrade
+from deploy.sandbox.serving import serving
+from deploy.sandbox.settings import SandboxSettings
 from shared.settings import Settings
 from tests.processes import running
 
@@ -17,8 +19,18 @@ async def troubles(settings: Settings) -> dict[str, str]:
 
 
 async def test_a_running_stack_has_nothing_wrong(settings: Settings, tmp_path: Path) -> None:
-    async with running(settings, tmp_path, "logger", "tagger", "workflow"):
-        assert await troubles(settings) == {}
+    async with serving(SandboxSettings(llm_port=0, avinode_port=0)) as sandbox:
+        urls = {"openai_base_url": f"{sandbox.model}/v1", "avinode_base_url": f"{sandbox.avinode}/api"}
+        mine = settings.model_copy(update=urls)
+        async with running(mine, tmp_path, "logger", "tagger", "workflow"):
+            assert await troubles(mine) == {}
+
+
+async def test_outside_systems_that_are_away_are_named(settings: Settings) -> None:
+    away = {"openai_base_url": "http://127.0.0.1:9/v1", "avinode_base_url": "http://127.0.0.1:9/api"}
+    found = await troubles(settings.model_copy(update=away))
+    assert "OPENAI_BASE_URL" in found["model's service"]
+    assert "AVINODE_BASE_URL" in found["Avinode"]
 
 
 async def test_queues_that_nobody_consumes_are_named_with_their_service(settings: Settings, tmp_path: Path) -> None:
