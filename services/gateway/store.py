@@ -1,49 +1,17 @@
 """All SQL on `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
 
-import enum
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from services.gateway.claims import LEASE_S, Claim, Lost, claim_turns
 from services.gateway.grouped import Grouped
-from services.gateway.turn import Answer, Question, Turn
-from shared.database import Connection, Pool, transaction
-
-LEASE_S = 30
-_COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, model, provider,
-    project_id, helper, question, asked_at, answer, answered_at, partial,
-    state = 'running' AND lease_until < clock_timestamp() AS expired"""
-
-
-class Lost(enum.Enum):
-    """Why a claim got nothing."""
-
-    TAKEN = "taken"  # the session is answering, or the key is known already
-    STALE = "stale"  # more was said since the claimant read the session
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A turn that somebody wants to run."""
-
-    turn_id: UUID
-    user_id: str
-    session_id: str
-    key: str | None
-    body_hash: bytes
-    owner: str
-    correlation_id: UUID
-    traceparent: str | None
-    model: str
-    provider: str
-    project_id: str | None
-    helper: str | None
-    question: Question
-    known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
+from services.gateway.turn import Answer, Turn
+from services.gateway.turn_rows import COLUMNS, columns, read_turn
+from shared.database import Pool, transaction
 
 
 @dataclass(frozen=True)
@@ -61,7 +29,7 @@ class Store:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._claims: Grouped[Claim, Turn | Lost] = Grouped(self._claim_group)
+        self._claims: Grouped[Claim, Turn | Lost] = Grouped(lambda claims: claim_turns(pool, claims))
         self._finishes: Grouped[Finish, Turn | None] = Grouped(self._finish_group)
 
     async def claim(self, claim: Claim) -> Turn | Lost:
@@ -71,19 +39,6 @@ class Store:
     async def finish(self, finish: Finish) -> Turn | None:
         """Keep the answer of an attempt; None when that attempt is over already, with another answer."""
         return await self._finishes.call(finish)
-
-    async def _claim_group(self, claims: Sequence[Claim]) -> list[Turn | Lost]:
-        async with transaction(self._pool) as db:
-            claimed = await _insert(db, claims)
-            # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
-            # have been in the way of the insert, so only a statement that begins now is sure to see it.
-            stale = await _delete_stale(db, [claim for claim in claims if claim.turn_id in claimed])
-        results: list[Turn | Lost] = []
-        for claim in claims:
-            # Popped, because two repeats of one request may be in one group, and want the same turn.
-            turn = claimed.pop(claim.turn_id, None)
-            results.append(Lost.TAKEN if turn is None else Lost.STALE if turn.turn_id in stale else turn)
-        return results
 
     async def _finish_group(self, finishes: Sequence[Finish]) -> list[Turn | None]:
         rows = await self._pool.fetch(
@@ -98,11 +53,11 @@ class Store:
             WHERE t.turn_id = f.id AND t.attempt = f.number
                 -- or it is this very answer, whose commit succeeded although we were not told so
                 AND (t.state IN ('running', 'interrupted') OR t.answer = f.said)
-            RETURNING {_COLUMNS}
+            RETURNING {COLUMNS}
             """,  # noqa: S608
-            *_columns([(f.turn_id, f.attempt, asdict(f.answer), f.question_published) for f in finishes]),
+            *columns([(f.turn_id, f.attempt, asdict(f.answer), f.question_published) for f in finishes]),
         )
-        finished = {row["turn_id"]: _turn(row) for row in rows}
+        finished = {row["turn_id"]: read_turn(row) for row in rows}
         return [finished.get(finish.turn_id) for finish in finishes]
 
     async def rerun(self, turn: Turn, owner: str) -> Turn | None:
@@ -115,7 +70,7 @@ class Store:
                     answer_published = false, partial = '',
                     lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
                 WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
-                RETURNING {_COLUMNS}
+                RETURNING {COLUMNS}
                 """,  # noqa: S608
                 turn.turn_id,
                 turn.attempt,
@@ -123,7 +78,7 @@ class Store:
             )
         except asyncpg.UniqueViolationError:
             return None
-        return _turn(row) if row else None
+        return read_turn(row) if row else None
 
     async def withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
         """Forget a first attempt whose question never reached the broker: nothing of it was accepted.
@@ -150,13 +105,13 @@ class Store:
             SET state = 'interrupted', answer = $3,
                 answered_at = greatest(clock_timestamp(), asked_at + interval '1 microsecond')
             WHERE turn_id = $1 AND attempt = $2 AND state = 'running' AND lease_until < clock_timestamp()
-            RETURNING {_COLUMNS}
+            RETURNING {COLUMNS}
             """,  # noqa: S608
             turn.turn_id,
             turn.attempt,
             asdict(answer),
         )
-        return _turn(row) if row else None
+        return read_turn(row) if row else None
 
     async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
         """Renew the leases of running turns and keep the text they have: (turn, attempt, text, question published)."""
@@ -168,7 +123,7 @@ class Store:
             FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::boolean[]) AS k (id, number, so_far, told)
             WHERE t.turn_id = k.id AND t.attempt = k.number AND t.state = 'running'
             """,  # noqa: S608
-            *_columns(running),
+            *columns(running),
         )
 
     async def mark_published(self, turns: Sequence[tuple[UUID, int]]) -> None:
@@ -179,45 +134,45 @@ class Store:
             FROM unnest($1::uuid[], $2::integer[]) AS p (id, number)
             WHERE t.turn_id = p.id AND t.attempt = p.number AND t.answer IS NOT NULL
             """,
-            *_columns(turns),
+            *columns(turns),
         )
 
     async def by_key(self, user_id: str, key: str) -> Turn | None:
         """Find the turn that this key of this user names."""
         row = await self._pool.fetchrow(
-            f"SELECT {_COLUMNS} FROM gateway.turns WHERE user_id = $1 AND idempotency_key = $2",  # noqa: S608
+            f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND idempotency_key = $2",  # noqa: S608
             user_id,
             key,
         )
-        return _turn(row) if row else None
+        return read_turn(row) if row else None
 
     async def running(self, user_id: str, session_id: str) -> Turn | None:
         """Find the turn that this session is busy with."""
         row = await self._pool.fetchrow(
-            f"SELECT {_COLUMNS} FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND state = 'running'",  # noqa: S608
+            f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND state = 'running'",  # noqa: S608
             user_id,
             session_id,
         )
-        return _turn(row) if row else None
+        return read_turn(row) if row else None
 
     async def session(self, user_ids: Sequence[str], session_id: str, limit: int = 100) -> list[Turn]:
         """Return a session's newest turns, newest first."""
         rows = await self._pool.fetch(
             f"""
-            SELECT {_COLUMNS} FROM gateway.turns
+            SELECT {COLUMNS} FROM gateway.turns
             WHERE user_id = ANY ($1) AND session_id = $2 ORDER BY asked_at DESC LIMIT $3
             """,  # noqa: S608
             list(user_ids),
             session_id,
             limit,
         )
-        return [_turn(row) for row in rows]
+        return [read_turn(row) for row in rows]
 
     async def sessions_of(self, user_ids: Sequence[str], limit: int = 100) -> list[Turn]:
         """Return the newest turn of each session in which somebody spoke within a day, newest first."""
         rows = await self._pool.fetch(
             f"""
-            SELECT {_COLUMNS} FROM gateway.turns
+            SELECT {COLUMNS} FROM gateway.turns
             WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
             ORDER BY asked_at DESC LIMIT $2
             """,  # noqa: S608
@@ -226,92 +181,13 @@ class Store:
         )
         newest: dict[tuple[str, str], Turn] = {}
         for row in rows:
-            newest.setdefault((row["user_id"], row["session_id"]), _turn(row))
+            newest.setdefault((row["user_id"], row["session_id"]), read_turn(row))
         return list(newest.values())
 
     async def probe(self) -> None:
         """Ask the database for a sign of life."""
         async with transaction(self._pool) as db:
             await db.fetchval("SELECT 1")
-
-
-async def _insert(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
-    rows = await db.fetch(
-        f"""
-        INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
-            traceparent, model, provider, project_id, helper, question, state, lease_until, asked_at)
-        SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
-            c.model, c.provider, c.project_id, c.helper, c.question, 'running',
-            clock_timestamp() + make_interval(secs => {LEASE_S}),
-            greatest(clock_timestamp(), (
-                SELECT max(greatest(before.asked_at, before.answered_at)) + c.messages * interval '1 microsecond'
-                FROM gateway.turns before
-                WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::integer[])
-            AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
-                project_id, helper, question, messages)
-        ORDER BY c.user_id, c.session_id
-        ON CONFLICT DO NOTHING
-        RETURNING {_COLUMNS}
-        """,  # noqa: S608 - constants of this module
-        *_columns([_claim_row(claim) for claim in claims]),
-    )
-    return {row["turn_id"]: _turn(row) for row in rows}
-
-
-async def _delete_stale(db: Connection, claims: Sequence[Claim]) -> set[UUID]:
-    if not claims:
-        return set()
-    rows = await db.fetch(
-        """
-        DELETE FROM gateway.turns t
-        USING unnest($1::uuid[], $2::timestamptz[]) AS c (id, known_until)
-        WHERE t.turn_id = c.id AND EXISTS (
-            SELECT FROM gateway.turns other
-            WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id
-                AND greatest(other.asked_at, other.answered_at) > coalesce(c.known_until, '-infinity'))
-        RETURNING t.turn_id
-        """,
-        *_columns([(claim.turn_id, claim.known_until) for claim in claims]),
-    )
-    return {row["turn_id"] for row in rows}
-
-
-def _claim_row(claim: Claim) -> tuple[Any, ...]:
-    return (
-        claim.turn_id,
-        claim.user_id,
-        claim.session_id,
-        claim.key,
-        claim.body_hash,
-        claim.owner,
-        claim.correlation_id,
-        claim.traceparent,
-        claim.model,
-        claim.provider,
-        claim.project_id,
-        claim.helper,
-        asdict(claim.question),
-        1 + len(claim.question.earlier),
-    )
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Turn rows into the columns that `unnest` takes."""
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _turn(row: asyncpg.Record) -> Turn:
-    values = dict(row)
-    answer = values.pop("answer")
-    question = values.pop("question")
-    earlier = tuple(Question(**each) for each in question.pop("earlier", ()))
-    return Turn(
-        **values,
-        question=Question(**question, earlier=earlier),
-        answer=Answer(**answer) if answer else None,
-    )
 
 
 def _text_parts(text: str) -> list[dict[str, Any]]:

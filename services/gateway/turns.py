@@ -13,9 +13,10 @@ import stamina
 import structlog
 
 from services.gateway.answering import Answering, conversation
+from services.gateway.claims import Claim, Lost
 from services.gateway.history import Shown, merge_history
 from services.gateway.running import Running
-from services.gateway.store import Claim, Finish, Lost, Store
+from services.gateway.store import Finish, Store
 from services.gateway.turn import Answer, Turn
 from services.gateway.upstream import Upstream
 from shared.database import DATABASE_ERRORS, Fault, fault_of

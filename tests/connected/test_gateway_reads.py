@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from services.gateway.claims import Claim
 from services.gateway.cursors import write_cursor
-from services.gateway.store import Claim
 from services.gateway.turn import Question
 from shared.ids import new_id
 from shared.settings import Settings

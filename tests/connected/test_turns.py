@@ -14,9 +14,10 @@ import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from services.gateway.claims import Claim
 from services.gateway.memory import Memory
 from services.gateway.running import Running
-from services.gateway.store import Claim, Finish, Store
+from services.gateway.store import Finish, Store
 from services.gateway.turn import Question, Turn
 from services.gateway.turns import StaleHistory, Turns
 from services.gateway.upstream import open_upstream

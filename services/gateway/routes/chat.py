@@ -15,6 +15,7 @@ from starlette.types import Send
 
 from services.gateway.asking import decide
 from services.gateway.chat_request import ChatBody, ChatRequest, read_chat_request
+from services.gateway.claims import Claim
 from services.gateway.history import answer_of
 from services.gateway.identity import Caller, caller_of
 from services.gateway.memory import Memory, Remembered
@@ -22,7 +23,6 @@ from services.gateway.parts import Parts
 from services.gateway.problems import problem_responses
 from services.gateway.running import Running
 from services.gateway.schemas import message_out
-from services.gateway.store import Claim
 from services.gateway.throttle import Throttle
 from services.gateway.turns import StaleHistory, Turns
 from services.gateway.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
