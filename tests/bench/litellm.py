@@ -1,6 +1,8 @@
 """An idle LiteLLM proxy, to compare memory with; it is no dependency, so it gets a venv of its own below .run/."""
 
 import asyncio
+import os
+import secrets
 import subprocess
 import sys
 import urllib.error
@@ -21,8 +23,12 @@ async def idle_resident_mib() -> float:
     """Start a proxy with one worker and no database, and return what it takes in MiB when it is ready."""
     command = await asyncio.to_thread(_install)
     port = free_port()
-    log = VENV.with_suffix(".log")
-    proxy = Child("litellm", [str(command), "--model", "gpt-4o", "--host", "127.0.0.1", "--port", str(port)], log=log)
+    proxy = Child(
+        "litellm",
+        [str(command), "--model", "gpt-4o", "--host", "127.0.0.1", "--port", str(port)],
+        log=VENV.with_suffix(".log"),
+        env={**os.environ, "LITELLM_MASTER_KEY": f"sk-{secrets.token_hex(32)}"},  # it does not start without
+    )
     proxy.launch()
     try:
         await _ready(proxy, f"http://127.0.0.1:{port}/health/liveliness")
