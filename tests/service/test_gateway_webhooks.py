@@ -56,6 +56,8 @@ async def test_the_headers_that_matter_are_kept_and_credentials_are_not(world: W
         "Content-Type": "application/json",
         "User-Agent": "Avinode",
         "X-Avinode-EventType": "TripRequest",
+        "X-Avinode-ApiToken": "secret",
+        "X-Avinode-Anything": "secret",
         "X-Other": "noise",
         "Cookie": "visitor=x",
     }
@@ -63,7 +65,7 @@ async def test_the_headers_that_matter_are_kept_and_credentials_are_not(world: W
     kept = received(world).headers
     assert kept["x-avinode-eventtype"] == "TripRequest"
     assert kept["user-agent"] == "Avinode"
-    assert not {"authorization", "cookie", "x-other"} & kept.keys()
+    assert kept.keys() <= {"content-type", "user-agent", "x-avinode-eventtype"}
 
 
 def basic(user: str, password: str) -> str:

@@ -15,9 +15,18 @@ from shared.events import WebhookReceived
 from shared.ids import new_id
 from shared.settings import Settings
 
-# The headers that may tell something of a notice; credentials and cookies are never kept.
-KEPT_HEADERS = ("content-type", "content-encoding", "date", "user-agent", "traceparent")
-KEPT_PREFIX = "x-avinode-"
+# The headers that may tell something of a notice, each by its name: of Avinode's own, X-Avinode-ApiToken is a secret.
+KEPT_HEADERS = frozenset(
+    (
+        "content-type",
+        "content-encoding",
+        "date",
+        "user-agent",
+        "traceparent",
+        "x-avinode-eventtype",
+        "x-avinode-senttimestamp",
+    )
+)
 MAX_HEADER_LENGTH = 1000
 
 # Avinode tries once without credentials, it seems, and waits to be asked for them (AVINODE.md, 1.4).
@@ -75,8 +84,4 @@ def is_avinode(authorization: str | None, settings: Settings) -> bool:
 
 
 def _kept(request: Request) -> dict[str, str]:
-    return {
-        name: value[:MAX_HEADER_LENGTH]
-        for name, value in request.headers.items()
-        if name in KEPT_HEADERS or name.startswith(KEPT_PREFIX)
-    }
+    return {name: value[:MAX_HEADER_LENGTH] for name, value in request.headers.items() if name in KEPT_HEADERS}
