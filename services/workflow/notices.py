@@ -18,6 +18,7 @@ _TRIP_ID = re.compile(r"atrip-[0-9]{1,30}", re.IGNORECASE)
 _PATH = re.compile(rf"/(?P<kind>[a-z]{{1,40}})/(?P<id>{AVINODE_ID.pattern})")
 _QUERY = re.compile(r"[A-Za-z0-9_.~%=&\[\],+-]*")
 _PORTS = {"http": 80, "https": 443}
+LONGEST_HREF = 1000  # it goes into an index, whose entries end at some 2,700 bytes
 _SHOWN_HREF = 500
 
 
@@ -54,7 +55,9 @@ def read_notice(payload: bytes, base_url: str) -> Notice:
     pointer = point(href, base_url)
     if pointer is None:
         shown = href[:_SHOWN_HREF].replace("\x00", "")
-        return Notice("refused", "the href is not a resource below AVINODE_BASE_URL", shown, trip_code=trip_code)
+        is_too_long = len(href) > LONGEST_HREF
+        reason = f"longer than {LONGEST_HREF} characters" if is_too_long else "not a resource below AVINODE_BASE_URL"
+        return Notice("refused", f"the href is {reason}", shown, trip_code=trip_code)
     state: Literal["due", "ignored"] = "due" if pointer.kind in READ_KINDS else "ignored"
     error = None if state == "due" else f"no use for {pointer.kind}"
     return Notice(state, error, pointer.href, pointer.kind, pointer.avinode_id, trip_code)
@@ -62,6 +65,8 @@ def read_notice(payload: bytes, base_url: str) -> Notice:
 
 def point(href: str, base_url: str) -> Pointer | None:
     """Return the place that `href` names, if it lies inside the base URL: same scheme, host, port and path prefix."""
+    if len(href) > LONGEST_HREF:
+        return None
     if not href.isascii() or any(not character.isprintable() or character in " \\" for character in href):
         return None  # parsers disagree about these
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from time import monotonic
 
 import aio_pika
@@ -39,6 +40,17 @@ async def test_a_notice_that_nobody_can_follow_is_kept_with_its_reason(
     assert kept is not None
     assert (kept["delivery_id"], bytes(kept["payload"]), kept["event_name"]) == (event.delivery_id, payload, "chat")
     assert kept["error"].startswith(error)
+
+
+async def test_a_notice_with_a_huge_href_holds_nobody_up(stage: Stage) -> None:
+    random = "".join(sha256(bytes([number])).hexdigest() for number in range(100))  # it cannot be compressed away
+    payload = orjson.dumps({"href": f"{stage.settings.avinode_base_url}/rfqs/arfq-1?x={random}"})
+    event = await stage.notify(payload)
+    state = "SELECT state FROM workflow.deliveries WHERE delivery_id = $1 AND payload = $2"
+    await stage.becomes("refused", state, event.delivery_id, payload)
+    requested, avinode_trip_id = await stage.created()
+    await stage.send_rfqs(avinode_trip_id, 1)
+    await stage.stands(requested.trip_id, "requesting_quotes", 1, 1, 0)
 
 
 async def test_a_forged_href_is_never_called(stage: Stage) -> None:

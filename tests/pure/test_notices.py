@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.workflow.notices import Notice, point, read_notice, trip_reference
+from services.workflow.notices import LONGEST_HREF, Notice, point, read_notice, trip_reference
 
 BASE = "https://sandbox.avinode.com/api"
 
@@ -108,6 +108,25 @@ def test_an_unreadable_notice_is_refused_with_its_reason(payload: bytes, error: 
 
 def test_a_refused_href_can_be_stored() -> None:
     assert notice("https://evil.example/\x00" + "x" * 5000).href == "https://evil.example/" + "x" * 478
+
+
+def test_an_href_too_long_for_an_index_is_refused_with_its_reason() -> None:
+    href = f"{BASE}/rfqs/arfq-1?x="
+    assert notice(href.ljust(LONGEST_HREF, "1")).state == "due"
+    read = notice(href.ljust(LONGEST_HREF + 1, "1"), tripId="A1B2C3")
+    assert (read.state, read.error) == ("refused", "the href is longer than 1000 characters")
+    assert (read.href, read.trip_code) == (href.ljust(500, "1"), "A1B2C3")
+
+
+@pytest.mark.parametrize("reference", ["arfq-" + "1" * 31, "a" * 31 + "-1", "arfq-1-" + "x" * 61])
+def test_an_id_too_long_to_be_one_is_refused(reference: str) -> None:
+    assert notice(f"{BASE}/rfqs/{reference}").state == "refused"
+
+
+@pytest.mark.parametrize("code", ["A" * 13, "atrip-" + "1" * 31])
+def test_a_trip_name_too_long_to_be_one_is_no_name(code: str) -> None:
+    read = notice(f"{BASE}/rfqs/arfq-1", tripId=code)
+    assert (read.state, read.trip_code) == ("due", None)
 
 
 @given(st.binary(max_size=200))
