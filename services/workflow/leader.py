@@ -8,17 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import asyncpg
 import structlog
 
-from shared.database import ACQUIRE_TIMEOUT_S, Pool
+from shared.database import ACQUIRE_TIMEOUT_S, DATABASE_ERRORS, Pool
 
 LOCK = 7_470_951_387  # any number, so long as it is always the same
 LOOK_S = 1.0
 # The server ends the session of a leader that is silent for longer, and so frees the lock.
 SILENCE_S = 10
-# What the database may be away with; "internal" is asyncpg's word for a session that the server has just ended.
-DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 log = structlog.get_logger(__name__)
 

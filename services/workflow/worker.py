@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import structlog
 
-from services.workflow.leader import DATABASE_ERRORS, Leader
+from services.workflow.leader import Leader
 from services.workflow.pace import Pace
+from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway, ShuttingDown
 
 Job = Callable[[], Awaitable[bool]]  # works one due thing; False when nothing is due
