@@ -44,6 +44,7 @@ class Creator:
         What Avinode answered is remembered until it is written, should the database be away just then.
         """
         if self._settle is None:
+            await self._abandon_stale()
             if not await self._requests.has_due():
                 return False
             await self._avinode.ready()
@@ -55,6 +56,14 @@ class Creator:
         self._settle = None
         await self._announce(outcomes)
         return True
+
+    async def _abandon_stale(self) -> None:
+        """Show what is `sending` and sent by nobody, such as a row whose taking was committed but not confirmed to us.
+
+        This process sends nothing now, and what another one may yet send is never sent again: its answer still counts.
+        """
+        if await self._requests.has_stale(self._pace.sending_s):
+            await self._announce(await self._requests.abandon(self._pace.sending_s))
 
     async def _send(self, intent: Intent) -> Settle:
         """Post the trip, and return how to note what came of it."""

@@ -142,21 +142,29 @@ class Follower:
     async def _trip_called(self, reference: str | None) -> UUID:
         """Find our trip of that name, if need be among those whose creation was never answered."""
         trip_id = await self._facts.trip_called(reference)
-        if trip_id is None and reference is not None and await self._may_be_lost(reference):
-            at = await self._begin()
-            trip = read_trip(await self._avinode.read("trips", reference), at)
-            trip_id, outcomes = await self._facts.add_trip(None, trip)
-            await self._announce(outcomes)
-            self._not_lost[reference] = None
+        if trip_id is None and reference is not None and reference not in self._not_lost:
+            trip_id = await self._lost_trip(reference)
         if trip_id is None:
             raise Unmatched(reference)
         return trip_id
 
-    async def _may_be_lost(self, reference: str) -> bool:
-        """Tell whether a trip might be one of ours whose creation was never answered; each is asked about once."""
-        if len(self._not_lost) > REMEMBERED:
+    async def _lost_trip(self, reference: str) -> UUID | None:
+        """Ask whether a trip is ours, its creation unanswered: once, unless an answer is still to come."""
+        unanswered = await self._facts.unanswered()
+        if not unanswered.has_unconfirmed:
+            return None
+        at = await self._begin()
+        trip = read_trip(await self._avinode.read("trips", reference), at)
+        trip_id, outcomes = await self._facts.add_trip(None, trip)
+        await self._announce(outcomes)
+        if trip_id is None and not unanswered.has_sending:
+            self._remember(reference)
+        return trip_id
+
+    def _remember(self, reference: str) -> None:
+        if len(self._not_lost) >= REMEMBERED:
             self._not_lost.pop(next(iter(self._not_lost)))
-        return reference not in self._not_lost and await self._facts.has_unconfirmed_requests()
+        self._not_lost[reference] = None
 
     async def _begin(self) -> datetime:
         """Wait until a call may be made, and return when it begins."""

@@ -13,6 +13,7 @@ class Pace:
     refused_s: float = 300.0  # Avinode asks for 5 to 10 minutes before a retry after 400 or 401
     connect_s: float = 5.0
     answer_s: float = 10.0  # for one call, connecting included
+    sending_s: float = 60.0  # well above answer_s: then whoever was sending a request no longer is
     missing_attempts: int = 6  # how often a notice's resource is looked for before it counts as gone
 
     def retry_s(self, attempts: int, longest_s: float | None = None) -> float:

@@ -23,6 +23,8 @@ from shared.settings import Settings
 PRODUCT = "Tripthread-v0.1"
 LARGEST_ANSWER = 10_000_000
 LONGEST_WAIT_S = 3600.0
+# After these the call surely changed nothing. Not so 408, 409 or a redirect: a proxy may say them after the fact.
+REFUSALS = frozenset((400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431))
 _CALLS = Counter("tripthread_avinode_calls_total", "Calls to Avinode by method and answer.", ["method", "answer"])
 
 log = structlog.get_logger(__name__)
@@ -56,7 +58,7 @@ class AvinodeMissing(AvinodeRefused):
 
 
 class AvinodeUnclear(TripthreadError):
-    """Avinode's answer cannot be read."""
+    """Avinode's answer cannot be read, or does not say what became of the call."""
 
     code = "avinode_unclear"
 
@@ -140,13 +142,16 @@ class Avinode:
         if status in (429, 503):
             wait_s = wanted_wait_s(headers) or self._pace.first_retry_s
             self.bucket.hold(wait_s)
-            raise AvinodeAway(f"answered {status}", wait_s=wait_s)
+            is_busy = status == 429 or "Retry-After" in headers  # a bare 503 may be a proxy that lost the answer
+            raise AvinodeAway(f"answered {status}", wait_s=wait_s, is_acted_on=False if is_busy else None)
         if status >= 500:
             raise AvinodeAway(f"answered {status}", is_acted_on=None)
         body = _json(content)
         errors = errors_in(body)
-        if status >= 300:
+        if status in REFUSALS:
             raise self._refused(status, errors)
+        if status >= 300:
+            raise AvinodeUnclear(f"answered {status}" + (f": {errors}" if errors else ""))
         if body is None:
             raise AvinodeUnclear(f"answered {status}, but no JSON")
         if errors:
@@ -162,7 +167,7 @@ class Avinode:
         if status in (401, 403):
             self.bucket.hold(self._pace.refused_s * random.uniform(1, 2))  # noqa: S311 - spreads calls, hides nothing
             log.error("avinode refuses our credentials", status=status, errors=errors)
-        return AvinodeRefused(detail, is_ours=status < 400 or status in (401, 403))
+        return AvinodeRefused(detail, is_ours=status in (401, 403))
 
     def _headers(self) -> dict[str, str]:
         token = self._settings.avinode_auth_token.get_secret_value().removeprefix("Bearer ")

@@ -26,6 +26,14 @@ class DueTrip:
     was_read: bool
 
 
+@dataclass(frozen=True)
+class Unanswered:
+    """Which requests there are without an answer."""
+
+    has_unconfirmed: bool  # there will be none
+    has_sending: bool  # there may be one
+
+
 class FactStore:
     """Every method that changes something returns the outcomes to announce: none where nothing changed or was asked."""
 
@@ -86,11 +94,15 @@ class FactStore:
         )
         return [row["id"] for row in rows]
 
-    async def has_unconfirmed_requests(self) -> bool:
-        """Tell whether Avinode may have a trip of ours that we do not know by name."""
-        return bool(
-            await self._pool.fetchval("SELECT EXISTS (SELECT FROM workflow.requests WHERE state = 'unconfirmed')")
+    async def unanswered(self) -> Unanswered:
+        """Tell for which requests Avinode may have a trip that we do not know by name."""
+        (row,) = await self._pool.fetch(
+            """
+            SELECT EXISTS (SELECT FROM workflow.requests WHERE state = 'unconfirmed') AS has_unconfirmed,
+                EXISTS (SELECT FROM workflow.requests WHERE state = 'sending') AS has_sending
+            """
         )
+        return Unanswered(**row)
 
     async def add(self, trip_id: UUID, found: Found, causes: tuple[UUID, ...] = ()) -> list[TripAdvanced]:
         """Keep what was found of a trip."""
@@ -108,7 +120,7 @@ class FactStore:
             lost: UUID | None = await db.fetchval(
                 """
                 UPDATE workflow.requests SET state = 'created', error = NULL, updated_at = clock_timestamp()
-                WHERE request_id::text = $1 AND state = 'unconfirmed' RETURNING trip_id
+                WHERE request_id::text = $1 AND state IN ('sending', 'unconfirmed') RETURNING trip_id
                 """,
                 trip.external_trip_id,
             )

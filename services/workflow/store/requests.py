@@ -86,19 +86,33 @@ class RequestStore:
         """Note that Avinode will not create this trip; its session may ask for another."""
         return await self._settle(intent, "refused", error)
 
-    async def abandon(self) -> list[TripAdvanced]:
-        """Note what a process that is no more was sending: nobody can tell what became of it."""
+    async def has_stale(self, older_s: float) -> bool:
+        """Tell whether a request has been `sending` for longer."""
+        return bool(
+            await self._pool.fetchval(
+                """
+                SELECT EXISTS (SELECT FROM workflow.requests
+                    WHERE state = 'sending' AND updated_at <= clock_timestamp() - $1 * interval '1 second')
+                """,
+                older_s,
+            )
+        )
+
+    async def abandon(self, older_s: float = 0.0) -> list[TripAdvanced]:
+        """Note what has been `sending` for longer and nobody sends any more: none can tell what became of it."""
         async with transaction(self._pool) as db:
             rows = await db.fetch(
                 """
                 WITH abandoned AS (
                     UPDATE workflow.requests SET state = 'unconfirmed', error = 'the sender ended before the answer',
                         updated_at = clock_timestamp()
-                    WHERE state = 'sending' RETURNING trip_id, event_id, error
+                    WHERE state = 'sending' AND updated_at <= clock_timestamp() - $1 * interval '1 second'
+                    RETURNING trip_id, event_id, error
                 )
                 UPDATE workflow.trips t SET error = a.error, updated_at = clock_timestamp()
                 FROM abandoned a WHERE t.trip_id = a.trip_id RETURNING t.trip_id, a.event_id
-                """
+                """,
+                older_s,
             )
             return [outcome for row in rows for outcome in await advanced(db, row["trip_id"], (row["event_id"],))]
 
