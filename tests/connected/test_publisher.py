@@ -151,7 +151,7 @@ async def test_outcomes_for_nobody_are_dropped_at_once() -> None:
         began = time.monotonic()
         await publisher.announce([Stored(user_id="ada", causes=(posted(1).event_id,))])
 
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 2
 
 
 async def test_a_wrong_password_is_told(servers: Servers) -> None:
