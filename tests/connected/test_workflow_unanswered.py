@@ -102,8 +102,10 @@ async def test_a_trip_that_turns_up_before_its_answer_is_lost_is_found(quiet: St
         (found,) = [trip["id"] for trip in trips if trip["externalTripId"] == str(second.request_id)]
         await quiet.avinode.act(f"trips/{found}/rfqs", {"operators": 2})
         await quiet.stands(second.trip_id, "requesting_quotes", 2, 2, 0)
-        assert await quiet.owner.fetchval(STATE, second.request_id) == "created"
-    # The workflow has seen its call time out meanwhile.
+        await quiet.answered(second.event_id)
+    # The workflow has seen its call time out meanwhile, which was no news any more.
+    heard = [one for one in quiet.advanced if str(second.event_id) in one["causes"]]
+    assert len(heard) == 1
     assert await quiet.owner.fetchval(STATE, second.request_id) == "created"
     assert await quiet.owner.fetchval(STATE, first.request_id) == "unconfirmed"
     assert len(await quiet.calls("POST", "/api/trips")) == 2
