@@ -2,7 +2,8 @@
 
 The body is flat JSON; the AMQP message carries `event_id` as its message id and the class name as its type.
 Contracts only grow: a new field has a default, readers ignore fields they do not know, and a changed meaning is
-a new class. To add one, write the class here, add it to `EVENTS`, and bind it to the queues that hear it in `topology.py`.
+a new class. To add one, write the class here, add it to `EVENTS`, and bind it in `topology.py` to the queues that
+hear it.
 """
 
 import re
