@@ -14,7 +14,7 @@ import pytest
 from deploy.migrate import migrate
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.errors import BrokerAway
-from shared.events import MessageEvent
+from shared.events import MessageEvent, ModelRegistered
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
@@ -180,6 +180,7 @@ async def test_messages_that_come_three_times_are_stored_once(settings: Settings
 async def test_bad_messages_are_parked_and_their_neighbours_stored(settings: Settings, tmp_path: Path) -> None:
     good = conversations(100)
     nul = posted("nul", parts=({"type": "text", "text": "\x00"},))
+    unheard = ModelRegistered(name="gpt", provider="openai")
     negative = answered("negative", trace=trace("negative", duration_ms=-1.0))
     async with Publisher(settings, "test") as publisher, raw_channel(settings) as channel:
         queue = channel.default_exchange
@@ -188,17 +189,19 @@ async def test_bad_messages_are_parked_and_their_neighbours_stored(settings: Set
         await publisher.publish(nul)
         await queue.publish(aio_pika.Message(b"\xff garbage"), LOGGER_CHAT.name)
         await queue.publish(aio_pika.Message(good[0].body(), type="NoSuchEvent"), LOGGER_CHAT.name)
+        await queue.publish(aio_pika.Message(unheard.body(), type="ModelRegistered"), LOGGER_CHAT.name)
         await publisher.publish(negative)
         for event in good[50:]:
             await publisher.publish(event)
     async with running(settings, tmp_path, "logger"), looking(settings) as owner:
         await until_stored(owner, {event.event_id for event in good})
-        letters = await parked(owner, 4)
+        letters = await parked(owner, 5)
         await assert_consistent(owner)
     assert {(row["body"], row["reason"]) for row in letters} == {
         (nul.body(), "unstorable"),
         (negative.body(), "unstorable"),
         (good[0].body(), "undecodable"),
+        (unheard.body(), "undecodable"),
         (b"\xff garbage", "undecodable"),
     }
     assert all(row["queue"] == LOGGER_CHAT.name and row["error"] for row in letters)

@@ -7,10 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services.logger.handlers import ChatHandler
 from services.logger.store import Store
 from shared.database import Fault, fault_of, open_pool
 from shared.errors import Unstorable
-from shared.events import MessageEvent
+from shared.events import DeadLetterReplayed, MessageEvent
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
@@ -226,6 +227,25 @@ async def test_session_without_analytics_keeps_no_trace(store: Store, owner: asy
     assert [row["trace_id"] for row in await rows(owner, "traces")] == ["t2"]
 
 
+async def test_everybody_who_waits_for_an_event_is_told(store: Store, owner: asyncpg.Connection) -> None:
+    question, answer, other = posted(), answered(), posted(session_id="s2")
+    decision = DeadLetterReplayed(dead_letter_id=new_id(), operator="eve")
+    outcomes = await ChatHandler(store).commit([question, answer, decision, other, question])
+    assert [(outcome.user_id, outcome.session_id, outcome.causes) for outcome in outcomes] == [
+        ("ada", "s1", (question.event_id, answer.event_id, question.event_id)),
+        ("ada", "s2", (other.event_id,)),
+        ("eve", None, (decision.event_id,)),
+    ]
+
+
+async def test_those_who_wait_for_a_message_that_vanished_are_told(store: Store, owner: asyncpg.Connection) -> None:
+    await keep(store, posted())
+    await owner.execute("UPDATE chat.sessions SET deleted_at = now()")
+    late = posted("m2", 2)
+    (outcome,) = await ChatHandler(store).commit([late])
+    assert outcome.causes == (late.event_id,)
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -273,6 +293,19 @@ async def test_loggers_at_once_neither_deadlock_nor_miscount(store: Store, owner
         """
     )
     assert [tuple(row) for row in counts] == [(50, 50)] * 20
+
+
+async def test_loggers_that_hear_of_the_same_traces_do_not_deadlock(store: Store, owner: asyncpg.Connection) -> None:
+    def group(logger: int, number: int) -> Sequence[MessageEvent]:
+        ids = range(50) if logger % 2 else range(49, -1, -1)
+        return [answered(f"a{number}-{n}", n, session_id=f"s{logger}", trace=trace(f"t{number}-{n}")) for n in ids]
+
+    async def work(logger: int) -> None:
+        for number in range(10):
+            await keep(store, *group(logger, number))
+
+    await asyncio.gather(*map(work, range(4)))
+    assert await owner.fetchval("SELECT count(*) FROM chat.traces") == 500
 
 
 def _json(parts: Sequence[dict[str, Any]]) -> str:
