@@ -22,7 +22,11 @@ _tracer = trace.get_tracer("tripthread.database")
 
 @asynccontextmanager
 async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIterator[Pool]:
-    """Open a pool of up to `size` connections; the database need not be up yet."""
+    """Open a pool of up to `size` connections; the database need not be up yet.
+
+    A connection is lent again as it was given back, a transaction left open aside: whoever sets something on its
+    session ends that session.
+    """
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
@@ -30,6 +34,7 @@ async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIte
         timeout=ACQUIRE_TIMEOUT_S,
         command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 2,
         init=_prepare,
+        reset=_as_it_is,
         server_settings={
             "application_name": application_name,
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -51,6 +56,11 @@ async def _prepare(connection: asyncpg.Connection) -> None:
         encoder=lambda value: b"\x01" + orjson.dumps(value),
         decoder=lambda data: orjson.loads(data[1:]),
     )
+
+
+async def _as_it_is(_connection: asyncpg.Connection) -> None:
+    # asyncpg's own reset is a round trip after each use: a fifth of the time of a lone message's commit.
+    return
 
 
 @asynccontextmanager

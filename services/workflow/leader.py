@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import structlog
 
-from shared.database import ACQUIRE_TIMEOUT_S, DATABASE_ERRORS, Pool
+from shared.database import ACQUIRE_TIMEOUT_S, DATABASE_ERRORS, Connection, Pool
 
 LOCK = 7_470_951_387  # any number, so long as it is always the same
 LOOK_S = 1.0
@@ -52,16 +52,25 @@ class Leader:
     async def _hold(self) -> None:
         """Lead while the session that holds the lock lives; return at once where another does."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            await connection.execute(f"SET idle_session_timeout = '{SILENCE_S}s'")
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-                self.trouble = None
-                return
-            await self._on_elected()
-            log.info("leading")
-            self._leads, self.trouble = True, None
-            while not self._stopping.is_set():
-                await self._pause()
-                await connection.fetchval("SELECT 1")
+            elected = await connection.fetchval(
+                "SELECT CASE WHEN pg_try_advisory_lock($1) THEN set_config('idle_session_timeout', $2, false) END",
+                LOCK,
+                f"{SILENCE_S}s",
+            )
+            self.trouble = None
+            if elected:
+                try:
+                    await self._lead(connection)
+                finally:
+                    connection.terminate()  # the lock and the timeout are the session's, and go with it
+
+    async def _lead(self, connection: Connection) -> None:
+        await self._on_elected()
+        log.info("leading")
+        self._leads = True
+        while not self._stopping.is_set():
+            await self._pause()
+            await connection.fetchval("SELECT 1")
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
