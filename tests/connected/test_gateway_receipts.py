@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 import pytest
+from aiormq import spec
+from pamqp.header import ContentHeader
 
 from services.gateway.outcomes import Outcomes
 from services.gateway.receipts import Receipts
@@ -14,7 +16,7 @@ from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import OUTCOMES_EXCHANGE
-from tests.connected.brokers import broker_settings, own_broker
+from tests.connected.brokers import broker_settings, own_broker, raw_channel
 
 HEARD_S = 20.0
 
@@ -77,6 +79,24 @@ async def test_what_is_no_outcome_is_passed_over(settings: Settings) -> None:
                 await exchange.publish(aio_pika.Message(body, content_type="application/json"), "")
         await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
         assert outcomes.fault() is None
+
+
+async def test_properties_that_cannot_be_read_do_not_end_the_hearing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A type that is not UTF-8 kills the connection of whoever decodes it; the queue that held it dies with that."""
+    receipts = Receipts()
+    async with Publisher(settings, "test") as publisher, hearing(settings, receipts) as outcomes:
+        await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+        readable = ContentHeader(body_size=4, properties=spec.Basic.Properties(message_type="type")).marshal()
+        async with raw_channel(settings) as channel:
+            exchange = await channel.get_exchange(OUTCOMES_EXCHANGE)
+            with monkeypatch.context() as patched:
+                patched.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
+                await exchange.publish(aio_pika.Message(b"body"), "")
+        await eventually(lambda: outcomes.fault() is not None)  # its connection, and with it this queue of its own
+        await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+        await eventually(lambda: outcomes.fault() is None)
 
 
 async def test_a_gateway_without_its_broker_says_so_and_waits(settings: Settings) -> None:
