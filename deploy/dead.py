@@ -1,7 +1,7 @@
 """`tripthread dead`: what could not be processed, by its reason, and what to do about it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from getpass import getuser
 from typing import Annotated, Any, TypeVar
@@ -9,9 +9,10 @@ from uuid import UUID
 
 import typer
 
-from services.gateway.dead_letter import DeadLetter, Parked, send_again
+from services.gateway.dead_letter import DeadLetter, Parked, found, send_again, undecided
 from services.gateway.reading.dead_letters import DeadLetters
-from shared.database import open_pool
+from shared.connection import describe
+from shared.database import DATABASE_ERRORS, open_pool
 from shared.errors import TripthreadError
 from shared.events import DeadLetterDropped, DeadLetterReplayed
 from shared.publisher import Publisher
@@ -30,33 +31,28 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
 ) -> None:
     """List dead letters, the newest first."""
-    for letter in asyncio.run(_page(reason, state, limit)):
-        typer.echo(
-            f"{letter.id}  {letter.received_at:%Y-%m-%d %H:%M:%S}  {letter.queue}  {letter.reason}  {letter.error}"
-        )
+    for letter in _run(_page(reason, state, limit)):
+        what = _line(f"{letter.queue}  {letter.reason}  {letter.error}")
+        typer.echo(f"{letter.id}  {letter.received_at:%Y-%m-%d %H:%M:%S}  {what}")
 
 
 @app.command()
 def show(dead_letter_id: UUID) -> None:
     """Print a dead letter's body as it came, which may hold what users said."""
 
-    async def find() -> Parked:
-        async with _letters() as letters:
-            return await _find(letters, dead_letter_id)
-
-    typer.echo(_run(find()).body)
+    typer.echo(_run(_find(dead_letter_id)).body)
 
 
 @app.command()
 def replay(ids: Ids) -> None:
     """Send parked messages back to the queues that they came from, as the same events."""
-    _run(_decide(ids, replayed=True))
+    _run(_decide(ids, _replay))
 
 
 @app.command()
 def drop(ids: Ids) -> None:
     """Decide that parked messages are not worth anything; they stay listed as dropped."""
-    _run(_decide(ids, replayed=False))
+    _run(_decide(ids, _drop))
 
 
 async def _page(reason: str | None, state: str, limit: int) -> list[DeadLetter]:
@@ -64,25 +60,30 @@ async def _page(reason: str | None, state: str, limit: int) -> list[DeadLetter]:
         return [letter for _, letter in await letters.page(reason=reason, state=state, limit=limit, before=None)]
 
 
-async def _decide(ids: list[UUID], *, replayed: bool) -> None:
-    settings, operator = Settings(), f"{getuser()} (tripthread)"
-    decision = DeadLetterReplayed if replayed else DeadLetterDropped
-    async with _letters() as letters, Publisher(settings, "tripthread dead") as publisher:
+async def _find(dead_letter_id: UUID) -> Parked:
+    async with _letters() as letters:
+        return found(await letters.find(dead_letter_id))
+
+
+async def _decide(ids: list[UUID], carry_out: Callable[[Publisher, Parked, str], Awaitable[str]]) -> None:
+    """Decide about one letter after the other; the first that cannot be decided about ends it."""
+    operator = f"{getuser()} (tripthread)"
+    async with _letters() as letters, Publisher(Settings(), "tripthread dead") as publisher:
         for dead_letter_id in ids:
-            parked = await _find(letters, dead_letter_id)
-            # Made before the message is sent: should that come back at once, it comes back later than this.
-            event = decision(dead_letter_id=dead_letter_id, operator=operator)
-            if replayed:
-                await send_again(publisher, parked)
-            await publisher.publish(event)
-            typer.echo(f"{dead_letter_id}  {'replayed to ' + parked.letter.queue if replayed else 'dropped'}")
+            done = await carry_out(publisher, undecided(await letters.find(dead_letter_id)), operator)
+            typer.echo(f"{dead_letter_id}  {done}")
 
 
-async def _find(letters: DeadLetters, dead_letter_id: UUID) -> Parked:
-    parked = await letters.find(dead_letter_id)
-    if parked is None:
-        raise typer.BadParameter(f"there is no dead letter {dead_letter_id}")
-    return parked
+async def _replay(publisher: Publisher, parked: Parked, operator: str) -> str:
+    letter = parked.letter
+    await send_again(publisher, parked)
+    await publisher.publish(DeadLetterReplayed(dead_letter_id=letter.id, operator=operator, arrivals=letter.arrivals))
+    return f"replayed to {letter.queue}"
+
+
+async def _drop(publisher: Publisher, parked: Parked, operator: str) -> str:
+    await publisher.publish(DeadLetterDropped(dead_letter_id=parked.letter.id, operator=operator))
+    return "dropped"
 
 
 @asynccontextmanager
@@ -95,6 +96,12 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     """Do it, or end with what is wrong."""
     try:
         return asyncio.run(work)
-    except TripthreadError as error:
-        typer.echo(f"tripthread dead: {error.detail}", err=True)
+    except (TripthreadError, *DATABASE_ERRORS) as error:
+        why = error.detail if isinstance(error, TripthreadError) else f"the database: {describe(error)}"
+        typer.echo(f"tripthread dead: {why}", err=True)
         raise typer.Exit(1) from error
+
+
+def _line(text: str) -> str:
+    """Keep what a stranger wrote in one line, and its control characters from the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)

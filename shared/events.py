@@ -166,6 +166,7 @@ class DeadLetterReplayed(Event):
 
     dead_letter_id: UUID
     operator: Name
+    arrivals: int = Field(1, ge=1)  # of the letter, when the operator looked: one more, and it was refused again
 
 
 class DeadLetterDropped(Event):

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from services.gateway.schemas import Json
-from shared.errors import Conflict
+from shared.errors import Conflict, NotFound
 from shared.publisher import Publisher
 from shared.topology import DEAD_QUEUE, QUEUES
 
@@ -27,6 +27,7 @@ class DeadLetter(BaseModel):
     decided_by: str | None
     decided_at: datetime | None
     received_at: datetime
+    arrivals: int  # how many copies came, redelivered ones too
     size_bytes: int
 
 
@@ -37,6 +38,30 @@ class Parked:
     letter: DeadLetter
     body: bytes
     headers: Json
+
+
+def found(parked: Parked | None) -> Parked:
+    """Return what was looked for.
+
+    Raises:
+        NotFound: There is none of this id.
+    """
+    if parked is None:
+        raise NotFound("There is no such dead letter.")
+    return parked
+
+
+def undecided(parked: Parked | None) -> Parked:
+    """Return what was looked for, if there is something to decide about it.
+
+    Raises:
+        NotFound: There is none of this id.
+        Conflict: It was replayed or dropped.
+    """
+    parked = found(parked)
+    if parked.letter.state != "parked":
+        raise Conflict(f"It was {parked.letter.state} by {parked.letter.decided_by}.", state=parked.letter.state)
+    return parked
 
 
 async def send_again(publisher: Publisher, parked: Parked) -> None:

@@ -11,8 +11,8 @@ from shared.events import DeadLetterReplayed
 async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
     """Keep dead letters.
 
-    One that is there already only takes note of its last copy's arrival. One that was replayed has been refused
-    again, and is parked again; one that was dropped stays dropped.
+    One that is there already only counts its arrivals. One that was replayed has been refused again, and is parked
+    again; one that was dropped stays dropped.
     """
     rows = {letter.dead_letter_id: letter for letter in letters}
     await db.execute(
@@ -23,7 +23,7 @@ async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
             $7::jsonb[], $8::text[], $9::text[], $10::text[]) AS came (dead_letter_id, queue, dedupe_key)
         ORDER BY dead_letter_id
         ON CONFLICT (dead_letter_id) DO UPDATE SET
-            last_received_at = excluded.last_received_at,
+            arrivals = letter.arrivals + 1,
             state = CASE letter.state WHEN 'dropped' THEN 'dropped' ELSE 'parked' END,
             decided_by = CASE letter.state WHEN 'dropped' THEN letter.decided_by END,
             decided_at = CASE letter.state WHEN 'dropped' THEN letter.decided_at END,
@@ -47,9 +47,10 @@ async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
 
 
 async def decide(db: Connection, decisions: Sequence[Decision]) -> None:
-    """Write down what operators decided; of two decisions about one letter the later one stays.
+    """Write down what operators decided, at most one decision a letter.
 
-    A replay is overtaken by a copy that has arrived since: the letter was refused again, and nobody has seen to that.
+    A drop is final. A replay is overtaken by a copy that has arrived since its operator looked: the letter was refused
+    again, and nobody has seen to that. Arrivals tell it, not clocks, which need not agree.
     """
     decisions = sorted(decisions, key=lambda decision: decision.dead_letter_id)
     await db.execute(
@@ -58,16 +59,17 @@ async def decide(db: Connection, decisions: Sequence[Decision]) -> None:
         SET state = decided.state, decided_by = decided.operator, decided_at = decided.occurred_at
         FROM (
             SELECT decision.* FROM chat.dead_letters JOIN
-                unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
-                AS decision (dead_letter_id, state, operator, occurred_at) USING (dead_letter_id)
+                unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[])
+                AS decision (dead_letter_id, state, arrivals, operator, occurred_at) USING (dead_letter_id)
             ORDER BY dead_letter_id FOR UPDATE OF dead_letters
         ) AS decided
         WHERE letter.dead_letter_id = decided.dead_letter_id
-            AND (letter.decided_at IS NULL OR letter.decided_at < decided.occurred_at)
-            AND (decided.state = 'dropped' OR letter.last_received_at < decided.occurred_at)
+            AND CASE decided.state WHEN 'dropped' THEN letter.state <> 'dropped'
+                ELSE letter.state = 'parked' AND letter.arrivals <= decided.arrivals END
         """,
         [decision.dead_letter_id for decision in decisions],
         ["replayed" if isinstance(decision, DeadLetterReplayed) else "dropped" for decision in decisions],
+        [decision.arrivals if isinstance(decision, DeadLetterReplayed) else None for decision in decisions],
         [decision.operator for decision in decisions],
         [decision.occurred_at for decision in decisions],
     )

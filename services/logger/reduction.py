@@ -6,6 +6,8 @@ Nothing here depends on the order of the events, but for two of the same version
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
+from uuid import UUID
 
 from services.logger.titles import title_of
 from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageAnswered, MessageEvent, MessagePosted, Trace
@@ -75,10 +77,18 @@ def greatest_traces(events: Iterable[MessageEvent]) -> list[tuple[MessageAnswere
     return list(kept.values())
 
 
-def last_decisions(decisions: Iterable[Decision]) -> list[Decision]:
-    """Return one decision for each dead letter."""
-    in_time = sorted(decisions, key=lambda decision: (decision.occurred_at, decision.event_id))
-    return list({decision.dead_letter_id: decision for decision in in_time}.values())
+def final_decisions(decisions: Iterable[Decision]) -> list[Decision]:
+    """Return one decision for each dead letter: a drop before a replay, and the replay that knew of more arrivals."""
+    kept: dict[UUID, Decision] = {}
+    for decision in decisions:
+        known = kept.get(decision.dead_letter_id)
+        if known is None or _finality(decision) > _finality(known):
+            kept[decision.dead_letter_id] = decision
+    return list(kept.values())
+
+
+def _finality(decision: Decision) -> float:
+    return decision.arrivals if isinstance(decision, DeadLetterReplayed) else inf
 
 
 def steps(messages: Iterable[MessageEvent]) -> list[SessionStep]:

@@ -19,9 +19,9 @@ from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import (
     Decision,
     SessionKey,
+    final_decisions,
     greatest_traces,
     greatest_versions,
-    last_decisions,
     steps,
 )
 from services.logger.rows import as_json, message_row, session_row, trace_row
@@ -44,7 +44,7 @@ class Store:
                 if messages and (deleted := await _store(db, messages)):
                     await _sweep(db, deleted)
                 if decisions:
-                    await decide(db, last_decisions(decisions))
+                    await decide(db, final_decisions(decisions))
 
     async def park(self, letters: Sequence[DeadLetter]) -> None:
         """Keep one group of dead letters."""

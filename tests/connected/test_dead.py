@@ -73,19 +73,20 @@ async def test_operators_replay_and_drop_by_the_command_line(
         listed = tripthread(settings, "dead", "list", "--reason", "undecodable")
         assert dead_letter_id in listed
         assert tripthread(settings, "dead", "list", "--reason", "other") == ""
-        first = await owner.fetchval("SELECT received_at FROM chat.dead_letters")
         assert "replayed to logger.chat" in tripthread(settings, "dead", "replay", dead_letter_id)
 
         async def refused_again() -> bool:
-            row = await owner.fetchrow("SELECT state, last_received_at FROM chat.dead_letters")
-            return row is not None and row["state"] == "parked" and row["last_received_at"] > first
+            row = await owner.fetchrow("SELECT state, arrivals FROM chat.dead_letters")
+            return row is not None and (row["state"], row["arrivals"]) == ("parked", 2)
 
         await until(refused_again, "the letter to come back")
         assert "dropped" in tripthread(settings, "dead", "drop", dead_letter_id)
         await until(lambda: letter("dropped"), "the decision")
         assert tripthread(settings, "dead", "list") == ""
+        with pytest.raises(AssertionError, match="dropped by"):
+            tripthread(settings, "dead", "replay", dead_letter_id)
 
 
 async def test_a_letter_that_is_not_there_is_said_to_be_missing(settings: Settings) -> None:
-    with pytest.raises(AssertionError, match="no dead letter"):
+    with pytest.raises(AssertionError, match="no such dead letter"):
         tripthread(settings, "dead", "replay", str(UUID(int=0)))

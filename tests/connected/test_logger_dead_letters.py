@@ -15,6 +15,7 @@ from shared.settings import Settings
 from tests.pure.logger_samples import posted
 
 EVENT = posted()
+SKEWS_S = (0, 3600, -3600)  # of the operator's clock against the database's
 
 
 @pytest.fixture
@@ -28,16 +29,19 @@ def letter(body: bytes | None = None, reason: str = "unstorable") -> DeadLetter:
     return make_letter(body or EVENT.body(), headers, name="MessagePosted", message_id=str(EVENT.event_id))
 
 
-def replayed(ago_s: float = 0) -> DeadLetterReplayed:
-    return DeadLetterReplayed(dead_letter_id=letter().dead_letter_id, operator="eve", occurred_at=before(ago_s))
+def replayed(arrivals: int = 1, *, skew_s: float = 0) -> DeadLetterReplayed:
+    """Make the decision of an operator who saw so many arrivals, by a clock that is ahead by `skew_s`."""
+    return DeadLetterReplayed(
+        dead_letter_id=letter().dead_letter_id, operator="eve", arrivals=arrivals, occurred_at=now(skew_s)
+    )
 
 
-def dropped(ago_s: float = 0) -> DeadLetterDropped:
-    return DeadLetterDropped(dead_letter_id=letter().dead_letter_id, operator="eve", occurred_at=before(ago_s))
+def dropped(*, skew_s: float = 0) -> DeadLetterDropped:
+    return DeadLetterDropped(dead_letter_id=letter().dead_letter_id, operator="eve", occurred_at=now(skew_s))
 
 
-def before(ago_s: float) -> datetime:
-    return datetime.now(UTC) - timedelta(seconds=ago_s)
+def now(skew_s: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=skew_s)
 
 
 async def row(owner: asyncpg.Connection) -> dict[str, Any]:
@@ -64,7 +68,7 @@ async def test_redelivered_letter_changes_nothing(store: Store, owner: asyncpg.C
     first = await row(owner)
     await store.park([letter(), letter()])
     again = await row(owner)
-    assert again.pop("last_received_at") > first.pop("last_received_at")
+    assert (first.pop("arrivals"), again.pop("arrivals")) == (1, 2)
     assert again == first
 
 
@@ -91,24 +95,29 @@ async def test_replayed_letter_that_comes_again_is_parked_again(store: Store, ow
     assert (found["reason"], found["received_at"] > first["received_at"]) == ("delivery_limit", True)
 
 
+@pytest.mark.parametrize("skew_s", SKEWS_S)
 async def test_replay_that_was_refused_before_it_is_written_down_stays_parked(
-    store: Store, owner: asyncpg.Connection
+    store: Store, owner: asyncpg.Connection, skew_s: float
 ) -> None:
     await store.park([letter()])
-    decision = replayed()
+    decision = replayed(skew_s=skew_s)
     await store.park([letter()])
     await store.store_chat((), [decision])
     assert await state(owner) == "parked"
 
 
-async def test_repeated_replay_does_not_hide_a_letter_that_came_back(store: Store, owner: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("skew_s", SKEWS_S)
+async def test_repeated_replay_does_not_hide_a_letter_that_came_back(
+    store: Store, owner: asyncpg.Connection, skew_s: float
+) -> None:
     await store.park([letter()])
-    decision = replayed()
+    decision = replayed(skew_s=skew_s)
     await store.store_chat((), [decision])
+    assert await state(owner) == "replayed"
     await store.park([letter()])
     await store.store_chat((), [decision])
     assert await state(owner) == "parked"
-    await store.store_chat((), [replayed()])
+    await store.store_chat((), [replayed(2, skew_s=skew_s)])
     assert await state(owner) == "replayed"
 
 
@@ -123,11 +132,14 @@ async def test_dropped_letter_that_comes_again_stays_dropped(store: Store, owner
     assert (found["state"], found["decided_by"], found["decided_at"]) == ("dropped", "eve", decision.occurred_at)
 
 
+@pytest.mark.parametrize("skew_s", SKEWS_S)
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("reverse", [True, False])
-async def test_later_decision_stays(store: Store, owner: asyncpg.Connection, together: bool, reverse: bool) -> None:
+async def test_drop_is_final_beside_a_replay(
+    store: Store, owner: asyncpg.Connection, skew_s: float, together: bool, reverse: bool
+) -> None:
     await store.park([letter()])
-    decisions: list[DeadLetterReplayed | DeadLetterDropped] = [replayed(), dropped(-1)]
+    decisions: list[DeadLetterReplayed | DeadLetterDropped] = [replayed(), dropped(skew_s=skew_s)]
     if reverse:
         decisions.reverse()
     for group in [decisions] if together else [[decision] for decision in decisions]:

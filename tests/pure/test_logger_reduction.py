@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from services.logger.reduction import (
     Decision,
     SessionStep,
+    final_decisions,
     greatest_traces,
     greatest_versions,
-    last_decisions,
     steps,
 )
 from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageEvent
@@ -64,14 +64,24 @@ def test_trace_is_of_the_greatest_version_that_tells_it() -> None:
         assert [found.status for _, found in greatest_traces(order)] == ["ok"]
 
 
-def test_last_decision_about_a_letter_is_kept_in_any_order() -> None:
+def test_drop_is_kept_before_a_replay_whenever_it_was_said() -> None:
     letter, other = new_id(), new_id()
-    replayed = DeadLetterReplayed(dead_letter_id=letter, operator="eve", occurred_at=at(1))
-    dropped = DeadLetterDropped(dead_letter_id=letter, operator="eve", occurred_at=at(2))
+    dropped = DeadLetterDropped(dead_letter_id=letter, operator="eve", occurred_at=at(1))
+    replayed = DeadLetterReplayed(dead_letter_id=letter, operator="eve", occurred_at=at(2))
     about_other = DeadLetterReplayed(dead_letter_id=other, operator="eve", occurred_at=at(0))
-    decisions: list[Decision] = [replayed, dropped, about_other]
+    decisions: list[Decision] = [dropped, replayed, about_other]
     for order in permutations(decisions):
-        assert set(last_decisions(order)) == {dropped, about_other}
+        assert set(final_decisions(order)) == {dropped, about_other}
+
+
+def test_replay_that_knew_of_more_arrivals_is_kept() -> None:
+    letter = new_id()
+    replays: list[Decision] = [
+        DeadLetterReplayed(dead_letter_id=letter, operator="eve", arrivals=arrivals, occurred_at=at(-arrivals))
+        for arrivals in (1, 2, 3)
+    ]
+    for order in permutations(replays):
+        assert final_decisions(order) == [replays[2]]
 
 
 def step_of(*said: MessageEvent) -> SessionStep:

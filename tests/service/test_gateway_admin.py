@@ -31,6 +31,7 @@ def park(world: World, queue: str = "logger.chat") -> Parked:
         decided_by=None,
         decided_at=None,
         received_at=NOON,
+        arrivals=2,
         size_bytes=len(BODY),
     )
     world.parked[letter.id] = Parked(letter, BODY, {})
@@ -98,7 +99,7 @@ async def test_a_replay_sends_the_same_message_to_its_queue_and_is_recorded(worl
     assert world.sent_to == [("logger.chat", BODY, str(parked.letter.event_id))]
     (event,) = world.published
     assert isinstance(event, DeadLetterReplayed)
-    assert (event.dead_letter_id, event.operator) == (parked.letter.id, "root")
+    assert (event.dead_letter_id, event.operator, event.arrivals) == (parked.letter.id, "root", 2)
     assert (answer.status_code, answer.json()["dead_letter"]["state"]) == (200, "replayed")
 
 

@@ -144,8 +144,9 @@ CREATE TABLE chat.dead_letters (
     decided_by text,
     decided_at timestamptz,
     received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- Its last copy's arrival: a replay that was asked for before that must not hide that it was refused again.
-    last_received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- How many copies came, redelivered ones too. A replay of a letter that has come again since its operator looked
+    -- must not hide that.
+    arrivals integer NOT NULL DEFAULT 1 CHECK (arrivals > 0),
     UNIQUE (queue, dedupe_key),
     CHECK ((state = 'parked') = (decided_by IS NULL))
 );

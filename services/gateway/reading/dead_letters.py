@@ -22,7 +22,7 @@ class DeadLetters:
             rows = await db.fetch(
                 """
                 SELECT dead_letter_id AS id, queue, event_id, event_name, reason, error, user_id, state, decided_by,
-                    decided_at, received_at, octet_length(body) AS size_bytes
+                    decided_at, received_at, arrivals, octet_length(body) AS size_bytes
                 FROM chat.dead_letters
                 WHERE (received_at, dead_letter_id) < (coalesce($4::timestamptz, 'infinity'),
                         coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
@@ -44,7 +44,7 @@ class DeadLetters:
             row = await db.fetchrow(
                 """
                 SELECT dead_letter_id AS id, queue, event_id, event_name, reason, error, user_id, state, decided_by,
-                    decided_at, received_at, octet_length(body) AS size_bytes, body, headers
+                    decided_at, received_at, arrivals, octet_length(body) AS size_bytes, body, headers
                 FROM chat.dead_letters WHERE dead_letter_id = $1
                 """,
                 dead_letter_id,

@@ -7,14 +7,13 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.cursors import read_time_cursor, write_cursor
-from services.gateway.dead_letter import DeadLetter, Parked, send_again
+from services.gateway.dead_letter import DeadLetter, Parked, send_again, undecided
 from services.gateway.identity import AdminDep
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.schemas import Name, Page
 from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import Write, WriteDep
-from shared.errors import Conflict, NotFound
 from shared.events import DeadLetterDropped, DeadLetterReplayed, Event
 
 router = APIRouter(prefix="/api/admin", tags=["admin"], route_class=StrictRoute)
@@ -61,10 +60,12 @@ async def replay_dead_letter(
     parts: PartsDep, admin: AdminDep, dead_letter_id: UUID, write: WriteDep, response: Response
 ) -> DeadAnswer:
     """Send a parked message back to the queue that it came from, as the same event."""
-    parked = await _parked(parts, dead_letter_id)
-    # Made before the message is sent: should that come back at once, it comes back later than this.
+    parked = undecided(await parts.admin.dead_letters.find(dead_letter_id))
     event = DeadLetterReplayed(
-        correlation_id=write.correlation_id, dead_letter_id=dead_letter_id, operator=admin.user_id
+        correlation_id=write.correlation_id,
+        dead_letter_id=dead_letter_id,
+        operator=admin.user_id,
+        arrivals=parked.letter.arrivals,
     )
     await send_again(parts.publisher, parked)
     return await _decide(parts, parked, event, write, response)
@@ -75,26 +76,11 @@ async def drop_dead_letter(
     parts: PartsDep, admin: AdminDep, dead_letter_id: UUID, write: WriteDep, response: Response
 ) -> DeadAnswer:
     """Decide that a parked message is not worth anything."""
-    parked = await _parked(parts, dead_letter_id)
+    parked = undecided(await parts.admin.dead_letters.find(dead_letter_id))
     event = DeadLetterDropped(
         correlation_id=write.correlation_id, dead_letter_id=dead_letter_id, operator=admin.user_id
     )
     return await _decide(parts, parked, event, write, response)
-
-
-async def _parked(parts: Parts, dead_letter_id: UUID) -> Parked:
-    """Return a message that nothing was decided about yet.
-
-    Raises:
-        NotFound: There is none of this id.
-        Conflict: It was replayed or dropped.
-    """
-    parked = await parts.admin.dead_letters.find(dead_letter_id)
-    if parked is None:
-        raise NotFound("There is no such dead letter.")
-    if parked.letter.state != "parked":
-        raise Conflict(f"It was {parked.letter.state} by {parked.letter.decided_by}.", state=parked.letter.state)
-    return parked
 
 
 async def _decide(parts: Parts, parked: Parked, event: Event, write: Write, response: Response) -> DeadAnswer:
