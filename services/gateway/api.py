@@ -1,22 +1,22 @@
 """The public HTTP application: every route, behind one edge, with problem documents for whatever goes wrong."""
 
-from typing import Any
-
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from faststream.specification import AsyncAPI
 
 from services.gateway.edge import Edge
+from services.gateway.openapi import complete_openapi
 from services.gateway.parts import Parts
-from services.gateway.problems import Problem, handle_problems
+from services.gateway.problems import handle_problems
 from services.gateway.routes import account, admin, messages, models, sessions, trips, webhooks
+from services.gateway.routes.chat import Chat, chat_route
 from services.gateway.routes.operations import operations
 
 ROUTERS = (sessions.router, messages.router, trips.router, models.router, webhooks.router, account.router, admin.router)
 
 
-def create_api(parts: Parts, events: AsyncAPI) -> FastAPI:
-    """Make the application; `POST /api/chat` is added by `app.py`, which knows what runs a turn."""
+def create_api(parts: Parts, chat: Chat, events: AsyncAPI) -> FastAPI:
+    """Make the application; `events` describes what goes between the services."""
     app = FastAPI(
         title="Tripthread",
         version="1",
@@ -31,23 +31,10 @@ def create_api(parts: Parts, events: AsyncAPI) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(operations(events))
-    _describe_problems(app)
+    app.router.routes.append(chat_route(chat))
+    complete_openapi(app)
     return app
 
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Put into the OpenAPI document what the routes refer to: `Problem`, and how webhooks authenticate."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = describe()
-        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= problem.pop("$defs") | {"Problem": problem}
-        document["components"]["securitySchemes"]["webhook"] = {"type": "http", "scheme": "basic"}
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document

@@ -6,7 +6,8 @@ from services.gateway.outcomes import Outcomes
 from services.gateway.parts import Parts
 from services.gateway.reading.reader import Reader
 from services.gateway.receipts import Receipts
-from services.gateway.routes.chat import Chat, add_chat
+from services.gateway.routes.chat import Chat
+from services.gateway.runner import Runner
 from services.gateway.server import PublicServer
 from services.gateway.store import Store
 from services.gateway.throttle import Throttle
@@ -31,13 +32,13 @@ async def main(settings: Settings) -> None:
         open_upstream(settings) as upstream,
     ):
         store, reader, receipts = Store(own_pool), Reader(reader_pool), Receipts()
-        turns = Turns(settings, store, publisher, upstream)
+        runner = Runner(settings, store, publisher, upstream)
         outcomes = Outcomes(settings, receipts)
         parts = Parts(settings, publisher, store, reader, Reader(admin_pool), receipts, service.faults)
+        turns = Turns(store, publisher, runner)
         chat = Chat(parts, turns=turns, memory=Memory(reader_pool, store), throttle=Throttle(settings))
+        api = create_api(parts, chat, outcomes.describe_events())
 
-        api = create_api(parts, outcomes.describe_events())
-        add_chat(api, chat)
         service.check("broker", lambda: publisher.away)
         service.check("database", store.probe)
-        await service.run(turns, outcomes, PublicServer(settings, api))
+        await service.run(runner, outcomes, PublicServer(settings, api))

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.gateway.idempotency_key import read_key
 from services.gateway.json_body import read_json, require_json
 from services.gateway.turn import Question
 from shared.errors import Invalid
 
 AnswerForm = Literal["ui", "text", "json"]
-MAX_KEY_LENGTH = 255
 ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -189,10 +189,8 @@ def _identity(
 
     The key is the caller's, else the client's message id with its text; so the same id with another text is an edit.
     """
-    key = headers.get("idempotency-key")
-    if key:
-        if len(key) > MAX_KEY_LENGTH or not key.isprintable():
-            raise Invalid(f"Idempotency-Key must be printable and at most {MAX_KEY_LENGTH} characters long")
+    key = read_key(headers)
+    if key is not None:
         return f"key:{key}", sha256(body).digest()
     newest = questions[-1] if questions else None
     if newest is None or not newest.message_id or regenerate:

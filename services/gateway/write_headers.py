@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 
 from services.gateway.edge import correlation_id_of
+from services.gateway.idempotency_key import KeyHeader, read_key
 from services.gateway.parts import PartsDep
-
-KeyHeader = Annotated[str | None, Header(pattern=r"^[ -~]{1,255}$")]
 
 
 @dataclass(frozen=True)
@@ -19,9 +18,9 @@ class Write:
     correlation_id: UUID
 
 
-async def _write(request: Request, parts: PartsDep, idempotency_key: KeyHeader = None) -> Write:
+async def _write(request: Request, parts: PartsDep, _key: KeyHeader = None) -> Write:
     wait_s = 0.0 if _prefers_async(request) else parts.settings.stored_wait_s
-    return Write(wait_s, idempotency_key, correlation_id_of(request))
+    return Write(wait_s, read_key(request.headers), correlation_id_of(request))
 
 
 WriteDep = Annotated[Write, Depends(_write)]

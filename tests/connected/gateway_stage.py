@@ -1,5 +1,6 @@
 """The gateway's API in this process, on a real database and broker; and rows as the other services would write them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,11 +13,17 @@ import httpx2
 import orjson
 
 from services.gateway.api import create_api
+from services.gateway.memory import Memory
 from services.gateway.outcomes import Outcomes
 from services.gateway.parts import Parts
 from services.gateway.reading.reader import Reader
 from services.gateway.receipts import Receipts
+from services.gateway.routes.chat import Chat
+from services.gateway.runner import Runner
 from services.gateway.store import Store
+from services.gateway.throttle import Throttle
+from services.gateway.turns import Turns
+from services.gateway.upstream import open_upstream
 from shared.database import open_pool
 from shared.ids import model_id, new_id
 from shared.publisher import Publisher
@@ -51,6 +58,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         open_pool(settings.reader_database_url, "gateway test", 5) as reader_pool,
         open_pool(settings.admin_database_url, "gateway test", 2) as admin_pool,
         Publisher(settings, "gateway test") as publisher,
+        open_upstream(settings) as upstream,
     ):
 
         async def faults() -> dict[str, str]:
@@ -59,10 +67,17 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         receipts = Receipts()
         outcomes = Outcomes(settings, receipts)
         reader, admin = Reader(reader_pool), Reader(admin_pool)
-        parts = Parts(settings, publisher, Store(own_pool), reader, admin, receipts, faults)
-        transport = httpx2.ASGITransport(create_api(parts, outcomes.describe_events()))
+        store = Store(own_pool)
+        parts = Parts(settings, publisher, store, reader, admin, receipts, faults)
+        runner = Runner(settings, store, publisher, upstream)
+        turns = Turns(store, publisher, runner)
+        chat = Chat(parts, turns=turns, memory=Memory(reader_pool, store), throttle=Throttle(settings))
+        transport = httpx2.ASGITransport(create_api(parts, chat, outcomes.describe_events()))
+        keeping = asyncio.create_task(runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
             yield Stage(settings, parts, outcomes, http)
+        runner.stop()
+        await keeping
 
 
 @asynccontextmanager

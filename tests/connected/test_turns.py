@@ -16,20 +16,20 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from services.gateway.claims import Claim
 from services.gateway.memory import Memory
+from services.gateway.runner import Runner
 from services.gateway.running import Running
 from services.gateway.store import Finish, Store
 from services.gateway.turn import Question, Turn
 from services.gateway.turns import StaleHistory, Turns
 from services.gateway.upstream import open_upstream
 from shared.database import open_pool
-from shared.errors import BrokerAway, Invalid, SessionBusy, ShuttingDown
+from shared.errors import BrokerAway, Invalid, SessionBusy, ShuttingDown, TripthreadError
 from shared.events import Event, MessageEvent, decode
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
-
-TURN = new_id()
+from tests.waiting import until
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Gateway:
 
     settings: Settings
     turns: Turns
+    runner: Runner
     store: Store
     memory: Memory
     publisher: Publisher
@@ -101,10 +102,10 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
         store = Store(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
         memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
         publisher = await stack.enter_async_context(Publisher(mine, "gateway"))
-        turns = Turns(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
-        keeping = asyncio.create_task(turns.run())
-        yield Gateway(mine, turns, store, memory, publisher, sandbox.model)
-        turns.stop()
+        runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
+        keeping = asyncio.create_task(runner.run())
+        yield Gateway(mine, Turns(store, publisher, runner), runner, store, memory, publisher, sandbox.model)
+        runner.stop()
         await keeping
 
 
@@ -233,7 +234,7 @@ async def test_a_caller_that_leaves_ends_nothing(gateway: Gateway) -> None:
 async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
     away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
     async with away, open_upstream(gateway.settings) as upstream:
-        turns = Turns(gateway.settings, gateway.store, away, upstream)
+        turns = Turns(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstream))
         with pytest.raises(BrokerAway):
             await turns.start(gateway.claim("hello"), [])
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
@@ -246,15 +247,60 @@ async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, o
             raise BrokerAway("no confirm")
 
     async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
-        turns = Turns(gateway.settings, gateway.store, publisher, upstream)
+        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+        turns = Turns(gateway.store, publisher, runner)
         running = await turns.start(gateway.claim("hello"), [])
         with pytest.raises(BrokerAway):
             await running.accepted()
         with pytest.raises(BrokerAway):
             await running.result()
-        turns.stop()
-        await turns.run()
+        runner.stop()
+        await runner.run()
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+
+
+async def test_a_claim_that_was_repeated_in_the_meantime_is_not_withdrawn(gateway: Gateway) -> None:
+    claim = gateway.claim("[slow 50] [chunks 5]", key="k1")
+    running = await gateway.turns.start(claim, [])
+    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+    assert (await running.result()).state == "complete"
+
+
+async def test_a_lost_claim_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    claim = gateway.claim("hello")
+    await gateway.store.claim(claim)
+    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+
+    async def gone() -> bool:
+        return await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+
+    await until(gone, "the withdrawal")
+
+
+async def test_an_error_that_nobody_foresaw_ends_the_turn_for_its_followers(gateway: Gateway) -> None:
+    class Broken(Publisher):
+        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+            raise LookupError("a secret of the inside")
+
+    async with Broken(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+        running = await Turns(gateway.store, publisher, runner).start(gateway.claim("[slow 50] [chunks 5]"), [])
+        with pytest.raises(TripthreadError, match="on our side"):
+            await running.result()
+        assert runner.count("ann") == 0
+
+
+async def test_what_came_with_a_question_is_told_by_whoever_takes_its_turn_over(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    claim = gateway.claim("never answered")
+    question = replace(claim.question, parent_id="e1", earlier=(Question("e1", "one"),))
+    await gateway.store.claim(replace(claim, question=question))
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    with pytest.raises(StaleHistory):
+        await gateway.ask("hello")
+    told = [event for event in await gateway.events(3) if isinstance(event, MessageEvent)]
+    assert [event.content for event in told] == ["one", "never answered", ""]
 
 
 async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
@@ -346,14 +392,16 @@ async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: as
 
 
 async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.turns.DRAIN_S", 0.3)
+    monkeypatch.setattr("services.gateway.runner.DRAIN_S", 0.3)
     running = await gateway.ask("[chunks 100] [slow 100]")
     await running.accepted()
-    gateway.turns.stop()
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() + interval '1 second'")
+    gateway.runner.stop()
     with pytest.raises(ShuttingDown):
         await gateway.ask("hello", session="s2")
     turn = await running.result()
     assert turn.state == "interrupted"
     assert (await gateway.events(2))[1] == turn.answered()
+    assert await owner.fetchval("SELECT lease_until > clock_timestamp() + interval '20 seconds' FROM gateway.turns")

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,22 +11,28 @@ import httpx2
 from fastapi import FastAPI
 
 from services.gateway.api import create_api
+from services.gateway.claims import Claim
 from services.gateway.dead_letter import DeadLetter, Parked
-from services.gateway.history import Shown
+from services.gateway.history import Shown, merge_history
+from services.gateway.memory import Memory, Remembered
 from services.gateway.outcomes import Outcomes
 from services.gateway.parts import Parts
 from services.gateway.reading.messages import Place, Window
 from services.gateway.reading.reader import Reader
 from services.gateway.reading.trips import TripFilter
 from services.gateway.receipts import Receipts
+from services.gateway.routes.chat import Chat
+from services.gateway.running import Running
 from services.gateway.schemas import Model, Tag
 from services.gateway.session_view import SessionFacts, SessionFilter
 from services.gateway.store import Store
+from services.gateway.throttle import Throttle
 from services.gateway.trip_order import expected_trip
 from services.gateway.trip_record import Trip, TripRow
-from services.gateway.turn import Turn
+from services.gateway.turn import Answer, Turn
+from services.gateway.turns import Turns
 from shared import ids
-from shared.errors import BrokerAway
+from shared.errors import BrokerAway, NotFound
 from shared.events import (
     DeadLetterDropped,
     DeadLetterReplayed,
@@ -79,7 +86,13 @@ class World:
             receipts=self.receipts,
             faults=self._faults,
         )
-        return create_api(parts, Outcomes(self.settings, self.receipts).describe_events())
+        chat = Chat(
+            parts,
+            turns=cast(Turns, _Turns(self)),
+            memory=cast(Memory, _Memory(self)),
+            throttle=Throttle(self.settings),
+        )
+        return create_api(parts, chat, Outcomes(self.settings, self.receipts).describe_events())
 
     @asynccontextmanager
     async def client(self, user: str | None = None, role: str = "user") -> AsyncIterator[httpx2.AsyncClient]:
@@ -93,6 +106,15 @@ class World:
     async def client_of(self, app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE_URL) as client:
             yield client
+
+    def answer(self, running: Running) -> None:
+        """Do what the model does, and keep what it said."""
+        text = running.turn.question.content
+        answer = Answer(text, [{"type": "text", "text": text}], "complete")
+        running.add(text)
+        ended = replace(running.turn, state="complete", answer=answer, answered_at=NOON + timedelta(seconds=1))
+        self.turns = [ended if turn is running.turn else turn for turn in self.turns]
+        running.end(ended)
 
     async def _faults(self) -> Mapping[str, str]:
         return self.faults
@@ -134,6 +156,56 @@ class _Publisher:
         if self._world.broker_away:
             raise BrokerAway
         self._world.sent_to.append((queue, body, message_id))
+
+
+class _Turns:
+    """Answers every question at once, with the question."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def start(self, claim: Claim, history: Sequence[Shown], *, again: bool = False) -> Running:
+        if self._world.broker_away:
+            raise BrokerAway
+        running = Running(self._turn(claim))
+        self._world.turns.append(running.turn)
+        self._world.published.append(running.turn.posted())
+        running.accept()
+        self._world.answer(running)
+        return running
+
+    def running_of(self, user_id: str) -> int:
+        return sum(turn.user_id == user_id and turn.state == "running" for turn in self._world.turns)
+
+    def _turn(self, claim: Claim) -> Turn:
+        return Turn(
+            turn_id=claim.turn_id,
+            user_id=claim.user_id,
+            session_id=claim.session_id,
+            body_hash=claim.body_hash,
+            owner=claim.owner,
+            attempt=1,
+            state="running",
+            correlation_id=claim.correlation_id,
+            model=claim.model,
+            provider=claim.provider,
+            project_id=claim.project_id,
+            helper=claim.helper,
+            question=claim.question,
+            asked_at=NOON,
+        )
+
+
+class _Memory:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of(self, user_ids: Sequence[str], session_id: str, *_wanted: Any) -> Remembered:
+        known = {facts.key: facts for facts in self._world.sessions}
+        if any(known[key].deleted for key in known if key[0] in user_ids and key[1] == session_id):
+            raise NotFound("this session was deleted")
+        turns = [turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id]
+        return Remembered(user_ids[0], merge_history([], turns))
 
 
 class _Store:

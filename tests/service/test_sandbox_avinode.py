@@ -223,6 +223,15 @@ async def test_rest_faults_take_no_effect_or_answer_late(avinode: Avinode) -> No
     assert (await avinode.call("GET", f"/sim/calls?since={calls[1]['id']}")).body["calls"] == calls[2:]
 
 
+@pytest.mark.parametrize(("status", "wait"), [(429, "1"), (503, "1"), (500, None), (400, None)])
+async def test_a_call_refused_for_now_is_told_when_to_come_again(
+    avinode: Avinode, status: int, wait: str | None
+) -> None:
+    await avinode.switch_on(rest_status=status)
+    refused = await avinode.rest("POST", "/api/trips", TRIP)
+    assert (refused.status, refused.headers.get("Retry-After")) == (status, wait)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [

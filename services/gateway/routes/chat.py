@@ -2,25 +2,22 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
-import msgspec
 import orjson
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
 from services.gateway.asking import decide
-from services.gateway.chat_request import ChatBody, ChatRequest, read_chat_request
+from services.gateway.chat_request import ChatRequest, read_chat_request
 from services.gateway.claims import Claim
+from services.gateway.edge import correlation_id_of
 from services.gateway.history import answer_of
 from services.gateway.identity import Caller, caller_of
 from services.gateway.memory import Memory, Remembered
 from services.gateway.parts import Parts
-from services.gateway.problems import problem_responses
 from services.gateway.running import Running
 from services.gateway.schemas import message_out
 from services.gateway.throttle import Throttle
@@ -54,7 +51,7 @@ class Chat:
         """
         asked = read_chat_request(await request.body(), request.headers, request.cookies)
         await self._throttle.admit(caller.user_id, self._turns.running_of(caller.user_id))
-        running = await self._begin(asked, caller, request.state.correlation_id)
+        running = await self._begin(asked, caller, correlation_id_of(request))
         await running.accepted()
         response = await self._respond(asked, running)
         self._name_turn(response, running)
@@ -147,57 +144,12 @@ class BreakingResponse(StreamingResponse):
             await super().stream_response(send)
 
 
-def add_chat(api: FastAPI, chat: Chat) -> None:
-    """Add the plain route to the API."""
+def chat_route(chat: Chat) -> Route:
+    """Make the route, which FastAPI does nothing for but to find it."""
 
     async def post_chat(request: Request) -> Response:
         request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
         return await chat.answer(request, caller_of(request))
 
     route = Route("/api/chat", post_chat, methods=["POST"])
-    api.router.routes.append(route)
-    _describe(api)
-
-
-def _describe(api: FastAPI) -> None:
-    """Put the route into the OpenAPI document, from the very type that its body is decoded with."""
-    describe = api.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = describe()
-        (body,), components = msgspec.json.schema_components([ChatBody], ref_template="#/components/schemas/{name}")
-        document["components"]["schemas"] |= components
-        document["paths"]["/api/chat"] = {"post": _operation(body)}
-        return document
-
-    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document
-
-
-def _operation(body: dict[str, Any]) -> dict[str, Any]:
-    text = {"schema": {"type": "string"}}
-    record = {
-        "type": "object",
-        "required": ["session_id", "message", "session_tag", "usage"],
-        "properties": {
-            "session_id": {"type": "string"},
-            "message": {"$ref": "#/components/schemas/Message"},
-            "session_tag": {"type": ["string", "null"]},
-            "usage": {"type": "object"},
-        },
-    }
-    return {
-        "tags": ["chat"],
-        "summary": "Answer a message",
-        "operationId": "post_chat",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {
-            "200": {
-                "description": "The answer as it comes, or whole where `stream` is false",
-                "content": {"text/event-stream": text, "text/plain": text, "application/json": {"schema": record}},
-            },
-            **{
-                str(status): response
-                for status, response in problem_responses(401, 403, 404, 409, 413, 415, 422, 429, 503).items()
-            },
-        },
-    }
+    return route

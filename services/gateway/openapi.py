@@ -1,0 +1,78 @@
+"""What the OpenAPI document says beyond what FastAPI finds out by itself."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+
+from services.gateway.chat_request import ChatBody
+from services.gateway.idempotency_key import HEADER, PATTERN
+from services.gateway.problems import Problem, problem_responses
+from services.gateway.schemas import Json
+
+REF = "#/components/schemas/{model}"
+
+
+def complete_openapi(app: FastAPI) -> None:
+    """Add to the document what the routes refer to, and the one route that FastAPI does not read for its callers."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        document = generate()
+        for describe in (_describe_problems, _describe_webhooks, _describe_chat):
+            describe(document)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document
+
+
+def _describe_problems(document: Json) -> None:
+    problem = Problem.model_json_schema(ref_template=REF)
+    document["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}
+
+
+def _describe_webhooks(document: Json) -> None:
+    document["components"]["securitySchemes"]["webhook"] = {"type": "http", "scheme": "basic"}
+
+
+def _describe_chat(document: Json) -> None:
+    """Describe `POST /api/chat` by the very type that its body is decoded with."""
+    (body,), components = msgspec.json.schema_components([ChatBody], ref_template="#/components/schemas/{name}")
+    document["components"]["schemas"] |= components
+    document["paths"]["/api/chat"] = {
+        "post": {
+            "tags": ["chat"],
+            "summary": "Answer a message",
+            "operationId": "post_chat",
+            "parameters": [
+                {"name": HEADER, "in": "header", "schema": {"type": "string", "pattern": PATTERN}},
+                {"name": "X-Session-Id", "in": "header", "schema": {"type": "string"}},
+            ],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+            "responses": {"200": _answer(), **_refusals()},
+            "security": [{"token": []}, {"visitor": []}],
+        }
+    }
+
+
+def _answer() -> Json:
+    text = {"schema": {"type": "string"}}
+    record = {
+        "type": "object",
+        "required": ["session_id", "message", "session_tag", "usage"],
+        "properties": {
+            "session_id": {"type": "string"},
+            "message": {"$ref": REF.format(model="Message")},
+            "session_tag": {"type": ["string", "null"]},
+            "usage": {"type": "object"},
+        },
+    }
+    return {
+        "description": "The answer as it comes, or whole where `stream` is false",
+        "content": {"text/event-stream": text, "text/plain": text, "application/json": {"schema": record}},
+    }
+
+
+def _refusals() -> dict[str, Any]:
+    described = problem_responses(401, 403, 404, 409, 413, 415, 422, 429, 503)
+    return {str(status): response for status, response in described.items()}
