@@ -24,7 +24,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_without_auth: bool = False
     """A first attempt has no credentials; a 401 is answered with them at once."""
     rest_status: Annotated[int, Meta(ge=200, le=599)] | None = None
-    """REST calls take no effect and answer this status; 200 is one with `meta.errors` and no data."""
+    """REST calls take no effect and answer this status; 429 and 503 come with Retry-After, 200 with `meta.errors`."""
     rest_hang_ms: Milliseconds = 0
     """REST calls take effect, but their answer waits this long."""
 

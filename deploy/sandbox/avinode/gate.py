@@ -15,6 +15,7 @@ from deploy.sandbox.avinode.resources import error_envelope
 from deploy.sandbox.settings import SandboxSettings
 
 _CLOCK_TOLERANCE = timedelta(minutes=5)
+_COME_AGAIN = {"Retry-After": "1"}  # With 429 and 503: a busy server that refused the call, not a proxy that lost it.
 
 
 class Gate:
@@ -45,7 +46,7 @@ class Gate:
         if self._faults.current.rest_status is not None:
             return _simulated_failure(self._faults.current.rest_status)
         if not self._bucket.take():
-            return _refusal(429, "Too many calls", "RATE_LIMIT_EXCEEDED", {"Retry-After": "1"})
+            return _refusal(429, "Too many calls", "RATE_LIMIT_EXCEEDED", _COME_AGAIN)
         return self._wrong_header(request)
 
     def _wrong_header(self, request: web.Request) -> web.Response | None:
@@ -90,7 +91,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 def _simulated_failure(status: int) -> web.Response:
     error = error_envelope(f"The sandbox was told to answer {status}", "ERR_SIMULATED")
-    return web.json_response({**error, "data": None} if status == 200 else error, status=status)
+    headers = _COME_AGAIN if status in {429, 503} else None
+    return web.json_response({**error, "data": None} if status == 200 else error, status=status, headers=headers)
 
 
 def _refusal(status: int, title: str, code: str, headers: dict[str, str] | None = None) -> web.Response:
