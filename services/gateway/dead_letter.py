@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from services.gateway.schemas import Json
 from shared.errors import Conflict, NotFound
 from shared.publisher import Publisher
+from shared.telemetry import passed_on
 from shared.topology import DEAD_QUEUE, QUEUES
 
 # What came into `dead` without saying from where can only be dropped.
@@ -79,5 +80,5 @@ async def send_again(publisher: Publisher, parked: Parked) -> None:
         parked.body,
         name=letter.event_name,
         message_id=str(letter.event_id) if letter.event_id else None,
-        headers={name: value for name, value in parked.headers.items() if name == "traceparent"},
+        headers=passed_on(parked.headers),
     )

@@ -1,6 +1,6 @@
-"""What a user orders: a trip to be created at Avinode, or one that is there to be attached. Pure."""
+"""What a user orders: a trip to be created at Avinode, or one that is there to be attached."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,14 +19,17 @@ from pydantic import (
 )
 
 from services.gateway.schemas import Json
-from services.gateway.trip_record import FIRST_STEP, Segment, Trip, TripRequest, TripRow, timeline_of
-from shared.events import Segment as OrderedSegment
-from shared.events import TripAttached, TripRequested
+from shared.events import Segment, TripAttached, TripRequested
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
 
+# Where the day ends last, UTC-12: what is past there is past everywhere.
+LAST_ZONE = timedelta(hours=-12)
 
-def _real_date(text: str) -> str:
-    date.fromisoformat(text)
+
+def _day_to_come(text: str) -> str:
+    """Refuse a day that is none, or that nobody can fly on any more; airports' time zones are Avinode's to know."""
+    if date.fromisoformat(text) < (datetime.now(UTC) + LAST_ZONE).date():
+        raise ValueError("is in the past")
     return text
 
 
@@ -45,7 +48,7 @@ IcaoCode = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Z]{4}$")]
 Day = Annotated[
     StrictStr,
     StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
-    AfterValidator(_real_date),
+    AfterValidator(_day_to_come),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
 TimeOfDay = Annotated[StrictStr, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -107,80 +110,9 @@ def begun_by(
         trip_id=trip_id,
         request_id=derived_id(trip_id, "request"),
         segments=tuple(
-            OrderedSegment(from_icao=leg.origin, to_icao=leg.destination, date=leg.date, time=leg.time)
+            Segment(from_icao=leg.origin, to_icao=leg.destination, date=leg.date, time=leg.time)
             for leg in order.segments
         ),
         pax=order.pax,
         criteria=order.criteria,
     )
-
-
-def expected_trip(event: TripRequested | TripAttached, message_count: int) -> Trip:
-    """Show the record that this event is going to make."""
-    request = _expected_request(event) if isinstance(event, TripRequested) else None
-    segments = request.segments if request else []
-    row = TripRow(
-        id=event.trip_id,
-        conversation_id=event.session_id,
-        iso_agent_id=event.user_id,
-        request_id=request.id if request else None,
-        status="active",
-        outcome=None,
-        current_step=FIRST_STEP,
-        avinode_trip_id=_reference(event, is_id=True),
-        trip_code=_reference(event, is_id=False),
-        avinode_rfp_id=None,
-        avinode_rfq_id=None,
-        deep_link=None,
-        departure_airport=segments[0].from_icao if segments else None,
-        arrival_airport=segments[-1].to_icao if segments else None,
-        departure_date=segments[0].date if segments else None,
-        pax=request.pax if request else None,
-        primary_quote_id=None,
-        operator_name=None,
-        aircraft_type=None,
-        price_cents=None,
-        currency=None,
-        proposal_id=None,
-        workflow_state={},
-        message_count=message_count,
-        operators_contacted_count=0,
-        quotes_expected_count=0,
-        quotes_received_count=0,
-        session_started_at=event.occurred_at,
-        session_ended_at=None,
-        last_activity_at=event.occurred_at,
-        last_checked_at=None,
-        problem=None,
-        metadata={},
-        created_at=event.occurred_at,
-        updated_at=event.occurred_at,
-    )
-    return Trip(
-        **row.model_dump(),
-        segments=segments,
-        request=request,
-        rfqs=[],
-        quotes=[],
-        proposals=[],
-        messages=[],
-        timeline=timeline_of(row, request=request, rfqs=[], messages=[], proposals=[]),
-    )
-
-
-def _expected_request(event: TripRequested) -> TripRequest:
-    return TripRequest(
-        id=event.request_id,
-        segments=[Segment(**leg.model_dump()) for leg in event.segments],
-        pax=event.pax,
-        criteria=event.criteria,
-        state="intended",
-        error=None,
-        created_at=event.occurred_at,
-    )
-
-
-def _reference(event: TripRequested | TripAttached, *, is_id: bool) -> str | None:
-    if isinstance(event, TripRequested):
-        return None
-    return event.avinode_trip_id if event.avinode_trip_id.startswith("atrip-") == is_id else None

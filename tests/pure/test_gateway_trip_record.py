@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
-from services.gateway.trip_order import AttachTrip, NewTrip, begun_by, expected_trip
+from services.gateway.expected_trip import expected_trip
+from services.gateway.trip_order import AttachTrip, NewTrip, begun_by
 from services.gateway.trip_record import Proposal, Rfq, TripMessage, status_of, timeline_of
 from shared.ids import new_id
 
@@ -78,6 +80,15 @@ def test_the_same_key_of_the_same_session_is_the_same_event_and_trip() -> None:
         begun_by(order, "u1", "s1", None, new_id()),
     ]
     assert len({event.trip_id for event in [first, *others]}) == 5
+
+
+def test_a_day_that_is_still_going_on_somewhere_may_be_ordered() -> None:
+    today_in_the_west = (datetime.now(UTC) - timedelta(hours=12)).date()
+    order = {"segments": [{**LEG, "date": today_in_the_west.isoformat()}], "pax": 4}
+    assert NewTrip.model_validate(order).segments[0].date == today_in_the_west.isoformat()
+    order["segments"] = [{**LEG, "date": (today_in_the_west - timedelta(days=1)).isoformat()}]
+    with pytest.raises(ValidationError, match="is in the past"):
+        NewTrip.model_validate(order)
 
 
 @pytest.mark.parametrize(

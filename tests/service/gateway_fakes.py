@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from services.gateway.api import create_api
 from services.gateway.claims import Claim
 from services.gateway.dead_letter import DeadLetter, Parked
+from services.gateway.expected_trip import expected_trip
 from services.gateway.history import Shown, merge_history
 from services.gateway.memory import Memory, Remembered
 from services.gateway.outcomes import Outcomes
@@ -27,7 +28,6 @@ from services.gateway.schemas import Model, Tag
 from services.gateway.session_view import SessionFacts, SessionFilter
 from services.gateway.store import Store
 from services.gateway.throttle import Throttle
-from services.gateway.trip_order import expected_trip
 from services.gateway.trip_record import Trip, TripRow
 from services.gateway.turn import Answer, Turn
 from services.gateway.turns import Turns

@@ -89,6 +89,7 @@ async def test_a_body_that_is_too_large_is_refused(world: World) -> None:
         ({"segments": [{**LEG, "date": "20300504"}]}, "segments.0.date"),
         ({"segments": [{**LEG, "date": "2\u0660\u0663\u0660-05-04"}]}, "segments.0.date"),
         ({"segments": [{**LEG, "date": 1}]}, "segments.0.date"),
+        ({"segments": [LEG, {**LEG, "date": "2019-12-31"}]}, "segments.1.date"),
         ({"segments": [{**LEG, "time": "24:00"}]}, "segments.0.time"),
         ({"segments": [{**LEG, "seats": 4}]}, "segments.0.seats"),
         ({"criteria": []}, "criteria"),

@@ -39,8 +39,10 @@ def test_every_route_answers_as_documented(case: "schemathesis.Case[Any]") -> No
 
 
 def _is_beyond_schemas(case: "schemathesis.Case[Any]") -> bool:
-    """Tell whether only we can say that this is good: what a cursor names, NULs in free JSON, what a chat asks."""
-    return case.path == "/api/chat" or bool(OPAQUE & set(case.query or {})) or "\\x00" in repr(case.body)
+    """Tell whether only we can say that this is good: cursors, NULs in free JSON, chats, days that are to come."""
+    if case.path == "/api/chat" or "segments" in repr(case.body):
+        return True
+    return bool(OPAQUE & set(case.query or {})) or "\\x00" in repr(case.body)
 
 
 def _authorization(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Read workflow.*: the trips of a user's sessions, and everything that is known of one."""
+"""Read workflow.trip_sessions and workflow.trips: which trips the sessions of a user are about."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.trip_record import (
-    Lift,
-    Proposal,
-    Quote,
-    Rfq,
-    Segment,
-    Trip,
-    TripMessage,
-    TripRequest,
-    TripRow,
-    status_of,
-    timeline_of,
-)
+from services.gateway.reading.trip_details import whole_trip
+from services.gateway.trip_record import Segment, Trip, TripRow, status_of
 from shared.database import Connection, Pool, reading
 
 Place = tuple[datetime, str]
@@ -59,7 +48,10 @@ class Trips:
         """Return the newest such trip, whole; None where these users have none."""
         async with reading(self._pool, *user_ids) as db:
             rows = await _rows(db, user_ids, wanted, 1, None)
-            return await _whole(db, rows[0]) if rows else None
+            if not rows:
+                return None
+            row = dict(rows[0])
+            return await whole_trip(db, _trip_row(row), _route(row))
 
     async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
         """Tell whether others have this trip and these users have not; for the administrators' role, which sees all."""
@@ -154,101 +146,16 @@ async def _keys(
     )
 
 
-async def _whole(db: Connection, row: asyncpg.Record) -> Trip:
-    trip_id = row["trip_id"]
-    shown = _trip_row(dict(row))
-    request = await _request(db, row["request_id"])
-    lifts = await db.fetch(
-        """
-        SELECT lift_id AS id, rfq_id, aircraft_type, aircraft_category, aircraft_tail,
-            sourcing_display_status AS sourcing_status
-        FROM workflow.lifts WHERE trip_id = $1 ORDER BY lift_id
-        """,
-        trip_id,
-    )
-    rfqs = await _rfqs(db, trip_id, lifts)
-    messages = await _messages(db, trip_id)
-    proposals = await _proposals(db, trip_id)
-    return Trip(
-        **shown.model_dump(),
-        segments=[Segment.model_validate(segment) for segment in row["route"]],
-        request=request,
-        rfqs=rfqs,
-        quotes=await _quotes(db, trip_id),
-        proposals=proposals,
-        messages=messages,
-        timeline=timeline_of(shown, request=request, rfqs=rfqs, messages=messages, proposals=proposals),
-    )
-
-
-async def _request(db: Connection, request_id: UUID | None) -> TripRequest | None:
-    row = await db.fetchrow(
-        """
-        SELECT request_id AS id, segments, pax, criteria, state, error, created_at
-        FROM workflow.requests WHERE request_id = $1
-        """,
-        request_id,
-    )
-    return None if row is None else TripRequest.model_validate(dict(row))
-
-
-async def _rfqs(db: Connection, trip_id: UUID, lifts: Sequence[asyncpg.Record]) -> list[Rfq]:
-    rows = await db.fetch(
-        """
-        SELECT rfq_id AS id, operator_id, operator_name, canceled, declined, decline_reason, created_at
-        FROM workflow.rfqs WHERE trip_id = $1 ORDER BY created_at, rfq_id
-        """,
-        trip_id,
-    )
-    return [
-        Rfq(**row, lifts=[Lift.model_validate(dict(lift)) for lift in lifts if lift["rfq_id"] == row["id"]])
-        for row in map(dict, rows)
-    ]
-
-
-async def _quotes(db: Connection, trip_id: UUID) -> list[Quote]:
-    rows = await db.fetch(
-        """
-        SELECT q.quote_id AS id, q.rfq_id, r.operator_name, q.lift_id, l.aircraft_type, q.estimate, q.current,
-            q.price_cents, q.currency, q.message, q.quoted_at
-        FROM workflow.quotes q
-        JOIN workflow.rfqs r USING (rfq_id)
-        LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
-        WHERE q.trip_id = $1 ORDER BY q.estimate, q.quoted_at, q.quote_id
-        """,
-        trip_id,
-    )
-    return [Quote.model_validate(dict(row)) for row in rows]
-
-
-async def _proposals(db: Connection, trip_id: UUID) -> list[Proposal]:
-    rows = await db.fetch(
-        """
-        SELECT proposal_id AS id, quote_ids, margin_percent::float8 AS margin_percent, note, prepared_at, sent_at
-        FROM workflow.proposals WHERE trip_id = $1 ORDER BY prepared_at, proposal_id
-        """,
-        trip_id,
-    )
-    return [Proposal.model_validate(dict(row)) for row in rows]
-
-
-async def _messages(db: Connection, trip_id: UUID) -> list[TripMessage]:
-    rows = await db.fetch(
-        """
-        SELECT avinode_message_id AS id, rfq_id, kind, sender, content, reason, quote_id, sent_at
-        FROM workflow.trip_messages WHERE trip_id = $1 ORDER BY sent_at, avinode_message_id
-        """,
-        trip_id,
-    )
-    return [TripMessage.model_validate(dict(row)) for row in rows]
-
-
 def _place(row: Mapping[str, Any]) -> Place:
     return row["started_at"], f"{row['trip_id']}/{row['session_id']}"
 
 
+def _route(row: Mapping[str, Any]) -> list[Segment]:
+    return [Segment.model_validate(segment) for segment in row["route"]]
+
+
 def _trip_row(row: Mapping[str, Any]) -> TripRow:
-    route = [Segment.model_validate(segment) for segment in row["route"]]
+    route = _route(row)
     last_activity_at = max(row["last_activity_at"], row["last_message_at"] or row["last_activity_at"])
     derived = {
         "id": row["trip_id"],

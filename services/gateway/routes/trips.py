@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.expected_trip import expected_trip
 from services.gateway.identity import CallerDep, KnownCallerDep
 from services.gateway.own_session import OwnSession, own_session
 from services.gateway.parts import Parts, PartsDep
@@ -14,7 +15,7 @@ from services.gateway.problems import problem_responses
 from services.gateway.reading.trips import TripFilter
 from services.gateway.schemas import Name, SessionId
 from services.gateway.strict_route import StrictRoute
-from services.gateway.trip_order import AttachTrip, TripOrder, TripReference, begun_by, expected_trip
+from services.gateway.trip_order import AttachTrip, TripOrder, TripReference, begun_by
 from services.gateway.trip_record import Trip, TripAnswer, TripPage
 from services.gateway.write_headers import WriteDep
 from shared.errors import NotFound, TripOpen
