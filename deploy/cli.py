@@ -1,4 +1,7 @@
-"""`tripthread`: the one command of the one image; the sub-command picks what it does."""
+"""`tripthread`: the one command of the one image; the sub-command picks what it does.
+
+Each imports what it alone needs when it runs, so that a service does not carry the operators' tools in its memory.
+"""
 
 import asyncio
 import logging
@@ -6,18 +9,16 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Annotated, Literal
 
-import jwt
 import structlog
 import typer
 import uvloop
 from pydantic import ValidationError
 
-from deploy import dead
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+ABOUT = "Tripthread: the one command of the one image; the sub-command picks what it does."
 
-app.add_typer(dead.app, name="dead")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
 
 
 @app.callback()
@@ -53,7 +54,7 @@ def migrate(
     down_to: Annotated[str, typer.Option(help="go back to this revision; `base` deletes everything stored")] = "",
 ) -> None:
     """Create the roles and bring the database's schema up to date."""
-    from deploy import migrate as migrations  # noqa: PLC0415 - SQLAlchemy and Alembic, for this command only
+    from deploy import migrate as migrations
 
     settings = settings_for("migrate")
     if down_to:
@@ -70,6 +71,8 @@ def token(
     expires: Annotated[str, typer.Option(help="a number and s, m, h or d")] = "1h",
 ) -> None:
     """Print a JWT that the gateway accepts."""
+    import jwt
+
     settings = Settings()
     now = datetime.now(UTC)
     claims = {"sub": user, "role": role, "iat": now, "exp": now + _duration(expires)}
@@ -81,7 +84,7 @@ def token(
 @app.command()
 def doctor() -> None:
     """Say what is wrong with a running stack; the exit status is 1 where something is."""
-    from deploy.doctor import examine  # noqa: PLC0415 - for this command only
+    from deploy.doctor import examine
 
     async def report() -> bool:
         well = True
@@ -95,6 +98,16 @@ def doctor() -> None:
 
     if not asyncio.run(report()):
         raise typer.Exit(1)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def dead(context: typer.Context) -> None:
+    """List, show, replay or drop what could not be processed."""
+    from deploy.dead import app as commands
+
+    whole = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    whole.add_typer(commands, name="dead")
+    whole(["dead", *context.args], prog_name="tripthread")
 
 
 def _duration(text: str) -> timedelta:

@@ -1,5 +1,6 @@
 """The commands of `./run`."""
 
+import argparse
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from deploy.supervisor.checks import check, tool_environment
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import PROJECT
 from deploy.supervisor.lock import LockedError
+from deploy.supervisor.logs import show_logs
 from deploy.supervisor.mode import choose_mode
 from deploy.supervisor.servers import install_servers
 from deploy.supervisor.stack import run_stack
@@ -25,6 +27,8 @@ Tripthread: every conversation stored, tagged and tied to its trip.
   ./run down                 stop it; the data stays in .run/
   ./run demo                 one conversation through the running stack, from the first question to the quotes
   ./run tripthread ARGS      the operators' command line (./run tripthread --help)
+  ./run status               every process: its state, pid, restarts and ports
+  ./run logs [NAME] [-f]     what they print, or one of them; -f goes on as they print it
   ./run start NAME           start one process of the running stack: logger, gateway_2, rabbitmq, ...
   ./run stop NAME            stop one, and keep it stopped
 
@@ -58,6 +62,24 @@ def down(arguments: Sequence[str]) -> int:
     if not docker.down(PROJECT):
         native.down(PROJECT)
     return 0
+
+
+def status(arguments: Sequence[str]) -> int:
+    _none(arguments, "./run status")
+    if docker.is_ours(PROJECT):
+        return docker.status(PROJECT)
+    native.status(PROJECT)
+    return 0
+
+
+def logs(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./run logs", description="Show what the processes print.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only this one's; otherwise everybody's")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as they print more")
+    wanted = parser.parse_args(arguments)
+    if docker.is_ours(PROJECT):
+        return docker.logs(PROJECT, wanted.names, follow=wanted.follow)
+    return show_logs(PROJECT, wanted.names, follow=wanted.follow)
 
 
 def start(arguments: Sequence[str]) -> int:
@@ -94,6 +116,9 @@ def bench(arguments: Sequence[str]) -> int:
 def demo(arguments: Sequence[str]) -> int:
     if not docker.is_ours(PROJECT):
         native.require_running(PROJECT)
+    if "AVINODE_SANDBOX_URL" not in read_env(PROJECT.env_file):
+        message = "it plays the operators at the simulated Avinode, and this stack is tied to the real one"
+        raise Trouble(message)
     prepare_venv(PROJECT)
     return _become_python(("-m", "deploy.demo", *arguments), _stack_environment())
 
@@ -119,6 +144,8 @@ def stack(arguments: Sequence[str]) -> int:
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "up": up,
     "down": down,
+    "status": status,
+    "logs": logs,
     "start": start,
     "stop": stop,
     "check": check_all,

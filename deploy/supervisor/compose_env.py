@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from deploy.supervisor.credentials import ROLES
-from deploy.supervisor.outside import outside_systems
+from deploy.supervisor.outside import outside_systems, sandbox_directions
 
 # What compose publishes on this host's loopback, and the port we would like for it.
 PORTS = {
@@ -38,9 +38,9 @@ def compose_variables(
         "RABBITMQ_PASSWORD": credentials["rabbitmq_password"],
         "JWT_SECRET": credentials["jwt_secret"],
         "COOKIE_SECRET": credentials["cookie_secret"],
-        **outside_systems(caller, model_url="http://sandbox:8090", avinode_url="http://sandbox:8099"),
         "AVINODE_WEBHOOK_USER": "avinode",
         "AVINODE_WEBHOOK_PASSWORD": credentials["webhook_password"],
+        **outside_systems(caller, model_url="http://sandbox:8090", avinode_url="http://sandbox:8099"),
     }
 
 
@@ -55,13 +55,17 @@ def compose_directions(variables: Mapping[str, str]) -> dict[str, str]:
         for role in ROLES
     }
     passed_on = ("ENVIRONMENT", "JWT_SECRET", "COOKIE_SECRET", "AVINODE_WEBHOOK_USER", "AVINODE_WEBHOOK_PASSWORD")
+    sandbox = {
+        "model_url": f"http://127.0.0.1:{variables['LLM_PORT']}",
+        "avinode_url": f"http://127.0.0.1:{variables['AVINODE_PORT']}",
+    }
     return {
         "TRIPTHREAD_URL": f"http://127.0.0.1:{variables['HTTP_PORT']}",
         "TRIPTHREAD_INTERNAL_URL": f"http://127.0.0.1:{variables['INTERNAL_PORT']}",
-        "LLM_SANDBOX_URL": f"http://127.0.0.1:{variables['LLM_PORT']}",
-        "AVINODE_SANDBOX_URL": f"http://127.0.0.1:{variables['AVINODE_PORT']}",
+        **sandbox_directions(variables, **sandbox),
         "DATABASE_URL": database("postgres", "POSTGRES_PASSWORD"),
         **logins,
         "AMQP_URL": f"amqp://tripthread:{variables['RABBITMQ_PASSWORD']}@127.0.0.1:{variables['AMQP_PORT']}/",
         **{name: variables[name] for name in passed_on},
+        **outside_systems(variables, **sandbox),
     }

@@ -1,24 +1,42 @@
 """What `./run up` says when it is done."""
 
+from collections.abc import Mapping
+
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import Layout
 
+_DEMO = "./run demo                          one conversation, from the first question to the quotes"
 
-def print_directions(layout: Layout, how_it_ends: str, *, logs: str) -> None:
+
+def print_directions(layout: Layout, how_it_ends: str) -> None:
     """Say where everything is, and what to try."""
     env = read_env(layout.env_file)
     urls = [value for key, value in env.items() if key.startswith("TRIPTHREAD_URL")]
+    demo = f"  {_DEMO}\n" if "AVINODE_SANDBOX_URL" in env else ""  # It plays the operators there.
     print(f"""
 Tripthread is up. {how_it_ends}
 
   gateway            {"  ".join(urls)}
   its API            {env["TRIPTHREAD_URL"]}/openapi.json
   its health         {env["TRIPTHREAD_INTERNAL_URL"]}/readyz  /metrics
-  model, simulated   {env["LLM_SANDBOX_URL"]}
-  Avinode, simulated {env["AVINODE_SANDBOX_URL"]}
+  {_model(env)}
+  {_avinode(env)}
   addresses, keys    {layout.env_file}
-  logs               {logs}
 
-  ./run demo                          one conversation, from the first question to the quotes
-  ./run tripthread token --user ann   a token to call the API with
+{demo}  ./run tripthread token --user ann   a token to call the API with
+  ./run status                        what runs; ./run logs shows what it prints
 """)
+
+
+def _model(env: Mapping[str, str]) -> str:
+    if "LLM_SANDBOX_URL" in env:
+        return f"model, simulated   {env['LLM_SANDBOX_URL']}"
+    default = env.get("DEFAULT_MODEL", "sandbox-small")
+    hint = " (which only the simulated one knows: set DEFAULT_MODEL)" if default.startswith("sandbox-") else ""
+    return f"model, real        {env.get('OPENAI_BASE_URL', 'OpenAI')}, default {default}{hint}"
+
+
+def _avinode(env: Mapping[str, str]) -> str:
+    if "AVINODE_SANDBOX_URL" in env:
+        return f"Avinode, simulated {env['AVINODE_SANDBOX_URL']}"
+    return f"Avinode, real      {env.get('AVINODE_BASE_URL', 'its own sandbox')}"

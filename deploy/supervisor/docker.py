@@ -16,7 +16,6 @@ from deploy.supervisor.trouble import Trouble
 
 _ANSWER_S = 5.0
 _PULL_S = 300.0
-_LOGS = "in the containers' own (docker ps, docker logs NAME)"
 _OUR_IMAGE = "TRIPTHREAD_IMAGE"  # Set by a caller who has our image built elsewhere.
 _FILES = ("compose.yaml", "compose.development.yaml")
 
@@ -54,9 +53,9 @@ def up(layout: Layout, *, detach: bool) -> None:
     try:
         _start(layout)
         if detach:
-            print_directions(layout, "End it with ./run down.", logs=_LOGS)
+            print_directions(layout, "End it with ./run down.")
             return
-        print_directions(layout, "End it with Ctrl-C.", logs=_LOGS)
+        print_directions(layout, "End it with Ctrl-C.")
         _compose(layout, "logs", "--follow", "--tail", "0")
     except BaseException as reason:
         down(layout)
@@ -72,6 +71,16 @@ def down(layout: Layout) -> bool:
     layout.compose_file.unlink()
     layout.env_file.unlink(missing_ok=True)
     return True
+
+
+def status(layout: Layout) -> int:
+    """Show the containers."""
+    return _compose(layout, "ps", "--all")
+
+
+def logs(layout: Layout, names: Sequence[str], *, follow: bool) -> int:
+    """Show what the containers have printed."""
+    return _compose(layout, "logs", "--tail", "100", *(["--follow"] if follow else []), *names)
 
 
 def _start(layout: Layout) -> None:

@@ -1,27 +1,44 @@
-"""Files of `KEY=value` lines."""
+"""Files of `KEY=value` lines, as dotenv, docker compose and a shell read them too."""
 
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.supervisor.remembered import write_privately
+from deploy.supervisor.trouble import Trouble
+
+_LINE = re.compile(r"\s*(?:export\s+)?(?P<key>\w+)\s*=(?P<value>.*)")
+_QUOTED = re.compile(r"""\s*(?P<quote>["'])(?P<text>.*?)(?P=quote)\s*(?:#.*)?$""")
+_COMMENT = re.compile(r"\s#.*")
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """Read the variables of a file; none where there is no file. Quotes around a value are not part of it."""
+    """Read the variables of a file; none where there is no file."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
-    pairs = (line.removeprefix("export ").partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {key.strip(): _unquoted(value.strip()) for key, sign, value in pairs if sign}
+    return {found["key"]: _value(found["value"]) for line in lines if (found := _LINE.match(line))}
 
 
 def write_env(path: Path, variables: Mapping[str, str]) -> None:
-    """Replace the file at once, readable by its owner alone."""
-    write_privately(path, "".join(f"{key}={value}\n" for key, value in variables.items()))
+    """Replace the file at once, readable by its owner alone.
+
+    Raises:
+        Trouble: a value has a quote or a line break, which the readers of such files disagree on.
+    """
+    write_privately(path, "".join(f"{key}={_quoted(key, value)}\n" for key, value in variables.items()))
 
 
-def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    return value
+def _value(text: str) -> str:
+    """What stands after the sign, without its quotes or its comment."""
+    quoted = _QUOTED.match(text)
+    return quoted["text"] if quoted else _COMMENT.sub("", text).strip()
+
+
+def _quoted(key: str, value: str) -> str:
+    if "'" in value or "\n" in value:
+        message = f"the value of {key} has a quote or a line break, which cannot be handed on: use another"
+        raise Trouble(message)
+    return shlex.quote(value) if value else ""

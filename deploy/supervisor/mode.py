@@ -27,7 +27,7 @@ def choose_mode(layout: Layout, options: UpOptions) -> str:
         message = f"it cannot be run by docker compose: {why_not}"
         raise Trouble(message)
     if why_not:
-        print(f"Running natively ({why_not}); --docker overrides.", flush=True)
+        print(f"Running natively: {why_not}.", flush=True)
         return _native()
     print("Running by docker compose; --native overrides.", flush=True)
     return "docker"

@@ -1,4 +1,4 @@
-"""`up`, `down`, `start` and `stop` for the native stack: the commands' end of the supervisor."""
+"""`up`, `down`, `start`, `stop` and `status` for the native stack: the commands' end of the supervisor."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from deploy.supervisor.control import NotRunningError, ask
 from deploy.supervisor.directions import print_directions
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import holder
-from deploy.supervisor.readiness import wait_until_ready
+from deploy.supervisor.readiness import wait_until_ready, why_not_ready
 from deploy.supervisor.trouble import Trouble
 
 START_S = 240.0  # Two servers, the migration, and on a slow machine the services.
@@ -32,15 +32,15 @@ def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
         _wait_answer(layout, lambda: holder(layout.lock_file) is not None)
         ask(layout.run, "extend", counts=counts)
         _wait_ready(layout)
-        print_directions(layout, "It was running already.", logs=str(layout.log("NAME")))
+        print_directions(layout, "It was running already.")
         return
     stack = _launch(layout, counts, detach=detach)
     try:
         _wait_start(layout, stack)
         if detach:
-            print_directions(layout, "End it with ./run down.", logs=str(layout.log("NAME")))
+            print_directions(layout, "End it with ./run down.")
             return
-        print_directions(layout, "End it with Ctrl-C.", logs=str(layout.log("NAME")))
+        print_directions(layout, "End it with Ctrl-C.")
         while stack.running:
             time.sleep(0.2)
     except BaseException as reason:
@@ -77,6 +77,17 @@ def stop(layout: Layout, name: str) -> None:
     _ask(layout, "stop", name=name)
     _until(lambda: all(u["state"] == "stopped" for u in _status(layout) if u["name"] == name), _DOWN_S)
     print(f"{name} is stopped; ./run start {name} brings it back")
+
+
+def status(layout: Layout) -> None:
+    """Show every process, and why it is not ready."""
+    units = _status(layout)
+    line = "{:<12} {:<9} {:>8} {:>9}  {:<14} {}"
+    print(line.format("name", "state", "pid", "restarts", "ports", "").rstrip())
+    for unit in units:
+        ports = " ".join(map(str, unit["ports"]))
+        why = why_not_ready(unit).removeprefix(unit["state"])
+        print(line.format(unit["name"], unit["state"], unit["pid"] or "-", unit["restarts"], ports, why).rstrip())
 
 
 def require_running(layout: Layout) -> None:

@@ -2,7 +2,28 @@
 
 from collections.abc import Mapping
 
+from deploy.supervisor.trouble import Trouble
+
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - plainly not a secret, and refused in production
+
+
+def has_real_model(variables: Mapping[str, str]) -> bool:
+    """Whether they lead to a model of the world's."""
+    return variables.get("OPENAI_API_KEY", "") not in {"", SANDBOX_TOKEN}
+
+
+def has_real_avinode(variables: Mapping[str, str]) -> bool:
+    """Whether they lead to the real Avinode.
+
+    Raises:
+        Trouble: one of its two tokens is missing.
+    """
+    tokens = {variables.get(name, "") for name in ("AVINODE_API_TOKEN", "AVINODE_AUTH_TOKEN")}
+    missing = tokens & {"", SANDBOX_TOKEN}
+    if missing and tokens - missing:
+        message = "the real Avinode needs both AVINODE_API_TOKEN and AVINODE_AUTH_TOKEN; without either it is simulated"
+        raise Trouble(message)
+    return not missing
 
 
 def outside_systems(caller: Mapping[str, str], *, model_url: str, avinode_url: str) -> dict[str, str]:
@@ -14,8 +35,8 @@ def outside_systems(caller: Mapping[str, str], *, model_url: str, avinode_url: s
         avinode_url: where the sandbox's Avinode is, for a service.
     """
     model = {"OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_API_KEY": SANDBOX_TOKEN}
-    if caller.get("OPENAI_API_KEY"):
-        model = _named(caller, "OPENAI_")
+    if has_real_model(caller):
+        model = _set(caller, "OPENAI_", "DEFAULT_MODEL", "MODEL_PROVIDER")
     avinode = {
         "AVINODE_BASE_URL": f"{avinode_url}/api",
         "AVINODE_API_TOKEN": SANDBOX_TOKEN,
@@ -23,10 +44,23 @@ def outside_systems(caller: Mapping[str, str], *, model_url: str, avinode_url: s
         "AVINODE_CALLS_PER_S": "20",  # Nobody waits for a simulator.
         "AVINODE_BURST": "40",
     }
-    if caller.get("AVINODE_API_TOKEN"):
-        avinode = _named(caller, "AVINODE_")
+    if has_real_avinode(caller):
+        avinode = _set(caller, "AVINODE_")
     return model | avinode
 
 
-def _named(caller: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {key: value for key, value in caller.items() if key.startswith(prefix)}
+def sandbox_directions(variables: Mapping[str, str], *, model_url: str, avinode_url: str) -> dict[str, str]:
+    """Say where the sandbox is, as far as it is used.
+
+    Args:
+        variables: what `outside_systems` chose.
+        model_url: where the sandbox's model is, for this host.
+        avinode_url: where the sandbox's Avinode is, for this host.
+    """
+    model = {} if has_real_model(variables) else {"LLM_SANDBOX_URL": model_url}
+    avinode = {} if has_real_avinode(variables) else {"AVINODE_SANDBOX_URL": avinode_url}
+    return model | avinode
+
+
+def _set(caller: Mapping[str, str], *prefixes: str) -> dict[str, str]:
+    return {key: value for key, value in caller.items() if value and key.startswith(prefixes)}

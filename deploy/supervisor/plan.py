@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from deploy.supervisor.credentials import ROLES
-from deploy.supervisor.outside import SANDBOX_TOKEN, outside_systems
+from deploy.supervisor.outside import SANDBOX_TOKEN, outside_systems, sandbox_directions
 
 CONSUMERS = ("logger", "tagger", "workflow")
 GATEWAY_ORDER, CONSUMER_ORDER, SANDBOX_ORDER, SERVER_ORDER = 3, 2, 1, 0
@@ -22,6 +22,7 @@ class Service:
     order: int
     drain_s: float
     ready_urls: tuple[str, ...]
+    ports: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ class Plan:
         self._shared = self._shared_environment(servers)
 
     def services(self, counts: Mapping[str, int]) -> list[Service]:
-        """Describe the sandbox and so many of each service."""
+        """Describe so many of each service, and the sandbox where it stands in for anything."""
         names = [name for kind in ("gateway", *CONSUMERS) for name in instances(kind, counts.get(kind, 1))]
-        return [self._sandbox(), *(self._service(name) for name in names)]
+        sandbox = [self._sandbox()] if self._simulated() else []
+        return [*sandbox, *(self._service(name) for name in names)]
 
     def directions(self) -> dict[str, str]:
         """How to reach what was planned so far: the content of `.run/env`, process ids aside."""
@@ -74,8 +76,7 @@ class Plan:
             for prefix, use in (("TRIPTHREAD_URL", "public"), ("TRIPTHREAD_INTERNAL_URL", "internal"))
         }
         internal = {f"INTERNAL_URL_{name}": self._url(name, use) for name, use in self._promised if use == "internal"}
-        sandboxes = {"LLM_SANDBOX_URL": self._model_url, "AVINODE_SANDBOX_URL": self._avinode_url}
-        return urls | internal | sandboxes | self._shared
+        return urls | internal | self._simulated() | self._shared
 
     def environment(self, name: str) -> dict[str, str]:
         """The environment of a process of ours, without its own addresses.
@@ -85,6 +86,9 @@ class Plan:
         whole = {**self._caller, **_QUIET, **_no_proxy(self._caller), **self._shared, "INSTANCE": name}
         logins = _LOGINS.get(name.partition("_")[0])
         return {key: value for key, value in whole.items() if logins is None or _may_have(logins, key)}
+
+    def _simulated(self) -> dict[str, str]:
+        return sandbox_directions(self._shared, model_url=self._model_url, avinode_url=self._avinode_url)
 
     def _service(self, name: str) -> Service:
         kind = name.partition("_")[0]
@@ -99,6 +103,7 @@ class Plan:
             order=GATEWAY_ORDER if kind == "gateway" else CONSUMER_ORDER,
             drain_s=25.0,
             ready_urls=(f"{self._url(name, 'internal')}/readyz",),
+            ports=self._ports(name),
         )
 
     def _sandbox(self) -> Service:
@@ -111,7 +116,8 @@ class Plan:
             "AVINODE_AUTH_TOKEN": SANDBOX_TOKEN,
         }
         ready = (f"{self._model_url}/healthz", f"{self._avinode_url}/healthz")
-        return Service("sandbox", ("-m", "deploy.sandbox"), env, SANDBOX_ORDER, drain_s=5.0, ready_urls=ready)
+        arguments, ports = ("-m", "deploy.sandbox"), self._ports("sandbox")
+        return Service("sandbox", arguments, env, SANDBOX_ORDER, drain_s=5.0, ready_urls=ready, ports=ports)
 
     def _shared_environment(self, servers: Servers) -> dict[str, str]:
         roles = {
@@ -136,6 +142,9 @@ class Plan:
         if (name, use) not in self._promised:
             self._promised[name, use] = self._choose_port(preferred, frozenset(self._promised.values()))
         return self._promised[name, use]
+
+    def _ports(self, name: str) -> tuple[int, ...]:
+        return tuple(port for (owner, _), port in self._promised.items() if owner == name)
 
     def _url(self, name: str, use: str, preferred: int = 0) -> str:
         return f"http://127.0.0.1:{self._port(name, use, preferred)}"

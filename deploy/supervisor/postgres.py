@@ -24,6 +24,7 @@ _ATTEMPTS = 10
 _ALWAYS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # A socket's path is limited to 107 bytes; TCP has no such limit.
+    "dynamic_shared_memory_type": "mmap",  # In the data directory: what lies in /dev/shm outlives a kill -9.
     "max_connections": "300",
     "jit": "off",
     "timezone": "UTC",

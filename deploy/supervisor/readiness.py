@@ -23,7 +23,7 @@ def wait_until_ready(layout: Layout, status: Callable[[], list[Mapping[str, Any]
     """
     deadline = time.monotonic() + timeout_s
     restarts_before = {unit["name"]: unit["restarts"] for unit in status()}
-    while waiting := {unit["name"]: why for unit in status() if (why := _not_ready(unit))}:
+    while waiting := {unit["name"]: why for unit in status() if (why := why_not_ready(unit))}:
         name = next(iter(waiting))
         for unit in status():
             if unit["restarts"] - restarts_before.get(unit["name"], 0) >= _RESTARTS_TOO_MANY:
@@ -34,7 +34,7 @@ def wait_until_ready(layout: Layout, status: Callable[[], list[Mapping[str, Any]
         time.sleep(_POLL_S)
 
 
-def _not_ready(unit: Mapping[str, Any]) -> str:
+def why_not_ready(unit: Mapping[str, Any]) -> str:
     """Why a unit is not ready; empty when it is, or is meant to stand still."""
     if unit["state"] == "stopped":
         return ""

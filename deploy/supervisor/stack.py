@@ -87,6 +87,7 @@ class Stack:
         for server in (self._postgres, self._broker):
             unit = Unit(server, order=SERVER_ORDER, say=_say, drain_s=20.0, is_ready=server.is_ready)
             self._supervisor.add(unit)
+            unit.ports = (server.port,)
         self._postgres.start(_SERVER_START_S)
         self._broker.start(_SERVER_START_S)
 
@@ -102,8 +103,9 @@ class Stack:
                 known.start()
                 continue
             child = self._child(service.name, service.arguments, service.env)
-            unit = Unit(child, service.order, _say, drain_s=service.drain_s, ready_urls=service.ready_urls)
-            self._supervisor.add(unit)
+            self._supervisor.add(
+                Unit(child, service.order, _say, service.drain_s, service.ready_urls, ports=service.ports)
+            )
 
     def _extend(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._launch(self._plan.services(request["counts"]))

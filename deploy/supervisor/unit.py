@@ -48,6 +48,7 @@ class Unit:
     drain_s: float = 25.0  # How long it may take to stop before it is killed.
     ready_urls: tuple[str, ...] = ()  # Each answers 200 when the unit is ready.
     is_ready: Callable[[], bool] | None = None  # Asked where there is no URL.
+    ports: tuple[int, ...] = ()  # Where it listens, for a person to know.
     state: State = field(default=State.STOPPED, init=False)
     restarts: int = field(default=0, init=False)
     _due: float = field(default=0.0, init=False)  # When to act: in WAITING to start it, in STOPPING to kill it.
@@ -95,6 +96,7 @@ class Unit:
             "pid": self.pid,
             "state": self.state,
             "restarts": self.restarts,
+            "ports": self.ports,
             "ready_urls": list(self.ready_urls),
             "ready": self.state is State.RUNNING and (self.is_ready is None or self.is_ready()),
         }

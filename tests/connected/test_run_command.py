@@ -169,6 +169,34 @@ def test_second_up_extends_the_stack(stack: Project) -> None:
     stack.run("stop", "logger_2")
 
 
+def test_status_shows_every_process_and_what_keeps_it_from_being_ready(stack: Project) -> None:
+    stack.run("stop", "tagger")
+
+    lines = {line.split()[0]: line.split()[1:] for line in stack.run("status").stdout.splitlines()}
+
+    assert lines["tagger"][:2] == ["stopped", "-"]
+    assert lines["logger"][:2] == ["running", str(stack.pid("logger"))]
+    assert lines["gateway"][3] == stack.env["TRIPTHREAD_URL"].rpartition(":")[2]
+    assert {"postgres", "rabbitmq", "sandbox", "workflow"} <= lines.keys()
+    stack.run("start", "tagger")
+
+
+def test_logs_are_shown_of_one_or_of_all(stack: Project) -> None:
+    stack.run("stop", "tagger")
+    stack.run("start", "tagger")
+
+    one, every = stack.run("logs", "tagger"), stack.run("logs")
+
+    assert "drained" in one.stdout
+    assert "rabbitmq.log" in every.stdout
+    assert "there are: " in stack.run("logs", "loger").stderr
+
+
+def test_logs_are_there_when_nothing_runs(lying_still: Project) -> None:
+    assert "drained" in lying_still.run("logs", "gateway").stdout
+    assert "nothing is running" in lying_still.run("status").stderr
+
+
 def test_unknown_name_is_answered_with_those_there_are(stack: Project) -> None:
     done = stack.run("stop", "loger")
 
@@ -254,6 +282,14 @@ def test_killed_foreground_takes_everything_with_it(lying_still: Project) -> Non
     process.wait()
 
     wait_until(lambda: lying_still.processes() == [])
+
+
+def test_killed_server_leaves_no_shared_memory_behind(stack: Project) -> None:
+    before = stack.pid("postgres")
+
+    mapped = Path(f"/proc/{before}/maps").read_text()
+
+    assert f"{stack.root}/.run/postgres/data/pg_dynshmem/" in mapped
 
 
 def test_killed_supervisor_takes_everything_with_it(stack: Project) -> None:

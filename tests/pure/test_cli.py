@@ -1,5 +1,7 @@
 """The tripthread command: what it refuses, and the tokens that it signs."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import jwt
@@ -48,6 +50,20 @@ def test_a_service_says_which_variables_it_lacks() -> None:
     status, output = run("serve", "logger", LOGGER_DATABASE_URL="")
     assert status == 2
     assert "LOGGER_DATABASE_URL" in output
+
+
+def test_a_service_carries_nothing_of_the_operators_commands() -> None:
+    look = "import sys, deploy.cli, services.logger.app; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()
+    assert "services.logger.store" in loaded
+    assert {"jwt", "alembic", "deploy.dead", "deploy.doctor", "services.gateway"}.isdisjoint(loaded)
+
+
+def test_the_commands_for_dead_letters_are_listed_and_explain_themselves() -> None:
+    assert "dead " in run("--help")[1]
+    status, output = run("dead", "replay", "--help")
+    assert (status, "Usage: tripthread dead replay" in output) == (0, True)
+    assert run("dead", "bury")[0] == 2
 
 
 def test_a_role_or_service_that_does_not_exist_is_refused() -> None:

@@ -1,11 +1,15 @@
 """The settings and their list are one, and production runs on nothing that everybody knows."""
 
 import re
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from deploy.supervisor.env_file import read_env
 from shared.settings import NEEDED, Settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -16,10 +20,39 @@ def settings(**values: object) -> Settings:
     return Settings(_env_file=None, **values)  # type: ignore[arg-type]  # fields by name
 
 
-def test_the_example_lists_every_variable_once_with_its_default() -> None:
+def read_by_a_shell(path: Path) -> dict[str, str]:
+    sourced = ["env", "-i", "sh", "-c", 'set -a; . "$0"; env -0', str(path)]
+    printed = subprocess.run(sourced, capture_output=True, text=True, check=True).stdout
+    return dict(line.split("=", 1) for line in printed.split("\0") if line)
+
+
+def read_by_dotenv(path: Path) -> Mapping[str, str | None]:
+    return dotenv_values(path)
+
+
+def read_to_the_end_of_the_line(path: Path) -> dict[str, str]:
+    """As `docker run --env-file` and systemd do it: they know comments, but none behind a value."""
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return {key: value.strip('"') for key, value in (line.split("=", 1) for line in lines)}
+
+
+def test_the_example_lists_every_variable_once() -> None:
     listed = re.findall(r"^([A-Z_0-9]+)=", EXAMPLE.read_text(), flags=re.MULTILINE)
     assert sorted(listed) == sorted(name.upper() for name in Settings.model_fields)
-    assert Settings(_env_file=EXAMPLE) == settings()
+
+
+@pytest.mark.parametrize("read", [read_by_dotenv, read_env, read_by_a_shell, read_to_the_end_of_the_line])
+def test_the_example_says_the_defaults_to_everybody_who_reads_it(
+    read: Callable[[Path], Mapping[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = read(EXAMPLE)
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), str(values[name.upper()]))
+    assert settings() == Settings.model_construct()
+
+
+def test_the_example_is_a_whole_env_file() -> None:
+    assert Settings(_env_file=EXAMPLE) == Settings.model_construct()
 
 
 def test_settings_do_not_change() -> None:

@@ -39,6 +39,22 @@ def test_callers_model_key_replaces_the_simulated_model(tmp_path: Path) -> None:
     assert "OPENAI_BASE_URL" not in told
 
 
+def test_callers_webhook_password_goes_with_the_real_avinode(tmp_path: Path) -> None:
+    real = {"AVINODE_API_TOKEN": "real", "AVINODE_AUTH_TOKEN": "real-too", "AVINODE_WEBHOOK_PASSWORD": "agreed"}
+
+    assert variables(tmp_path, **real)["AVINODE_WEBHOOK_PASSWORD"] == "agreed"
+    assert variables(tmp_path, AVINODE_WEBHOOK_PASSWORD="stale")["AVINODE_WEBHOOK_PASSWORD"] != "stale"
+
+
+def test_directions_lead_a_command_of_this_host_to_the_outside_systems(tmp_path: Path) -> None:
+    told = variables(tmp_path, OPENAI_API_KEY="sk-real", OPENAI_BASE_URL="https://model/v1")
+    directions = compose_directions(told)
+
+    assert directions["OPENAI_BASE_URL"] == "https://model/v1"
+    assert directions["AVINODE_BASE_URL"] == f"http://127.0.0.1:{told['AVINODE_PORT']}/api"
+    assert "LLM_SANDBOX_URL" not in directions
+
+
 def test_directions_lead_to_the_published_ports(tmp_path: Path) -> None:
     told = variables(tmp_path)
     directions = compose_directions(told)

@@ -1,6 +1,7 @@
 """What the supervisor writes, and how it reads it back."""
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,37 @@ from deploy.supervisor.credentials import load_credentials
 from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.lock import LockedError, held, holder
 from deploy.supervisor.remembered import recall, remember
+from deploy.supervisor.trouble import Trouble
 from deploy.supervisor.venv import fingerprint
 
 
 def test_env_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    variables = {"A": "1", "URL": "postgresql://u:p@127.0.0.1:5432/d?x=y", "EMPTY": ""}
+    variables = {"A": "1", "URL": "postgresql://u:p@127.0.0.1:5432/d?x=y", "EMPTY": "", "PROMPT": 'say "$1" # x'}
     write_env(tmp_path / "env", variables)
 
     assert read_env(tmp_path / "env") == variables
+
+
+def test_env_file_is_read_by_a_shell_as_it_was_written(tmp_path: Path) -> None:
+    write_env(tmp_path / "env", {"KEY": "a b$c # d&e"})
+
+    said = subprocess.run(
+        ["sh", "-c", '. "$0"; printf %s "$KEY"', str(tmp_path / "env")], capture_output=True, check=True
+    )
+
+    assert said.stdout == b"a b$c # d&e"
+
+
+@pytest.mark.parametrize("value", ["it's", "two\nlines"])
+def test_value_that_readers_disagree_on_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Trouble, match="OPENAI_API_KEY"):
+        write_env(tmp_path / "env", {"OPENAI_API_KEY": value})
+
+
+def test_comment_behind_a_value_is_not_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1 # one\nB= # none\nC='x # y' # z\nD=p#q\nE=\"it's\" # it\n")
+
+    assert read_env(tmp_path / ".env") == {"A": "1", "B": "", "C": "x # y", "D": "p#q", "E": "it's"}
 
 
 def test_env_file_is_its_owners_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from deploy.supervisor.credentials import ROLES
 from deploy.supervisor.plan import Plan, Servers, Service
+from deploy.supervisor.trouble import Trouble
 
 CREDENTIALS = {
     "jwt_secret": "j" * 48,
@@ -18,6 +19,7 @@ SERVERS = Servers(
     role_url=lambda user, password: f"postgresql://{user}:{password}@127.0.0.1:20001/tripthread",
     amqp_url="amqp://tripthread:p@127.0.0.1:20002/",
 )
+SANDBOXES = {"LLM_SANDBOX_URL", "AVINODE_SANDBOX_URL"}
 EVERY_KEY_OF_THE_CONTRACT = {
     "TRIPTHREAD_URL",
     "TRIPTHREAD_INTERNAL_URL",
@@ -132,6 +134,49 @@ def test_caller_with_avinode_tokens_gets_the_real_avinode() -> None:
 
     assert (env["AVINODE_API_TOKEN"], env["AVINODE_BASE_URL"]) == ("real", "https://avinode/api")
     assert "AVINODE_CALLS_PER_S" not in env
+
+
+def test_keys_as_the_example_has_them_are_none() -> None:
+    caller = {"OPENAI_API_KEY": "sandbox", "OPENAI_BASE_URL": "https://api.openai.com/v1", "AVINODE_API_TOKEN": ""}
+    ours = plan(caller)
+    env, directions = by_name(ours.services({}))["gateway"].env, ours.directions()
+
+    assert env["OPENAI_BASE_URL"] == f"{directions['LLM_SANDBOX_URL']}/v1"
+    assert env["AVINODE_BASE_URL"] == f"{directions['AVINODE_SANDBOX_URL']}/api"
+
+
+def test_empty_variable_does_not_replace_a_generated_secret() -> None:
+    caller = {"AVINODE_API_TOKEN": "real", "AVINODE_AUTH_TOKEN": "real-too", "AVINODE_WEBHOOK_PASSWORD": ""}
+
+    assert plan(caller).directions()["AVINODE_WEBHOOK_PASSWORD"] == CREDENTIALS["webhook_password"]
+
+
+@pytest.mark.parametrize("token", ["AVINODE_API_TOKEN", "AVINODE_AUTH_TOKEN"])
+def test_one_token_of_avinode_s_two_is_trouble(token: str) -> None:
+    with pytest.raises(Trouble, match="needs both"):
+        plan({token: "real"})
+
+
+def test_sandbox_is_told_of_as_far_as_it_is_used() -> None:
+    avinode = {"AVINODE_API_TOKEN": "real", "AVINODE_AUTH_TOKEN": "real-too"}
+
+    assert plan({"OPENAI_API_KEY": "sk-real"}).directions().keys() & SANDBOXES == {"AVINODE_SANDBOX_URL"}
+    assert plan(avinode).directions().keys() & SANDBOXES == {"LLM_SANDBOX_URL"}
+
+
+def test_sandbox_does_not_run_where_both_outside_systems_are_real() -> None:
+    ours = plan({"OPENAI_API_KEY": "sk-real", "AVINODE_API_TOKEN": "real", "AVINODE_AUTH_TOKEN": "real-too"})
+
+    assert "sandbox" not in by_name(ours.services({}))
+    assert ours.directions().keys() & SANDBOXES == set()
+
+
+def test_service_knows_its_ports() -> None:
+    services = by_name(plan({"HTTP_PORT": "80"}).services({}))
+
+    assert services["gateway"].ports == (8080, 9080)
+    assert services["logger"].ports == (9081,)
+    assert set(services["sandbox"].ports) == {8090, 8099}
 
 
 def test_sandbox_delivers_webhooks_to_the_first_gateway_with_its_password() -> None:
