@@ -70,6 +70,8 @@ class Subscription:
         self._channel = channel
         self._buffer: deque[Delivery] = deque()
         self._last_tag = 0
+        self._acked_tag = 0
+        self._rejected: set[int] = set()  # tags that are settled, since the last acknowledgement
         self._news = asyncio.Event()
         self._lost: BaseException | None = None
         self._consumer_tag = ""
@@ -141,14 +143,21 @@ class Subscription:
             Disconnected: The channel is gone; the broker will deliver it again.
         """
         self._check()
-        with disconnections():
-            await self._channel.basic_ack(tag, multiple=True, wait=False)
+        # The broker closes the channel of whoever names a tag that is settled already.
+        while tag in self._rejected:
+            tag -= 1
+        self._rejected.clear()
+        if tag > self._acked_tag:
+            with disconnections():
+                await self._channel.basic_ack(tag, multiple=True, wait=False)
+            self._acked_tag = tag
 
     async def reject(self, delivery: Delivery) -> None:
         """Let the broker dead-letter this one."""
         self._check()
         with disconnections():
             await self._channel.basic_reject(delivery.delivery_tag, requeue=False)
+        self._rejected.add(delivery.delivery_tag)
 
     async def cancel(self) -> None:
         """Ask for no more; what has arrived before the answer stays in the buffer."""

@@ -20,6 +20,7 @@ class FakeChannel:
     def __init__(self) -> None:
         self.on_consumer_cancel_callbacks: set[Callable[..., Any]] = set()
         self.acks: list[tuple[int, bool]] = []
+        self.rejections: list[int] = []
         self.deliver: Callable[[DeliveredMessage], Any]
 
     async def basic_qos(self, **_: Any) -> None:
@@ -28,6 +29,9 @@ class FakeChannel:
     async def basic_consume(self, _queue: str, deliver: Callable[..., Any], **_: Any) -> spec.Basic.ConsumeOk:
         self.deliver = deliver
         return spec.Basic.ConsumeOk("tag")
+
+    async def basic_reject(self, tag: int, **_: Any) -> None:
+        self.rejections.append(tag)
 
     async def basic_ack(self, tag: int, multiple: bool = False, **_: Any) -> None:
         self.acks.append((tag, multiple))
@@ -62,6 +66,25 @@ async def test_an_acknowledgement_is_cumulative() -> None:
     await subscription.ack_up_to(7)
 
     assert channel.acks == [(7, True)]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "acknowledged"), [([2], [3]), ([3], [2]), ([2, 3], [1]), ([1, 2, 3], [])], ids=str
+)
+async def test_a_rejected_delivery_is_never_acknowledged_by_name(rejected: list[int], acknowledged: list[int]) -> None:
+    """RabbitMQ closes the channel of whoever acknowledges up to a tag that is settled already."""
+    channel, subscription = await subscribed()
+    await deliver(channel, 1, 2, 3, 4)
+    group = subscription.take(3)
+    for delivery in group:
+        if delivery.delivery_tag in rejected:
+            await subscription.reject(delivery)
+
+    await subscription.ack_up_to(3)
+    await subscription.ack_up_to(4)
+
+    assert channel.rejections == rejected
+    assert channel.acks == [(tag, True) for tag in [*acknowledged, 4]]
 
 
 @pytest.mark.parametrize("tags", [(2,), (1, 3), (1, 1), (1, 2, 1)])
