@@ -45,6 +45,17 @@ def test_unreadable_properties_are_taken_off(good: spec.Basic.Properties, bad: t
     assert header.properties.message_type is None
 
 
+def test_a_delivery_by_an_unreadable_route_is_delivered() -> None:
+    deliver = spec.Basic.Deliver("our consumer", 2**62 + 255, True, "exchange", "routing key")
+    whole = frame.marshal(deliver, CHANNEL).replace(b"exchange", b"\xffxchange").replace(b"routing key", b"\xc3" * 11)
+
+    _, channel, readable = frame.unmarshal(readable_frame(whole, CHANNEL))
+
+    assert isinstance(readable, spec.Basic.Deliver)
+    assert (channel, readable.consumer_tag, readable.delivery_tag) == (CHANNEL, "our consumer", 2**62 + 255)
+    assert (readable.redelivered, readable.exchange, readable.routing_key) == (True, "?xchange", "?" * 11)
+
+
 def test_a_timestamp_beyond_the_year_9999_is_taken_off() -> None:
     whole = header_frame(spec.Basic.Properties(timestamp=datetime(2026, 1, 1, tzinfo=UTC)))
     far_future = whole[:-9] + struct.pack(">Q", 2**63) + whole[-1:]  # it is the only property, and an end byte follows
