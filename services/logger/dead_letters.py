@@ -21,6 +21,8 @@ from shared.unreadable import UNREADABLE
 UNKNOWN = "unknown"
 NAME_LENGTH = 255  # what AMQP allows a queue's name; the unique index would refuse much longer ones
 DEPTH = 16  # of nested headers; nobody sends deeper ones for a reason
+# No event of ours is nearly as large; what JSON of the size that a broker takes unfolds to would end the process.
+LOOKED_INTO_BYTES = 8_000_000
 
 Json = dict[str, Any]
 
@@ -92,6 +94,8 @@ def _last_death(headers: Mapping[str, object]) -> Mapping[str, object] | None:
 
 
 def _look_into(body: bytes) -> Json:
+    if len(body) > LOOKED_INTO_BYTES:
+        return {}
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

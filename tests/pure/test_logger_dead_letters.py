@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logger.dead_letters import DeadLetter, make_letter, storable
+from services.logger.dead_letters import LOOKED_INTO_BYTES, DeadLetter, make_letter, storable
 from shared.ids import new_id
 from shared.unreadable import UNREADABLE
 from tests.pure.logger_samples import posted
@@ -114,6 +114,11 @@ def test_same_event_refused_by_two_queues_is_two_letters() -> None:
 def test_body_that_tells_nothing_is_no_trouble(body: bytes) -> None:
     found = letter(body)
     assert (found.event_id, found.user_id, found.body) == (None, None, body)
+
+
+def test_body_that_would_unfold_to_gigabytes_is_kept_unread() -> None:
+    body = b'{"user_id": "ada", "content": [' + b"[]," * (LOOKED_INTO_BYTES // 3) + b"[]]}"
+    assert (letter(body).user_id, letter(body).body) == (None, body)
 
 
 def test_user_is_found_in_a_body_that_is_no_event() -> None:
