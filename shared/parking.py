@@ -11,6 +11,7 @@ from shared.connection import describe
 from shared.errors import BrokerAway, Poison, Unstorable
 from shared.publisher import Publisher
 from shared.subscription import Delivery, Subscription
+from shared.telemetry import passed_on
 from shared.topology import DEAD_QUEUE, Queue
 
 ERROR_LENGTH = 1000
@@ -51,9 +52,8 @@ class Parking:
         PARKED.labels(self._queue.name, reason).inc()
 
     def _headers(self, delivery: Delivery, reason: str, error: BaseException) -> dict[str, str]:
-        headers = {"x-reason": reason, "x-error": header_text(describe(error)), "x-queue": self._queue.name}
-        traceparent = delivery.headers.get("traceparent")
-        return headers | {"traceparent": traceparent} if isinstance(traceparent, str) else headers
+        why = {"x-reason": reason, "x-error": header_text(describe(error)), "x-queue": self._queue.name}
+        return why | passed_on(delivery.headers)
 
 
 def header_text(text: str) -> str:

@@ -41,6 +41,16 @@ def extract(headers: Mapping[str, object]) -> Context:
     return propagate.extract(carrier, context=context.Context())
 
 
+def passed_on(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return the headers with which a message that is sent again goes on with its trace; none where it has none.
+
+    They are spelled anew: what a stranger has sent may be no trace, or larger than a frame.
+    """
+    carried: dict[str, str] = {}
+    propagate.inject(carried, context=extract({"traceparent": headers.get("traceparent")}))
+    return carried
+
+
 def link(headers: Mapping[str, object]) -> trace.Link | None:
     """Make a link to the span that a message came from, for a span that serves many messages."""
     origin = trace.get_current_span(extract(headers)).get_span_context()
