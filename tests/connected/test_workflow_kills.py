@@ -1,7 +1,9 @@
 """Workflow processes are killed, stopped and suspended: at most one trip a request, and somebody goes on."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
@@ -9,10 +11,13 @@ import asyncpg
 import pytest
 
 from deploy.supervisor.ports import free_port
+from services.workflow.leader import Leader
+from shared.database import open_pool
 from shared.settings import Settings
 from tests.connected.workflow_stage import Stage, long_ago, open_stage, running_workflow
 from tests.processes import running as running_processes
 
+HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
 STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
 
 
@@ -79,3 +84,24 @@ async def test_the_next_process_takes_over_from_a_suspended_leader(quiet: Stage,
                 within_s=20,
             )
         assert monotonic() - suspended_at < 15
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+async def test_former_leader_leaves_neither_lock_nor_timeout_to_the_next_user(
+    settings: Settings, in_order: bool
+) -> None:
+    elected = asyncio.Event()
+
+    async def note() -> None:
+        elected.set()
+
+    async with open_pool(settings.workflow_database_url, "test", size=1) as pool:
+        leader = Leader(pool, note)
+        leading = asyncio.create_task(leader.run())
+        async with asyncio.timeout(10):
+            await elected.wait()
+            leader.stop() if in_order else leading.cancel()
+            with suppress(asyncio.CancelledError):
+                await leading
+        assert await pool.fetchval("SHOW idle_session_timeout") == "0"
+        assert await pool.fetchval(HELD) == 0
