@@ -146,8 +146,9 @@ def _compose(layout: Layout, *arguments: str, output: IO[bytes] | None = None) -
 
 def _command(layout: Layout) -> list[str]:
     files = [part for name in _FILES for part in ("--file", str(layout.root / "deploy" / name))]
-    how = ["--project-name", _project(layout), "--env-file", str(layout.compose_file), "--profile", "sandbox"]
-    return ["docker", "compose", *how, *files]
+    dotenv = layout.root / ".env"  # What a person would have different; our own variables win.
+    variables = [part for path in (dotenv, layout.compose_file) if path.exists() for part in ("--env-file", str(path))]
+    return ["docker", "compose", "--project-name", _project(layout), *variables, "--profile", "sandbox", *files]
 
 
 def _project(layout: Layout) -> str:
