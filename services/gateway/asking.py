@@ -13,6 +13,8 @@ from services.gateway.turn import Question
 from shared.errors import Invalid, NotFound
 from shared.ids import derived_id
 
+MOST_UNSAID = 100  # each of them is an event of its own, confirmed before the next
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -38,6 +40,9 @@ def decide(request: ChatRequest, history: Sequence[Shown], turn_id: UUID) -> Ask
     if request.regenerate:
         return Asked(_asked_again(request.regenerate_id, history), again=True)
     unsaid = _unsaid(request.questions, history)
+    if len(unsaid) > MOST_UNSAID:
+        detail = f"at most {MOST_UNSAID} new messages at once"
+        raise Invalid(f"userMessages: {detail}", errors=[{"field": "userMessages", "detail": detail}])
     if not unsaid:
         return Asked(_asked_again(None, history), again=True)
     return Asked(_chained(unsaid, request.parent_id, history, turn_id))

@@ -72,8 +72,10 @@ class ChatRequest:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def question(self) -> Question:
-        return self.questions[-1]
+    def about(self) -> list[str]:
+        """The messages that it names, in the client's words; most are new."""
+        named = (*(question.message_id for question in self.questions), self.parent_id, self.regenerate_id)
+        return [message_id for message_id in named if message_id]
 
 
 def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[str, str]) -> ChatRequest:

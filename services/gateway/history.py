@@ -4,7 +4,7 @@ The turns are read first: what the logger stores between the two reads is then s
 So chat goes on, with its memory, while the logger or the broker is away.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -97,6 +97,22 @@ def branch(history: Sequence[Shown], leaf: str | None) -> list[Shown]:
         path.add(at)
         at = by_id[at].parent_id
     return [shown for shown in history if shown.message_id in path or _is_note(shown)]
+
+
+def missing_parents(history: Sequence[Shown], message_ids: Iterable[str]) -> set[str]:
+    """Return where the ways to these messages, by our ids or the client's, leave what is known."""
+    by_id = {shown.message_id: shown for shown in history}
+    named = set(message_ids)
+    firsts = (_first_known(shown, by_id) for shown in history if named & {shown.message_id, shown.client_message_id})
+    return {shown.parent_id for shown in firsts if shown.parent_id is not None and shown.parent_id not in by_id}
+
+
+def _first_known(shown: Shown, by_id: Mapping[str, Shown]) -> Shown:
+    seen: set[str] = set()
+    while shown.parent_id in by_id and shown.message_id not in seen:
+        seen.add(shown.message_id)
+        shown = by_id[shown.parent_id]
+    return shown
 
 
 def newest(history: Sequence[Shown]) -> str | None:

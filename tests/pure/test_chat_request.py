@@ -28,7 +28,11 @@ def test_use_chat_names_the_session_and_the_last_user_message_is_the_question() 
         "trigger": "submit-message",
     }
     request = read(body)
-    assert (request.session_id, request.question.content, request.question.message_id) == ("chat1", "two", "m2")
+    assert (request.session_id, request.questions[-1].content, request.questions[-1].message_id) == (
+        "chat1",
+        "two",
+        "m2",
+    )
     assert request.form == "ui"
 
 
@@ -114,7 +118,7 @@ def test_what_is_no_request_is_refused_with_a_reason(body: Any) -> None:
 
 
 def test_the_letters_of_an_escaped_nul_are_not_a_nul() -> None:
-    assert read(b'{"message": "write \\\\u0000 in C"}').question.content == "write \\u0000 in C"
+    assert read(b'{"message": "write \\\\u0000 in C"}').questions[-1].content == "write \\u0000 in C"
 
 
 def test_a_form_is_not_json() -> None:

@@ -67,8 +67,8 @@ class Chat:
     async def _try_to_begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> Running:
         remembered = Remembered(caller.user_id, [])
         if request.session_id is not None:
-            about = [question.message_id for question in request.questions if question.message_id]
-            remembered = await self._memory.of(caller.user_ids, request.session_id, about)
+            resent = len(request.questions) if len(request.questions) > 1 else 0
+            remembered = await self._memory.of(caller.user_ids, request.session_id, request.about, resent)
         user_id = remembered.user_id
         turn_id, new_session_id = _ids(user_id, request.key)
         asked = decide(request, remembered.history, turn_id)
