@@ -14,6 +14,7 @@ from services.workflow.avinode.client import Avinode, AvinodeMissing
 from services.workflow.avinode.resources import (
     MessageReading,
     RfqReading,
+    Trip,
     Unreadable,
     read_message,
     read_quote,
@@ -62,7 +63,8 @@ class Follower:
             await self._keep_answer(read_message(body, at), dirty.trip_code, causes)
             return
         rfq = read_rfq(body, at)
-        trip_id = await self._trip_called(rfq.trip_code or dirty.trip_code)
+        known = None if rfq.trip_code else await self._facts.trip_of_rfq(rfq.rfq.rfq_id)  # before what the notice says
+        trip_id = known or await self._trip_called(rfq.trip_code or dirty.trip_code)
         await self._add(trip_id, rfq.found, causes)
         await self._read_quotes(trip_id, [rfq])
         if rfq.rfq.canceled:
@@ -86,8 +88,7 @@ class Follower:
 
     async def read_trip(self, due: DueTrip) -> None:
         """Read a trip and whatever it links to that is not known yet: a notice that was lost is made up for."""
-        at = await self._begin()
-        trip = read_trip(await self._avinode.read("trips", due.reference), at)
+        trip = await self._read_trip_called(due.reference)
         trip_id, outcomes = await self._facts.add_trip(due.trip_id, trip)
         await self._announce(outcomes)
         if trip_id is None:
@@ -95,6 +96,15 @@ class Follower:
         rfqs = [rfq for rfq_id in trip.rfq_ids if (rfq := await self._if_there(self._read_rfq(trip_id, rfq_id)))]
         await self._read_messages(trip_id, await self._facts.unknown_messages(trip.message_ids))
         await self._read_quotes(trip_id, [*trip.rfqs, *rfqs])
+
+    async def _read_trip_called(self, reference: str) -> Trip:
+        """Read a trip, and make sure that it is the one asked for: rows of one name become one."""
+        at = await self._begin()
+        trip = read_trip(await self._avinode.read("trips", reference), at)
+        name = trip.avinode_trip_id if reference.startswith("atrip-") else trip.trip_code
+        if name not in (None, reference):
+            raise Unreadable(f"asked for {reference}, Avinode answers with {name}")
+        return trip
 
     async def _read_rfq(self, trip_id: UUID, rfq_id: str) -> RfqReading:
         at = await self._begin()
@@ -153,8 +163,7 @@ class Follower:
         unanswered = await self._facts.unanswered()
         if not unanswered.has_unconfirmed:
             return None
-        at = await self._begin()
-        trip = read_trip(await self._avinode.read("trips", reference), at)
+        trip = await self._read_trip_called(reference)
         trip_id, outcomes = await self._facts.add_trip(None, trip)
         await self._announce(outcomes)
         if trip_id is None and not unanswered.has_sending:

@@ -70,8 +70,8 @@ class RequestStore:
                 intent.request_id,
                 error,
             )
-            await add_trip(db, intent.trip_id, trip, reread_s=self._reread_s if trip.trip_code else 0)
             kept = await name_trip(db, intent.trip_id, trip.avinode_trip_id, trip.trip_code, shared=self._shared)
+            await add_trip(db, kept, trip, reread_s=self._reread_s if trip.trip_code else 0)
             return await advanced(db, kept, (intent.event_id,))
 
     async def not_sent(self, intent: Intent, error: str, wait_s: float) -> list[TripAdvanced]:

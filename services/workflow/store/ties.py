@@ -39,7 +39,8 @@ async def name_trip(
     """Give a trip its names at Avinode, and look again at the notices that waited for them.
 
     Rows may turn out to be one trip: attached by its id here and by its code there, or requested here with an
-    answer that was lost, and attached there. They become one.
+    answer that was lost, and attached there. They become one. Rows of other ids never do, whatever their code: a code
+    that comes a second time is the newer trip's.
 
     Returns:
         The row that stays: one that was requested before others, the oldest before others.
@@ -47,7 +48,7 @@ async def name_trip(
     rows = await db.fetch(
         """
         SELECT trip_id FROM workflow.trips t
-        WHERE trip_id = $1 OR avinode_trip_id = $2 OR trip_code = $3
+        WHERE trip_id = $1 OR avinode_trip_id = $2 OR (trip_code = $3 AND avinode_trip_id IS NULL)
         ORDER BY EXISTS (SELECT FROM workflow.requests r WHERE r.trip_id = t.trip_id) DESC, created_at, trip_id
         FOR UPDATE
         """,
@@ -58,6 +59,9 @@ async def name_trip(
     kept: UUID = rows[0]["trip_id"]
     for row in rows[1:]:
         await _merge(db, kept, row["trip_id"], shared=shared)
+    await db.execute(
+        "UPDATE workflow.trips SET trip_code = NULL WHERE trip_code = $1 AND trip_id <> $2", trip_code, kept
+    )
     await db.execute(
         "UPDATE workflow.trips SET avinode_trip_id = $2, trip_code = coalesce($3, trip_code) WHERE trip_id = $1",
         kept,
@@ -75,7 +79,7 @@ async def name_trip(
 
 
 async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> None:
-    """Make `other` part of `kept`. What Avinode said of it is read again; a stranger's tie ends with its row."""
+    """Make `other` part of `kept`, with all that is known of it; a stranger's tie ends with its row."""
     await db.execute(
         """
         UPDATE workflow.trip_sessions s SET trip_id = $1
@@ -89,7 +93,16 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
         other,
         shared,
     )
-    await db.execute("UPDATE workflow.requests SET trip_id = $1 WHERE trip_id = $2", kept, other)
-    await db.execute("UPDATE workflow.proposals SET trip_id = $1 WHERE trip_id = $2", kept, other)
+    await db.execute(
+        """
+        WITH requests AS (UPDATE workflow.requests SET trip_id = $1 WHERE trip_id = $2),
+            proposals AS (UPDATE workflow.proposals SET trip_id = $1 WHERE trip_id = $2),
+            rfqs AS (UPDATE workflow.rfqs SET trip_id = $1 WHERE trip_id = $2),
+            lifts AS (UPDATE workflow.lifts SET trip_id = $1 WHERE trip_id = $2),
+            quotes AS (UPDATE workflow.quotes SET trip_id = $1 WHERE trip_id = $2)
+        UPDATE workflow.trip_messages SET trip_id = $1 WHERE trip_id = $2
+        """,
+        kept,
+        other,
+    )
     await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", other)
-    await db.execute("UPDATE workflow.trips SET due_at = clock_timestamp() WHERE trip_id = $1", kept)
