@@ -12,6 +12,7 @@ from deploy.supervisor.directions import print_directions
 from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.ports import free_port
+from deploy.supervisor.programs import output_of, succeeds
 from deploy.supervisor.trouble import Trouble
 
 _ANSWER_S = 5.0
@@ -26,9 +27,9 @@ def why_not(layout: Layout) -> str:
     That the program is there says nothing: it may be a client without an engine, or an engine without compose
     or without a way to the images.
     """
-    if not _succeeds(["docker", "info", "--format", "{{.ServerVersion}}"], _ANSWER_S):
+    if not succeeds("docker", "info", "--format", "{{.ServerVersion}}", timeout_s=_ANSWER_S):
         return "no Docker engine answers"
-    if not _succeeds(["docker", "compose", "version"], _ANSWER_S):
+    if not succeeds("docker", "compose", "version", timeout_s=_ANSWER_S):
         return "docker has no compose plugin"
     missing = next((image for image in _foreign_images(layout) if not _can_be_had(image)), None)
     if missing:
@@ -117,11 +118,7 @@ def _write_variables(layout: Layout) -> None:
 def _admin_token(layout: Layout) -> dict[str, str]:
     arguments = ("token", "--user", "admin", "--role", "admin", "--expires", "30d")
     command = [*_command(layout), "run", "--rm", "--no-deps", "--no-TTY", "operator", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(layout), check=False)
-    if done.returncode != 0:
-        message = f"tripthread token failed:\n{done.stdout}{done.stderr}"
-        raise Trouble(message)
-    return {"ADMIN_TOKEN": done.stdout.strip()}
+    return {"ADMIN_TOKEN": output_of("tripthread token", *command, env=_environment(layout))}
 
 
 def _foreign_images(layout: Layout) -> list[str]:
@@ -133,8 +130,8 @@ def _foreign_images(layout: Layout) -> list[str]:
 
 
 def _can_be_had(image: str) -> bool:
-    here = _succeeds(["docker", "image", "inspect", image], _ANSWER_S)
-    return here or _succeeds(["docker", "pull", "-q", image], _PULL_S)
+    here = succeeds("docker", "image", "inspect", image, timeout_s=_ANSWER_S)
+    return here or succeeds("docker", "pull", "-q", image, timeout_s=_PULL_S)
 
 
 def _compose(layout: Layout, *arguments: str, output: IO[bytes] | None = None) -> int:
@@ -160,10 +157,3 @@ def _environment(layout: Layout) -> dict[str, str]:
     """Ours without what the file says: compose would prefer a variable that happens to be exported."""
     ours = read_env(layout.compose_file)
     return {key: value for key, value in os.environ.items() if key not in ours}
-
-
-def _succeeds(argv: Sequence[str], timeout_s: float) -> bool:
-    try:
-        return subprocess.run(argv, capture_output=True, timeout=timeout_s, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False

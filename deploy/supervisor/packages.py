@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deploy.supervisor.programs import succeeds
 from deploy.supervisor.trouble import Trouble
 
 # While the packages' own scripts run, a policy-rc.d that says "no" keeps them from starting their services on
@@ -56,18 +57,11 @@ def require(what: str, packages: Sequence[str], is_there: Callable[[], bool], *,
 def _as_root(what: str, packages: Sequence[str]) -> list[str]:
     """The prefix that makes a command run as root: nothing, or sudo where it asks no password."""
     manual = f"{what} is missing. Install it and try again: sudo apt-get install {' '.join(packages)}"
-    if not _succeeds("apt-get", "--version"):
+    if not succeeds("apt-get", "--version"):
         message = f"{what} is missing and there is no apt-get here: install it by your system's own means"
         raise Trouble(message)
     if os.geteuid() == 0:
         return []
-    if _succeeds("sudo", "-n", "true"):
+    if succeeds("sudo", "-n", "true"):
         return ["sudo", "-n"]
     raise Trouble(manual)
-
-
-def _succeeds(*argv: str) -> bool:
-    try:
-        return subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0
-    except OSError:
-        return False

@@ -7,17 +7,18 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.supervisor.child import Child
 from deploy.supervisor.ports import port_again
+from deploy.supervisor.programs import succeeds
 from deploy.supervisor.remembered import recall, remember, write_privately
 from deploy.supervisor.trouble import Trouble
 from deploy.supervisor.unprivileged import Account, unprivileged_account
 
 PACKAGES = ("postgresql",)
-OWNER = "tripthread"
+OWNER = "tripthread"  # the superuser
+DATABASE = "tripthread"
 _DEBIAN_BINARIES = Path("/usr/lib/postgresql")
 _ATTEMPTS = 10
 
@@ -47,28 +48,16 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        durable: bool = True,
-        database: str = OWNER,
-        settings: Mapping[str, str] | None = None,
-        log: Path | None = None,
-    ) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True, log: Path | None = None) -> None:
         """Describe the server; nothing starts yet.
 
         Args:
             directory: made if missing; belongs to this server alone.
             durable: False gives up fsync: quicker, for tests that never kill it.
-            database: made in a new cluster, owned by the superuser `tripthread`.
-            settings: more of postgresql.conf.
             log: defaults to postgres.log in the directory.
         """
         self.directory = directory.absolute()
-        self.durable = durable
-        self.database = database
-        self._settings = {**_ALWAYS, **({} if durable else _THROW_AWAY), **(settings or {})}
+        self._settings = _ALWAYS | ({} if durable else _THROW_AWAY)
         self._log = log or self.directory / "postgres.log"
         self._facts_file = self.directory / "server.json"
         self._data = self.directory / "data"
@@ -89,9 +78,9 @@ class Postgres:
         """The superuser's URL of the database."""
         return self.url_for(OWNER, self.password)
 
-    def url_for(self, user: str, password: str, database: str | None = None) -> str:
-        """The URL of the database (or of another one here) for another login."""
-        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database or self.database}"
+    def url_for(self, user: str, password: str) -> str:
+        """The URL of the database for another login."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{DATABASE}"
 
     @property
     def pid(self) -> int | None:
@@ -131,15 +120,8 @@ class Postgres:
 
     def is_ready(self) -> bool:
         """Whether the server takes queries (it accepts connections a little earlier)."""
-        ask = [
-            str(_required_binaries(self._data) / "pg_isready"),
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-        ]
-        return self.running and subprocess.run(ask, check=False).returncode == 0
+        asking = _required_binaries(self._data) / "pg_isready"
+        return self.running and succeeds(asking, "-q", "-h", "127.0.0.1", "-p", str(self.port))
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """Shut down: open transactions are rolled back, committed ones are on disk."""
@@ -165,7 +147,7 @@ class Postgres:
         account = unprivileged_account()
         account.own(self.directory)
         if not self._data.exists():
-            _make_cluster(self._data, facts["password"], self.database, account)
+            _make_cluster(self._data, facts["password"], account)
         _forget_dead_postmaster(self._data)
         postgres = str(_required_binaries(self._data) / "postgres")
         options = [f"--{key}={value}" for key, value in self._settings.items()]
@@ -173,7 +155,7 @@ class Postgres:
         return Child(self.name, argv, log=self._log, cwd=self.directory, user=account.user, env=_environment())
 
 
-def _make_cluster(data: Path, password: str, database: str, account: Account) -> None:
+def _make_cluster(data: Path, password: str, account: Account) -> None:
     """Make a cluster with its database beside its final place and move it there when it is whole."""
     draft = data.with_name("data.new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -185,7 +167,7 @@ def _make_cluster(data: Path, password: str, database: str, account: Account) ->
         how = ["-U", OWNER, "-A", "scram-sha-256", f"--pwfile={password_file}", "--no-locale", "-E", "UTF8"]
         _run(account, [str(binaries / "initdb"), "-D", str(draft), *how, "--no-sync"])
         single = [str(binaries / "postgres"), "--single", "-D", str(draft), "postgres"]
-        _run(account, single, typed=f'CREATE DATABASE "{database}" OWNER "{OWNER}"\n')
+        _run(account, single, typed=f'CREATE DATABASE "{DATABASE}" OWNER "{OWNER}"\n')
     finally:
         password_file.unlink()
     os.sync()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,9 +14,9 @@ from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import held
 from deploy.supervisor.plan import SERVER_ORDER, Plan, Servers, Service
 from deploy.supervisor.ports import free_port
+from deploy.supervisor.programs import output_of
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from deploy.supervisor.supervisor import Supervisor
-from deploy.supervisor.trouble import Trouble
 from deploy.supervisor.unit import Unit
 
 _SERVER_START_S = 90.0
@@ -114,18 +113,8 @@ class Stack:
 
     def _make_admin_token(self) -> str:
         arguments = ("-m", "deploy.cli", "token", "--user", "admin", "--role", "admin", "--expires", "30d")
-        done = subprocess.run(
-            [str(self._layout.python), *arguments],
-            env=self._plan.environment("token"),
-            cwd=self._layout.root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            message = f"tripthread token failed:\n{done.stdout}{done.stderr}"
-            raise Trouble(message)
-        return done.stdout.strip()
+        env = self._plan.environment("token")
+        return output_of("tripthread token", self._layout.python, *arguments, env=env, cwd=self._layout.root)
 
     def _write_directions(self, pids: Mapping[str, int]) -> None:
         numbers = {f"PID_{name}": str(pid) for name, pid in pids.items()}

@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.supervisor.programs import succeeds
 from deploy.supervisor.trouble import Trouble
 
 
@@ -51,11 +52,7 @@ def unprivileged_account() -> Account:
         return Account()
     entry = _ordinary_user()
     prefix = ("unshare", "--user", f"--map-user={entry.pw_uid}", f"--map-group={entry.pw_gid}", "--")
-    try:
-        works = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
-    except OSError:
-        works = False
-    return Account(prefix=prefix) if works else Account(user=entry.pw_name)
+    return Account(prefix=prefix) if succeeds(*prefix, "true") else Account(user=entry.pw_name)
 
 
 def _ordinary_user() -> pwd.struct_passwd:

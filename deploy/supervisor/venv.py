@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import held
 from deploy.supervisor.packages import require
+from deploy.supervisor.programs import succeeds
 from deploy.supervisor.trouble import Trouble
 
 # Byte code is compiled here, once: the commands run with PYTHONDONTWRITEBYTECODE, to leave no file in the tree.
@@ -80,15 +81,9 @@ def _run(argv: list[str], log: Path) -> None:
 
 
 def _has_venv_module() -> bool:
-    return (
-        subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode
-        == 0
-    )
+    return succeeds(sys.executable, "-c", "import ensurepip, venv")
 
 
 def _answers(python: Path) -> bool:
     """Whether there is a Python that runs: its base may have been removed or upgraded."""
-    try:
-        return subprocess.run([str(python), "-c", ""], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
+    return succeeds(python, "-c", "")

@@ -197,6 +197,16 @@ def test_logs_are_there_when_nothing_runs(lying_still: Project) -> None:
     assert "nothing is running" in lying_still.run("status").stderr
 
 
+def test_command_is_found_through_a_link_and_from_another_directory(stack: Project, tmp_path: Path) -> None:
+    link = tmp_path / "tripthread-run"
+    link.symlink_to(stack.root / "run")
+    environment = {**os.environ, "CDPATH": str(tmp_path), "LANG": "C"}
+
+    done = subprocess.run([link, "status"], cwd="/", env=environment, capture_output=True, text=True, check=False)
+
+    assert "logger" in done.stdout, done.stderr
+
+
 def test_unknown_name_is_answered_with_those_there_are(stack: Project) -> None:
     done = stack.run("stop", "loger")
 
