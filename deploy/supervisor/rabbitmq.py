@@ -8,6 +8,7 @@ from typing import Any
 
 from deploy.supervisor.child import Child
 from deploy.supervisor.ports import answers, port_again
+from deploy.supervisor.programs import output_of
 from deploy.supervisor.remembered import recall, remember, write_privately
 from deploy.supervisor.trouble import Trouble
 
@@ -15,6 +16,7 @@ PACKAGES = ("rabbitmq-server",)
 USER = "tripthread"
 # Not /usr/sbin/rabbitmq-server: that wrapper changes directory and user, and refuses anybody else.
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_CTL = _SERVER.with_name("rabbitmqctl")
 _PORTS = ("port", "distribution_port", "epmd_port")
 
 _CONFIG = """\
@@ -118,6 +120,11 @@ class RabbitMQ:
         """End the node as a power cut of the process would (SIGKILL)."""
         if self._node is not None:
             self._node.kill()
+
+    def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl against this node, as tests do, and return what it printed. Takes half a second: never poll."""
+        environment = self._environment(recall(self._facts_file))
+        return output_of(f"rabbitmqctl {' '.join(arguments)}", _CTL, *arguments, env=environment)
 
     def _prepare(self) -> dict[str, Any]:
         """Write what the node reads at its start, choosing ports where the last ones are gone."""
