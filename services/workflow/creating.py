@@ -5,15 +5,18 @@ from functools import partial
 
 import structlog
 
-from services.workflow.avinode.client import (
-    Avinode,
+from services.workflow.avinode.answers import errors_in
+from services.workflow.avinode.client import Avinode
+from services.workflow.avinode.errors import (
     AvinodeAway,
+    AvinodeForbidden,
+    AvinodeLocked,
     AvinodeMissing,
     AvinodeRefused,
     AvinodeUnclear,
-    errors_in,
+    Unreadable,
 )
-from services.workflow.avinode.resources import Unreadable, read_trip
+from services.workflow.avinode.resources import read_trip
 from services.workflow.pace import Pace
 from services.workflow.store.requests import Intent, RequestStore
 from shared.events import TripAdvanced
@@ -88,7 +91,7 @@ class Creator:
         return partial(self._requests.not_sent, intent, error.detail, wait_s)
 
     def _refused(self, intent: Intent, error: AvinodeRefused) -> Settle:
-        """What is wrong with us an operator can mend; what is wrong with the request only its user can."""
-        if error.is_ours or isinstance(error, AvinodeMissing):
+        """What is wrong with our credentials or base URL an operator can mend; with the request, only its user."""
+        if isinstance(error, AvinodeLocked | AvinodeForbidden | AvinodeMissing):
             return partial(self._requests.not_sent, intent, error.detail, self._pace.refused_s)
         return partial(self._requests.refused, intent, error.detail)

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import structlog
 
-from services.workflow.avinode.client import Avinode, AvinodeMissing
+from services.workflow.avinode.client import Avinode
+from services.workflow.avinode.errors import AvinodeLocked, AvinodeRefused, Unreadable
 from services.workflow.avinode.resources import (
     MessageReading,
     RfqReading,
     Trip,
-    Unreadable,
     read_message,
     read_quote,
     read_rfq,
@@ -142,10 +142,12 @@ class Follower:
         return Found(quotes=(read_quote(await self._avinode.read("quotes", quote_id), rfq_id, lift_id, at),))
 
     async def _if_there(self, reading: Awaitable[T]) -> T | None:
-        """One link that leads nowhere must not keep the others from being followed."""
+        """One link that leads nowhere, or where we may not go, must not keep the others from being followed."""
         try:
             return await reading
-        except (AvinodeMissing, Unreadable) as error:
+        except AvinodeLocked:
+            raise
+        except (AvinodeRefused, Unreadable) as error:
             log.warning("avinode links to nothing readable", error=error.detail)
             return None
 

@@ -3,8 +3,14 @@
 import structlog
 from prometheus_client import Counter
 
-from services.workflow.avinode.client import AvinodeAway, AvinodeMissing, AvinodeRefused, AvinodeUnclear
-from services.workflow.avinode.resources import Unreadable
+from services.workflow.avinode.errors import (
+    AvinodeAway,
+    AvinodeLocked,
+    AvinodeMissing,
+    AvinodeRefused,
+    AvinodeUnclear,
+    Unreadable,
+)
 from services.workflow.following import Follower, Unmatched
 from services.workflow.pace import Pace
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
@@ -73,13 +79,20 @@ class Reader:
             await self._deliveries.settle(dirty, "ignored", error.detail)
             _WORKED.labels("ignored").inc(len(dirty.delivery_ids))
             return
-        wait_s = self._pace.retry_s(dirty.attempts + 1)
-        if isinstance(error, AvinodeAway):
-            wait_s = max(wait_s, error.wait_s or 0)
-        elif isinstance(error, AvinodeRefused) and not is_hopeless:
-            wait_s = self._pace.refused_s
-        await self._deliveries.postpone(dirty, "due", error.detail, wait_s)
+        await self._deliveries.postpone(dirty, "due", error.detail, self._wait_s(dirty.attempts + 1, error))
         _WORKED.labels("postponed").inc(len(dirty.delivery_ids))
+
+    def _wait_s(self, attempts: int, error: TripthreadError) -> float:
+        """Wait as Avinode asks; what it refuses us, us alone and not this call, may be mended at any time."""
+        match error:
+            case AvinodeAway():
+                return max(self._pace.retry_s(attempts), error.wait_s or 0.0)
+            case AvinodeLocked():
+                return self._pace.refused_s
+            case AvinodeRefused() if not isinstance(error, AvinodeMissing):
+                return max(self._pace.refused_s, self._pace.retry_s(attempts, self._pace.longest_unmatched_s))
+            case _:
+                return self._pace.retry_s(attempts)
 
     async def _lose(self, due: DueTrip, detail: str) -> None:
         """Avinode does not know a trip: one that was there is asked for again, one that never was is given up."""

@@ -107,6 +107,27 @@ async def test_a_hanging_avinode_delays_a_notice_and_loses_none(settings: Settin
         await stage.stands(event.trip_id, "requesting_quotes", 1, 1, 0)
 
 
+async def test_one_thing_that_we_may_not_see_holds_up_nothing_else(
+    settings: Settings, owner: asyncpg.Connection
+) -> None:
+    async def guarded(request: web.Request) -> web.Response:
+        kind, _, asked = request.path.removeprefix("/api/").partition("/")
+        if asked.endswith("9"):
+            return web.json_response({}, status=403)
+        links = {"rfqs": [{"id": "arfq-9"}, {"id": "arfq-10"}]} if kind == "trips" else {}
+        return web.json_response({"data": {"id": asked, "tripId": "SIM001", "links": links, "sellerLift": []}})
+
+    pace = replace(QUICK, refused_s=60)  # for so long everything is held where our credentials are refused
+    async with open_stage(settings, owner) as stage, serving(guarded) as url:
+        changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
+        async with running_workflow(changed, pace):
+            await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-9"}))
+            await stage.becomes("answered 403", "SELECT error FROM workflow.deliveries WHERE state = 'due'")
+            attached = await stage.attach("atrip-1")
+            await stage.stands(attached.trip_id, "requesting_quotes", 1, 1, 0)
+            assert await stage.owner.fetchval("SELECT error FROM workflow.trips") is None
+
+
 async def test_what_avinode_asks_us_to_wait_is_waited(settings: Settings, owner: asyncpg.Connection) -> None:
     calls: list[float] = []
 

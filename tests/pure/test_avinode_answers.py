@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.workflow.avinode.client import wanted_wait_s
-from services.workflow.avinode.resources import Unreadable, read_message, read_quote, read_rfq, read_trip
+from services.workflow.avinode.answers import understood, wanted_wait_s
+from services.workflow.avinode.errors import (
+    AvinodeAway,
+    AvinodeForbidden,
+    AvinodeLocked,
+    AvinodeMissing,
+    AvinodeRefused,
+    AvinodeUnclear,
+    Unreadable,
+)
+from services.workflow.avinode.resources import read_message, read_quote, read_rfq, read_trip
 from services.workflow.facts import Found, Lift, Message, Quote, Rfq
 
 AT = datetime(2030, 4, 1, 13, tzinfo=UTC)
@@ -263,3 +272,52 @@ def test_a_message_is_the_same_however_often_it_is_read() -> None:
 )
 def test_how_long_avinode_asks_us_to_wait(headers: dict[str, str], wait_s: float | None) -> None:
     assert wanted_wait_s(headers) == wait_s
+
+
+@pytest.mark.parametrize(
+    ("statuses", "error"),
+    [
+        ((400, 405, 406, 411, 413, 414, 415, 422, 431), AvinodeRefused),
+        ((401,), AvinodeLocked),
+        ((403,), AvinodeForbidden),
+        ((404, 410), AvinodeMissing),
+        ((101, 204, 301, 302, 307, 308, 402, 408, 409, 418, 425, 451), AvinodeUnclear),
+        ((429, 500, 502, 503, 504, 599, 999), AvinodeAway),
+    ],
+)
+def test_only_a_clear_refusal_is_one(statuses: tuple[int, ...], error: type[Exception]) -> None:
+    for status in statuses:
+        with pytest.raises(error) as caught:
+            understood(status, {}, b"", usual_wait_s=1)
+        assert type(caught.value) is error, status
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "is_acted_on", "wait_s"),
+    [
+        (429, {}, False, 3),
+        (429, {"Retry-After": "7"}, False, 7),
+        (503, {"Retry-After": "7"}, False, 7),
+        (503, {}, None, 3),  # perhaps a proxy that lost the answer
+        (500, {"Retry-After": "7"}, None, None),
+    ],
+)
+def test_a_busy_avinode_did_nothing_and_one_that_failed_perhaps_did(
+    status: int, headers: dict[str, str], is_acted_on: bool | None, wait_s: float | None
+) -> None:
+    with pytest.raises(AvinodeAway) as caught:
+        understood(status, headers, b"", usual_wait_s=3)
+    assert (caught.value.is_acted_on, caught.value.wait_s) == (is_acted_on, wait_s)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"null", b"[" * 10**5, b'{"data": ' + b"9" * 5000 + b"}", b'{"meta": {"errors": [{}]}}']
+)
+def test_a_good_status_without_a_body_to_read_is_unclear(content: bytes) -> None:
+    with pytest.raises(AvinodeUnclear):
+        understood(200, {}, content, usual_wait_s=1)
+
+
+def test_a_good_answer_may_have_errors_beside_its_data() -> None:
+    content = orjson.dumps({"meta": {"errors": [{"title": "odd"}]}, "data": {"id": "atrip-1"}})
+    assert understood(200, {}, content, usual_wait_s=1)["data"] == {"id": "atrip-1"}

@@ -9,17 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from services.workflow.avinode import fields
+from services.workflow.avinode.errors import Unreadable
 from services.workflow.facts import Found, Lift, Message, MessageKind, Quote, Rfq
 from services.workflow.notices import trip_reference
-from shared.errors import TripthreadError
 
 MOST_PASSENGERS = 999
-
-
-class Unreadable(TripthreadError):
-    """Avinode's answer is not what it answers for such a resource."""
-
-    code = "avinode_unreadable"
 
 
 @dataclass(frozen=True)
