@@ -62,6 +62,8 @@ class Answering:
                 async for chunk in chunks:
                     self._take(chunk)
         except ModelAway as error:
+            # Not its text, which may repeat what was said; that is in the turn's row.
+            log.warning("model failed", turn_id=str(turn.turn_id), upstream_status=error.extra.get("upstream_status"))
             return self.answer("interrupted" if self._running.deltas else "failed", error.detail)
         return self._ended()
 

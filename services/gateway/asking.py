@@ -9,6 +9,7 @@ from uuid import UUID
 
 from services.gateway.chat_request import ChatRequest
 from services.gateway.history import Shown, newest
+from services.gateway.refused_field import refused_field
 from services.gateway.turn import Question
 from shared.errors import Invalid, NotFound
 from shared.ids import derived_id
@@ -41,8 +42,7 @@ def decide(request: ChatRequest, history: Sequence[Shown], turn_id: UUID) -> Ask
         return Asked(_asked_again(request.regenerate_id, history), again=True)
     unsaid = _unsaid(request.questions, history)
     if len(unsaid) > MOST_UNSAID:
-        detail = f"at most {MOST_UNSAID} new messages at once"
-        raise Invalid(f"userMessages: {detail}", errors=[{"field": "userMessages", "detail": detail}])
+        raise refused_field("userMessages", f"may have at most {MOST_UNSAID} new messages at once")
     if not unsaid:
         return Asked(_asked_again(None, history), again=True)
     return Asked(_chained(unsaid, request.parent_id, history, turn_id))
@@ -82,7 +82,7 @@ def _identified(question: Question, history: Sequence[Shown], own_id: str) -> Qu
 def _parent(question: Question, parent_id: str | None, history: Sequence[Shown]) -> str | None:
     if parent_id is not None:
         if all(shown.message_id != parent_id for shown in history):
-            raise NotFound("parent_id names no message of this session")
+            raise NotFound("parent_id names no message of this session.")
         return parent_id
     known = _known(question, history)
     return known.parent_id if known is not None else newest(history)
@@ -109,9 +109,7 @@ def _asked_again(message_id: str | None, history: Sequence[Shown]) -> Question:
     if at is not None and at.role == "assistant":
         at = by_id.get(at.parent_id or "")
     if at is None or at.role != "user":
-        raise (
-            NotFound("there is no such message to answer again")
-            if message_id
-            else Invalid("there is nothing to answer")
-        )
+        if message_id:
+            raise NotFound("message_id names no question of this session, and no answer to one.")
+        raise Invalid("There is nothing to answer: this session has no question yet.")
     return Question(at.message_id, at.content, at.parts, at.parent_id, at.client_message_id, at.metadata)

@@ -5,6 +5,7 @@
 - `{userMessages}`: one element is new; of more, what follows the longest prefix equal to the session's user texts.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,10 +15,12 @@ import msgspec
 
 from services.gateway.idempotency_key import read_key
 from services.gateway.json_body import read_json, require_json
+from services.gateway.refused_field import refused_field
 from services.gateway.turn import Question
 from shared.errors import Invalid
 
 AnswerForm = Literal["ui", "text", "json"]
+UNKNOWN_FIELD = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
 ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -59,6 +62,7 @@ class ChatRequest:
     """What a caller asks for, whatever shape it came in."""
 
     session_id: str | None  # none: a new session
+    session_is_named: bool  # not only kept by the browser, as the session it was last in
     questions: tuple[Question, ...]  # the new message last; those before it only with `userMessages`
     form: AnswerForm
     model: str | None
@@ -87,14 +91,16 @@ def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[
     """
     require_json(headers.get("content-type"))
     parsed = _decode(body)
-    session_id = _session_id(parsed, headers, cookies)
+    named = _named_session(parsed, headers)
+    session_id = named or _kept_session(cookies)
     questions = _questions(parsed)
     regenerate = parsed.trigger == "regenerate-message"
     if not questions and not regenerate:
-        raise Invalid("send messages, message or userMessages")
+        raise refused_field("message", "is missing: send messages, message or userMessages")
     key, body_hash = _identity(body, headers, session_id, questions, regenerate=regenerate)
     return ChatRequest(
         session_id=session_id,
+        session_is_named=named is not None,
         questions=tuple(questions),
         form=_form(parsed, headers),
         model=_name(parsed.model, "model"),
@@ -113,16 +119,26 @@ def _decode(body: bytes) -> ChatBody:
     try:
         return msgspec.convert(read_json(body), ChatBody)
     except msgspec.ValidationError as error:
-        raise Invalid(str(error)) from error
+        raise _misfit(str(error)) from error
 
 
-def _session_id(parsed: ChatBody, headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | None:
+def _misfit(text: str) -> Invalid:
+    """Name the field of msgspec's "Expected `str`, got `int` - at `$.messages[0].id`", as `messages.0.id`."""
+    what, _, path = text.partition(" - at `$")
+    unknown = UNKNOWN_FIELD.fullmatch(what)
+    field = path.rstrip("`").replace("[", ".").replace("]", "") + (f".{unknown[1]}" if unknown else "")
+    return refused_field(field.lstrip("."), "is not known" if unknown else what) if field else Invalid(what)
+
+
+def _named_session(parsed: ChatBody, headers: Mapping[str, str]) -> str | None:
     named = parsed.session_id or parsed.sessionId or parsed.thread_id or parsed.threadId or parsed.id
-    named = _client_id(named or headers.get("x-session-id"), "session_id")
-    if named is not None:
-        return named
+    return _client_id(named, "session_id") or _client_id(headers.get("x-session-id"), "X-Session-Id")
+
+
+def _kept_session(cookies: Mapping[str, str]) -> str | None:
+    """Read the cookie, which nobody can mend, so a bad one must not lock its browser out."""
     kept = cookies.get("session_id", "")
-    return kept if is_client_id(kept) else None  # a cookie that nobody can mend must not lock its browser out
+    return kept if is_client_id(kept) else None
 
 
 def is_client_id(value: str) -> bool:
@@ -133,13 +149,13 @@ def is_client_id(value: str) -> bool:
 def _client_id(value: str | None, name: str) -> str | None:
     if value is None or is_client_id(value):
         return value
-    raise Invalid(f"{name} must be 1 to 64 of A-Za-z0-9_-", errors=[{"field": name, "detail": "not an id"}])
+    raise refused_field(name, "must be 1 to 64 of A-Za-z0-9_-")
 
 
 def _name(value: str | None, name: str) -> str | None:
     if value is None or 0 < len(value) <= 255:
         return value
-    raise Invalid(f"{name} must have 1 to 255 characters", errors=[{"field": name, "detail": "too short or too long"}])
+    raise refused_field(name, "must have 1 to 255 characters")
 
 
 def _questions(parsed: ChatBody) -> list[Question]:
@@ -156,21 +172,26 @@ def _questions(parsed: ChatBody) -> list[Question]:
 def _question(item: str | ChatMessage) -> Question:
     message = ChatMessage(content=item) if isinstance(item, str) else item
     if message.role != "user":
-        raise Invalid("only a user's message can be asked", errors=[{"field": "role", "detail": "must be user"}])
+        raise refused_field("role", "must be user: nothing else can be asked")
     parts = _parts(message)
-    text = "\n".join(part["text"] for part in parts if part.get("type") == "text" and isinstance(part.get("text"), str))
-    if not text.strip() and not any(part.get("type") != "text" for part in parts):
-        raise Invalid("the message is empty", errors=[{"field": "message", "detail": "must not be empty"}])
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    text = "\n".join(texts)
+    if not text.strip() and len(texts) == len(parts):
+        raise refused_field("message", "must not be empty")
     message_id = _client_id(message.id, "message.id")
     return Question(message_id=message_id or "", content=text, parts=parts, metadata=message.metadata or {})
 
 
 def _parts(message: ChatMessage) -> list[dict[str, Any]]:
-    if message.parts is not None:
-        return message.parts
-    if isinstance(message.content, list):
-        return message.content
-    return [{"type": "text", "text": message.content}] if message.content is not None else []
+    parts = message.parts if message.parts is not None else message.content
+    if not isinstance(parts, list):
+        return [{"type": "text", "text": parts}] if parts is not None else []
+    for part in parts:
+        if not isinstance(part.get("type"), str):
+            raise refused_field("parts", "must each have a type")
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            raise refused_field("parts", "of type text must have a text")
+    return parts
 
 
 def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:

@@ -1,11 +1,13 @@
 """Opaque cursors: where a page of a list ended, for the next page to begin there."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from services.gateway.refused_field import refused_field
 from shared.errors import Invalid
 
 MAX_LENGTH = 512
@@ -29,8 +31,15 @@ def read_cursor(kind: str, cursor: str) -> tuple[str, ...]:
     return tuple(place)
 
 
-def read_time_cursor(kind: str, cursor: str | None) -> tuple[datetime, str] | None:
+def read_time_cursor(
+    kind: str, cursor: str | None, read_key: Callable[[str], object] = str
+) -> tuple[datetime, str] | None:
     """Return the place, a time and an id, in a list that is kept in that order; None without a cursor.
+
+    Args:
+        kind: Which list.
+        cursor: What a caller sent.
+        read_key: Raises ValueError for a text that can't be an id in this list.
 
     Raises:
         Invalid: It is not a cursor of this list.
@@ -40,12 +49,13 @@ def read_time_cursor(kind: str, cursor: str | None) -> tuple[datetime, str] | No
     place = read_cursor(kind, cursor)
     try:
         at, key = place
+        read_key(key)
         moment = datetime.fromisoformat(at)
-    except ValueError as error:
+        if moment.tzinfo is None:
+            raise _invalid()
+        return moment.astimezone(UTC), key
+    except (ValueError, OverflowError) as error:  # the latter: a time that no other zone has
         raise _invalid() from error
-    if moment.tzinfo is None:
-        raise _invalid()
-    return moment, key
 
 
 def _decoded(cursor: str) -> list[str]:
@@ -65,6 +75,4 @@ def _is_plain(item: Any) -> bool:
 
 
 def _invalid() -> Invalid:
-    return Invalid(
-        "This cursor is not one of this list.", errors=[{"field": "cursor", "detail": "is not a cursor of this list"}]
-    )
+    return refused_field("cursor", "is not a cursor of this list")

@@ -109,9 +109,9 @@ def missing_parents(history: Sequence[Shown], message_ids: Iterable[str]) -> set
 
 def _first_known(shown: Shown, by_id: Mapping[str, Shown]) -> Shown:
     seen: set[str] = set()
-    while shown.parent_id in by_id and shown.message_id not in seen:
+    while shown.message_id not in seen and (before := by_id.get(shown.parent_id or "")):
         seen.add(shown.message_id)
-        shown = by_id[shown.parent_id]
+        shown = before
     return shown
 
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 from fastapi import Header
 
-from shared.errors import Invalid
+from services.gateway.refused_field import refused_field
 
 HEADER = "Idempotency-Key"
 PATTERN = r"^[ -~]{1,255}$"
-RULE = "must be 1 to 255 printable ASCII characters"
 
 # For the OpenAPI document only: `read_key` reads it, and says in words what is wrong with it.
 KeyHeader = Annotated[str | None, Header(alias=HEADER, json_schema_extra={"pattern": PATTERN})]
@@ -25,4 +24,4 @@ def read_key(headers: Mapping[str, str]) -> str | None:
     key = headers.get(HEADER.lower())
     if key is None or re.fullmatch(PATTERN, key):
         return key
-    raise Invalid(f"{HEADER}: {RULE}", errors=[{"field": HEADER, "detail": RULE}])
+    raise refused_field(HEADER, "must be 1 to 255 printable ASCII characters")

@@ -49,7 +49,7 @@ class Memory:
         owner = next((user_id for user_id in user_ids if user_id in owners), user_ids[0])
         own_rows = [row for row in rows if row["user_id"] == owner]
         if any(row["deleted"] for row in own_rows):
-            raise NotFound("this session was deleted")
+            raise NotFound("This session was deleted.")
         own_turns = [turn for turn in turns if turn.user_id == owner]
         stored = [_shown(row) for row in own_rows if row["message_id"] is not None]
         history = merge_history(stored, own_turns)

@@ -56,6 +56,7 @@ def _describe_chat(document: Json) -> None:
 
 
 def _answer() -> Json:
+    events = {"schema": {"description": "The parts of the AI SDK's UI message stream, version 1, each as JSON"}}
     text = {"schema": {"type": "string"}}
     record = {
         "type": "object",
@@ -69,7 +70,7 @@ def _answer() -> Json:
     }
     return {
         "description": "The answer as it comes, or whole where `stream` is false",
-        "content": {"text/event-stream": text, "text/plain": text, "application/json": {"schema": record}},
+        "content": {"text/event-stream": events, "text/plain": text, "application/json": {"schema": record}},
     }
 
 

@@ -125,11 +125,14 @@ def _field(location: Sequence[str | int]) -> str:
 async def _on_http(request: Request, error: Exception) -> Response:
     """Answer for what Starlette and FastAPI refuse by themselves: unknown paths, wrong methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    code = CODES.get(error.status_code, "error")
+    code, detail = CODES.get(error.status_code, "error"), str(error.detail)
     headers = dict(error.headers or {})
+    if error.status_code == 404:
+        detail = "There is nothing at this path; /openapi.json lists what there is."
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
-    return _document(error.status_code, code, str(error.detail), {}, headers)
+        detail = f"This path takes {headers['Allow']}."
+    return _document(error.status_code, code, detail, {}, headers)
 
 
 def _allowed(request: Request) -> list[str]:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.json_body import read_json, require_json
-from shared.errors import Invalid
+from services.gateway.refused_field import refused_field
 
 
 class StrictRoute(APIRoute):
@@ -45,7 +45,6 @@ async def _read(request: Request) -> Request:
 def _refuse_repeats(request: Request) -> None:
     """FastAPI takes the last of several; but nobody can know which one was meant."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
-    repeated = [name for name, count in counts.items() if count > 1]
-    if repeated:
-        errors = [{"field": name, "detail": "was given more than once"} for name in repeated]
-        raise Invalid(f"{repeated[0]}: was given more than once", errors=errors)
+    for name, count in counts.items():
+        if count > 1:
+            raise refused_field(name, "was given more than once")

@@ -1,5 +1,7 @@
 """What a user orders: a trip to be created at Avinode, or one that is there to be attached."""
 
+import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -22,6 +24,7 @@ from services.gateway.schemas import Json
 from shared.events import Segment, TripAttached, TripRequested
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
 
+REFERENCE = r"^(atrip-[0-9]{1,30}|[A-Za-z0-9]{4,12})$"
 # Where the day ends last, UTC-12: what is past there is past everywhere.
 LAST_ZONE = timedelta(hours=-12)
 
@@ -35,7 +38,19 @@ def _day_to_come(text: str) -> str:
 
 def _spelled(reference: str) -> str:
     """Spell a reference as it is stored: ids in small letters, codes in capitals."""
+    if not re.fullmatch(REFERENCE, reference):
+        raise ValueError("must be `atrip-` and digits, or the code of 4 to 12 letters and digits that people see")
     return reference.lower() if "-" in reference else reference.upper()
+
+
+def _named(text: str) -> UUID | str:
+    """Read what a trip is called in a path: our id for it, or a reference."""
+    with suppress(ValueError):
+        return UUID(text)
+    try:
+        return _spelled(text)
+    except ValueError as error:
+        raise ValueError(f"must be a UUID of ours; else it {error}") from error
 
 
 def _whole(value: Any) -> Any:
@@ -52,8 +67,11 @@ Day = Annotated[
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
 TimeOfDay = Annotated[StrictStr, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-TripReference = Annotated[
-    str, StringConstraints(pattern=r"^(atrip-[0-9]{1,30}|[A-Za-z0-9]{4,12})$"), AfterValidator(_spelled)
+TripReference = Annotated[StrictStr, AfterValidator(_spelled), WithJsonSchema({"type": "string", "pattern": REFERENCE})]
+TripName = Annotated[
+    UUID | str,
+    BeforeValidator(_named),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "uuid"}, {"type": "string", "pattern": REFERENCE}]}),
 ]
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from services.gateway.claims import Claim, Lost
 from services.gateway.history import Shown
 from services.gateway.idempotency_key import HEADER
+from services.gateway.refused_field import refused_field
 from services.gateway.runner import Runner
 from services.gateway.running import Running
 from services.gateway.store import Store
 from services.gateway.turn import Turn
 from shared.database import DATABASE_ERRORS
-from shared.errors import BrokerAway, Conflict, Invalid, SessionBusy, ShuttingDown
+from shared.errors import BrokerAway, Conflict, SessionBusy, ShuttingDown
 from shared.publisher import Publisher
 
 
@@ -79,8 +80,7 @@ class Turns:
 
     async def _repeat(self, known: Turn, claim: Claim, history: Sequence[Shown]) -> Running:
         if known.body_hash != claim.body_hash:
-            detail = "was used for another request"
-            raise Invalid(f"{HEADER}: {detail}", errors=[{"field": HEADER, "detail": detail}])
+            raise refused_field(HEADER, "was used for another request; take a new one")
         if known.expired:
             known = await self._take_over(known) or known
         if known.state == "running":

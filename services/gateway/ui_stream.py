@@ -67,8 +67,11 @@ async def text_stream(running: Running) -> AsyncIterator[bytes]:
     Raises:
         BrokenPipeError: The answer did not come to its end, which plain text can only say by breaking off.
     """
-    async for delta in running.follow():
-        yield delta.encode()
+    try:
+        async for delta in running.follow():
+            yield delta.encode()
+    except TripthreadError as error:
+        raise BrokenPipeError(error.detail) from error
     answer = running.ended.answer if running.ended else None
     if answer is None or answer.status in _UNFINISHED:
         raise BrokenPipeError("the answer was interrupted")

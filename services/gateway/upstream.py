@@ -138,6 +138,8 @@ def _without_surrogates(value: Any) -> Any:
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> str:
+    if response.status in (401, 403):  # such an answer may repeat the key, and this text goes to the caller
+        return f"the model's service answered {response.status}: it does not take our credentials"
     text = (await response.content.read(4096)).decode("utf-8", "replace")
     with suppress(ValueError, KeyError, TypeError):
         text = json.loads(text)["error"]["message"]

@@ -215,6 +215,14 @@ async def test_a_model_that_fails_leaves_what_it_said(
     assert (await gateway.events(2))[1] == turn.answered()
 
 
+async def test_what_the_model_s_service_says_of_our_key_is_not_passed_on(gateway: Gateway) -> None:
+    refused, limited = await gateway.say("[error 401]"), await gateway.say("[error 429]")
+    assert refused.answer is not None
+    assert limited.answer is not None
+    assert refused.answer.error == "the model's service answered 401: it does not take our credentials"
+    assert "The sandbox was told to answer 429" in str(limited.answer.error)
+
+
 async def test_what_postgres_can_t_hold_is_cleaned_from_the_answer(gateway: Gateway) -> None:
     turn = await gateway.say('[raw "a\\u0000b\\ud800c"]')
     status, text = answered(turn)
@@ -272,7 +280,7 @@ async def test_a_lost_claim_is_withdrawn(gateway: Gateway, owner: asyncpg.Connec
     gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
 
     async def gone() -> bool:
-        return await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+        return bool(await owner.fetchval("SELECT count(*) = 0 FROM gateway.turns"))
 
     await until(gone, "the withdrawal")
 

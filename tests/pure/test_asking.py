@@ -34,6 +34,7 @@ def asks(*texts: str, message_id: str = "", **changes: object) -> ChatRequest:
         questions[-1] = replace(questions[-1], message_id=message_id)
     request = ChatRequest(
         session_id="s",
+        session_is_named=True,
         questions=tuple(questions),
         form="ui",
         model=None,

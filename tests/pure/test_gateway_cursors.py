@@ -1,6 +1,7 @@
 """Cursors come back as they were given, and nothing else is one."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -35,11 +36,24 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    [(), ("s1",), ("yesterday", "s1"), (NOW, "s1", "s2"), (NOW.replace(tzinfo=None), "s1"), (NOW, "a\x00b")],
+    [
+        (),
+        ("s1",),
+        ("yesterday", "s1"),
+        ("0001-01-01T00:00:00+23:59", "s1"),
+        (NOW, "s1", "s2"),
+        (NOW.replace(tzinfo=None), "s1"),
+        (NOW, "a\x00b"),
+    ],
 )
 def test_a_cursor_with_another_place_is_refused(place: tuple[str | datetime, ...]) -> None:
     with pytest.raises(Invalid):
         read_time_cursor("sessions", write_cursor("sessions", *place))
+
+
+def test_a_key_that_can_t_be_an_id_of_the_list_is_refused() -> None:
+    with pytest.raises(Invalid):
+        read_time_cursor("models", write_cursor("models", NOW, "x"), UUID)
 
 
 def test_a_changed_cursor_is_refused_as_a_field() -> None:

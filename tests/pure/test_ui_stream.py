@@ -122,14 +122,16 @@ async def test_followers_see_the_same_text() -> None:
 
 
 async def test_plain_text_is_the_text_and_breaks_off_where_the_answer_did() -> None:
-    whole, broken = Running(turn()), Running(turn())
-    for running in (whole, broken):
+    whole, broken, away = Running(turn()), Running(turn()), Running(turn())
+    for running in (whole, broken, away):
         running.add("text")
     end(whole)
     end(broken, "interrupted")
+    away.fail(DatabaseAway())
     assert [piece async for piece in text_stream(whole)] == [b"text"]
-    with pytest.raises(BrokenPipeError):
-        _ = [piece async for piece in text_stream(broken)]
+    for running in (broken, away):
+        with pytest.raises(BrokenPipeError):
+            _ = [piece async for piece in text_stream(running)]
 
 
 async def test_nothing_is_seen_of_a_question_that_was_not_accepted() -> None:

@@ -58,6 +58,8 @@ class World:
     sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
     broker_away: bool = False
     consumers_away: bool = False
+    reads_fail: bool = False  # of tags
+    model_fails: bool = False
     turns: list[Turn] = field(default_factory=list)
     sessions: list[SessionFacts] = field(default_factory=list)
     messages: list[Shown] = field(default_factory=list)
@@ -111,8 +113,10 @@ class World:
         """Do what the model does, and keep what it said."""
         text = running.turn.question.content
         answer = Answer(text, [{"type": "text", "text": text}], "complete")
-        running.add(text)
-        ended = replace(running.turn, state="complete", answer=answer, answered_at=NOON + timedelta(seconds=1))
+        if self.model_fails:
+            answer = Answer("", [], "failed", "it said nothing")
+        running.add(answer.content)
+        ended = replace(running.turn, state=answer.status, answer=answer, answered_at=NOON + timedelta(seconds=1))
         self.turns = [ended if turn is running.turn else turn for turn in self.turns]
         running.end(ended)
 
@@ -268,6 +272,8 @@ class _Tags:
         self._world = world
 
     async def of_session(self, user_ids: Sequence[str], session_id: str) -> Tag | None:
+        if self._world.reads_fail:
+            raise ConnectionRefusedError
         own = (facts for facts in self._world.sessions if facts.user_id in user_ids and facts.session_id == session_id)
         return next((facts.tag for facts in own), None)
 

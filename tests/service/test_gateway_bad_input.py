@@ -135,6 +135,7 @@ async def test_criteria_nested_too_deeply_are_refused(world: World) -> None:
         "/api/trips?session_id=a.b",
         "/api/trips?avinode_trip_id=x",
         "/api/trips/x",
+        "/api/trips/xyz",
         "/api/trips/a%00bcd",
         "/api/admin/dead?state=lost",
         "/api/models?tracked=true",
@@ -150,12 +151,22 @@ async def test_what_is_not_there_is_not_found(world: World) -> None:
     assert (await refused(world, "POST", "/api/admin/dead/not-a-uuid/drop"))["status"] == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "field"), [("/api/trips/xyz", "trip_id"), ("/api/trips?avinode_trip_id=x", "avinode_trip_id")]
+)
+async def test_what_is_no_name_of_a_trip_is_told_what_one_looks_like(world: World, path: str, field: str) -> None:
+    (error,) = (await refused(world, "GET", path))["errors"]
+    assert error["field"] == field
+    assert "must be `atrip-` and digits" in error["detail"]
+
+
 async def test_a_wrong_method_says_which_are_right(world: World) -> None:
     async with world.client("u1") as client:
         for path, methods in (("/healthz", "GET"), ("/api/models", "GET, POST"), (TRIPS, "POST")):
             answer = await client.delete(path)
             assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
             assert answer.headers["allow"] == methods
+            assert answer.json()["detail"] == f"This path takes {methods}."
 
 
 @pytest.mark.parametrize(("path", "body"), [(TRIPS, TRIP), (CHAT, {"message": "hi"})])

@@ -91,6 +91,7 @@ async def test_who_is_not_avinode_is_asked_for_credentials(world: World, authori
     answer = await post(world, json=NOTICE, headers=headers, auth=None)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Basic realm=")
+    assert answer.json()["detail"].startswith("The webhook's user or password is wrong" if authorization else "Send ")
     assert world.published == []
 
 

@@ -46,7 +46,7 @@ _DECISION = {
 @router.get("/dead", responses=problem_responses(401, 403, 422, 503))
 async def list_dead_letters(parts: PartsDep, _admin: AdminDep, query: Annotated[DeadQuery, Query()]) -> DeadPage:
     """List the messages that could not be processed, the newest first, without their bodies."""
-    before = read_time_cursor("dead_letters", query.cursor)
+    before = read_time_cursor("dead_letters", query.cursor, UUID)
     rows = await parts.admin.dead_letters.page(
         reason=query.reason, state=query.state, limit=query.limit + 1, before=before
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import orjson
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -21,14 +22,18 @@ from services.gateway.parts import Parts
 from services.gateway.running import Running
 from services.gateway.schemas import message_out
 from services.gateway.throttle import Throttle
+from services.gateway.turn import Turn
 from services.gateway.turns import StaleHistory, Turns
 from services.gateway.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
-from shared.errors import ModelAway, SessionBusy
+from shared.database import DATABASE_ERRORS
+from shared.errors import ModelAway, NotFound, SessionBusy
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
 from shared.telemetry import inject
 
 SESSION_COOKIE_S = 30 * 24 * 3600
 READINGS = 5  # of a session that others talk in at the same time
+
+log = structlog.get_logger(__name__)
 
 
 class Chat:
@@ -65,17 +70,14 @@ class Chat:
         raise SessionBusy("others are talking in this session, too fast to follow")
 
     async def _try_to_begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> Running:
-        remembered = Remembered(caller.user_id, [])
-        if request.session_id is not None:
-            resent = len(request.questions) if len(request.questions) > 1 else 0
-            remembered = await self._memory.of(caller.user_ids, request.session_id, request.about, resent)
+        session_id, remembered = await self._remember(request, caller)
         user_id = remembered.user_id
         turn_id, new_session_id = _ids(user_id, request.key)
         asked = decide(request, remembered.history, turn_id)
         claim = Claim(
             turn_id=turn_id,
             user_id=user_id,
-            session_id=request.session_id or str(new_session_id),
+            session_id=session_id or str(new_session_id),
             key=request.key,
             body_hash=request.body_hash,
             owner=self._owner,
@@ -90,6 +92,19 @@ class Chat:
         )
         return await self._turns.start(claim, remembered.history, again=asked.again)
 
+    async def _remember(self, request: ChatRequest, caller: Caller) -> tuple[str | None, Remembered]:
+        """Return the session that is meant, and its past; none where it is to be a new one."""
+        new = Remembered(caller.user_id, [])
+        if request.session_id is None:
+            return None, new
+        resent = len(request.questions) if len(request.questions) > 1 else 0
+        try:
+            return request.session_id, await self._memory.of(caller.user_ids, request.session_id, request.about, resent)
+        except NotFound:
+            if request.session_is_named:
+                raise
+            return None, new  # the browser's last session was deleted
+
     async def _respond(self, request: ChatRequest, running: Running) -> Response:
         if request.form == "json":
             return await self._record(running)
@@ -102,16 +117,24 @@ class Chat:
         turn = await running.result()
         shown = answer_of(turn)
         if shown is None or shown.status == "failed":
-            raise ModelAway(shown.error if shown else None, turn_id=str(turn.turn_id))
-        tag = await self._tags.of_session([turn.user_id], turn.session_id)
+            raise ModelAway(shown.error if shown else None, turn_id=str(turn.turn_id), session_id=turn.session_id)
         trace = (turn.answer.trace if turn.answer else None) or {}
         body = {
             "session_id": turn.session_id,
             "message": message_out(shown),
-            "session_tag": tag.session_tag if tag else None,
+            "session_tag": await self._tag_of(turn),
             "usage": {name: trace.get(name) for name in ("input_tokens", "output_tokens", "usage_source")},
         }
         return Response(orjson.dumps(body), media_type="application/json")
+
+    async def _tag_of(self, turn: Turn) -> str | None:
+        """Return the session's tag where it can be read; the turn is over, so nothing can fail it any more."""
+        try:
+            tag = await self._tags.of_session([turn.user_id], turn.session_id)
+        except DATABASE_ERRORS as error:
+            log.warning("tag not read", turn_id=str(turn.turn_id), error=str(error) or type(error).__name__)
+            return None
+        return tag.session_tag if tag else None
 
     def _name_turn(self, response: Response, running: Running) -> None:
         turn = running.turn

@@ -12,9 +12,9 @@ from services.gateway.own_session import OwnSession, own_session
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.reading.messages import Place, Window
+from services.gateway.refused_field import refused_field
 from services.gateway.schemas import Message, Page, SessionId
 from services.gateway.strict_route import StrictRoute
-from shared.errors import Invalid
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
@@ -86,6 +86,5 @@ async def _place_of(parts: Parts, own: OwnSession, field: str, message_id: str |
             return shown.place
     place = await parts.reader.messages.place_of(own.user_id, own.facts.session_id, message_id)
     if place is None:
-        detail = "names no message of this session"
-        raise Invalid(f"{field}: {detail}", errors=[{"field": field, "detail": detail}])
+        raise refused_field(field, "names no message of this session")
     return place

@@ -1,6 +1,7 @@
 """The models whose sessions are tagged."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
@@ -44,7 +45,7 @@ class ModelAnswer(Model):
 @router.get("/api/models", responses=problem_responses(401, 422, 503))
 async def list_models(parts: PartsDep, _caller: KnownCallerDep, query: Annotated[PageQuery, Query()]) -> ModelPage:
     """List the known models, the newest first."""
-    before = read_time_cursor("models", query.cursor)
+    before = read_time_cursor("models", query.cursor, UUID)
     rows = await parts.reader.models.page(query.limit + 1, before)
     page, has_more = rows[: query.limit], len(rows) > query.limit
     cursor = write_cursor("models", *page[-1][0]) if has_more else None

@@ -15,7 +15,7 @@ from services.gateway.problems import problem_responses
 from services.gateway.reading.trips import TripFilter
 from services.gateway.schemas import Name, SessionId
 from services.gateway.strict_route import StrictRoute
-from services.gateway.trip_order import AttachTrip, TripOrder, TripReference, begun_by
+from services.gateway.trip_order import AttachTrip, TripName, TripOrder, TripReference, begun_by
 from services.gateway.trip_record import Trip, TripAnswer, TripPage
 from services.gateway.write_headers import WriteDep
 from shared.errors import NotFound, TripOpen
@@ -69,7 +69,7 @@ async def begin_trip(
 @router.get("/api/trips", responses=problem_responses(401, 422, 503))
 async def list_trips(parts: PartsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
     """List the trips of the caller's sessions, one record for each session that is about it, the newest first."""
-    before = read_time_cursor("trips", query.cursor)
+    before = read_time_cursor("trips", query.cursor, lambda key: UUID(key.partition("/")[0]))
     wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
     rows = await parts.reader.trips.page(caller.user_ids, wanted, query.limit + 1, before)
     page, has_more = rows[: query.limit], len(rows) > query.limit
@@ -81,7 +81,7 @@ async def list_trips(parts: PartsDep, caller: KnownCallerDep, query: Annotated[T
 async def get_trip(
     parts: PartsDep,
     caller: KnownCallerDep,
-    trip_id: Annotated[UUID | TripReference, Path(description="Our id, Avinode's, or the code that people see")],
+    trip_id: Annotated[TripName, Path(description="Our id, Avinode's, or the code that people see")],
 ) -> Trip:
     """Show one trip, as the newest of the caller's sessions about it has it."""
     wanted = TripFilter(trip_id=trip_id) if isinstance(trip_id, UUID) else TripFilter(avinode_trip_id=trip_id)

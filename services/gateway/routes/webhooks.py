@@ -59,8 +59,11 @@ async def receive_named_notice(parts: PartsDep, request: Request, event: EventNa
 
 
 async def _receive(parts: Parts, request: Request, event_name: str | None) -> Response:
-    if not is_avinode(request.headers.get("authorization"), parts.settings):
-        return problem_response(NotAuthenticated("Send the webhook's user and password."), CHALLENGE)
+    authorization = request.headers.get("authorization")
+    if not authorization:
+        return problem_response(NotAuthenticated("Send the webhook's user and password by HTTP Basic."), CHALLENGE)
+    if not is_avinode(authorization, parts.settings):
+        return problem_response(NotAuthenticated("The webhook's user or password is wrong."), CHALLENGE)
     notice = WebhookReceived(
         correlation_id=correlation_id_of(request),
         delivery_id=new_id(),
@@ -72,9 +75,9 @@ async def _receive(parts: Parts, request: Request, event_name: str | None) -> Re
     return Response(status_code=200)
 
 
-def is_avinode(authorization: str | None, settings: Settings) -> bool:
+def is_avinode(authorization: str, settings: Settings) -> bool:
     """Check HTTP Basic credentials, in a time that tells nothing of how wrong they are."""
-    scheme, _, token = (authorization or "").partition(" ")
+    scheme, _, token = authorization.partition(" ")
     try:
         given = b64decode(token, validate=True)
     except ValueError:
