@@ -122,7 +122,7 @@ class RabbitMQ:
             self._node.kill()
 
     def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl against this node, as tests do, and return what it printed. Takes half a second: never poll."""
+        """Run rabbitmqctl against this node, for tests, and return what it said. Takes half a second: never poll."""
         environment = self._environment(recall(self._facts_file))
         return output_of(f"rabbitmqctl {' '.join(arguments)}", _CTL, *arguments, env=environment)
 
