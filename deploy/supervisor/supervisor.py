@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,15 @@ class Supervisor:
         """Do what is due on every unit."""
         for unit in self.units.values():
             unit.tick(time.monotonic())
-        self.announce()
+        with suppress(OSError):  # Where it cannot be written now, perhaps at the next look.
+            self.announce()
 
     def announce(self) -> None:
         """Tell the process ids if they have changed."""
         pids = {name: unit.pid for name, unit in self.units.items() if unit.pid is not None}
         if pids != self._announced:
-            self._announced = pids
             self._on_pids(pids)
+            self._announced = pids
 
     def shut_down(self) -> None:
         """Stop everything, order by order, each within its own time."""

@@ -105,7 +105,7 @@ class Unit:
         self.restarts += 1
         try:
             self.start()
-        except Trouble as trouble:
+        except (Trouble, OSError) as trouble:  # A full disk is no reason to end the others.
             self.say(f"{self.name} did not start: {trouble}")
             self._due = now + RESTART_AFTER_S
         else:

@@ -1,9 +1,12 @@
 """The life of one supervised process, on a clock of our own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from deploy.supervisor.supervisor import Supervisor
 from deploy.supervisor.trouble import Trouble
 from deploy.supervisor.unit import RESTART_AFTER_S, State, Unit
 
@@ -17,13 +20,13 @@ class FakeProcess:
     pid: int | None = None
     launches: int = 0
     killed: bool = False
-    cannot_start: bool = False
+    cannot_start: Exception | None = None
     stops_when_asked: bool = True
     asked: int = field(default=0)
 
     def launch(self) -> None:
         if self.cannot_start:
-            raise Trouble("no such program")
+            raise self.cannot_start
         self.launches += 1
         self.running, self.pid = True, 1000 + self.launches
 
@@ -125,15 +128,16 @@ def test_stopped_process_runs_again_when_started() -> None:
     assert (process.launches, unit.state) == (2, State.RUNNING)
 
 
-def test_process_that_cannot_start_is_tried_again() -> None:
+@pytest.mark.parametrize("reason", [Trouble("no such program"), OSError("no space left on device")])
+def test_process_that_cannot_start_is_tried_again(reason: Exception) -> None:
     process = FakeProcess()
     unit = started(process)
-    process.running, process.cannot_start = False, True
+    process.running, process.cannot_start = False, reason
     unit.tick(100.0)
     unit.tick(102.0)
     assert unit.state is State.WAITING
 
-    process.cannot_start = False
+    process.cannot_start = None
     unit.tick(104.0)
 
     assert (process.launches, unit.state) == (2, State.RUNNING)
@@ -156,3 +160,22 @@ def test_unit_is_ready_when_it_runs_and_says_so() -> None:
     unit.start()
 
     assert [unit.status()["ready"], unit.status()["ready"]] == [False, True]
+
+
+def test_process_ids_that_could_not_be_written_are_written_at_the_next_look(tmp_path: Path) -> None:
+    disk_is_full = [True]
+    written: list[Mapping[str, int]] = []
+
+    def write(pids: Mapping[str, int]) -> None:
+        if disk_is_full:
+            disk_is_full.clear()
+            raise OSError("no space left on device")
+        written.append(pids)
+
+    supervisor = Supervisor(tmp_path, write)
+    supervisor.add(Unit(FakeProcess(), order=0, say=lambda _: None))
+
+    supervisor.tick()
+    supervisor.tick()
+
+    assert written == [{"logger": 1001}]
