@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services.workflow.store.deliveries import MOST_NOTICES
 from shared.settings import Settings
 from tests.connected.workflow_stage import Stage, open_stage, running_workflow
 
@@ -60,6 +61,25 @@ async def test_several_notices_of_one_href_cost_one_fetch(settings: Settings, ow
         async with running_workflow(stage.settings):
             await stage.settled()
         assert len(await stage.calls("GET", "/tripmsgs/asellermsg")) == 1
+
+
+async def test_a_flood_of_notices_of_one_href_is_worked_in_portions(stage: Stage) -> None:
+    _, avinode_trip_id = await stage.created()
+    (rfq_id,) = await stage.send_rfqs(avinode_trip_id, 1)
+    await stage.settled()
+    before = len(await stage.calls("GET", f"/rfqs/{rfq_id}"))
+    await stage.owner.execute(
+        """
+        INSERT INTO workflow.deliveries (delivery_id, source, payload, href, kind, received_at, event_id)
+        SELECT gen_random_uuid(), 'avinode', '', $1, 'rfqs', now(), gen_random_uuid()
+        FROM generate_series(1, $2)
+        """,
+        f"{stage.settings.avinode_base_url}/rfqs/{rfq_id}",
+        2 * MOST_NOTICES + 1,
+    )
+    await stage.becomes(2 * MOST_NOTICES + 2, "SELECT count(*) FROM workflow.deliveries WHERE state = 'done'")
+    assert len(await stage.calls("GET", f"/rfqs/{rfq_id}")) == before + 3
+    assert max(len(outcome["causes"]) for outcome in stage.advanced) == MOST_NOTICES
 
 
 async def test_a_quote_whose_rfq_was_never_announced_brings_its_rfq(stage: Stage) -> None:

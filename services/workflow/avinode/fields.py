@@ -71,7 +71,7 @@ def price(data: Any, name: str) -> tuple[int | None, str | None]:
     except InvalidOperation:
         return None, None
     is_known = len(currency) == 3 and currency.isascii() and currency.isalpha()
-    if not is_known or not exact.is_finite() or abs(exact) > LARGEST_PRICE:
+    if not is_known or not exact.is_finite() or not 0 <= exact <= LARGEST_PRICE:
         return None, None
     return round(exact * 100), currency.upper()
 

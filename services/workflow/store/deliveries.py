@@ -9,10 +9,12 @@ from services.workflow.notices import Notice
 from shared.database import Pool, transaction
 from shared.events import WebhookReceived
 
+MOST_NOTICES = 1000  # of one look: an outcome names each as its cause
+
 
 @dataclass(frozen=True)
 class DirtyHref:
-    """One place to look at, and every notice that has pointed there so far."""
+    """One place to look at, and the notices that have pointed there so far: all of them, where it is no flood."""
 
     href: str
     kind: str
@@ -61,11 +63,15 @@ class DeliveryStore:
             WITH next AS (
                 SELECT href FROM workflow.deliveries
                 WHERE state IN ('due', 'unmatched') AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1
+            ), notices AS (
+                SELECT href, kind, trip_code, attempts, delivery_id, event_id
+                FROM workflow.deliveries JOIN next USING (href) WHERE state IN ('due', 'unmatched') LIMIT $1
             )
             SELECT href, min(kind) AS kind, max(trip_code) AS trip_code, max(attempts) AS attempts,
                 array_agg(delivery_id) AS delivery_ids, array_agg(event_id) AS event_ids
-            FROM workflow.deliveries JOIN next USING (href) WHERE state IN ('due', 'unmatched') GROUP BY href
-            """
+            FROM notices GROUP BY href
+            """,
+            MOST_NOTICES,
         )
         return None if row is None else DirtyHref(**row)
 
