@@ -1,7 +1,7 @@
 """A session as its owner sees it: what is stored of it, united with its turns that are not stored yet. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
@@ -9,6 +9,7 @@ from services.gateway.history import Shown, shown_of
 from services.gateway.schemas import Json, RunningTurn, Session, Tag, TripSummary
 from services.gateway.trip_record import FIRST_STEP
 from services.gateway.turn import Turn
+from shared.ids import scoped
 
 PREVIEW_LENGTH = 200
 
@@ -17,26 +18,26 @@ Place = tuple[datetime, str]
 
 @dataclass(frozen=True)
 class StoredSession:
-    """A row of `chat.sessions`."""
+    """A row of `chat.sessions`; by default of a session that nobody has done anything with yet."""
 
-    project_id: str | None
-    helper: str | None
-    model: str | None
-    title: str | None
-    message_count: int
-    last_message: str | None
-    last_message_at: datetime | None
     last_activity_at: datetime
     created_at: datetime
     updated_at: datetime
-    ended_at: datetime | None
-    pinned: bool
-    archived: bool
-    folder: str | None
-    labels: list[str]
-    analytics: bool
-    experiment_name: str | None
-    metadata: Json
+    project_id: str | None = None
+    helper: str | None = None
+    model: str | None = None
+    title: str | None = None
+    message_count: int = 0
+    last_message: str | None = None
+    last_message_at: datetime | None = None
+    ended_at: datetime | None = None
+    pinned: bool = False
+    archived: bool = False
+    folder: str | None = None
+    labels: list[str] = field(default_factory=list)
+    analytics: bool = True
+    experiment_name: str | None = None
+    metadata: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,20 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
     )
 
 
-def etag_of(facts: SessionFacts) -> str | None:
-    """Name the stored row's version, which `If-Match` is compared with; an unstored session has none."""
+def etag_of(facts: SessionFacts, shown: Session) -> str | None:
+    """Name a version of the stored row, a point, and one of all that is shown; an unstored session has none.
+
+    Tag, trip and running turn change without the row. A write is refused for a change of the row alone, so whoever
+    reads `If-Match` compares what is before the point.
+    """
     if facts.stored is None:
         return None
-    version = f"{len(facts.user_id)}:{facts.user_id}/{facts.session_id}/{facts.stored.updated_at.isoformat()}"
-    return f'"{sha256(version.encode()).hexdigest()[:32]}"'
+    row = f"{scoped(facts.user_id, facts.session_id)}/{facts.stored.updated_at.isoformat()}"
+    return f'"{_digest(row)}.{_digest(shown.model_dump_json())}"'
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def show_page(
@@ -178,24 +187,12 @@ def _begun(turns: Sequence[Turn], first: Shown) -> StoredSession:
     """Make up the row that the logger will make of these turns."""
     newest = max(turns, key=lambda turn: turn.asked_at)
     return StoredSession(
-        project_id=newest.project_id,
-        helper=newest.helper,
-        model=newest.model,
-        title=None,
-        message_count=0,
-        last_message=None,
-        last_message_at=None,
         last_activity_at=first.created_at,
         created_at=first.created_at,
         updated_at=first.created_at,
-        ended_at=None,
-        pinned=False,
-        archived=False,
-        folder=None,
-        labels=[],
-        analytics=True,
-        experiment_name=None,
-        metadata={},
+        project_id=newest.project_id,
+        helper=newest.helper,
+        model=newest.model,
     )
 
 

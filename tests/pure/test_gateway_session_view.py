@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.schemas import Tag, TripSummary
-from services.gateway.session_view import SessionFilter, etag_of, place_of, show_page, show_session
+from services.gateway.session_view import SessionFacts, SessionFilter, etag_of, place_of, show_page, show_session
+from services.gateway.turn import Turn
 from shared.ids import new_id
 from tests.pure.gateway_samples import facts, minutes, stored, turn
 
@@ -87,15 +88,19 @@ def test_the_trips_step_is_the_sessions() -> None:
     assert (session.current_step, session.trip) == ("requesting_quotes", trip)
 
 
-def test_etags_name_the_stored_rows_version() -> None:
-    first = etag_of(facts(stored=stored(1)))
-    assert first is not None
-    assert first.startswith('"')
-    assert first == etag_of(facts(stored=stored(1)))
-    assert first != etag_of(facts(stored=stored(2)))
-    assert first != etag_of(facts("s2", stored=stored(1)))
-    assert first != etag_of(replace(facts(stored=stored(1)), user_id="u2"))
-    assert etag_of(facts()) is None
+def test_an_etag_names_the_version_of_the_row_and_of_what_is_shown() -> None:
+    def etag(known: SessionFacts, *turns: Turn) -> list[str]:
+        shown = show_session(known, turns)
+        assert shown is not None
+        return (etag_of(known, shown) or "").strip('"').split(".")
+
+    first = etag(facts(stored=stored(1)))
+    assert first == etag(facts(stored=stored(1)))
+    row, shown = etag(facts(stored=stored(1)), turn(at=2))
+    assert (row == first[0], shown == first[1]) == (True, False)
+    others = [facts(stored=stored(2)), facts("s2", stored=stored(1)), replace(facts(stored=stored(1)), user_id="u2")]
+    assert len({first[0], *(etag(other)[0] for other in others)}) == 4
+    assert etag(facts(), turn(at=2)) == [""]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,30 @@ async def test_one_session_carries_the_version_of_its_row(world: World) -> None:
     assert "etag" not in unstored.headers
 
 
+async def test_a_session_that_its_caller_has_already_is_not_sent_again(world: World) -> None:
+    world.sessions = [facts("s1", stored=stored(1))]
+    async with world.client("u1") as client:
+
+        async def status(if_none_match: str) -> int:
+            answer = await client.get("/api/chat/sessions/s1", headers={"If-None-Match": if_none_match})
+            assert answer.status_code != 304 or (answer.content, answer.headers["etag"]) == (b"", etag)
+            return answer.status_code
+
+        first = await client.get("/api/chat/sessions/s1")
+        etag = first.headers["etag"]
+        assert first.headers["cache-control"] == "private, no-cache"
+        assert [await status(tags) for tags in (etag, f"W/{etag}", f'"x", {etag}', "*")] == [304] * 4
+        assert [await status(tags) for tags in ("", '"x"', etag.strip('"'))] == [200] * 3
+        world.turns = [turn("s1", at=2)]  # which changes what is shown, and not the row
+        assert await status(etag) == 200
+
+
+async def test_somebody_elses_session_is_not_confirmed_by_its_etag(world: World) -> None:
+    world.sessions = [facts("s1", stored=stored(1))]
+    async with world.client("u2") as client:
+        assert (await client.get("/api/chat/sessions/s1", headers={"If-None-Match": "*"})).status_code == 404
+
+
 async def test_somebody_elses_session_is_not_found(world: World) -> None:
     world.sessions, world.turns = [facts("s1", stored=stored())], [turn("s2", at=1)]
     async with world.client("u2") as client:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.cursors import read_time_cursor, write_cursor
@@ -15,6 +15,8 @@ from services.gateway.session_view import SessionFilter, etag_of, place_of, show
 from services.gateway.strict_route import StrictRoute
 
 MAX_WAIT_S = 10.0
+# An answer with an ETag may be kept, by its caller alone, who asks each time whether it still holds.
+KEPT_BY_ITS_CALLER = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
@@ -55,14 +57,32 @@ async def list_sessions(parts: PartsDep, caller: CallerDep, query: Annotated[Ses
     return SessionPage(sessions=sessions, next_cursor=cursor, has_more=has_more)
 
 
-@router.get("/api/chat/sessions/{session_id}", responses=problem_responses(401, 404, 422, 503))
-async def get_session(parts: PartsDep, caller: CallerDep, session_id: SessionId, response: Response) -> SessionAnswer:
-    """Show one session; `ETag` names the version of its stored row."""
+@router.get(
+    "/api/chat/sessions/{session_id}",
+    response_model=SessionAnswer,
+    responses={304: {"description": "It is as `If-None-Match` says"}, **problem_responses(401, 404, 422, 503)},
+)
+async def get_session(
+    parts: PartsDep,
+    caller: CallerDep,
+    session_id: SessionId,
+    response: Response,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> SessionAnswer | Response:
+    """Show one session; `ETag` names this version of it."""
     own = await own_session(parts, caller, session_id)
-    etag = etag_of(own.facts)
+    etag = etag_of(own.facts, own.shown)
     if etag is not None:
-        response.headers["ETag"] = etag
+        response.headers.update({"ETag": etag} | KEPT_BY_ITS_CALLER)
+        if _is_named(etag, if_none_match):
+            return Response(status_code=304, headers=response.headers)
     return SessionAnswer(session=own.shown)
+
+
+def _is_named(etag: str, if_none_match: str | None) -> bool:
+    """Compare weakly, since a proxy may have made the tag weak (RFC 9110, section 13.1.2)."""
+    named = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return etag in named or "*" in named
 
 
 @router.get(
