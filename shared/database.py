@@ -1,8 +1,9 @@
 """PostgreSQL for every service: one pool a role, short transactions, and whose fault an error is."""
 
+import asyncio
 import enum
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import orjson
@@ -16,6 +17,7 @@ STATEMENT_TIMEOUT_MS = 10_000
 # A process that was stopped in the middle of a transaction must not hold its locks for longer than this.
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 ACQUIRE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 3.0
 
 _tracer = trace.get_tracer("tripthread.database")
 
@@ -44,7 +46,10 @@ async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIte
     try:
         yield pool
     finally:
-        await pool.close()
+        # A database that hangs answers no farewell; asyncpg then ends the connections by itself.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await pool.close()
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

@@ -1,18 +1,25 @@
 """Find a PostgreSQL and a RabbitMQ for the connected tests: given ones, containers, or private native ones.
 
+What is found may not be broken. A test that kills its database runs one of its own.
+
 TEST_DATABASE_URL and TEST_AMQP_URL together give them; TEST_SERVERS=containers|native insists on one way.
 """
 
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import aio_pika
+import asyncpg
+from aiormq.exceptions import ChannelNotFoundEntity
+
 from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
+from shared import topology
 
 POSTGRES_IMAGE = "postgres:17"
 RABBITMQ_IMAGE = "rabbitmq:4.0-management"
@@ -75,3 +82,46 @@ def _native() -> Iterator[Servers]:
             stack.callback(server.stop)
             server.start()
         yield Servers(postgres.url, broker.url, "native")
+
+
+@contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """Run a database that a test may kill: its commits survive."""
+    with tempfile.TemporaryDirectory(prefix="tripthread-postgres-") as directory:
+        install_servers(log=Path(directory, "apt.log"))
+        postgres = Postgres(Path(directory, "postgres"))
+        postgres.start()
+        try:
+            yield postgres
+        finally:
+            postgres.kill()
+
+
+@asynccontextmanager
+async def looking(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Connect as a superuser, to see the tables as they are."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def run_sql(url: str, *statements: str) -> None:
+    async with looking(url) as owner:
+        for statement in statements:
+            await owner.execute(statement)
+
+
+async def empty_broker(amqp_url: str) -> None:
+    """Delete every queue and exchange of ours, whatever a test has left in them."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        for queue in topology.QUEUES:
+            channel = await connection.channel()
+            try:
+                await channel.queue_delete(queue.name)
+            except ChannelNotFoundEntity:
+                continue  # it was not there
+        channel = await connection.channel()
+        for exchange in (topology.EVENTS_EXCHANGE, topology.OUTCOMES_EXCHANGE):
+            await channel.exchange_delete(exchange)

@@ -1,6 +1,5 @@
 """What tests of the tagger share: events of users and models, and the promise about numbers."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -86,18 +85,3 @@ async def holding_counters(settings: Settings, *users: str) -> AsyncIterator[Non
             yield
     finally:
         await connection.close()
-
-
-async def until_blocked(owner: asyncpg.Connection, count: int = 1) -> list[str]:
-    """Wait until so many taggers wait for a lock, and return their names."""
-    async with asyncio.timeout(30):
-        while True:
-            rows = await owner.fetch(
-                """
-                SELECT application_name FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'tagger%'
-                """
-            )
-            if len(rows) >= count:
-                return [row["application_name"] for row in rows]
-            await asyncio.sleep(0.01)

@@ -16,3 +16,10 @@ async def until(look: Callable[[], Awaitable[T | None]], what: str, patience_s: 
             return seen
     except TimeoutError:
         raise AssertionError(f"waited {patience_s} s for {what}") from None
+
+
+async def until_true(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait until something of this process is so."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.01)

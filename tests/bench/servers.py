@@ -12,8 +12,8 @@ from deploy.migrate import migrate
 from deploy.supervisor.child import Child
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.settings import Settings
-from tests.connected.conftest import settings_for
 from tests.processes import ROOT, environment_of
+from tests.settings import settings_for
 
 
 @contextmanager

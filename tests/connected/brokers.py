@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from shared.connection import open_connection
 from shared.events import MessageAnswered, MessagePosted
 from shared.settings import Settings
 from shared.topology import QUEUES, Queue
-from tests.connected.conftest import settings_for
+from tests.settings import settings_for
 
 NO_DATABASE = "postgresql://nobody:nothing@127.0.0.1:1/none"
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"  # where no broker listens
@@ -95,10 +95,3 @@ async def raw_channel(settings: Settings) -> AsyncIterator[aio_pika.abc.Abstract
     """Open a channel for what only a test does: garbage, deletions."""
     async with await aio_pika.connect(settings.amqp_url) as connection:
         yield await connection.channel()
-
-
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)

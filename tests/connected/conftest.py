@@ -1,45 +1,20 @@
 """Real servers: one pair a session; a fresh database and empty queues for each test."""
 
 from collections.abc import AsyncIterator, Iterator
-from urllib.parse import urlsplit, urlunsplit
 
-import aio_pika
 import asyncpg
 import pytest
-from aiormq.exceptions import ChannelNotFoundEntity
 
-from deploy.migrate import SERVICE_URLS, migrate
-from shared import topology
+from deploy.migrate import migrate
+from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.servers import Servers, find_servers
+from tests.connected.brokers import own_broker
+from tests.connected.workflow_stage import Stage, open_stage, running_workflow
+from tests.servers import Servers, empty_broker, find_servers, looking, own_postgres, run_sql
+from tests.settings import settings_for, with_database
 
 TEMPLATE = "tripthread_template"
-
-
-def with_database(url: str, database: str, login: str | None = None) -> str:
-    """Return `url` for another database and, where `login` is `user:password`, another user."""
-    parts = urlsplit(url)
-    address = f"{parts.hostname}:{parts.port}"
-    user = login or f"{parts.username}:{parts.password}"
-    return urlunsplit(("postgresql", f"{user}@{address}", f"/{database}", "", ""))
-
-
-def settings_for(database_url: str, amqp_url: str, **overrides: object) -> Settings:
-    """Return the settings that every service of one test shares."""
-    database = urlsplit(database_url).path.removeprefix("/")
-    roles = {name: name.removesuffix("_database_url") for name in SERVICE_URLS}
-    urls = {name: with_database(database_url, database, f"tripthread_{role}:pw_{role}") for name, role in roles.items()}
-    values = {
-        "environment": "test",
-        "database_url": database_url,
-        "amqp_url": amqp_url,
-        "internal_port": 0,
-        "log_level": "WARNING",
-        **urls,
-        **overrides,
-    }
-    return Settings(_env_file=None, **values)  # type: ignore[arg-type]  # a mapping of fields by name
 
 
 @pytest.fixture(scope="session")
@@ -70,30 +45,32 @@ async def settings(servers: Servers, template: str) -> AsyncIterator[Settings]:
 
 @pytest.fixture
 async def owner(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    """A superuser's connection, to see the tables as they are."""
-    connection = await asyncpg.connect(settings.database_url)
-    yield connection
-    await connection.close()
+    async with looking(settings.database_url) as connection:
+        yield connection
 
 
-async def run_sql(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
+@pytest.fixture(scope="module")
+def own_database() -> Iterator[Postgres]:
+    """A database of the module's own, to be killed."""
+    with own_postgres() as postgres:
+        yield postgres
 
 
-async def empty_broker(amqp_url: str) -> None:
-    """Delete every queue and exchange of ours, whatever a test has left in them."""
-    async with await aio_pika.connect(amqp_url) as connection:
-        for queue in topology.QUEUES:
-            channel = await connection.channel()
-            try:
-                await channel.queue_delete(queue.name)
-            except ChannelNotFoundEntity:
-                continue  # it was not there
-        channel = await connection.channel()
-        for exchange in (topology.EVENTS_EXCHANGE, topology.OUTCOMES_EXCHANGE):
-            await channel.exchange_delete(exchange)
+@pytest.fixture(scope="module")
+async def breakable() -> AsyncIterator[RabbitMQ]:
+    """A broker of the module's own, to be killed."""
+    async with own_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
+    """A stage on which the workflow does not run yet."""
+    async with open_stage(settings, owner) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def stage(quiet: Stage) -> AsyncIterator[Stage]:
+    async with running_workflow(quiet.settings):
+        yield quiet

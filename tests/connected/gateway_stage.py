@@ -28,9 +28,9 @@ from shared.database import open_pool
 from shared.ids import model_id, new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
-from tests.connected.conftest import run_sql, settings_for, with_database
 from tests.pure.gateway_samples import minutes
-from tests.servers import Servers
+from tests.servers import Servers, run_sql
+from tests.settings import settings_for, with_database
 from tests.tokens import token_for
 
 

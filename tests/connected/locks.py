@@ -1,15 +1,22 @@
-"""See who waits for whom."""
-
-import asyncio
+"""See who waits for a lock."""
 
 import asyncpg
 
+from tests.waiting import until
 
-async def until_blocked(holder: asyncpg.Connection, within_s: float = 20.0) -> None:
-    """Wait until somebody waits for a lock that this connection holds in its transaction."""
-    async with asyncio.timeout(within_s):
-        # Not pg_stat_activity: a transaction that has looked at it once sees no news there.
-        while not await holder.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-        ):
-            await asyncio.sleep(0.01)
+
+async def until_blocked(looking: asyncpg.Connection, count: int = 1) -> list[str]:
+    """Wait until so many sessions of this database wait for locks, and return their names."""
+
+    async def blocked() -> list[str] | None:
+        # A transaction that has looked at it once sees no news there otherwise.
+        await looking.execute("SELECT pg_stat_clear_snapshot()")
+        rows = await looking.fetch(
+            """
+            SELECT application_name FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'
+            """
+        )
+        return [row["application_name"] for row in rows] if len(rows) >= count else None
+
+    return await until(blocked, f"{count} sessions that wait for a lock")

@@ -14,11 +14,10 @@ from shared.events import MessagePosted
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
-from tests.connected.conftest import empty_broker
 from tests.connected.gateway_stage import Stage, open_stage, own_database
 from tests.processes import running
 from tests.pure.gateway_samples import minutes
-from tests.servers import Servers
+from tests.servers import Servers, empty_broker
 from tests.waiting import until
 
 TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}], "pax": 4}

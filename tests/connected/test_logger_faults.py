@@ -1,8 +1,7 @@
 """Real loggers, a real broker and a real database, each killed while messages come: nothing confirmed is lost."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -18,11 +17,13 @@ from shared.events import MessageEvent, ModelRegistered
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
-from tests.connected.brokers import own_broker, raw_channel, until
-from tests.connected.conftest import run_sql, settings_for, with_database
+from tests.connected.brokers import raw_channel
 from tests.connected.locks import until_blocked
 from tests.processes import running
 from tests.pure.logger_samples import answered, posted, trace
+from tests.servers import looking, run_sql
+from tests.settings import settings_for, with_database
+from tests.waiting import until, until_true
 
 pytestmark = pytest.mark.fault
 
@@ -32,30 +33,12 @@ AT_ONCE = 50
 PATIENCE_S = 60.0
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """A database whose commits survive a kill."""
-    with tempfile.TemporaryDirectory(prefix="tripthread-postgres-") as directory:
-        postgres = Postgres(Path(directory, "postgres"))
-        postgres.start()
-        try:
-            yield postgres
-        finally:
-            postgres.kill()
-
-
-@pytest.fixture(scope="module")
-async def broker() -> AsyncIterator[RabbitMQ]:
-    async with own_broker() as broker:
-        yield broker
-
-
 @pytest.fixture
-async def settings(postgres: Postgres, broker: RabbitMQ, request: pytest.FixtureRequest) -> Settings:
+async def settings(own_database: Postgres, breakable: RabbitMQ, request: pytest.FixtureRequest) -> Settings:
     """A database of the test's own; small groups make many transactions. Every test leaves the queues empty."""
     database = f"test_{abs(hash(request.node.name))}"
-    await run_sql(postgres.url, f"CREATE DATABASE {database}")
-    settings = settings_for(with_database(postgres.url, database), broker.url, group_size=50)
+    await run_sql(own_database.url, f"CREATE DATABASE {database}")
+    settings = settings_for(with_database(own_database.url, database), breakable.url, group_size=50)
     await asyncio.to_thread(migrate, settings)
     return settings
 
@@ -95,7 +78,7 @@ class Flow:
 
     async def reaches(self, share: float) -> None:
         """Wait until such a share of all messages is confirmed."""
-        await until(lambda: len(self.confirmed) >= share * MESSAGES, within_s=PATIENCE_S)
+        await until_true(lambda: len(self.confirmed) >= share * MESSAGES, within_s=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -119,31 +102,33 @@ async def test_killed_loggers_store_every_message_once(settings: Settings, tmp_p
         await all_stored(settings, flow)
 
 
-async def test_killed_broker_loses_no_confirmed_message(settings: Settings, broker: RabbitMQ, tmp_path: Path) -> None:
+async def test_killed_broker_loses_no_confirmed_message(
+    settings: Settings, breakable: RabbitMQ, tmp_path: Path
+) -> None:
     async with running(settings, tmp_path, "logger"):
         async with flowing(settings) as flow:
             for share in (0.3, 0.6):
                 await flow.reaches(share)
-                broker.kill()
-                await asyncio.to_thread(broker.start)
+                breakable.kill()
+                await asyncio.to_thread(breakable.start)
         await all_stored(settings, flow)
 
 
-async def test_killed_database_loses_no_message(settings: Settings, postgres: Postgres, tmp_path: Path) -> None:
+async def test_killed_database_loses_no_message(settings: Settings, own_database: Postgres, tmp_path: Path) -> None:
     async with running(settings, tmp_path, "logger") as loggers:
         async with flowing(settings) as flow:
             for share in (0.2, 0.5):
                 await flow.reaches(share)
-                postgres.kill()
+                own_database.kill()
                 await flow.reaches(share + 0.2)  # the broker takes what the logger can't store
-                await asyncio.to_thread(postgres.start)
+                await asyncio.to_thread(own_database.start)
         await all_stored(settings, flow)
         await loggers["logger"].ready()
 
 
 async def test_logger_killed_in_a_transaction_leaves_nothing_half_done(settings: Settings, tmp_path: Path) -> None:
     group = conversations(40)
-    async with running(settings, tmp_path, "logger") as loggers, looking(settings) as owner:
+    async with running(settings, tmp_path, "logger") as loggers, looking(settings.database_url) as owner:
         async with Publisher(settings, "test") as publisher, owner.transaction():
             await owner.execute("LOCK TABLE chat.traces IN EXCLUSIVE MODE")  # the last that a transaction writes
             await asyncio.gather(*map(publisher.publish, group))
@@ -170,7 +155,7 @@ async def test_messages_that_come_three_times_are_stored_once(settings: Settings
     async with Publisher(settings, "test") as publisher, running(settings, tmp_path, "logger_1", "logger_2"):
         for _ in range(3):
             await asyncio.gather(*map(publisher.publish, events))
-        async with looking(settings) as owner:
+        async with looking(settings.database_url) as owner:
             await until_stored(owner, {event.event_id for event in events})
             await drained(settings)
             assert await owner.fetchval("SELECT sum(message_count) FROM chat.sessions") == 300
@@ -193,7 +178,7 @@ async def test_bad_messages_are_parked_and_their_neighbours_stored(settings: Set
         await publisher.publish(negative)
         for event in good[50:]:
             await publisher.publish(event)
-    async with running(settings, tmp_path, "logger"), looking(settings) as owner:
+    async with running(settings, tmp_path, "logger"), looking(settings.database_url) as owner:
         await until_stored(owner, {event.event_id for event in good})
         letters = await parked(owner, 5)
         await assert_consistent(owner)
@@ -207,19 +192,9 @@ async def test_bad_messages_are_parked_and_their_neighbours_stored(settings: Set
     assert all(row["queue"] == LOGGER_CHAT.name and row["error"] for row in letters)
 
 
-@asynccontextmanager
-async def looking(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    """A superuser's connection; opened late where the database is killed before."""
-    owner = await asyncpg.connect(settings.database_url)
-    try:
-        yield owner
-    finally:
-        await owner.close()
-
-
 async def all_stored(settings: Settings, flow: Flow) -> None:
     assert len(flow.confirmed) > MESSAGES / 2
-    async with looking(settings) as owner:
+    async with looking(settings.database_url) as owner:
         await until_stored(owner, flow.confirmed)
         await drained(settings)
         await assert_consistent(owner)
@@ -227,24 +202,29 @@ async def all_stored(settings: Settings, flow: Flow) -> None:
 
 
 async def until_stored(owner: asyncpg.Connection, event_ids: set[UUID]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while missing := event_ids - {row[0] for row in await owner.fetch("SELECT event_id FROM chat.messages")}:
-            assert missing
-            await asyncio.sleep(0.1)
+    async def all_there() -> bool:
+        return event_ids <= {row[0] for row in await owner.fetch("SELECT event_id FROM chat.messages")}
+
+    await until(all_there, "every message", PATIENCE_S)
 
 
 async def parked(owner: asyncpg.Connection, count: int) -> list[asyncpg.Record]:
-    async with asyncio.timeout(PATIENCE_S):
-        while len(rows := await owner.fetch("SELECT * FROM chat.dead_letters")) < count:
-            await asyncio.sleep(0.05)
-    return list(rows)
+    async def letters() -> list[asyncpg.Record] | None:
+        rows = await owner.fetch("SELECT * FROM chat.dead_letters")
+        return rows if len(rows) >= count else None
+
+    return await until(letters, f"{count} dead letters", PATIENCE_S)
 
 
 async def drained(settings: Settings) -> None:
     """Wait until the broker has nothing left, neither waiting nor unacknowledged."""
-    async with asyncio.timeout(PATIENCE_S), raw_channel(settings) as channel:
-        while (await channel.declare_queue(LOGGER_CHAT.name, passive=True)).declaration_result.message_count:
-            await asyncio.sleep(0.1)
+    async with raw_channel(settings) as channel:
+
+        async def empty() -> bool:
+            queue = await channel.declare_queue(LOGGER_CHAT.name, passive=True)
+            return not queue.declaration_result.message_count
+
+        await until(empty, "an empty queue", PATIENCE_S)
 
 
 async def assert_consistent(owner: asyncpg.Connection) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,12 @@ import asyncpg
 import pytest
 
 from deploy.migrate import migrate
-from deploy.sandbox.serving import serving
-from deploy.sandbox.settings import SandboxSettings
-from deploy.supervisor.ports import free_port
-from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
+from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.connected.conftest import settings_for
 from tests.processes import Process, running
+from tests.settings import settings_for
+from tests.simulated import simulated
 from tests.tokens import token_for
 from tests.waiting import until
 
@@ -63,33 +60,17 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    directory = tmp_path_factory.mktemp("site")
-    install_servers(log=directory / "apt.log")
-    postgres, broker = Postgres(directory / "postgres"), RabbitMQ(directory / "rabbitmq")
-    async with AsyncExitStack() as stack:
-        for server in (postgres, broker):
-            stack.callback(server.kill)
-            await asyncio.to_thread(server.start)
-        port = free_port()
-        settings = settings_for(
-            postgres.url, broker.url, http_port=port, avinode_calls_per_s=50.0, publish_deadline_s=3.0
-        )
-        await asyncio.to_thread(migrate, settings)
-        simulated = SandboxSettings(
-            llm_port=0,
-            avinode_port=0,
-            avinode_webhook_target=f"http://127.0.0.1:{port}/api/webhooks/avinode",
-            avinode_webhook_user=settings.avinode_webhook_user,
-            avinode_webhook_password=settings.avinode_webhook_password,
-        )
-        sandbox = await stack.enter_async_context(serving(simulated))
-        settings = settings.model_copy(
-            update={"openai_base_url": f"{sandbox.model}/v1", "avinode_base_url": f"{sandbox.avinode}/api"}
-        )
-        processes = await stack.enter_async_context(running(settings, directory, *SERVICES))
-        http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)))
-        yield Site(settings, postgres, broker, processes, http, sandbox.avinode)
+async def site(
+    own_database: Postgres, breakable: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
+    settings = settings_for(own_database.url, breakable.url, publish_deadline_s=3.0)
+    await asyncio.to_thread(migrate, settings)
+    async with (
+        simulated(settings) as outside,
+        running(outside.settings, tmp_path_factory.mktemp("site"), *SERVICES) as processes,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)) as http,
+    ):
+        yield Site(outside.settings, own_database, breakable, processes, http, outside.avinode_url)
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import asyncio
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -16,11 +15,13 @@ from services.tagger.counter import SessionKey
 from shared import topology
 from shared.publisher import Publisher
 from shared.settings import Settings
-from tests.connected.brokers import until, waiting
-from tests.connected.conftest import empty_broker, settings_for
+from tests.connected.brokers import waiting
+from tests.connected.locks import until_blocked
 from tests.processes import Process, running
-from tests.servers import Servers
-from tests.tagging import assert_gapless, holding_counters, read_tags, registered, spoke, until_blocked
+from tests.servers import Servers, empty_broker, looking
+from tests.settings import settings_for
+from tests.tagging import assert_gapless, holding_counters, read_tags, registered, spoke
+from tests.waiting import until, until_true
 
 NAMES = ("tagger_1", "tagger_2", "tagger_3")
 USERS = ("ada", "bob", "cleo")
@@ -60,7 +61,7 @@ class Flow:
     async def goes_on(self, count: int = 100) -> None:
         """Wait until so many more sessions have begun."""
         enough = len(self.sessions) + count
-        await until(lambda: len(self.sessions) >= enough, within_s=30.0)
+        await until_true(lambda: len(self.sessions) >= enough, within_s=30.0)
 
 
 @pytest.fixture
@@ -79,9 +80,7 @@ async def flow(settings: Settings, owner: asyncpg.Connection, taggers: dict[str,
 async def begin(publisher: Publisher, owner: asyncpg.Connection) -> Flow:
     """Register the model that everybody will speak to, and wait until the taggers know it."""
     await publisher.publish(registered())
-    async with asyncio.timeout(30):
-        while not await owner.fetchval("SELECT count(*) FROM tagging.models"):
-            await asyncio.sleep(0.01)
+    await until(lambda: owner.fetchval("SELECT count(*) FROM tagging.models"), "the model")
     return Flow(publisher)
 
 
@@ -134,43 +133,22 @@ async def test_tagger_that_is_stopped_in_the_middle_holds_nobody_up_and_goes_on_
 
 
 async def test_database_that_is_killed_loses_no_number(
-    servers: Servers, durable_postgres: Postgres, tmp_path: Path
+    servers: Servers, own_database: Postgres, tmp_path: Path
 ) -> None:
     await empty_broker(servers.amqp_url)
-    settings = settings_for(durable_postgres.url, servers.amqp_url, group_size=20)
+    settings = settings_for(own_database.url, servers.amqp_url, group_size=20)
     migrate(settings)
     async with Publisher(settings, "test") as publisher, running(settings, tmp_path, *NAMES):
-        async with looking(settings) as owner:
+        async with looking(settings.database_url) as owner:
             flow = await begin(publisher, owner)
         async with flow.running():
             for _ in range(2):
                 await flow.goes_on()
-                durable_postgres.kill()
+                own_database.kill()
                 await flow.goes_on()
-                await asyncio.to_thread(durable_postgres.start)
-        async with looking(settings) as owner:
+                await asyncio.to_thread(own_database.start)
+        async with looking(settings.database_url) as owner:
             await all_tagged_without_a_gap(settings, owner, flow.sessions)
-
-
-@asynccontextmanager
-async def looking(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    owner = await asyncpg.connect(settings.database_url)
-    try:
-        yield owner
-    finally:
-        await owner.close()
-
-
-@pytest.fixture
-def durable_postgres() -> Iterator[Postgres]:
-    """A database whose commits survive a kill."""
-    with tempfile.TemporaryDirectory(prefix="tripthread-postgres-") as directory:
-        postgres = Postgres(Path(directory, "postgres"))
-        postgres.start()
-        try:
-            yield postgres
-        finally:
-            postgres.kill()
 
 
 async def all_tagged_without_a_gap(

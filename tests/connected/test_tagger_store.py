@@ -22,6 +22,7 @@ from shared.errors import Poison
 from shared.events import MessageAnswered, MessagePosted, SessionTagged
 from shared.ids import model_id, new_id
 from shared.settings import Settings
+from tests.connected.locks import until_blocked
 from tests.tagging import (
     MODEL,
     assert_gapless,
@@ -31,7 +32,6 @@ from tests.tagging import (
     read_tags,
     registered,
     spoke,
-    until_blocked,
 )
 
 SMALL = model_id("acme", MODEL)

@@ -1,6 +1,5 @@
 """What Avinode or a stranger sends amiss is refused, waited out or parked; nothing is lost, nobody else called."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from hashlib import sha256
 from time import monotonic
@@ -15,12 +14,6 @@ from shared import topology
 from shared.settings import Settings
 from tests.connected.brokers import raw_channel, take
 from tests.connected.workflow_stage import QUICK, Stage, open_stage, running_workflow, serving
-
-
-@pytest.fixture
-async def stage(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
-    async with open_stage(settings, owner) as stage, running_workflow(stage.settings):
-        yield stage
 
 
 @pytest.mark.parametrize(

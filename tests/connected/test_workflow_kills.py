@@ -2,30 +2,21 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-import asyncpg
 import pytest
 
 from deploy.supervisor.ports import free_port
 from services.workflow.leader import Leader
 from shared.database import open_pool
 from shared.settings import Settings
-from tests.connected.workflow_stage import Stage, long_ago, open_stage, running_workflow
+from tests.connected.workflow_stage import Stage, long_ago, running_workflow
 from tests.processes import running as running_processes
 
 HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
 STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
-
-
-@pytest.fixture
-async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
-    """A stage on which the workflow does not run yet."""
-    async with open_stage(settings, owner) as stage:
-        yield stage
 
 
 @pytest.mark.fault

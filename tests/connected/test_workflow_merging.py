@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-import pytest
 from aiohttp import web
 
 from services.workflow.avinode.resources import Trip
@@ -18,7 +16,7 @@ from shared.database import open_pool
 from shared.events import TripAttached
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.connected.workflow_stage import Stage, open_stage, running_workflow, serving
+from tests.connected.workflow_stage import Stage, running_workflow, serving
 
 TIES = """
     SELECT s.user_id, t.avinode_trip_id, t.trip_code FROM workflow.trip_sessions s JOIN workflow.trips t USING (trip_id)

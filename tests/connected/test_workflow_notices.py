@@ -1,20 +1,12 @@
 """Notices from Avinode become facts, whatever their order, number and gaps."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
-import pytest
 
 from services.workflow.store.deliveries import MOST_NOTICES
 from shared.settings import Settings
 from tests.connected.workflow_stage import Stage, open_stage, running_workflow
-
-
-@pytest.fixture
-async def stage(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
-    async with open_stage(settings, owner) as stage, running_workflow(stage.settings):
-        yield stage
 
 
 async def test_quote_decline_and_silence_are_counted(stage: Stage) -> None:

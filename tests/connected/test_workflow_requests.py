@@ -4,30 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import asyncpg
 import pytest
 from aiohttp import web
 
 from deploy.supervisor.ports import free_port
-from shared.events import Segment, TripRequested
-from shared.settings import Settings
-from tests.connected.brokers import until
-from tests.connected.workflow_stage import QUICK, Stage, open_stage, running_workflow, serving
+from shared.events import Segment
+from tests.connected.workflow_stage import QUICK, Stage, lose_an_answer, running_workflow, serving
+from tests.waiting import until_true
 
 STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
-
-
-@pytest.fixture
-async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
-    """A stage on which the workflow does not run yet."""
-    async with open_stage(settings, owner) as stage:
-        yield stage
-
-
-@pytest.fixture
-async def stage(quiet: Stage) -> AsyncIterator[Stage]:
-    async with running_workflow(quiet.settings):
-        yield quiet
 
 
 async def test_a_requested_trip_has_its_names_and_its_deep_link(stage: Stage) -> None:
@@ -160,7 +145,7 @@ async def test_a_request_without_an_answer_is_unconfirmed_and_at_most_one_trip(q
 
 
 async def test_an_unconfirmed_trip_turns_up_by_a_notice(quiet: Stage) -> None:
-    event = await unconfirmed(quiet)
+    event = await lose_an_answer(quiet)
     async with running_workflow(quiet.settings):
         (trip,) = (await quiet.avinode.call("GET", "/sim/trips")).body["trips"]
         await quiet.avinode.act(f"trips/{trip['id']}/rfqs", {"operators": 2})
@@ -170,7 +155,7 @@ async def test_an_unconfirmed_trip_turns_up_by_a_notice(quiet: Stage) -> None:
 
 
 async def test_an_unconfirmed_trip_turns_up_by_an_attachment(quiet: Stage) -> None:
-    event = await unconfirmed(quiet)
+    event = await lose_an_answer(quiet)
     async with running_workflow(quiet.settings):
         (trip,) = (await quiet.avinode.call("GET", "/sim/trips")).body["trips"]
         await quiet.attach(trip["tripId"], "s2")
@@ -181,7 +166,7 @@ async def test_an_unconfirmed_trip_turns_up_by_an_attachment(quiet: Stage) -> No
 
 
 async def test_notices_of_others_trips_cost_one_question_each(quiet: Stage) -> None:
-    await unconfirmed(quiet)
+    await lose_an_answer(quiet)
     before = len(await quiet.calls("GET"))
     async with running_workflow(quiet.settings):
         await quiet.avinode.trip_with_rfqs(3)
@@ -195,21 +180,11 @@ async def test_an_answer_outlives_the_absence_of_the_database(quiet: Stage) -> N
         event = await quiet.request()
         await quiet.called("POST", "/api/trips")
         async with database_away(quiet):
-            await until(lambda: "requests:" in (worker.fault() or ""))  # the answer is here, and cannot be written
+            await until_true(lambda: "requests:" in (worker.fault() or ""))  # the answer is here, and cannot be written
         await quiet.becomes("created", STATE, event.request_id)
         await quiet.avinode.switch_on()
         await quiet.created("s2")
     assert await quiet.trips_at_avinode() == 2
-
-
-async def unconfirmed(stage: Stage) -> TripRequested:
-    """Lose the answer to a request that Avinode acted on."""
-    await stage.avinode.switch_on(rest_hang_ms=60_000)
-    async with running_workflow(stage.settings, replace(QUICK, answer_s=0.3)):
-        event = await stage.request()
-        await stage.becomes("unconfirmed", STATE, event.request_id)
-    await stage.avinode.switch_on()
-    return event
 
 
 @asynccontextmanager

@@ -1,21 +1,15 @@
 """A quote is told into every open session of its trip, once; every change is announced."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from shared import topology
 from shared.settings import Settings
-from tests.connected.brokers import own_broker, until, waiting
+from tests.connected.brokers import own_broker, waiting
 from tests.connected.workflow_stage import Stage, open_stage, running_workflow
-
-
-@pytest.fixture
-async def stage(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
-    async with open_stage(settings, owner) as stage, running_workflow(stage.settings):
-        yield stage
+from tests.waiting import until_true
 
 
 async def test_a_quote_is_told_once_in_every_open_session(stage: Stage) -> None:
@@ -81,7 +75,7 @@ async def test_a_quote_that_comes_without_a_broker_is_told_when_there_is_one(
             await asyncio.to_thread(broker.kill)
             await stage.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 33500})
             await stage.stands(event.trip_id, "analyzing_options", 1, 1, 1)
-            await until(lambda: "BrokerAway" in (worker.fault() or ""))
+            await until_true(lambda: "BrokerAway" in (worker.fault() or ""))
             await asyncio.to_thread(broker.start)
             (told,) = await stage.told(1)
             assert "33,500 USD" in told.content

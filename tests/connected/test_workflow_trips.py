@@ -1,11 +1,9 @@
 """Trips are attached, shared or kept from strangers, and read again whether or not anybody told of a change."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 
 from services.workflow.avinode.resources import Trip
@@ -15,23 +13,9 @@ from services.workflow.store.trips import TripStore
 from shared.database import open_pool
 from shared.events import TripAttached, TripRequested
 from shared.ids import new_id
-from shared.settings import Settings
-from tests.connected.workflow_stage import QUICK, Stage, long_ago, open_stage, running_workflow
+from tests.connected.workflow_stage import QUICK, Stage, long_ago, running_workflow
 
 OPEN = "SELECT count(*) FROM workflow.trip_sessions WHERE open"
-
-
-@pytest.fixture
-async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
-    """A stage on which the workflow does not run yet."""
-    async with open_stage(settings, owner) as stage:
-        yield stage
-
-
-@pytest.fixture
-async def stage(quiet: Stage) -> AsyncIterator[Stage]:
-    async with running_workflow(quiet.settings):
-        yield quiet
 
 
 async def trip_at_avinode(stage: Stage, operators: int = 2) -> tuple[str, str]:

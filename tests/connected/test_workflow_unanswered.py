@@ -1,6 +1,6 @@
 """A request whose answer is lost is shown as unconfirmed, is never sent again, and may still turn up."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -12,19 +12,10 @@ from services.workflow.avinode.client import open_avinode
 from services.workflow.creating import Creator
 from services.workflow.store.requests import Intent, RequestStore
 from shared.database import open_pool
-from shared.events import TripRequested
 from shared.ids import new_id
-from shared.settings import Settings
-from tests.connected.workflow_stage import QUICK, Stage, open_stage, running_workflow, serving
+from tests.connected.workflow_stage import QUICK, Stage, lose_an_answer, running_workflow, serving
 
 STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
-
-
-@pytest.fixture
-async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Stage]:
-    """A stage on which the workflow does not run yet."""
-    async with open_stage(settings, owner) as stage:
-        yield stage
 
 
 async def test_a_request_that_nobody_sends_any_more_becomes_unconfirmed_without_a_restart(quiet: Stage) -> None:
@@ -119,16 +110,6 @@ async def test_a_strangers_trip_is_not_remembered_as_such_while_a_request_is_bei
         code, _ = await quiet.avinode.trip_with_rfqs(1)
         await quiet.called("GET", f"/api/trips/{code}", 2)
         assert await quiet.owner.fetchval(STATE, request_id) == "sending"
-
-
-async def lose_an_answer(stage: Stage) -> TripRequested:
-    """Let Avinode act on a request, and its answer be lost."""
-    await stage.avinode.switch_on(rest_hang_ms=60_000)
-    async with running_workflow(stage.settings, replace(QUICK, answer_s=0.3)):
-        event = await stage.request()
-        await stage.becomes("unconfirmed", STATE, event.request_id)
-    await stage.avinode.switch_on()
-    return event
 
 
 async def sending(stage: Stage, *, since_s: float, state: str = "sending") -> UUID:

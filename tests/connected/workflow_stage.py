@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,7 @@ QUICK = Pace(
     missing_attempts=3,
 )
 TEB_TO_PBI = Segment(from_icao="KTEB", to_icao="KPBI", date="2030-05-04", time="09:30")
+REQUEST_STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
 
 
 class Stage:
@@ -87,7 +89,7 @@ class Stage:
     async def created(self, session_id: str = "s1", user_id: str = "ada") -> tuple[TripRequested, str]:
         """Ask for a trip, and wait until Avinode has it; returns its id there."""
         event = await self.request(session_id, user_id)
-        await self.becomes("created", "SELECT state FROM workflow.requests WHERE request_id = $1", event.request_id)
+        await self.becomes("created", REQUEST_STATE, event.request_id)
         avinode_trip_id = await self.owner.fetchval(
             "SELECT avinode_trip_id FROM workflow.trips WHERE trip_id = $1", event.trip_id
         )
@@ -231,3 +233,15 @@ async def _listening(stage: Stage) -> AsyncIterator[None]:
 
 def long_ago() -> datetime:
     return datetime(2020, 1, 1, tzinfo=UTC)
+
+
+async def lose_an_answer(stage: Stage) -> TripRequested:
+    """Let Avinode act on a request, and its answer be lost."""
+    await stage.avinode.switch_on(rest_hang_ms=60_000)
+    async with running_workflow(stage.settings, replace(QUICK, answer_s=0.3)):
+        event = await stage.request()
+        await stage.becomes(
+            "unconfirmed", "SELECT state FROM workflow.requests WHERE request_id = $1", event.request_id
+        )
+    await stage.avinode.switch_on()
+    return event

@@ -1,25 +1,12 @@
 """The simulated Avinode over real HTTP: REST, and `/sim` to play operator."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.sandbox_client import SEGMENT, TRIP, Avinode, Receiver, headers, now, receiving, running, running_for
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as target:
-        yield target
-
-
-@pytest.fixture
-async def avinode(receiver: Receiver) -> AsyncIterator[Avinode]:
-    async with running_for(receiver) as client:
-        yield client
+from tests.sandbox_client import SEGMENT, TRIP, Avinode, Receiver, headers, now, running
 
 
 async def test_created_trip_names_its_code_twice_and_its_deep_links(avinode: Avinode) -> None:

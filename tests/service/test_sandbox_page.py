@@ -1,23 +1,10 @@
 """The page behind a deep link: what a person in Avinode sees and does."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.sandbox_client import SEGMENT, TRIP, Avinode, Receiver, receiving, running_for
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as target:
-        yield target
-
-
-@pytest.fixture
-async def avinode(receiver: Receiver) -> AsyncIterator[Avinode]:
-    async with running_for(receiver) as client:
-        yield client
+from tests.sandbox_client import SEGMENT, TRIP, Avinode, Receiver
 
 
 class Page:

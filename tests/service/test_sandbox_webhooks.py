@@ -2,23 +2,8 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 
-import pytest
-
-from tests.sandbox_client import Avinode, Receiver, all_delivered, receiving, running, running_for
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as target:
-        yield target
-
-
-@pytest.fixture
-async def avinode(receiver: Receiver) -> AsyncIterator[Avinode]:
-    async with running_for(receiver) as client:
-        yield client
+from tests.sandbox_client import Avinode, Receiver, all_delivered, running
 
 
 async def test_webhook_is_a_flat_pointer_with_basic_auth(avinode: Avinode, receiver: Receiver) -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from uuid import UUID
 
@@ -21,41 +20,11 @@ from shared.events import Stored
 from shared.line import BLOCKED
 from shared.publisher import Publisher
 from shared.settings import Settings
-from tests.connected.brokers import (
-    NOBODY,
-    answered,
-    broker_settings,
-    own_broker,
-    posted,
-    purge,
-    raw_channel,
-    take,
-    until,
-    waiting,
-)
-from tests.connected.conftest import empty_broker
+from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
 from tests.servers import Servers
+from tests.waiting import until_true
 
 QUEUE = topology.LOGGER_CHAT
-
-
-@pytest.fixture
-async def settings(servers: Servers) -> Settings:
-    """Empty queues; no test here needs a database."""
-    await empty_broker(servers.amqp_url)
-    return broker_settings(servers.amqp_url)
-
-
-@pytest.fixture
-async def publisher(settings: Settings) -> AsyncIterator[Publisher]:
-    async with Publisher(settings, "test") as publisher:
-        yield publisher
-
-
-@pytest.fixture(scope="module")
-async def breakable() -> AsyncIterator[RabbitMQ]:
-    async with own_broker() as broker:
-        yield broker
 
 
 async def test_an_event_is_in_every_queue_that_hears_it(settings: Settings, publisher: Publisher) -> None:
@@ -205,7 +174,7 @@ async def test_events_survive_a_broker_that_is_killed(breakable: RabbitMQ) -> No
             while await waiting(settings, QUEUE) < 100:
                 await asyncio.sleep(0.01)
         breakable.kill()
-        await until(lambda: publisher.away is not None)
+        await until_true(lambda: publisher.away is not None)
         await asyncio.to_thread(breakable.start)
         await publishing
         assert publisher.away is None
@@ -261,7 +230,7 @@ async def test_a_broker_that_hangs_is_told_in_time(breakable: RabbitMQ) -> None:
             with pytest.raises(BrokerAway):
                 await publisher.publish(answered(1), deadline_s=1.5)
             assert time.monotonic() - began < 3
-            await until(lambda: publisher.away is not None)
+            await until_true(lambda: publisher.away is not None)
         finally:
             os.kill(breakable.pid, signal.SIGCONT)
         await publisher.publish(answered(2), deadline_s=20)

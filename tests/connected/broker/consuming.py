@@ -1,0 +1,97 @@
+"""What tests of consumers share: a stand-in for a database, and consumers of one queue that commit to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+from shared import topology
+from shared.events import MessageEvent, Outcome, Stored
+from shared.group_commit import GroupCommit, decode_event
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.subscription import Delivery
+from tests.connected.brokers import posted
+
+QUEUE = topology.LOGGER_CHAT
+
+
+class Memory:
+    """Commits like a database: all of a group, or nothing and an error."""
+
+    def __init__(self) -> None:
+        self.stored: dict[UUID, str] = {}
+        self.groups: list[list[str]] = []  # what was committed, group by group
+        self.attempts = 0
+        self.fault: Callable[[Sequence[MessageEvent]], BaseException | None] = lambda _: None
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def commit(self, events: Sequence[MessageEvent]) -> Sequence[Outcome]:
+        self.attempts += 1
+        await self.open.wait()
+        if error := self.fault(events):
+            raise error
+        self.groups.append([event.content for event in events])
+        self.stored |= {event.event_id: event.content for event in events}
+        return [Stored(user_id="ada", session_id="s1", causes=tuple(event.event_id for event in events))]
+
+    @property
+    def contents(self) -> list[str]:
+        return [content for group in self.groups for content in group]
+
+
+def texts(count: int) -> list[str]:
+    return [f"message {number}" for number in range(count)]
+
+
+Consumer = GroupCommit[MessageEvent]
+
+
+def decode_message(delivery: Delivery) -> MessageEvent:
+    event = decode_event(delivery)
+    assert isinstance(event, MessageEvent)
+    return event
+
+
+def consumer(
+    settings: Settings, memory: Memory, publisher: Publisher, *, patience_s: float = 5.0, quiet_s: float = 10.0
+) -> Consumer:
+    return GroupCommit(
+        settings,
+        QUEUE,
+        decode=decode_message,
+        commit=memory.commit,
+        publisher=publisher,
+        patience_s=patience_s,
+        quiet_s=quiet_s,
+    )
+
+
+def arrived(worker: Consumer) -> int:
+    """Count what waits for the commit in flight to end."""
+    return len(worker._subscription._buffer) if worker._subscription is not None else 0
+
+
+@asynccontextmanager
+async def running(worker: Consumer) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a consumer, and stop it in good order."""
+    task = asyncio.create_task(worker.run())
+    try:
+        yield task
+    finally:
+        worker.stop()
+        async with asyncio.timeout(15):
+            await task
+
+
+async def crash(task: asyncio.Task[None]) -> None:
+    """End a consumer as a killed process ends: no ack, no farewell to the queue."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def publish(publisher: Publisher, count: int) -> None:
+    for number in range(count):
+        await publisher.publish(posted(number))

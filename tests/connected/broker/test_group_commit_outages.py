@@ -1,0 +1,190 @@
+"""Group commit without its database or its broker: nothing is lost, and it is told."""
+
+import asyncio
+from contextlib import suppress
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from deploy.supervisor.servers import RabbitMQ
+from shared.errors import BrokerAway
+from shared.events import MessageEvent
+from shared.group_commit import GroupCommit
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.subscription import Delivery
+from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, publish, running, texts
+from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
+from tests.waiting import until_true
+
+
+async def test_a_database_that_is_away_is_waited_for(settings: Settings, publisher: Publisher, memory: Memory) -> None:
+    away = True
+    memory.fault = lambda _: asyncpg.ConnectionDoesNotExistError("gone") if away else None
+    await publish(publisher, 20)
+    worker = consumer(settings, memory, publisher)
+
+    async with running(worker):
+        await until_true(lambda: memory.attempts >= 3)
+        assert worker.fault() == "waiting for the database: ConnectionDoesNotExistError: gone"
+        away = False
+        await until_true(lambda: len(memory.contents) == 20)
+        assert worker.fault() is None
+
+    assert memory.contents == texts(20)
+
+
+async def test_a_long_outage_gives_the_deliveries_back_once(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    away = True
+    memory.fault = lambda _: asyncpg.CannotConnectNowError("starting up") if away else None
+    await publish(publisher, 20)
+    delivery_counts: list[object] = []
+
+    def decode(delivery: Delivery) -> MessageEvent:
+        delivery_counts.append(delivery.headers.get("x-delivery-count", 0))
+        return decode_message(delivery)
+
+    worker = GroupCommit(settings, QUEUE, decode=decode, commit=memory.commit, publisher=publisher, patience_s=0.2)
+    async with running(worker):
+        await until_true(lambda: memory.attempts > 0)
+        async with asyncio.timeout(10):
+            while await waiting(settings, QUEUE) < 20:
+                await asyncio.sleep(0.05)
+        attempts = memory.attempts
+        await until_true(lambda: memory.attempts >= attempts + 2)
+        assert await waiting(settings, QUEUE) == 20  # nothing was taken again while the database was away
+        away = False
+        await until_true(lambda: len(memory.stored) == 20)
+        await until_true(lambda: worker.fault() is None)
+
+    assert await waiting(settings, QUEUE) == 0
+    assert max(map(int, map(str, delivery_counts))) == 1
+
+
+async def test_an_installation_fault_is_waited_for_and_told(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    missing: list[BaseException] = [asyncpg.UndefinedTableError('relation "messages" does not exist')]
+    memory.fault = lambda _: missing[0] if missing else None
+    await publisher.publish(posted(0))
+    worker = consumer(settings, memory, publisher)
+
+    async with running(worker):
+        await until_true(lambda: memory.attempts >= 2)
+        assert 'relation "messages" does not exist' in (worker.fault() or "")
+        missing.clear()
+        await until_true(lambda: memory.contents == texts(1))
+
+
+async def test_an_unknown_error_ends_the_consumer(settings: Settings, publisher: Publisher, memory: Memory) -> None:
+    memory.fault = lambda _: KeyError("a bug")
+    await publish(publisher, 3)
+    worker = consumer(settings, memory, publisher)
+
+    with pytest.raises(KeyError):
+        await asyncio.wait_for(worker.run(), 10)
+
+    assert worker.fault() == "ended by KeyError: a bug"
+    assert len(await take(settings, QUEUE, 3)) == 3
+
+
+async def test_stopping_while_the_database_is_away_gives_everything_back(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    memory.fault = lambda _: ConnectionRefusedError("no database")
+    await publish(publisher, 5)
+
+    async with running(consumer(settings, memory, publisher, patience_s=60)):
+        await until_true(lambda: memory.attempts >= 1)
+
+    assert len(await take(settings, QUEUE, 5)) == 5
+
+
+async def test_a_deleted_queue_is_declared_and_consumed_again(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    worker = consumer(settings, memory, publisher)
+    await publisher.publish(posted(0))
+    memory.open.clear()
+
+    async with running(worker):
+        await until_true(lambda: memory.attempts == 1)
+        await publisher.publish(posted(1))
+        async with raw_channel(settings) as channel:
+            await channel.queue_delete(QUEUE.name)
+            memory.open.set()
+            await until_true(lambda: worker.fault() == "disconnected: the broker cancelled the consumer")
+        await until_true(lambda: worker.fault() is None)
+        await publisher.publish(posted(2))
+        await until_true(lambda: "message 2" in memory.contents)
+
+    # What had arrived was committed, although nobody would have delivered it again.
+    assert memory.contents == texts(3)
+
+
+async def test_a_consumer_that_the_broker_forgot_registers_again(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    await publisher.publish(posted(0))
+    async with running(consumer(settings, memory, publisher, quiet_s=0.3)):
+        await until_true(lambda: len(memory.contents) == 1)
+        async with raw_channel(settings) as channel:
+            await channel.queue_delete(QUEUE.name)
+        # Heard by the deleted queue alone: the publisher declares it again, and RabbitMQ 3.10 tells no consumer.
+        await publisher.publish(answered(1))
+        await until_true(lambda: len(memory.contents) == 2)
+
+
+async def test_a_consumer_tells_that_the_broker_is_away(memory: Memory) -> None:
+    settings = broker_settings(NOBODY, publish_deadline_s=0.1)
+    async with Publisher(settings, "test") as publisher:
+        worker = consumer(settings, memory, publisher)
+        assert worker.fault() == "not started"
+        async with running(worker):
+            await until_true(lambda: (worker.fault() or "").startswith("disconnected: "))
+
+
+@pytest.mark.fault
+async def test_a_connection_lost_during_a_commit_brings_the_group_again(breakable: RabbitMQ, memory: Memory) -> None:
+    settings = broker_settings(breakable.url)
+    await purge(settings)
+    async with Publisher(settings, "test") as publisher:
+        await publish(publisher, 10)
+        memory.open.clear()
+        async with running(consumer(settings, memory, publisher)):
+            await until_true(lambda: memory.attempts == 1)
+            await asyncio.to_thread(breakable.ctl, "close_all_connections", "test")
+            memory.open.set()
+            # The commit in flight counts, but its ack would have been for tags of another channel.
+            await until_true(lambda: len(memory.stored) == 10)
+
+    first = len(memory.groups[0])
+    assert memory.contents == texts(10)[:first] + texts(10)
+    assert await waiting(settings, QUEUE) == 0
+
+
+@pytest.mark.fault
+async def test_every_confirmed_message_survives_a_broker_that_is_killed(breakable: RabbitMQ, memory: Memory) -> None:
+    settings = broker_settings(breakable.url, publish_deadline_s=30)
+    await purge(settings)
+    confirmed: set[UUID] = set()
+
+    async def publish_one(number: int) -> None:
+        event = posted(number)
+        with suppress(BrokerAway):
+            await sender.publish(event)
+            confirmed.add(event.event_id)
+
+    async with Publisher(settings, "test") as sender, running(consumer(settings, memory, sender)):
+        publishing = asyncio.gather(*(publish_one(number) for number in range(2000)))
+        await until_true(lambda: len(memory.stored) > 200)
+        breakable.kill()
+        await asyncio.to_thread(breakable.start)
+        await publishing
+        await until_true(lambda: confirmed <= memory.stored.keys(), within_s=30)
+
+    assert len(confirmed) == 2000
+    assert await waiting(settings, QUEUE) == 0

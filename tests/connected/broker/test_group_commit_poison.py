@@ -1,0 +1,182 @@
+"""Messages that can never succeed, on a real broker: each ends in `dead`, and its neighbours are stored."""
+
+import json
+
+import aio_pika
+import asyncpg
+import pytest
+from aiormq import spec
+from pamqp.header import ContentHeader
+
+from shared import topology
+from shared.errors import Unstorable
+from shared.events import MessageEvent
+from shared.group_commit import GroupCommit
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.subscription import Delivery
+from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, publish, running, texts
+from tests.connected.brokers import NOBODY, posted, raw_channel, take, waiting
+from tests.waiting import until_true
+
+LARGEST_HEADER = 130_990  # bytes that a frame of 128 KiB has room for
+
+
+async def test_a_guilty_message_is_parked_and_its_neighbours_are_stored(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    guilty = {"message 3", "message 17"}
+    memory.fault = lambda events: Unstorable("too much") if any(event.content in guilty for event in events) else None
+    await publish(publisher, 20)
+
+    async with running(consumer(settings, memory, publisher)):
+        parked = await take(settings, topology.DEAD, 2)
+        await until_true(lambda: len(memory.contents) == 18)
+
+    assert memory.contents == [text for text in texts(20) if text not in guilty]
+    assert {json.loads(message.body)["content"] for message in parked} == guilty
+    assert parked[0].headers["x-reason"] == "unstorable"
+    assert parked[0].headers["x-error"] == "Unstorable: too much"
+    assert parked[0].headers["x-queue"] == "logger.chat"
+    assert (parked[0].type, parked[0].message_id) == ("MessagePosted", json.loads(parked[0].body)["event_id"])
+    assert await waiting(settings, QUEUE) == 0
+
+
+async def test_a_value_that_the_database_refuses_is_parked_without_its_details(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    refusal = asyncpg.CharacterNotInRepertoireError("invalid byte sequence")
+    refusal.detail = "Failing row contains (a secret)."
+    memory.fault = lambda _: refusal
+    await publisher.publish(posted(0))
+
+    async with running(consumer(settings, memory, publisher)):
+        (parked,) = await take(settings, topology.DEAD, 1)
+
+    assert parked.headers["x-reason"] == "unstorable"
+    assert parked.headers["x-error"] == "CharacterNotInRepertoireError: invalid byte sequence"
+
+
+async def test_garbage_between_messages_is_parked_in_its_place(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    await publisher.publish(posted(0))
+    await publisher.publish_to(QUEUE.name, b"\xff not JSON", name="MessagePosted", message_id=None, headers={})
+    await publisher.publish_to(QUEUE.name, b"{}", name="NoSuchEvent", message_id="some-id", headers={})
+    await publisher.publish(posted(1))
+
+    async with running(consumer(settings, memory, publisher)):
+        parked = await take(settings, topology.DEAD, 2)
+        await until_true(lambda: len(memory.contents) == 2)
+
+    assert memory.contents == texts(2)
+    assert {message.body for message in parked} == {b"\xff not JSON", b"{}"}
+    assert {message.headers["x-reason"] for message in parked} == {"undecodable"}
+    assert await waiting(settings, QUEUE) == 0
+
+
+async def test_a_message_with_unreadable_properties_is_parked(
+    settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ passes on a type that is not UTF-8; pamqp kills the connection of whoever receives it."""
+    properties = spec.Basic.Properties(message_type="type")
+    readable = ContentHeader(body_size=4, properties=properties).marshal()
+    monkeypatch.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
+    async with raw_channel(settings) as channel:
+        await channel.default_exchange.publish(aio_pika.Message(b"body"), QUEUE.name)
+    monkeypatch.undo()
+    await publisher.publish(posted(0))
+
+    async with running(consumer(settings, memory, publisher)):
+        (parked,) = await take(settings, topology.DEAD, 1)
+        await until_true(lambda: memory.contents == texts(1))
+
+    assert parked.body == b"body"
+    assert parked.headers["x-reason"] == "undecodable"
+    assert "utf-8" in str(parked.headers["x-error"])
+
+
+async def test_a_message_with_an_unreadable_routing_key_is_a_message_like_others(
+    settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ delivers a carbon copy with the key it was sent by, which need not be UTF-8."""
+    event = posted(0)
+    message = aio_pika.Message(event.body(), type="MessagePosted", headers={"CC": [QUEUE.name]})
+    marshal = spec.Basic.Publish.marshal
+    monkeypatch.setattr(spec.Basic.Publish, "marshal", lambda frame: marshal(frame).replace(b"route", b"\xff\xfeute"))
+    async with raw_channel(settings) as channel:
+        await channel.default_exchange.publish(message, "route")
+    monkeypatch.undo()
+
+    async with running(consumer(settings, memory, publisher)):
+        await until_true(lambda: memory.contents == texts(1))
+
+    assert await waiting(settings, QUEUE) == 0
+
+
+async def test_a_header_as_large_as_a_frame_is_no_trace_to_pass_on(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    """With the reason beside it the header frame would be too large, and cost the publisher its connection."""
+    async with raw_channel(settings) as channel:
+        message = aio_pika.Message(b"body", headers={"traceparent": "x" * LARGEST_HEADER})
+        await channel.default_exchange.publish(message, QUEUE.name)
+
+    async with running(consumer(settings, memory, publisher)):
+        (parked,) = await take(settings, topology.DEAD, 1)
+
+    assert set(parked.headers) == {"x-reason", "x-error", "x-queue"}
+
+
+async def test_a_message_that_cannot_be_parked_is_dead_lettered_by_the_broker(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    memory.fault = lambda events: Unstorable() if events[0].content == "message 1" or len(events) > 1 else None
+    await publish(publisher, 3)
+    nowhere = settings.model_copy(update={"amqp_url": NOBODY, "publish_deadline_s": 0.2})
+
+    async with Publisher(nowhere, "cut off") as cut_off, running(consumer(settings, memory, cut_off)):
+        (dead,) = await take(settings, topology.DEAD, 1)
+        await until_true(lambda: len(memory.contents) == 2)
+
+    assert json.loads(dead.body)["content"] == "message 1"
+    assert dead.headers["x-first-death-reason"] == "rejected"
+    assert await waiting(settings, QUEUE) == 0
+
+
+async def test_a_rejected_message_does_not_cost_the_channel(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    memory.fault = lambda events: Unstorable() if events[0].content == "message 0" else None
+    await publish(publisher, 2)
+    nowhere = settings.model_copy(update={"amqp_url": NOBODY, "publish_deadline_s": 0.2})
+    one_by_one = settings.model_copy(update={"group_size": 1})
+
+    async with Publisher(nowhere, "cut off") as cut_off, running(consumer(one_by_one, memory, cut_off)):
+        await until_true(lambda: memory.contents == ["message 1"])
+        await publisher.publish(posted(2))
+        await until_true(lambda: memory.contents[-1] == "message 2")
+
+    assert memory.contents == ["message 1", "message 2"]
+    assert await waiting(settings, QUEUE) == 0
+
+
+async def test_a_dead_letter_that_cannot_be_stored_is_waited_for(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    refusals = [Unstorable(), Unstorable()]
+    memory.fault = lambda _: refusals.pop() if refusals else None
+    headers = {"x-reason": "the first one"}
+    await publisher.publish_to("dead", posted(0).body(), name="MessagePosted", message_id="1", headers=headers)
+    reasons: list[object] = []
+
+    def decode(delivery: Delivery) -> MessageEvent:
+        reasons.append(delivery.headers.get("x-reason"))
+        return decode_message(delivery)
+
+    async with running(GroupCommit(settings, topology.DEAD, decode=decode, commit=memory.commit, publisher=publisher)):
+        await until_true(lambda: memory.contents == texts(1))
+
+    assert memory.attempts == 3
+    assert reasons == ["the first one"]  # parking it again would have given it another
+    assert await waiting(settings, topology.DEAD) == 0

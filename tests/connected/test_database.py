@@ -1,0 +1,109 @@
+"""A pool on a real PostgreSQL: a connection is lent again clean, and a database that hangs holds nobody up."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+
+import asyncpg
+import pytest
+
+from deploy.supervisor.servers import Postgres
+from shared.database import CLOSE_TIMEOUT_S, Connection, Pool, open_pool, reading, transaction
+from shared.settings import Settings
+from tests.connected.locks import until_blocked
+
+INSERT = "INSERT INTO chat.erased_users (user_hash, erased_at) VALUES ('\\x01', now())"
+COUNT = "SELECT count(*) FROM chat.erased_users"
+SEEN = "SELECT tripthread.user_ids()"
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[Pool]:
+    """A single connection, so that each use of it follows the one before."""
+    async with open_pool(settings.logger_database_url, "test", size=1) as pool:
+        yield pool
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def assert_clean(pool: Pool) -> None:
+    """Check that nothing is left of the use before: no transaction, and nothing that it wrote."""
+    async with pool.acquire() as db:
+        assert not db.is_in_transaction()
+        assert await db.fetchval(COUNT) == 0
+        await db.execute(INSERT)  # refused in a transaction that has failed
+    assert await pool.fetchval(COUNT) == 1
+
+
+@asynccontextmanager
+async def left_open(pool: Pool) -> AsyncIterator[Connection]:
+    """Begin a transaction that nobody ends."""
+    async with pool.acquire() as db:
+        await db.execute("BEGIN")
+        yield db
+
+
+@pytest.mark.parametrize("begin", [transaction, left_open])
+async def test_connection_given_back_in_mid_transaction_is_clean(
+    pool: Pool, begin: Callable[[Pool], AbstractAsyncContextManager[Connection]]
+) -> None:
+    began = asyncio.Event()
+
+    async def hold() -> None:
+        async with begin(pool) as db:
+            await db.execute(INSERT)
+            began.set()
+            await asyncio.Event().wait()
+
+    holding = asyncio.create_task(hold())
+    await began.wait()
+    await cancel(holding)
+    await assert_clean(pool)
+
+
+async def test_connection_given_back_in_mid_statement_is_clean(pool: Pool, owner: asyncpg.Connection) -> None:
+    async def hold() -> None:
+        async with transaction(pool) as db:
+            await db.execute(INSERT)
+            await db.execute("LOCK TABLE chat.templates IN ROW EXCLUSIVE MODE")
+
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE chat.templates IN EXCLUSIVE MODE")
+        holding = asyncio.create_task(hold())
+        await until_blocked(owner)
+        await cancel(holding)
+        await assert_clean(pool)
+
+
+async def test_connection_forgets_whom_it_read_for(settings: Settings) -> None:
+    began = asyncio.Event()
+    async with open_pool(settings.reader_database_url, "test", size=1) as pool:
+
+        async def hold() -> None:
+            async with reading(pool, "ada") as db:
+                assert await db.fetchval(SEEN) == ["ada"]
+                began.set()
+                await asyncio.Event().wait()
+
+        holding = asyncio.create_task(hold())
+        await began.wait()
+        await cancel(holding)
+        assert await pool.fetchval(SEEN) == []
+
+
+@pytest.mark.fault
+async def test_database_that_hangs_is_left_soon(own_database: Postgres) -> None:
+    async with AsyncExitStack() as stack:
+        async with open_pool(own_database.url, "hangs", size=1) as pool:
+            hanging = await pool.fetchval("SELECT pg_backend_pid()")
+            os.kill(hanging, signal.SIGSTOP)
+            stack.callback(os.kill, hanging, signal.SIGCONT)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2 * CLOSE_TIMEOUT_S

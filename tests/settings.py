@@ -1,0 +1,31 @@
+"""Settings for the services of one test."""
+
+from urllib.parse import urlsplit, urlunsplit
+
+from deploy.migrate import SERVICE_URLS
+from shared.settings import Settings
+
+
+def with_database(url: str, database: str, login: str | None = None) -> str:
+    """Return `url` for another database and, where `login` is `user:password`, another user."""
+    parts = urlsplit(url)
+    address = f"{parts.hostname}:{parts.port}"
+    user = login or f"{parts.username}:{parts.password}"
+    return urlunsplit(("postgresql", f"{user}@{address}", f"/{database}", "", ""))
+
+
+def settings_for(database_url: str, amqp_url: str, **overrides: object) -> Settings:
+    """Return the settings that every service of one test shares."""
+    database = urlsplit(database_url).path.removeprefix("/")
+    roles = {name: name.removesuffix("_database_url") for name in SERVICE_URLS}
+    urls = {name: with_database(database_url, database, f"tripthread_{role}:pw_{role}") for name, role in roles.items()}
+    values = {
+        "environment": "test",
+        "database_url": database_url,
+        "amqp_url": amqp_url,
+        "internal_port": 0,
+        "log_level": "WARNING",
+        **urls,
+        **overrides,
+    }
+    return Settings(_env_file=None, **values)  # type: ignore[arg-type]  # a mapping of fields by name
