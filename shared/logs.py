@@ -15,7 +15,7 @@ from shared.settings import Settings
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
-def configure_logs(settings: Settings) -> None:
+def configure_logs(settings: Settings, service: str) -> None:
     """Send every logger of this process, ours and the libraries', to standard error in one format."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -48,7 +48,7 @@ def configure_logs(settings: Settings) -> None:
     # A connection that is lost is logged once by whoever lost it; the libraries add a traceback for each retry.
     for noisy in ("aio_pika", "aiormq", "faststream", "uvicorn.access", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy.startswith("aio") else logging.WARNING)
-    structlog.contextvars.bind_contextvars(service=settings.instance)
+    structlog.contextvars.bind_contextvars(service=service, instance=settings.instance)
 
 
 def _renderers(settings: Settings) -> list[Processor]:

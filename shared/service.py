@@ -52,7 +52,7 @@ class Service:
         self._stopping = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        configure_logs(self._settings)
+        configure_logs(self._settings, self.name)
         self._tracing = configure_telemetry(self._settings, self.name)
         self._runner = await self._serve_internal()
         loop = asyncio.get_running_loop()

@@ -1,5 +1,7 @@
 """The settings: one frozen object, read once from the environment (and `.env`) at start."""
 
+from os import getpid
+from socket import gethostname
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr
@@ -39,7 +41,8 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["development", "test", "production"] = "development"
-    instance: str = "tripthread"  # this process's name in logs, metrics and connection names
+    # This process's name in logs, spans and the connections of both servers; replicas must not share one.
+    instance: str = Field(default_factory=lambda: f"{gethostname()}-{getpid()}")
     log_level: str = "INFO"
     otel_exporter_otlp_endpoint: str = ""  # empty: spans are made and propagated, but not exported
 

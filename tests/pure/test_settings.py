@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_the_example_says_the_defaults_to_everybody_who_reads_it(
 
 def test_the_example_is_a_whole_env_file() -> None:
     assert Settings(_env_file=EXAMPLE) == Settings.model_construct()
+
+
+def test_two_processes_have_two_names() -> None:
+    program = "from shared.settings import Settings; print(Settings(_env_file=None).instance)"
+    names = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, cwd=EXAMPLE.parent).stdout
+        for _ in range(2)
+    ]
+    assert names[0] != names[1]
 
 
 def test_settings_do_not_change() -> None:
