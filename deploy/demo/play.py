@@ -1,9 +1,11 @@
 """The demo's script: three turns, a trip, three RFQs, a quote, a decline and a revised quote."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from deploy.demo.errors import DemoError
+from deploy.demo.rows import Trip, rows_below, trip_line
 from deploy.demo.stack import Client, Stack, open_http, until
 from deploy.demo.tables import as_text, read_tables
 from deploy.demo.watch import Watch, watching
@@ -40,6 +42,7 @@ async def play(stack: Stack) -> None:
     heading(f"What is in the tables now, for {user}")
     for name, rows in (await read_tables(stack.database_url, user)).items():
         print(as_text(name, rows), end="\n\n")
+    print(f"To read it over HTTP: {stack.url}/api/trips, with the token of ./run tripthread token --user {user}")
 
 
 class Demo:
@@ -51,6 +54,7 @@ class Demo:
         self._admin = admin
         self._avinode = avinode
         self._watch = watch
+        self._shown: set[str] = set()  # lines of rows below the trip
 
     async def register_model(self) -> None:
         heading(f"An administrator has sessions with {MODEL} tagged")
@@ -70,7 +74,7 @@ class Demo:
                     raise DemoError(f"turn {number} failed: {part['errorText']}")
             print()
             stored = await self._all_stored(session_id, 2 * number)
-            await self._happened("MessagePosted", "MessageAnswered", "Stored", "SessionTagged")
+            await self._happened("MessagePosted", "MessageAnswered", "Stored", "Stored", "SessionTagged")
             for said in stored[-2:]:
                 row("chat.messages", f"{said['role']:<9}  {said['id']}  {said['status']}")
         return session_id
@@ -88,53 +92,57 @@ class Demo:
         body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 6}
         made = await self._broker.call("POST", f"/api/chat/sessions/{session_id}/trips", body)
         trip_id = made["trip"]["id"]
-        trip = await self._advanced(trip_id, "TripRequested", avinode_trip_id=str)
+        # Told when the request is stored, and when Avinode has the trip.
+        news = ["TripRequested", "TripAdvanced", "TripAdvanced"]
+        trip = await self._advanced(trip_id, lambda trip: trip["avinode_trip_id"], *news)
         row("deep link", trip["deep_link"])
 
         heading("Three operators are asked (played by the simulator); Avinode tells us by webhook")
         sent = await self._avinode.call("POST", f"/sim/trips/{trip['avinode_trip_id']}/rfqs", {"operators": 3})
-        rfqs = [rfq["id"] for rfq in sent["rfqs"]]
-        await self._advanced(trip_id, "WebhookReceived", operators_contacted_count=3)
+        first, second, _ = (rfq["id"] for rfq in sent["rfqs"])
+        # Told of each RFQ, and of Avinode's own estimate of its price.
+        news = 3 * ["WebhookReceived", "TripAdvanced", "TripAdvanced"]
+        await self._advanced(trip_id, lambda trip: len(trip["quotes"]) == 3, *news)
+        await self._answer_as_operators(session_id, trip_id, first, second)
 
-        heading("The first one quotes")
-        await self._avinode.call("POST", f"/sim/rfqs/{rfqs[0]}/quote", {"price": 33500, "currency": "USD"})
-        await self._advanced(trip_id, "WebhookReceived", quotes_received_count=1)
+    async def _answer_as_operators(self, session_id: str, trip_id: str, first: str, second: str) -> None:
+        """Have one RFQ quoted, another declined, and the quote revised."""
+        told = ("WebhookReceived", "TripAdvanced", "MessagePosted", "Stored")
+        heading("The first one quotes; the chat is told of it")
+        await self._avinode.call("POST", f"/sim/rfqs/{first}/quote", {"price": 33500, "currency": "USD"})
+        await self._advanced(trip_id, lambda trip: trip["quotes_received_count"] == 1, *told)
+        await self._show_note(session_id, 1)
 
         heading("The second one declines")
-        await self._avinode.call("POST", f"/sim/rfqs/{rfqs[1]}/decline", {"reason": "AIRCRAFT_NOT_AVAILABLE"})
-        await self._advanced(trip_id, "WebhookReceived", quotes_expected_count=2)
-
-        heading("The first one revises the quote; the chat is told of it")
-        await self._avinode.call("POST", f"/sim/rfqs/{rfqs[0]}/quote", {"price": 31900, "currency": "USD"})
-        await until(lambda: self._prices(trip_id), lambda prices: 31900 in prices, "the revised quote")
-        await self._advanced(trip_id, "WebhookReceived", quotes_received_count=1)
-        notes = await until(lambda: self._notes(session_id), lambda found: len(found) == 2, "both quotes in the chat")
-        for note in notes:
-            row("chat.messages", f"system     {note['content']}")
-
-    async def _advanced(self, trip_id: str, *events: str, **expected: Any) -> dict[str, Any]:
-        """Wait until the trip is as expected (a value, or a type for "there is one"), and show it."""
-
-        def is_so(trip: dict[str, Any] | None) -> bool:
-            return trip is not None and all(
-                isinstance(trip[name], value) if isinstance(value, type) else trip[name] == value
-                for name, value in expected.items()
-            )
-
-        trip: dict[str, Any] = await until(lambda: self._trip(trip_id), is_so, f"a trip with {expected}")
-        await self._happened(*events, "TripAdvanced")
-        counts = (
-            "contacted {operators_contacted_count}, expected {quotes_expected_count}, received {quotes_received_count}"
+        await self._avinode.call("POST", f"/sim/rfqs/{second}/decline", {"reason": "AIRCRAFT_NOT_AVAILABLE"})
+        await self._advanced(
+            trip_id, lambda trip: trip["quotes_expected_count"] == 2, "WebhookReceived", "TripAdvanced"
         )
-        row("workflow.trips", f"{trip['trip_code']}  {trip['current_step']}  ({counts.format(**trip)})")
+
+        heading("The first one revises its quote; the chat is told of it")
+        await self._avinode.call("POST", f"/sim/rfqs/{first}/quote", {"price": 31900, "currency": "USD"})
+        await self._advanced(trip_id, lambda trip: len(trip["quotes"]) == 5, *told)
+        await self._show_note(session_id, 2)
+
+    async def _advanced(self, trip_id: str, is_so: Callable[[Trip], object], *events: str) -> Trip:
+        """Wait until the trip is so and these went over the broker, and show it and what is new below it."""
+        trip: Trip = await until(
+            lambda: self._broker.call("GET", f"/api/trips/{trip_id}"),
+            lambda trip: trip is not None and bool(is_so(trip)),
+            f"what should follow in trip {trip_id}",
+        )
+        await self._happened(*events)
+        row("workflow.trips", trip_line(trip))
+        for table, line in rows_below(trip):
+            if line not in self._shown:
+                self._shown.add(line)
+                row(table, line)
         return trip
 
-    async def _trip(self, trip_id: str) -> Any:
-        return await self._broker.call("GET", f"/api/trips/{trip_id}")
-
-    async def _prices(self, trip_id: str) -> list[float]:
-        trip = await self._trip(trip_id)
-        return [quote["price_cents"] / 100 for quote in trip["quotes"] if quote["price_cents"] is not None]
+    async def _show_note(self, session_id: str, number: int) -> None:
+        """Show what the chat was told last, of so many things."""
+        notes = await self._all_stored(session_id, 2 * len(TURNS) + number)
+        row("chat.messages", f"system     {notes[-1]['content']}")
 
     async def _all_stored(self, session_id: str, count: int) -> list[dict[str, Any]]:
         return await until(
@@ -144,9 +152,6 @@ class Demo:
     async def _stored(self, session_id: str) -> list[dict[str, Any]]:
         found = await self._broker.call("GET", f"/api/chat/sessions/{session_id}/messages?limit=100")
         return [message for message in found["messages"] if message["stored"]]
-
-    async def _notes(self, session_id: str) -> list[dict[str, Any]]:
-        return [message for message in await self._stored(session_id) if message["role"] == "system"]
 
     async def _happened(self, *names: str) -> None:
         """Show what went over the broker, once each of these has."""

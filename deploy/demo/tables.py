@@ -6,8 +6,8 @@ QUERIES = {
     "chat.sessions": """
         SELECT title, message_count, last_message FROM chat.sessions WHERE user_id = $1""",
     "chat.messages": """
-        SELECT role, status, left(content, 68) AS content FROM chat.messages WHERE user_id = $1
-        ORDER BY created_at, message_id""",
+        SELECT role, status, CASE WHEN length(content) > 96 THEN left(content, 93) || '...' ELSE content END AS content
+        FROM chat.messages WHERE user_id = $1 ORDER BY created_at, message_id""",
     "tagging.session_tags": """
         SELECT m.name AS model, t.number, t.session_tag
         FROM tagging.session_tags t JOIN tagging.models m USING (model_id) WHERE t.user_id = $1""",
@@ -15,6 +15,10 @@ QUERIES = {
         SELECT t.trip_code, t.step, t.operators_contacted_count AS contacted, t.quotes_expected_count AS expected,
                t.quotes_received_count AS received
         FROM workflow.trips t JOIN workflow.trip_sessions s USING (trip_id) WHERE s.user_id = $1""",
+    "workflow.deliveries": """
+        SELECT d.kind, d.avinode_id, d.state, d.attempts
+        FROM workflow.deliveries d JOIN workflow.trips t USING (trip_code) JOIN workflow.trip_sessions s USING (trip_id)
+        WHERE s.user_id = $1 ORDER BY d.received_at, d.delivery_id""",
     "workflow.rfqs": """
         SELECT r.rfq_id, r.operator_name, r.declined, r.decline_reason
         FROM workflow.rfqs r JOIN workflow.trip_sessions s USING (trip_id) WHERE s.user_id = $1 ORDER BY r.rfq_id""",

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -18,8 +20,8 @@ class Watch:
     """What went over the broker since the last look."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.seen: set[str] = set()
+        self.seen: Counter[str] = Counter()  # by name; an outcome counts for each event that it answers
+        self._lines: Counter[str] = Counter()
         self._news = asyncio.Event()
 
     async def event(self, message: AbstractIncomingMessage) -> None:
@@ -29,25 +31,31 @@ class Watch:
     async def outcome(self, message: AbstractIncomingMessage) -> None:
         for outcome in json.loads(message.body):
             name = outcome["outcome"]
-            about = outcome.get("session_tag") or outcome.get("trip_id") or outcome["session_id"]
-            self._add(name, f"outcome  {name:<20} <- {about}")
+            self._add(name, f"outcome  {name:<20} <- {_subject(outcome)}", times=max(1, len(outcome["causes"])))
 
     async def until(self, *names: str) -> None:
-        """Wait until each of these was seen since the last `take`."""
+        """Wait until each of these was seen as often as it is named, since the last `take`."""
         async with asyncio.timeout(20):
-            while not self.seen.issuperset(names):
+            while not self.seen >= Counter(names):
                 self._news.clear()
                 await self._news.wait()
 
     def take(self) -> list[str]:
-        """Return the lines since the last time."""
-        lines, self.lines, self.seen = self.lines, [], set()
+        """Return the lines since the last time, each once."""
+        lines = [f"{line}  ({times} times)" if times > 1 else line for line, times in self._lines.items()]
+        self._lines, self.seen = Counter(), Counter()
         return lines
 
-    def _add(self, name: str, line: str) -> None:
-        self.lines.append(line)
-        self.seen.add(name)
+    def _add(self, name: str, line: str, times: int = 1) -> None:
+        self._lines[line] += 1
+        self.seen[name] += times
         self._news.set()
+
+
+def _subject(outcome: dict[str, Any]) -> str:
+    if "session_tag" in outcome:
+        return str(outcome["session_tag"])
+    return f"trip {outcome['trip_id']}" if "trip_id" in outcome else f"session {outcome['session_id']}"
 
 
 @asynccontextmanager

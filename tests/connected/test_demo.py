@@ -18,8 +18,12 @@ EXPECTED = (
     "requesting_quotes  (contacted 3, expected 3, received 0)",
     "analyzing_options  (contacted 3, expected 3, received 1)",
     "analyzing_options  (contacted 3, expected 2, received 1)",
-    "AIRCRAFT_NOT_AVAILABLE",
-    "31900",
+    "TripAdvanced         <- trip ",
+    "Avinode's estimate",
+    "33,500 USD  the operator's own, replaced",
+    "Simulated Operator B  declined: AIRCRAFT_NOT_AVAILABLE",
+    "revised its quote to 31,900 USD",
+    "workflow.deliveries\n",
 )
 
 
