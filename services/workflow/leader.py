@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import asyncpg
 import structlog
 
 from shared.database import ACQUIRE_TIMEOUT_S, DATABASE_ERRORS, Connection, Pool
@@ -62,7 +63,8 @@ class Leader:
                 try:
                     await self._lead(connection)
                 finally:
-                    connection.terminate()  # the lock and the timeout are the session's, and go with it
+                    with suppress(asyncpg.InterfaceError):  # the server has ended the session itself
+                        connection.terminate()  # the lock and the timeout are the session's, and go with it
 
     async def _lead(self, connection: Connection) -> None:
         await self._on_elected()

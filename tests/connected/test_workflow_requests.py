@@ -1,7 +1,5 @@
 """A requested trip is created at Avinode once, or it is shown why not, whatever breaks in between."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,7 +8,6 @@ from aiohttp import web
 from deploy.supervisor.ports import free_port
 from shared.events import Segment
 from tests.connected.workflow_stage import QUICK, Stage, lose_an_answer, running_workflow, serving
-from tests.waiting import until_true
 
 STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
 
@@ -172,28 +169,3 @@ async def test_notices_of_others_trips_cost_one_question_each(quiet: Stage) -> N
         await quiet.avinode.trip_with_rfqs(3)
         await quiet.becomes(True, "SELECT min(attempts) > 1 FROM workflow.deliveries WHERE state = 'unmatched'")
     assert len(await quiet.calls("GET")) == before + 1
-
-
-async def test_an_answer_outlives_the_absence_of_the_database(quiet: Stage) -> None:
-    await quiet.avinode.switch_on(rest_hang_ms=800)
-    async with running_workflow(quiet.settings) as worker:
-        event = await quiet.request()
-        await quiet.called("POST", "/api/trips")
-        async with database_away(quiet):
-            await until_true(lambda: "requests:" in (worker.fault() or ""))  # the answer is here, and cannot be written
-        await quiet.becomes("created", STATE, event.request_id)
-        await quiet.avinode.switch_on()
-        await quiet.created("s2")
-    assert await quiet.trips_at_avinode() == 2
-
-
-@asynccontextmanager
-async def database_away(stage: Stage) -> AsyncIterator[None]:
-    """Let nobody but the owner into the test's database."""
-    name = await stage.owner.fetchval("SELECT current_database()")
-    await stage.owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
-    await stage.owner.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name
-    )
-    yield
-    await stage.owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')

@@ -158,6 +158,18 @@ class Stage:
                         return outcome
                 await asyncio.sleep(0.01)
 
+    @asynccontextmanager
+    async def database_away(self) -> AsyncIterator[None]:
+        """Let nobody but the owner into the test's database."""
+        name = await self.owner.fetchval("SELECT current_database()")
+        await self.owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+        await self.owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+            name,
+        )
+        yield
+        await self.owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
+
 
 @asynccontextmanager
 async def open_stage(settings: Settings, owner: asyncpg.Connection, **sandbox_settings: Any) -> AsyncIterator[Stage]:
