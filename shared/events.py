@@ -28,6 +28,8 @@ Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Json = dict[str, Any]
+# PostgreSQL stores a few more, but whoever reads them in Python fails.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
 
 Role = Literal["user", "assistant", "system", "tool"]
 AnswerStatus = Literal["complete", "stopped", "interrupted", "failed"]
@@ -38,7 +40,7 @@ class Event(BaseModel):
 
     event_id: UUID = Field(default_factory=new_id)
     correlation_id: UUID = Field(default_factory=new_id)  # the HTTP request, webhook or event that began it
-    occurred_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    occurred_at: Moment = Field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
     def routing_key(cls) -> str:
@@ -64,7 +66,7 @@ class MessageEvent(SessionEvent):
     parts: tuple[Json, ...] = ()  # AI SDK UI message parts
     parent_id: ClientId | None = None
     turn_id: UUID | None = None
-    created_at: AwareDatetime  # the message's place in its session; the database's clock at the claim
+    created_at: Moment  # the message's place in its session; the database's clock at the claim
     model: Name | None = None
     provider: Name = "openai"
     project_id: Name | None = None
@@ -88,7 +90,7 @@ class Trace(BaseModel):
     model: Name
     provider: Name
     status: Literal["running", "ok", "error", "stopped", "interrupted"]
-    started_at: AwareDatetime
+    started_at: Moment
     ttft_ms: float | None = None  # time to the first token
     duration_ms: float | None = None
     input_tokens: int | None = None

@@ -1,11 +1,11 @@
 """Wire the logger: its queues, its tables, its outcomes."""
 
 from services.logger.dead_letters import read_letter
-from services.logger.handlers import ChatHandler, DeadLetterHandler, decode_chat
+from services.logger.handlers import ChatHandler, DeadLetterHandler
 from services.logger.store import Store
 from shared import topology
 from shared.database import open_pool
-from shared.group_commit import GroupCommit
+from shared.group_commit import GroupCommit, decode_event
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings
@@ -21,6 +21,6 @@ async def main(settings: Settings) -> None:
         store = Store(pool)
         chat, letters = ChatHandler(store), DeadLetterHandler(store)
         await service.run(
-            GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_chat, commit=chat.commit, publisher=publisher),
+            GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_event, commit=chat.commit, publisher=publisher),
             GroupCommit(settings, topology.DEAD, decode=read_letter, commit=letters.commit, publisher=publisher),
         )

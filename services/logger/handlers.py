@@ -7,24 +7,7 @@ from uuid import UUID
 from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import Decision, SessionKey, session_of
 from services.logger.store import Store
-from shared.errors import Undecodable
-from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageEvent, Stored
-from shared.group_commit import decode_event
-from shared.subscription import Delivery
-
-ChatEvent = MessageEvent | Decision
-
-
-def decode_chat(delivery: Delivery) -> ChatEvent:
-    """Read an event that `logger.chat` hears.
-
-    Raises:
-        Undecodable: It is none.
-    """
-    event = decode_event(delivery)
-    if not isinstance(event, MessageEvent | DeadLetterReplayed | DeadLetterDropped):
-        raise Undecodable(f"the logger does not hear {type(event).__name__}")
-    return event
+from shared.events import DeadLetterDropped, DeadLetterReplayed, Event, MessageEvent, Stored
 
 
 class ChatHandler:
@@ -33,10 +16,10 @@ class ChatHandler:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def commit(self, events: Sequence[ChatEvent]) -> list[Stored]:
+    async def commit(self, events: Sequence[Event]) -> list[Stored]:
         """Store one group; everybody who waits for one of its events is told, also where it changed nothing."""
         messages = [event for event in events if isinstance(event, MessageEvent)]
-        decisions = [event for event in events if not isinstance(event, MessageEvent)]
+        decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
         await self._store.store_chat(messages, decisions)
         return [*_stored(messages), *map(_decided, decisions)]
 

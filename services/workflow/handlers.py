@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from services.workflow.notices import Notice, read_notice
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.trips import TripStore
-from shared.errors import Poison
 from shared.events import Event, MessagePosted, TripAdvanced, TripAttached, TripRequested, WebhookReceived
 
 Wake = Callable[[], None]
@@ -22,8 +21,6 @@ class TripHandler:
         """Store one group; every request and attachment is answered, a repeated one too."""
         spoken = [event for event in events if isinstance(event, MessagePosted)]
         begun = [event for event in events if isinstance(event, TripRequested | TripAttached)]
-        if len(spoken) + len(begun) < len(events):
-            raise Poison("an event that workflow.trips does not hear")
         trip_ids = await self._trips.record(spoken, begun)
         if begun:
             self._wake()
@@ -44,8 +41,6 @@ class DeliveryHandler:
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
         """Keep one group of notices; what they point at is looked at later, and announced then."""
         received = [event for event in events if isinstance(event, WebhookReceived)]
-        if len(received) < len(events):
-            raise Poison("an event that workflow.deliveries does not hear")
         await self._deliveries.keep([(event, self._read(event)) for event in received])
         self._wake()
         return []

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import uvloop
 
-from services.logger.handlers import ChatEvent, ChatHandler, decode_chat
+from services.logger.handlers import ChatHandler
 from services.logger.store import Store
 from shared import topology
 from shared.database import open_pool
-from shared.events import Outcome
-from shared.group_commit import GroupCommit
+from shared.events import Event, Outcome
+from shared.group_commit import GroupCommit, decode_event
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings
@@ -28,14 +28,14 @@ async def main(settings: Settings, committed: dict[str, int]) -> None:
     ):
         chat = ChatHandler(Store(pool))
 
-        async def commit(events: Sequence[ChatEvent]) -> Sequence[Outcome]:
+        async def commit(events: Sequence[Event]) -> Sequence[Outcome]:
             outcomes = await chat.commit(events)
             now = time.monotonic_ns()
             committed.update((str(event.event_id), now) for event in events)
             return outcomes
 
         await service.run(
-            GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_chat, commit=commit, publisher=publisher)
+            GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_event, commit=commit, publisher=publisher)
         )
 
 

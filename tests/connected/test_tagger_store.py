@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID
 
@@ -18,8 +17,7 @@ from services.tagger.counter import Heard
 from services.tagger.handlers import SessionHandler
 from services.tagger.store import Store
 from shared.database import open_pool
-from shared.errors import Poison
-from shared.events import MessageAnswered, MessagePosted, SessionTagged
+from shared.events import MessagePosted, SessionTagged
 from shared.ids import model_id, new_id
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
@@ -159,15 +157,6 @@ async def test_models_that_begin_alike_have_different_short_ids(
     lengths = [len(row["short_id"]) for row in await owner.fetch("SELECT short_id FROM tagging.models")]
     assert sorted(lengths) == [6, 7]
     assert await owner.fetchval("SELECT count(*) FROM tagging.models WHERE left(short_id, 6) = $1", digits) == 2
-
-
-async def test_event_that_the_queue_does_not_hear_is_refused(tagger: SessionHandler) -> None:
-    answer = MessageAnswered(
-        user_id="ada", session_id="s1", message_id="a1", content="", status="complete", created_at=datetime.now(UTC)
-    )
-
-    with pytest.raises(Poison):
-        await tagger.commit([spoke(), answer])
 
 
 async def test_number_of_a_transaction_that_rolls_back_is_given_to_the_next(

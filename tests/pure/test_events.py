@@ -40,6 +40,9 @@ def test_a_field_that_we_do_not_know_is_ignored() -> None:
     [
         {"created_at": "2026-01-01T00:00:00"},
         {"occurred_at": "2026-01-01T00:00:00"},
+        {"created_at": "9999-12-31T23:59:59-12:00"},
+        {"created_at": "0001-01-01T00:00:00+12:00"},
+        {"occurred_at": "9999-12-31T23:59:59Z"},
         {"content": "a\x00b"},
         {"user_id": ""},
         {"user_id": "a\x00b"},

@@ -10,7 +10,7 @@ from pamqp.header import ContentHeader
 
 from shared import topology
 from shared.errors import Unstorable
-from shared.events import MessageEvent
+from shared.events import MessageEvent, ModelRegistered
 from shared.group_commit import GroupCommit
 from shared.publisher import Publisher
 from shared.settings import Settings
@@ -19,6 +19,7 @@ from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_mes
 from tests.connected.brokers import NOBODY, posted, raw_channel, take, waiting
 from tests.waiting import until_true
 
+UNHEARD = ModelRegistered(name="gpt", provider="openai")
 LARGEST_HEADER = 130_990  # bytes that a frame of 128 KiB has room for
 
 
@@ -73,6 +74,20 @@ async def test_garbage_between_messages_is_parked_in_its_place(
     assert {message.body for message in parked} == {b"\xff not JSON", b"{}"}
     assert {message.headers["x-reason"] for message in parked} == {"undecodable"}
     assert await waiting(settings, QUEUE) == 0
+
+
+async def test_an_event_that_is_not_bound_to_the_queue_is_parked(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    await publisher.publish_to(QUEUE.name, UNHEARD.body(), name="ModelRegistered", message_id=None, headers={})
+    await publisher.publish(posted(0))
+
+    async with running(consumer(settings, memory, publisher)):
+        (parked,) = await take(settings, topology.DEAD, 1)
+        await until_true(lambda: memory.contents == texts(1))
+
+    assert parked.headers["x-reason"] == "undecodable"
+    assert parked.headers["x-error"] == "Undecodable: logger.chat does not hear ModelRegistered"
 
 
 async def test_a_message_with_unreadable_properties_is_parked(
