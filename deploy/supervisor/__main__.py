@@ -83,12 +83,18 @@ def logs(arguments: Sequence[str]) -> int:
 
 
 def start(arguments: Sequence[str]) -> int:
-    native.start(PROJECT, _only(arguments, "./run start NAME"))
+    name = _only(arguments, "./run start NAME")
+    if docker.is_ours(PROJECT):
+        return docker.start(PROJECT, name)
+    native.start(PROJECT, name)
     return 0
 
 
 def stop(arguments: Sequence[str]) -> int:
-    native.stop(PROJECT, _only(arguments, "./run stop NAME"))
+    name = _only(arguments, "./run stop NAME")
+    if docker.is_ours(PROJECT):
+        return docker.stop(PROJECT, name)
+    native.stop(PROJECT, name)
     return 0
 
 

@@ -79,6 +79,16 @@ def status(layout: Layout) -> int:
     return _compose(layout, "ps", "--all")
 
 
+def start(layout: Layout, name: str) -> int:
+    """Start the containers of one service, and wait until they are healthy."""
+    return _compose(layout, "up", "--detach", "--wait", "--no-deps", "--no-build", name)
+
+
+def stop(layout: Layout, name: str) -> int:
+    """Stop the containers of one service; they stay away until `start`."""
+    return _compose(layout, "stop", name)
+
+
 def logs(layout: Layout, names: Sequence[str], *, follow: bool) -> int:
     """Show what the containers have printed."""
     return _compose(layout, "logs", "--tail", "100", *(["--follow"] if follow else []), *names)

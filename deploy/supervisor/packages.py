@@ -10,9 +10,11 @@ from deploy.supervisor.trouble import Trouble
 
 # While the packages' own scripts run, a policy-rc.d that says "no" keeps them from starting their services on
 # the standard ports. It is there for this call only, and not where the machine has a policy of its own.
+_GUARD = Path("/usr/sbin/policy-rc.d")
 _INSTALL = """
 set -eu
-guard=/usr/sbin/policy-rc.d
+guard=$1
+shift
 if [ ! -e "$guard" ]; then
     trap 'rm -f "$guard"' EXIT
     trap 'exit 130' INT TERM HUP
@@ -40,18 +42,27 @@ def require(what: str, packages: Sequence[str], is_there: Callable[[], bool], *,
     command = ("apt-get", "install", *packages)
     print(f"Installing {what}: {' '.join(command)} (output in {log})", flush=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        done = subprocess.run(
-            [*_as_root(what, packages), "sh", "-c", _INSTALL, "sh", *packages],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode != 0 or not is_there():
+    if install(packages, log=log, prefix=_as_root(what, packages)) != 0 or not is_there():
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         message = f"{' '.join(command)} did not bring {what}. The end of {log}:\n{tail}"
         raise Trouble(message)
+
+
+def install(packages: Sequence[str], *, log: Path, prefix: Sequence[str] = (), guard: Path = _GUARD) -> int:
+    """Run apt to its end, and return its exit status.
+
+    Whoever interrupts us waits for it too: killed half-way, it would leave the guard behind.
+    """
+    with log.open("ab") as output:
+        argv = [*prefix, "sh", "-c", _INSTALL, "sh", str(guard), *packages]
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        print("Waiting for apt to end", flush=True)
+        process.terminate()
+        process.wait()
+        raise
 
 
 def _as_root(what: str, packages: Sequence[str]) -> list[str]:

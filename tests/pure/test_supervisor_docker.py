@@ -36,9 +36,15 @@ def test_variables_of_dot_env_come_first_so_that_ours_win(layout: Layout) -> Non
     assert files == [str(layout.root / ".env"), str(layout.compose_file)]
 
 
-def test_status_and_logs_are_compose_s_own(layout: Layout) -> None:
+def test_commands_for_a_running_stack_are_compose_s_own(layout: Layout) -> None:
     docker.status(layout)
     assert asked(layout).endswith(" ps --all")
+
+    docker.stop(layout, "logger")
+    assert asked(layout).endswith(" stop logger")
+
+    docker.start(layout, "logger")
+    assert asked(layout).endswith(" up --detach --wait --no-deps --no-build logger")
 
     docker.logs(layout, ["gateway"], follow=True)
     assert asked(layout).endswith(" logs --tail 100 --follow gateway")
