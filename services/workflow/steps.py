@@ -39,18 +39,17 @@ class Standing:
 def standing(facts: Facts) -> Standing:
     """Tell where a trip stands."""
     own = [quote for quote in facts.quotes.values() if not quote.estimate]
-    superseded = _superseded(own)
     answers = {rfq_id: _last_answer(rfq_id, facts) for rfq_id in facts.rfqs}
     declined = {rfq_id: _reason(last) for rfq_id, last in answers.items() if _is_declined(rfq_id, last, facts)}
     expected = {rfq.rfq_id for rfq in facts.rfqs.values() if _is_expected(rfq, declined)}
-    quoted = {quote.rfq_id for quote in own if quote.quote_id not in superseded and _stands(quote, facts)}
+    quoted = {quote.rfq_id for quote in own if _stands(quote, facts)}
     return Standing(
         step=_step(facts, has_quote=bool(own)),
         contacted=len(facts.rfqs),
         expected=len(expected),
         received=len(expected & quoted),
         declined=declined,
-        superseded=superseded,
+        superseded=_superseded(own),
     )
 
 

@@ -147,6 +147,13 @@ def test_a_message_with_a_quote_is_a_quote() -> None:
     assert (reading.message.sender, reading.message.sent_at) == ("Simulated Operator A", QUOTED_AT)
 
 
+def test_a_quote_for_several_lifts_is_of_none_of_them() -> None:
+    lifts = [LIFT, {**LIFT, "id": "asellerlift-900000202"}]
+    quote = read_message(answered(**MESSAGE, sellerQuote=SELLER_QUOTE, lift=lifts), AT).quote
+    assert quote is not None
+    assert quote.lift_id is None
+
+
 def test_a_message_that_does_not_accept_is_a_refusal() -> None:
     message = read_message(answered(**MESSAGE, rfqAccepted=False, declineReason="OTHER", lift=[LIFT]), AT).message
     assert (message.kind, message.reason, message.lift_ids) == ("decline", "OTHER", ("asellerlift-900000201",))

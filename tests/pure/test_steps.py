@@ -217,6 +217,13 @@ def test_a_revised_quote_replaces_the_one_before() -> None:
     assert now.received == 1
 
 
+def test_the_later_of_two_quotes_stands_and_of_one_moment_the_higher_number() -> None:
+    later, earlier = quote("aquote-9", said=2), quote("aquote-10", said=1)
+    assert standing(join(Facts(), Found(rfqs=(rfq(),), quotes=(later, earlier)))).superseded == {"aquote-10"}
+    same = (quote("aquote-9", said=1), quote("aquote-10", said=1))
+    assert standing(join(Facts(), Found(rfqs=(rfq(),), quotes=same))).superseded == {"aquote-9"}
+
+
 def test_quotes_for_two_lifts_both_stand() -> None:
     quotes = (quote("aquote-1", lift_id="asellerlift-1"), quote("aquote-2", lift_id="asellerlift-2"))
     assert standing(join(Facts(), Found(rfqs=(rfq(),), quotes=quotes))).superseded == frozenset()
@@ -240,6 +247,13 @@ def test_an_older_fetch_changes_nothing() -> None:
     known = join(Facts(), Found(rfqs=(rfq(canceled=True, seconds=5),)))
     assert join(known, Found(rfqs=(rfq(canceled=False, seconds=4),))).rfqs["arfq-1"].canceled
     assert not join(known, Found(rfqs=(rfq(canceled=False, seconds=6),))).rfqs["arfq-1"].canceled
+
+
+def test_a_newer_reading_that_leaves_a_field_out_keeps_it() -> None:
+    named = replace(rfq(seconds=1), operator_name="Simulated Operator A")
+    known = join(Facts(), Found(rfqs=(named,)))
+    known = join(known, Found(rfqs=(rfq(canceled=True, seconds=2),)))
+    assert known.rfqs["arfq-1"] == replace(named, canceled=True)
 
 
 def test_one_declined_lift_of_two_declines_nothing() -> None:
