@@ -27,7 +27,7 @@ def prepare_venv(layout: Layout) -> None:
     with held(layout.run / "venv.lock", wait=True):
         if _is_current(layout):  # Somebody else did it while we waited.
             return
-        if not _answers(layout.python):
+        if not succeeds(layout.python, "-c", "import pip"):  # None yet, or its making was interrupted.
             _create(layout)
         _install(layout)
         _stamp(layout).write_text(fingerprint(layout.requirements))
@@ -40,7 +40,8 @@ def fingerprint(requirements: Path) -> str:
 
 def _is_current(layout: Layout) -> bool:
     stamp = _stamp(layout)
-    return stamp.exists() and stamp.read_text() == fingerprint(layout.requirements) and _answers(layout.python)
+    is_filled = stamp.exists() and stamp.read_text() == fingerprint(layout.requirements)
+    return is_filled and succeeds(layout.python, "-c", "")  # Its base may have been removed or upgraded.
 
 
 def _stamp(layout: Layout) -> Path:
@@ -82,8 +83,3 @@ def _run(argv: list[str], log: Path) -> None:
 
 def _has_venv_module() -> bool:
     return succeeds(sys.executable, "-c", "import ensurepip, venv")
-
-
-def _answers(python: Path) -> bool:
-    """Whether there is a Python that runs: its base may have been removed or upgraded."""
-    return succeeds(python, "-c", "")
