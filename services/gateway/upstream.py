@@ -3,6 +3,7 @@
 Our own thin call on aiohttp rather than the openai client: per request it costs a quarter (ARCHITECTURE.md, decisions).
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +20,7 @@ from shared.settings import Settings
 DATA = b"data:"
 DONE = b"[DONE]"
 ERROR_TEXT_LENGTH = 500
+END_WAIT_S = 0.25
 
 
 class Delta(msgspec.Struct):
@@ -106,8 +108,16 @@ async def _chunks(content: aiohttp.StreamReader) -> AsyncIterator[Chunk]:
             if line.startswith(DATA):
                 body = line[len(DATA) :].strip()
                 if body == DONE:
+                    await _read_to_end(content)
                     return
                 yield _chunk(body)
+
+
+async def _read_to_end(content: aiohttp.StreamReader) -> None:
+    """Read the end of an answer that is whole already: only then can its connection serve another call."""
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(END_WAIT_S):
+            await content.read()
 
 
 def _chunk(body: bytes) -> Chunk:
