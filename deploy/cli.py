@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 def quiet(context: typer.Context) -> None:
     """Keep the libraries' own notes out of a command's output; a service configures its logs itself."""
     if context.invoked_subcommand != "serve":
+        logging.basicConfig(level=logging.CRITICAL)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 

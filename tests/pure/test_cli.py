@@ -1,5 +1,6 @@
 """The tripthread command: what it refuses, and the tokens that it signs."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,15 @@ def test_a_service_says_which_variables_it_lacks() -> None:
     status, output = run("serve", "logger", LOGGER_DATABASE_URL="")
     assert status == 2
     assert "LOGGER_DATABASE_URL" in output
+
+
+def test_the_doctor_says_in_its_own_words_what_is_away() -> None:
+    away = {"AMQP_URL": "amqp://x:x@127.0.0.1:9/", "DATABASE_URL": "postgresql://x:x@127.0.0.1:9/x"}
+    outside = dict.fromkeys(("OPENAI_BASE_URL", "AVINODE_BASE_URL"), "http://127.0.0.1:9")
+    command = [sys.executable, "-m", "deploy.cli", "doctor"]
+    done = subprocess.run(command, env=os.environ | away | outside, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "BAD  broker: away\n     cannot connect with AMQP_URL" in done.stdout
 
 
 def test_a_service_carries_nothing_of_the_operators_commands() -> None:

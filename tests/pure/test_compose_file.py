@@ -1,12 +1,14 @@
 """What deploy/compose.yaml promises: no secret without its owner, no port beyond this host, no privilege to gain."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # a dependency of uvicorn's; stubs for one test are not worth another
 
+from deploy.supervisor.env_file import read_env
 from shared.settings import NEEDED, Settings
 from tests.servers import POSTGRES_IMAGE, RABBITMQ_IMAGE
 
@@ -22,6 +24,16 @@ SECRETS = {name.upper() for fields in NEEDED.values() for name in fields}
 def test_a_secret_must_be_set(variable: str) -> None:
     uses = re.findall(rf"\$\{{{variable}\b([^}}]*)\}}", TEXT)
     assert set(uses) == {":?set it"}
+
+
+def test_the_way_to_production_sets_every_secret_that_one_can_make_up(tmp_path: Path) -> None:
+    lines = re.findall(r"^#   ((?:umask |for |    [A-Z]|do ).*)$", TEXT, flags=re.MULTILINE)
+    made_up = "openssl() { echo 00; }\n" + "\n".join(lines)
+    subprocess.run(["sh", "-euc", made_up], cwd=tmp_path, check=True)
+    file = tmp_path / "production.env"
+    asked_of_others = {"OPENAI_API_KEY", "AVINODE_API_TOKEN", "AVINODE_AUTH_TOKEN"}
+    assert set(read_env(file)) == set(re.findall(r"\$\{(\w+):\?", TEXT)) - asked_of_others
+    assert file.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("part", sorted(NEEDED))
