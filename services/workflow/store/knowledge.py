@@ -40,20 +40,7 @@ async def add_trip(db: Connection, trip_id: UUID, trip: Trip, *, reread_s: float
     Returns:
         Whether that says anything new.
     """
-    is_shown = await db.fetchval(
-        """
-        UPDATE workflow.trips SET deep_link = coalesce($2, deep_link), pax = coalesce(pax, $4), canceled = $5,
-            route = CASE route WHEN '[]' THEN $3 ELSE route END
-        WHERE trip_id = $1 AND (deep_link, pax, canceled, route, error) IS DISTINCT FROM
-            (coalesce($2, deep_link), coalesce(pax, $4), $5, CASE route WHEN '[]' THEN $3 ELSE route END, NULL)
-        RETURNING true
-        """,
-        trip_id,
-        trip.deep_link,
-        trip.route,
-        trip.pax,
-        trip.canceled,
-    )
+    is_shown = await _save_trip(db, trip_id, trip)
     await db.execute(
         """
         UPDATE workflow.trips SET last_checked_at = clock_timestamp(), error = NULL,
@@ -67,7 +54,26 @@ async def add_trip(db: Connection, trip_id: UUID, trip: Trip, *, reread_s: float
     is_new = await add_found(db, trip_id, Found(rfqs=tuple(rfqs), lifts=tuple(lifts)))
     if trip.canceled:
         await close_trip(db, trip_id)
-    return is_new or bool(is_shown)
+    return is_new or is_shown
+
+
+async def _save_trip(db: Connection, trip_id: UUID, trip: Trip) -> bool:
+    """Keep what the trip itself shows, and tell whether it changed. What a user asked for stays as it was asked."""
+    is_changed = await db.fetchval(
+        """
+        UPDATE workflow.trips SET deep_link = coalesce($2, deep_link), pax = coalesce(pax, $4), canceled = $5,
+            route = CASE route WHEN '[]' THEN $3 ELSE route END
+        WHERE trip_id = $1 AND (deep_link, pax, canceled, route, error) IS DISTINCT FROM
+            (coalesce($2, deep_link), coalesce(pax, $4), $5, CASE route WHEN '[]' THEN $3 ELSE route END, NULL)
+        RETURNING true
+        """,
+        trip_id,
+        trip.deep_link,
+        trip.route,
+        trip.pax,
+        trip.canceled,
+    )
+    return bool(is_changed)
 
 
 async def _save_standing(db: Connection, trip_id: UUID, now: Standing) -> bool:

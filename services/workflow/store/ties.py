@@ -59,23 +59,32 @@ async def name_trip(
     kept: UUID = rows[0]["trip_id"]
     for row in rows[1:]:
         await _merge(db, kept, row["trip_id"], shared=shared)
+    await _write_names(db, kept, avinode_trip_id, trip_code)
+    await _look_again(db, avinode_trip_id, trip_code)
+    return kept
+
+
+async def _write_names(db: Connection, trip_id: UUID, avinode_trip_id: str, trip_code: str | None) -> None:
     await db.execute(
-        "UPDATE workflow.trips SET trip_code = NULL WHERE trip_code = $1 AND trip_id <> $2", trip_code, kept
+        "UPDATE workflow.trips SET trip_code = NULL WHERE trip_code = $1 AND trip_id <> $2", trip_code, trip_id
     )
     await db.execute(
         "UPDATE workflow.trips SET avinode_trip_id = $2, trip_code = coalesce($3, trip_code) WHERE trip_id = $1",
-        kept,
+        trip_id,
         avinode_trip_id,
         trip_code,
     )
+
+
+async def _look_again(db: Connection, *names: str | None) -> None:
+    """Work the notices that have waited for a trip of one of these names."""
     await db.execute(
         """
         UPDATE workflow.deliveries SET state = 'due', due_at = clock_timestamp()
         WHERE state = 'unmatched' AND trip_code = ANY ($1::text[])
         """,
-        [avinode_trip_id, trip_code],
+        names,
     )
-    return kept
 
 
 async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> None:
