@@ -1,9 +1,9 @@
 """Opaque cursors: where a page of a list ended, for the next page to begin there."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -11,6 +11,16 @@ from services.gateway.refused_field import refused_field
 from shared.errors import Invalid
 
 MAX_LENGTH = 512
+
+Place = tuple[datetime, str]  # where something stands in a list: its time, and its id among those of that time
+Item = TypeVar("Item")
+
+
+def cut_page(kind: str, placed: Sequence[tuple[Place, Item]], limit: int) -> tuple[list[Item], str | None]:
+    """Cut a page from what was read, one item more than it may have, and write the cursor of the next."""
+    page = placed[:limit]
+    cursor = write_cursor(kind, *page[-1][0]) if len(placed) > limit else None
+    return [item for _, item in page], cursor
 
 
 def write_cursor(kind: str, *place: str | datetime) -> str:
@@ -31,9 +41,7 @@ def read_cursor(kind: str, cursor: str) -> tuple[str, ...]:
     return tuple(place)
 
 
-def read_time_cursor(
-    kind: str, cursor: str | None, read_key: Callable[[str], object] = str
-) -> tuple[datetime, str] | None:
+def read_time_cursor(kind: str, cursor: str | None, read_key: Callable[[str], object] = str) -> Place | None:
     """Return the place, a time and an id, in a list that is kept in that order; None without a cursor.
 
     Args:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.gateway.history import Shown
 
@@ -13,6 +13,15 @@ SessionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 # As `shared.events.Name`, in words that OpenAPI has.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 Json = dict[str, Any]
+
+
+class PageQuery(BaseModel):
+    """Which page. An unknown filter is refused: a list that ignores one is a wrong answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = None
 
 
 class Page(BaseModel):

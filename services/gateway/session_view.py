@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
+from services.gateway.cursors import Place
 from services.gateway.history import Shown, shown_of
 from services.gateway.schemas import Json, RunningTurn, Session, Tag, TripSummary
 from services.gateway.trip_record import FIRST_STEP
@@ -12,8 +13,6 @@ from services.gateway.turn import Turn
 from shared.ids import scoped
 
 PREVIEW_LENGTH = 200
-
-Place = tuple[datetime, str]
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from fastapi import FastAPI
 
 from services.gateway.api import create_api
 from services.gateway.claims import Claim
+from services.gateway.cursors import Place
 from services.gateway.dead_letter import DeadLetter, Parked
 from services.gateway.expected_trip import expected_trip
 from services.gateway.history import Shown, merge_history
 from services.gateway.memory import Memory, Remembered
 from services.gateway.outcomes import Outcomes
 from services.gateway.parts import Parts
-from services.gateway.reading.messages import Place, Window
+from services.gateway.reading.messages import Window
 from services.gateway.reading.reader import Reader
 from services.gateway.reading.trips import TripFilter
 from services.gateway.receipts import Receipts

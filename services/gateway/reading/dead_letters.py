@@ -1,12 +1,10 @@
 """Read chat.dead_letters, by the administrators' role: what could not be processed, and what became of it."""
 
-from datetime import datetime
 from uuid import UUID
 
+from services.gateway.cursors import Place
 from services.gateway.dead_letter import DeadLetter, Parked
 from shared.database import Pool, reading
-
-Place = tuple[datetime, str]
 
 
 class DeadLetters:

@@ -1,12 +1,10 @@
 """Read chat.messages: the messages of one session, page by page."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from services.gateway.cursors import Place
 from services.gateway.history import Shown
 from shared.database import Pool, reading
-
-Place = tuple[datetime, str]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,10 @@
 """Read tagging.models: which models are known, and whose sessions are tagged."""
 
-from datetime import datetime
 from uuid import UUID
 
+from services.gateway.cursors import Place
 from services.gateway.schemas import Model
 from shared.database import Pool, reading
-
-Place = tuple[datetime, str]
 
 
 class Models:

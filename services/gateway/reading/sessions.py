@@ -6,8 +6,9 @@ from typing import Any
 
 import asyncpg
 
+from services.gateway.cursors import Place
 from services.gateway.schemas import Tag, TripSummary
-from services.gateway.session_view import Place, SessionFacts, SessionFilter, StoredSession
+from services.gateway.session_view import SessionFacts, SessionFilter, StoredSession
 from services.gateway.trip_record import status_of
 from services.gateway.turn import Turn
 from shared.database import Connection, Pool, reading

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from services.gateway.cursors import Place
 from services.gateway.reading.trip_details import whole_trip
 from services.gateway.trip_record import Segment, Trip, TripRow, status_of
 from shared.database import Connection, Pool, reading
-
-Place = tuple[datetime, str]
 
 
 @dataclass(frozen=True)

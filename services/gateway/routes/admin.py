@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.cursors import cut_page, read_time_cursor
 from services.gateway.dead_letter import DeadLetter, Parked, send_again, undecided
 from services.gateway.identity import AdminDep
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
-from services.gateway.schemas import Name, Page
+from services.gateway.schemas import Name, Page, PageQuery
 from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import Write, WriteDep
 from shared.events import DeadLetterDropped, DeadLetterReplayed, Event
@@ -19,13 +19,9 @@ from shared.events import DeadLetterDropped, DeadLetterReplayed, Event
 router = APIRouter(prefix="/api/admin", tags=["admin"], route_class=StrictRoute)
 
 
-class DeadQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DeadQuery(PageQuery):
     reason: Name | None = None
     state: Literal["parked", "replayed", "dropped"] | None = None
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = None
 
 
 class DeadPage(Page):
@@ -50,9 +46,8 @@ async def list_dead_letters(parts: PartsDep, _admin: AdminDep, query: Annotated[
     rows = await parts.admin.dead_letters.page(
         reason=query.reason, state=query.state, limit=query.limit + 1, before=before
     )
-    page, has_more = rows[: query.limit], len(rows) > query.limit
-    cursor = write_cursor("dead_letters", *page[-1][0]) if has_more else None
-    return DeadPage(dead_letters=[letter for _, letter in page], next_cursor=cursor, has_more=has_more)
+    page, cursor = cut_page("dead_letters", rows, query.limit)
+    return DeadPage(dead_letters=page, next_cursor=cursor, has_more=cursor is not None)
 
 
 @router.post("/dead/{dead_letter_id}/replay", responses=_DECISION)

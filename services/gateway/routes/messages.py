@@ -3,32 +3,30 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.cursors import Place, read_time_cursor, write_cursor
 from services.gateway.history import Shown, merge_history, shown_of
 from services.gateway.identity import CallerDep
 from services.gateway.own_session import OwnSession, own_session
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
-from services.gateway.reading.messages import Place, Window
+from services.gateway.reading.messages import Window
 from services.gateway.refused_field import refused_field
-from services.gateway.schemas import Message, Page, SessionId
+from services.gateway.schemas import Message, Page, PageQuery, SessionId
 from services.gateway.strict_route import StrictRoute
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
 
-class MessageQuery(BaseModel):
-    """Which page: without anything the newest; `before` and `after` are message ids."""
+class MessageQuery(PageQuery):
+    """Which page: without anything the newest; `before` and `after` are message ids.
 
-    model_config = ConfigDict(extra="forbid")
+    A cursor's page is older, or newer after `after`.
+    """
 
     before: SessionId | None = None
     after: SessionId | None = None
     order: Literal["asc", "desc"] = "asc"  # only of the messages on the page
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = None  # of the next page, which is older, or newer after `after`
 
 
 class MessagePage(Page):

@@ -4,26 +4,19 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, StrictBool
 
-from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.cursors import cut_page, read_time_cursor
 from services.gateway.identity import AdminDep, KnownCallerDep
 from services.gateway.parts import PartsDep
 from services.gateway.problems import problem_responses
-from services.gateway.schemas import Model, Name, Page
+from services.gateway.schemas import Model, Name, Page, PageQuery
 from services.gateway.strict_route import StrictRoute
 from services.gateway.write_headers import WriteDep
 from shared.events import ModelRegistered
 from shared.ids import model_id
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
-
-
-class PageQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = None
 
 
 class ModelPage(Page):
@@ -47,9 +40,8 @@ async def list_models(parts: PartsDep, _caller: KnownCallerDep, query: Annotated
     """List the known models, the newest first."""
     before = read_time_cursor("models", query.cursor, UUID)
     rows = await parts.reader.models.page(query.limit + 1, before)
-    page, has_more = rows[: query.limit], len(rows) > query.limit
-    cursor = write_cursor("models", *page[-1][0]) if has_more else None
-    return ModelPage(models=[model for _, model in page], next_cursor=cursor, has_more=has_more)
+    page, cursor = cut_page("models", rows, query.limit)
+    return ModelPage(models=page, next_cursor=cursor, has_more=cursor is not None)
 
 
 @router.post(

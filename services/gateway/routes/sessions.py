@@ -3,14 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from services.gateway.cursors import read_time_cursor, write_cursor
 from services.gateway.identity import CallerDep
 from services.gateway.own_session import own_session
 from services.gateway.parts import PartsDep
 from services.gateway.problems import problem_responses
-from services.gateway.schemas import Name, Page, Session, SessionId, Tag
+from services.gateway.schemas import Name, Page, PageQuery, Session, SessionId, Tag
 from services.gateway.session_view import SessionFilter, etag_of, place_of, show_page
 from services.gateway.strict_route import StrictRoute
 
@@ -21,19 +21,13 @@ KEPT_BY_ITS_CALLER = {"Cache-Control": "private, no-cache", "Vary": "Authorizati
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
 
-class SessionQuery(BaseModel):
-    """Filters of the list. An unknown one is refused: a list that ignores a filter is a wrong answer."""
-
-    model_config = ConfigDict(extra="forbid")
-
+class SessionQuery(PageQuery):
     helper: Name | None = None
     project_id: Name | None = None
     model: Name | None = None
     pinned: bool | None = None
     archived: bool | None = None
     tag: Name | None = None
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = None
 
 
 class SessionPage(Page):

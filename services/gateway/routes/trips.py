@@ -4,16 +4,15 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.cursors import read_time_cursor, write_cursor
+from services.gateway.cursors import cut_page, read_time_cursor
 from services.gateway.expected_trip import expected_trip
 from services.gateway.identity import CallerDep, KnownCallerDep
 from services.gateway.own_session import OwnSession, own_session
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.reading.trips import TripFilter
-from services.gateway.schemas import Name, SessionId
+from services.gateway.schemas import Name, PageQuery, SessionId
 from services.gateway.strict_route import StrictRoute
 from services.gateway.trip_order import AttachTrip, TripName, TripOrder, TripReference, begun_by
 from services.gateway.trip_record import Trip, TripAnswer, TripPage
@@ -24,11 +23,7 @@ from shared.events import TripAttached, TripRequested
 router = APIRouter(tags=["trips"], route_class=StrictRoute)
 
 
-class TripQuery(BaseModel):
-    """Filters of the list; an unknown one is refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
+class TripQuery(PageQuery):
     step: Name | None = None
     session_id: SessionId | None = None
     request_id: UUID | None = None
@@ -36,8 +31,6 @@ class TripQuery(BaseModel):
     avinode_rfp_id: Name | None = None
     avinode_rfq_id: Name | None = None
     quote_id: Name | None = None
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = None
 
 
 @router.post(
@@ -72,9 +65,8 @@ async def list_trips(parts: PartsDep, caller: KnownCallerDep, query: Annotated[T
     before = read_time_cursor("trips", query.cursor, lambda key: UUID(key.partition("/")[0]))
     wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
     rows = await parts.reader.trips.page(caller.user_ids, wanted, query.limit + 1, before)
-    page, has_more = rows[: query.limit], len(rows) > query.limit
-    cursor = write_cursor("trips", *page[-1][0]) if has_more else None
-    return TripPage(trips=[trip for _, trip in page], next_cursor=cursor, has_more=has_more)
+    page, cursor = cut_page("trips", rows, query.limit)
+    return TripPage(trips=page, next_cursor=cursor, has_more=cursor is not None)
 
 
 @router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 503))
