@@ -31,6 +31,9 @@ Json = dict[str, Any]
 # PostgreSQL stores a few more, but whoever reads them in Python fails.
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
 
+# RabbitMQ 4 takes no larger message; 3.10 does, and what its JSON unfolds to would end the process that reads it.
+LARGEST_BODY = 16 * 1024 * 1024
+
 Role = Literal["user", "assistant", "system", "tool"]
 AnswerStatus = Literal["complete", "stopped", "interrupted", "failed"]
 
@@ -200,6 +203,8 @@ def decode(name: str | None, body: bytes) -> Event:
     event = _BY_NAME.get(name or "")
     if event is None:
         raise Undecodable(f"no event is called {name!r}")
+    if len(body) > LARGEST_BODY:
+        raise Undecodable(f"a body of {len(body)} bytes is no event")
     try:
         return event.model_validate_json(body)
     except ValidationError as error:

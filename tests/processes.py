@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,23 +57,26 @@ class Process:
         await self.ready()
 
     async def ready(self) -> None:
+        """Return when it can do its job."""
+        deadline = time.monotonic() + READY_S
+        faults: object = "no answer"
+        while faults:
+            assert self._popen is not None
+            assert self._popen.poll() is None, f"{self.service} ended:\n{self.log}"
+            assert time.monotonic() < deadline, f"{self.service} is not ready: {faults}\n{self.log}"
+            await asyncio.sleep(0.05)
+            try:
+                faults = await self.faults()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                faults = str(error) or "no answer"
+
+    async def faults(self) -> dict[str, str]:
+        """Ask what it cannot do at the moment; nothing where it is ready."""
         url = f"http://{self.settings.internal_host}:{self.settings.internal_port}/readyz"
-        answer = "nothing"
-        try:
-            async with asyncio.timeout(READY_S), aiohttp.ClientSession() as http:
-                while True:
-                    assert self._popen is not None
-                    assert self._popen.poll() is None, f"{self.service} ended:\n{self.log}"
-                    try:
-                        async with http.get(url) as response:
-                            if response.status == 200:
-                                return
-                            answer = await response.text()
-                    except aiohttp.ClientError as error:
-                        answer = str(error)
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"{self.service} is not ready: {answer}\n{self.log}") from None
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
+            faults: dict[str, str] = (await response.json())["faults"]
+            return faults
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; SIGKILL also waits until the process is gone."""

@@ -20,6 +20,7 @@ async def main(settings: Settings) -> None:
     ):
         store = Store(pool)
         chat, letters = ChatHandler(store), DeadLetterHandler(store)
+        service.check("publisher", lambda: publisher.away)
         await service.run(
             GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_event, commit=chat.commit, publisher=publisher),
             GroupCommit(settings, topology.DEAD, decode=read_letter, commit=letters.commit, publisher=publisher),

@@ -18,6 +18,7 @@ async def main(settings: Settings) -> None:
         Publisher(settings, "tagger") as publisher,
     ):
         sessions = SessionHandler(Store(pool))
+        service.check("publisher", lambda: publisher.away)
         await service.run(
             GroupCommit(
                 settings, topology.TAGGER_SESSIONS, decode=decode_event, commit=sessions.commit, publisher=publisher

@@ -32,6 +32,7 @@ async def main(settings: Settings) -> None:
         Publisher(settings, "workflow") as publisher,
         open_avinode(settings, pace) as avinode,
     ):
+        service.check("publisher", lambda: publisher.away)
         await service.run(*wire(settings, pool, publisher, avinode, pace))
 
 

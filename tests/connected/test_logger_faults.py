@@ -114,6 +114,20 @@ async def test_killed_broker_loses_no_confirmed_message(
         await all_stored(settings, flow)
 
 
+async def test_logger_without_a_broker_says_what_it_cannot_do(
+    settings: Settings, breakable: RabbitMQ, tmp_path: Path
+) -> None:
+    async with running(settings, tmp_path, "logger") as loggers:
+        breakable.kill()
+
+        async def everything_told() -> bool:
+            return set(await loggers["logger"].faults()) == {"logger.chat", "dead", "publisher"}
+
+        await until(everything_told, "every fault")
+        await asyncio.to_thread(breakable.start)
+        await loggers["logger"].ready()
+
+
 async def test_killed_database_loses_no_message(settings: Settings, own_database: Postgres, tmp_path: Path) -> None:
     async with running(settings, tmp_path, "logger") as loggers:
         async with flowing(settings) as flow:

@@ -8,7 +8,7 @@ import pytest
 
 from shared import events
 from shared.errors import Undecodable
-from shared.events import MessagePosted, WebhookReceived, decode
+from shared.events import LARGEST_BODY, MessagePosted, WebhookReceived, decode
 from shared.ids import model_id, new_id, upstream_thread_id
 
 POSTED = MessagePosted(
@@ -69,7 +69,9 @@ def test_what_no_event_may_say_is_undecodable(fields: dict[str, Any]) -> None:
         ("MessagePosted", b'{"content": "\\ud800"}'),
         ("MessagePosted", b"[" * 100_000),
         ("Event", POSTED.body()),
+        ("MessagePosted", POSTED.body() + b" " * LARGEST_BODY),
     ],
+    ids=lambda value: repr(value)[:40],
 )
 def test_what_is_no_event_is_undecodable(name: str | None, body: bytes) -> None:
     with pytest.raises(Undecodable):
