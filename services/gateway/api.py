@@ -24,6 +24,7 @@ def create_api(parts: Parts, chat: Chat, events: AsyncAPI) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
+        redirect_slashes=False,  # behind a proxy it would send callers, and their tokens, to http and any `Host`
     )
     app.state.parts = parts
     handle_problems(app)

@@ -25,6 +25,7 @@ VISITOR_AUDIENCE = "tripthread/visitor"
 # Where `caller_of` leaves the cookie of a visitor it made, for `edge` to send with whatever the answer will be.
 NEW_COOKIE = "tripthread.new_cookie"
 
+UNKNOWN = "Send `Authorization: Bearer` with a token."
 MAX_TOKEN_LENGTH = 8192
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -102,7 +103,7 @@ def caller_of(request: Request) -> Caller:
     if caller is not None:
         return caller
     if not settings.visitors_allowed:
-        raise NotAuthenticated
+        raise NotAuthenticated(UNKNOWN)
     caller, cookie = new_visitor(settings)
     request.scope[NEW_COOKIE] = visitor_cookie_header(cookie, settings)
     return caller
@@ -120,7 +121,7 @@ async def _caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOK
 async def _known_caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
     caller = _known(request, parts_of(request).settings)
     if caller is None:
-        raise NotAuthenticated
+        raise NotAuthenticated(UNKNOWN)
     return caller
 
 
@@ -164,7 +165,7 @@ def _visitor_of(cookie: str | None, settings: Settings) -> str | None:
 def _claims_of(authorization: str, settings: Settings) -> dict[str, Any]:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise NotAuthenticated("Send `Authorization: Bearer` with a token.")
+        raise NotAuthenticated(UNKNOWN)
     claims = _current_claims(token.strip(), settings.jwt_secret.get_secret_value(), settings.jwt_audience or None)
     if claims["sub"].startswith(VISITOR_PREFIX):
         raise NotAuthenticated("A token may not name a visitor.")

@@ -145,6 +145,12 @@ async def test_a_query_that_makes_no_sense_is_refused(world: World, path: str) -
     assert (await refused(world, "GET", path))["status"] == 422
 
 
+async def test_a_slash_too_many_sends_nobody_elsewhere(world: World) -> None:
+    for path in ("/api/models/", "/api/chat/", "/api/chat/sessions/s1/"):
+        problem = await refused(world, "GET", path, headers={"Host": "elsewhere.example"})
+        assert (problem["status"], problem["code"]) == (404, "not_found")
+
+
 async def test_what_is_not_there_is_not_found(world: World) -> None:
     assert (await refused(world, "GET", "/api/nothing"))["code"] == "not_found"
     assert (await refused(world, "GET", "/api/chat/sessions/s2"))["code"] == "not_found"
@@ -162,7 +168,7 @@ async def test_what_is_no_name_of_a_trip_is_told_what_one_looks_like(world: Worl
 
 async def test_a_wrong_method_says_which_are_right(world: World) -> None:
     async with world.client("u1") as client:
-        for path, methods in (("/healthz", "GET"), ("/api/models", "GET, POST"), (TRIPS, "POST")):
+        for path, methods in (("/api/me", "GET"), ("/api/models", "GET, POST"), (TRIPS, "POST")):
             answer = await client.delete(path)
             assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
             assert answer.headers["allow"] == methods

@@ -145,3 +145,9 @@ async def test_a_visitors_cookie_that_is_no_good_makes_another_visitor(world: Wo
         answer = await client.get("/api/chat/sessions")
     assert answer.status_code == 200
     assert "set-cookie" in answer.headers
+
+
+async def test_a_load_balancer_may_ask_with_head(world: World) -> None:
+    async with world.client() as client:
+        answers = [await client.head(path) for path in ("/healthz", "/readyz")]
+    assert [answer.status_code for answer in answers] == [200, 200]

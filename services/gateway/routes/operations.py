@@ -30,11 +30,13 @@ def operations(events: AsyncAPI) -> APIRouter:
     """Make the routes; `events` describes what goes between the services."""
     router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
+    @router.head("/healthz", include_in_schema=False)  # as some load balancers ask
     @router.get("/healthz")
     async def healthz() -> Health:
         """Say that the process is up."""
         return Health(status="up")
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", responses={503: {"model": Readiness, "description": "It can't do its job"}})
     async def readyz(parts: PartsDep, response: Response) -> Readiness:
         """Say whether it can do its job."""
