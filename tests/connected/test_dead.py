@@ -12,6 +12,7 @@ import pytest
 
 from shared import topology
 from shared.settings import Settings
+from tests.connected.brokers import NO_DATABASE
 from tests.processes import ROOT, environment_of, running
 from tests.waiting import until
 
@@ -19,10 +20,10 @@ CONSUMED = [queue.name for queue in topology.QUEUES if queue is not topology.DEA
 GARBAGE = b"\xff\x00 no event at all"
 
 
-async def put(settings: Settings, queue: str, body: bytes, name: str | None = None) -> None:
+async def put(settings: Settings, queue: str, body: bytes, name: str | None = None, **headers: str) -> None:
     async with await aio_pika.connect(settings.amqp_url) as connection:
         channel = await connection.channel()
-        await channel.default_exchange.publish(aio_pika.Message(body, type=name), queue)
+        await channel.default_exchange.publish(aio_pika.Message(body, type=name, headers={**headers}), queue)
 
 
 def tripthread(settings: Settings, *arguments: str) -> str:
@@ -85,6 +86,22 @@ async def test_operators_replay_and_drop_by_the_command_line(
         assert tripthread(settings, "dead", "list") == ""
         with pytest.raises(AssertionError, match="dropped by"):
             tripthread(settings, "dead", "replay", dead_letter_id)
+
+
+async def test_what_a_stranger_wrote_does_not_reach_the_terminal_as_it_is(
+    settings: Settings, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    async with running(settings, tmp_path, "logger"):
+        await put(settings, topology.DEAD_QUEUE, GARBAGE, **{"x-error": "\x1b[2Jall is well\n0000  no other letter"})
+        await until(lambda: owner.fetchval("SELECT count(*) FROM chat.dead_letters"), "the letter")
+    (line,) = tripthread(settings, "dead", "list").splitlines()
+    assert line.endswith("dead  unknown   [2Jall is well 0000  no other letter")
+
+
+def test_a_database_that_is_away_is_told_in_one_line(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"admin_database_url": NO_DATABASE})
+    with pytest.raises(AssertionError, match=r"^tripthread dead: the database: .*\n"):
+        tripthread(nowhere, "dead", "list")
 
 
 async def test_a_letter_that_is_not_there_is_said_to_be_missing(settings: Settings) -> None:
