@@ -43,6 +43,9 @@ def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
         print_directions(layout, "End it with Ctrl-C.")
         while stack.running:
             time.sleep(0.2)
+        if stack.returncode != 0:  # Not by ./run down.
+            message = f"the supervisor ended with exit code {stack.returncode}, and with it all that it ran"
+            raise Trouble(message)
     except BaseException as reason:
         _end(stack)
         if not isinstance(reason, KeyboardInterrupt):
@@ -86,7 +89,7 @@ def status(layout: Layout) -> None:
     print(line.format("name", "state", "pid", "restarts", "ports", "").rstrip())
     for unit in units:
         ports = " ".join(map(str, unit["ports"]))
-        why = why_not_ready(unit).removeprefix(unit["state"])
+        why = why_not_ready(unit) if unit["state"] == "running" else ""
         print(line.format(unit["name"], unit["state"], unit["pid"] or "-", unit["restarts"], ports, why).rstrip())
 
 

@@ -39,7 +39,7 @@ def why_not_ready(unit: Mapping[str, Any]) -> str:
     if unit["state"] == "stopped":
         return ""
     if not unit["ready"]:
-        return str(unit["state"])
+        return "takes no connections yet" if unit["state"] == "running" else str(unit["state"])
     return next(filter(None, (_refusal(url) for url in unit["ready_urls"])), "")
 
 

@@ -294,6 +294,15 @@ def test_killed_foreground_takes_everything_with_it(lying_still: Project) -> Non
     wait_until(lambda: lying_still.processes() == [])
 
 
+def test_foreground_says_so_when_its_supervisor_dies(lying_still: Project) -> None:
+    process = lying_still.run_in_foreground()
+
+    os.kill(int((lying_still.root / ".run" / "supervisor.lock").read_text()), signal.SIGKILL)
+
+    assert process.wait(20) == 1
+    assert b"the supervisor ended" in (lying_still.root / "foreground.log").read_bytes()
+
+
 def test_killed_server_leaves_no_shared_memory_behind(stack: Project) -> None:
     before = stack.pid("postgres")
 
