@@ -48,6 +48,41 @@ async def test_killed_during_the_call_it_is_unconfirmed_and_never_sent_again(qui
 
 
 @pytest.mark.fault
+async def test_killed_with_an_answer_that_is_not_written_its_trip_still_turns_up(quiet: Stage, tmp_path: Path) -> None:
+    await quiet.avinode.switch_on(rest_hang_ms=1500)
+    async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
+        event = await quiet.request()
+        await quiet.called("POST", "/api/trips")
+        async with quiet.database_away():
+            async with asyncio.timeout(10):
+                while (await quiet.avinode.call("GET", "/sim/calls")).body["calls"][-1]["status"] is None:
+                    await asyncio.sleep(0.02)
+            processes["workflow"].kill()
+    await quiet.avinode.switch_on()
+    async with running_workflow(quiet.settings):
+        await quiet.becomes("unconfirmed", STATE, event.request_id)
+        (trip,) = (await quiet.avinode.call("GET", "/sim/trips")).body["trips"]
+        await quiet.send_rfqs(trip["id"], 2)
+        await quiet.stands(event.trip_id, "requesting_quotes", 2, 2, 0)
+    assert await quiet.owner.fetchval(STATE, event.request_id) == "created"
+    assert len(await quiet.calls("POST", "/api/trips")) == 1
+
+
+@pytest.mark.fault
+async def test_killed_while_it_follows_a_notice_it_follows_it_again(quiet: Stage, tmp_path: Path) -> None:
+    async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
+        event, avinode_trip_id = await quiet.created()
+        await quiet.avinode.switch_on(rest_hang_ms=60_000)
+        await quiet.send_rfqs(avinode_trip_id, 2)
+        await quiet.called("GET", "/api/rfqs")
+        processes["workflow"].kill()
+    await quiet.avinode.switch_on()
+    async with running_workflow(quiet.settings):
+        await quiet.stands(event.trip_id, "requesting_quotes", 2, 2, 0)
+        await quiet.settled()
+
+
+@pytest.mark.fault
 async def test_stopped_in_order_the_answer_is_waited_for(quiet: Stage, tmp_path: Path) -> None:
     await quiet.avinode.switch_on(rest_hang_ms=1500)
     async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
