@@ -23,8 +23,8 @@ from services.gateway.turn import Question, Turn
 from services.gateway.turns import StaleHistory, Turns
 from services.gateway.upstream import open_upstream
 from shared.database import open_pool
-from shared.errors import BrokerAway, Invalid, SessionBusy, ShuttingDown, TripthreadError
-from shared.events import Event, MessageEvent, decode
+from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, ShuttingDown, TripthreadError
+from shared.events import Event, MessageAnswered, MessageEvent, decode
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
@@ -309,6 +309,56 @@ async def test_what_came_with_a_question_is_told_by_whoever_takes_its_turn_over(
         await gateway.ask("hello")
     told = [event for event in await gateway.events(3) if isinstance(event, MessageEvent)]
     assert [event.content for event in told] == ["one", "never answered", ""]
+
+
+async def test_an_answer_that_the_database_is_away_for_is_kept_and_told_later(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(Store):
+        away = True
+
+        async def finish(self, finish: Finish) -> Turn | None:
+            if self.away:
+                raise ConnectionRefusedError
+            return await super().finish(finish)
+
+    monkeypatch.setattr("services.gateway.runner.FINISH_PATIENCE_S", 0.2)
+    async with (
+        open_pool(gateway.settings.gateway_database_url, "test") as pool,
+        open_upstream(gateway.settings) as upstream,
+    ):
+        store = Absent(pool)
+        runner = Runner(gateway.settings, store, gateway.publisher, upstream)
+        running = await Turns(store, gateway.publisher, runner).start(gateway.claim("[echo hello]"), [])
+        with pytest.raises(DatabaseAway):
+            await running.result()
+        store.away = False
+        _, told = await gateway.events(2)
+    assert isinstance(told, MessageEvent)
+    assert told.content == "hello"
+    assert await owner.fetchval("SELECT state FROM gateway.turns") == "complete"
+
+
+async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_told_later(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(Publisher):
+        gone = True
+
+        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+            if self.gone and isinstance(event, MessageAnswered):
+                await asyncio.sleep(0.05)
+                raise BrokerAway("no confirm")
+            await super().publish(event, deadline_s=deadline_s)
+
+    monkeypatch.setattr("services.gateway.runner.CONFIRM_WAIT_S", 0.1)
+    async with Absent(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+        running = await Turns(gateway.store, publisher, runner).start(gateway.claim("[echo hello]"), [])
+        turn = await running.result()
+        assert answered(turn) == ("complete", "hello")
+        publisher.gone = False
+        assert (await gateway.events(2))[1] == turn.answered()
 
 
 async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
