@@ -101,9 +101,10 @@ def branch(history: Sequence[Shown], leaf: str | None) -> list[Shown]:
 
 def missing_parents(history: Sequence[Shown], message_ids: Iterable[str]) -> set[str]:
     """Return where the ways to these messages, by our ids or the client's, leave what is known."""
-    by_id = {shown.message_id: shown for shown in history}
     named = set(message_ids)
-    firsts = (_first_known(shown, by_id) for shown in history if named & {shown.message_id, shown.client_message_id})
+    ends = [shown for shown in history if shown.message_id in named or shown.client_message_id in named]
+    by_id = {shown.message_id: shown for shown in history} if ends else {}
+    firsts = (_first_known(shown, by_id) for shown in ends)
     return {shown.parent_id for shown in firsts if shown.parent_id is not None and shown.parent_id not in by_id}
 
 
