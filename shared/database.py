@@ -10,6 +10,8 @@ import orjson
 from asyncpg.pool import PoolConnectionProxy
 from opentelemetry import trace
 
+from shared.connection import describe
+
 Pool = asyncpg.Pool
 Connection = PoolConnectionProxy
 
@@ -91,6 +93,15 @@ async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
 # Everything that a query can fail with. asyncpg raises InternalClientError where the server's last word to an idle
 # connection (it is shutting down, the session was ended) arrives together with our next query.
 DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+async def probe(pool: Pool) -> str | None:
+    """Say, for readiness, why the database is of no use; None where it answers."""
+    try:
+        await pool.fetchval("SELECT 1")
+    except (*DATABASE_ERRORS, TimeoutError) as error:
+        return describe(error)
+    return None
 
 
 class Fault(enum.Enum):

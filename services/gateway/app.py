@@ -13,7 +13,7 @@ from services.gateway.store import Store
 from services.gateway.throttle import Throttle
 from services.gateway.turns import Turns
 from services.gateway.upstream import open_upstream
-from shared.database import open_pool
+from shared.database import open_pool, probe
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings
@@ -40,5 +40,5 @@ async def main(settings: Settings) -> None:
         api = create_api(parts, chat, outcomes.describe_events())
 
         service.check("broker", lambda: publisher.away)
-        service.check("database", store.probe)
+        service.check("database", lambda: probe(own_pool))
         await service.run(runner, outcomes, PublicServer(settings, api))

@@ -11,7 +11,7 @@ from services.gateway.claims import LEASE_S, Claim, Lost, claim_turns
 from services.gateway.grouped import Grouped
 from services.gateway.turn import Answer, Turn
 from services.gateway.turn_rows import COLUMNS, columns, read_turn
-from shared.database import Pool, transaction
+from shared.database import Pool
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,6 @@ class Store:
         for row in rows:
             newest.setdefault((row["user_id"], row["session_id"]), read_turn(row))
         return list(newest.values())
-
-    async def probe(self) -> None:
-        """Ask the database for a sign of life."""
-        async with transaction(self._pool) as db:
-            await db.fetchval("SELECT 1")
 
 
 def _text_parts(text: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from services.logger.dead_letters import read_letter
 from services.logger.handlers import ChatHandler, DeadLetterHandler
 from services.logger.store import Store
 from shared import topology
-from shared.database import open_pool
+from shared.database import open_pool, probe
 from shared.group_commit import GroupCommit, decode_event
 from shared.publisher import Publisher
 from shared.service import Service
@@ -21,6 +21,7 @@ async def main(settings: Settings) -> None:
         store = Store(pool)
         chat, letters = ChatHandler(store), DeadLetterHandler(store)
         service.check("publisher", lambda: publisher.away)
+        service.check("database", lambda: probe(pool))
         await service.run(
             GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_event, commit=chat.commit, publisher=publisher),
             GroupCommit(settings, topology.DEAD, decode=read_letter, commit=letters.commit, publisher=publisher),

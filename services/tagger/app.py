@@ -3,7 +3,7 @@
 from services.tagger.handlers import SessionHandler
 from services.tagger.store import Store
 from shared import topology
-from shared.database import open_pool
+from shared.database import open_pool, probe
 from shared.group_commit import GroupCommit, decode_event
 from shared.publisher import Publisher
 from shared.service import Service
@@ -19,6 +19,7 @@ async def main(settings: Settings) -> None:
     ):
         sessions = SessionHandler(Store(pool))
         service.check("publisher", lambda: publisher.away)
+        service.check("database", lambda: probe(pool))
         await service.run(
             GroupCommit(
                 settings, topology.TAGGER_SESSIONS, decode=decode_event, commit=sessions.commit, publisher=publisher

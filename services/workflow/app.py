@@ -15,7 +15,7 @@ from services.workflow.store.trips import TripStore
 from services.workflow.telling import Teller
 from services.workflow.worker import Worker
 from shared import topology
-from shared.database import Pool, open_pool
+from shared.database import Pool, open_pool, probe
 from shared.events import Event
 from shared.group_commit import GroupCommit, decode_event
 from shared.publisher import Publisher
@@ -33,6 +33,7 @@ async def main(settings: Settings) -> None:
         open_avinode(settings, pace) as avinode,
     ):
         service.check("publisher", lambda: publisher.away)
+        service.check("database", lambda: probe(pool))
         await service.run(*wire(settings, pool, publisher, avinode, pace))
 
 

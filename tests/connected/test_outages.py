@@ -208,6 +208,9 @@ async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site,
     ):
         assert (status, problem["code"]) == (503, "database_away")
     assert await post_webhook(site) == 200
+    for process in site.processes.values():
+        assert "database" in await process.faults(), process.service
+    assert await site.call("GET", "/readyz") == (503, {"status": "not ready", "away": ["database"]})
     await restart(site, site.postgres)
     await until(lambda: site.all_stored(session, 2), "what was said before")
     status, _ = await site.say("[echo after]", session)
