@@ -1,7 +1,6 @@
 """The line that a publisher speaks over: one connection, opened again whenever it is lost."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -63,8 +62,9 @@ class KeptLine:
 
     async def close(self) -> None:
         self._keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._keeper
+        await asyncio.wait({self._keeper})
+        if not self._keeper.cancelled():
+            self._keeper.result()  # raises what it ended by
 
     async def get(self) -> Line:
         """Wait for the line to be open.
@@ -86,7 +86,8 @@ class KeptLine:
 
     async def _keep(self) -> None:
         try:
-            while True:
+            # Not for ever: Python 3.11's wait_for loses a cancellation that comes together with what it waits for.
+            while not self._refusing:
                 await self._be_connected()
                 log.warning("publisher disconnected", reason=self._trouble)
                 await asyncio.sleep(self._delays.next())
@@ -101,6 +102,8 @@ class KeptLine:
         try:
             async with open_connection(self._settings, self._name) as connection:
                 line = await _open_channels(connection)
+                if self._refusing:
+                    return
                 self._use(line)
                 self._trouble = await line.lost
                 self.line = None  # before the connection is closed, which may take its time
