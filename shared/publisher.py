@@ -31,8 +31,8 @@ from aiormq.exceptions import PublishError
 from prometheus_client import Counter, Histogram
 
 from shared.connection import Delays, Disconnected, declare_topology, disconnections, is_blocked, until_unblocked
-from shared.errors import BrokerAway
-from shared.events import Event, Outcome
+from shared.errors import BrokerAway, TooLarge
+from shared.events import LARGEST_BODY, Event, Outcome
 from shared.ids import NAMESPACE, derived_id
 from shared.line import KeptLine, Line
 from shared.settings import Settings
@@ -109,7 +109,11 @@ class Publisher:
 
         Raises:
             BrokerAway: The broker did not confirm it in time; it may or may not have it.
+            TooLarge: No consumer would read it, and RabbitMQ 4 closes the channel that brings it.
         """
+        body = event.body()
+        if len(body) > LARGEST_BODY:
+            raise TooLarge(f"an event of {len(body)} bytes is too large")
         properties = spec.Basic.Properties(
             content_type="application/json",
             delivery_mode=PERSISTENT,
@@ -118,7 +122,7 @@ class Publisher:
             message_type=type(event).__name__,
             headers=dict(inject()),
         )
-        await self._deliver(_Outgoing(EVENTS_EXCHANGE, event.routing_key(), event.body(), properties), deadline_s)
+        await self._deliver(_Outgoing(EVENTS_EXCHANGE, event.routing_key(), body, properties), deadline_s)
 
     async def publish_to(
         self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from deploy.supervisor.servers import RabbitMQ
 from shared import topology
-from shared.errors import BrokerAway
-from shared.events import Stored
+from shared.errors import BrokerAway, TooLarge
+from shared.events import LARGEST_BODY, Stored
 from shared.line import BLOCKED
 from shared.publisher import Publisher
 from shared.settings import Settings
@@ -96,6 +96,14 @@ async def test_a_message_for_an_unknown_queue_is_refused_at_once(publisher: Publ
 
     assert time.monotonic() - began < 5
     assert publisher.away is None
+
+
+async def test_an_event_that_no_consumer_would_read_is_refused(settings: Settings, publisher: Publisher) -> None:
+    with pytest.raises(TooLarge):
+        await publisher.publish(posted(1, content="x" * LARGEST_BODY))
+
+    await publisher.publish(answered(2))
+    assert await waiting(settings, QUEUE) == 1
 
 
 async def test_a_thousand_events_at_once_are_all_confirmed(settings: Settings, publisher: Publisher) -> None:
