@@ -69,7 +69,7 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
         if revision.trouble is None:
             yield await _dead_letters(connection)
             yield await _abandoned_turns(connection)
-            yield await _unpublished_turns(connection)
+            yield await _untold_turns(connection)
             yield await _stuck_deliveries(connection)
     finally:
         await connection.close()
@@ -106,16 +106,24 @@ async def _abandoned_turns(connection: asyncpg.Connection) -> Finding:
     return Finding("turns past their lease", str(count), trouble)
 
 
-async def _unpublished_turns(connection: asyncpg.Connection) -> Finding:
+async def _untold_turns(connection: asyncpg.Connection) -> Finding:
+    # A gateway that died between a confirm and its mark has told everybody: only what is not stored was not told.
     count = await connection.fetchval(
         """
-        SELECT count(*) FROM gateway.turns
+        SELECT count(*) FROM gateway.turns AS turn
         WHERE state <> 'running' AND (NOT question_published OR NOT answer_published)
             AND answered_at < clock_timestamp() - interval '1 minute'
+            AND NOT EXISTS (
+                SELECT FROM chat.messages AS message
+                WHERE (message.user_id, message.session_id) = (turn.user_id, turn.session_id)
+                    AND message.message_id = turn.answer ->> 'message_id' AND message.turn_id = turn.turn_id
+            )
         """
     )
-    trouble = "their events have not reached the broker; callers see them, the other services do not" if count else None
-    return Finding("answers not published", str(count), trouble)
+    trouble = (
+        "the broker has not confirmed their events: callers see them, the other services do not" if count else None
+    )
+    return Finding("answers not told", str(count), trouble)
 
 
 async def _stuck_deliveries(connection: asyncpg.Connection) -> Finding:

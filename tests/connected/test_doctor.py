@@ -42,6 +42,33 @@ async def test_queues_that_nobody_consumes_are_named_with_their_service(settings
     assert "queue tagger.sessions" not in found
 
 
+async def test_answer_counts_as_untold_until_it_is_stored(settings: Settings, owner: asyncpg.Connection) -> None:
+    turn_id = await owner.fetchval(
+        """
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
+            model, provider, question, asked_at, question_published, answer, answered_at)
+        VALUES (gen_random_uuid(), 'ann', 's', '', '', 'complete', now(), gen_random_uuid(), 'm', 'p',
+            '{"message_id": "q"}', now() - interval '2 minutes', true, '{"message_id": "a"}',
+            now() - interval '2 minutes')
+        RETURNING turn_id
+        """
+    )
+    assert "the broker has not confirmed" in (await troubles(settings))["answers not told"]
+    await owner.execute(
+        """
+        WITH session AS (
+            INSERT INTO chat.sessions (user_id, session_id, created_at, last_activity_at)
+            VALUES ('ann', 's', now(), now())
+        )
+        INSERT INTO chat.messages (user_id, session_id, message_id, role, content, status, turn_id, event_id,
+            created_at)
+        VALUES ('ann', 's', 'a', 'assistant', 'hello', 'complete', $1, gen_random_uuid(), now())
+        """,
+        turn_id,
+    )
+    assert "answers not told" not in await troubles(settings)
+
+
 async def test_a_schema_that_is_behind_is_said_to_need_migrating(settings: Settings) -> None:
     await asyncio.to_thread(downgrade, settings, "0003_tagging")
     assert "tripthread migrate" in (await troubles(settings))["schema"]
