@@ -71,6 +71,7 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
             yield await _abandoned_turns(connection)
             yield await _untold_turns(connection)
             yield await _stuck_deliveries(connection)
+            yield await _refused_credentials(connection)
     finally:
         await connection.close()
     for name in SERVICE_URLS:
@@ -135,6 +136,19 @@ async def _stuck_deliveries(connection: asyncpg.Connection) -> Finding:
     )
     trouble = "they are long due: is the workflow running, and does Avinode answer?" if count else None
     return Finding("webhook deliveries overdue", str(count), trouble)
+
+
+async def _refused_credentials(connection: asyncpg.Connection) -> Finding:
+    # The workflow says it in every trip that waits for Avinode while it makes no call.
+    row = await connection.fetchrow(
+        """
+        SELECT count(*) AS count, min(error) AS error FROM workflow.trips
+        WHERE closed_at IS NULL AND starts_with(error, 'Avinode refuses our credentials')
+        """
+    )
+    count = row["count"] if row else 0
+    trouble = f"{row['error']} See AVINODE_API_TOKEN, AVINODE_AUTH_TOKEN" if row and count else None
+    return Finding("trips that wait for Avinode's login", str(count), trouble)
 
 
 async def _login(name: str, url: str) -> Finding:

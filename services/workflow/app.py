@@ -2,6 +2,7 @@
 
 from services.workflow.avinode.client import Avinode, open_avinode
 from services.workflow.creating import Creator
+from services.workflow.explaining import Explainer
 from services.workflow.following import Follower
 from services.workflow.handlers import DeliveryHandler, TripHandler
 from services.workflow.leader import Leader
@@ -53,6 +54,7 @@ def wire(
         "notices": reader.work_notice,
         "trips": reader.work_trip,
         "quotes": teller.work_quote,
+        "refusals": Explainer(facts, avinode, publisher).work_refusal,
     }
     worker = Worker(Leader(pool, creator.abandon), jobs, avinode.bucket.close, pace)
     trips = TripHandler(TripStore(pool, shared=shared), worker.wake)

@@ -1,4 +1,4 @@
-"""Work what is due, until told to stop: requests, notices, trips and untold quotes, each at its own pace."""
+"""Work what is due, until told to stop: requests, notices, trips, untold quotes and refusals, each at its own pace."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

@@ -40,6 +40,11 @@ class TokenBucket:
         """Hand out none for that long: Avinode asked for it, or is away."""
         self._held_until = max(self._held_until, self._clock() + wait_s)
 
+    @property
+    def held_s(self) -> float:
+        """Say for how long there is none to be had, however many are left."""
+        return max(self._held_until - self._clock(), 0.0)
+
     def close(self) -> None:
         """Hand out none any more."""
         self._closed.set()

@@ -3,13 +3,13 @@
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from services.workflow.avinode.answers import errors_in, understood
 from services.workflow.avinode.bucket import TokenBucket
@@ -22,6 +22,8 @@ from shared.settings import Settings
 PRODUCT = "Tripthread-v0.1"
 LARGEST_ANSWER = 10_000_000
 _CALLS = Counter("tripthread_avinode_calls_total", "Calls to Avinode by method and answer.", ["method", "answer"])
+_HELD = Gauge("tripthread_avinode_held_seconds", "For how long from now on Avinode is left alone, whatever is due.")
+REFUSAL = "Avinode refuses our credentials"  # `tripthread doctor` looks for it
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,13 @@ class Avinode:
         self._http = http
         self._pace = pace
         self._failures = 0  # in a row, without any answer
+        self._refusal, self._refused_until = "", datetime.now(UTC)
+        _HELD.set_function(lambda: self.bucket.held_s)
+
+    @property
+    def refusal(self) -> str | None:
+        """Say why nothing is called, while that is because Avinode refuses our credentials; in words for users."""
+        return self._refusal if datetime.now(UTC) < self._refused_until else None
 
     async def ready(self) -> None:
         """Wait until one call may be made.
@@ -108,12 +117,21 @@ class Avinode:
             self.bucket.hold(error.wait_s or 0.0)
             raise
         except AvinodeLocked as error:
-            self.bucket.hold(self._pace.refused_s * random.uniform(1, 2))  # noqa: S311 - spreads calls, hides nothing
-            log.error("avinode refuses our credentials", error=error.detail)
-            raise
+            raise self._locked(error) from error
         if errors := errors_in(body):
             log.warning("avinode answers with errors", status=status, errors=errors)
         return body
+
+    def _locked(self, error: AvinodeLocked) -> AvinodeLocked:
+        """Leave Avinode alone for as long as it asks, and say so: once in the log, and in words for users."""
+        is_news = self.refusal is None
+        self.bucket.hold(self._pace.refused_s * random.uniform(1, 2))  # noqa: S311 - spreads calls, hides nothing
+        self._refused_until = datetime.now(UTC) + timedelta(seconds=self.bucket.held_s)
+        again = f"{self._refused_until:%H:%M} UTC"
+        self._refusal = f"{REFUSAL} ({error.detail}), which an operator has to mend; it is asked again at {again}."
+        if is_news:
+            log.error("avinode refuses our credentials", error=error.detail, asked_again_at=again)
+        return AvinodeLocked(self._refusal)
 
     def _headers(self) -> dict[str, str]:
         token = self._settings.avinode_auth_token.get_secret_value().removeprefix("Bearer ")
