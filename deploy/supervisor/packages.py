@@ -1,6 +1,7 @@
 """Debian packages, installed where they are missing and this account may."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,16 +54,21 @@ def install(packages: Sequence[str], *, log: Path, prefix: Sequence[str] = (), g
 
     Whoever interrupts us waits for it too: killed half-way, it would leave the guard behind.
     """
-    with log.open("ab") as output:
-        argv = [*prefix, "sh", "-c", _INSTALL, "sh", str(guard), *packages]
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+    argv = [*prefix, "sh", "-c", _INSTALL, "sh", str(guard), *packages]
+    # From here on we wait for whatever has begun. apt inherits this, and hears no Ctrl-C either.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return process.wait()
     except KeyboardInterrupt:
         print("Waiting for apt to end", flush=True)
         process.terminate()
         process.wait()
         raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_root(what: str, packages: Sequence[str]) -> list[str]:
