@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.gateway.accept import accepted_ranges
 from services.gateway.idempotency_key import read_key
 from services.gateway.json_body import read_json, require_json
 from services.gateway.refused_field import refused_field
@@ -21,6 +22,7 @@ from shared.errors import Invalid
 
 AnswerForm = Literal["ui", "text", "json"]
 UNKNOWN_FIELD = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
+DATA_PART = "data-"  # what an application keeps with a message for itself (AI SDK); no model is meant to see it
 ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -28,7 +30,7 @@ class ChatMessage(msgspec.Struct):
     """A message as clients spell it: `parts` in the AI SDK, `content` elsewhere."""
 
     id: str | None = None
-    role: str = "user"
+    role: str | None = None  # none: the user's
     content: str | list[dict[str, Any]] | None = None
     parts: list[dict[str, Any]] | None = None
     metadata: dict[str, Any] | None = None
@@ -44,7 +46,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     message: str | ChatMessage | None = None
     user_messages: list[str | ChatMessage] | None = None
     userMessages: list[str | ChatMessage] | None = None  # noqa: N815
-    trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
+    trigger: Literal["submit-message", "regenerate-message"] | None = None
     message_id: str | None = None
     messageId: str | None = None  # noqa: N815
     parent_id: str | None = None
@@ -54,7 +56,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     model: str | None = None
     helper: str | None = None
     metadata: dict[str, Any] | None = None
-    stream: bool = True
+    stream: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,10 @@ def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[
         form=_form(parsed, headers),
         model=_name(parsed.model, "model"),
         helper=_name(parsed.helper, "helper"),
-        project_id=_name(parsed.project_id or parsed.projectId, "project_id"),
-        parent_id=_client_id(parsed.parent_id or parsed.parentId, "parent_id"),
+        project_id=_name(_given(parsed.project_id, parsed.projectId), "project_id"),
+        parent_id=_client_id(_given(parsed.parent_id, parsed.parentId), "parent_id"),
         regenerate=regenerate,
-        regenerate_id=_client_id(parsed.message_id or parsed.messageId, "message_id"),
+        regenerate_id=_client_id(_given(parsed.message_id, parsed.messageId), "message_id"),
         key=key,
         body_hash=body_hash,
         metadata=parsed.metadata or {},
@@ -131,8 +133,13 @@ def _misfit(text: str) -> Invalid:
 
 
 def _named_session(parsed: ChatBody, headers: Mapping[str, str]) -> str | None:
-    named = parsed.session_id or parsed.sessionId or parsed.thread_id or parsed.threadId or parsed.id
+    named = _given(parsed.session_id, parsed.sessionId, parsed.thread_id, parsed.threadId, parsed.id)
     return _client_id(named, "session_id") or _client_id(headers.get("x-session-id"), "X-Session-Id")
+
+
+def _given(*spellings: str | None) -> str | None:
+    """Return the first that is there; null is as good as nothing, an empty text is somebody's mistake."""
+    return next((value for value in spellings if value is not None), None)
 
 
 def _kept_session(cookies: Mapping[str, str]) -> str | None:
@@ -153,9 +160,9 @@ def _client_id(value: str | None, name: str) -> str | None:
 
 
 def _name(value: str | None, name: str) -> str | None:
-    if value is None or 0 < len(value) <= 255:
+    if value is None or (len(value) <= 255 and value.strip()):
         return value
-    raise refused_field(name, "must have 1 to 255 characters")
+    raise refused_field(name, "must have 1 to 255 characters, and not only spaces")
 
 
 def _questions(parsed: ChatBody) -> list[Question]:
@@ -165,19 +172,18 @@ def _questions(parsed: ChatBody) -> list[Question]:
         return [_question(item) for item in listed]
     if parsed.message is not None:
         return [_question(parsed.message)]
-    spoken = [message for message in parsed.messages or [] if message.role == "user"]
+    spoken = [message for message in parsed.messages or [] if message.role in ("user", None)]
     return [_question(spoken[-1])] if spoken else []
 
 
 def _question(item: str | ChatMessage) -> Question:
     message = ChatMessage(content=item) if isinstance(item, str) else item
-    if message.role != "user":
+    if message.role not in ("user", None):
         raise refused_field("role", "must be user: nothing else can be asked")
     parts = _parts(message)
-    texts = [part["text"] for part in parts if part["type"] == "text"]
-    text = "\n".join(texts)
-    if not text.strip() and len(texts) == len(parts):
-        raise refused_field("message", "must not be empty")
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    if not text.strip():
+        raise refused_field("message", "must have text")
     message_id = _client_id(message.id, "message.id")
     return Question(message_id=message_id or "", content=text, parts=parts, metadata=message.metadata or {})
 
@@ -191,18 +197,21 @@ def _parts(message: ChatMessage) -> list[dict[str, Any]]:
             raise refused_field("parts", "must each have a type")
         if part["type"] == "text" and not isinstance(part.get("text"), str):
             raise refused_field("parts", "of type text must have a text")
+        if part["type"] != "text" and not part["type"].startswith(DATA_PART):
+            raise refused_field("parts", "must be text: files and the like cannot be shown to the model yet")
     return parts
 
 
 def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:
-    if not parsed.stream:
+    if parsed.stream is False:
         return "json"
-    accept = headers.get("accept", "").lower()
-    if "text/plain" in accept:
+    accepted = accepted_ranges(headers.get("accept", ""))
+    plain = accepted.get("text/plain", 0)
+    if plain > 0 and plain >= accepted.get("text/event-stream", 0):
         return "text"
-    own_accept = accept.strip() not in ("", "*/*")
-    plain = (parsed.userMessages is not None or parsed.user_messages is not None) and not own_accept
-    return "text" if plain else "ui"
+    own_accept = accepted.keys() - {"*/*"}
+    is_listed = parsed.userMessages is not None or parsed.user_messages is not None
+    return "text" if is_listed and not own_accept else "ui"
 
 
 def _identity(

@@ -58,6 +58,38 @@ def test_user_messages_answer_in_plain_text_unless_the_caller_accepts_something_
     assert read({"message": "hi", "stream": False}, accept="text/plain").form == "json"
 
 
+def test_an_accept_header_is_weighed() -> None:
+    assert read({"message": "hi"}, accept="text/plain;q=0").form == "ui"
+    assert read({"userMessages": ["hi"]}, accept="text/plain; Q=0.0, */*").form == "ui"
+    assert read({"message": "hi"}, accept="text/event-stream, text/plain;q=0.5").form == "ui"
+    assert read({"message": "hi"}, accept="text/event-stream;q=0.5, text/plain").form == "text"
+    assert read({"message": "hi"}, accept="text/plain;q=nonsense, ,").form == "text"
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    names = ("session_id", "threadId", "id", "trigger", "model", "helper", "projectId", "parent_id", "messageId")
+    request = read({"message": {"content": "hi", "role": None, "id": None}, "stream": None, **dict.fromkeys(names)})
+    assert (request.form, request.session_id, request.regenerate) == ("ui", None, False)
+    assert [question.content for question in request.questions] == ["hi"]
+
+
+def test_an_empty_id_is_refused_wherever_it_stands() -> None:
+    for body, headers in (
+        ({"id": ""}, {}),
+        ({"threadId": ""}, {}),
+        ({}, {"x_session_id": ""}),
+        ({"messageId": ""}, {}),
+    ):
+        with pytest.raises(Invalid):
+            read({"message": "hi", **body}, **headers)
+
+
+def test_what_an_application_adds_for_itself_is_kept_beside_the_text() -> None:
+    parts = [{"type": "data-map", "data": {"zoom": 3}}, {"type": "text", "text": "where?"}]
+    (question,) = read({"message": {"parts": parts}}).questions
+    assert (question.content, question.parts) == ("where?", parts)
+
+
 def test_the_same_message_id_with_the_same_text_is_the_same_turn() -> None:
     first = read({"id": "s", "messages": [ui_message("hi")]})
     again = read({"id": "s", "messages": [ui_message("hi")], "model": "other"})
@@ -101,6 +133,7 @@ def test_a_message_without_an_id_is_never_a_repeat() -> None:
         {"message": "hi", "session_id": "x" * 65},
         {"message": "hi", "stream": "yes"},
         {"message": "hi", "model": ""},
+        {"message": "hi", "model": "  "},
         {"message": "hi", "parent_id": "../x"},
         {"messages": []},
         {"messages": [{"role": "assistant", "parts": []}]},

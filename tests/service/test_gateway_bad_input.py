@@ -47,6 +47,8 @@ async def refused(world: World, method: str, path: str, **request: Any) -> dict[
         rb'{"name": "\ud800"}',
         b'{"name": {"$ne": null}}',
         b'{"name": ""}',
+        b'{"name": " "}',
+        b'{"name": "m", "provider": "\\t"}',
         b'{"name": "m", "unknown": 1}',
         b'{"name": "m", "tracked": "yes"}',
         b'{"name": "m", "tracked": 1}',

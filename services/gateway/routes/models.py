@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
 
 from services.gateway.cursors import cut_page, read_time_cursor
 from services.gateway.identity import AdminDep, KnownCallerDep
@@ -19,6 +19,9 @@ from shared.ids import model_id
 router = APIRouter(tags=["models"], route_class=StrictRoute)
 
 
+ModelName = Annotated[Name, StringConstraints(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]  # not only spaces
+
+
 class ModelPage(Page):
     models: list[Model]
 
@@ -26,8 +29,8 @@ class ModelPage(Page):
 class NewModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: Name
-    provider: Name | None = None  # none: the provider that this installation's chats go to
+    name: ModelName
+    provider: ModelName | None = None  # none: the provider that this installation's chats go to
     tracked: StrictBool = True
 
 
