@@ -18,6 +18,10 @@ from shared.ids import upstream_thread_id
 
 CONTEXT_MESSAGES = 200  # of the branch, the newest
 
+# How the services end an answer that calls a tool, today's way and the older one.
+TOOL_ENDS = ("tool_calls", "function_call")
+TOOL_NAME_LENGTH = 64
+
 log = structlog.get_logger(__name__)
 
 
@@ -51,6 +55,7 @@ class Answering:
         self._running = running
         self._meter = Meter()
         self._asked = 0
+        self._tool: str | None = None  # the first one that the model calls
 
     async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
         """Stream the answer into the buffer, and return it; a model that fails gives an answer that says so."""
@@ -96,6 +101,7 @@ class Answering:
     def _take(self, chunk: Chunk) -> None:
         self._meter.usage = chunk.usage or self._meter.usage
         self._meter.finish_reason = storable(chunk.finish_reason or "") or self._meter.finish_reason
+        self._tool = self._tool or next(iter(chunk.tools), None)
         text = storable(chunk.text)
         if text:
             self._meter.token_came()
@@ -104,6 +110,15 @@ class Answering:
     def _ended(self) -> Answer:
         if self._meter.finish_reason is None:
             return self.answer("interrupted", "the answer broke off")
+        if self._tool is not None or self._meter.finish_reason in TOOL_ENDS:
+            return self._waiting_for_tool()
         if not self._running.deltas:
             return self.answer("failed", "the model said nothing")
         return self.answer("complete")
+
+    def _waiting_for_tool(self) -> Answer:
+        """End where the model wants a tool's result, which nobody will give it: it was offered none."""
+        self._meter.finish_reason = TOOL_ENDS[0]  # some services say "stop" here
+        name = f"the tool {storable(self._tool)[:TOOL_NAME_LENGTH]!r}" if self._tool else "a tool"
+        status: AnswerStatus = "interrupted" if self._running.deltas else "failed"
+        return self.answer(status, f"the model asked for {name}; this version offers it none")

@@ -5,6 +5,7 @@ Our own thin call on aiohttp rather than the openai client: per request it costs
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -19,12 +20,27 @@ from shared.settings import Settings
 
 DATA = b"data:"
 DONE = b"[DONE]"
+ERROR_LENGTH = 4096  # bytes that are read of a refusal
 ERROR_TEXT_LENGTH = 500
+# What a service says of these is about the request: a context that is too long, a model that it has not. Of the others
+# it may be about our account, which is nobody's business who chats.
+ABOUT_THE_REQUEST = frozenset((400, 404, 413, 422))
+ACCOUNT = re.compile(r"\b(?:sk|org|proj)[-_][\w*.-]+")
+ERROR_NAME = re.compile(r"[A-Za-z_.-]{1,64}")
 END_WAIT_S = 0.25
+
+
+class Function(msgspec.Struct):
+    name: str | None = None
+
+
+class ToolCall(msgspec.Struct):
+    function: Function | None = None
 
 
 class Delta(msgspec.Struct):
     content: str | None = None
+    tool_calls: list[ToolCall] | None = None
 
 
 class Choice(msgspec.Struct):
@@ -51,6 +67,12 @@ class Chunk(msgspec.Struct):
     @property
     def finish_reason(self) -> str | None:
         return self.choices[0].finish_reason if self.choices else None
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools that the model begins to call."""
+        calls = (self.choices[0].delta.tool_calls or []) if self.choices else []
+        return [call.function.name for call in calls if call.function and call.function.name]
 
 
 class Upstream:
@@ -126,7 +148,7 @@ def _chunk(body: bytes) -> Chunk:
     except msgspec.MsgspecError:
         chunk = _mended_chunk(body)
     if chunk.error is not None:
-        raise ModelAway(f"the model's service reported an error: {str(chunk.error)[:ERROR_TEXT_LENGTH]}")
+        raise ModelAway(f"the model's service reported an error{_named(chunk.error)}")
     return chunk
 
 
@@ -150,10 +172,20 @@ def _without_surrogates(value: Any) -> Any:
 async def _refusal(response: aiohttp.ClientResponse) -> str:
     if response.status in (401, 403):  # such an answer may repeat the key, and this text goes to the caller
         return f"the model's service answered {response.status}: it does not take our credentials"
-    text = (await response.content.read(4096)).decode("utf-8", "replace")
+    said: Any = None
     with suppress(ValueError, KeyError, TypeError):
-        text = json.loads(text)["error"]["message"]
-    return f"the model's service answered {response.status}: {str(text)[:ERROR_TEXT_LENGTH]}"
+        said = _without_surrogates(json.loads(await response.content.read(ERROR_LENGTH))["error"])
+    text = said.get("message") if isinstance(said, dict) else said
+    if response.status in ABOUT_THE_REQUEST and isinstance(text, str):
+        return f"the model's service answered {response.status}: {ACCOUNT.sub('***', text)[:ERROR_TEXT_LENGTH]}"
+    return f"the model's service answered {response.status}{_named(said)}"
+
+
+def _named(error: Any) -> str:
+    """Return the word that programs know an error by, in brackets, if it has one."""
+    names = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
+    name = next((name for name in names if isinstance(name, str) and ERROR_NAME.fullmatch(name)), None)
+    return f" ({name})" if name else ""
 
 
 _DECODER = msgspec.json.Decoder(Chunk)

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
 
 from services.gateway.upstream import open_upstream
+from shared.errors import ModelAway
 from shared.ids import new_id
 from shared.settings import Settings
 
@@ -36,14 +38,20 @@ async def service(after: After) -> AsyncIterator[tuple[Settings, set[object]]]:
         await after(request)
         return response
 
+    async with serving(answer) as settings:
+        yield settings, connections
+
+
+@asynccontextmanager
+async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[Settings]:
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", answer)
+    app.router.add_post("/v1/chat/completions", handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         host, port = runner.addresses[0]
-        yield Settings(_env_file=None, openai_base_url=f"http://{host}:{port}/v1"), connections
+        yield Settings(_env_file=None, openai_base_url=f"http://{host}:{port}/v1")
     finally:
         await runner.cleanup()
 
@@ -82,3 +90,38 @@ async def test_an_answer_that_is_whole_is_not_spoilt_by_how_its_connection_ends(
 
     async with service(break_off) as (settings, _):
         assert await ask(settings) == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (400, {"error": {"message": "32 tokens are too many"}}, "answered 400: 32 tokens are too many"),
+        (404, {"error": {"message": "no model m, says org-1a2B"}}, "answered 404: no model m, says ***"),
+        (400, {"error": {"message": "bad key sk-abc**xyz"}}, "answered 400: bad key ***"),
+        (422, {"error": {"message": "half \ud800"}}, "answered 422: half ?"),
+        (429, {"error": {"message": "org-1 has spent $5", "code": "insufficient_quota"}}, "429 (insufficient_quota)"),
+        (500, {"error": {"message": "at /srv/app.py", "type": "server_error", "code": None}}, "500 (server_error)"),
+        (502, {"error": "at 10.0.0.7"}, "answered 502"),
+        (400, {"error": {"message": ["a"]}}, "answered 400"),
+        (503, [], "answered 503"),
+    ],
+)
+async def test_a_refusal_is_passed_on_where_it_is_about_the_request(status: int, body: object, told: str) -> None:
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        return web.json_response(body, status=status)
+
+    async with serving(refuse) as settings:
+        with pytest.raises(ModelAway) as away:
+            await ask(settings)
+    assert away.value.detail.endswith(told)
+    assert away.value.extra == {"upstream_status": status}
+
+
+async def test_of_an_error_in_the_middle_of_an_answer_its_name_is_passed_on() -> None:
+    async def fail(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text='data: {"error":{"message":"key sk-1 of org-2","code":"rate_limit_exceeded"}}\n\n')
+
+    async with serving(fail) as settings:
+        with pytest.raises(ModelAway) as away:
+            await ask(settings)
+    assert away.value.detail == "the model's service reported an error (rate_limit_exceeded)"
