@@ -11,7 +11,9 @@ from services.gateway.claims import LEASE_S, Claim, Lost, claim_turns
 from services.gateway.grouped import Grouped
 from services.gateway.turn import Answer, Turn
 from services.gateway.turn_rows import COLUMNS, columns, read_turn
-from shared.database import Pool
+from shared.database import ACQUIRE_TIMEOUT_S, Pool
+
+READ_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -139,25 +141,25 @@ class Store:
 
     async def by_key(self, user_id: str, key: str) -> Turn | None:
         """Find the turn that this key of this user names."""
-        row = await self._pool.fetchrow(
+        rows = await self._read(
             f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND idempotency_key = $2",  # noqa: S608
             user_id,
             key,
         )
-        return read_turn(row) if row else None
+        return read_turn(rows[0]) if rows else None
 
     async def running(self, user_id: str, session_id: str) -> Turn | None:
         """Find the turn that this session is busy with."""
-        row = await self._pool.fetchrow(
+        rows = await self._read(
             f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND state = 'running'",  # noqa: S608
             user_id,
             session_id,
         )
-        return read_turn(row) if row else None
+        return read_turn(rows[0]) if rows else None
 
     async def session(self, user_ids: Sequence[str], session_id: str, limit: int = 100) -> list[Turn]:
         """Return a session's newest turns, newest first."""
-        rows = await self._pool.fetch(
+        rows = await self._read(
             f"""
             SELECT {COLUMNS} FROM gateway.turns
             WHERE user_id = ANY ($1) AND session_id = $2 ORDER BY asked_at DESC LIMIT $3
@@ -170,7 +172,7 @@ class Store:
 
     async def sessions_of(self, user_ids: Sequence[str], limit: int = 100) -> list[Turn]:
         """Return the newest turn of each session in which somebody spoke within a day, newest first."""
-        rows = await self._pool.fetch(
+        rows = await self._read(
             f"""
             SELECT {COLUMNS} FROM gateway.turns
             WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
@@ -183,6 +185,16 @@ class Store:
         for row in rows:
             newest.setdefault((row["user_id"], row["session_id"]), read_turn(row))
         return list(newest.values())
+
+    async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a short query: nearly every request begins with one, so they find out that a database hangs.
+
+        To give up, asyncpg asks the server to cancel the query. How long it waits for that, too, is said only by the
+        time-out of the acquiring.
+        """
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+            rows: list[asyncpg.Record] = await db.fetch(query, *arguments, timeout=READ_TIMEOUT_S)
+            return rows
 
 
 def _text_parts(text: str) -> list[dict[str, Any]]:
