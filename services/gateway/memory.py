@@ -8,6 +8,7 @@ import asyncpg
 
 from services.gateway.history import Shown, merge_history, missing_parents
 from services.gateway.store import Store
+from services.gateway.turn import Turn
 from shared.database import Pool, reading
 from shared.errors import NotFound
 
@@ -19,6 +20,7 @@ class Remembered:
     user_id: str
     history: list[Shown]
     known_until: datetime | None = None  # the place of the newest turn that is in it
+    turns: Sequence[Turn] = ()  # those of its newest turns that are kept
 
 
 class Memory:
@@ -56,7 +58,7 @@ class Memory:
         if missing := missing_parents(history, about):
             history = merge_history([*stored, *await self._branches(owner, session_id, missing)], own_turns)
         known_until = max((turn.place for turn in own_turns), default=None)
-        return Remembered(owner, history, known_until)
+        return Remembered(owner, history, known_until, own_turns)
 
     async def _stored(
         self, user_ids: Sequence[str], session_id: str, about: Sequence[str], resent: int

@@ -75,5 +75,5 @@ def _answer() -> Json:
 
 
 def _refusals() -> dict[str, Any]:
-    described = problem_responses(401, 403, 404, 409, 413, 415, 422, 429, 503)
+    described = problem_responses(401, 403, 404, 409, 413, 415, 422, 429, 502, 503)
     return {str(status): response for status, response in described.items()}

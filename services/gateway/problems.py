@@ -60,10 +60,10 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def problem_response(error: TripthreadError, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with the problem that this error is."""
+def problem_response(error: TripthreadError, headers: Mapping[str, str] | None = None, **about: str) -> Response:
+    """Answer with the problem that this error is; `about` are further members of the document."""
     status = error.status if isinstance(error, Refused | Away) else 500
-    members = dict(error.extra)
+    members = {**about, **error.extra}
     retry_after = members.pop("retry_after_s", error.retry_after_s if isinstance(error, Away) else None)
     own_headers = dict(headers or {})
     if retry_after is not None:

@@ -53,6 +53,7 @@ class Runner:
         self._answering: dict[UUID, asyncio.Task[Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._published: list[tuple[UUID, int]] = []
+        self._telling: set[tuple[UUID, int]] = set()  # attempts being published, or published and not marked so yet
         self._closing = asyncio.Event()
 
     @property
@@ -80,8 +81,13 @@ class Runner:
         self._spawn(self._withdraw_lost(turn_id, correlation_id))
 
     def tell(self, turn: Turn) -> None:
-        """Publish all that a turn said, in the stead of its owner."""
-        self._spawn(self._tell(turn, questions_too=True))
+        """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
+        if (turn.turn_id, turn.attempt) not in self._telling:
+            self._start_telling(turn, questions_too=True)
+
+    def _start_telling(self, turn: Turn, *, questions_too: bool = False) -> asyncio.Task[None]:
+        self._telling.add((turn.turn_id, turn.attempt))
+        return self._spawn(self._tell(turn, questions_too=questions_too))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that must not end with the request that began it."""
@@ -140,7 +146,7 @@ class Runner:
         if turn is None:
             running.fail(SessionBusy("this turn was taken over after its lease had passed"))
             return
-        telling = self._spawn(self._tell(turn))
+        telling = self._start_telling(turn)
         if self._publisher.away is None:
             await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
         running.end(turn)
@@ -158,7 +164,7 @@ class Runner:
     async def _keep_answer(self, finish: Finish) -> Turn | None:
         return await self._store.finish(finish)
 
-    async def _tell(self, turn: Turn, *, questions_too: bool = False) -> None:
+    async def _tell(self, turn: Turn, *, questions_too: bool) -> None:
         """Publish the answer, however long the broker takes; until then the row holds it."""
         while True:
             try:
@@ -213,6 +219,7 @@ class Runner:
                 await self._store.keep(rows)
             if marks:
                 await self._store.mark_published(marks)
+                self._telling.difference_update(marks)
         except DATABASE_ERRORS as error:
             log.warning("checkpoint failed", error=str(error))
             self._published = [*marks, *self._published]

@@ -61,6 +61,7 @@ class Turn:
     answer: Answer | None = None
     answered_at: datetime | None = None
     partial: str = ""
+    told: bool = False  # both its events are known to be with the broker
     expired: bool = False  # running, but past its lease: its owner is taken for dead
 
     @property

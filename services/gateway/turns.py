@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from services.gateway.broker_gate import require_broker
 from services.gateway.claims import Claim, Lost
 from services.gateway.history import Shown
 from services.gateway.idempotency_key import HEADER
@@ -11,7 +12,7 @@ from services.gateway.running import Running
 from services.gateway.store import Store
 from services.gateway.turn import Turn
 from shared.database import DATABASE_ERRORS
-from shared.errors import BrokerAway, Conflict, SessionBusy, ShuttingDown
+from shared.errors import Conflict, SessionBusy, ShuttingDown
 from shared.publisher import Publisher
 
 
@@ -43,10 +44,18 @@ class Turns:
         """
         if self._runner.is_closing:
             raise ShuttingDown
-        if self._publisher.away is not None:
-            raise BrokerAway(f"the message broker is away: {self._publisher.away}")
+        require_broker(self._publisher)
         turn = await self._claim(claim)
         return self._runner.begin(turn, history) if turn else await self._resolve(claim, history, again=again)
+
+    def tell_untold(self, turns: Sequence[Turn]) -> None:
+        """Tell of turns that have ended, and of which their owner is not known to have told.
+
+        It may be about to, and then consumers ignore the second copy. If it is gone, nobody else will.
+        """
+        for turn in turns:
+            if turn.answer is not None and not turn.told:
+                self._runner.tell(turn)
 
     def running_of(self, user_id: str) -> int:
         """Count this user's turns that run here."""
@@ -90,6 +99,7 @@ class Turns:
             return running
         if known.state in ("failed", "interrupted"):
             return await self._run_again(known, claim.owner, history)
+        self.tell_untold([known])
         return _replay(known)
 
     async def _run_again(self, known: Turn, owner: str, history: Sequence[Shown]) -> Running:

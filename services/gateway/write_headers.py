@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from services.gateway.broker_gate import require_broker
 from services.gateway.edge import correlation_id_of
 from services.gateway.idempotency_key import KeyHeader, read_key
 from services.gateway.parts import PartsDep
@@ -19,6 +20,7 @@ class Write:
 
 
 async def _write(request: Request, parts: PartsDep, _key: KeyHeader = None) -> Write:
+    require_broker(parts.publisher)
     wait_s = 0.0 if _prefers_async(request) else parts.settings.stored_wait_s
     return Write(wait_s, read_key(request.headers), correlation_id_of(request))
 

@@ -1,18 +1,24 @@
 """`POST /api/chat` over HTTP, on a real database, broker and model stand-in."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import aio_pika
 import asyncpg
 import httpx2
 import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from shared.events import MessageEvent, decode
 from shared.settings import Settings
+from shared.topology import LOGGER_CHAT
 from tests.connected.gateway_stage import Rows, Stage, open_stage
+from tests.servers import empty_broker
+from tests.waiting import until
 
 LONG = 260  # messages of a session, more than a turn reads of one
 
@@ -73,6 +79,45 @@ async def test_a_reply_to_a_message_of_long_ago_continues_its_branch(stage: Stag
     await long_session(rows)
     answer = await chat(stage, message="[recall]", parent_id="m3")
     assert json.loads(answer.json()["message"]["content"]) == ["text 0", "text 2", "[recall]"]
+
+
+async def test_the_next_turn_tells_of_an_answer_that_its_owner_did_not(stage: Stage, owner: asyncpg.Connection) -> None:
+    await chat(stage, message="[echo lost]")
+    await owner.execute("UPDATE gateway.turns SET answer_published = false")
+    await empty_broker(stage.settings.amqp_url)
+    async with open_stage(stage.settings) as another:  # the first one knows that it has told
+        await chat(another, message="[echo next]")
+
+        async def told() -> bool:
+            return bool(await owner.fetchval("SELECT bool_and(answer_published) FROM gateway.turns"))
+
+        await until(told, "both answers to be told of")
+    async with await aio_pika.connect(stage.settings.amqp_url) as connection:
+        queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
+        messages = [await queue.get(no_ack=True) for _ in range(4)]
+    events = [decode(message.type, message.body) for message in messages]
+    contents = sorted(event.content for event in events if isinstance(event, MessageEvent))
+    assert contents == ["[echo lost]", "[echo next]", "lost", "next"]
+
+
+async def test_of_a_burst_no_more_turns_begin_than_may_run(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
+        told = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", "turns_at_once": 3})
+        stage = await stack.enter_async_context(open_stage(told))
+        says = [chat(stage, session_id=f"s{number}", message="[slow 300] [chunks 3]") for number in range(12)]
+        answers = await asyncio.gather(*says)
+        assert sorted(answer.status_code for answer in answers) == [200] * 3 + [429] * 9
+        assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
+        assert (await chat(stage, message="[echo now]")).status_code == 200
+
+
+async def test_a_session_that_the_model_failed_is_the_same_at_the_next_try(stage: Stage) -> None:
+    failed = await stage.post("/api/chat", {"message": "[error 500]", "stream": False})
+    assert (failed.status_code, failed.json()["code"]) == (503, "model_away")
+    again = await stage.post("/api/chat", {"message": "[recall]", "stream": False})  # the client keeps cookies
+    assert again.headers["x-session-id"] == failed.headers["x-session-id"] == failed.json()["session_id"]
+    assert json.loads(again.json()["message"]["content"]) == ["[error 500]", "[recall]"]
 
 
 async def test_more_new_messages_at_once_than_anybody_types_are_refused(

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -14,12 +17,13 @@ import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from deploy.supervisor.servers import Postgres
 from services.gateway.claims import Claim
 from services.gateway.memory import Memory
 from services.gateway.runner import Runner
 from services.gateway.running import Running
 from services.gateway.store import Finish, Store
-from services.gateway.turn import Question, Turn
+from services.gateway.turn import Answer, Question, Turn
 from services.gateway.turns import StaleHistory, Turns
 from services.gateway.upstream import open_upstream
 from shared.database import open_pool
@@ -216,11 +220,18 @@ async def test_a_model_that_fails_leaves_what_it_said(
 
 
 async def test_what_the_model_s_service_says_of_our_key_is_not_passed_on(gateway: Gateway) -> None:
-    refused, limited = await gateway.say("[error 401]"), await gateway.say("[error 429]")
-    assert refused.answer is not None
-    assert limited.answer is not None
-    assert refused.answer.error == "the model's service answered 401: it does not take our credentials"
-    assert "The sandbox was told to answer 429" in str(limited.answer.error)
+    turn = await gateway.say("[error 401]")
+    assert turn.answer is not None
+    assert turn.answer.error == "the model's service answered 401: it does not take our credentials"
+
+
+@pytest.mark.parametrize(("words", "status"), [("", "failed"), ("[echo One moment.] ", "interrupted")])
+async def test_a_model_that_asks_for_a_tool_is_told_of_as_such(gateway: Gateway, words: str, status: str) -> None:
+    turn = await gateway.say(words + '[tool create_trip {"a": 1}]')
+    assert turn.answer is not None
+    assert turn.answer.status == status
+    assert turn.answer.error == "the model asked for the tool 'create_trip'; this version offers it none"
+    assert (turn.answer.trace or {})["finish_reason"] == "tool_calls"
 
 
 async def test_what_postgres_can_t_hold_is_cleaned_from_the_answer(gateway: Gateway) -> None:
@@ -424,6 +435,47 @@ async def test_what_an_attempt_said_is_told_before_the_next_one_begins(gateway: 
     told = await gateway.events(4)
     assert first.answered() in told
     assert again.answered() in told
+
+
+async def test_a_repeat_tells_of_an_answer_that_its_owner_did_not(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    left = await finished(gateway, gateway.claim("hello", key="k1"))
+    for _ in range(2):
+        assert answered(await gateway.say("hello", key="k1")) == ("complete", "hi")
+    assert await gateway.events(2) == [left.posted(), left.answered()]
+
+    async def marked() -> bool:
+        return bool(await owner.fetchval("SELECT question_published AND answer_published FROM gateway.turns"))
+
+    await until(marked, "the mark")
+    await gateway.say("hello", key="k1")
+    following = await gateway.say("[echo next]", session="s2")
+    assert await gateway.events(2) == [following.posted(), following.answered()]  # nothing was told again
+
+
+@pytest.mark.fault
+async def test_a_database_that_hangs_in_a_reading_is_left_soon(
+    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.store.READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("services.gateway.store.ACQUIRE_TIMEOUT_S", 0.2)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        hanging = await pool.fetchval("SELECT pg_backend_pid()")
+        os.kill(hanging, signal.SIGSTOP)
+        stack.callback(os.kill, hanging, signal.SIGCONT)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await Store(pool).session(["ann"], "s1")
+        assert time.monotonic() - began < 2
+
+
+async def finished(gateway: Gateway, claim: Claim) -> Turn:
+    """Leave what a gateway leaves that dies before the broker has confirmed the answer."""
+    turn = await gateway.store.claim(claim)
+    assert isinstance(turn, Turn)
+    ended = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
+    assert ended is not None
+    return ended
 
 
 async def test_the_first_identity_that_has_a_session_owns_it(gateway: Gateway) -> None:

@@ -33,7 +33,7 @@ from services.gateway.trip_record import Trip, TripRow
 from services.gateway.turn import Answer, Turn
 from services.gateway.turns import Turns
 from shared import ids
-from shared.errors import BrokerAway, NotFound
+from shared.errors import BrokerAway, NotFound, TripthreadError
 from shared.events import (
     DeadLetterDropped,
     DeadLetterReplayed,
@@ -58,9 +58,12 @@ class World:
     published: list[Event] = field(default_factory=list)
     sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
     broker_away: bool = False
+    broker_loses_all: bool = False  # what is sent to it, without being known to be away
     consumers_away: bool = False
+    turns_break: bool = False
     reads_fail: bool = False  # of tags
     model_fails: bool = False
+    model_ends: str = "stop"  # how a model that fails says that it has ended
     turns: list[Turn] = field(default_factory=list)
     sessions: list[SessionFacts] = field(default_factory=list)
     messages: list[Shown] = field(default_factory=list)
@@ -115,7 +118,7 @@ class World:
         text = running.turn.question.content
         answer = Answer(text, [{"type": "text", "text": text}], "complete")
         if self.model_fails:
-            answer = Answer("", [], "failed", "it said nothing")
+            answer = Answer("", [], "failed", "it said nothing", trace={"finish_reason": self.model_ends})
         running.add(answer.content)
         ended = replace(running.turn, state=answer.status, answer=answer, answered_at=NOON + timedelta(seconds=1))
         self.turns = [ended if turn is running.turn else turn for turn in self.turns]
@@ -148,9 +151,14 @@ class _Publisher:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def publish(self, event: Event) -> None:
-        if self._world.broker_away:
+    @property
+    def away(self) -> str | None:
+        return "gone" if self._world.broker_away else None
+
+    async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+        if self._world.broker_loses_all:
             raise BrokerAway
+        assert not self._world.broker_away, "a real one waits for seconds here"
         self._world.published.append(event)
         if not self._world.consumers_away:
             self._world.store(event)
@@ -158,8 +166,7 @@ class _Publisher:
     async def publish_to(
         self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]
     ) -> None:
-        if self._world.broker_away:
-            raise BrokerAway
+        assert not self._world.broker_away, "a real one waits for seconds here"
         self._world.sent_to.append((queue, body, message_id))
 
 
@@ -175,9 +182,18 @@ class _Turns:
         running = Running(self._turn(claim))
         self._world.turns.append(running.turn)
         self._world.published.append(running.turn.posted())
+        if self._world.broker_loses_all:
+            running.fail(BrokerAway())
+            return running
+        if self._world.turns_break:
+            running.fail(TripthreadError("Something went wrong on our side."))
+            return running
         running.accept()
         self._world.answer(running)
         return running
+
+    def tell_untold(self, turns: Sequence[Turn]) -> None:
+        pass
 
     def running_of(self, user_id: str) -> int:
         return sum(turn.user_id == user_id and turn.state == "running" for turn in self._world.turns)

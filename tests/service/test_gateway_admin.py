@@ -73,6 +73,13 @@ async def test_a_model_that_is_not_stored_in_time_is_answered_whole(world: World
     assert answer.json()["short_id"] is None
 
 
+async def test_without_a_broker_no_model_is_registered(world: World) -> None:
+    world.broker_away = True
+    async with world.client("admin", role="admin") as client:
+        answer = await client.post("/api/models", json={"name": "gpt"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
 async def test_models_are_listed_page_by_page(world: World) -> None:
     async with world.client("admin", role="admin") as client:
         for number in range(3):

@@ -85,6 +85,43 @@ async def test_a_model_that_says_nothing_is_a_problem_that_names_the_turn(world:
     assert (answer.json()["session_id"], answer.json()["turn_id"]) == ("s1", str(world.turns[0].turn_id))
 
 
+async def test_a_model_that_asks_for_a_tool_is_a_problem_that_another_try_does_not_mend(world: World) -> None:
+    world.model_fails, world.model_ends = True, "tool_calls"
+    answer = await chat(world, {"message": "hi", "stream": False})
+    assert (answer.status_code, answer.json()["code"]) == (502, "tool_not_offered")
+    assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize("form", [{"stream": False}, {}, {"userMessages": ["hi"], "message": None}])
+async def test_who_is_refused_after_the_claim_learns_the_session_all_the_same(
+    world: World, form: dict[str, Any]
+) -> None:
+    world.broker_loses_all = True
+    answer = await chat(world, {"message": "hi", **form})
+    assert (answer.status_code, answer.json()["code"]) == (503, "broker_away")
+    check_named(world, answer)
+
+
+async def test_who_gets_no_answer_learns_the_session_all_the_same(world: World) -> None:
+    world.model_fails = True
+    check_named(world, await chat(world, {"message": "hi", "stream": False}))
+
+
+def check_named(world: World, answer: httpx2.Response) -> None:
+    turn = world.turns[-1]
+    named = (turn.session_id, str(turn.turn_id))
+    assert (answer.headers["x-session-id"], answer.headers["x-turn-id"]) == named
+    assert answer.headers["set-cookie"].startswith(f"session_id={turn.session_id};")
+    assert (answer.json()["session_id"], answer.json()["turn_id"]) == named
+
+
+async def test_an_error_that_nobody_foresaw_names_the_session_and_nothing_of_itself(world: World) -> None:
+    world.turns_break = True
+    answer = await chat(world, {"message": "hi"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.headers["x-session-id"] == world.turns[-1].session_id
+
+
 async def test_a_question_carries_the_request_s_correlation_id(world: World) -> None:
     request_id = "01890a5d-ac96-774b-bcce-b302099a8057"
     await chat(world, {"message": "hi", "stream": False}, headers={"X-Request-Id": request_id})
@@ -131,9 +168,15 @@ async def test_a_page_of_another_site_may_not_speak_with_a_visitors_cookie(world
         ({"message": {"content": "hi", "role": "system"}}, "role"),
         ({"messages": [{"role": "user", "parts": "hi"}]}, "messages.0.parts"),
         ({"message": {"parts": [{}]}}, "parts"),
+        ({"message": {"parts": []}}, "message"),
+        ({"message": {"parts": [{"type": "data-map", "data": {}}]}}, "message"),
+        ({"message": {"parts": [{"type": "file", "url": "https://x.test/a.pdf"}]}}, "parts"),
+        ({"message": {"content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {}}]}}, "parts"),
         ({"message": {"parts": [{"type": 5}]}}, "parts"),
         ({"message": {"parts": [{"type": "text", "text": None}]}}, "parts"),
         ({"message": "hi", "session_id": "a b"}, "session_id"),
+        ({"message": "hi", "session_id": ""}, "session_id"),
+        ({"message": "hi", "model": " "}, "model"),
         ({"message": "hi", "model": "x" * 256}, "model"),
         ({"message": "hi", "parent_id": "../x"}, "parent_id"),
         ({"message": "hi", "trigger": "explode"}, "trigger"),

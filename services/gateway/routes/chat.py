@@ -18,7 +18,9 @@ from services.gateway.edge import correlation_id_of
 from services.gateway.history import answer_of
 from services.gateway.identity import Caller, caller_of
 from services.gateway.memory import Memory, Remembered
+from services.gateway.model_fault import model_fault
 from services.gateway.parts import Parts
+from services.gateway.problems import problem_response, unexpected_response
 from services.gateway.running import Running
 from services.gateway.schemas import message_out
 from services.gateway.throttle import Throttle
@@ -26,7 +28,7 @@ from services.gateway.turn import Turn
 from services.gateway.turns import StaleHistory, Turns
 from services.gateway.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
 from shared.database import DATABASE_ERRORS
-from shared.errors import ModelAway, NotFound, SessionBusy
+from shared.errors import Away, NotFound, Refused, SessionBusy, TripthreadError
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
 from shared.telemetry import inject
 
@@ -55,12 +57,22 @@ class Chat:
             Refused, Away: It can't be served; the problem document says why.
         """
         asked = read_chat_request(await request.body(), request.headers, request.cookies)
-        await self._throttle.admit(caller.user_id, self._turns.running_of(caller.user_id))
-        running = await self._begin(asked, caller, correlation_id_of(request))
-        await running.accepted()
-        response = await self._respond(asked, running)
+        async with self._throttle.admitted(caller.user_id, self._turns.running_of):
+            running = await self._begin(asked, caller, correlation_id_of(request))
+        response = await self._answer_or_refuse(asked, running)
         self._name_turn(response, running)
         return response
+
+    async def _answer_or_refuse(self, request: ChatRequest, running: Running) -> Response:
+        """Answer, whatever it came to: who is refused must learn the session too, or each try begins another one."""
+        try:
+            await running.accepted()
+            return await self._respond(request, running)
+        except (Refused, Away) as error:
+            turn = running.turn
+            return problem_response(error, session_id=turn.session_id, turn_id=str(turn.turn_id))
+        except TripthreadError:  # the turn's task has logged what it was
+            return unexpected_response()
 
     async def _begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> Running:
         """Read the session, claim it, and read again where more was said in between."""
@@ -90,7 +102,9 @@ class Chat:
             question=replace(asked.question, metadata={**request.metadata, **asked.question.metadata}),
             known_until=remembered.known_until,
         )
-        return await self._turns.start(claim, remembered.history, again=asked.again)
+        running = await self._turns.start(claim, remembered.history, again=asked.again)
+        self._turns.tell_untold(remembered.turns)
+        return running
 
     async def _remember(self, request: ChatRequest, caller: Caller) -> tuple[str | None, Remembered]:
         """Return the session that is meant, and its past; none where it is to be a new one."""
@@ -117,7 +131,7 @@ class Chat:
         turn = await running.result()
         shown = answer_of(turn)
         if shown is None or shown.status == "failed":
-            raise ModelAway(shown.error if shown else None, turn_id=str(turn.turn_id), session_id=turn.session_id)
+            raise model_fault(turn)
         trace = (turn.answer.trace if turn.answer else None) or {}
         body = {
             "session_id": turn.session_id,

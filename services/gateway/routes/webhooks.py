@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from services.gateway.broker_gate import require_broker
 from services.gateway.edge import correlation_id_of
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_response, problem_responses
@@ -28,6 +29,9 @@ KEPT_HEADERS = frozenset(
     )
 )
 MAX_HEADER_LENGTH = 1000
+# What an attempt that was not confirmed has left to find another connection: the answer must come while Avinode is
+# still there to hear it, which we take for 10 s.
+RECONNECT_S = 2.0
 
 # Avinode tries once without credentials, it seems, and waits to be asked for them (AVINODE.md, 1.4).
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="tripthread webhooks", charset="UTF-8"'}
@@ -64,6 +68,7 @@ async def _receive(parts: Parts, request: Request, event_name: str | None) -> Re
         return problem_response(NotAuthenticated("Send the webhook's user and password by HTTP Basic."), CHALLENGE)
     if not is_avinode(authorization, parts.settings):
         return problem_response(NotAuthenticated("The webhook's user or password is wrong."), CHALLENGE)
+    require_broker(parts.publisher)
     notice = WebhookReceived(
         correlation_id=correlation_id_of(request),
         delivery_id=new_id(),
@@ -71,7 +76,8 @@ async def _receive(parts: Parts, request: Request, event_name: str | None) -> Re
         headers=_kept(request),
         payload=await request.body(),
     )
-    await parts.publisher.publish(notice)
+    deadline_s = parts.settings.publish_timeout_s + RECONNECT_S
+    await parts.publisher.publish(notice, deadline_s=min(deadline_s, parts.settings.publish_deadline_s))
     return Response(status_code=200)
 
 
