@@ -76,7 +76,8 @@ def _identified(question: Question, history: Sequence[Shown], own_id: str) -> Qu
     is_edit = known is not None and known.content != question.content
     if is_edit or (taken is not None and taken.role != "user"):
         return replace(question, message_id=own_id, client_message_id=question.message_id)
-    return replace(question, message_id=question.message_id or own_id)
+    is_known = known is not None and known.message_id == question.message_id
+    return replace(question, message_id=question.message_id or own_id, is_known=is_known)
 
 
 def _parent(question: Question, parent_id: str | None, history: Sequence[Shown]) -> str | None:
@@ -112,4 +113,4 @@ def _asked_again(message_id: str | None, history: Sequence[Shown]) -> Question:
         if message_id:
             raise NotFound("message_id names no question of this session, and no answer to one.")
         raise Invalid("There is nothing to answer: this session has no question yet.")
-    return Question(at.message_id, at.content, at.parts, at.parent_id, at.client_message_id, at.metadata)
+    return Question(at.message_id, at.content, at.parts, at.parent_id, at.client_message_id, at.metadata, is_known=True)

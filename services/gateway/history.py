@@ -43,27 +43,28 @@ def merge_history(stored: Iterable[Shown], turns: Iterable[Turn]) -> list[Shown]
 
 
 def shown_of(turn: Turn) -> list[Shown]:
-    """Show a turn's question, what came with it, and, once it has one, its answer."""
-    question = turn.question
+    """Show a turn's question where it is new, what came with it, and, once it has one, its answer."""
     before = [shown for earlier in turn.earlier() for shown in shown_of(earlier)]
-    shown = [
-        *before,
-        Shown(
-            message_id=question.message_id,
-            role="user",
-            content=question.content,
-            parts=question.parts,
-            model=turn.model,
-            status="complete",
-            parent_id=question.parent_id,
-            created_at=turn.asked_at,
-            metadata=question.metadata,
-            stored=False,
-            client_message_id=question.client_message_id,
-        ),
-    ]
+    asked = [] if turn.question.is_known else [_question_of(turn)]
     answer = answer_of(turn)
-    return [*shown, answer] if answer else shown
+    return [*before, *asked, answer] if answer else [*before, *asked]
+
+
+def _question_of(turn: Turn) -> Shown:
+    question = turn.question
+    return Shown(
+        message_id=question.message_id,
+        role="user",
+        content=question.content,
+        parts=question.parts,
+        model=turn.model,
+        status="complete",
+        parent_id=question.parent_id,
+        created_at=turn.asked_at,
+        metadata=question.metadata,
+        stored=False,
+        client_message_id=question.client_message_id,
+    )
 
 
 def answer_of(turn: Turn) -> Shown | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import asyncpg
 
-from services.gateway.history import Shown, merge_history, missing_parents
+from services.gateway.history import Shown, branch, merge_history, missing_parents, newest
 from services.gateway.store import Store
 from services.gateway.turn import Turn
 from shared.database import Pool, reading
@@ -55,7 +55,7 @@ class Memory:
         own_turns = [turn for turn in turns if turn.user_id == owner]
         stored = [_shown(row) for row in own_rows if row["message_id"] is not None]
         history = merge_history(stored, own_turns)
-        if missing := missing_parents(history, about):
+        if missing := missing_parents(history, [*about, *_cut_off(history)]):
             history = merge_history([*stored, *await self._branches(owner, session_id, missing)], own_turns)
         known_until = max((turn.place for turn in own_turns), default=None)
         return Remembered(owner, history, known_until, own_turns)
@@ -117,6 +117,12 @@ class Memory:
                 REMEMBERED,
             )
         return [Shown(**row) for row in map(dict, rows)]
+
+
+def _cut_off(history: Sequence[Shown]) -> list[str]:
+    """Name the newest message where little is known of what led to it, as of a question of long ago asked again."""
+    leaf = newest(history)
+    return [leaf] if leaf is not None and len(branch(history, leaf)) < REMEMBERED // 2 else []
 
 
 def _shown(row: asyncpg.Record) -> Shown:

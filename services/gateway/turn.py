@@ -25,6 +25,7 @@ class Question:
     parent_id: str | None = None
     client_message_id: str | None = None  # where an edit was stored under an id of its own
     metadata: dict[str, Any] = field(default_factory=dict)
+    is_known: bool = False  # it was asked before, and keeps the place that it has in the session
     earlier: tuple["Question", ...] = ()  # messages just before it that came with it; only the last one is answered
 
 

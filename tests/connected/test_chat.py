@@ -69,6 +69,17 @@ async def test_a_question_of_long_ago_is_answered_again_after_what_came_before_i
         assert recalled == [*(f"text {number}" for number in range(0, 20, 2)), "[recall]"]
 
 
+async def test_a_session_goes_on_from_a_question_of_long_ago_that_keeps_its_place(stage: Stage, rows: Rows) -> None:
+    await long_session(rows)
+    await chat(stage, trigger="regenerate-message", messageId="m20")
+    following = await chat(stage, message="[recall]")
+    recalled = json.loads(following.json()["message"]["content"])
+    assert recalled == [*(f"text {number}" for number in range(0, 21, 2)), "[recall]"]
+    page = (await stage.get("/api/chat/sessions/s1/messages", limit=5)).json()["messages"]
+    assert [message["id"] for message in page[:2]] == [f"m{LONG - 2}", f"m{LONG - 1}"]
+    assert [message["content"] for message in page[3:]] == ["[recall]", following.json()["message"]["content"]]
+
+
 async def test_an_edit_of_long_ago_keeps_what_came_before_it(stage: Stage, rows: Rows) -> None:
     await long_session(rows)
     answer = await chat(stage, message={"id": "m4", "content": "[recall]"})

@@ -54,6 +54,21 @@ def test_a_message_replies_to_the_newest_one() -> None:
     assert (asked.question.message_id, asked.question.parent_id, asked.question.earlier) == ("q3", "a2", ())
 
 
+@pytest.mark.parametrize(
+    ("request_", "is_known"),
+    [
+        (asks("two", message_id="q2"), True),
+        (asks("two, in other words", message_id="q2"), False),
+        (asks("three", message_id="q3"), False),
+        (asks("two"), False),
+        (asks("one", "two"), True),
+        (asks(regenerate=True), True),
+    ],
+)
+def test_a_question_that_was_asked_before_is_known(request_: ChatRequest, is_known: bool) -> None:
+    assert decide(request_, HISTORY, TURN).question.is_known is is_known
+
+
 def test_the_first_message_replies_to_nothing() -> None:
     assert decide(asks("hi"), [], TURN).question.parent_id is None
 
