@@ -17,7 +17,9 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     Tag,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 
 from services.gateway.schemas import Json
@@ -82,6 +84,14 @@ class OrderedFlight(BaseModel):
     destination: IcaoCode = Field(alias="to")
     date: Day  # here and below: local at the departure airport
     time: TimeOfDay | None = None
+
+    @field_validator("destination")
+    @classmethod
+    def _is_elsewhere(cls, destination: str, known: ValidationInfo) -> str:
+        """Refuse a flight that goes nowhere; Avinode shows no such segment."""
+        if destination == known.data.get("origin"):
+            raise ValueError("must be another airport than `from`")
+        return destination
 
 
 class NewTrip(BaseModel):

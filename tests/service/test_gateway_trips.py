@@ -10,8 +10,9 @@ from tests.pure.gateway_samples import facts, minutes, stored
 from tests.service.gateway_fakes import World
 
 PATH = "/api/chat/sessions/s1/trips"
+LEG = {"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}
 TRIP = {
-    "segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}],
+    "segments": [LEG],
     "pax": 4,
     "criteria": {"category": "midsize"},
 }
@@ -74,6 +75,13 @@ async def test_a_session_has_one_open_trip(world: World) -> None:
     assert second.json()["trip_id"] == first.json()["trip"]["id"]
     assert len(world.published) == 1
     assert (await post(world, TRIP, "/api/chat/sessions/s2/trips")).status_code == 201
+
+
+async def test_a_flight_that_goes_nowhere_is_refused(world: World) -> None:
+    answer = await post(world, {"segments": [LEG, {**LEG, "from": "KPBI"}], "pax": 4})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "segments.1.to", "detail": "must be another airport than `from`"}]
+    assert world.published == []
 
 
 async def test_once_a_trip_is_over_the_session_may_have_another(world: World) -> None:
