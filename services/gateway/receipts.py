@@ -27,8 +27,10 @@ class Receipt:
 
     def __init__(self) -> None:
         self._hinted = asyncio.Event()
+        self.answer: Outcome | None = None  # the last outcome that names the event as its cause
 
-    def hint(self) -> None:
+    def hint(self, answer: Outcome | None = None) -> None:
+        self.answer = answer or self.answer
         self._hinted.set()
 
     async def until(self, look: Look[Row], timeout_s: float) -> Row | None:
@@ -78,9 +80,13 @@ class Receipts:
         self._waiting: defaultdict[Hashable, set[Receipt]] = defaultdict(set)
 
     @contextmanager
-    def expecting(self, event_id: UUID) -> Iterator[Receipt]:
-        """Wait for what follows from this event; enter before it is published, so that no hint is missed."""
-        with self._waiting_for(event_id) as receipt:
+    def expecting(self, event_id: UUID, *sessions: tuple[str, str]) -> Iterator[Receipt]:
+        """Wait for what follows from this event; enter before it is published, so that no hint is missed.
+
+        Args:
+            sessions: Owner and id of those in which anything that happens may be what is waited for.
+        """
+        with self._waiting_for(event_id, *sessions) as receipt:
             yield receipt
 
     @contextmanager
@@ -91,9 +97,11 @@ class Receipts:
 
     def hint(self, outcome: Outcome) -> None:
         """Let those look who wait for this outcome."""
-        for key in (*outcome.causes, (outcome.user_id, outcome.session_id)):
-            for receipt in self._waiting.get(key, ()):
-                receipt.hint()
+        for cause in outcome.causes:
+            for receipt in self._waiting.get(cause, ()):
+                receipt.hint(outcome)
+        for receipt in self._waiting.get((outcome.user_id, outcome.session_id), ()):
+            receipt.hint()
 
     @contextmanager
     def _waiting_for(self, *keys: Hashable) -> Iterator[Receipt]:

@@ -5,10 +5,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
+from services.gateway.beginning import Beginning
 from services.gateway.cursors import cut_page, read_time_cursor
 from services.gateway.expected_trip import expected_trip
 from services.gateway.identity import CallerDep, KnownCallerDep
-from services.gateway.own_session import OwnSession, own_session
+from services.gateway.own_session import own_session
 from services.gateway.parts import Parts, PartsDep
 from services.gateway.problems import problem_responses
 from services.gateway.reading.trips import TripFilter
@@ -17,8 +18,7 @@ from services.gateway.strict_route import StrictRoute
 from services.gateway.trip_order import AttachTrip, TripName, TripOrder, TripReference, begun_by
 from services.gateway.trip_record import Trip, TripAnswer, TripPage
 from services.gateway.write_headers import WriteDep
-from shared.errors import NotFound, TripOpen
-from shared.events import TripAttached, TripRequested
+from shared.errors import NotFound
 
 router = APIRouter(tags=["trips"], route_class=StrictRoute)
 
@@ -48,13 +48,14 @@ async def begin_trip(
     """Ask for a trip to be created at Avinode, or attach one that is there; a session has one open trip at most."""
     own = await own_session(parts, caller, session_id)
     event = begun_by(body, own.user_id, session_id, write.key, write.correlation_id)
-    repeated = await _trip_of(parts, own, event)
+    beginning = Beginning(parts, event)
+    repeated = await beginning.trip()
     if repeated is not None:
         response.status_code = 200
         return TripAnswer(trip=repeated, stored=True)
     if isinstance(body, AttachTrip):
         await _refuse_strangers(parts, own.user_id, body.avinode_trip_id)
-    stored = await _begin(parts, own, event, write.wait_s)
+    stored = await beginning.publish(write.wait_s)
     response.status_code = 201 if stored else 202
     return TripAnswer(trip=stored or expected_trip(event, own.shown.message_count), stored=stored is not None)
 
@@ -83,43 +84,7 @@ async def get_trip(
     return trip
 
 
-async def _trip_of(parts: Parts, own: OwnSession, event: TripRequested | TripAttached) -> Trip | None:
-    """Return the trip that this event makes or repeats; None where there is none yet.
-
-    Raises:
-        TripOpen: The session has another open trip.
-    """
-    session = (own.user_id,)
-    if isinstance(event, TripRequested):
-        # By the request, since a trip that turns out to be known under another id is merged with it.
-        made = await parts.reader.trips.find(session, TripFilter(request_id=event.request_id))
-        if made is not None:
-            return made
-    open_trip = await parts.reader.trips.find(session, TripFilter(session_id=event.session_id, open_only=True))
-    if open_trip is None:
-        return None
-    if isinstance(event, TripRequested) and open_trip.request_id == event.request_id:
-        return open_trip  # stored between the two readings
-    if isinstance(event, TripAttached) and event.avinode_trip_id in (open_trip.avinode_trip_id, open_trip.trip_code):
-        return open_trip
-    raise TripOpen(trip_id=str(open_trip.id))
-
-
 async def _refuse_strangers(parts: Parts, user_id: str, reference: str) -> None:
     """A trip of somebody else's does not exist for this user, unless trips are shared."""
     if not parts.settings.trips_shared and await parts.admin.trips.held_by_others((user_id,), reference):
         raise NotFound("There is no such trip.")
-
-
-async def _begin(parts: Parts, own: OwnSession, event: TripRequested | TripAttached, wait_s: float) -> Trip | None:
-    """Publish, and wait until it is known what Avinode says; what is stored by the end of that is the answer."""
-    seen: Trip | None = None
-
-    async def look() -> Trip | None:
-        nonlocal seen
-        seen = await _trip_of(parts, own, event)
-        return seen if seen is not None and seen.settled else None
-
-    with parts.receipts.expecting(event.event_id) as receipt:
-        await parts.publisher.publish(event)
-        return await receipt.until(look, wait_s) or seen

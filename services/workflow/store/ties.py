@@ -89,6 +89,7 @@ async def _look_again(db: Connection, *names: str | None) -> None:
 
 async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> None:
     """Make `other` part of `kept`, with all that is known of it; a stranger's tie ends with its row."""
+    await _reopen(db, kept, other)
     await db.execute(
         """
         UPDATE workflow.trip_sessions s SET trip_id = $1
@@ -115,3 +116,28 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
         other,
     )
     await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", other)
+
+
+async def _reopen(db: Connection, kept: UUID, other: UUID) -> None:
+    """Give `kept` back to the sessions that let it go, unconfirmed, and then attached it as `other`."""
+    sessions = await db.fetch(
+        """
+        UPDATE workflow.trip_sessions o SET open = false, ended_at = clock_timestamp()
+        FROM workflow.trip_sessions k JOIN workflow.trips t USING (trip_id)
+        WHERE o.trip_id = $2 AND o.open AND k.trip_id = $1 AND NOT k.open AND t.closed_at IS NULL
+            AND (k.user_id, k.session_id) = (o.user_id, o.session_id)
+        RETURNING o.user_id, o.session_id
+        """,
+        kept,
+        other,
+    )
+    # A statement of its own: a session has one open trip at every moment.
+    await db.execute(
+        """
+        UPDATE workflow.trip_sessions SET open = true, ended_at = NULL
+        WHERE trip_id = $1 AND (user_id, session_id) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+        """,
+        kept,
+        [session["user_id"] for session in sessions],
+        [session["session_id"] for session in sessions],
+    )

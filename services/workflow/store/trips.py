@@ -29,7 +29,10 @@ class TripStore:
             return [await self._begin(db, event) for event in begun]
 
     async def _begin(self, db: Connection, event: TripRequested | TripAttached) -> UUID:
-        """Tie the session to a trip, unless it has an open one."""
+        """Tie the session to a trip, unless it has an open one.
+
+        A request that nobody can confirm gives way to an attachment: of the trip that was made, or of any other.
+        """
         await db.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{event.user_id}\x1f{event.session_id}"
         )
@@ -61,22 +64,21 @@ class TripStore:
         await db.execute(
             "SELECT FROM workflow.trips WHERE avinode_trip_id = $1 OR trip_code = $1 FOR UPDATE", reference
         )
-        tied: UUID | None = await db.fetchval(
+        attached: UUID | None = await db.fetchval(
             """
-            INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, open, ended_at)
-            SELECT $1, $2, trip_id, closed_at IS NULL, closed_at FROM workflow.trips t
-            WHERE (avinode_trip_id = $3 OR trip_code = $3)
-                AND ($4 OR NOT EXISTS (SELECT FROM workflow.trip_sessions s
-                    WHERE s.trip_id = t.trip_id AND s.user_id <> $1 AND s.deleted_at IS NULL))
-            ON CONFLICT (user_id, session_id, trip_id) DO UPDATE SET open = EXCLUDED.open, ended_at = EXCLUDED.ended_at
-            RETURNING trip_id
+            SELECT trip_id FROM workflow.trips t
+            WHERE (avinode_trip_id = $1 OR trip_code = $1)
+                AND ($2 OR NOT EXISTS (SELECT FROM workflow.trip_sessions s
+                    WHERE s.trip_id = t.trip_id AND s.user_id <> $3 AND s.deleted_at IS NULL))
             """,
-            event.user_id,
-            event.session_id,
             reference,
             self._shared,
+            event.user_id,
         )
-        return event.trip_id if tied is None else tied
+        if attached is None:
+            return event.trip_id
+        await _tie(db, event, attached)
+        return attached
 
 
 async def _note_activity(db: Connection, spoken: Sequence[MessagePosted]) -> None:
@@ -102,18 +104,42 @@ async def _note_activity(db: Connection, spoken: Sequence[MessagePosted]) -> Non
     )
 
 
+async def _tie(db: Connection, event: TripAttached, trip_id: UUID) -> None:
+    """Tie the session to this trip instead of the one it has open, which is a request that nobody can confirm."""
+    session = event.user_id, event.session_id
+    await db.execute(
+        """
+        UPDATE workflow.trip_sessions SET open = false, ended_at = clock_timestamp()
+        WHERE user_id = $1 AND session_id = $2 AND open
+        """,
+        *session,
+    )
+    await db.execute(
+        """
+        INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, open, ended_at)
+        SELECT $1, $2, trip_id, closed_at IS NULL, closed_at FROM workflow.trips WHERE trip_id = $3
+        ON CONFLICT (user_id, session_id, trip_id) DO UPDATE SET open = EXCLUDED.open, ended_at = EXCLUDED.ended_at
+        """,
+        *session,
+        trip_id,
+    )
+
+
 async def _trip_of(db: Connection, event: TripRequested | TripAttached) -> UUID | None:
-    """Find the trip that this very event made, or the session's open one."""
+    """Find the trip that this very event made, or the session's open one that does not give way to it."""
     request_id = event.request_id if isinstance(event, TripRequested) else None
     trip_id: UUID | None = await db.fetchval(
         """
-        SELECT trip_id FROM workflow.trip_sessions
-        WHERE user_id = $1 AND session_id = $2 AND (open OR request_id = $3)
-        ORDER BY request_id IS NOT DISTINCT FROM $3 DESC LIMIT 1
+        SELECT s.trip_id FROM workflow.trip_sessions s LEFT JOIN workflow.requests r USING (request_id)
+        WHERE s.user_id = $1 AND s.session_id = $2
+            AND (s.request_id = $3 OR s.trip_id = $4 OR s.open AND NOT ($5 AND coalesce(r.state, '') = 'unconfirmed'))
+        ORDER BY s.request_id IS NOT DISTINCT FROM $3 DESC, s.trip_id = $4 DESC LIMIT 1
         """,
         event.user_id,
         event.session_id,
         request_id,
+        event.trip_id,
+        isinstance(event, TripAttached),
     )
     return trip_id
 
