@@ -17,6 +17,7 @@ from shared.events import AnswerStatus
 from shared.ids import upstream_thread_id
 
 CONTEXT_MESSAGES = 200  # of the branch, the newest
+LONGEST_ANSWER = 1_000_000  # characters, twice what models can say: more comes of one that runs wild, and fits no event
 
 # How the services end an answer that calls a tool, today's way and the older one.
 TOOL_ENDS = ("tool_calls", "function_call")
@@ -54,7 +55,7 @@ class Answering:
         self._upstream = upstream
         self._running = running
         self._meter = Meter()
-        self._asked = 0
+        self._asked = self._said = 0  # characters
         self._tool: str | None = None  # the first one that the model calls
 
     async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
@@ -66,6 +67,8 @@ class Answering:
             async with aclosing(self._upstream.stream(turn.model, messages, thread_id)) as chunks:
                 async for chunk in chunks:
                     self._take(chunk)
+                    if self._said >= LONGEST_ANSWER:
+                        return self.answer("interrupted", f"the answer grew to {LONGEST_ANSWER} characters")
         except ModelAway as error:
             # Not its text, which may repeat what was said; that is in the turn's row.
             log.warning("model failed", turn_id=str(turn.turn_id), upstream_status=error.extra.get("upstream_status"))
@@ -93,7 +96,7 @@ class Answering:
             status=status,
             error=error,
             asked=self._asked,
-            said=len(text),
+            said=self._said,
         )
         parts = [{"type": "text", "text": text}] if text else []
         return Answer(content=text, parts=parts, status=status, error=error, trace=trace)
@@ -102,7 +105,8 @@ class Answering:
         self._meter.usage = chunk.usage or self._meter.usage
         self._meter.finish_reason = storable(chunk.finish_reason or "") or self._meter.finish_reason
         self._tool = self._tool or next(iter(chunk.tools), None)
-        text = storable(chunk.text)
+        text = storable(chunk.text)[: LONGEST_ANSWER - self._said]
+        self._said += len(text)
         if text:
             self._meter.token_came()
             self._running.add(text)

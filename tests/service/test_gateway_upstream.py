@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
+from services.gateway.answering import LONGEST_ANSWER, Answering
+from services.gateway.running import Running
 from services.gateway.upstream import open_upstream
 from shared.errors import ModelAway
+from shared.events import LARGEST_BODY
 from shared.ids import new_id
 from shared.settings import Settings
+from tests.pure.gateway_samples import turn
 
 ANSWER = b"""data: {"choices":[{"delta":{"content":"hi"}}]}
 
@@ -125,3 +130,27 @@ async def test_of_an_error_in_the_middle_of_an_answer_its_name_is_passed_on() ->
         with pytest.raises(ModelAway) as away:
             await ask(settings)
     assert away.value.detail == "the model's service reported an error (rate_limit_exceeded)"
+
+
+async def test_an_answer_without_an_end_is_left_before_it_fits_no_event() -> None:
+    async def run_wild(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        line = b'data: {"choices":[{"delta":{"content":"' + 30_000 * b"\\u0001" + b'"}}]}\n\n'
+        with suppress(ConnectionError):
+            while True:
+                await response.write(line)
+        return response
+
+    asked = turn()
+    async with serving(run_wild) as settings, open_upstream(settings) as upstream, asyncio.timeout(20):
+        answer = await Answering(upstream, Running(asked)).run([])
+
+    assert (answer.status, answer.content) == ("interrupted", LONGEST_ANSWER * "\x01")
+    assert answer.error == "the answer grew to 1000000 characters"
+    # Every character of it is written as six, and twice: as text and as a part.
+    assert (
+        len(replace(asked, state="interrupted", answer=answer, answered_at=asked.asked_at).answered().body())
+        < LARGEST_BODY
+    )
