@@ -70,8 +70,8 @@ class Subscription:
         self._channel = channel
         self._buffer: deque[Delivery] = deque()
         self._last_tag = 0
-        self._acked_tag = 0
-        self._rejected: set[int] = set()  # tags that are settled, since the last acknowledgement
+        self._settled_tag = 0  # it, and all before it
+        self._rejected: set[int] = set()  # tags after that which are settled too
         self._news = asyncio.Event()
         self._lost: BaseException | None = None
         self._consumer_tag = ""
@@ -144,13 +144,14 @@ class Subscription:
         """
         self._check()
         # The broker closes the channel of whoever names a tag that is settled already.
-        while tag in self._rejected:
-            tag -= 1
-        self._rejected.clear()
-        if tag > self._acked_tag:
+        newest_open = tag
+        while newest_open in self._rejected:
+            newest_open -= 1
+        if newest_open > self._settled_tag:
             with disconnections():
-                await self._channel.basic_ack(tag, multiple=True, wait=False)
-            self._acked_tag = tag
+                await self._channel.basic_ack(newest_open, multiple=True, wait=False)
+        self._settled_tag = tag
+        self._rejected.clear()
 
     async def reject(self, delivery: Delivery) -> None:
         """Let the broker dead-letter this one."""

@@ -87,6 +87,18 @@ async def test_a_rejected_delivery_is_never_acknowledged_by_name(rejected: list[
     assert channel.acks == [(tag, True) for tag in [*acknowledged, 4]]
 
 
+async def test_one_rejected_delivery_after_the_other_leaves_nothing_to_acknowledge() -> None:
+    channel, subscription = await subscribed()
+    await deliver(channel, 1, 2, 3)
+
+    for delivery in subscription.take(2):
+        await subscription.reject(delivery)
+        await subscription.ack_up_to(delivery.delivery_tag)
+    await subscription.ack_up_to(3)
+
+    assert channel.acks == [(3, True)]
+
+
 @pytest.mark.parametrize("tags", [(2,), (1, 3), (1, 1), (1, 2, 1)])
 async def test_a_gap_in_the_tags_ends_the_subscription(tags: tuple[int, ...]) -> None:
     channel, subscription = await subscribed()
