@@ -117,7 +117,7 @@ async def _untold_turns(connection: asyncpg.Connection) -> Finding:
             AND NOT EXISTS (
                 SELECT FROM chat.messages AS message
                 WHERE (message.user_id, message.session_id) = (turn.user_id, turn.session_id)
-                    AND message.message_id = turn.answer ->> 'message_id' AND message.turn_id = turn.turn_id
+                    AND message.turn_id = turn.turn_id AND message.created_at = turn.answered_at
             )
         """
     )

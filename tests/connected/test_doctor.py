@@ -9,6 +9,14 @@ from deploy.doctor import Finding, examine
 from deploy.migrate import downgrade
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from services.gateway import store as gateway
+from services.gateway.claims import Claim
+from services.gateway.store import Finish
+from services.gateway.turn import Answer, Question, Turn
+from services.logger import store as logger
+from shared.database import open_pool
+from shared.events import MessageAnswered, decode
+from shared.ids import new_id
 from shared.settings import Settings
 from tests.processes import running
 
@@ -43,30 +51,39 @@ async def test_queues_that_nobody_consumes_are_named_with_their_service(settings
 
 
 async def test_answer_counts_as_untold_until_it_is_stored(settings: Settings, owner: asyncpg.Connection) -> None:
-    turn_id = await owner.fetchval(
-        """
-        INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
-            model, provider, question, asked_at, question_published, answer, answered_at)
-        VALUES (gen_random_uuid(), 'ann', 's', '', '', 'complete', now(), gen_random_uuid(), 'm', 'p',
-            '{"message_id": "q"}', now() - interval '2 minutes', true, '{"message_id": "a"}',
-            now() - interval '2 minutes')
-        RETURNING turn_id
-        """
-    )
-    assert "the broker has not confirmed" in (await troubles(settings))["answers not told"]
-    await owner.execute(
-        """
-        WITH session AS (
-            INSERT INTO chat.sessions (user_id, session_id, created_at, last_activity_at)
-            VALUES ('ann', 's', now(), now())
+    async with (
+        open_pool(settings.gateway_database_url, "test") as turns,
+        open_pool(settings.logger_database_url, "test") as messages,
+    ):
+        store = gateway.Store(turns)
+        claimed = await store.claim(
+            Claim(
+                turn_id=new_id(),
+                user_id="ann",
+                session_id="s",
+                key=None,
+                body_hash=b"",
+                owner="",
+                correlation_id=new_id(),
+                traceparent=None,
+                model="m",
+                provider="p",
+                project_id=None,
+                helper=None,
+                question=Question("q", "hello"),
+            )
         )
-        INSERT INTO chat.messages (user_id, session_id, message_id, role, content, status, turn_id, event_id,
-            created_at)
-        VALUES ('ann', 's', 'a', 'assistant', 'hello', 'complete', $1, gen_random_uuid(), now())
-        """,
-        turn_id,
-    )
-    assert "answers not told" not in await troubles(settings)
+        assert isinstance(claimed, Turn)
+        await store.finish(Finish(claimed.turn_id, claimed.attempt, Answer("hi", [], "complete")))
+        await owner.execute("UPDATE gateway.turns SET answered_at = answered_at - interval '2 minutes'")
+
+        assert "the broker has not confirmed" in (await troubles(settings))["answers not told"]
+
+        [ended] = await store.session(["ann"], "s")
+        told = decode("MessageAnswered", ended.answered().body())
+        assert isinstance(told, MessageAnswered)
+        await logger.Store(messages).store_chat([told], [])
+        assert "answers not told" not in await troubles(settings)
 
 
 async def test_a_schema_that_is_behind_is_said_to_need_migrating(settings: Settings) -> None:

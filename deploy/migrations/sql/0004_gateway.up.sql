@@ -24,7 +24,7 @@ CREATE TABLE gateway.turns (
     asked_at timestamptz NOT NULL,               -- created_at of the question
     question_published boolean NOT NULL DEFAULT false,
     partial text NOT NULL DEFAULT '',            -- checkpoint of a running answer
-    answer jsonb,                                -- {message_id, content, parts, revision, status, error, trace}
+    answer jsonb,                                -- {content, parts, revision, status, error, trace}
     answered_at timestamptz,                     -- created_at of the answer
     answer_published boolean NOT NULL DEFAULT false,
     CHECK ((state = 'running') = (answer IS NULL)),
