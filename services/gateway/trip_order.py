@@ -119,11 +119,16 @@ TripOrder = Annotated[Annotated[NewTrip, Tag("<new>")] | Annotated[AttachTrip, T
 def begun_by(
     order: NewTrip | AttachTrip, user_id: str, session_id: str, key: str | None, correlation_id: UUID
 ) -> TripRequested | TripAttached:
-    """Make the event of an order; with the same key of the same session it is the same event about the same trip."""
-    trip_id = derived_id(NAMESPACE, f"trip/{scoped(user_id, session_id)}/{key}") if key else new_id()
+    """Make the event of an order.
+
+    With the same key of the same session a request is the same event about the same trip, and so is an attachment by
+    the same reference: by another one it is another order, whatever its key.
+    """
+    named = order.avinode_trip_id if isinstance(order, AttachTrip) else _kind(order)
+    trip_id = derived_id(NAMESPACE, f"trip/{scoped(user_id, session_id)}/{named}/{key}") if key else new_id()
     if isinstance(order, AttachTrip):
         return TripAttached(
-            event_id=derived_id(trip_id, f"{TripAttached.__name__}/{order.avinode_trip_id}"),
+            event_id=derived_id(trip_id, TripAttached.__name__),
             correlation_id=correlation_id,
             user_id=user_id,
             session_id=session_id,

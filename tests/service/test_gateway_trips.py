@@ -97,6 +97,19 @@ async def test_a_repeat_by_key_is_answered_with_the_trip_that_is_there(world: Wo
     assert len(world.published) == 1
 
 
+@pytest.mark.parametrize("body", [{"avinode_trip_id": "atrip-2"}, TRIP])
+async def test_a_key_that_attached_what_was_no_trip_may_begin_another(world: World, body: Any) -> None:
+    await post(world, {"avinode_trip_id": "atrip-1"}, Idempotency_Key="k")
+    given_up = {"session_ended_at": minutes(0), "outcome": "cancelled", "avinode_trip_id": None}
+    world.trips[0] = world.trips[0].model_copy(update=given_up)
+    first, again = await post(world, body, Idempotency_Key="k"), await post(world, body, Idempotency_Key="k")
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    assert first.json()["trip"]["id"] != str(world.trips[0].id)
+    mistyped = await post(world, {"avinode_trip_id": "atrip-1"}, Idempotency_Key="k")
+    assert (mistyped.status_code, mistyped.json()["trip"]["id"]) == (200, str(world.trips[0].id))
+
+
 @pytest.mark.parametrize("reference", ["atrip-64956150", "A1B2C3"])
 async def test_a_trip_is_attached_by_either_name_and_found_by_it(world: World, reference: str) -> None:
     answer = await post(world, {"avinode_trip_id": reference.lower()})
