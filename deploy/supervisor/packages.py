@@ -64,7 +64,6 @@ def install(packages: Sequence[str], *, log: Path, prefix: Sequence[str] = (), g
         return process.wait()
     except KeyboardInterrupt:
         print("Waiting for apt to end", flush=True)
-        process.terminate()
         process.wait()
         raise
     finally:
