@@ -158,11 +158,16 @@ class Store:
         return read_turn(rows[0]) if rows else None
 
     async def session(self, user_ids: Sequence[str], session_id: str, limit: int = 100) -> list[Turn]:
-        """Return a session's newest turns, newest first."""
+        """Return the turns of each user's session of this id that were the last to say something, newest first.
+
+        Of a turn that runs again only the question has a place, which may be one of long ago: it is among them too.
+        """
         rows = await self._read(
             f"""
-            SELECT {COLUMNS} FROM gateway.turns
-            WHERE user_id = ANY ($1) AND session_id = $2 ORDER BY asked_at DESC LIMIT $3
+            SELECT {COLUMNS} FROM unnest($1::text[]) AS identity (id) CROSS JOIN LATERAL (
+                SELECT * FROM gateway.turns own WHERE own.user_id = identity.id AND own.session_id = $2
+                ORDER BY own.state = 'running' DESC, greatest(own.asked_at, own.answered_at) DESC LIMIT $3) turn
+            ORDER BY greatest(asked_at, answered_at) DESC
             """,  # noqa: S608
             list(user_ids),
             session_id,
