@@ -109,7 +109,8 @@ class Runner:
             running.fail(TripthreadError("Something went wrong on our side."))
         finally:
             asking.cancel()
-            del self._answering[turn_id], self._running[turn_id]
+            if self._running.get(turn_id) is running:  # else another attempt has begun since this one was taken over
+                del self._answering[turn_id], self._running[turn_id]
 
     async def _post(self, running: Running) -> bool:
         """Publish the question; without it with the broker, nothing of the turn may be seen."""
@@ -192,8 +193,9 @@ class Runner:
             now = asyncio.get_running_loop().time()
             # All of them once more at the end: the time that they are given then is nearly as long as a lease.
             renew = now - renewed >= RENEW_EVERY_S or self.is_closing
-            renewed = now if renew else renewed
-            kept = await self._keep(kept, renew_all=renew)
+            seen = await self._keep(kept, renew_all=renew)
+            if seen is not None:
+                kept, renewed = seen, now if renew else renewed
         await self._drain()
 
     def stop(self) -> None:
@@ -205,8 +207,11 @@ class Runner:
     def __str__(self) -> str:
         return "turns"
 
-    async def _keep(self, kept: dict[UUID, int], *, renew_all: bool) -> dict[UUID, int]:
-        """Checkpoint what has changed since `kept` (turn to number of pieces), and mark what is published."""
+    async def _keep(self, kept: dict[UUID, int], *, renew_all: bool) -> dict[UUID, int] | None:
+        """Checkpoint what has changed since `kept` (turn to number of pieces), and mark what is published.
+
+        Returns: What is kept now; None where the database did not take it.
+        """
         now = {turn_id: len(running.deltas) for turn_id, running in self._running.items()}
         rows = [
             (turn_id, running.turn.attempt, running.text, running.is_accepted)
@@ -223,6 +228,7 @@ class Runner:
         except DATABASE_ERRORS as error:
             log.warning("checkpoint failed", error=str(error))
             self._published = [*marks, *self._published]
+            return None
         return now
 
     async def _drain(self) -> None:

@@ -79,10 +79,10 @@ class Turns:
         busy = await self._store.running(claim.user_id, claim.session_id)
         if busy is None:
             raise StaleHistory  # it has ended in the meantime, so there is more to know
-        if busy.expired:
+        running = self._here(busy)
+        if busy.expired and running is None:
             await self._take_over(busy)
             raise StaleHistory
-        running = self._runner.find(busy.turn_id)
         if again and claim.key is None and running is not None:
             return running
         raise SessionBusy(turn_id=str(busy.turn_id))
@@ -90,17 +90,22 @@ class Turns:
     async def _repeat(self, known: Turn, claim: Claim, history: Sequence[Shown]) -> Running:
         if known.body_hash != claim.body_hash:
             raise refused_field(HEADER, "was used for another request; take a new one")
+        running = self._here(known)
+        if running is not None:
+            return running
         if known.expired:
             known = await self._take_over(known) or known
         if known.state == "running":
-            running = self._runner.find(known.turn_id)
-            if running is None:
-                raise SessionBusy("this turn is being answered by another gateway", turn_id=str(known.turn_id))
-            return running
+            raise SessionBusy("this turn is being answered by another gateway", turn_id=str(known.turn_id))
         if known.state in ("failed", "interrupted"):
             return await self._run_again(known, claim.owner, history)
         self.tell_untold([known])
         return _replay(known)
+
+    def _here(self, known: Turn) -> Running | None:
+        """Return this attempt where it runs here, whatever its row says: a database that was away renewed no lease."""
+        running = self._runner.find(known.turn_id)
+        return running if running is not None and running.turn.attempt == known.attempt else None
 
     async def _run_again(self, known: Turn, owner: str, history: Sequence[Shown]) -> Running:
         """Begin another attempt, once what the last one said is with the broker: the row can hold one answer only."""
