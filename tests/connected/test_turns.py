@@ -423,39 +423,6 @@ async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_en
     assert gateway.runner.count("ann") == 0
 
 
-async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    running = await gateway.ask("[slow 50] [chunks 10]", key="k1")
-    await running.accepted()
-    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
-    with pytest.raises(SessionBusy):
-        await gateway.ask("hello")
-    assert await gateway.ask("[slow 50] [chunks 10]", key="k1") is running
-    turn = await running.result()
-    assert (turn.state, turn.attempt) == ("complete", 1)
-    assert len(await gateway.requests()) == 1
-    assert gateway.runner.count("ann") == 0
-
-
-async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_ends(
-    gateway: Gateway, owner: asyncpg.Connection
-) -> None:
-    lost = await gateway.ask("[slow 20] [chunks 10]", key="k1")
-    await lost.accepted()
-    elsewhere = await owner.fetchrow(
-        """
-        UPDATE gateway.turns SET attempt = 2, lease_until = clock_timestamp() - interval '1 second' RETURNING turn_id
-        """
-    )
-    assert elsewhere is not None
-    running = await gateway.ask("[slow 20] [chunks 10]", key="k1")
-    assert (running.turn.turn_id, running.turn.attempt) == (elsewhere["turn_id"], 3)
-    with pytest.raises(SessionBusy):
-        await lost.result()
-    assert gateway.runner.find(running.turn.turn_id) is running
-    assert (await running.result()).state == "complete"
-    assert gateway.runner.count("ann") == 0
-
-
 async def test_a_claim_on_what_was_read_too_early_is_refused(gateway: Gateway) -> None:
     before = await gateway.memory.of(["ann"], "s1")
     first = await gateway.say("[echo one]")
@@ -606,41 +573,6 @@ async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: as
         while not await owner.fetchval("SELECT partial FROM gateway.turns"):
             await asyncio.sleep(0.1)  # until the checkpoint, which is due every two seconds
     assert running.text.startswith(await owner.fetchval("SELECT partial FROM gateway.turns"))
-
-
-async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
-    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Absent(Store):
-        missed = ""
-        away = True
-
-        async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
-            if self.away:
-                self.missed = running[0][2]
-                raise ConnectionRefusedError
-            await super().keep(running)
-
-    monkeypatch.setattr("services.gateway.runner.KEEP_EVERY_S", 0.05)
-    monkeypatch.setattr("services.gateway.runner.DRAIN_S", 0.1)
-    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0})
-    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
-        store = Absent(pool)
-        runner = Runner(patient, store, gateway.publisher, upstream)
-        keeping = asyncio.create_task(runner.run())
-        running = await Turns(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
-
-        async def stalled() -> bool:
-            return len(running.deltas) == 2 and store.missed == running.text
-
-        async def kept() -> bool:
-            return bool(await owner.fetchval("SELECT partial = $1 FROM gateway.turns", running.text))
-
-        await until(stalled, "a checkpoint that fails")
-        store.away = False
-        await until(kept, "the text so far", patience_s=5)
-        runner.stop()
-        await keeping
 
 
 async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
