@@ -52,8 +52,8 @@ class Runner:
         self._running: dict[UUID, Running] = {}
         self._answering: dict[UUID, asyncio.Task[Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._published: list[tuple[UUID, int]] = []
-        self._telling: set[tuple[UUID, int]] = set()  # attempts being published, or published and not marked so yet
+        self._published: list[tuple[UUID, int, str]] = []
+        self._telling: set[tuple[UUID, int, str]] = set()  # answers being published, or published and not marked so yet
         self._closing = asyncio.Event()
 
     @property
@@ -82,11 +82,11 @@ class Runner:
 
     def tell(self, turn: Turn) -> None:
         """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
-        if (turn.turn_id, turn.attempt) not in self._telling:
+        if (turn.turn_id, turn.attempt, turn.state) not in self._telling:
             self._start_telling(turn, questions_too=True)
 
     def _start_telling(self, turn: Turn, *, questions_too: bool = False) -> asyncio.Task[None]:
-        self._telling.add((turn.turn_id, turn.attempt))
+        self._telling.add((turn.turn_id, turn.attempt, turn.state))
         return self._spawn(self._tell(turn, questions_too=questions_too))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -177,7 +177,7 @@ class Runner:
                     log.warning("answer not published", turn_id=str(turn.turn_id))
                     return
                 continue
-            self._published.append((turn.turn_id, turn.attempt))
+            self._published.append((turn.turn_id, turn.attempt, turn.state))
             return
 
     async def run(self) -> None:

@@ -48,6 +48,8 @@ class Store:
             UPDATE gateway.turns t
             SET state = f.said ->> 'status', answer = f.said, partial = '',
                 question_published = t.question_published OR f.told,
+                -- of the answer that this one replaces, if any, and not of this one
+                answer_published = t.answer_published AND t.answer IS NOT DISTINCT FROM f.said,
                 answered_at = coalesce(t.answered_at,
                     greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
             FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])
@@ -128,13 +130,17 @@ class Store:
             *columns(running),
         )
 
-    async def mark_published(self, turns: Sequence[tuple[UUID, int]]) -> None:
-        """Note that both events of these turns, (turn, attempt), are confirmed."""
+    async def mark_published(self, turns: Sequence[tuple[UUID, int, str]]) -> None:
+        """Note that both events of these turns are confirmed: (turn, attempt, state).
+
+        The state tells the answer that was published from one that has replaced it since. An interrupted one in the
+        stead of another stays untold of at times, which loses nothing: the logger keeps the first of the two.
+        """
         await self._pool.execute(
             """
             UPDATE gateway.turns t SET question_published = true, answer_published = true
-            FROM unnest($1::uuid[], $2::integer[]) AS p (id, number)
-            WHERE t.turn_id = p.id AND t.attempt = p.number AND t.answer IS NOT NULL
+            FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS p (id, number, state)
+            WHERE t.turn_id = p.id AND t.attempt = p.number AND t.state = p.state AND t.answer IS NOT NULL
             """,
             *columns(turns),
         )

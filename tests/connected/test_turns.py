@@ -567,6 +567,24 @@ async def test_an_owner_that_comes_back_late_changes_no_final_answer(gateway: Ga
     assert await gateway.store.finish(Finish(turn.turn_id, 1, late)) is None
 
 
+async def test_an_answer_that_replaces_an_interrupted_one_is_still_to_be_told(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    turn = await gateway.store.claim(gateway.claim("hello"))
+    assert isinstance(turn, Turn)
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    await gateway.store.interrupt_expired(turn)
+    late = Finish(turn.turn_id, 1, Answer("hi", [], "complete"))
+
+    async def told_after(marked: str) -> bool:
+        await gateway.store.mark_published([(turn.turn_id, 1, marked)])
+        ended = await gateway.store.finish(late)
+        return ended is not None and ended.told
+
+    # The first is replaced only after its mark, the second mark comes only after that.
+    assert [await told_after(state) for state in ("interrupted", "interrupted", "complete")] == [False, False, True]
+
+
 async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
     running = await gateway.ask("[chunks 50] [slow 100]")
     async with asyncio.timeout(10):
