@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.gateway.chat_request import ChatRequest
-from services.gateway.history import Shown, newest
+from services.gateway.history import Shown, branch, newest
 from services.gateway.refused_field import refused_field
 from services.gateway.turn import Question
 from shared.errors import Invalid, NotFound
@@ -63,21 +63,34 @@ def _chained(unsaid: Sequence[Question], parent_id: str | None, history: Sequenc
     """Give each message its id and its parent, the one before it; return the last, which brings the others."""
     chain: list[Question] = []
     for index, question in enumerate(unsaid):
-        parent = chain[-1].message_id if chain else _parent(question, parent_id, history)
+        before = chain[-1].message_id if chain else None
+        known = _known(question, history)
+        if known is not None and _is_same(question, known, before, parent_id, history):
+            chain.append(replace(question, parent_id=known.parent_id, is_known=True))
+            continue
         own_id = str(derived_id(turn_id, f"question/{index}"))
-        chain.append(replace(_identified(question, history, own_id), parent_id=parent))
+        parent = before or _parent(question, parent_id, history)
+        chain.append(replace(_new(question, history, own_id), parent_id=parent))
     return replace(chain[-1], earlier=tuple(chain[:-1]))
 
 
-def _identified(question: Question, history: Sequence[Shown], own_id: str) -> Question:
-    """Keep the client's id for a new message; an edit of a known one, and an id that is taken, get an id of ours."""
-    taken = next((shown for shown in history if shown.message_id == question.message_id), None)
-    known = _known(question, history)
-    is_edit = known is not None and known.content != question.content
-    if is_edit or (taken is not None and taken.role != "user"):
-        return replace(question, message_id=own_id, client_message_id=question.message_id)
-    is_known = known is not None and known.message_id == question.message_id
-    return replace(question, message_id=question.message_id or own_id, is_known=is_known)
+def _is_same(
+    question: Question, known: Shown, before: str | None, parent_id: str | None, history: Sequence[Shown]
+) -> bool:
+    """Tell whether the known message is meant, in its words and at its place; after an edit it would be at another."""
+    if (question.message_id, question.content) != (known.message_id, known.content):
+        return False
+    if before is None:
+        return parent_id in (None, known.parent_id)
+    return any(shown.message_id == before for shown in branch(history, known.message_id))
+
+
+def _new(question: Question, history: Sequence[Shown], own_id: str) -> Question:
+    """Keep the client's id for a new message; an id that is taken, as by an edit, gives way to an id of ours."""
+    named = question.message_id
+    if named and any(named in (shown.message_id, shown.client_message_id) for shown in history):
+        return replace(question, message_id=own_id, client_message_id=named)
+    return replace(question, message_id=named or own_id)
 
 
 def _parent(question: Question, parent_id: str | None, history: Sequence[Shown]) -> str | None:

@@ -118,6 +118,37 @@ def test_many_texts_that_differ_early_are_all_new_from_there() -> None:
     assert [question.content for question in (*asked.question.earlier, asked.question)] == ["else", "three"]
 
 
+def asks_all(*named: tuple[str, str]) -> ChatRequest:
+    return asks(questions=tuple(Question(message_id, text) for message_id, text in named))
+
+
+def test_what_follows_an_edit_is_said_anew_after_it() -> None:
+    question = decide(asks_all(("q1", "one, but better"), ("q2", "two"), ("q3", "three")), HISTORY, TURN).question
+    chain = [*question.earlier, question]
+    assert [each.client_message_id for each in chain] == ["q1", "q2", None]
+    assert not {"q1", "q2"} & {each.message_id for each in chain}
+    assert [each.parent_id for each in chain] == [None, chain[0].message_id, chain[1].message_id]
+    assert not any(each.is_known for each in chain)
+
+
+def test_known_messages_without_those_before_them_keep_their_places() -> None:
+    said_more = [*HISTORY, said("q3", "user", "three", "a2", 5), said("a3", "assistant", "third", "q3", 6)]
+    question = decide(asks_all(("q2", "two"), ("q3", "three"), ("q4", "four")), said_more, TURN).question
+    chain = [*question.earlier, question]
+    assert [(each.message_id, each.parent_id, each.is_known) for each in chain] == [
+        ("q2", "a1", True),
+        ("q3", "a2", True),
+        ("q4", "q3", False),
+    ]
+
+
+@pytest.mark.parametrize(("parent_id", "is_known"), [("a1", True), ("a2", False)])
+def test_a_known_message_is_another_one_under_another_parent(parent_id: str, is_known: bool) -> None:
+    question = decide(asks("two", message_id="q2", parent_id=parent_id), HISTORY, TURN).question
+    assert (question.parent_id, question.is_known, question.message_id == "q2") == (parent_id, is_known, is_known)
+    assert question.client_message_id == (None if is_known else "q2")
+
+
 @pytest.mark.parametrize("about", [None, "q2", "a2"])
 def test_regenerating_asks_the_question_again(about: str | None) -> None:
     asked = decide(asks(regenerate=True, regenerate_id=about), HISTORY, TURN)
