@@ -88,7 +88,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
         turns: Turns of this session, in any order; stored ones among them add nothing.
     """
     fresh = _fresh(facts.stored, turns)
-    stored = facts.stored or (_begun(turns, fresh[0]) if fresh else None)
+    stored = facts.stored or (_begun(turns, fresh) if turns else None)
     if facts.deleted or stored is None:
         return None
     newest = fresh[-1] if fresh else None
@@ -182,13 +182,17 @@ def _fresh(stored: StoredSession | None, turns: Iterable[Turn]) -> list[Shown]:
     return [shown for shown in messages if shown.created_at > stored.last_message_at]
 
 
-def _begun(turns: Sequence[Turn], first: Shown) -> StoredSession:
-    """Make up the row that the logger will make of these turns."""
+def _begun(turns: Sequence[Turn], fresh: Sequence[Shown]) -> StoredSession:
+    """Make up the row that the logger will make of these turns.
+
+    They show nothing where the newest turn is all that was read, and asks again what was asked before.
+    """
     newest = max(turns, key=lambda turn: turn.asked_at)
+    began = fresh[0].created_at if fresh else newest.asked_at
     return StoredSession(
-        last_activity_at=first.created_at,
-        created_at=first.created_at,
-        updated_at=first.created_at,
+        last_activity_at=began,
+        created_at=began,
+        updated_at=began,
         project_id=newest.project_id,
         helper=newest.helper,
         model=newest.model,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.gateway.schemas import Tag, TripSummary
 from services.gateway.session_view import SessionFacts, SessionFilter, etag_of, place_of, show_page, show_session
-from services.gateway.turn import Turn
+from services.gateway.turn import Question, Turn
 from shared.ids import new_id
 from tests.pure.gateway_samples import facts, minutes, stored, turn
 
@@ -45,6 +45,15 @@ def test_a_session_that_is_only_a_turn_is_shown_as_not_stored() -> None:
     assert (session.message_count, session.last_message, session.stored) == (2, "answer 1", False)
     assert (session.project_id, session.helper, session.title) == ("p", "h", None)
     assert (session.created_at, session.last_activity_at) == (minutes(1), minutes(2))
+
+
+def test_a_session_of_which_only_a_question_asked_again_is_at_hand_is_shown() -> None:
+    again = turn(at=3, helper="h", question=Question("q1", "asked before", is_known=True))
+    session = show_session(facts(), [again])
+    assert session is not None
+    assert (session.created_at, session.last_activity_at, session.stored) == (minutes(3), minutes(3), False)
+    assert (session.helper, session.message_count, session.last_message) == ("h", 0, None)
+    assert session.running_turn is not None
 
 
 def test_what_is_newer_than_the_stored_row_is_added_to_it() -> None:
