@@ -56,14 +56,22 @@ class Beginning:
         answer = receipt.answer  # before the look, since what it tells of is committed
         self._seen = await self.trip()
         if self._seen is None and isinstance(answer, TripAdvanced):
-            self._refuse(answer)
+            self._seen = await self._named(answer)
         return self._seen if self._seen is not None and self._seen.settled else None
 
-    def _refuse(self, answer: TripAdvanced) -> None:
-        """Say why the workflow made nothing of the order: its answer names the trip that the session had, or none."""
-        if answer.trip_id != self._event.trip_id:
-            raise TripOpen(trip_id=str(answer.trip_id))
-        raise NotFound("There is no such trip.")
+    async def _named(self, answer: TripAdvanced) -> Trip:
+        """Return the trip that the workflow's answer names, where it is this order's and was closed between two looks.
+
+        Raises:
+            TripOpen: It is another one, which the session had when the workflow came to this.
+            NotFound: The session has no such trip.
+        """
+        trip = await self._find(TripFilter(trip_id=answer.trip_id, session_id=self._event.session_id))
+        if trip is None:
+            raise NotFound("There is no such trip.")
+        if trip.id == self._event.trip_id or self._is_meant(trip) or self._was_meant(trip):
+            return trip
+        raise TripOpen(trip_id=str(trip.id))
 
     def _own(self) -> TripFilter:
         """Name what this order has made, if anything.
@@ -80,6 +88,12 @@ class Beginning:
         if isinstance(self._event, TripRequested):
             return trip.request_id == self._event.request_id  # stored between two readings
         return self._event.avinode_trip_id in (trip.avinode_trip_id, trip.trip_code)
+
+    def _was_meant(self, trip: Trip) -> bool:
+        """Tell whether a trip was given up under this order's name for it, of which only the reason still tells."""
+        if isinstance(self._event, TripRequested) or trip.outcome is None:
+            return False
+        return (trip.problem or "").startswith(f"{self._event.avinode_trip_id}: ")
 
     async def _closed(self) -> Trip | None:
         """Find the trip to be attached where it is over, and so never open in this session."""

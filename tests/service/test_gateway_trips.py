@@ -1,13 +1,17 @@
 """Trips over HTTP: asked for, attached, repeated."""
 
+import asyncio
 from typing import Any
 
 import httpx2
 import pytest
 
-from shared.events import TripAttached, TripRequested
+from services.gateway.expected_trip import expected_trip
+from shared.events import TripAdvanced, TripAttached, TripRequested
+from shared.ids import new_id
 from tests.pure.gateway_samples import facts, minutes, stored
 from tests.service.gateway_fakes import World
+from tests.waiting import until_true
 
 PATH = "/api/chat/sessions/s1/trips"
 LEG = {"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}
@@ -131,6 +135,26 @@ async def test_attaching_the_same_trip_again_changes_nothing(world: World) -> No
     other = await post(world, {"avinode_trip_id": "atrip-2"})
     assert (again.status_code, other.status_code) == (200, 409)
     assert len(world.published) == 1
+
+
+@pytest.mark.parametrize(("given_up", "became"), [("atrip-1", (201, None)), ("atrip-2", (409, "trip_open"))])
+async def test_a_trip_that_another_session_gave_its_id_is_answered_as_given_up(
+    world: World, given_up: str, became: tuple[int, str | None]
+) -> None:
+    world.consumers_away = True
+    asking = asyncio.create_task(post(world, {"avinode_trip_id": "atrip-1"}))
+    await until_true(lambda: bool(world.published))
+    (event,) = world.published
+    assert isinstance(event, TripAttached)
+    closed = {"session_ended_at": minutes(0), "outcome": "cancelled", "problem": f"{given_up}: answered 404"}
+    theirs = {"id": new_id(), "avinode_trip_id": None, "trip_code": None, **closed}
+    world.trips.append(expected_trip(event, 0).model_copy(update=theirs))
+    trip_id = world.trips[0].id
+    world.receipts.hint(TripAdvanced(user_id="u1", session_id="s1", trip_id=trip_id, causes=(event.event_id,)))
+    answer = await asking
+    body = answer.json()
+    assert (answer.status_code, body.get("code")) == became
+    assert (body["trip"]["id"] if "trip" in body else body["trip_id"]) == str(trip_id)
 
 
 async def test_a_trip_of_somebody_elses_does_not_exist(world: World) -> None:
