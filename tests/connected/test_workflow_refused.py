@@ -1,6 +1,7 @@
 """Where Avinode refuses our credentials nothing is called for minutes, and everybody can see that and why."""
 
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 from prometheus_client import REGISTRY
@@ -8,12 +9,18 @@ from structlog.testing import capture_logs
 
 from deploy.doctor import Finding, examine
 from tests.connected.workflow_stage import QUICK, Stage, running_workflow
+from tests.waiting import until_true
 
 HELD = replace(QUICK, refused_s=300.0)
 ERROR = "SELECT error FROM workflow.trips WHERE trip_id = $1"
 STARTS = (
     "SELECT starts_with(error, 'Avinode refuses our credentials (answered 401') FROM workflow.trips WHERE trip_id = $1"
 )
+
+
+def told_twice(stage: Stage, trip_id: UUID) -> bool:
+    """Tell whether its owner heard of the trip, and of what it waits for."""
+    return [advanced["trip_id"] for advanced in stage.advanced].count(str(trip_id)) == 2
 
 
 async def refused(stage: Stage) -> UUID:
@@ -31,7 +38,7 @@ async def test_every_trip_that_waits_says_that_our_credentials_are_refused(quiet
         attached = await quiet.attach("SIM001", "s3", "cyd")
         for event in (created, attached):
             await quiet.becomes(await quiet.owner.fetchval(ERROR, first), ERROR, event.trip_id)
-            assert len([one for one in quiet.advanced if one["trip_id"] == str(event.trip_id)]) == 2
+            await until_true(partial(told_twice, quiet, event.trip_id))
         assert worker.fault() is None  # to restart the workflow, or to send its messages elsewhere, mends nothing
     assert "asked again at" in await quiet.owner.fetchval(ERROR, first)
     assert len(await quiet.calls()) == 1
