@@ -72,7 +72,7 @@ class Answering:
         except ModelAway as error:
             # Not its text, which may repeat what was said; that is in the turn's row.
             log.warning("model failed", turn_id=str(turn.turn_id), upstream_status=error.extra.get("upstream_status"))
-            return self.answer("interrupted" if self._running.deltas else "failed", error.detail)
+            return self._broken_off(error.detail)
         return self._ended()
 
     def outcome(self, run: asyncio.Task[Answer]) -> Answer:
@@ -83,7 +83,7 @@ class Answering:
         if error is None:
             return run.result()
         log.error("answering failed", turn_id=str(self._running.turn.turn_id), exc_info=error)
-        return self.answer("interrupted" if self._running.deltas else "failed", "something went wrong on our side")
+        return self._broken_off("something went wrong on our side")
 
     def answer(self, status: AnswerStatus, error: str | None = None) -> Answer:
         """Return the answer as far as it came."""
@@ -124,5 +124,8 @@ class Answering:
         """End where the model wants a tool's result, which nobody will give it: it was offered none."""
         self._meter.finish_reason = TOOL_ENDS[0]  # some services say "stop" here
         name = f"the tool {storable(self._tool)[:TOOL_NAME_LENGTH]!r}" if self._tool else "a tool"
-        status: AnswerStatus = "interrupted" if self._running.deltas else "failed"
-        return self.answer(status, f"the model asked for {name}; this version offers it none")
+        return self._broken_off(f"the model asked for {name}; this version offers it none")
+
+    def _broken_off(self, error: str) -> Answer:
+        """End before the model did: what was said by then is kept."""
+        return self.answer("interrupted" if self._running.deltas else "failed", error)
