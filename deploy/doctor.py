@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from deploy.migrate import MIGRATIONS, SERVICE_URLS
+from services.workflow.avinode.client import REFUSAL
 from shared import topology
 from shared.database import DATABASE_ERRORS
 from shared.settings import NEEDED, Settings
@@ -143,8 +144,9 @@ async def _refused_credentials(connection: asyncpg.Connection) -> Finding:
     row = await connection.fetchrow(
         """
         SELECT count(*) AS count, min(error) AS error FROM workflow.trips
-        WHERE closed_at IS NULL AND starts_with(error, 'Avinode refuses our credentials')
-        """
+        WHERE closed_at IS NULL AND starts_with(error, $1)
+        """,
+        REFUSAL,
     )
     count = row["count"] if row else 0
     trouble = f"{row['error']} See AVINODE_API_TOKEN, AVINODE_AUTH_TOKEN" if row and count else None
