@@ -10,15 +10,14 @@ from deploy.migrate import downgrade
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from services.gateway import store as gateway
-from services.gateway.claims import Claim
 from services.gateway.store import Finish
-from services.gateway.turn import Answer, Question, Turn
+from services.gateway.turn import Answer, Turn
 from services.logger import store as logger
 from shared.database import open_pool
 from shared.events import MessageAnswered, decode
-from shared.ids import new_id
 from shared.settings import Settings
 from tests.processes import running
+from tests.pure.gateway_samples import claim
 
 
 async def troubles(settings: Settings) -> dict[str, str]:
@@ -56,30 +55,14 @@ async def test_answer_counts_as_untold_until_it_is_stored(settings: Settings, ow
         open_pool(settings.logger_database_url, "test") as messages,
     ):
         store = gateway.Store(turns)
-        claimed = await store.claim(
-            Claim(
-                turn_id=new_id(),
-                user_id="ann",
-                session_id="s",
-                key=None,
-                body_hash=b"",
-                owner="",
-                correlation_id=new_id(),
-                traceparent=None,
-                model="m",
-                provider="p",
-                project_id=None,
-                helper=None,
-                question=Question("q", "hello"),
-            )
-        )
+        claimed = await store.claim(claim())
         assert isinstance(claimed, Turn)
         await store.finish(Finish(claimed.turn_id, claimed.attempt, Answer("hi", [], "complete")))
         await owner.execute("UPDATE gateway.turns SET answered_at = answered_at - interval '2 minutes'")
 
         assert "the broker has not confirmed" in (await troubles(settings))["answers not told"]
 
-        [ended] = await store.session(["ann"], "s")
+        [ended] = await store.session(["ann"], "s1")
         told = decode("MessageAnswered", ended.answered().body())
         assert isinstance(told, MessageAnswered)
         await logger.Store(messages).store_chat([told], [])

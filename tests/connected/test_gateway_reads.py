@@ -7,13 +7,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.gateway.claims import Claim
 from services.gateway.cursors import write_cursor
-from services.gateway.turn import Question
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway_stage import Rows, Stage, ids, open_stage, own_database
-from tests.pure.gateway_samples import minutes
+from tests.pure.gateway_samples import claim, minutes
 from tests.servers import Servers
 
 SESSIONS = "/api/chat/sessions"
@@ -54,22 +52,8 @@ def stage(read_stage: Stage, rows: Rows) -> Stage:
 
 async def ask(stage: Stage, session_id: str, user: str = "ann", text: str = "hello") -> None:
     """Begin a turn whose events nobody has stored."""
-    claim = Claim(
-        turn_id=new_id(),
-        user_id=user,
-        session_id=session_id,
-        key=None,
-        body_hash=b"",
-        owner="test",
-        correlation_id=new_id(),
-        traceparent=None,
-        model="sandbox-small",
-        provider="openai",
-        project_id="p1",
-        helper="h1",
-        question=Question(message_id=str(new_id()), content=text),
-    )
-    assert await stage.parts.store.claim(claim) is not None
+    wanted = claim(text, user_id=user, session_id=session_id, project_id="p1", helper="h1")
+    assert await stage.parts.store.claim(wanted) is not None
 
 
 async def test_a_session_is_shown_with_its_tag_and_its_trip(stage: Stage, rows: Rows) -> None:

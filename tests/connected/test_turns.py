@@ -34,6 +34,7 @@ from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
+from tests.pure.gateway_samples import claim
 from tests.waiting import until
 
 
@@ -58,21 +59,8 @@ class Gateway:
         return await self.turns.start(claim, remembered.history)
 
     def claim(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Claim:
-        return Claim(
-            turn_id=new_id(),
-            user_id=user,
-            session_id=session,
-            key=key,
-            body_hash=text.encode(),
-            owner="test",
-            correlation_id=new_id(),
-            traceparent=None,
-            model="sandbox-small",
-            provider="sandbox",
-            project_id=None,
-            helper=None,
-            question=Question(str(new_id()), text, [{"type": "text", "text": text}]),
-        )
+        question = Question(str(new_id()), text, [{"type": "text", "text": text}])
+        return claim(text, session_id=session, key=key, user_id=user, provider="sandbox", question=question)
 
     async def say(self, text: str, **changes: Any) -> Turn:
         running = await self.ask(text, **changes)

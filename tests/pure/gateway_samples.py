@@ -1,8 +1,9 @@
-"""Turns and stored sessions to test with."""
+"""Claims, turns and stored sessions to test with."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.gateway.claims import Claim
 from services.gateway.session_view import SessionFacts, StoredSession
 from services.gateway.turn import Answer, Question, Turn
 from shared.ids import new_id
@@ -13,6 +14,26 @@ NOON = datetime(2020, 1, 1, 12, 0, tzinfo=UTC)  # before any test runs
 def minutes(count: float) -> datetime:
     """Return a moment so many minutes past noon."""
     return NOON + timedelta(minutes=count)
+
+
+def claim(text: str = "hello", **changes: Any) -> Claim:
+    """Make ann's claim of the session s1 for a question."""
+    values: dict[str, Any] = {
+        "turn_id": new_id(),
+        "user_id": "ann",
+        "session_id": "s1",
+        "key": None,
+        "body_hash": text.encode(),
+        "owner": "test",
+        "correlation_id": new_id(),
+        "traceparent": None,
+        "model": "sandbox-small",
+        "provider": "openai",
+        "project_id": None,
+        "helper": None,
+        "question": Question(str(new_id()), text),
+    }
+    return Claim(**{**values, **changes})
 
 
 def turn(session_id: str = "s1", at: float = 0, *, answered: float | None = None, **changes: Any) -> Turn:
