@@ -16,7 +16,7 @@ What is promised, and what makes it so:
 - a consumer that the broker has dropped, with or without saying so, is registered again, on a queue that is declared
   again.
 - any other error leaves `run`, and so ends the process: there is no task that could die unseen.
-- `stop` cancels the consumer, commits and acknowledges what has arrived, closes the channel, then the connection.
+- `shut_down` cancels the consumer, commits and acknowledges what has arrived, closes the channel, then the connection.
 
 `dead` itself has nowhere to park: what cannot be stored from there is waited for, loudly.
 """
@@ -125,7 +125,7 @@ class GroupCommit(Generic[T]):
         return self._queue.name
 
     async def run(self) -> None:
-        """Consume until `stop`.
+        """Consume until `shut_down`.
 
         Raises:
             Exception: What `decode` or `commit` raised and nobody can mend here.
@@ -138,7 +138,7 @@ class GroupCommit(Generic[T]):
             raise
         self._trouble = "stopped"
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         """Ask `run` to settle what has arrived and return."""
         self._stopping.set()
         if self._subscription is not None:

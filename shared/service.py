@@ -29,9 +29,9 @@ class Worker(Protocol):
     """Something that works until it is told to stop."""
 
     async def run(self) -> None:
-        """Work until `stop`; an error that leaves here ends the process."""
+        """Work until `shut_down`; an error that leaves here ends the process."""
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         """Ask `run` to finish what it has begun and return."""
 
     def fault(self) -> str | None:
@@ -85,7 +85,7 @@ class Service:
         await asyncio.wait([*tasks, signalled], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
         for worker in workers:
-            worker.stop()
+            worker.shut_down()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         signalled.cancel()
         log.info("stopped")

@@ -82,7 +82,7 @@ class Outcomes:
             starting.cancel()
             await self._broker.stop()
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         self._stopping.set()
 
     def fault(self) -> str | None:

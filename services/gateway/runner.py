@@ -181,7 +181,7 @@ class Runner:
             return
 
     async def run(self) -> None:
-        """Keep leases, checkpoints and marks until `stop`; then let running turns end."""
+        """Keep leases, checkpoints and marks until `shut_down`; then let running turns end."""
         renewed = asyncio.get_running_loop().time()
         kept: dict[UUID, int] = {}
         while not self.is_closing:
@@ -198,7 +198,7 @@ class Runner:
                 kept, renewed = seen, now if renew else renewed
         await self._drain()
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         self._closing.set()
 
     def fault(self) -> str | None:

@@ -38,7 +38,7 @@ class PublicServer:
     async def run(self) -> None:
         await self._server.serve()
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         self._server.should_exit = True
 
     def fault(self) -> str | None:

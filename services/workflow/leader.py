@@ -36,7 +36,7 @@ class Leader:
         return self._leads
 
     async def run(self) -> None:
-        """Try for the lock, and hold it, until `stop`."""
+        """Try for the lock, and hold it, until `shut_down`."""
         while not self._stopping.is_set():
             try:
                 await self._hold()
@@ -47,7 +47,7 @@ class Leader:
                 self._leads = False
             await self._pause()
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         self._stopping.set()
 
     async def _hold(self) -> None:

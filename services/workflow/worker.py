@@ -40,15 +40,15 @@ class Worker:
         return "workflow.due"
 
     async def run(self) -> None:
-        """Work until `stop`, and then finish what was begun."""
+        """Work until `shut_down`, and then finish what was begun."""
         async with asyncio.TaskGroup() as leading:
             leading.create_task(self._leader.run())
             async with asyncio.TaskGroup() as jobs:
                 for name, job in self._jobs.items():
                     jobs.create_task(self._repeat(name, job))
-            self._leader.stop()  # not before the last answer is written
+            self._leader.shut_down()  # not before the last answer is written
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         self._stopping.set()
         self._close()
         self.wake()

@@ -76,7 +76,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         keeping = asyncio.create_task(runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
             yield Stage(settings, parts, outcomes, http)
-        runner.stop()
+        runner.shut_down()
         await keeping
 
 

@@ -29,7 +29,7 @@ async def hearing(settings: Settings, receipts: Receipts) -> AsyncIterator[Outco
     try:
         yield outcomes
     finally:
-        outcomes.stop()
+        outcomes.shut_down()
         await running
 
 

@@ -37,7 +37,7 @@ async def stage(servers: Servers, template: str, tmp_path_factory: pytest.TempPa
         opened = await stack.enter_async_context(open_stage(settings))
         hearing = asyncio.create_task(opened.outcomes.run())
         yield opened
-        opened.outcomes.stop()
+        opened.outcomes.shut_down()
         await hearing
 
 

@@ -56,7 +56,7 @@ async def test_a_transaction_is_in_the_trace_of_the_event_that_caused_it(
             await publisher.publish(DeadLetterDropped(dead_letter_id=new_id(), operator="ann"))
         async with asyncio.timeout(10):
             await committed.wait()
-        consumer.stop()
+        consumer.shut_down()
         await consuming
     trace_id = request.get_span_context().trace_id
     names = {span.name for span in spans.get_finished_spans() if span.context and span.context.trace_id == trace_id}

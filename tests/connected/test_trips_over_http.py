@@ -29,7 +29,7 @@ async def gateway_of(stage: Stage, **changes: Any) -> AsyncIterator[Gateway]:
     async with open_gateway(stage.settings.model_copy(update=changes)) as gateway:
         hearing = asyncio.create_task(gateway.outcomes.run())
         yield gateway
-        gateway.outcomes.stop()
+        gateway.outcomes.shut_down()
         await hearing
 
 

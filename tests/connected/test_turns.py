@@ -98,7 +98,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
         runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
         keeping = asyncio.create_task(runner.run())
         yield Gateway(mine, Turns(store, publisher, runner), runner, store, memory, publisher, sandbox.model)
-        runner.stop()
+        runner.shut_down()
         await keeping
 
 
@@ -262,7 +262,7 @@ async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, o
             await running.accepted()
         with pytest.raises(BrokerAway):
             await running.result()
-        runner.stop()
+        runner.shut_down()
         await runner.run()
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
 
@@ -612,7 +612,7 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
         await until(stalled, "a checkpoint that fails")
         store.away = False
         await until(kept, "the text so far", patience_s=5)
-        runner.stop()
+        runner.shut_down()
         await keeping
 
 
@@ -623,7 +623,7 @@ async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones
     running = await gateway.ask("[chunks 100] [slow 100]")
     await running.accepted()
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() + interval '1 second'")
-    gateway.runner.stop()
+    gateway.runner.shut_down()
     with pytest.raises(ShuttingDown):
         await gateway.ask("hello", session="s2")
     turn = await running.result()

@@ -126,7 +126,7 @@ async def test_former_leader_leaves_neither_lock_nor_timeout_to_the_next_user(
         leading = asyncio.create_task(leader.run())
         async with asyncio.timeout(10):
             await elected.wait()
-            leader.stop() if in_order else leading.cancel()
+            leader.shut_down() if in_order else leading.cancel()
             with suppress(asyncio.CancelledError):
                 await leading
         assert await pool.fetchval("SHOW idle_session_timeout") == "0"

@@ -200,7 +200,7 @@ async def running_workflow(settings: Settings, pace: Pace = QUICK) -> AsyncItera
             yield workers[-1]
         finally:
             for worker in workers:
-                worker.stop()
+                worker.shut_down()
             await asyncio.gather(*tasks)
 
 

@@ -79,7 +79,7 @@ async def running(worker: Consumer) -> AsyncIterator[asyncio.Task[None]]:
     try:
         yield task
     finally:
-        worker.stop()
+        worker.shut_down()
         async with asyncio.timeout(15):
             await task
 

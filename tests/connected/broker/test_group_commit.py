@@ -91,7 +91,7 @@ async def test_stopping_settles_what_has_arrived_and_leaves_the_rest(
     async with running(worker):
         await until_true(lambda: memory.attempts == 1)
         await until_true(lambda: arrived(worker) > 0)
-        worker.stop()
+        worker.shut_down()
         memory.open.set()
 
     assert memory.contents == texts(30)[: len(memory.contents)]
