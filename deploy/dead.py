@@ -9,8 +9,8 @@ from uuid import UUID
 
 import typer
 
-from services.gateway.dead_letter import DeadLetter, Parked, found, send_again, undecided
-from services.gateway.reading.dead_letters import DeadLetters
+from services.gateway.admin.dead_letter import DeadLetter, Parked, found, send_again, undecided
+from services.gateway.admin.queries import DeadLetterQueries
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS, open_pool
 from shared.errors import TripthreadError
@@ -87,9 +87,9 @@ async def _drop(publisher: Publisher, parked: Parked, operator: str) -> str:
 
 
 @asynccontextmanager
-async def _letters() -> AsyncIterator[DeadLetters]:
+async def _letters() -> AsyncIterator[DeadLetterQueries]:
     async with open_pool(Settings().admin_database_url, "tripthread dead", 1) as pool:
-        yield DeadLetters(pool)
+        yield DeadLetterQueries(pool)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -1,22 +1,39 @@
 """The public HTTP application: every route, behind one edge, with problem documents for whatever goes wrong."""
 
+from collections.abc import Iterable
+
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from faststream.specification import AsyncAPI
 
-from services.gateway.edge import Edge
-from services.gateway.openapi import complete_openapi
-from services.gateway.parts import Parts
-from services.gateway.problems import handle_problems
-from services.gateway.routes import account, admin, messages, models, sessions, trips, webhooks
-from services.gateway.routes.chat import Chat, chat_route
-from services.gateway.routes.operations import operations
+from services.gateway.account import routes as account
+from services.gateway.admin import routes as admin
+from services.gateway.chat.description import describe_chat
+from services.gateway.chat.routes import chat_route
+from services.gateway.http.edge import Edge
+from services.gateway.http.handed import hand_over
+from services.gateway.http.openapi import complete_openapi
+from services.gateway.http.operations import Faults, operations
+from services.gateway.http.problems import handle_problems
+from services.gateway.models import routes as models
+from services.gateway.sessions import messages
+from services.gateway.sessions import routes as sessions
+from services.gateway.trips import routes as trips
+from services.gateway.webhooks import routes as webhooks
+from shared.settings import Settings
 
 ROUTERS = (sessions.router, messages.router, trips.router, models.router, webhooks.router, account.router, admin.router)
 
 
-def create_api(parts: Parts, chat: Chat, events: AsyncAPI) -> FastAPI:
-    """Make the application; `events` describes what goes between the services."""
+def create_api(settings: Settings, subjects: Iterable[object], events: AsyncAPI, faults: Faults) -> FastAPI:
+    """Make the application.
+
+    Args:
+        settings: What every route may ask.
+        subjects: What each subject's routes work with; they find it by its class.
+        events: Describes what goes between the services.
+        faults: Says what keeps this gateway from its job.
+    """
     app = FastAPI(
         title="Tripthread",
         version="1",
@@ -26,14 +43,14 @@ def create_api(parts: Parts, chat: Chat, events: AsyncAPI) -> FastAPI:
         separate_input_output_schemas=False,
         redirect_slashes=False,  # behind a proxy it would send callers, and their tokens, to http and any `Host`
     )
-    app.state.parts = parts
+    hand_over(app, settings, *subjects)
     handle_problems(app)
-    app.add_middleware(Edge, settings=parts.settings)
+    app.add_middleware(Edge, settings=settings)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(operations(events))
-    app.router.routes.append(chat_route(chat))
-    complete_openapi(app)
+    app.include_router(operations(events, faults))
+    app.router.routes.append(chat_route())
+    complete_openapi(app, describe_chat, webhooks.describe_credentials)
     return app
 
 

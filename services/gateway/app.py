@@ -1,19 +1,35 @@
 """Wire the gateway: its turns, what it reads, what it hears, and the public HTTP API."""
 
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from services.gateway.account.throttle import Throttle
+from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.routes import DeadLetters
 from services.gateway.api import create_api
-from services.gateway.memory import Memory
-from services.gateway.outcomes import Outcomes
-from services.gateway.parts import Parts
-from services.gateway.reading.reader import Reader
-from services.gateway.receipts import Receipts
-from services.gateway.routes.chat import Chat
-from services.gateway.runner import Runner
-from services.gateway.server import PublicServer
-from services.gateway.store import Store
-from services.gateway.throttle import Throttle
-from services.gateway.turns import Turns
-from services.gateway.upstream import open_upstream
-from shared.database import open_pool, probe
+from services.gateway.chat.memory import Memory
+from services.gateway.chat.routes import Chat
+from services.gateway.http.operations import Faults
+from services.gateway.http.server import PublicServer
+from services.gateway.model.upstream import Upstream, open_upstream
+from services.gateway.models.queries import ModelQueries, TagQueries
+from services.gateway.models.routes import Models
+from services.gateway.sessions.message_queries import MessageQueries
+from services.gateway.sessions.messages import SessionMessages
+from services.gateway.sessions.own_session import OwnSessions
+from services.gateway.sessions.queries import SessionQueries
+from services.gateway.sessions.routes import Sessions
+from services.gateway.trips.queries import TripQueries
+from services.gateway.trips.routes import Trips
+from services.gateway.turns.runner import Runner
+from services.gateway.turns.starting import TurnStarter
+from services.gateway.turns.store import TurnStore
+from services.gateway.webhooks.routes import Webhooks
+from services.gateway.writes.accept import Accepting
+from services.gateway.writes.outcomes import Outcomes
+from services.gateway.writes.receipts import Receipts
+from shared.database import Pool, open_pool, probe
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings
@@ -21,24 +37,55 @@ from shared.settings import Settings
 ADMIN_POOL_SIZE = 3
 
 
+@dataclass(frozen=True)
+class Pools:
+    """The database as each of the gateway's roles may use it."""
+
+    own: Pool  # writes gateway.*
+    reader: Pool  # reads everybody's tables, as the caller may see them
+    admin: Pool  # the same tables, as administrators may see them
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What runs, and what is served."""
+
+    runner: Runner
+    outcomes: Outcomes
+    api: FastAPI
+
+
 async def main(settings: Settings) -> None:
     """Run the gateway until a signal."""
+    size = settings.database_pool_size
     async with (
         Service(settings, "gateway") as service,
-        open_pool(settings.gateway_database_url, settings.instance, settings.database_pool_size) as own_pool,
-        open_pool(settings.reader_database_url, settings.instance, settings.database_pool_size) as reader_pool,
-        open_pool(settings.admin_database_url, settings.instance, ADMIN_POOL_SIZE) as admin_pool,
+        open_pool(settings.gateway_database_url, settings.instance, size) as own,
+        open_pool(settings.reader_database_url, settings.instance, size) as reader,
+        open_pool(settings.admin_database_url, settings.instance, ADMIN_POOL_SIZE) as admin,
         Publisher(settings, "gateway") as publisher,
         open_upstream(settings) as upstream,
     ):
-        store, reader, receipts = Store(own_pool), Reader(reader_pool), Receipts()
-        runner = Runner(settings, store, publisher, upstream)
-        outcomes = Outcomes(settings, receipts)
-        parts = Parts(settings, publisher, store, reader, Reader(admin_pool), receipts, service.faults)
-        turns = Turns(store, publisher, runner)
-        chat = Chat(parts, turns=turns, memory=Memory(reader_pool, store), throttle=Throttle(settings))
-        api = create_api(parts, chat, outcomes.describe_events())
-
+        gateway = wire(settings, Pools(own, reader, admin), publisher, upstream, service.faults)
         service.check("broker", lambda: publisher.away)
-        service.check("database", lambda: probe(own_pool))
-        await service.run(runner, outcomes, PublicServer(settings, api))
+        service.check("database", lambda: probe(own))
+        await service.run(gateway.runner, gateway.outcomes, PublicServer(settings, gateway.api))
+
+
+def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstream, faults: Faults) -> Gateway:
+    """Make everything, and hand each subject its own."""
+    store, receipts = TurnStore(pools.own), Receipts()
+    runner = Runner(settings, store, publisher, upstream)
+    outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
+    sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
+    own = OwnSessions(store, sessions)
+    subjects = (
+        Chat(settings, TurnStarter(store, publisher, runner), Memory(pools.reader, store), tags, Throttle(settings)),
+        Sessions(own, store, sessions, tags, receipts),
+        SessionMessages(own, MessageQueries(pools.reader)),
+        Trips(settings, own, TripQueries(pools.reader), TripQueries(pools.admin), publisher, receipts),
+        Models(settings, ModelQueries(pools.reader), accepting),
+        Webhooks(settings, publisher),
+        DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
+    )
+    return Gateway(runner, outcomes, create_api(settings, subjects, outcomes.describe_events(), faults))

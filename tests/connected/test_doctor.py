@@ -9,15 +9,14 @@ from deploy.doctor import Finding, examine
 from deploy.migrate import downgrade
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway import store as gateway
-from services.gateway.store import Finish
-from services.gateway.turn import Answer, Turn
+from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.turn import Answer, Turn
 from services.logger import store as logger
 from shared.database import open_pool
 from shared.events import MessageAnswered, decode
 from shared.settings import Settings
 from tests.processes import running
-from tests.pure.gateway_samples import claim
+from tests.pure.gateway.samples import claim
 
 
 async def troubles(settings: Settings) -> dict[str, str]:
@@ -54,7 +53,7 @@ async def test_answer_counts_as_untold_until_it_is_stored(settings: Settings, ow
         open_pool(settings.gateway_database_url, "test") as turns,
         open_pool(settings.logger_database_url, "test") as messages,
     ):
-        store = gateway.Store(turns)
+        store = TurnStore(turns)
         claimed = await store.claim(claim())
         assert isinstance(claimed, Turn)
         await store.finish(Finish(claimed.turn_id, claimed.attempt, Answer("hi", [], "complete")))

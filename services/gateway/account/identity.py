@@ -1,0 +1,207 @@
+"""Who is calling: a bearer of a JWT, a visitor with a signed cookie, or both; and what each may do."""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import jwt
+from fastapi import Depends, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
+from jwt.types import Options
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from services.gateway.http.edge import NEW_COOKIE
+from services.gateway.http.handed import handed
+from shared.errors import Forbidden, NotAuthenticated
+from shared.ids import new_id
+from shared.settings import Settings
+
+VISITOR_COOKIE = "visitor"
+VISITOR_PREFIX = "visitor_"
+VISITOR_LIFETIME_S = 365 * 24 * 3600
+# Both tokens may be signed with one secret in development, so each says what it is for.
+VISITOR_AUDIENCE = "tripthread/visitor"
+
+UNKNOWN = "Send `Authorization: Bearer` with a token."
+MAX_TOKEN_LENGTH = 8192
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+
+Role = Literal["user", "service", "admin"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who may call, and whose data they may see."""
+
+    user_id: str  # the owner of what this caller makes
+    visitor_id: str | None
+    role: Role
+    projects: tuple[str, ...] | None  # none: all of them
+    user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
+
+
+def identify(authorization: str | None, visitor_cookie: str | None, settings: Settings) -> Caller | None:
+    """Tell who sends these credentials; None where there are none that count.
+
+    Wrong credentials never make somebody a visitor; a visitor's cookie that is not good any more counts as none.
+
+    Raises:
+        NotAuthenticated: There is an Authorization header, and it is no good.
+    """
+    visitor_id = _visitor_of(visitor_cookie, settings) if settings.visitors_allowed else None
+    if authorization is None:
+        return _visitor(visitor_id) if visitor_id else None
+    claims = _claims_of(authorization, settings)
+    user_id = claims["sub"]
+    return Caller(
+        user_id=user_id,
+        visitor_id=visitor_id,
+        role=claims["role"] if claims.get("role") in ("service", "admin") else "user",
+        projects=_projects(claims.get("projects")),
+        user_ids=(user_id, visitor_id) if visitor_id else (user_id,),
+    )
+
+
+def new_visitor(settings: Settings) -> tuple[Caller, str]:
+    """Make a visitor, and the value of the cookie that will show them to be the same one."""
+    visitor_id = f"{VISITOR_PREFIX}{new_id()}"
+    claims = {"sub": visitor_id, "aud": VISITOR_AUDIENCE, "exp": int(time.time()) + VISITOR_LIFETIME_S}
+    return _visitor(visitor_id), jwt.encode(claims, settings.cookie_secret.get_secret_value(), "HS256")
+
+
+def is_same_origin(headers: Headers) -> bool:
+    """Tell whether a request does not come from a page of another origin.
+
+    `Sec-Fetch-Site` decides where a browser sends it, else `Origin` against `Host`; with neither it is no browser.
+    The rule is that of Go's net/http CrossOriginProtection.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def visitor_cookie_header(value: str, settings: Settings) -> str:
+    """Spell the Set-Cookie header that keeps a visitor."""
+    secure = "; Secure" if settings.environment == "production" else ""
+    return f"{VISITOR_COOKIE}={value}; Path=/; Max-Age={VISITOR_LIFETIME_S}; HttpOnly; SameSite=Lax{secure}"
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who is calling; where visitors are allowed, somebody without credentials becomes one.
+
+    Raises:
+        NotAuthenticated: The credentials are wrong, or there are none and there must be.
+        Forbidden: Another site's page wants to write with this browser's cookie.
+    """
+    settings = handed(request, Settings)
+    caller = _known(request, settings)
+    if caller is not None:
+        return caller
+    if not settings.visitors_allowed:
+        raise NotAuthenticated(UNKNOWN)
+    caller, cookie = new_visitor(settings)
+    request.scope[NEW_COOKIE] = visitor_cookie_header(cookie, settings)
+    return caller
+
+
+# For the OpenAPI document only: either will do, and `identify` reads both.
+_BEARER = Security(HTTPBearer(scheme_name="token", auto_error=False))
+_COOKIE = Security(APIKeyCookie(name=VISITOR_COOKIE, scheme_name="visitor", auto_error=False))
+
+
+async def _caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
+    return caller_of(request)
+
+
+async def _known_caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
+    caller = _known(request, handed(request, Settings))
+    if caller is None:
+        raise NotAuthenticated(UNKNOWN)
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+KnownCallerDep = Annotated[Caller, Depends(_known_caller)]  # where nobody becomes a visitor by calling
+
+
+async def _admin(caller: KnownCallerDep) -> Caller:
+    if caller.role != "admin":
+        raise Forbidden("This is for administrators.")
+    return caller
+
+
+AdminDep = Annotated[Caller, Depends(_admin)]
+
+
+def _known(request: Request, settings: Settings) -> Caller | None:
+    authorization = request.headers.get("authorization")
+    writes_by_cookie = authorization is None and request.method not in SAFE_METHODS
+    # Also without a cookie: a form on another site must not replace a visitor's identity by a new one.
+    if writes_by_cookie and not is_same_origin(request.headers):
+        raise Forbidden("A page of another origin may not write with a visitor's cookie.")
+    return identify(authorization, request.cookies.get(VISITOR_COOKIE), settings)
+
+
+def _visitor(visitor_id: str) -> Caller:
+    return Caller(visitor_id, visitor_id, role="user", projects=None, user_ids=(visitor_id,))
+
+
+def _visitor_of(cookie: str | None, settings: Settings) -> str | None:
+    if not cookie:
+        return None
+    try:
+        claims = _current_claims(cookie, settings.cookie_secret.get_secret_value(), VISITOR_AUDIENCE)
+    except NotAuthenticated:
+        return None
+    visitor_id: str = claims["sub"]
+    return visitor_id
+
+
+def _claims_of(authorization: str, settings: Settings) -> dict[str, Any]:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotAuthenticated(UNKNOWN)
+    claims = _current_claims(token.strip(), settings.jwt_secret.get_secret_value(), settings.jwt_audience or None)
+    if claims["sub"].startswith(VISITOR_PREFIX):
+        raise NotAuthenticated("A token may not name a visitor.")
+    return claims
+
+
+def _current_claims(token: str, secret: str, audience: str | None) -> dict[str, Any]:
+    claims = _verified_claims(token, secret, audience)
+    if claims["exp"] <= time.time():
+        raise NotAuthenticated("The token has expired.")
+    return claims
+
+
+@lru_cache(maxsize=2048)
+def _verified_claims(token: str, secret: str, audience: str | None) -> dict[str, Any]:
+    """Check everything that does not change with time; kept, since it takes longer than all else here together."""
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise NotAuthenticated("The token is too long.")
+    options: Options = {"require": ["sub", "exp"], "verify_aud": audience is not None}
+    try:
+        claims = jwt.decode(token, secret, algorithms=["HS256"], audience=audience, options=options)
+    except (jwt.PyJWTError, OverflowError) as error:  # the latter: an `exp` of infinity
+        raise NotAuthenticated(f"The token is not valid: {error}") from error
+    claims["sub"] = _owner(claims["sub"])
+    claims["exp"] = int(claims["exp"])
+    return claims
+
+
+def _owner(sub: str) -> str:
+    if not 1 <= len(sub) <= 255 or not sub.isprintable():
+        raise NotAuthenticated("`sub` must have 1 to 255 printable characters.")
+    return sub
+
+
+def _projects(claim: Any) -> tuple[str, ...] | None:
+    if claim is None:
+        return None
+    if not isinstance(claim, list) or not all(isinstance(project, str) for project in claim):
+        raise NotAuthenticated("`projects` must be a list of texts.")
+    return tuple(claim)

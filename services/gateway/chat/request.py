@@ -1,0 +1,231 @@
+"""Read the body of `POST /api/chat`, in any of the shapes that its kinds of client send.
+
+- what `useChat` of the AI SDK sends: `{id, messages, trigger, messageId}`, where the last user message is the new one;
+- `{session_id or threadId, message}`;
+- `{userMessages}`: one element is new; of more, what follows the longest prefix equal to the session's user texts.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+import msgspec
+
+from services.gateway.http.idempotency_key import read_key
+from services.gateway.http.json_body import read_json, require_json
+from services.gateway.http.media_ranges import accepted_ranges
+from services.gateway.http.refused_field import refused_field
+from services.gateway.turns.turn import Question
+from shared.errors import Invalid
+
+AnswerForm = Literal["ui", "text", "json"]
+UNKNOWN_FIELD = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
+DATA_PART = "data-"  # what an application keeps with a message for itself (AI SDK); no model is meant to see it
+ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+class ChatMessage(msgspec.Struct):
+    """A message as clients spell it: `parts` in the AI SDK, `content` elsewhere."""
+
+    id: str | None = None
+    role: str | None = None  # none: the user's
+    content: str | list[dict[str, Any]] | None = None
+    parts: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
+    id: str | None = None
+    session_id: str | None = None
+    sessionId: str | None = None  # noqa: N815 - the older clients' spelling, here and below
+    thread_id: str | None = None
+    threadId: str | None = None  # noqa: N815
+    messages: list[ChatMessage] | None = None
+    message: str | ChatMessage | None = None
+    user_messages: list[str | ChatMessage] | None = None
+    userMessages: list[str | ChatMessage] | None = None  # noqa: N815
+    trigger: Literal["submit-message", "regenerate-message"] | None = None
+    message_id: str | None = None
+    messageId: str | None = None  # noqa: N815
+    parent_id: str | None = None
+    parentId: str | None = None  # noqa: N815
+    project_id: str | None = None
+    projectId: str | None = None  # noqa: N815
+    model: str | None = None
+    helper: str | None = None
+    metadata: dict[str, Any] | None = None
+    stream: bool | None = None
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """What a caller asks for, whatever shape it came in."""
+
+    session_id: str | None  # none: a new session
+    session_is_named: bool  # not only kept by the browser, as the session it was last in
+    questions: tuple[Question, ...]  # the new message last; those before it only with `userMessages`
+    form: AnswerForm
+    model: str | None
+    helper: str | None
+    project_id: str | None
+    parent_id: str | None
+    regenerate: bool  # answer a message again that is there already
+    regenerate_id: str | None  # the answer, or the question, that it is about; none: the newest
+    key: str | None  # what makes a repeat the same turn
+    body_hash: bytes
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> list[str]:
+        """The messages that it names, in the client's words; most are new."""
+        named = (*(question.message_id for question in self.questions), self.parent_id, self.regenerate_id)
+        return [message_id for message_id in named if message_id]
+
+
+def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[str, str]) -> ChatRequest:
+    """Read one request.
+
+    Raises:
+        Invalid: The body is no such request; the detail says where.
+        UnsupportedMedia: It is not JSON by its content type.
+    """
+    require_json(headers.get("content-type"))
+    parsed = _decode(body)
+    named = _named_session(parsed, headers)
+    session_id = named or _kept_session(cookies)
+    questions = _questions(parsed)
+    regenerate = parsed.trigger == "regenerate-message"
+    if not questions and not regenerate:
+        raise refused_field("message", "is missing: send messages, message or userMessages")
+    key, body_hash = _identity(body, headers, session_id, questions, regenerate=regenerate)
+    return ChatRequest(
+        session_id=session_id,
+        session_is_named=named is not None,
+        questions=tuple(questions),
+        form=_form(parsed, headers),
+        model=_name(parsed.model, "model"),
+        helper=_name(parsed.helper, "helper"),
+        project_id=_name(_given(parsed.project_id, parsed.projectId), "project_id"),
+        parent_id=_client_id(_given(parsed.parent_id, parsed.parentId), "parent_id"),
+        regenerate=regenerate,
+        regenerate_id=_client_id(_given(parsed.message_id, parsed.messageId), "message_id"),
+        key=key,
+        body_hash=body_hash,
+        metadata=parsed.metadata or {},
+    )
+
+
+def _decode(body: bytes) -> ChatBody:
+    try:
+        return msgspec.convert(read_json(body), ChatBody)
+    except msgspec.ValidationError as error:
+        raise _misfit(str(error)) from error
+
+
+def _misfit(text: str) -> Invalid:
+    """Name the field of msgspec's "Expected `str`, got `int` - at `$.messages[0].id`", as `messages.0.id`."""
+    what, _, path = text.partition(" - at `$")
+    unknown = UNKNOWN_FIELD.fullmatch(what)
+    field = path.rstrip("`").replace("[", ".").replace("]", "") + (f".{unknown[1]}" if unknown else "")
+    return refused_field(field.lstrip("."), "is not known" if unknown else what) if field else Invalid(what)
+
+
+def _named_session(parsed: ChatBody, headers: Mapping[str, str]) -> str | None:
+    named = _given(parsed.session_id, parsed.sessionId, parsed.thread_id, parsed.threadId, parsed.id)
+    return _client_id(named, "session_id") or _client_id(headers.get("x-session-id"), "X-Session-Id")
+
+
+def _given(*spellings: str | None) -> str | None:
+    """Return the first that is there; null is as good as nothing, an empty text is somebody's mistake."""
+    return next((value for value in spellings if value is not None), None)
+
+
+def _kept_session(cookies: Mapping[str, str]) -> str | None:
+    """Read the cookie, which nobody can mend, so a bad one must not lock its browser out."""
+    kept = cookies.get("session_id", "")
+    return kept if is_client_id(kept) else None
+
+
+def is_client_id(value: str) -> bool:
+    """Tell whether `value` may be an id: 1 to 64 of `A-Za-z0-9_-`."""
+    return 0 < len(value) <= 64 and ID_CHARACTERS.issuperset(value)
+
+
+def _client_id(value: str | None, name: str) -> str | None:
+    if value is None or is_client_id(value):
+        return value
+    raise refused_field(name, "must be 1 to 64 of A-Za-z0-9_-")
+
+
+def _name(value: str | None, name: str) -> str | None:
+    if value is None or (len(value) <= 255 and value.strip()):
+        return value
+    raise refused_field(name, "must have 1 to 255 characters, and not only spaces")
+
+
+def _questions(parsed: ChatBody) -> list[Question]:
+    """Return the user's messages that this request is about, in order."""
+    listed = parsed.user_messages if parsed.user_messages is not None else parsed.userMessages
+    if listed is not None:
+        return [_question(item) for item in listed]
+    if parsed.message is not None:
+        return [_question(parsed.message)]
+    spoken = [message for message in parsed.messages or [] if message.role in ("user", None)]
+    return [_question(spoken[-1])] if spoken else []
+
+
+def _question(item: str | ChatMessage) -> Question:
+    message = ChatMessage(content=item) if isinstance(item, str) else item
+    if message.role not in ("user", None):
+        raise refused_field("role", "must be user: nothing else can be asked")
+    parts = _parts(message)
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    if not text.strip():
+        raise refused_field("message", "must have text")
+    message_id = _client_id(message.id, "message.id")
+    return Question(message_id=message_id or "", content=text, parts=parts, metadata=message.metadata or {})
+
+
+def _parts(message: ChatMessage) -> list[dict[str, Any]]:
+    parts = message.parts if message.parts is not None else message.content
+    if not isinstance(parts, list):
+        return [{"type": "text", "text": parts}] if parts is not None else []
+    for part in parts:
+        if not isinstance(part.get("type"), str):
+            raise refused_field("parts", "must each have a type")
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            raise refused_field("parts", "of type text must have a text")
+        if part["type"] != "text" and not part["type"].startswith(DATA_PART):
+            raise refused_field("parts", "must be text: files and the like cannot be shown to the model yet")
+    return parts
+
+
+def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:
+    if parsed.stream is False:
+        return "json"
+    accepted = accepted_ranges(headers.get("accept", ""))
+    plain = accepted.get("text/plain", 0)
+    if plain > 0 and plain >= accepted.get("text/event-stream", 0):
+        return "text"
+    own_accept = accepted.keys() - {"*/*"}
+    is_listed = parsed.userMessages is not None or parsed.user_messages is not None
+    return "text" if is_listed and not own_accept else "ui"
+
+
+def _identity(
+    body: bytes, headers: Mapping[str, str], session_id: str | None, questions: Sequence[Question], *, regenerate: bool
+) -> tuple[str | None, bytes]:
+    """Return what makes a repeat the same turn, and the hash that must then be equal.
+
+    The key is the caller's, else the client's message id with its text; so the same id with another text is an edit.
+    """
+    key = read_key(headers)
+    if key is not None:
+        return f"key:{key}", sha256(body).digest()
+    newest = questions[-1] if questions else None
+    if newest is None or not newest.message_id or regenerate:
+        return None, sha256(body).digest()
+    text_hash = sha256(msgspec.json.encode([newest.content, newest.parts]))
+    return f"message:{session_id or ''}:{newest.message_id}:{text_hash.hexdigest()[:32]}", text_hash.digest()

@@ -1,0 +1,196 @@
+"""`POST /api/chat`: the hot path, so a plain Starlette route that reads and writes its bodies by hand."""
+
+from contextlib import suppress
+from dataclasses import replace
+from uuid import UUID
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Send
+
+from services.gateway.account.identity import Caller, caller_of
+from services.gateway.account.throttle import Throttle
+from services.gateway.chat.memory import Memory, Remembered
+from services.gateway.chat.model_fault import model_fault
+from services.gateway.chat.question import choose_question
+from services.gateway.chat.request import ChatRequest, read_chat_request
+from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
+from services.gateway.http.edge import correlation_id_of
+from services.gateway.http.handed import handed
+from services.gateway.http.problems import problem_response, unexpected_response
+from services.gateway.models.queries import TagQueries
+from services.gateway.sessions.answers import message_out
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.claims import Claim
+from services.gateway.turns.history import answer_of
+from services.gateway.turns.starting import StaleHistory, TurnStarter
+from services.gateway.turns.turn import Turn
+from shared.database import DATABASE_ERRORS
+from shared.errors import Away, NotFound, Refused, SessionBusy, TripthreadError
+from shared.ids import NAMESPACE, derived_id, new_id, scoped
+from shared.settings import Settings
+from shared.telemetry import inject
+
+SESSION_COOKIE_S = 30 * 24 * 3600
+READINGS = 5  # of a session that others talk in at the same time
+
+log = structlog.get_logger(__name__)
+
+
+class Chat:
+    """Serve one turn: claim it, follow it, and write it in the form that the caller asked for."""
+
+    def __init__(
+        self, settings: Settings, turns: TurnStarter, memory: Memory, tags: TagQueries, throttle: Throttle
+    ) -> None:
+        self._settings = settings
+        self._turns = turns
+        self._memory = memory
+        self._tags = tags
+        self._throttle = throttle
+        # Where other gateways find this one's running turns.
+        self._owner = f"{settings.internal_host}:{settings.internal_port}"
+
+    async def answer(self, request: Request, caller: Caller) -> Response:
+        """Answer one request of this caller.
+
+        Raises:
+            Refused, Away: It can't be served; the problem document says why.
+        """
+        asked = read_chat_request(await request.body(), request.headers, request.cookies)
+        async with self._throttle.admitted(caller.user_id, self._turns.running_of):
+            buffer = await self._begin(asked, caller, correlation_id_of(request))
+        response = await self._answer_or_refuse(asked, buffer)
+        self._name_turn(response, buffer)
+        return response
+
+    async def _answer_or_refuse(self, request: ChatRequest, buffer: TurnBuffer) -> Response:
+        """Answer, whatever it came to: who is refused must learn the session too, or each try begins another one."""
+        try:
+            await buffer.accepted()
+            return await self._respond(request, buffer)
+        except (Refused, Away) as error:
+            turn = buffer.turn
+            return problem_response(error, session_id=turn.session_id, turn_id=str(turn.turn_id))
+        except TripthreadError:  # the turn's task has logged what it was
+            return unexpected_response()
+
+    async def _begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> TurnBuffer:
+        """Read the session, claim it, and read again where more was said in between."""
+        for _ in range(READINGS):
+            with suppress(StaleHistory):
+                return await self._try_to_begin(request, caller, correlation_id)
+        raise SessionBusy("others are talking in this session, too fast to follow")
+
+    async def _try_to_begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> TurnBuffer:
+        session_id, remembered = await self._remember(request, caller)
+        user_id = remembered.user_id
+        turn_id, new_session_id = _ids(user_id, request.key)
+        asked = choose_question(request, remembered.history, turn_id)
+        claim = Claim(
+            turn_id=turn_id,
+            user_id=user_id,
+            session_id=session_id or str(new_session_id),
+            key=request.key,
+            body_hash=request.body_hash,
+            owner=self._owner,
+            correlation_id=correlation_id,
+            traceparent=inject().get("traceparent"),
+            model=request.model or self._settings.default_model,
+            provider=self._settings.model_provider,
+            project_id=request.project_id,
+            helper=request.helper,
+            question=replace(asked.question, metadata={**request.metadata, **asked.question.metadata}),
+            known_until=remembered.known_until,
+        )
+        buffer = await self._turns.start(claim, remembered.history, again=asked.again)
+        self._turns.tell_untold(remembered.turns)
+        return buffer
+
+    async def _remember(self, request: ChatRequest, caller: Caller) -> tuple[str | None, Remembered]:
+        """Return the session that is meant, and its past; none where it is to be a new one."""
+        new = Remembered(caller.user_id, [])
+        if request.session_id is None:
+            return None, new
+        resent = len(request.questions) if len(request.questions) > 1 else 0
+        try:
+            return request.session_id, await self._memory.of(caller.user_ids, request.session_id, request.about, resent)
+        except NotFound:
+            if request.session_is_named:
+                raise
+            return None, new  # the browser's last session was deleted
+
+    async def _respond(self, request: ChatRequest, buffer: TurnBuffer) -> Response:
+        if request.form == "json":
+            return await self._record(buffer)
+        if request.form == "text":
+            return BreakingResponse(text_stream(buffer), headers=TEXT_HEADERS)
+        return StreamingResponse(ui_stream(buffer), headers=UI_HEADERS)
+
+    async def _record(self, buffer: TurnBuffer) -> Response:
+        """Wait for the whole answer: `{session_id, message, session_tag, usage}`."""
+        turn = await buffer.result()
+        shown = answer_of(turn)
+        if shown is None or shown.status == "failed":
+            raise model_fault(turn)
+        trace = (turn.answer.trace if turn.answer else None) or {}
+        body = {
+            "session_id": turn.session_id,
+            "message": message_out(shown),
+            "session_tag": await self._tag_of(turn),
+            "usage": {name: trace.get(name) for name in ("input_tokens", "output_tokens", "usage_source")},
+        }
+        return Response(orjson.dumps(body), media_type="application/json")
+
+    async def _tag_of(self, turn: Turn) -> str | None:
+        """Return the session's tag where it can be read; the turn is over, so nothing can fail it any more."""
+        try:
+            tag = await self._tags.of_session([turn.user_id], turn.session_id)
+        except DATABASE_ERRORS as error:
+            log.warning("tag not read", turn_id=str(turn.turn_id), error=str(error) or type(error).__name__)
+            return None
+        return tag.session_tag if tag else None
+
+    def _name_turn(self, response: Response, buffer: TurnBuffer) -> None:
+        turn = buffer.turn
+        response.headers["X-Session-Id"] = turn.session_id
+        response.headers["X-Turn-Id"] = str(turn.turn_id)
+        response.set_cookie(
+            "session_id",
+            turn.session_id,
+            max_age=SESSION_COOKIE_S,
+            path="/",
+            httponly=True,
+            secure=self._settings.environment == "production",
+            samesite="lax",
+        )
+
+
+def _ids(user_id: str, key: str | None) -> tuple[UUID, UUID]:
+    """Return the ids of a turn and of the session that it may begin; a repeat by the same key has the same ones."""
+    if key is None:
+        return new_id(), new_id()
+    turn_id = derived_id(NAMESPACE, f"turn/{scoped(user_id, key)}")
+    return turn_id, derived_id(turn_id, "session")
+
+
+class BreakingResponse(StreamingResponse):
+    """Plain text whose connection breaks off where the answer did: the text itself has no way to say so."""
+
+    async def stream_response(self, send: Send) -> None:
+        with suppress(BrokenPipeError):
+            await super().stream_response(send)
+
+
+def chat_route() -> Route:
+    """Make the route, which FastAPI does nothing for but to find it."""
+
+    async def post_chat(request: Request) -> Response:
+        request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
+        return await handed(request, Chat).answer(request, caller_of(request))
+
+    route = Route("/api/chat", post_chat, methods=["POST"])
+    return route

@@ -1,0 +1,168 @@
+"""What every request meets first and every answer last: ids, a span, a limit on bodies, headers, and the last resort.
+
+One ASGI middleware, because each further one costs every request; and none that buffers, because answers stream.
+It works on the raw header lists: Starlette's classes for them took half of the time that a request spends here.
+"""
+
+import re
+import time
+from uuid import UUID
+
+import structlog
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from prometheus_client import Histogram
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.http.problems import problem_response, unexpected_response
+from shared.errors import TooLarge
+from shared.ids import new_id
+from shared.settings import Settings
+from shared.telemetry import extract
+
+# Where a route leaves a Set-Cookie header that is to go with whatever its answer will be.
+NEW_COOKIE = "tripthread.new_cookie"
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"x-frame-options": b"DENY",
+    # For answers that are not pages; a page says what it needs.
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+# Browsers heed it only where it comes by HTTPS.
+TRANSPORT_SECURITY = {b"strict-transport-security": b"max-age=63072000; includeSubDomains"}
+
+REQUEST_SECONDS = Histogram(
+    "tripthread_http_request_seconds", "From a request's head to its answer's last byte", ["method", "route", "status"]
+)
+
+log = structlog.get_logger(__name__)
+_tracer = trace.get_tracer("tripthread.http")
+
+
+def correlation_id_of(request: HTTPConnection) -> UUID:
+    """Return the id for every event that follows from this request."""
+    correlation_id: UUID = request.state.correlation_id
+    return correlation_id
+
+
+class Edge:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._most = settings.max_body_bytes
+        self._headers = HEADERS | (TRANSPORT_SECURITY if settings.environment == "production" else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        given: dict[bytes, bytes] = dict(scope["headers"])
+        request_id, correlation_id = _ids(given.get(b"x-request-id", b""))
+        scope.setdefault("state", {})["correlation_id"] = correlation_id
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id, correlation_id=str(correlation_id))
+        span = _tracer.start_span(scope["method"], _callers_context(given), trace.SpanKind.SERVER)
+        attached = context.attach(trace.set_span_in_context(span))
+        answer = _Answer(send, self._headers, request_id, scope)
+        try:
+            await self._serve(scope, given, receive, answer)
+        finally:
+            _account(scope, answer.status, time.perf_counter() - began, span)
+            context.detach(attached)
+            structlog.contextvars.reset_contextvars(**bound)
+
+    async def _serve(self, scope: Scope, given: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+        if _announced(given) > self._most:
+            # Not read, so the connection is of no use for another request.
+            await problem_response(self._too_large(), {"Connection": "close"})(scope, receive, answer)
+            return
+        try:
+            await self._app(scope, self._limited(receive), answer)
+        except ClientDisconnect:
+            log.info("caller went away", method=scope["method"], path=scope["path"])
+        except Exception:  # the outermost boundary of a request
+            log.exception("request failed", method=scope["method"], path=scope["path"])
+            if answer.status:
+                raise  # too late for another answer: the server breaks the connection off
+            await unexpected_response()(scope, receive, answer)
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Count what comes, for a body that came without its length."""
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._most:
+                raise self._too_large()
+            return message
+
+        return limited
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"A body may have at most {self._most} bytes.")
+
+
+class _Answer:
+    """Sends an answer, with the headers that every one has."""
+
+    def __init__(self, send: Send, headers: dict[bytes, bytes], request_id: str, scope: Scope) -> None:
+        self._send = send
+        self._headers = headers
+        self._request_id = request_id
+        self._scope = scope
+        self.status = 0  # nothing was sent yet
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._with_ours(list(message.get("headers", ())))
+        await self._send(message)
+
+    def _with_ours(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        own = {name for name, _ in headers}  # a route may know better
+        headers += [header for header in self._headers.items() if header[0] not in own]
+        headers.append((b"x-request-id", self._request_id.encode()))
+        if NEW_COOKIE in self._scope:
+            headers.append((b"set-cookie", self._scope[NEW_COOKIE].encode()))
+        return headers
+
+
+def _ids(given: bytes) -> tuple[str, UUID]:
+    """Return the request's id and its correlation id: the caller's own, for the latter only where it is a UUID."""
+    own = new_id()
+    if not REQUEST_ID.fullmatch(given):
+        return str(own), own
+    request_id = given.decode()
+    try:
+        return request_id, UUID(request_id)
+    except ValueError:
+        return request_id, own
+
+
+def _callers_context(given: dict[bytes, bytes]) -> Context:
+    """Read the trace that the caller's request is part of, if it is."""
+    if b"traceparent" not in given:
+        return Context()
+    wanted = ("traceparent", "tracestate")
+    return extract({name: given[name.encode()].decode("latin-1") for name in wanted if name.encode() in given})
+
+
+def _announced(given: dict[bytes, bytes]) -> int:
+    length = given.get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
+
+
+def _account(scope: Scope, status: int, seconds: float, span: trace.Span) -> None:
+    """Count the request by its route's pattern, since paths are as many as there are sessions."""
+    route = getattr(scope.get("route"), "path", None)
+    method = scope["method"] if route else "ANY"  # one can send any method to nowhere
+    REQUEST_SECONDS.labels(method, route or "unknown", status).observe(seconds)
+    if span.is_recording():
+        span.update_name(f"{method} {route or 'unknown'}")
+        span.set_attribute("http.response.status_code", status)
+    span.end()

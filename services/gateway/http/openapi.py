@@ -1,0 +1,30 @@
+"""What the OpenAPI document says beyond what FastAPI finds out by itself."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+
+from services.gateway.http.fields import Json
+from services.gateway.http.problems import Problem
+
+REF = "#/components/schemas/{model}"
+
+Describe = Callable[[Json], None]  # adds its part to the document
+
+
+def complete_openapi(app: FastAPI, *describe: Describe) -> None:
+    """Add to the document what the routes refer to, and what each subject says of itself."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        document = generate()
+        for each in (_describe_problems, *describe):
+            each(document)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend its document
+
+
+def _describe_problems(document: Json) -> None:
+    problem = Problem.model_json_schema(ref_template=REF)
+    document["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}

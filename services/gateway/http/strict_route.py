@@ -1,0 +1,50 @@
+"""Routes that take nothing for what it is not: JSON that can be stored, and each query parameter once."""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.http.json_body import read_json, require_json
+from services.gateway.http.refused_field import refused_field
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses what FastAPI would read in its own way."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        has_body = self.body_field is not None
+
+        async def handle_strictly(request: Request) -> Response:
+            _refuse_repeats(request)
+            return await handle(await _read(request) if has_body else request)
+
+        return handle_strictly
+
+
+class _ReadRequest(Request):
+    """A request whose JSON was read already."""
+
+    value: Any = None
+
+    async def json(self) -> Any:
+        return self.value
+
+
+async def _read(request: Request) -> Request:
+    require_json(request.headers.get("content-type"))
+    read = _ReadRequest(request.scope, request.receive)
+    read.value = read_json(await read.body())
+    return read
+
+
+def _refuse_repeats(request: Request) -> None:
+    """FastAPI takes the last of several; but nobody can know which one was meant."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in counts.items():
+        if count > 1:
+            raise refused_field(name, "was given more than once")

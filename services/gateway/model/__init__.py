@@ -1,0 +1,1 @@
+"""The model's service: call it, read what it streams, measure it"""

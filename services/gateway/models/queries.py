@@ -1,0 +1,75 @@
+"""Read tagging.models, which models are known and whose sessions are tagged, and tagging.session_tags."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway.http.cursors import Place
+from services.gateway.models.answers import Model, Tag
+from shared.database import Pool, reading
+
+
+class ModelQueries:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def page(self, limit: int, before: Place | None) -> list[tuple[Place, Model]]:
+        """Return up to `limit` models, the newest first, each with its place in that order."""
+        registered_before, id_before = before or (None, None)
+        async with reading(self._pool) as db:
+            rows = await db.fetch(
+                """
+                SELECT model_id AS id, name, provider, tracked, short_id, registered_at FROM tagging.models
+                WHERE (registered_at, model_id) < (coalesce($2::timestamptz, 'infinity'),
+                    coalesce($3::uuid, '00000000-0000-0000-0000-000000000000'))
+                ORDER BY registered_at DESC, model_id DESC LIMIT $1
+                """,
+                limit,
+                registered_before,
+                id_before,
+            )
+        return [((row["registered_at"], str(row["id"])), Model.model_validate(dict(row))) for row in rows]
+
+    async def find(self, model_id: UUID) -> Model | None:
+        async with reading(self._pool) as db:
+            row = await db.fetchrow(
+                "SELECT model_id AS id, name, provider, tracked, short_id FROM tagging.models WHERE model_id = $1",
+                model_id,
+            )
+        return None if row is None else Model.model_validate(dict(row))
+
+
+class TagQueries:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def of_session(self, user_ids: Sequence[str], session_id: str) -> Tag | None:
+        """Return the session's tag; of two owners' sessions of one id, the first owner's."""
+        async with reading(self._pool, *user_ids) as db:
+            row = await db.fetchrow(
+                """
+                SELECT g.session_tag, g.number AS counter, g.experiment_name AS tag_experiment_name, g.model_id,
+                    m.name AS model_name
+                FROM tagging.session_tags g JOIN tagging.models m USING (model_id)
+                WHERE g.user_id = ANY ($1) AND g.session_id = $2 AND g.session_tag IS NOT NULL
+                    AND g.deleted_at IS NULL
+                ORDER BY array_position($1, g.user_id) LIMIT 1
+                """,
+                list(user_ids),
+                session_id,
+            )
+        return None if row is None else tag_of(row)
+
+
+def tag_of(row: dict[str, Any] | asyncpg.Record) -> Tag | None:
+    if row["session_tag"] is None:
+        return None
+    return Tag(
+        session_tag=row["session_tag"],
+        counter=row["counter"],
+        experiment_name=row["tag_experiment_name"],
+        model_id=row["model_id"],
+        model_name=row["model_name"],
+    )

@@ -1,0 +1,94 @@
+"""The models whose sessions are tagged."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
+
+from services.gateway.account.identity import AdminDep, KnownCallerDep
+from services.gateway.http.cursors import read_time_cursor
+from services.gateway.http.fields import Name
+from services.gateway.http.handed import from_app
+from services.gateway.http.pages import Page, PageQuery, cut_page
+from services.gateway.http.problems import problem_responses
+from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.write_headers import WriteDep
+from services.gateway.models.answers import Model
+from services.gateway.models.queries import ModelQueries
+from services.gateway.writes.accept import Accepting
+from shared.events import ModelRegistered
+from shared.ids import model_id
+from shared.settings import Settings
+
+router = APIRouter(tags=["models"], route_class=StrictRoute)
+
+
+@dataclass(frozen=True)
+class Models:
+    """What these routes work with."""
+
+    settings: Settings
+    queries: ModelQueries
+    accepting: Accepting
+
+
+ModelsDep = Annotated[Models, from_app(Models)]
+ModelName = Annotated[Name, StringConstraints(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]  # not only spaces
+
+
+class ModelPage(Page):
+    models: list[Model]
+
+
+class NewModel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: ModelName
+    provider: ModelName | None = None  # none: the provider that this installation's chats go to
+    tracked: StrictBool = True
+
+
+class ModelAnswer(Model):
+    stored: bool
+
+
+@router.get("/api/models", responses=problem_responses(401, 422, 503))
+async def list_models(models: ModelsDep, _caller: KnownCallerDep, query: Annotated[PageQuery, Query()]) -> ModelPage:
+    """List the known models, the newest first."""
+    before = read_time_cursor("models", query.cursor, UUID)
+    rows = await models.queries.page(query.limit + 1, before)
+    page, cursor = cut_page("models", rows, query.limit)
+    return ModelPage(models=page, next_cursor=cursor, has_more=cursor is not None)
+
+
+@router.post(
+    "/api/models",
+    status_code=201,
+    responses={
+        200: {"model": ModelAnswer, "description": "It was known already"},
+        202: {"model": ModelAnswer, "description": "Accepted, and not stored yet"},
+        **problem_responses(400, 401, 403, 413, 415, 422, 503),
+    },
+)
+async def register_model(
+    models: ModelsDep, _admin: AdminDep, body: NewModel, write: WriteDep, response: Response
+) -> ModelAnswer:
+    """Make a model known; the same provider and name are the same model."""
+    provider = body.provider or models.settings.model_provider
+    wanted = Model(
+        id=model_id(provider, body.name), name=body.name, provider=provider, tracked=body.tracked, short_id=None
+    )
+    known = await models.queries.find(wanted.id)
+    event = ModelRegistered(
+        correlation_id=write.correlation_id, name=wanted.name, provider=wanted.provider, tracked=wanted.tracked
+    )
+
+    async def look() -> Model | None:
+        found = await models.queries.find(wanted.id)
+        return found if found and found.tracked == wanted.tracked else None
+
+    stored = await models.accepting.accept([event], look, write.wait_s)
+    response.status_code = 202 if stored is None else 200 if known else 201
+    return ModelAnswer(**(stored or wanted).model_dump(), stored=stored is not None)

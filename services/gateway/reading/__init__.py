@@ -1,1 +1,0 @@
-"""chat.*, tagging.*, workflow.* -> what the API shows; every read as its caller, under row-level security"""

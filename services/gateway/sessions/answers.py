@@ -1,0 +1,93 @@
+"""A session and its messages, as callers read them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from services.gateway.http.fields import Json
+from services.gateway.turns.history import HistoryMessage
+
+
+class Message(BaseModel):
+    id: str
+    role: str
+    content: str
+    parts: list[Json]  # AI SDK UI message parts
+    model: str | None
+    status: str
+    parent_id: str | None
+    created_at: datetime
+    metadata: Json
+    error: str | None
+    stored: bool
+
+    @classmethod
+    def of(cls, shown: HistoryMessage) -> Self:
+        parts: Sequence[Json] = shown.parts or ([{"type": "text", "text": shown.content}] if shown.content else [])
+        return cls(
+            id=shown.message_id,
+            role=shown.role,
+            content=shown.content,
+            parts=list(parts),
+            model=shown.model,
+            status=shown.status,
+            parent_id=shown.parent_id,
+            created_at=shown.created_at,
+            metadata=shown.metadata,
+            error=shown.error,
+            stored=shown.stored,
+        )
+
+
+def message_out(shown: HistoryMessage) -> dict[str, Any]:
+    """Spell a message for JSON that is written by hand."""
+    return Message.of(shown).model_dump(mode="json")
+
+
+class TripSummary(BaseModel):
+    """How far a session's trip has come."""
+
+    id: UUID
+    avinode_trip_id: str | None
+    trip_code: str | None
+    status: str
+    current_step: str
+    operators_contacted_count: int
+    quotes_expected_count: int
+    quotes_received_count: int
+
+
+class RunningTurn(BaseModel):
+    turn_id: UUID
+    started_at: datetime
+
+
+class Session(BaseModel):
+    id: str
+    thread_id: str
+    title: str | None
+    helper: str | None
+    project_id: str | None
+    model: str | None
+    session_tag: str | None
+    tag_label: str | None
+    message_count: int
+    last_message: str | None
+    last_activity_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    pinned: bool
+    archived: bool
+    folder: str | None
+    labels: list[str]
+    analytics: bool
+    experiment_name: str | None
+    current_step: str
+    trip: TripSummary | None
+    running_turn: RunningTurn | None
+    metadata: Json
+    stored: bool

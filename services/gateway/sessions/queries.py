@@ -1,0 +1,160 @@
+"""Read chat.sessions with what the tagger and the workflow know of each."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from services.gateway.http.cursors import Place
+from services.gateway.models.queries import tag_of
+from services.gateway.sessions.answers import TripSummary
+from services.gateway.sessions.status import status_of
+from services.gateway.sessions.view import SessionFacts, SessionFilter, StoredSession
+from services.gateway.turns.turn import Turn
+from shared.database import Connection, Pool, reading
+
+Key = tuple[str, str]  # owner and session id
+
+
+class SessionQueries:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def facts(self, user_ids: Sequence[str], session_id: str) -> list[SessionFacts]:
+        """Return what is known of each of these users' session of this id, in the users' order."""
+        async with reading(self._pool, *user_ids) as db:
+            return await _facts(db, [(user_id, session_id) for user_id in user_ids])
+
+    async def page(
+        self,
+        user_ids: Sequence[str],
+        wanted: SessionFilter,
+        limit: int,
+        before: Place | None,
+        turns: Sequence[Turn],
+    ) -> list[SessionFacts]:
+        """Return what `show_page` chooses a page from.
+
+        Args:
+            user_ids: The owners.
+            wanted: Which sessions.
+            limit: The length of the page.
+            before: Where the page before it ended.
+            turns: The newest turn of each session that has a recent one, read before.
+        """
+        async with reading(self._pool, *user_ids) as db:
+            fresh = await _unstored(db, turns)
+            # A session with a fresh turn has another place than its stored one, so it may leave a gap on the page.
+            keys = await _keys(db, user_ids, wanted, limit + 1 + len(fresh), before)
+            return await _facts(db, [*fresh, *(key for key in keys if key not in fresh)])
+
+
+async def _unstored(db: Connection, turns: Sequence[Turn]) -> list[Key]:
+    """Return the sessions of those turns that say something newer than what is stored."""
+    rows = await db.fetch(
+        """
+        SELECT t.user_id, t.session_id
+        FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS t (user_id, session_id, at)
+        LEFT JOIN chat.sessions s USING (user_id, session_id)
+        WHERE s.session_id IS NULL OR s.last_message_at IS NULL OR s.last_message_at < t.at
+        """,
+        [turn.user_id for turn in turns],
+        [turn.session_id for turn in turns],
+        [turn.answered_at or turn.asked_at for turn in turns],
+    )
+    return [(row["user_id"], row["session_id"]) for row in rows]
+
+
+async def _keys(
+    db: Connection, user_ids: Sequence[str], wanted: SessionFilter, limit: int, before: Place | None
+) -> list[Key]:
+    active_before, id_before = before or (None, None)
+    # Each owner's index is read from its place on, so that two owners need no sort of everything they have.
+    rows = await db.fetch(
+        """
+        SELECT page.user_id, page.session_id
+        FROM unnest($1::text[]) AS owner (user_id)
+        CROSS JOIN LATERAL (
+            SELECT s.user_id, s.session_id, s.last_activity_at FROM chat.sessions s
+            WHERE s.user_id = owner.user_id AND s.deleted_at IS NULL
+                AND (s.last_activity_at, s.session_id)
+                    < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
+                AND ($5::text IS NULL OR s.helper = $5)
+                AND ($6::text IS NULL OR s.project_id = $6)
+                AND ($7::text IS NULL OR s.model = $7)
+                AND ($8::boolean IS NULL OR s.pinned = $8)
+                AND ($9::boolean IS NULL OR s.archived = $9)
+                AND ($10::text IS NULL OR s.session_id IN (SELECT t.session_id FROM tagging.session_tags t
+                    WHERE t.user_id = owner.user_id AND t.session_tag = $10 AND t.deleted_at IS NULL))
+            ORDER BY s.last_activity_at DESC, s.session_id DESC LIMIT $2
+        ) page
+        ORDER BY page.last_activity_at DESC, page.session_id DESC LIMIT $2
+        """,
+        list(user_ids),
+        limit,
+        active_before,
+        id_before,
+        wanted.helper,
+        wanted.project_id,
+        wanted.model,
+        wanted.pinned,
+        wanted.archived,
+        wanted.tag,
+    )
+    return [(row["user_id"], row["session_id"]) for row in rows]
+
+
+async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
+    rows = await db.fetch(
+        """
+        SELECT key.user_id, key.session_id, now() AS now,
+            s.session_id IS NOT NULL AS is_stored, s.deleted_at IS NOT NULL AS deleted,
+            s.project_id, s.helper, s.model, s.title, s.message_count, s.last_message, s.last_message_at,
+            s.last_activity_at, s.created_at, s.updated_at, s.ended_at, s.pinned, s.archived, s.folder, s.labels,
+            s.analytics, s.experiment_name, s.metadata,
+            g.session_tag, g.number AS counter, g.experiment_name AS tag_experiment_name, g.model_id,
+            m.name AS model_name,
+            trip.*
+        FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS key (user_id, session_id, place)
+        LEFT JOIN chat.sessions s USING (user_id, session_id)
+        LEFT JOIN tagging.session_tags g ON (g.user_id, g.session_id) = (key.user_id, key.session_id)
+            AND g.deleted_at IS NULL
+        LEFT JOIN tagging.models m USING (model_id)
+        LEFT JOIN LATERAL (
+            SELECT t.trip_id, t.avinode_trip_id, t.trip_code, t.outcome, t.step AS current_step,
+                t.operators_contacted_count, t.quotes_expected_count, t.quotes_received_count,
+                coalesce(t.proposal_sent_at, t.closed_at) AS completed_at,
+                greatest(t.last_activity_at, o.last_message_at) AS trip_activity_at
+            FROM workflow.trip_sessions o JOIN workflow.trips t USING (trip_id)
+            WHERE o.user_id = key.user_id AND o.session_id = key.session_id AND o.deleted_at IS NULL
+            ORDER BY o.open DESC, o.started_at DESC LIMIT 1
+        ) trip ON true
+        ORDER BY key.place
+        """,
+        [user_id for user_id, _ in keys],
+        [session_id for _, session_id in keys],
+    )
+    return [_facts_of(dict(row)) for row in rows]
+
+
+def _facts_of(row: dict[str, Any]) -> SessionFacts:
+    stored = {field.name: row[field.name] for field in fields(StoredSession)}
+    return SessionFacts(
+        user_id=row["user_id"],
+        session_id=row["session_id"],
+        stored=StoredSession(**stored) if row["is_stored"] else None,
+        deleted=row["deleted"],
+        tag=tag_of(row),
+        trip=_trip(row),
+    )
+
+
+def _trip(row: dict[str, Any]) -> TripSummary | None:
+    if row["trip_id"] is None:
+        return None
+    status = status_of(
+        outcome=row["outcome"],
+        completed_at=row["completed_at"],
+        last_activity_at=row["trip_activity_at"],
+        now=row["now"],
+    )
+    return TripSummary.model_validate({**row, "id": row["trip_id"], "status": status})

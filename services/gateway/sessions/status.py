@@ -1,0 +1,29 @@
+"""The status of a conversation, which is that of its trip. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+# docs/requirements.md, "Trips".
+PAUSED_AFTER = timedelta(minutes=30)
+ARCHIVED_AFTER = timedelta(days=90)
+FIRST_STEP = "understanding_request"  # also of a session without a trip
+
+TripStatus = Literal["active", "paused", "completed", "archived"]
+
+
+def status_of(
+    *, outcome: str | None, completed_at: datetime | None, last_activity_at: datetime, now: datetime
+) -> TripStatus:
+    """Tell a trip's status at this moment; it is never stored, since time alone changes it.
+
+    Args:
+        outcome: How it was closed, `completed` or `cancelled`; none while it is open.
+        completed_at: When its proposal was sent, or when it was closed.
+        last_activity_at: At Avinode or in the chat, whichever is later.
+        now: By the clock that the other times are of.
+    """
+    if outcome == "cancelled":
+        return "archived"
+    if completed_at is not None:
+        return "archived" if now - completed_at >= ARCHIVED_AFTER else "completed"
+    return "paused" if now - last_activity_at >= PAUSED_AFTER else "active"

@@ -1,0 +1,208 @@
+"""A session as its owner sees it: what is stored of it, united with its turns that are not stored yet. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+from services.gateway.http.cursors import Place
+from services.gateway.http.fields import Json
+from services.gateway.models.answers import Tag
+from services.gateway.sessions.answers import RunningTurn, Session, TripSummary
+from services.gateway.sessions.status import FIRST_STEP
+from services.gateway.turns.history import HistoryMessage, shown_of
+from services.gateway.turns.turn import Turn
+from shared.ids import scoped
+
+PREVIEW_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """A row of `chat.sessions`; by default of a session that nobody has done anything with yet."""
+
+    last_activity_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    project_id: str | None = None
+    helper: str | None = None
+    model: str | None = None
+    title: str | None = None
+    message_count: int = 0
+    last_message: str | None = None
+    last_message_at: datetime | None = None
+    ended_at: datetime | None = None
+    pinned: bool = False
+    archived: bool = False
+    folder: str | None = None
+    labels: list[str] = field(default_factory=list)
+    analytics: bool = True
+    experiment_name: str | None = None
+    metadata: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What the other services' tables say of a session, which any of them may not have heard of yet."""
+
+    user_id: str
+    session_id: str
+    stored: StoredSession | None = None
+    deleted: bool = False
+    tag: Tag | None = None
+    trip: TripSummary | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.user_id, self.session_id
+
+
+@dataclass(frozen=True)
+class SessionFilter:
+    """Which sessions; a field that is not given asks for nothing."""
+
+    helper: str | None = None
+    project_id: str | None = None
+    model: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    tag: str | None = None
+
+    def fits(self, session: Session) -> bool:
+        """Tell whether a session is asked for; the same as the WHERE in `queries.py`."""
+        wanted = (self.helper, self.project_id, self.model, self.pinned, self.archived, self.tag)
+        found = (
+            session.helper,
+            session.project_id,
+            session.model,
+            session.pinned,
+            session.archived,
+            session.session_tag,
+        )
+        return all(want is None or want == have for want, have in zip(wanted, found, strict=True))
+
+
+def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
+    """Show a session; None where it was deleted, or there is nothing of it.
+
+    Args:
+        facts: What is stored.
+        turns: Turns of this session, in any order; stored ones among them add nothing.
+    """
+    fresh = _fresh(facts.stored, turns)
+    stored = facts.stored or (_begun(turns, fresh) if turns else None)
+    if facts.deleted or stored is None:
+        return None
+    newest = fresh[-1] if fresh else None
+    tag = facts.tag
+    return Session(
+        id=facts.session_id,
+        thread_id=facts.session_id,
+        title=stored.title,
+        helper=stored.helper,
+        project_id=stored.project_id,
+        model=(newest.model if newest else None) or stored.model,
+        session_tag=tag.session_tag if tag else None,
+        tag_label=tag.label if tag else None,
+        message_count=stored.message_count + len(fresh),
+        last_message=newest.content[:PREVIEW_LENGTH] if newest else stored.last_message,
+        last_activity_at=max(stored.last_activity_at, newest.created_at) if newest else stored.last_activity_at,
+        created_at=stored.created_at,
+        updated_at=max(stored.updated_at, newest.created_at) if newest else stored.updated_at,
+        ended_at=None if newest else stored.ended_at,
+        pinned=stored.pinned,
+        archived=stored.archived,
+        folder=stored.folder,
+        labels=stored.labels,
+        analytics=stored.analytics,
+        experiment_name=(tag.experiment_name if tag else None) or stored.experiment_name,
+        current_step=facts.trip.current_step if facts.trip else FIRST_STEP,
+        trip=facts.trip,
+        running_turn=_running(turns),
+        metadata=stored.metadata,
+        stored=facts.stored is not None and not fresh,
+    )
+
+
+def etag_of(facts: SessionFacts, shown: Session) -> str | None:
+    """Name a version of the stored row, a point, and one of all that is shown; an unstored session has none.
+
+    Tag, trip and running turn change without the row. A write is refused for a change of the row alone, so whoever
+    reads `If-Match` compares what is before the point.
+    """
+    if facts.stored is None:
+        return None
+    row = f"{scoped(facts.user_id, facts.session_id)}/{facts.stored.updated_at.isoformat()}"
+    return f'"{_digest(row)}.{_digest(shown.model_dump_json())}"'
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def show_page(
+    facts: Iterable[SessionFacts],
+    turns: Mapping[tuple[str, str], Turn],
+    *,
+    wanted: SessionFilter,
+    before: Place | None,
+    limit: int,
+) -> tuple[list[Session], bool]:
+    """Choose a page of sessions, the newest activity first, and tell whether there are more.
+
+    Args:
+        facts: The stored sessions that may be on the page and at least one beyond it, and every session whose newest
+            turn is not stored; in any order.
+        turns: The newest turns, by owner and session.
+        wanted: Which sessions.
+        before: Where the page before this one ended.
+        limit: The most that may be on the page.
+    """
+    distinct = {fact.key: fact for fact in facts}.values()
+    shown = (show_session(fact, [turns[fact.key]] if fact.key in turns else []) for fact in distinct)
+    sessions = sorted(
+        (session for session in shown if session and wanted.fits(session) and _is_before(session, before)),
+        key=place_of,
+        reverse=True,
+    )
+    return sessions[:limit], len(sessions) > limit
+
+
+def place_of(session: Session) -> Place:
+    return session.last_activity_at, session.id
+
+
+def _is_before(session: Session, place: Place | None) -> bool:
+    return place is None or place_of(session) < place
+
+
+def _fresh(stored: StoredSession | None, turns: Iterable[Turn]) -> list[HistoryMessage]:
+    """Return the messages that are newer than every stored one, in order."""
+    messages = sorted((shown for turn in turns for shown in shown_of(turn)), key=lambda shown: shown.place)
+    if stored is None or stored.last_message_at is None:
+        return messages
+    return [shown for shown in messages if shown.created_at > stored.last_message_at]
+
+
+def _begun(turns: Sequence[Turn], fresh: Sequence[HistoryMessage]) -> StoredSession:
+    """Make up the row that the logger will make of these turns.
+
+    They show nothing where the newest turn is all that was read, and asks again what was asked before.
+    """
+    newest = max(turns, key=lambda turn: turn.asked_at)
+    began = fresh[0].created_at if fresh else newest.asked_at
+    return StoredSession(
+        last_activity_at=began,
+        created_at=began,
+        updated_at=began,
+        project_id=newest.project_id,
+        helper=newest.helper,
+        model=newest.model,
+    )
+
+
+def _running(turns: Iterable[Turn]) -> RunningTurn | None:
+    for turn in turns:
+        if turn.state == "running" and not turn.expired:
+            return RunningTurn(turn_id=turn.turn_id, started_at=turn.asked_at)
+    return None

@@ -1,0 +1,1 @@
+"""Trips: TripRequested, TripAttached -> workflow.* -> what a user sees of a trip"""

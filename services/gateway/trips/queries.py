@@ -1,0 +1,179 @@
+"""Read workflow.trip_sessions and workflow.trips: which trips the sessions of a user are about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway.http.cursors import Place
+from services.gateway.sessions.status import status_of
+from services.gateway.trips.detail_queries import whole_trip
+from services.gateway.trips.record import Segment, Trip, TripRow
+from shared.database import Connection, Pool, reading
+
+
+@dataclass(frozen=True)
+class TripFilter:
+    """Which trips; a field that is not given asks for nothing."""
+
+    trip_id: UUID | None = None
+    avinode_trip_id: str | None = None  # or the code that people see
+    session_id: str | None = None
+    request_id: UUID | None = None
+    avinode_rfp_id: str | None = None
+    avinode_rfq_id: str | None = None
+    quote_id: str | None = None
+    step: str | None = None
+    open_only: bool = False
+
+
+class TripQueries:
+    """A user sees a trip through a session of theirs, and once for each such session."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def page(
+        self, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None = None
+    ) -> list[tuple[Place, TripRow]]:
+        """Return up to `limit` trips, the newest in its session first, each with its place in that order."""
+        async with reading(self._pool, *user_ids) as db:
+            rows = await _rows(db, user_ids, wanted, limit, before)
+        return [(_place(row), _trip_row(row)) for row in map(dict, rows)]
+
+    async def find(self, user_ids: Sequence[str], wanted: TripFilter) -> Trip | None:
+        """Return the newest such trip, whole; None where these users have none."""
+        async with reading(self._pool, *user_ids) as db:
+            rows = await _rows(db, user_ids, wanted, 1, None)
+            if not rows:
+                return None
+            row = dict(rows[0])
+            return await whole_trip(db, _trip_row(row), _route(row))
+
+    async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
+        """Tell whether others have this trip and these users have not; for the administrators' role, which sees all."""
+        async with reading(self._pool) as db:
+            held = await db.fetchval(
+                """
+                SELECT coalesce(bool_and(s.user_id <> ALL ($1)), false)
+                FROM workflow.trips t JOIN workflow.trip_sessions s USING (trip_id)
+                WHERE (t.avinode_trip_id = $2 OR t.trip_code = $2) AND s.deleted_at IS NULL
+                """,
+                list(user_ids),
+                reference,
+            )
+        return bool(held)
+
+
+async def _rows(
+    db: Connection, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
+) -> list[asyncpg.Record]:
+    """Choose first and look up then: joined at once, row-level security makes the planner read all of `trips`."""
+    keys = await _keys(db, user_ids, wanted, limit, before)
+    return await db.fetch(
+        """
+        SELECT s.user_id, s.session_id, s.request_id, s.started_at, s.ended_at, s.last_message_at, t.*,
+            now() AS now, coalesce(c.message_count, 0) AS message_count,
+            q.price_cents, q.currency, r.operator_name, l.aircraft_type,
+            coalesce(q.rfq_id, (SELECT rfq_id FROM workflow.rfqs f WHERE f.trip_id = t.trip_id
+                ORDER BY f.created_at, f.rfq_id LIMIT 1)) AS rfq_id,
+            (SELECT p.proposal_id FROM workflow.proposals p WHERE p.trip_id = t.trip_id
+                ORDER BY p.prepared_at DESC LIMIT 1) AS proposal_id
+        FROM unnest($1::text[], $2::text[], $3::uuid[]) AS key (user_id, session_id, trip_id)
+        JOIN workflow.trip_sessions s USING (user_id, session_id, trip_id)
+        JOIN workflow.trips t USING (trip_id)
+        LEFT JOIN chat.sessions c USING (user_id, session_id)
+        LEFT JOIN workflow.quotes q ON q.quote_id = t.primary_quote_id
+        LEFT JOIN workflow.rfqs r ON r.rfq_id = q.rfq_id
+        LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
+        WHERE t.trip_id = ANY ($3)
+        ORDER BY s.started_at DESC, s.trip_id DESC, s.session_id DESC
+        """,
+        [key["user_id"] for key in keys],
+        [key["session_id"] for key in keys],
+        [key["trip_id"] for key in keys],
+    )
+
+
+async def _keys(
+    db: Connection, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
+) -> list[asyncpg.Record]:
+    started_before, key_before = before or (None, "/")
+    trip_before, _, session_before = key_before.partition("/")
+    # Each owner's index is read from its place on, so that two owners need no sort of everything they have.
+    return await db.fetch(
+        """
+        SELECT page.* FROM unnest($1::text[]) AS owner (user_id)
+        CROSS JOIN LATERAL (
+            SELECT s.user_id, s.session_id, s.trip_id, s.started_at FROM workflow.trip_sessions s
+            WHERE s.user_id = owner.user_id AND s.deleted_at IS NULL
+                AND (s.started_at, s.trip_id, s.session_id) < (coalesce($3::timestamptz, 'infinity'),
+                    coalesce(nullif($4, '')::uuid, '00000000-0000-0000-0000-000000000000'), $5::text)
+                AND ($6::uuid IS NULL OR s.trip_id = $6)
+                AND ($7::text IS NULL OR s.trip_id IN (SELECT t.trip_id FROM workflow.trips t
+                    WHERE t.avinode_trip_id = $7 OR t.trip_code = $7))
+                AND ($8::text IS NULL OR s.session_id = $8)
+                AND ($9::uuid IS NULL OR s.request_id = $9)
+                AND ($10::text IS NULL OR EXISTS (SELECT FROM workflow.trips t
+                    WHERE t.trip_id = s.trip_id AND t.avinode_rfp_id = $10))
+                AND ($11::text IS NULL OR s.trip_id IN (SELECT r.trip_id FROM workflow.rfqs r WHERE r.rfq_id = $11))
+                AND ($12::text IS NULL OR s.trip_id IN (SELECT q.trip_id FROM workflow.quotes q
+                    WHERE q.quote_id = $12))
+                AND ($13::text IS NULL OR EXISTS (SELECT FROM workflow.trips t
+                    WHERE t.trip_id = s.trip_id AND t.step = $13))
+                AND (NOT $14::boolean OR s.open)
+            ORDER BY s.started_at DESC, s.trip_id DESC, s.session_id DESC LIMIT $2
+        ) page
+        ORDER BY page.started_at DESC, page.trip_id DESC, page.session_id DESC LIMIT $2
+        """,
+        list(user_ids),
+        limit,
+        started_before,
+        trip_before,
+        session_before,
+        wanted.trip_id,
+        wanted.avinode_trip_id,
+        wanted.session_id,
+        wanted.request_id,
+        wanted.avinode_rfp_id,
+        wanted.avinode_rfq_id,
+        wanted.quote_id,
+        wanted.step,
+        wanted.open_only,
+    )
+
+
+def _place(row: Mapping[str, Any]) -> Place:
+    return row["started_at"], f"{row['trip_id']}/{row['session_id']}"
+
+
+def _route(row: Mapping[str, Any]) -> list[Segment]:
+    return [Segment.model_validate(segment) for segment in row["route"]]
+
+
+def _trip_row(row: Mapping[str, Any]) -> TripRow:
+    route = _route(row)
+    last_activity_at = max(row["last_activity_at"], row["last_message_at"] or row["last_activity_at"])
+    derived = {
+        "id": row["trip_id"],
+        "conversation_id": row["session_id"],
+        "iso_agent_id": row["user_id"],
+        "status": status_of(
+            outcome=row["outcome"],
+            completed_at=row["proposal_sent_at"] or row["closed_at"],
+            last_activity_at=last_activity_at,
+            now=row["now"],
+        ),
+        "current_step": row["step"],
+        "avinode_rfq_id": row["rfq_id"],
+        "departure_airport": route[0].from_icao if route else None,
+        "arrival_airport": route[-1].to_icao if route else None,
+        "departure_date": route[0].date if route else None,
+        "session_started_at": row["started_at"],
+        "session_ended_at": row["ended_at"],
+        "last_activity_at": last_activity_at,
+        "problem": row["error"],
+    }
+    return TripRow.model_validate({**row, **derived})

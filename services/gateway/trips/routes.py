@@ -1,0 +1,112 @@
+"""Trips: ask for one, attach one, see them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+
+from services.gateway.account.identity import CallerDep, KnownCallerDep
+from services.gateway.http.cursors import read_time_cursor
+from services.gateway.http.fields import Name, SessionId
+from services.gateway.http.handed import from_app
+from services.gateway.http.pages import PageQuery, cut_page
+from services.gateway.http.problems import problem_responses
+from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.write_headers import WriteDep
+from services.gateway.sessions.own_session import OwnSessions
+from services.gateway.trips.expected import expected_trip
+from services.gateway.trips.order import AttachTrip, TripName, TripOrder, TripReference, begun_by
+from services.gateway.trips.placing import Placing
+from services.gateway.trips.queries import TripFilter, TripQueries
+from services.gateway.trips.record import Trip, TripAnswer, TripPage
+from services.gateway.writes.broker_gate import require_broker
+from services.gateway.writes.receipts import Receipts
+from shared.errors import NotFound
+from shared.publisher import Publisher
+from shared.settings import Settings
+
+router = APIRouter(tags=["trips"], route_class=StrictRoute)
+
+
+@dataclass(frozen=True)
+class Trips:
+    """What these routes work with."""
+
+    settings: Settings
+    own: OwnSessions
+    queries: TripQueries
+    admin_queries: TripQueries  # which see the trips of others, too
+    publisher: Publisher
+    receipts: Receipts
+
+
+TripsDep = Annotated[Trips, from_app(Trips)]
+
+
+class TripQuery(PageQuery):
+    step: Name | None = None
+    session_id: SessionId | None = None
+    request_id: UUID | None = None
+    avinode_trip_id: TripReference | None = None
+    avinode_rfp_id: Name | None = None
+    avinode_rfq_id: Name | None = None
+    quote_id: Name | None = None
+
+
+@router.post(
+    "/api/chat/sessions/{session_id}/trips",
+    status_code=201,
+    responses={
+        200: {"model": TripAnswer, "description": "It is this session's trip already"},
+        202: {"model": TripAnswer, "description": "Accepted, and not stored yet"},
+        **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    },
+)
+async def begin_trip(
+    *, trips: TripsDep, caller: CallerDep, session_id: SessionId, body: TripOrder, write: WriteDep, response: Response
+) -> TripAnswer:
+    """Ask for a trip to be created at Avinode, or attach one that is there; a session has one open trip at most."""
+    require_broker(trips.publisher)
+    own = await trips.own.find(caller, session_id)
+    event = begun_by(body, own.user_id, session_id, write.key, write.correlation_id)
+    placing = Placing(trips.publisher, trips.queries, trips.receipts, event)
+    repeated = await placing.trip()
+    if repeated is not None:
+        response.status_code = 200
+        return TripAnswer(trip=repeated, stored=True)
+    if isinstance(body, AttachTrip):
+        await _refuse_strangers(trips, own.user_id, body.avinode_trip_id)
+    stored = await placing.publish(write.wait_s)
+    response.status_code = 201 if stored else 202
+    return TripAnswer(trip=stored or expected_trip(event, own.shown.message_count), stored=stored is not None)
+
+
+@router.get("/api/trips", responses=problem_responses(401, 422, 503))
+async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
+    """List the trips of the caller's sessions, one record for each session that is about it, the newest first."""
+    before = read_time_cursor("trips", query.cursor, lambda key: UUID(key.partition("/")[0]))
+    wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, before)
+    page, cursor = cut_page("trips", rows, query.limit)
+    return TripPage(trips=page, next_cursor=cursor, has_more=cursor is not None)
+
+
+@router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 503))
+async def get_trip(
+    trips: TripsDep,
+    caller: KnownCallerDep,
+    trip_id: Annotated[TripName, Path(description="Our id, Avinode's, or the code that people see")],
+) -> Trip:
+    """Show one trip, as the newest of the caller's sessions about it has it."""
+    wanted = TripFilter(trip_id=trip_id) if isinstance(trip_id, UUID) else TripFilter(avinode_trip_id=trip_id)
+    trip = await trips.queries.find(caller.user_ids, wanted)
+    if trip is None:
+        raise NotFound("There is no such trip.")
+    return trip
+
+
+async def _refuse_strangers(trips: Trips, user_id: str, reference: str) -> None:
+    """A trip of somebody else's does not exist for this user, unless trips are shared."""
+    if not trips.settings.trips_shared and await trips.admin_queries.held_by_others((user_id,), reference):
+        raise NotFound("There is no such trip.")

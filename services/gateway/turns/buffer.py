@@ -1,0 +1,95 @@
+"""A turn while it is answered: the text so far, and whoever follows it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from services.gateway.turns.turn import Turn
+
+QUIET_S = 15.0
+
+
+class TurnBuffer:
+    """The buffer of one turn. It is its task that fills it; a follower that goes away takes nothing with it."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.deltas: list[str] = []
+        self.ended: Turn | None = None  # the turn with its answer
+        self.failure: Exception | None = None  # why it has no answer at all
+        self._accepted = False
+        self._news = asyncio.Event()
+
+    @property
+    def text(self) -> str:
+        return "".join(self.deltas)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the broker has the question."""
+        return self._accepted
+
+    def accept(self) -> None:
+        """Note that the question is with the broker, so followers may see what comes of it."""
+        self._accepted = True
+        self._announce()
+
+    def add(self, delta: str) -> None:
+        self.deltas.append(delta)
+        self._announce()
+
+    def end(self, turn: Turn) -> None:
+        self.ended = turn
+        self._announce()
+
+    def fail(self, error: Exception) -> None:
+        self.failure = error
+        self._announce()
+
+    async def accepted(self) -> None:
+        """Return once the question is accepted.
+
+        Raises:
+            BrokerAway: It could not be.
+        """
+        while not self._accepted and self.failure is None:
+            await self._news.wait()
+        self._raise_failure()
+
+    async def follow(self) -> AsyncIterator[str]:
+        """Yield the text from its start, piece by piece, until the turn has ended.
+
+        An empty piece is a sign of life where nothing came for a while, so that no proxy takes the connection for dead.
+
+        Raises:
+            Away: The turn could not be finished.
+        """
+        seen = 0
+        while True:
+            news = self._news
+            if seen < len(self.deltas):
+                delta, seen = "".join(self.deltas[seen:]), len(self.deltas)
+                yield delta
+            elif self.ended is not None or self.failure is not None:
+                self._raise_failure()
+                return
+            else:
+                try:
+                    async with asyncio.timeout(QUIET_S):
+                        await news.wait()
+                except TimeoutError:
+                    yield ""
+
+    async def result(self) -> Turn:
+        """Wait for the end, and return the turn with its answer."""
+        async for _ in self.follow():
+            pass
+        assert self.ended is not None  # noqa: S101 - follow ends with it, or raises
+        return self.ended
+
+    def _announce(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure

@@ -1,0 +1,118 @@
+"""Claiming a session for a turn: the lock, the idempotency key and the durable copy of the question, in one row."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.gateway.turns.rows import COLUMNS, columns, read_turn
+from services.gateway.turns.turn import Question, Turn
+from shared.database import Connection, Pool, transaction
+
+LEASE_S = 30  # how long a running turn is its owner's without a renewal
+
+
+class Lost(enum.Enum):
+    """Why a claim got nothing."""
+
+    TAKEN = "taken"  # the session is answering, or the key is known already
+    STALE = "stale"  # more was said since the claimant read the session
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A turn that somebody wants to run."""
+
+    turn_id: UUID
+    user_id: str
+    session_id: str
+    key: str | None
+    body_hash: bytes
+    owner: str
+    correlation_id: UUID
+    traceparent: str | None
+    model: str
+    provider: str
+    project_id: str | None
+    helper: str | None
+    question: Question
+    known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
+
+
+async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
+    """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
+    async with transaction(pool) as db:
+        claimed = await _insert(db, claims)
+        # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
+        # have been in the way of the insert, so only a statement that begins now is sure to see it.
+        stale = await _delete_stale(db, [claim for claim in claims if claim.turn_id in claimed])
+    results: list[Turn | Lost] = []
+    for claim in claims:
+        # Popped, because two repeats of one request may be in one group, and want the same turn.
+        turn = claimed.pop(claim.turn_id, None)
+        results.append(Lost.TAKEN if turn is None else Lost.STALE if turn.turn_id in stale else turn)
+    return results
+
+
+async def _insert(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
+    rows = await db.fetch(
+        f"""
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
+            traceparent, model, provider, project_id, helper, question, state, lease_until, asked_at)
+        SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
+            c.model, c.provider, c.project_id, c.helper, c.question, 'running',
+            clock_timestamp() + make_interval(secs => {LEASE_S}),
+            greatest(clock_timestamp(), (
+                SELECT max(greatest(before.asked_at, before.answered_at)) + c.messages * interval '1 microsecond'
+                FROM gateway.turns before
+                WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::integer[])
+            AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
+                project_id, helper, question, messages)
+        ORDER BY c.user_id, c.session_id
+        ON CONFLICT DO NOTHING
+        RETURNING {COLUMNS}
+        """,  # noqa: S608 - constants of this module
+        *columns([_claim_row(claim) for claim in claims]),
+    )
+    return {row["turn_id"]: read_turn(row) for row in rows}
+
+
+async def _delete_stale(db: Connection, claims: Sequence[Claim]) -> set[UUID]:
+    if not claims:
+        return set()
+    rows = await db.fetch(
+        """
+        DELETE FROM gateway.turns t
+        USING unnest($1::uuid[], $2::timestamptz[]) AS c (id, known_until)
+        WHERE t.turn_id = c.id AND EXISTS (
+            SELECT FROM gateway.turns other
+            WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id
+                AND greatest(other.asked_at, other.answered_at) > coalesce(c.known_until, '-infinity'))
+        RETURNING t.turn_id
+        """,
+        *columns([(claim.turn_id, claim.known_until) for claim in claims]),
+    )
+    return {row["turn_id"] for row in rows}
+
+
+def _claim_row(claim: Claim) -> tuple[Any, ...]:
+    return (
+        claim.turn_id,
+        claim.user_id,
+        claim.session_id,
+        claim.key,
+        claim.body_hash,
+        claim.owner,
+        claim.correlation_id,
+        claim.traceparent,
+        claim.model,
+        claim.provider,
+        claim.project_id,
+        claim.helper,
+        asdict(claim.question),
+        1 + len(claim.question.earlier),
+    )

@@ -1,0 +1,242 @@
+"""Run turns: ask the model, keep the answer, tell of both, and renew the lease while that lasts.
+
+A turn is its own task: a caller that goes away ends nothing. ARCHITECTURE.md, "A turn", has the order of the steps
+and what happens where one of them fails.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+from uuid import UUID
+
+import stamina
+import structlog
+
+from services.gateway.model.upstream import Upstream
+from services.gateway.turns.answering import Answering, conversation
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.history import HistoryMessage, merge_history
+from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.turn import Answer, Turn
+from shared.database import DATABASE_ERRORS, Fault, fault_of
+from shared.errors import BrokerAway, DatabaseAway, SessionBusy, TripthreadError
+from shared.publisher import Publisher
+from shared.settings import Settings
+
+CONFIRM_WAIT_S = 2.0  # how long the closing part waits for the broker
+FINISH_PATIENCE_S = 15.0  # how long the caller waits until the answer is kept
+KEEP_EVERY_S = 2.0  # checkpoints of partial text
+RENEW_EVERY_S = 10.0  # leases of turns whose text has not changed
+DRAIN_S = 20.0
+PUBLISH_DEADLINE_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether a database error may be over by itself, or by an operator's hand."""
+    return fault_of(error) in (Fault.TRANSIENT, Fault.INSTALLATION)
+
+
+_patiently = stamina.retry(on=_may_pass, attempts=None, timeout=None, wait_max=3.0)
+
+
+class Runner:
+    """The turns that this gateway runs, and the worker that keeps their rows up to date."""
+
+    def __init__(self, settings: Settings, store: TurnStore, publisher: Publisher, upstream: Upstream) -> None:
+        self._settings = settings
+        self._store = store
+        self._publisher = publisher
+        self._upstream = upstream
+        self._running: dict[UUID, TurnBuffer] = {}
+        self._answering: dict[UUID, asyncio.Task[Answer]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._published: list[tuple[UUID, int, str]] = []
+        self._telling: set[tuple[UUID, int, str]] = set()  # answers being published, or published and not marked so yet
+        self._closing = asyncio.Event()
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing.is_set()
+
+    def find(self, turn_id: UUID) -> TurnBuffer | None:
+        """Return a turn that runs here."""
+        return self._running.get(turn_id)
+
+    def count(self, user_id: str) -> int:
+        """Count this user's turns that run here."""
+        return sum(buffer.turn.user_id == user_id for buffer in self._running.values())
+
+    def begin(self, turn: Turn, history: Sequence[HistoryMessage]) -> TurnBuffer:
+        """Run a turn that was claimed; the model is told of its question's branch in `history`."""
+        buffer = TurnBuffer(turn)
+        self._running[turn.turn_id] = buffer
+        messages = conversation(self._settings.system_prompt, merge_history(history, turn.earlier()), buffer)
+        self._spawn(self._run(buffer, messages))
+        return buffer
+
+    def withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
+        """Forget a claim that failed: it may have been committed all the same, and then nobody would run it."""
+        self._spawn(self._withdraw_lost(turn_id, correlation_id))
+
+    def tell(self, turn: Turn) -> None:
+        """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
+        if (turn.turn_id, turn.attempt, turn.state) not in self._telling:
+            self._start_telling(turn, questions_too=True)
+
+    def _start_telling(self, turn: Turn, *, questions_too: bool = False) -> asyncio.Task[None]:
+        self._telling.add((turn.turn_id, turn.attempt, turn.state))
+        return self._spawn(self._tell(turn, questions_too=questions_too))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that must not end with the request that began it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]]) -> None:
+        turn_id = buffer.turn.turn_id
+        answering = Answering(self._upstream, buffer)
+        calling = self._answering[turn_id] = asyncio.create_task(answering.run(messages))
+        try:
+            if await self._post(buffer):
+                await asyncio.wait({calling})
+                await self._end(buffer, answering.outcome(calling))
+        except Exception:  # the task's boundary: its followers must hear of it
+            log.exception("turn failed", turn_id=str(turn_id))
+            buffer.fail(TripthreadError("Something went wrong on our side."))
+        finally:
+            calling.cancel()
+            if self._running.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
+                del self._answering[turn_id], self._running[turn_id]
+
+    async def _post(self, buffer: TurnBuffer) -> bool:
+        """Publish the question; without it with the broker, nothing of the turn may be seen."""
+        turn = buffer.turn
+        try:
+            await self._publish_questions(turn)
+        except BrokerAway as error:
+            if turn.attempt > 1:
+                failed = Answer("", [], "failed", error=error.detail)
+                await self._finish(buffer, Finish(turn.turn_id, turn.attempt, failed, question_published=False))
+            buffer.fail(error)
+            await self._withdraw(turn.turn_id, turn.correlation_id)
+            return False
+        buffer.accept()
+        return True
+
+    async def _publish_questions(self, turn: Turn, deadline_s: float | None = None) -> None:
+        for asked in (*turn.earlier(), turn):
+            await self._publisher.publish(asked.posted(), deadline_s=deadline_s)
+
+    @_patiently
+    async def _withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
+        await self._store.withdraw(turn_id, correlation_id)
+
+    @_patiently
+    async def _withdraw_lost(self, turn_id: UUID, correlation_id: UUID) -> None:
+        # A repeat of the request may have claimed the turn since, under the same ids: then it is no longer lost.
+        if turn_id not in self._running:
+            await self._store.withdraw(turn_id, correlation_id)
+
+    async def _end(self, buffer: TurnBuffer, answer: Answer) -> None:
+        """Keep the answer, tell of it, and only then let the caller's stream close."""
+        turn = await self._finish(buffer, Finish(buffer.turn.turn_id, buffer.turn.attempt, answer))
+        if turn is None:
+            buffer.fail(SessionBusy("this turn was taken over after its lease had passed"))
+            return
+        telling = self._start_telling(turn)
+        if self._publisher.away is None:
+            await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
+        buffer.end(turn)
+
+    async def _finish(self, buffer: TurnBuffer, finish: Finish) -> Turn | None:
+        """Keep the answer, however long the database takes; the caller is let go when it takes too long."""
+        away = DatabaseAway("the answer is not kept yet: the database is away")
+        letting_go = asyncio.get_running_loop().call_later(FINISH_PATIENCE_S, buffer.fail, away)
+        try:
+            return await self._keep_answer(finish)
+        finally:
+            letting_go.cancel()
+
+    @_patiently
+    async def _keep_answer(self, finish: Finish) -> Turn | None:
+        return await self._store.finish(finish)
+
+    async def _tell(self, turn: Turn, *, questions_too: bool) -> None:
+        """Publish the answer, however long the broker takes; until then the row holds it."""
+        while True:
+            try:
+                if questions_too:
+                    await self._publish_questions(turn, PUBLISH_DEADLINE_S)
+                await self._publisher.publish(turn.answered(), deadline_s=PUBLISH_DEADLINE_S)
+            except BrokerAway:
+                if self.is_closing:
+                    log.warning("answer not published", turn_id=str(turn.turn_id))
+                    return
+                continue
+            self._published.append((turn.turn_id, turn.attempt, turn.state))
+            return
+
+    async def run(self) -> None:
+        """Keep leases, checkpoints and marks until `shut_down`; then let running turns end."""
+        renewed = asyncio.get_running_loop().time()
+        kept: dict[UUID, int] = {}
+        while not self.is_closing:
+            try:
+                async with asyncio.timeout(KEEP_EVERY_S):
+                    await self._closing.wait()
+            except TimeoutError:
+                pass
+            now = asyncio.get_running_loop().time()
+            # All of them once more at the end: the time that they are given then is nearly as long as a lease.
+            renew = now - renewed >= RENEW_EVERY_S or self.is_closing
+            seen = await self._keep(kept, renew_all=renew)
+            if seen is not None:
+                kept, renewed = seen, now if renew else renewed
+        await self._drain()
+
+    def shut_down(self) -> None:
+        self._closing.set()
+
+    def fault(self) -> str | None:
+        return None
+
+    def __str__(self) -> str:
+        return "turns"
+
+    async def _keep(self, kept: dict[UUID, int], *, renew_all: bool) -> dict[UUID, int] | None:
+        """Checkpoint what has changed since `kept` (turn to number of pieces), and mark what is published.
+
+        Returns: What is kept now; None where the database did not take it.
+        """
+        now = {turn_id: len(buffer.deltas) for turn_id, buffer in self._running.items()}
+        rows = [
+            (turn_id, buffer.turn.attempt, buffer.text, buffer.is_accepted)
+            for turn_id, buffer in self._running.items()
+            if renew_all or kept.get(turn_id) != now[turn_id]
+        ]
+        marks, self._published = self._published, []
+        try:
+            if rows:
+                await self._store.keep(rows)
+            if marks:
+                await self._store.mark_published(marks)
+                self._telling.difference_update(marks)
+        except DATABASE_ERRORS as error:
+            log.warning("checkpoint failed", error=str(error))
+            self._published = [*marks, *self._published]
+            return None
+        return now
+
+    async def _drain(self) -> None:
+        """Let the turns end by themselves for a while, then end those that have not."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=DRAIN_S)
+        for calling in self._answering.values():
+            calling.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=CONFIRM_WAIT_S + 1)
+        await self._keep({}, renew_all=False)

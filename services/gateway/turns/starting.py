@@ -1,0 +1,134 @@
+"""Start turns: claim the session for a new one, or find the turn that a request repeats."""
+
+from collections.abc import Sequence
+
+from services.gateway.http.idempotency_key import HEADER
+from services.gateway.http.refused_field import refused_field
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.claims import Claim, Lost
+from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.runner import Runner
+from services.gateway.turns.store import TurnStore
+from services.gateway.turns.turn import Turn
+from services.gateway.writes.broker_gate import require_broker
+from shared.database import DATABASE_ERRORS
+from shared.errors import Conflict, SessionBusy, ShuttingDown
+from shared.publisher import Publisher
+
+
+class StaleHistory(Conflict):
+    """More was said in this session in the meantime."""
+
+
+class TurnStarter:
+    """Which turn answers a request."""
+
+    def __init__(self, store: TurnStore, publisher: Publisher, runner: Runner) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._runner = runner
+
+    async def start(self, claim: Claim, history: Sequence[HistoryMessage], *, again: bool = False) -> TurnBuffer:
+        """Claim the session and begin to answer; a repeat joins, replays or begins again the turn it repeats.
+
+        Args:
+            claim: What to answer, and where.
+            history: What the claimant knows of the session; the model is told of its question's branch.
+            again: The question is there already, so a turn that is answering in this session will do.
+
+        Raises:
+            StaleHistory: More was said in the session since the claimant read it: read it again.
+            SessionBusy: The session is answering something else.
+            Invalid: The key was used for another request.
+            BrokerAway, ShuttingDown: Nothing can be accepted now.
+        """
+        if self._runner.is_closing:
+            raise ShuttingDown
+        require_broker(self._publisher)
+        turn = await self._claim(claim)
+        return self._runner.begin(turn, history) if turn else await self._resolve(claim, history, again=again)
+
+    def tell_untold(self, turns: Sequence[Turn]) -> None:
+        """Tell of turns that have ended, and of which their owner is not known to have told.
+
+        It may be about to, and then consumers ignore the second copy. If it is gone, nobody else will.
+        """
+        for turn in turns:
+            if turn.answer is not None and not turn.told:
+                self._runner.tell(turn)
+
+    def running_of(self, user_id: str) -> int:
+        """Count this user's turns that run here."""
+        return self._runner.count(user_id)
+
+    async def _claim(self, claim: Claim) -> Turn | None:
+        try:
+            turn = await self._store.claim(claim)
+        except DATABASE_ERRORS:
+            self._runner.withdraw(claim.turn_id, claim.correlation_id)
+            raise
+        if turn is Lost.STALE:
+            raise StaleHistory
+        return turn if isinstance(turn, Turn) else None
+
+    async def _resolve(self, claim: Claim, history: Sequence[HistoryMessage], *, again: bool) -> TurnBuffer:
+        """Find what the claim ran into, and do what a repeat of that turn asks for."""
+        known = await self._store.by_key(claim.user_id, claim.key) if claim.key else None
+        if known is not None:
+            return await self._repeat(known, claim, history)
+        busy = await self._store.running(claim.user_id, claim.session_id)
+        if busy is None:
+            raise StaleHistory  # it has ended in the meantime, so there is more to know
+        buffer = self._here(busy)
+        if busy.expired and buffer is None:
+            await self._take_over(busy)
+            raise StaleHistory
+        if again and claim.key is None and buffer is not None:
+            return buffer
+        raise SessionBusy(turn_id=str(busy.turn_id))
+
+    async def _repeat(self, known: Turn, claim: Claim, history: Sequence[HistoryMessage]) -> TurnBuffer:
+        if known.body_hash != claim.body_hash:
+            raise refused_field(HEADER, "was used for another request; take a new one")
+        buffer = self._here(known)
+        if buffer is not None:
+            return buffer
+        if known.expired:
+            known = await self._take_over(known) or known
+        if known.state == "running":
+            raise SessionBusy("this turn is being answered by another gateway", turn_id=str(known.turn_id))
+        if known.state in ("failed", "interrupted"):
+            return await self._run_again(known, claim.owner, history)
+        self.tell_untold([known])
+        return _replay(known)
+
+    def _here(self, known: Turn) -> TurnBuffer | None:
+        """Return this attempt where it runs here, whatever its row says: a database that was away renewed no lease."""
+        buffer = self._runner.find(known.turn_id)
+        return buffer if buffer is not None and buffer.turn.attempt == known.attempt else None
+
+    async def _run_again(self, known: Turn, owner: str, history: Sequence[HistoryMessage]) -> TurnBuffer:
+        """Begin another attempt, once what the last one said is with the broker: the row can hold one answer only."""
+        await self._publisher.publish(known.posted())
+        await self._publisher.publish(known.answered())
+        again = await self._store.rerun(known, owner)
+        if again is None:
+            raise SessionBusy
+        return self._runner.begin(again, [shown for shown in history if shown.message_id != known.answer_id])
+
+    async def _take_over(self, expired: Turn) -> Turn | None:
+        """End a turn whose owner is gone, and tell of it in its stead."""
+        turn = await self._store.interrupt_expired(expired)
+        if turn is not None:
+            self._runner.tell(turn)
+        return turn
+
+
+def _replay(turn: Turn) -> TurnBuffer:
+    """Make a buffer of a turn that has ended, for a repeat of its request."""
+    buffer = TurnBuffer(turn)
+    buffer.accept()
+    if turn.answer is not None and turn.answer.content:
+        buffer.add(turn.answer.content)
+    buffer.end(turn)
+    return buffer

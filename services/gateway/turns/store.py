@@ -1,0 +1,212 @@
+"""All SQL on `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_turns
+from services.gateway.turns.grouped import Grouped
+from services.gateway.turns.rows import COLUMNS, columns, read_turn
+from services.gateway.turns.turn import Answer, Turn
+from shared.database import ACQUIRE_TIMEOUT_S, Pool
+
+READ_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The end of one attempt."""
+
+    turn_id: UUID
+    attempt: int
+    answer: Answer
+    question_published: bool = True
+
+
+class TurnStore:
+    """The turns; claims and finishes of concurrent turns share a statement and its commit."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._claims: Grouped[Claim, Turn | Lost] = Grouped(lambda claims: claim_turns(pool, claims))
+        self._finishes: Grouped[Finish, Turn | None] = Grouped(self._finish_group)
+
+    async def claim(self, claim: Claim) -> Turn | Lost:
+        """Take the session for this turn."""
+        return await self._claims.call(claim)
+
+    async def finish(self, finish: Finish) -> Turn | None:
+        """Keep the answer of an attempt; None when that attempt is over already, with another answer."""
+        return await self._finishes.call(finish)
+
+    async def _finish_group(self, finishes: Sequence[Finish]) -> list[Turn | None]:
+        rows = await self._pool.fetch(
+            f"""
+            UPDATE gateway.turns t
+            SET state = f.said ->> 'status', answer = f.said, partial = '',
+                question_published = t.question_published OR f.told,
+                -- of the answer that this one replaces, if any, and not of this one
+                answer_published = t.answer_published AND t.answer IS NOT DISTINCT FROM f.said,
+                answered_at = coalesce(t.answered_at,
+                    greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
+            FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])
+                AS f (id, number, said, told)
+            WHERE t.turn_id = f.id AND t.attempt = f.number
+                -- or it is this very answer, whose commit succeeded although we were not told so
+                AND (t.state IN ('running', 'interrupted') OR t.answer = f.said)
+            RETURNING {COLUMNS}
+            """,  # noqa: S608
+            *columns([(f.turn_id, f.attempt, asdict(f.answer), f.question_published) for f in finishes]),
+        )
+        finished = {row["turn_id"]: read_turn(row) for row in rows}
+        return [finished.get(finish.turn_id) for finish in finishes]
+
+    async def rerun(self, turn: Turn, owner: str) -> Turn | None:
+        """Begin another attempt at a failed or interrupted turn; None when its session is taken or it has changed."""
+        try:
+            row = await self._pool.fetchrow(
+                f"""
+                UPDATE gateway.turns
+                SET state = 'running', attempt = attempt + 1, owner = $3, answer = NULL, answered_at = NULL,
+                    answer_published = false, partial = '',
+                    lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
+                WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
+                RETURNING {COLUMNS}
+                """,  # noqa: S608
+                turn.turn_id,
+                turn.attempt,
+                owner,
+            )
+        except asyncpg.UniqueViolationError:
+            return None
+        return read_turn(row) if row else None
+
+    async def withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
+        """Forget a first attempt whose question never reached the broker: nothing of it was accepted.
+
+        The correlation id tells it from a repeat of the same turn that has been claimed since.
+        """
+        await self._pool.execute(
+            """
+            DELETE FROM gateway.turns
+            WHERE turn_id = $1 AND correlation_id = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
+            """,
+            turn_id,
+            correlation_id,
+        )
+
+    async def interrupt_expired(self, turn: Turn) -> Turn | None:
+        """End a running turn whose owner let its lease pass, with the text it had; None when it is not so any more."""
+        answer = Answer(
+            turn.partial, _text_parts(turn.partial), "interrupted", error="The gateway that answered is gone."
+        )
+        row = await self._pool.fetchrow(
+            f"""
+            UPDATE gateway.turns
+            SET state = 'interrupted', answer = $3,
+                answered_at = greatest(clock_timestamp(), asked_at + interval '1 microsecond')
+            WHERE turn_id = $1 AND attempt = $2 AND state = 'running' AND lease_until < clock_timestamp()
+            RETURNING {COLUMNS}
+            """,  # noqa: S608
+            turn.turn_id,
+            turn.attempt,
+            asdict(answer),
+        )
+        return read_turn(row) if row else None
+
+    async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
+        """Renew the leases of running turns and keep the text they have: (turn, attempt, text, question published)."""
+        await self._pool.execute(
+            f"""
+            UPDATE gateway.turns t
+            SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S}), partial = k.so_far,
+                question_published = t.question_published OR k.told
+            FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::boolean[]) AS k (id, number, so_far, told)
+            WHERE t.turn_id = k.id AND t.attempt = k.number AND t.state = 'running'
+            """,  # noqa: S608
+            *columns(running),
+        )
+
+    async def mark_published(self, turns: Sequence[tuple[UUID, int, str]]) -> None:
+        """Note that both events of these turns are confirmed: (turn, attempt, state).
+
+        The state tells the answer that was published from one that has replaced it since. An interrupted one in the
+        stead of another stays untold of at times, which loses nothing: the logger keeps the first of the two.
+        """
+        await self._pool.execute(
+            """
+            UPDATE gateway.turns t SET question_published = true, answer_published = true
+            FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS p (id, number, state)
+            WHERE t.turn_id = p.id AND t.attempt = p.number AND t.state = p.state AND t.answer IS NOT NULL
+            """,
+            *columns(turns),
+        )
+
+    async def by_key(self, user_id: str, key: str) -> Turn | None:
+        """Find the turn that this key of this user names."""
+        rows = await self._read(
+            f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND idempotency_key = $2",  # noqa: S608
+            user_id,
+            key,
+        )
+        return read_turn(rows[0]) if rows else None
+
+    async def running(self, user_id: str, session_id: str) -> Turn | None:
+        """Find the turn that this session is busy with."""
+        rows = await self._read(
+            f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND state = 'running'",  # noqa: S608
+            user_id,
+            session_id,
+        )
+        return read_turn(rows[0]) if rows else None
+
+    async def session(self, user_ids: Sequence[str], session_id: str, limit: int = 100) -> list[Turn]:
+        """Return the turns of each user's session of this id that were the last to say something, newest first.
+
+        Of a turn that runs again only the question has a place, which may be one of long ago: it is among them too.
+        """
+        rows = await self._read(
+            f"""
+            SELECT {COLUMNS} FROM unnest($1::text[]) AS identity (id) CROSS JOIN LATERAL (
+                SELECT * FROM gateway.turns own WHERE own.user_id = identity.id AND own.session_id = $2
+                ORDER BY own.state = 'running' DESC, greatest(own.asked_at, own.answered_at) DESC LIMIT $3) turn
+            ORDER BY greatest(asked_at, answered_at) DESC
+            """,  # noqa: S608
+            list(user_ids),
+            session_id,
+            limit,
+        )
+        return [read_turn(row) for row in rows]
+
+    async def sessions_of(self, user_ids: Sequence[str], limit: int = 100) -> list[Turn]:
+        """Return the newest turn of each session in which somebody spoke within a day, newest first."""
+        rows = await self._read(
+            f"""
+            SELECT {COLUMNS} FROM gateway.turns
+            WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
+            ORDER BY asked_at DESC LIMIT $2
+            """,  # noqa: S608
+            list(user_ids),
+            limit,
+        )
+        newest: dict[tuple[str, str], Turn] = {}
+        for row in rows:
+            newest.setdefault((row["user_id"], row["session_id"]), read_turn(row))
+        return list(newest.values())
+
+    async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a short query: nearly every request begins with one, so they find out that a database hangs.
+
+        To give up, asyncpg asks the server to cancel the query. How long it waits for that, too, is said only by the
+        time-out of the acquiring.
+        """
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+            rows: list[asyncpg.Record] = await db.fetch(query, *arguments, timeout=READ_TIMEOUT_S)
+            return rows
+
+
+def _text_parts(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text}] if text else []

@@ -1,0 +1,1 @@
+"""Avinode's notices -> WebhookReceived"""

@@ -1,0 +1,167 @@
+"""The gateway's API in this process, on a real database and broker; and rows as the other services would write them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx2
+import orjson
+
+from services.gateway.app import Pools, wire
+from services.gateway.model.upstream import open_upstream
+from services.gateway.turns.store import TurnStore
+from services.gateway.writes.outcomes import Outcomes
+from shared.database import open_pool
+from shared.ids import model_id, new_id
+from shared.publisher import Publisher
+from shared.settings import Settings
+from tests.pure.gateway.samples import minutes
+from tests.servers import Servers, run_sql
+from tests.settings import settings_for, with_database
+from tests.tokens import token_for
+
+
+@dataclass
+class Stage:
+    settings: Settings
+    store: TurnStore
+    publisher: Publisher
+    outcomes: Outcomes
+    http: httpx2.AsyncClient
+
+    async def get(self, path: str, user: str = "ann", role: str = "user", **query: Any) -> httpx2.Response:
+        return await self.http.get(path, params=query, headers=self.as_user(user, role))
+
+    async def post(self, path: str, body: Any = None, user: str = "ann", role: str = "user") -> httpx2.Response:
+        return await self.http.post(path, json=body, headers=self.as_user(user, role))
+
+    def as_user(self, user: str, role: str = "user") -> dict[str, str]:
+        return {"Authorization": f"Bearer {token_for(self.settings, user, role=role)}"}
+
+
+@asynccontextmanager
+async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
+    async with (
+        open_pool(settings.gateway_database_url, "gateway test", 5) as own_pool,
+        open_pool(settings.reader_database_url, "gateway test", 5) as reader_pool,
+        open_pool(settings.admin_database_url, "gateway test", 2) as admin_pool,
+        Publisher(settings, "gateway test") as publisher,
+        open_upstream(settings) as upstream,
+    ):
+
+        async def faults() -> dict[str, str]:
+            return {}
+
+        pools = Pools(own_pool, reader_pool, admin_pool)
+        gateway = wire(settings, pools, publisher, upstream, faults)
+        transport = httpx2.ASGITransport(gateway.api)
+        keeping = asyncio.create_task(gateway.runner.run())
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
+            yield Stage(settings, TurnStore(own_pool), publisher, gateway.outcomes, http)
+        gateway.runner.shut_down()
+        await keeping
+
+
+@asynccontextmanager
+async def own_database(servers: Servers, template: str) -> AsyncIterator[Settings]:
+    """Make a migrated database for several tests together."""
+    database = f"test_{new_id().hex}"
+    await run_sql(servers.database_url, f"CREATE DATABASE {database} TEMPLATE {template}")
+    yield settings_for(with_database(servers.database_url, database), servers.amqp_url)
+    await run_sql(servers.database_url, f"DROP DATABASE {database} WITH (FORCE)")
+
+
+class Rows:
+    """Writes rows as their services would."""
+
+    def __init__(self, owner: asyncpg.Connection) -> None:
+        self._owner = owner
+
+    async def insert(self, table: str, **columns: Any) -> None:
+        names = ", ".join(columns)
+        places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+        values = [orjson.dumps(value).decode() if isinstance(value, dict) else value for value in columns.values()]
+        await self._owner.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *values)  # noqa: S608 - a test's
+
+    async def session(self, session_id: str, at: float = 0, user: str = "ann", **columns: Any) -> None:
+        times = {"last_activity_at": minutes(at), "created_at": minutes(at), "last_message_at": minutes(at)}
+        await self.insert("chat.sessions", user_id=user, session_id=session_id, **{**times, **columns})
+
+    async def message(self, session_id: str, message_id: str, at: float, user: str = "ann", **columns: Any) -> None:
+        defaults = {"role": "user", "content": f"text {message_id}", "event_id": new_id(), "created_at": minutes(at)}
+        await self.insert(
+            "chat.messages", user_id=user, session_id=session_id, message_id=message_id, **{**defaults, **columns}
+        )
+
+    async def model(self, name: str, at: float = 0, short_id: str = "a1b2c3") -> UUID:
+        known = model_id("openai", name)
+        await self.insert(
+            "tagging.models",
+            model_id=known,
+            provider="openai",
+            name=name,
+            short_id=short_id,
+            registered_at=minutes(at),
+            stamped_at=minutes(at),
+            stamped_by=new_id(),
+        )
+        return known
+
+    async def tag(self, session_id: str, model: UUID, number: int, user: str = "ann") -> str:
+        session_tag = f"chat_model_a1b2c3_{number:03d}"
+        await self.insert(
+            "tagging.session_tags",
+            user_id=user,
+            session_id=session_id,
+            model_id=model,
+            number=number,
+            session_tag=session_tag,
+            event_id=new_id(),
+        )
+        return session_tag
+
+    async def trip(
+        self, session_id: str, user: str = "ann", started_at: datetime | None = None, **columns: Any
+    ) -> UUID:
+        """Write a trip of a session that was just begun."""
+        trip_id = new_id()
+        await self.insert("workflow.trips", trip_id=trip_id, **columns)
+        await self.tie(session_id, trip_id, user, started_at)
+        return trip_id
+
+    async def tie(
+        self,
+        session_id: str,
+        trip_id: UUID,
+        user: str = "ann",
+        started_at: datetime | None = None,
+        *,
+        is_open: bool = True,
+    ) -> None:
+        now = await self._owner.fetchval("SELECT clock_timestamp()")
+        await self.insert(
+            "workflow.trip_sessions",
+            user_id=user,
+            session_id=session_id,
+            trip_id=trip_id,
+            open=is_open,
+            started_at=started_at or now,
+            ended_at=None if is_open else now,
+        )
+
+    async def run(self, statement: str, *arguments: Any) -> None:
+        await self._owner.execute(statement, *arguments)
+
+    async def ages_ago(self, **age: float) -> datetime:
+        now: datetime = await self._owner.fetchval("SELECT clock_timestamp()")
+        return now - timedelta(**age)
+
+
+def ids(answer: httpx2.Response, plural: str) -> Sequence[str]:
+    assert answer.status_code == 200, answer.text
+    return [item["id"] for item in answer.json()[plural]]

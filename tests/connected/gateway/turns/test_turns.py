@@ -1,0 +1,632 @@
+"""Turns on a real database, broker and model stand-in: what is kept and told, also after repeats and faults."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import aio_pika
+import aiohttp
+import asyncpg
+import pytest
+
+from deploy.sandbox.serving import serving
+from deploy.sandbox.settings import SandboxSettings
+from deploy.supervisor.servers import Postgres
+from services.gateway.chat.memory import Memory
+from services.gateway.model.upstream import open_upstream
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.claims import Claim
+from services.gateway.turns.runner import Runner
+from services.gateway.turns.starting import StaleHistory, TurnStarter
+from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.turn import Answer, Question, Turn
+from shared.database import open_pool
+from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, ShuttingDown, TripthreadError
+from shared.events import Event, MessageAnswered, MessageEvent, decode
+from shared.ids import new_id
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.topology import LOGGER_CHAT
+from tests.pure.gateway.samples import claim
+from tests.waiting import until
+
+
+@dataclass
+class Gateway:
+    """The parts of a gateway that run turns, and eyes on what they do."""
+
+    settings: Settings
+    turns: TurnStarter
+    runner: Runner
+    store: TurnStore
+    memory: Memory
+    publisher: Publisher
+    model_url: str
+
+    async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> TurnBuffer:
+        remembered = await self.memory.of([user], session)
+        last = next((shown.message_id for shown in reversed(remembered.history)), None)
+        claim = self.claim(text, session=session, key=key, user=user)
+        question = replace(claim.question, parent_id=last)
+        claim = replace(claim, question=question, known_until=remembered.known_until)
+        return await self.turns.start(claim, remembered.history)
+
+    def claim(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Claim:
+        question = Question(str(new_id()), text, [{"type": "text", "text": text}])
+        return claim(text, session_id=session, key=key, user_id=user, provider="sandbox", question=question)
+
+    async def say(self, text: str, **changes: Any) -> Turn:
+        running = await self.ask(text, **changes)
+        await running.accepted()
+        return await running.result()
+
+    async def requests(self) -> list[dict[str, Any]]:
+        async with aiohttp.ClientSession() as http, http.get(f"{self.model_url}/sim/requests") as response:
+            requests: list[dict[str, Any]] = (await response.json())["requests"]
+            return requests
+
+    async def events(self, count: int) -> list[Event]:
+        """Take so many events from the logger's queue."""
+        connection = await aio_pika.connect(self.settings.amqp_url)
+        async with connection, asyncio.timeout(10):
+            queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
+            events: list[Event] = []
+            async with queue.iterator() as messages:
+                async for message in messages:
+                    events.append(decode(message.type, message.body))
+                    await message.ack()
+                    if len(events) == count:
+                        break
+            return events
+
+
+@pytest.fixture
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
+        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", "model_silence_s": 0.5})
+        store = TurnStore(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
+        memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
+        publisher = await stack.enter_async_context(Publisher(mine, "gateway"))
+        runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
+        keeping = asyncio.create_task(runner.run())
+        yield Gateway(mine, TurnStarter(store, publisher, runner), runner, store, memory, publisher, sandbox.model)
+        runner.shut_down()
+        await keeping
+
+
+def answered(turn: Turn) -> tuple[str, str]:
+    assert turn.answer is not None
+    return turn.answer.status, turn.answer.content
+
+
+async def test_a_turn_keeps_its_answer_and_tells_of_both_messages(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    turn = await gateway.say("[echo hello]")
+    assert answered(turn) == ("complete", "hello")
+    posted, told = await gateway.events(2)
+    assert (posted, told) == (turn.posted(), turn.answered())
+    assert posted.event_id != told.event_id
+    row = await owner.fetchrow("SELECT state, answer ->> 'content' AS text FROM gateway.turns")
+    assert dict(row or {}) == {"state": "complete", "text": "hello"}
+
+
+async def test_the_answer_s_trace_says_how_the_call_went(gateway: Gateway) -> None:
+    turn = await gateway.say("[first 20] [echo hello]")
+    trace = turn.answered().trace
+    assert trace is not None
+    assert (trace.status, trace.usage_source, trace.finish_reason) == ("ok", "reported", "stop")
+    assert trace.ttft_ms is not None
+    assert trace.duration_ms is not None
+    assert 20 <= trace.ttft_ms <= trace.duration_ms
+
+
+async def test_the_next_turn_remembers_what_nobody_has_stored(gateway: Gateway) -> None:
+    await gateway.say("[echo one]")
+    await gateway.say("[echo two]")
+    turn = await gateway.say("[recall]")
+    assert json.loads(answered(turn)[1]) == ["[echo one]", "[echo two]", "[recall]"]
+
+
+async def test_a_busy_session_names_the_turn_it_is_busy_with(gateway: Gateway) -> None:
+    running = await gateway.ask("[slow 30] [chunks 5]")
+    with pytest.raises(SessionBusy) as busy:
+        await gateway.ask("hello")
+    assert busy.value.extra["turn_id"] == str(running.turn.turn_id)
+    await running.result()
+    await gateway.say("[echo now]")
+
+
+async def test_of_many_at_once_one_gets_the_session(gateway: Gateway) -> None:
+    started = await asyncio.gather(
+        *(gateway.turns.start(gateway.claim("[slow 100] [chunks 5]"), []) for _ in range(8)),
+        return_exceptions=True,
+    )
+    won = [running for running in started if isinstance(running, TurnBuffer)]
+    assert len(won) == 1
+    assert sum(isinstance(lost, SessionBusy) for lost in started) == 7
+    await won[0].result()
+
+
+async def test_sessions_of_two_users_with_one_name_are_two_sessions(gateway: Gateway) -> None:
+    await gateway.say("[echo mine]", user="ann")
+    turn = await gateway.say("[recall]", user="bob")
+    assert json.loads(answered(turn)[1]) == ["[recall]"]
+
+
+async def test_a_repeat_joins_a_running_turn_and_replays_an_ended_one(gateway: Gateway) -> None:
+    running = await gateway.ask("[slow 30] [chunks 4]", key="k1")
+    joined = await gateway.ask("[slow 30] [chunks 4]", key="k1")
+    assert joined is running
+    first = await running.result()
+    again = await gateway.say("[slow 30] [chunks 4]", key="k1")
+    assert again.turn_id == first.turn_id
+    assert answered(again) == answered(first)
+    assert len(await gateway.requests()) == 1
+
+
+async def test_a_key_with_another_body_is_refused(gateway: Gateway) -> None:
+    await gateway.say("[echo one]", key="k1")
+    with pytest.raises(Invalid):
+        await gateway.ask("[echo two]", key="k1")
+
+
+async def test_a_failed_turn_runs_again_with_an_answer_of_its_own(gateway: Gateway) -> None:
+    first = await gateway.say("[error 500]", key="k1")
+    again = await gateway.say("[error 500]", key="k1")
+    assert [turn.state for turn in (first, again)] == ["failed", "failed"]
+    assert (first.turn_id, again.attempt) == (again.turn_id, 2)
+    assert first.answer_id != again.answer_id
+    assert first.posted() == again.posted()
+
+
+@pytest.mark.parametrize(
+    ("directives", "status", "begins"),
+    [
+        ("[error 429]", "failed", ""),
+        ("[error 400]", "failed", ""),
+        ("[chunks 6] [cut 2]", "interrupted", "x"),
+        ("[chunks 6] [end 2]", "interrupted", "x"),
+        ("[chunks 6] [stall 2]", "interrupted", "x"),
+        ("[stall 0]", "failed", ""),
+    ],
+)
+async def test_a_model_that_fails_leaves_what_it_said(
+    gateway: Gateway, directives: str, status: str, begins: str
+) -> None:
+    turn = await gateway.say(directives)
+    assert turn.answer is not None
+    assert turn.answer.status == status
+    assert bool(turn.answer.content) == bool(begins)
+    assert turn.answer.error
+    assert (await gateway.events(2))[1] == turn.answered()
+
+
+async def test_what_the_model_s_service_says_of_our_key_is_not_passed_on(gateway: Gateway) -> None:
+    turn = await gateway.say("[error 401]")
+    assert turn.answer is not None
+    assert turn.answer.error == "the model's service answered 401: it does not take our credentials"
+
+
+@pytest.mark.parametrize(("words", "status"), [("", "failed"), ("[echo One moment.] ", "interrupted")])
+async def test_a_model_that_asks_for_a_tool_is_told_of_as_such(gateway: Gateway, words: str, status: str) -> None:
+    turn = await gateway.say(words + '[tool create_trip {"a": 1}]')
+    assert turn.answer is not None
+    assert turn.answer.status == status
+    assert turn.answer.error == "the model asked for the tool 'create_trip'; this version offers it none"
+    assert (turn.answer.trace or {})["finish_reason"] == "tool_calls"
+
+
+async def test_what_postgres_can_t_hold_is_cleaned_from_the_answer(gateway: Gateway) -> None:
+    turn = await gateway.say('[raw "a\\u0000b\\ud800c"]')
+    status, text = answered(turn)
+    assert status == "complete"
+    assert (text[:2], text[-1]) == ("ab", "c")
+
+
+async def test_a_caller_that_leaves_ends_nothing(gateway: Gateway) -> None:
+    running = await gateway.ask("[slow 20] [chunks 5]")
+    async for piece in running.follow():
+        assert piece
+        break
+    turn = await running.result()
+    assert turn.state == "complete"
+
+
+async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
+    async with away, open_upstream(gateway.settings) as upstream:
+        turns = TurnStarter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstream))
+        with pytest.raises(BrokerAway):
+            await turns.start(gateway.claim("hello"), [])
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+    assert await gateway.requests() == []
+
+
+async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    class Unconfirmed(Publisher):
+        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+            raise BrokerAway("no confirm")
+
+    async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+        turns = TurnStarter(gateway.store, publisher, runner)
+        running = await turns.start(gateway.claim("hello"), [])
+        with pytest.raises(BrokerAway):
+            await running.accepted()
+        with pytest.raises(BrokerAway):
+            await running.result()
+        runner.shut_down()
+        await runner.run()
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+
+
+async def test_a_claim_that_was_repeated_in_the_meantime_is_not_withdrawn(gateway: Gateway) -> None:
+    claim = gateway.claim("[slow 50] [chunks 5]", key="k1")
+    running = await gateway.turns.start(claim, [])
+    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+    assert (await running.result()).state == "complete"
+
+
+async def test_a_lost_claim_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    claim = gateway.claim("hello")
+    await gateway.store.claim(claim)
+    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+
+    async def gone() -> bool:
+        return bool(await owner.fetchval("SELECT count(*) = 0 FROM gateway.turns"))
+
+    await until(gone, "the withdrawal")
+
+
+async def test_an_error_that_nobody_foresaw_ends_the_turn_for_its_followers(gateway: Gateway) -> None:
+    class Broken(Publisher):
+        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+            raise LookupError("a secret of the inside")
+
+    async with Broken(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+        running = await TurnStarter(gateway.store, publisher, runner).start(gateway.claim("[slow 50] [chunks 5]"), [])
+        with pytest.raises(TripthreadError, match="on our side"):
+            await running.result()
+        assert runner.count("ann") == 0
+
+
+async def test_what_came_with_a_question_is_told_by_whoever_takes_its_turn_over(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    claim = gateway.claim("never answered")
+    question = replace(claim.question, parent_id="e1", earlier=(Question("e1", "one"),))
+    await gateway.store.claim(replace(claim, question=question))
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    with pytest.raises(StaleHistory):
+        await gateway.ask("hello")
+    told = [event for event in await gateway.events(3) if isinstance(event, MessageEvent)]
+    assert [event.content for event in told] == ["one", "never answered", ""]
+
+
+async def test_an_answer_that_the_database_is_away_for_is_kept_and_told_later(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(TurnStore):
+        away = True
+
+        async def finish(self, finish: Finish) -> Turn | None:
+            if self.away:
+                raise ConnectionRefusedError
+            return await super().finish(finish)
+
+    monkeypatch.setattr("services.gateway.turns.runner.FINISH_PATIENCE_S", 0.2)
+    async with (
+        open_pool(gateway.settings.gateway_database_url, "test") as pool,
+        open_upstream(gateway.settings) as upstream,
+    ):
+        store = Absent(pool)
+        runner = Runner(gateway.settings, store, gateway.publisher, upstream)
+        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[echo hello]"), [])
+        with pytest.raises(DatabaseAway):
+            await running.result()
+        store.away = False
+        _, told = await gateway.events(2)
+    assert isinstance(told, MessageEvent)
+    assert told.content == "hello"
+    assert await owner.fetchval("SELECT state FROM gateway.turns") == "complete"
+
+
+async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_told_later(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(Publisher):
+        gone = True
+
+        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+            if self.gone and isinstance(event, MessageAnswered):
+                await asyncio.sleep(0.05)
+                raise BrokerAway("no confirm")
+            await super().publish(event, deadline_s=deadline_s)
+
+    monkeypatch.setattr("services.gateway.turns.runner.CONFIRM_WAIT_S", 0.1)
+    async with Absent(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+        running = await TurnStarter(gateway.store, publisher, runner).start(gateway.claim("[echo hello]"), [])
+        turn = await running.result()
+        assert answered(turn) == ("complete", "hello")
+        publisher.gone = False
+        assert (await gateway.events(2))[1] == turn.answered()
+
+
+async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    abandoned = await gateway.store.claim(gateway.claim("never answered"))
+    assert isinstance(abandoned, Turn)
+    await gateway.store.keep([(abandoned.turn_id, 1, "so far", True)])
+    with pytest.raises(SessionBusy):
+        await gateway.ask("hello")
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    with pytest.raises(StaleHistory):  # for what it said has become part of the session
+        await gateway.ask("hello")
+    turn = await gateway.say("[recall]")
+    assert json.loads(answered(turn)[1]) == ["never answered", "[recall]"]
+    row = await owner.fetchrow("SELECT state, answer ->> 'content' AS text FROM gateway.turns ORDER BY asked_at")
+    assert dict(row or {}) == {"state": "interrupted", "text": "so far"}
+    told = [event for event in await gateway.events(4) if isinstance(event, MessageEvent)]
+    assert {abandoned.question.message_id, abandoned.answer_id} < {event.message_id for event in told}
+
+
+async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    running = await gateway.ask("[slow 50] [chunks 10]", key="k1")
+    await running.accepted()
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    with pytest.raises(SessionBusy):
+        await gateway.ask("hello")
+    assert await gateway.ask("[slow 50] [chunks 10]", key="k1") is running
+    turn = await running.result()
+    assert (turn.state, turn.attempt) == ("complete", 1)
+    assert len(await gateway.requests()) == 1
+    assert gateway.runner.count("ann") == 0
+
+
+async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_ends(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    lost = await gateway.ask("[slow 20] [chunks 10]", key="k1")
+    await lost.accepted()
+    elsewhere = await owner.fetchrow(
+        """
+        UPDATE gateway.turns SET attempt = 2, lease_until = clock_timestamp() - interval '1 second' RETURNING turn_id
+        """
+    )
+    assert elsewhere is not None
+    running = await gateway.ask("[slow 20] [chunks 10]", key="k1")
+    assert (running.turn.turn_id, running.turn.attempt) == (elsewhere["turn_id"], 3)
+    with pytest.raises(SessionBusy):
+        await lost.result()
+    assert gateway.runner.find(running.turn.turn_id) is running
+    assert (await running.result()).state == "complete"
+    assert gateway.runner.count("ann") == 0
+
+
+async def test_a_claim_on_what_was_read_too_early_is_refused(gateway: Gateway) -> None:
+    before = await gateway.memory.of(["ann"], "s1")
+    first = await gateway.say("[echo one]")
+    with pytest.raises(StaleHistory):
+        await gateway.turns.start(gateway.claim("two"), before.history)
+    known = replace(gateway.claim("[echo two]"), known_until=first.place)
+    assert answered(await (await gateway.turns.start(known, before.history)).result()) == ("complete", "two")
+
+
+async def test_repeats_at_the_same_moment_are_one_turn(gateway: Gateway) -> None:
+    turn_id = new_id()
+    claims = [replace(gateway.claim("[echo once]", key="k1"), turn_id=turn_id) for _ in range(4)]
+    started = await asyncio.gather(*(gateway.turns.start(claim, []) for claim in claims))
+    turns = await asyncio.gather(*(running.result() for running in started))
+    assert {turn.attempt for turn in turns} == {1}
+    assert len(await gateway.requests()) == 1
+
+
+async def test_a_finish_that_is_said_twice_is_the_same_finish(gateway: Gateway) -> None:
+    turn = await gateway.say("[echo hello]")
+    assert turn.answer is not None
+    again = await gateway.store.finish(Finish(turn.turn_id, 1, turn.answer))
+    assert again is not None
+    assert again.answered() == turn.answered()
+
+
+async def test_messages_that_came_with_a_question_are_told_and_remembered(gateway: Gateway) -> None:
+    claim = gateway.claim("[recall]")
+    earlier = (Question("e1", "one"), Question("e2", "two", parent_id="e1"))
+    question = replace(claim.question, parent_id="e2", earlier=earlier)
+    turn = await (await gateway.turns.start(replace(claim, question=question), [])).result()
+    assert json.loads(answered(turn)[1]) == ["one", "two", "[recall]"]
+    posted = [event for event in await gateway.events(4) if isinstance(event, MessageEvent)]
+    assert [event.message_id for event in posted] == ["e1", "e2", question.message_id, turn.answer_id]
+    assert len({event.event_id for event in posted}) == 4
+    remembered = await gateway.memory.of(["ann"], "s1")
+    assert [shown.content for shown in remembered.history][:3] == ["one", "two", "[recall]"]
+
+
+async def many_later_turns(owner: asyncpg.Connection, user: str = "ann") -> None:
+    """Let a user's session of one turn go on, for longer than is read of one."""
+    await owner.execute(
+        """
+        INSERT INTO gateway.turns
+        SELECT (jsonb_populate_record(first, jsonb_build_object('turn_id', gen_random_uuid(), 'idempotency_key', NULL,
+            'asked_at', first.answered_at + number * interval '2 microseconds',
+            'answered_at', first.answered_at + number * interval '2 microseconds' + interval '1 microsecond'))).*
+        FROM gateway.turns first, generate_series(1, 120) number WHERE first.user_id = $1
+        """,
+        user,
+    )
+
+
+async def test_a_session_goes_on_after_a_turn_of_long_ago_ran_again(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    said = "[slow 50] [chunks 6] [cut 4]"
+    await gateway.say(said, key="k1")
+    await many_later_turns(owner)
+    running = await gateway.ask(said, key="k1")
+    assert running.turn.turn_id in {turn.turn_id for turn in await gateway.store.session(["ann"], "s1")}
+    again = await running.result()
+    assert again.attempt == 2
+    remembered = await gateway.memory.of(["ann"], "s1")
+    assert remembered.history[-1].message_id == again.answer_id
+    assert answered(await gateway.say("[echo on]")) == ("complete", "on")
+
+
+async def test_a_long_session_hides_no_other_identity_s_session_of_its_name(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    mine = await gateway.say("[echo mine]", user="zed")
+    await gateway.say("[echo theirs]", user="visitor_x")
+    await many_later_turns(owner, "visitor_x")
+    remembered = await gateway.memory.of(["zed", "visitor_x"], "s1")
+    assert (remembered.user_id, remembered.known_until) == ("zed", mine.place)
+    assert remembered.history[-1].content == "mine"
+
+
+async def test_what_an_attempt_said_is_told_before_the_next_one_begins(gateway: Gateway) -> None:
+    first = await gateway.say("[chunks 6] [cut 2]", key="k1")
+    await gateway.events(2)
+    again = await gateway.say("[chunks 6] [cut 2]", key="k1")
+    told = await gateway.events(4)
+    assert first.answered() in told
+    assert again.answered() in told
+
+
+async def test_a_repeat_tells_of_an_answer_that_its_owner_did_not(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    left = await finished(gateway, gateway.claim("hello", key="k1"))
+    for _ in range(2):
+        assert answered(await gateway.say("hello", key="k1")) == ("complete", "hi")
+    assert await gateway.events(2) == [left.posted(), left.answered()]
+
+    async def marked() -> bool:
+        return bool(await owner.fetchval("SELECT question_published AND answer_published FROM gateway.turns"))
+
+    await until(marked, "the mark")
+    await gateway.say("hello", key="k1")
+    following = await gateway.say("[echo next]", session="s2")
+    assert await gateway.events(2) == [following.posted(), following.answered()]  # nothing was told again
+
+
+@pytest.mark.fault
+async def test_a_database_that_hangs_in_a_reading_is_left_soon(
+    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.turns.store.READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("services.gateway.turns.store.ACQUIRE_TIMEOUT_S", 0.2)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        hanging = await pool.fetchval("SELECT pg_backend_pid()")
+        os.kill(hanging, signal.SIGSTOP)
+        stack.callback(os.kill, hanging, signal.SIGCONT)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await TurnStore(pool).session(["ann"], "s1")
+        assert time.monotonic() - began < 2
+
+
+async def finished(gateway: Gateway, claim: Claim) -> Turn:
+    """Leave what a gateway leaves that dies before the broker has confirmed the answer."""
+    turn = await gateway.store.claim(claim)
+    assert isinstance(turn, Turn)
+    ended = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
+    assert ended is not None
+    return ended
+
+
+async def test_the_first_identity_that_has_a_session_owns_it(gateway: Gateway) -> None:
+    for user in ("visitor_x", "zed"):
+        await gateway.say("[echo hi]", user=user)
+    assert (await gateway.memory.of(["zed", "visitor_x"], "s1")).user_id == "zed"
+    assert (await gateway.memory.of(["visitor_x", "zed"], "s1")).user_id == "visitor_x"
+    assert (await gateway.memory.of(["nobody", "zed"], "s1")).user_id == "zed"
+
+
+async def test_an_owner_that_comes_back_late_changes_no_final_answer(gateway: Gateway) -> None:
+    turn = await gateway.say("[echo hello]")
+    assert turn.answer is not None
+    late = replace(turn.answer, content="too late")
+    assert await gateway.store.finish(Finish(turn.turn_id, 1, late)) is None
+
+
+async def test_an_answer_that_replaces_an_interrupted_one_is_still_to_be_told(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    turn = await gateway.store.claim(gateway.claim("hello"))
+    assert isinstance(turn, Turn)
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    await gateway.store.interrupt_expired(turn)
+    late = Finish(turn.turn_id, 1, Answer("hi", [], "complete"))
+
+    async def told_after(marked: str) -> bool:
+        await gateway.store.mark_published([(turn.turn_id, 1, marked)])
+        ended = await gateway.store.finish(late)
+        return ended is not None and ended.told
+
+    # The first is replaced only after its mark, the second mark comes only after that.
+    assert [await told_after(state) for state in ("interrupted", "interrupted", "complete")] == [False, False, True]
+
+
+async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    running = await gateway.ask("[chunks 50] [slow 100]")
+    async with asyncio.timeout(10):
+        while not await owner.fetchval("SELECT partial FROM gateway.turns"):
+            await asyncio.sleep(0.1)  # until the checkpoint, which is due every two seconds
+    assert running.text.startswith(await owner.fetchval("SELECT partial FROM gateway.turns"))
+
+
+async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(TurnStore):
+        missed = ""
+        away = True
+
+        async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
+            if self.away:
+                self.missed = running[0][2]
+                raise ConnectionRefusedError
+            await super().keep(running)
+
+    monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
+    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
+    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0})
+    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
+        store = Absent(pool)
+        runner = Runner(patient, store, gateway.publisher, upstream)
+        keeping = asyncio.create_task(runner.run())
+        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
+
+        async def stalled() -> bool:
+            return len(running.deltas) == 2 and store.missed == running.text
+
+        async def kept() -> bool:
+            return bool(await owner.fetchval("SELECT partial = $1 FROM gateway.turns", running.text))
+
+        await until(stalled, "a checkpoint that fails")
+        store.away = False
+        await until(kept, "the text so far", patience_s=5)
+        runner.shut_down()
+        await keeping
+
+
+async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.3)
+    running = await gateway.ask("[chunks 100] [slow 100]")
+    await running.accepted()
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() + interval '1 second'")
+    gateway.runner.shut_down()
+    with pytest.raises(ShuttingDown):
+        await gateway.ask("hello", session="s2")
+    turn = await running.result()
+    assert turn.state == "interrupted"
+    assert (await gateway.events(2))[1] == turn.answered()
+    assert await owner.fetchval("SELECT lease_until > clock_timestamp() + interval '20 seconds' FROM gateway.turns")

@@ -1,0 +1,121 @@
+"""Outcomes on a real broker: heard by every gateway, and heard again after the connection was lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aio_pika
+import pytest
+from aiormq import spec
+from pamqp.header import ContentHeader
+
+from services.gateway.writes.outcomes import Outcomes
+from services.gateway.writes.receipts import Receipts
+from shared.events import Outcome, SessionTagged, Stored, TripAdvanced
+from shared.ids import new_id
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.topology import OUTCOMES_EXCHANGE
+from tests.connected.brokers import broker_settings, own_broker, raw_channel
+
+HEARD_S = 20.0
+
+
+@asynccontextmanager
+async def hearing(settings: Settings, receipts: Receipts) -> AsyncIterator[Outcomes]:
+    """Run the worker for the length of the block."""
+    outcomes = Outcomes(settings, receipts)
+    running = asyncio.create_task(outcomes.run())
+    try:
+        yield outcomes
+    finally:
+        outcomes.shut_down()
+        await running
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(HEARD_S):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def heard(receipts: Receipts, publisher: Publisher, outcome: Outcome) -> None:
+    """Announce this until a receipt hears of it; nothing is there to be found but the hint."""
+
+    async def found() -> bool:
+        return True
+
+    with receipts.expecting(outcome.causes[0]) as receipt:
+        waiting = asyncio.create_task(receipt.until(found, HEARD_S))
+        async with asyncio.timeout(HEARD_S):
+            while not waiting.done():
+                await publisher.announce([outcome])
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def hints_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.writes.receipts.LOOK_AT_S", ())
+
+
+async def test_every_outcome_is_heard_by_every_gateway(settings: Settings) -> None:
+    first, second = Receipts(), Receipts()
+    async with Publisher(settings, "test") as publisher, hearing(settings, first), hearing(settings, second):
+        event_id, trip_id = new_id(), new_id()
+        for receipts in (first, second):
+            await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(event_id,)))
+            await heard(receipts, publisher, SessionTagged(user_id="u1", causes=(event_id,), session_tag="t"))
+            await heard(receipts, publisher, TripAdvanced(user_id="u1", causes=(event_id,), trip_id=trip_id))
+
+
+async def test_what_is_no_outcome_is_passed_over(settings: Settings) -> None:
+    receipts = Receipts()
+    async with Publisher(settings, "test") as publisher, hearing(settings, receipts) as outcomes:
+        await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+        async with await aio_pika.connect(settings.amqp_url) as connection:
+            channel = await connection.channel()
+            exchange = await channel.get_exchange(OUTCOMES_EXCHANGE)
+            for body in (b"", b"garbage", b"{}", b'[{"outcome": "Unheard"}]', b"\xff"):
+                await exchange.publish(aio_pika.Message(body, content_type="application/json"), "")
+        await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+        assert outcomes.fault() is None
+
+
+async def test_properties_that_cannot_be_read_do_not_end_the_hearing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A type that is not UTF-8 kills the connection of whoever decodes it; the queue that held it dies with that."""
+    receipts = Receipts()
+    async with Publisher(settings, "test") as publisher, hearing(settings, receipts) as outcomes:
+        await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+        readable = ContentHeader(body_size=4, properties=spec.Basic.Properties(message_type="type")).marshal()
+        async with raw_channel(settings) as channel:
+            exchange = await channel.get_exchange(OUTCOMES_EXCHANGE)
+            with monkeypatch.context() as patched:
+                patched.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
+                await exchange.publish(aio_pika.Message(b"body"), "")
+        await eventually(lambda: outcomes.fault() is not None)  # its connection, and with it this queue of its own
+        await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+        await eventually(lambda: outcomes.fault() is None)
+
+
+async def test_a_gateway_without_its_broker_says_so_and_waits(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"amqp_url": "amqp://guest:guest@127.0.0.1:1/"})
+    async with hearing(nowhere, Receipts()) as outcomes:
+        await asyncio.sleep(0)
+        assert outcomes.fault() is not None
+
+
+@pytest.mark.fault
+async def test_outcomes_are_heard_again_after_the_broker_was_away() -> None:
+    async with own_broker() as broker:
+        settings, receipts = broker_settings(broker.url), Receipts()
+        async with Publisher(settings, "test") as publisher, hearing(settings, receipts) as outcomes:
+            await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+            await asyncio.to_thread(broker.ctl, "close_all_connections", "test")
+            await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+            await asyncio.to_thread(broker.ctl, "stop_app")
+            await eventually(lambda: outcomes.fault() is not None)
+            await asyncio.to_thread(broker.ctl, "start_app")
+            await eventually(lambda: outcomes.fault() is None)
+            await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))

@@ -1,0 +1,165 @@
+"""Who a request comes from."""
+
+import base64
+import time
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+
+from services.gateway.account.identity import VISITOR_PREFIX, Caller, identify, is_same_origin, new_visitor
+from shared.errors import NotAuthenticated
+from shared.settings import Settings
+
+SECRET = "a-secret-of-at-least-thirty-two-bytes"
+SETTINGS = Settings(_env_file=None, environment="test", jwt_secret=SecretStr(SECRET))
+NO_VISITORS = SETTINGS.model_copy(update={"allow_visitors": False})
+
+
+def bearer(secret: str = SECRET, **claims: Any) -> str:
+    return "Bearer " + jwt.encode({"sub": "u1", "exp": time.time() + 60, **claims}, secret, "HS256")
+
+
+def test_nobody_without_credentials() -> None:
+    assert identify(None, None, SETTINGS) is None
+
+
+def test_a_token_names_its_user() -> None:
+    assert identify(bearer(), None, SETTINGS) == Caller("u1", None, "user", None, ("u1",))
+
+
+def test_a_token_may_give_a_role_and_projects() -> None:
+    caller = identify(bearer(role="admin", projects=["p1", "p2"]), None, SETTINGS)
+    assert caller is not None
+    assert (caller.role, caller.projects) == ("admin", ("p1", "p2"))
+
+
+def test_a_role_of_somebody_elses_means_user() -> None:
+    caller = identify(bearer(role="authenticated"), None, SETTINGS)
+    assert caller is not None
+    assert caller.role == "user"
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        bearer(secret="another-secret-of-thirty-two-bytes!!"),
+        bearer(exp=time.time() - 1),
+        bearer(exp=None),
+        bearer(sub=""),
+        bearer(sub="a\x00b"),
+        bearer(sub="x" * 256),
+        bearer(sub=f"{VISITOR_PREFIX}somebody"),
+        bearer(projects="p1"),
+        bearer(exp=1e400),
+        "Bearer",
+        "Bearer ",
+        "Bearer nonsense",
+        "Bearer tt_an-api-key",
+        "Basic dXNlcjpwYXNzd29yZA==",
+        "Bearer " + jwt.encode({"sub": "u1", "exp": time.time() + 60}, None, "none"),
+        "Bearer " + jwt.encode({"sub": "u1"}, SECRET, "HS256"),
+        "Bearer " + jwt.encode({"exp": time.time() + 60}, SECRET, "HS256"),
+        "Bearer " + "x" * 100_000,
+    ],
+)
+def test_a_bad_token_is_refused_and_never_a_visitor(authorization: str) -> None:
+    _, cookie = new_visitor(SETTINGS)
+    with pytest.raises(NotAuthenticated):
+        identify(authorization, cookie, SETTINGS)
+
+
+@given(st.binary(max_size=200))
+def test_no_token_breaks_the_reader(garbage: bytes) -> None:
+    parts = [base64.urlsafe_b64encode(garbage).decode(), base64.urlsafe_b64encode(b'{"alg":"HS256"}').decode()]
+    for token in (garbage.decode("latin-1"), f"{parts[0]}.{parts[1]}.x", f"{parts[1]}.{parts[0]}.x"):
+        with pytest.raises(NotAuthenticated):
+            identify(f"Bearer {token}", None, SETTINGS)
+
+
+def test_a_header_nested_too_deeply_is_refused() -> None:
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","x":' + b"[" * 4000).decode()
+    with pytest.raises(NotAuthenticated):
+        identify(f"Bearer {header}.e30.x", None, SETTINGS)
+
+
+def test_a_token_that_was_accepted_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    authorization = bearer(exp=time.time() + 60)
+    assert identify(authorization, None, SETTINGS) is not None
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(NotAuthenticated):
+        identify(authorization, None, SETTINGS)
+
+
+def test_the_audience_is_checked_where_one_is_set() -> None:
+    settings = SETTINGS.model_copy(update={"jwt_audience": "tripthread"})
+    assert identify(bearer(aud="tripthread"), None, settings) is not None
+    for audience in ({"aud": "another"}, {}):
+        with pytest.raises(NotAuthenticated):
+            identify(bearer(**audience), None, settings)
+    assert identify(bearer(aud="anything"), None, SETTINGS) is not None
+
+
+def test_a_visitor_comes_back_by_the_cookie() -> None:
+    caller, cookie = new_visitor(SETTINGS)
+    assert identify(None, cookie, SETTINGS) == caller
+    assert caller.user_id.startswith(VISITOR_PREFIX)
+
+
+def test_a_visitors_cookie_is_no_token() -> None:
+    _, cookie = new_visitor(SETTINGS)
+    with pytest.raises(NotAuthenticated):
+        identify(f"Bearer {cookie}", None, SETTINGS.model_copy(update={"jwt_secret": SETTINGS.cookie_secret}))
+
+
+@pytest.mark.parametrize("changed", ["", "x", "..", bearer().removeprefix("Bearer ")])
+def test_a_cookie_that_we_did_not_sign_counts_for_nothing(changed: str) -> None:
+    assert identify(None, changed, SETTINGS) is None
+
+
+def test_a_token_is_no_cookie_though_both_have_one_secret() -> None:
+    settings = SETTINGS.model_copy(update={"cookie_secret": SecretStr(SECRET)})
+    token = jwt.encode({"sub": f"{VISITOR_PREFIX}other", "exp": time.time() + 60}, SECRET, "HS256")
+    assert identify(None, token, settings) is None
+
+
+def test_with_both_the_data_of_both_may_be_read_and_the_user_writes() -> None:
+    visitor, cookie = new_visitor(SETTINGS)
+    caller = identify(bearer(), cookie, SETTINGS)
+    assert caller is not None
+    assert (caller.user_id, caller.visitor_id) == ("u1", visitor.user_id)
+    assert caller.user_ids == ("u1", visitor.user_id)
+
+
+def test_where_visitors_are_not_allowed_their_cookies_count_for_nothing() -> None:
+    _, cookie = new_visitor(SETTINGS)
+    assert identify(None, cookie, NO_VISITORS) is None
+    caller = identify(bearer(), cookie, NO_VISITORS)
+    assert caller is not None
+    assert caller.user_ids == ("u1",)
+
+
+@pytest.mark.parametrize(
+    ("headers", "same"),
+    [
+        ({}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": "https://app.example"}, False),
+        ({"sec-fetch-site": "same-origin", "origin": "http://localhost:3000"}, True),
+        ({"origin": "https://app.example"}, True),
+        ({"origin": "https://app.example:8443"}, False),
+        ({"origin": "https://evil.example"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "https://["}, False),
+    ],
+)
+def test_only_pages_of_our_own_origin_are_same_origin(headers: dict[str, str], same: bool) -> None:
+    assert is_same_origin(Headers({"host": "app.example", **headers})) is same

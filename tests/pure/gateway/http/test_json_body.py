@@ -1,0 +1,79 @@
+"""What a JSON body may hold."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.http.json_body import MAX_DEPTH, read_json, require_json
+from shared.errors import Invalid, UnsupportedMedia
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text().filter(lambda text: "\x00" not in text)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(SCALARS.filter(lambda v: isinstance(v, str)), inner)
+)
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+@given(JSON)
+def test_what_can_be_stored_is_read_as_it_is(value: Any) -> None:
+    assert read_json(orjson.dumps(value)) == value
+
+
+@given(st.binary())
+def test_any_body_is_read_or_refused(body: bytes) -> None:
+    try:
+        read_json(body)
+    except Invalid:
+        return
+    orjson.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"a": 1} x',
+        b"\xff\xfe",
+        b'{"a": "\xff"}',
+        b'{"a": NaN}',
+        rb'{"a": "\ud800"}',
+        rb'{"a": "\u0000"}',
+        rb'{"a\u0000": 1}',
+        rb'{"a": [{"b": "x\u0000"}]}',
+        nested(MAX_DEPTH + 1),
+        nested(1000),
+        nested(10_000),
+        b"[" * 500_000,
+        b'{"a":' * 10_000,
+    ],
+)
+def test_what_can_not_be_stored_is_refused(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        read_json(body)
+
+
+def test_an_escaped_backslash_before_u0000_is_only_text() -> None:
+    assert read_json(rb'{"a": "\\u0000"}') == {"a": "\\u0000"}
+
+
+def test_nesting_is_allowed_up_to_the_limit() -> None:
+    assert read_json(nested(MAX_DEPTH)) is not None
+    assert len(read_json(b"[" + b"[]," * 500 + b"[]]")) == 501
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"])
+def test_json_is_told_by_its_content_type(content_type: str) -> None:
+    require_json(content_type)
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "json"])
+def test_other_content_types_are_refused(content_type: str | None) -> None:
+    with pytest.raises(UnsupportedMedia):
+        require_json(content_type)

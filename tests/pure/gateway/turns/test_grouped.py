@@ -1,0 +1,80 @@
+"""Concurrent calls share a run, and a bad one is its own fault only."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+
+from services.gateway.turns.grouped import Grouped
+
+
+class Doubler:
+    """Doubles each item of a group, and remembers the groups."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.gate = asyncio.Event()
+
+    async def run(self, items: Sequence[int]) -> list[int]:
+        self.groups.append(list(items))
+        await self.gate.wait()
+        if any(item < 0 for item in items):
+            raise asyncpg.CheckViolationError("negative")
+        return [item * 2 for item in items]
+
+
+async def test_what_comes_while_a_group_runs_is_the_next_group() -> None:
+    doubler = Doubler()
+    grouped = Grouped(doubler.run)
+    first = asyncio.create_task(grouped.call(1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(grouped.call(item)) for item in (2, 3, 4)]
+    await asyncio.sleep(0)
+    doubler.gate.set()
+    assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
+    assert doubler.groups == [[1], [2, 3, 4]]
+
+
+async def test_a_group_has_at_most_so_many_calls() -> None:
+    doubler = Doubler()
+    doubler.gate.set()
+    grouped = Grouped(doubler.run, most=2)
+    assert await asyncio.gather(*(grouped.call(item) for item in range(5))) == [0, 2, 4, 6, 8]
+    assert max(len(group) for group in doubler.groups) == 2
+
+
+async def test_a_call_that_can_t_be_stored_fails_alone() -> None:
+    doubler = Doubler()
+    doubler.gate.set()
+    grouped = Grouped(doubler.run)
+    results = await asyncio.gather(*(grouped.call(item) for item in (1, -1, 2)), return_exceptions=True)
+    assert (results[0], results[2]) == (2, 4)
+    assert isinstance(results[1], asyncpg.CheckViolationError)
+
+
+async def test_an_outage_is_everybody_s_and_the_next_call_runs_again() -> None:
+    outages = [OSError("away")]
+
+    async def run(items: Sequence[int]) -> list[int]:
+        if outages:
+            raise outages.pop()
+        return list(items)
+
+    grouped = Grouped(run)
+    results = await asyncio.gather(grouped.call(1), grouped.call(2), return_exceptions=True)
+    assert [type(result) for result in results] == [OSError, OSError]
+    assert await grouped.call(3) == 3
+
+
+async def test_a_caller_that_gives_up_leaves_its_neighbours_their_results() -> None:
+    doubler = Doubler()
+    grouped = Grouped(doubler.run)
+    gone, stays = asyncio.create_task(grouped.call(1)), asyncio.create_task(grouped.call(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    doubler.gate.set()
+    assert await stays == 4
+    with pytest.raises(asyncio.CancelledError):
+        await gone

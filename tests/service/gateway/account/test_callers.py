@@ -1,0 +1,153 @@
+"""Who may call, and what becomes of somebody without credentials."""
+
+import pytest
+
+from services.gateway.account.identity import VISITOR_COOKIE
+from tests.pure.gateway.samples import facts, stored
+from tests.service.gateway.fakes import BASE_URL, World
+from tests.tokens import token_for
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def without_visitors(world: World) -> World:
+    world.settings = world.settings.model_copy(update={"allow_visitors": False})
+    return world
+
+
+async def test_a_session_call_without_credentials_makes_a_visitor_who_comes_back(world: World) -> None:
+    async with world.client() as client:
+        first = await client.get("/api/chat/sessions")
+        assert first.status_code == 200
+        cookie = first.headers["set-cookie"]
+        me = (await client.get("/api/me")).json()
+        again = await client.get("/api/chat/sessions")
+    assert "Max-Age=31536000" in cookie
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+    assert "Secure" not in cookie
+    assert me["user_id"] == me["visitor_id"]
+    assert "set-cookie" not in again.headers
+
+
+async def test_production_sends_the_cookie_by_https_only(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"environment": "production", "allow_visitors": True})
+    async with world.client() as client:
+        assert "Secure" in (await client.get("/api/chat/sessions")).headers["set-cookie"].split("; ")
+
+
+async def test_where_visitors_are_not_allowed_credentials_are_asked_for(world: World) -> None:
+    async with without_visitors(world).client() as client:
+        answer = await client.get("/api/chat/sessions")
+        visitor = await client.post("/api/auth/visitor")
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert "set-cookie" not in answer.headers
+    assert visitor.status_code == 403
+
+
+async def test_bad_credentials_never_make_a_visitor(world: World) -> None:
+    async with world.client() as client:
+        for path in ("/api/chat/sessions", "/api/me", "/api/trips"):
+            answer = await client.get(path, headers={"Authorization": "Bearer nonsense"})
+            assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+            assert "set-cookie" not in answer.headers
+
+
+async def test_only_session_calls_make_visitors(world: World) -> None:
+    async with world.client() as client:
+        for path in ("/api/me", "/api/trips", "/api/models", "/api/admin/dead"):
+            answer = await client.get(path)
+            assert answer.status_code == 401, path
+            assert "set-cookie" not in answer.headers
+
+
+async def test_becoming_a_visitor_twice_is_becoming_one(world: World) -> None:
+    async with world.client() as client:
+        first, second = await client.post("/api/auth/visitor"), await client.post("/api/auth/visitor")
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json() == second.json()
+
+
+async def test_me_shows_what_a_token_says(world: World) -> None:
+    async with world.client("u1", role="admin") as client:
+        assert (await client.get("/api/me")).json() == {
+            "user_id": "u1",
+            "visitor_id": None,
+            "role": "admin",
+            "projects": None,
+        }
+
+
+async def test_a_user_still_sees_what_they_did_as_a_visitor(world: World) -> None:
+    async with world.client() as client:
+        visitor_id = (await client.post("/api/auth/visitor")).json()["visitor_id"]
+        world.sessions.append(facts("theirs", stored=stored()))
+        object.__setattr__(world.sessions[0], "user_id", visitor_id)
+        headers = {"Authorization": f"Bearer {token_for(world.settings, 'u1')}"}
+        me = (await client.get("/api/me", headers=headers)).json()
+        listed = (await client.get("/api/chat/sessions", headers=headers)).json()
+    assert (me["user_id"], me["visitor_id"]) == ("u1", visitor_id)
+    assert [session["id"] for session in listed["sessions"]] == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "https://sub.gateway.test"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": BASE_URL}, 201),
+        ({"Origin": BASE_URL}, 201),
+        ({}, 201),
+    ],
+)
+async def test_another_sites_page_can_not_write_with_a_visitors_cookie(
+    world: World, headers: dict[str, str], status: int
+) -> None:
+    body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 2}
+    async with world.client() as client:
+        visitor_id = (await client.post("/api/auth/visitor")).json()["visitor_id"]
+        world.sessions.append(facts("s1", stored=stored()))
+        object.__setattr__(world.sessions[0], "user_id", visitor_id)
+        answer = await client.post("/api/chat/sessions/s1/trips", json=body, headers=headers)
+    assert answer.status_code == status
+    assert len(world.published) == (1 if status == 201 else 0)
+
+
+async def test_another_sites_form_can_not_replace_a_visitor(world: World) -> None:
+    """A browser leaves a Lax cookie out of such a request, but would keep the one in its answer."""
+    async with world.client() as client:
+        answer = await client.post("/api/auth/visitor", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+async def test_a_token_may_write_from_any_page(world: World) -> None:
+    async with world.client("admin", role="admin") as client:
+        answer = await client.post("/api/models", json={"name": "m"}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("role", ["user", "service"])
+async def test_only_administrators_may_administrate(world: World, role: str) -> None:
+    async with world.client("u1", role=role) as client:
+        for method, path in (("GET", "/api/admin/dead"), ("POST", "/api/models")):
+            answer = await client.request(method, path, json={"name": "m"} if method == "POST" else None)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert world.published == []
+
+
+async def test_a_visitors_cookie_that_is_no_good_makes_another_visitor(world: World) -> None:
+    async with world.client() as client:
+        client.cookies.set(VISITOR_COOKIE, "forged")
+        answer = await client.get("/api/chat/sessions")
+    assert answer.status_code == 200
+    assert "set-cookie" in answer.headers
+
+
+async def test_a_load_balancer_may_ask_with_head(world: World) -> None:
+    async with world.client() as client:
+        answers = [await client.head(path) for path in ("/healthz", "/readyz")]
+    assert [answer.status_code for answer in answers] == [200, 200]

@@ -1,0 +1,349 @@
+"""The gateway's parts kept in dictionaries, and an HTTP client for the API on them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import httpx2
+from fastapi import FastAPI
+
+from services.gateway.account.throttle import Throttle
+from services.gateway.admin.dead_letter import DeadLetter, Parked
+from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.routes import DeadLetters
+from services.gateway.api import create_api
+from services.gateway.chat.memory import Memory, Remembered
+from services.gateway.chat.routes import Chat
+from services.gateway.http.cursors import Place
+from services.gateway.models.answers import Model, Tag
+from services.gateway.models.queries import ModelQueries, TagQueries
+from services.gateway.models.routes import Models
+from services.gateway.sessions.message_queries import MessageQueries, Window
+from services.gateway.sessions.messages import SessionMessages
+from services.gateway.sessions.own_session import OwnSessions
+from services.gateway.sessions.queries import SessionQueries
+from services.gateway.sessions.routes import Sessions
+from services.gateway.sessions.view import SessionFacts, SessionFilter
+from services.gateway.trips.expected import expected_trip
+from services.gateway.trips.queries import TripFilter, TripQueries
+from services.gateway.trips.record import Trip, TripRow
+from services.gateway.trips.routes import Trips
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.claims import Claim
+from services.gateway.turns.history import HistoryMessage, merge_history
+from services.gateway.turns.starting import TurnStarter
+from services.gateway.turns.store import TurnStore
+from services.gateway.turns.turn import Answer, Turn
+from services.gateway.webhooks.routes import Webhooks
+from services.gateway.writes.accept import Accepting
+from services.gateway.writes.outcomes import Outcomes
+from services.gateway.writes.receipts import Receipts
+from shared import ids
+from shared.errors import BrokerAway, NotFound, TripthreadError
+from shared.events import (
+    DeadLetterDropped,
+    DeadLetterReplayed,
+    Event,
+    ModelRegistered,
+    TripAttached,
+    TripRequested,
+)
+from shared.publisher import Publisher
+from shared.settings import Settings
+from tests.pure.gateway.samples import NOON
+from tests.tokens import token_for
+
+BASE_URL = "http://gateway.test"
+
+
+@dataclass
+class World:
+    """What the services have stored; each event that is published is stored at once, unless its service is away."""
+
+    settings: Settings = field(default_factory=lambda: Settings(_env_file=None, environment="test", stored_wait_s=0.2))
+    published: list[Event] = field(default_factory=list)
+    sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
+    broker_away: bool = False
+    broker_loses_all: bool = False  # what is sent to it, without being known to be away
+    consumers_away: bool = False
+    turns_break: bool = False
+    reads_fail: bool = False  # of tags
+    model_fails: bool = False
+    model_ends: str = "stop"  # how a model that fails says that it has ended
+    turns: list[Turn] = field(default_factory=list)
+    sessions: list[SessionFacts] = field(default_factory=list)
+    messages: list[HistoryMessage] = field(default_factory=list)
+    models: dict[UUID, Model] = field(default_factory=dict)
+    trips: list[Trip] = field(default_factory=list)
+    held_by_others: set[str] = field(default_factory=set)  # references of strangers' trips
+    parked: dict[UUID, Parked] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    receipts: Receipts = field(default_factory=Receipts)
+    _app: FastAPI | None = None
+
+    def api(self) -> FastAPI:
+        """Make the API on this world, again where its settings are others."""
+        if self._app is None or self._app.state.handed[Settings] is not self.settings:
+            self._app = self._make_api()
+        return self._app
+
+    def _make_api(self) -> FastAPI:
+        publisher, store = cast(Publisher, _Publisher(self)), cast(TurnStore, _Store(self))
+        accepting = Accepting(publisher, self.receipts)
+        tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
+        own, trips = OwnSessions(store, sessions), cast(TripQueries, _Trips(self))
+        subjects = (
+            Chat(
+                self.settings,
+                cast(TurnStarter, _Turns(self)),
+                cast(Memory, _Memory(self)),
+                tags,
+                Throttle(self.settings),
+            ),
+            Sessions(own, store, sessions, tags, self.receipts),
+            SessionMessages(own, cast(MessageQueries, _Messages(self))),
+            Trips(self.settings, own, trips, trips, publisher, self.receipts),
+            Models(self.settings, cast(ModelQueries, _Models(self)), accepting),
+            Webhooks(self.settings, publisher),
+            DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
+        )
+        events = Outcomes(self.settings, self.receipts).describe_events()
+        return create_api(self.settings, subjects, events, self._faults)
+
+    @asynccontextmanager
+    async def client(self, user: str | None = None, role: str = "user") -> AsyncIterator[httpx2.AsyncClient]:
+        """Call as this user; without one, as somebody without credentials."""
+        async with self.client_of(self.api()) as client:
+            if user is not None:
+                client.headers["Authorization"] = f"Bearer {token_for(self.settings, user, role=role)}"
+            yield client
+
+    @asynccontextmanager
+    async def client_of(self, app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE_URL) as client:
+            yield client
+
+    def answer(self, running: TurnBuffer) -> None:
+        """Do what the model does, and keep what it said."""
+        text = running.turn.question.content
+        answer = Answer(text, [{"type": "text", "text": text}], "complete")
+        if self.model_fails:
+            answer = Answer("", [], "failed", "it said nothing", trace={"finish_reason": self.model_ends})
+        running.add(answer.content)
+        ended = replace(running.turn, state=answer.status, answer=answer, answered_at=NOON + timedelta(seconds=1))
+        self.turns = [ended if turn is running.turn else turn for turn in self.turns]
+        running.end(ended)
+
+    async def _faults(self) -> Mapping[str, str]:
+        return self.faults
+
+    def store(self, event: Event) -> None:
+        """Do what the event's consumer does."""
+        if isinstance(event, ModelRegistered):
+            model_id = ids.model_id(event.provider, event.name)
+            self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
+        elif isinstance(event, TripRequested | TripAttached):
+            self.trips.append(expected_trip(event, 0))
+        elif isinstance(event, DeadLetterReplayed | DeadLetterDropped):
+            parked = self.parked[event.dead_letter_id]
+            state = "replayed" if isinstance(event, DeadLetterReplayed) else "dropped"
+            decided = {"state": state, "decided_by": event.operator, "decided_at": event.occurred_at}
+            letter = parked.letter.model_copy(update=decided)
+            self.parked[letter.id] = Parked(letter, parked.body, parked.headers)
+
+
+class _Publisher:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def away(self) -> str | None:
+        return "gone" if self._world.broker_away else None
+
+    async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+        if self._world.broker_loses_all:
+            raise BrokerAway
+        assert not self._world.broker_away, "a real one waits for seconds here"
+        self._world.published.append(event)
+        if not self._world.consumers_away:
+            self._world.store(event)
+
+    async def publish_to(
+        self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]
+    ) -> None:
+        assert not self._world.broker_away, "a real one waits for seconds here"
+        self._world.sent_to.append((queue, body, message_id))
+
+
+class _Turns:
+    """Answers every question at once, with the question."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def start(self, claim: Claim, history: Sequence[HistoryMessage], *, again: bool = False) -> TurnBuffer:
+        if self._world.broker_away:
+            raise BrokerAway
+        running = TurnBuffer(self._turn(claim))
+        self._world.turns.append(running.turn)
+        self._world.published.append(running.turn.posted())
+        if self._world.broker_loses_all:
+            running.fail(BrokerAway())
+            return running
+        if self._world.turns_break:
+            running.fail(TripthreadError("Something went wrong on our side."))
+            return running
+        running.accept()
+        self._world.answer(running)
+        return running
+
+    def tell_untold(self, turns: Sequence[Turn]) -> None:
+        pass
+
+    def running_of(self, user_id: str) -> int:
+        return sum(turn.user_id == user_id and turn.state == "running" for turn in self._world.turns)
+
+    def _turn(self, claim: Claim) -> Turn:
+        return Turn(
+            turn_id=claim.turn_id,
+            user_id=claim.user_id,
+            session_id=claim.session_id,
+            body_hash=claim.body_hash,
+            owner=claim.owner,
+            attempt=1,
+            state="running",
+            correlation_id=claim.correlation_id,
+            model=claim.model,
+            provider=claim.provider,
+            project_id=claim.project_id,
+            helper=claim.helper,
+            question=claim.question,
+            asked_at=NOON,
+        )
+
+
+class _Memory:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of(self, user_ids: Sequence[str], session_id: str, *_wanted: Any) -> Remembered:
+        known = {facts.key: facts for facts in self._world.sessions}
+        if any(known[key].deleted for key in known if key[0] in user_ids and key[1] == session_id):
+            raise NotFound("this session was deleted")
+        turns = [turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id]
+        return Remembered(user_ids[0], merge_history([], turns))
+
+
+class _Store:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def session(self, user_ids: Sequence[str], session_id: str) -> list[Turn]:
+        return [turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id]
+
+    async def sessions_of(self, user_ids: Sequence[str]) -> list[Turn]:
+        return [turn for turn in self._world.turns if turn.user_id in user_ids]
+
+
+class _Sessions:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def facts(self, user_ids: Sequence[str], session_id: str) -> list[SessionFacts]:
+        return [self._known(user_id, session_id) for user_id in user_ids]
+
+    async def page(
+        self,
+        user_ids: Sequence[str],
+        wanted: SessionFilter,
+        limit: int,
+        before: Place | None,
+        turns: Sequence[Turn],
+    ) -> list[SessionFacts]:
+        fresh = [self._known(turn.user_id, turn.session_id) for turn in turns]
+        return [*fresh, *(facts for facts in self._world.sessions if facts.user_id in user_ids)]
+
+    def _known(self, user_id: str, session_id: str) -> SessionFacts:
+        found = (facts for facts in self._world.sessions if facts.key == (user_id, session_id))
+        return next(found, SessionFacts(user_id, session_id))
+
+
+class _Messages:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, user_id: str, session_id: str, window: Window, limit: int) -> list[HistoryMessage]:
+        return [shown for shown in self._world.messages if window.holds(shown.place)]
+
+    async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
+        return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)
+
+
+class _Tags:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of_session(self, user_ids: Sequence[str], session_id: str) -> Tag | None:
+        if self._world.reads_fail:
+            raise ConnectionRefusedError
+        own = (facts for facts in self._world.sessions if facts.user_id in user_ids and facts.session_id == session_id)
+        return next((facts.tag for facts in own), None)
+
+
+class _Trips:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(
+        self, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None = None
+    ) -> list[tuple[Place, TripRow]]:
+        found: list[tuple[Place, TripRow]] = [
+            ((trip.session_started_at, str(trip.id)), trip) for trip in self._of(user_ids, wanted)
+        ]
+        return [(place, trip) for place, trip in found if before is None or place < before][:limit]
+
+    async def find(self, user_ids: Sequence[str], wanted: TripFilter) -> Trip | None:
+        return next(iter(self._of(user_ids, wanted)), None)
+
+    async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
+        return reference in self._world.held_by_others
+
+    def _of(self, user_ids: Sequence[str], wanted: TripFilter) -> list[Trip]:
+        return [
+            trip
+            for trip in reversed(self._world.trips)
+            if trip.iso_agent_id in user_ids
+            and wanted.trip_id in (None, trip.id)
+            and wanted.session_id in (None, trip.conversation_id)
+            and wanted.request_id in (None, trip.request_id)
+            and wanted.avinode_trip_id in (None, trip.avinode_trip_id, trip.trip_code)
+            and not (wanted.open_only and trip.session_ended_at is not None)
+        ]
+
+
+class _Models:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, limit: int, before: Place | None) -> list[tuple[Place, Model]]:
+        models = sorted(self._world.models.values(), key=lambda model: str(model.id), reverse=True)
+        placed = [((NOON, str(model.id)), model) for model in models]
+        return [(place, model) for place, model in placed if before is None or place < before][:limit]
+
+    async def find(self, model_id: UUID) -> Model | None:
+        return self._world.models.get(model_id)
+
+
+class _DeadLetters:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, **filters: Any) -> list[tuple[Place, DeadLetter]]:
+        letters = [parked.letter for parked in self._world.parked.values()]
+        return [((letter.received_at, str(letter.id)), letter) for letter in letters]
+
+    async def find(self, dead_letter_id: UUID) -> Parked | None:
+        return self._world.parked.get(dead_letter_id)
