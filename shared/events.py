@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.errors import Undecodable
-from shared.ids import new_id
+from shared.ids import CLIENT_ID, new_id
 
 
 def _storable(text: str) -> str:
@@ -26,7 +26,7 @@ def _storable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
-ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+ClientId = Annotated[str, StringConstraints(pattern=CLIENT_ID)]
 Json = dict[str, Any]
 # PostgreSQL stores a few more, but whoever reads them in Python fails.
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]

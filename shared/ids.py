@@ -3,12 +3,22 @@
 A derived id makes a repeat harmless: the same cause makes the same child again.
 """
 
+import re
 from hashlib import sha256
 from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
 
+# What a client may call a session or a message.
+CLIENT_ID = r"^[A-Za-z0-9_-]{1,64}$"
+
 NAMESPACE = UUID("6f1a1f0e-7b5e-5c5e-9d0a-7a3c1f3b2d64")
+_CLIENT_ID = re.compile(CLIENT_ID)
+
+
+def is_client_id(text: str) -> bool:
+    """Tell whether a client may call something so."""
+    return _CLIENT_ID.fullmatch(text) is not None
 
 
 def new_id() -> UUID:

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import orjson
 
 from services.logger.reduction import SessionStep, role_of, version_of
-from services.logger.titles import preview_of
 from shared.errors import Unstorable
 from shared.events import Json, MessageAnswered, MessageEvent, MessagePosted, Trace
+from shared.preview import preview_of
 
 
 def as_json(rows: Iterable[Json]) -> str:

@@ -1,7 +1,6 @@
-"""What a list of conversations shows of one: a title from its first question, and a preview of its newest message."""
+"""The title of a conversation, from its first question."""
 
 TITLE_LENGTH = 60
-PREVIEW_LENGTH = 200  # the gateway cuts what is not stored yet to the same length
 ELLIPSIS = "…"
 
 
@@ -14,8 +13,3 @@ def title_of(text: str) -> str | None:
         return line or None
     whole_words = line[: TITLE_LENGTH + 1].rpartition(" ")[0]
     return (whole_words or line[:TITLE_LENGTH]) + ELLIPSIS
-
-
-def preview_of(text: str) -> str:
-    """Cut a message to its beginning."""
-    return text[:PREVIEW_LENGTH]

@@ -10,10 +10,9 @@ from pydantic import BaseModel
 from services.gateway.account.identity import AdminDep
 from services.gateway.admin.dead_letter import DeadLetter, Parked, send_again, undecided
 from services.gateway.admin.queries import DeadLetterQueries
-from services.gateway.http.cursors import read_time_cursor
 from services.gateway.http.fields import Name
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery, cut_page
+from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
@@ -34,6 +33,7 @@ class DeadLetters:
     accepting: Accepting
 
 
+PAGING = Paging("dead_letters", UUID)
 DeadLettersDep = Annotated[DeadLetters, from_app(DeadLetters)]
 
 
@@ -62,10 +62,11 @@ async def list_dead_letters(
     letters: DeadLettersDep, _admin: AdminDep, query: Annotated[DeadQuery, Query()]
 ) -> DeadPage:
     """List the messages that could not be processed, the newest first, without their bodies."""
-    before = read_time_cursor("dead_letters", query.cursor, UUID)
-    rows = await letters.queries.page(reason=query.reason, state=query.state, limit=query.limit + 1, before=before)
-    page, cursor = cut_page("dead_letters", rows, query.limit)
-    return DeadPage(dead_letters=page, next_cursor=cursor, has_more=cursor is not None)
+    rows = await letters.queries.page(
+        reason=query.reason, state=query.state, limit=query.limit + 1, before=PAGING.before(query)
+    )
+    page, cursor = PAGING.cut(rows, query)
+    return DeadPage(dead_letters=page, next_cursor=cursor)
 
 
 @router.post("/dead/{dead_letter_id}/replay", responses=_DECISION)

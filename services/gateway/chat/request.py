@@ -19,11 +19,11 @@ from services.gateway.http.media_ranges import accepted_ranges
 from services.gateway.http.refused_field import refused_field
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid
+from shared.ids import is_client_id
 
 AnswerForm = Literal["ui", "text", "json"]
 UNKNOWN_FIELD = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
 DATA_PART = "data-"  # what an application keeps with a message for itself (AI SDK); no model is meant to see it
-ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 class ChatMessage(msgspec.Struct):
@@ -146,11 +146,6 @@ def _kept_session(cookies: Mapping[str, str]) -> str | None:
     """Read the cookie, which nobody can mend, so a bad one must not lock its browser out."""
     kept = cookies.get("session_id", "")
     return kept if is_client_id(kept) else None
-
-
-def is_client_id(value: str) -> bool:
-    """Tell whether `value` may be an id: 1 to 64 of `A-Za-z0-9_-`."""
-    return 0 < len(value) <= 64 and ID_CHARACTERS.issuperset(value)
 
 
 def _client_id(value: str | None, name: str) -> str | None:

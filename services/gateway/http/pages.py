@@ -1,11 +1,11 @@
 """Pages of a list: how long, where they begin, and how the next one is found."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from services.gateway.http.cursors import Place, write_cursor
+from services.gateway.http.cursors import Place, read_time_cursor, write_cursor
 
 Item = TypeVar("Item")
 
@@ -23,11 +23,36 @@ class Page(BaseModel):
     """What every list answers with, besides its items."""
 
     next_cursor: str | None = None  # of the next page; none on the last one
-    has_more: bool = False
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
+    @property
+    def has_more(self) -> bool:
+        return self.next_cursor is not None
 
 
-def cut_page(kind: str, placed: Sequence[tuple[Place, Item]], limit: int) -> tuple[list[Item], str | None]:
-    """Cut a page from what was read, one item more than it may have, and write the cursor of the next."""
-    page = placed[:limit]
-    cursor = write_cursor(kind, *page[-1][0]) if len(placed) > limit else None
-    return [item for _, item in page], cursor
+class Paging:
+    """The pages of one kind of list, which is kept newest first by a time and an id."""
+
+    def __init__(self, kind: str, read_key: Callable[[str], object] = str) -> None:
+        """Name the list, so that cursors of several lists are told apart.
+
+        Args:
+            kind: What it is a list of.
+            read_key: Raises ValueError for a text that can't be an id in this list.
+        """
+        self._kind = kind
+        self._read_key = read_key
+
+    def before(self, query: PageQuery) -> Place | None:
+        """Return the place where the page before this one ended; None on the first one.
+
+        Raises:
+            Invalid: The cursor is not one of this list.
+        """
+        return read_time_cursor(self._kind, query.cursor, self._read_key)
+
+    def cut(self, placed: Sequence[tuple[Place, Item]], query: PageQuery) -> tuple[list[Item], str | None]:
+        """Cut a page from what was read, at least one item more than it may have, and write the cursor of the next."""
+        page = placed[: query.limit]
+        cursor = write_cursor(self._kind, *page[-1][0]) if len(placed) > query.limit else None
+        return [item for _, item in page], cursor

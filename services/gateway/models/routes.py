@@ -8,10 +8,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
 
 from services.gateway.account.identity import AdminDep, KnownCallerDep
-from services.gateway.http.cursors import read_time_cursor
 from services.gateway.http.fields import Name
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery, cut_page
+from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
@@ -34,6 +33,7 @@ class Models:
     accepting: Accepting
 
 
+PAGING = Paging("models", UUID)
 ModelsDep = Annotated[Models, from_app(Models)]
 ModelName = Annotated[Name, StringConstraints(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]  # not only spaces
 
@@ -57,10 +57,9 @@ class ModelAnswer(Model):
 @router.get("/api/models", responses=problem_responses(401, 422, 503))
 async def list_models(models: ModelsDep, _caller: KnownCallerDep, query: Annotated[PageQuery, Query()]) -> ModelPage:
     """List the known models, the newest first."""
-    before = read_time_cursor("models", query.cursor, UUID)
-    rows = await models.queries.page(query.limit + 1, before)
-    page, cursor = cut_page("models", rows, query.limit)
-    return ModelPage(models=page, next_cursor=cursor, has_more=cursor is not None)
+    rows = await models.queries.page(query.limit + 1, PAGING.before(query))
+    page, cursor = PAGING.cut(rows, query)
+    return ModelPage(models=page, next_cursor=cursor)
 
 
 @router.post(

@@ -58,7 +58,7 @@ async def list_messages(
     page, has_more = choose_page(merge_history(stored, own.turns), window, query.limit)
     cursor = _cursor_after(page, window) if has_more else None
     ordered = page if query.order == "asc" else list(reversed(page))
-    return MessagePage(messages=[Message.of(shown) for shown in ordered], next_cursor=cursor, has_more=has_more)
+    return MessagePage(messages=[Message.of(shown) for shown in ordered], next_cursor=cursor)
 
 
 def choose_page(history: list[HistoryMessage], window: Window, limit: int) -> tuple[list[HistoryMessage], bool]:

@@ -32,7 +32,7 @@ class SessionQueries:
         before: Place | None,
         turns: Sequence[Turn],
     ) -> list[SessionFacts]:
-        """Return what `show_page` chooses a page from.
+        """Return what `show_in_order` chooses a page from.
 
         Args:
             user_ids: The owners.

@@ -7,10 +7,9 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
 
 from services.gateway.account.identity import CallerDep
-from services.gateway.http.cursors import read_time_cursor, write_cursor
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery
+from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.models.answers import Tag
@@ -18,7 +17,7 @@ from services.gateway.models.queries import TagQueries
 from services.gateway.sessions.answers import Session
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
-from services.gateway.sessions.view import SessionFilter, etag_of, place_of, show_page
+from services.gateway.sessions.view import SessionFilter, etag_of, place_of, show_in_order
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.receipts import Receipts
 
@@ -40,6 +39,7 @@ class Sessions:
     receipts: Receipts
 
 
+PAGING = Paging("sessions")
 SessionsDep = Annotated[Sessions, from_app(Sessions)]
 
 
@@ -65,14 +65,14 @@ async def list_sessions(
     sessions: SessionsDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]
 ) -> SessionPage:
     """List the caller's sessions, the newest activity first."""
-    before = read_time_cursor("sessions", query.cursor)
+    before = PAGING.before(query)
     wanted = SessionFilter(**query.model_dump(exclude={"limit", "cursor"}))
     turns = await sessions.turns.sessions_of(caller.user_ids)
     facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
     newest = {(turn.user_id, turn.session_id): turn for turn in turns}
-    page, has_more = show_page(facts, newest, wanted=wanted, before=before, limit=query.limit)
-    cursor = write_cursor("sessions", *place_of(page[-1])) if has_more else None
-    return SessionPage(sessions=page, next_cursor=cursor, has_more=has_more)
+    shown = show_in_order(facts, newest, wanted=wanted, before=before)
+    page, cursor = PAGING.cut([(place_of(session), session) for session in shown], query)
+    return SessionPage(sessions=page, next_cursor=cursor)
 
 
 @router.get(

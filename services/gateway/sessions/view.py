@@ -13,8 +13,7 @@ from services.gateway.sessions.status import FIRST_STEP
 from services.gateway.turns.history import HistoryMessage, shown_of
 from services.gateway.turns.turn import Turn
 from shared.ids import scoped
-
-PREVIEW_LENGTH = 200
+from shared.preview import preview_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
         session_tag=tag.session_tag if tag else None,
         tag_label=tag.label if tag else None,
         message_count=stored.message_count + len(fresh),
-        last_message=newest.content[:PREVIEW_LENGTH] if newest else stored.last_message,
+        last_message=preview_of(newest.content) if newest else stored.last_message,
         last_activity_at=max(stored.last_activity_at, newest.created_at) if newest else stored.last_activity_at,
         created_at=stored.created_at,
         updated_at=max(stored.updated_at, newest.created_at) if newest else stored.updated_at,
@@ -140,15 +139,14 @@ def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def show_page(
+def show_in_order(
     facts: Iterable[SessionFacts],
     turns: Mapping[tuple[str, str], Turn],
     *,
     wanted: SessionFilter,
     before: Place | None,
-    limit: int,
-) -> tuple[list[Session], bool]:
-    """Choose a page of sessions, the newest activity first, and tell whether there are more.
+) -> list[Session]:
+    """Choose the sessions that a page may be cut from, the newest activity first.
 
     Args:
         facts: The stored sessions that may be on the page and at least one beyond it, and every session whose newest
@@ -156,16 +154,14 @@ def show_page(
         turns: The newest turns, by owner and session.
         wanted: Which sessions.
         before: Where the page before this one ended.
-        limit: The most that may be on the page.
     """
     distinct = {fact.key: fact for fact in facts}.values()
     shown = (show_session(fact, [turns[fact.key]] if fact.key in turns else []) for fact in distinct)
-    sessions = sorted(
+    return sorted(
         (session for session in shown if session and wanted.fits(session) and _is_before(session, before)),
         key=place_of,
         reverse=True,
     )
-    return sessions[:limit], len(sessions) > limit
 
 
 def place_of(session: Session) -> Place:

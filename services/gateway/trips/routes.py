@@ -7,10 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 
 from services.gateway.account.identity import CallerDep, KnownCallerDep
-from services.gateway.http.cursors import read_time_cursor
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import PageQuery, cut_page
+from services.gateway.http.pages import PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
@@ -41,6 +40,7 @@ class Trips:
     receipts: Receipts
 
 
+PAGING = Paging("trips", lambda key: UUID(key.partition("/")[0]))
 TripsDep = Annotated[Trips, from_app(Trips)]
 
 
@@ -85,11 +85,10 @@ async def begin_trip(
 @router.get("/api/trips", responses=problem_responses(401, 422, 503))
 async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
     """List the trips of the caller's sessions, one record for each session that is about it, the newest first."""
-    before = read_time_cursor("trips", query.cursor, lambda key: UUID(key.partition("/")[0]))
     wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
-    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, before)
-    page, cursor = cut_page("trips", rows, query.limit)
-    return TripPage(trips=page, next_cursor=cursor, has_more=cursor is not None)
+    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, PAGING.before(query))
+    page, cursor = PAGING.cut(rows, query)
+    return TripPage(trips=page, next_cursor=cursor)
 
 
 @router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 503))

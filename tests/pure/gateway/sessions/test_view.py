@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.http.pages import PageQuery, Paging
 from services.gateway.models.answers import Tag
-from services.gateway.sessions.answers import TripSummary
-from services.gateway.sessions.view import SessionFacts, SessionFilter, etag_of, place_of, show_page, show_session
+from services.gateway.sessions.answers import Session, TripSummary
+from services.gateway.sessions.view import SessionFacts, SessionFilter, etag_of, place_of, show_in_order, show_session
 from services.gateway.turns.turn import Question, Turn
 from shared.ids import new_id
 from tests.pure.gateway.samples import facts, minutes, stored, turn
@@ -125,7 +126,7 @@ def test_an_etag_names_the_version_of_the_row_and_of_what_is_shown() -> None:
 )
 def test_a_filter_keeps_what_it_names(wanted: SessionFilter, change: dict[str, Any]) -> None:
     candidates = [facts("fits", stored=stored(1, **change)), facts("other", stored=stored(2))]
-    sessions, _ = show_page(candidates, {}, wanted=wanted, before=None, limit=10)
+    sessions = show_in_order(candidates, {}, wanted=wanted, before=None)
     assert [session.id for session in sessions] == ["fits"]
 
 
@@ -133,7 +134,7 @@ def test_a_filter_keeps_unstored_sessions_that_fit() -> None:
     turns = {("u1", "a"): turn("a", helper="h"), ("u1", "b"): turn("b")}
     candidates = [facts("a", tag=TAG), facts("b")]
     for wanted in (SessionFilter(helper="h"), SessionFilter(tag=TAG.session_tag)):
-        sessions, _ = show_page(candidates, turns, wanted=wanted, before=None, limit=10)
+        sessions = show_in_order(candidates, turns, wanted=wanted, before=None)
         assert [session.id for session in sessions] == ["a"]
 
 
@@ -154,12 +155,15 @@ def test_pages_together_hold_every_session_once_in_order(
         if at is not None or asked is not None
     ]
     turns = {("u1", name): turn(name, at=asked) for name, (_, asked) in sessions.items() if asked is not None}
-    seen, before, has_more = [], None, True
-    while has_more:
-        page, has_more = show_page(known, turns, wanted=SessionFilter(), before=before, limit=limit)
-        assert len(page) == limit or not has_more
+    paging, query, seen = Paging("sessions"), PageQuery(limit=limit), list[Session]()
+    while True:
+        shown = show_in_order(known, turns, wanted=SessionFilter(), before=paging.before(query))
+        page, cursor = paging.cut([(place_of(session), session) for session in shown], query)
         seen += page
-        before = place_of(page[-1]) if page else None
+        if cursor is None:
+            break
+        assert len(page) == limit
+        query = PageQuery(limit=limit, cursor=cursor)
     assert {session.id for session in seen} == {fact.session_id for fact in known}
     assert len(seen) == len(known)
     assert [place_of(session) for session in seen] == sorted(map(place_of, seen), reverse=True)
