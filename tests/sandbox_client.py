@@ -13,11 +13,12 @@ from pydantic import SecretStr
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from tests.dates import FLIGHT_DAY
 
 SEGMENT: dict[str, Any] = {
     "startAirport": {"icao": "KTEB"},
     "endAirport": {"icao": "KPBI"},
-    "dateTime": {"date": "2030-05-04", "time": "09:30", "departure": True, "local": True},
+    "dateTime": {"date": FLIGHT_DAY, "time": "09:30", "departure": True, "local": True},
     "paxCount": "6",
     "paxSegment": True,
 }

@@ -1,6 +1,7 @@
 """The demo's script: three turns, a trip, three RFQs, a quote, a decline and a revised quote."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,8 +15,9 @@ MODEL = "sandbox-small"
 TURNS = (
     "Hello, I need a jet for a client.",
     "From KTEB to KPBI.",
-    "On 2030-05-04 for 6 passengers, please.",
+    "On {day} for 6 passengers, please.",
 )
+FLIES_IN = timedelta(days=30)  # after the demo: a day that is past is refused
 
 __all__ = ["DemoError", "play"]
 
@@ -54,6 +56,7 @@ class Demo:
         self._admin = admin
         self._avinode = avinode
         self._watch = watch
+        self._day = (datetime.now(UTC) + FLIES_IN).date().isoformat()
         self._shown: set[str] = set()  # lines of rows below the trip
 
     async def register_model(self) -> None:
@@ -64,7 +67,7 @@ class Demo:
     async def talk(self) -> str:
         """Hold the conversation as a browser with `useChat` would; return the session's id."""
         session_id = f"demo-{uuid4().hex[:8]}"
-        for number, text in enumerate(TURNS, start=1):
+        for number, text in enumerate((turn.format(day=self._day) for turn in TURNS), start=1):
             heading(f"Turn {number}: POST /api/chat, streamed")
             print(f"  {self._user}: {text}\n  {MODEL}: ", end="", flush=True)
             message = {"id": f"m{number}", "role": "user", "parts": [{"type": "text", "text": text}]}
@@ -89,7 +92,7 @@ class Demo:
     async def arrange_trip(self, session_id: str) -> None:
         """Have a trip made at Avinode, play its operators, and watch the steps."""
         heading("The trip: made at Avinode, where a person sends the RFQs")
-        body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 6}
+        body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": self._day}], "pax": 6}
         made = await self._broker.call("POST", f"/api/chat/sessions/{session_id}/trips", body)
         trip_id = made["trip"]["id"]
         # Told when the request is stored, and when Avinode has the trip.

@@ -14,6 +14,7 @@ from deploy.migrate import migrate
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.ids import new_id
 from shared.settings import Settings
+from tests.dates import FLIGHT_DAY
 from tests.processes import Process, running
 from tests.settings import settings_for
 from tests.simulated import simulated
@@ -132,7 +133,7 @@ async def test_workflow_away_a_trip_is_accepted_and_made_later(site: Site, sessi
     await site.processes["workflow"].stop()
     try:
         await site.say("[echo hello]", session)
-        trip = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 6}
+        trip = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}], "pax": 6}
         status, body = await site.call("POST", f"/api/chat/sessions/{session}/trips", trip)
         assert (status, body["stored"]) == (202, False)
         assert await post_webhook(site) == 200

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.dates import FLIGHT_DAY
 from tests.sandbox_client import SEGMENT, TRIP, Avinode, Receiver
 
 
@@ -39,7 +40,7 @@ async def test_page_says_it_is_simulated_and_offers_operators(page: Page) -> Non
     html = await page.look()
 
     assert "Simulated Avinode" in html
-    assert "KTEB to KPBI on 2030-05-04, 6 passengers" in html
+    assert f"KTEB to KPBI on {FLIGHT_DAY}, 6 passengers" in html
     assert html.count('type="checkbox"') == 6
     assert '<html lang="en">' in html
 
