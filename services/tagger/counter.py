@@ -1,6 +1,6 @@
 """Which sessions ask for a tag, which number each gets, and how a tag is spelled.
 
-A tag is `chat_model_{short}_{counter}`, as requirements/session-tags.md has it: `short` stands for the model, `counter`
+A tag is `chat_model_{short}_{counter}` (docs/requirements.md, "Session tags"): `short` stands for the model, `counter`
 counts the sessions of one user with one model.
 """
 
