@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from services.gateway.problems import CODES
+from services.gateway.http.problems import CODES
 from shared.errors import Away, Refused, TripthreadError
-from tests.service.gateway_fakes import World
+from tests.service.gateway.fakes import World
 
 GUIDE = (Path(__file__).parents[2] / "docs/http.md").read_text()
 DOCUMENT = World().api().openapi()

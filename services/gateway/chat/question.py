@@ -1,6 +1,6 @@
 """Choose what a chat request asks: which message is the question, what it replies to, and what came before it unsaid.
 
-Pure; `docs/http.md`, "Chat", has the rules.
+Pure; the rules are those of docs/http.md, "Chat".
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
-# docs/requirements.md, "Trips".
+# docs/requirements.md, "Trip sessions".
 PAUSED_AFTER = timedelta(minutes=30)
 ARCHIVED_AFTER = timedelta(days=90)
 FIRST_STEP = "understanding_request"  # also of a session without a trip

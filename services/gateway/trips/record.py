@@ -1,4 +1,4 @@
-"""A trip as its conversation sees it; docs/requirements.md says where its fields come from."""
+"""A trip as its conversation sees it; docs/http.md says what each field is for."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -36,7 +36,7 @@ MAX_HEADER_LENGTH = 1000
 # still there to hear it, which we take for 10 s.
 RECONNECT_S = 2.0
 
-# Avinode tries once without credentials, it seems, and waits to be asked for them (docs/avinode.md).
+# Avinode may try once without credentials, and wait to be asked for them (docs/avinode.md, "Notices").
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="tripthread webhooks", charset="UTF-8"'}
 
 SECURITY: dict[str, Any] = {"security": [{"webhook": []}]}
