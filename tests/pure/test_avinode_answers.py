@@ -269,6 +269,8 @@ def test_a_message_is_the_same_however_often_it_is_read() -> None:
     ("headers", "wait_s"),
     [
         ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "0"}, 0),
+        ({"Retry-After": "0", "X-Rate-Limit-Reset": "9"}, 0),
         ({"Retry-After": "7", "X-Rate-Limit-Reset": "9"}, 7),
         ({"X-Rate-Limit-Reset": "9.5"}, 9.5),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
@@ -305,6 +307,8 @@ def test_only_a_clear_refusal_is_one(statuses: tuple[int, ...], error: type[Exce
     [
         (429, {}, False, 3),
         (429, {"Retry-After": "7"}, False, 7),
+        (429, {"Retry-After": "0"}, False, 0),  # at once, which is not the same as not to say
+        (503, {"Retry-After": "0"}, False, 0),
         (503, {"Retry-After": "7"}, False, 7),
         (503, {}, None, 3),  # perhaps a proxy that lost the answer
         (500, {"Retry-After": "7"}, None, None),

@@ -39,7 +39,8 @@ def understood(status: int, headers: Mapping[str, str], content: bytes, *, usual
     """
     if status in (429, 503):
         is_busy = status == 429 or "Retry-After" in headers  # a bare 503 may be a proxy that lost the answer
-        wait_s = wanted_wait_s(headers) or usual_wait_s
+        wanted_s = wanted_wait_s(headers)
+        wait_s = usual_wait_s if wanted_s is None else wanted_s  # zero is an answer too
         raise AvinodeAway(f"answered {status}", wait_s=wait_s, is_acted_on=False if is_busy else None)
     if status >= 500:
         raise AvinodeAway(f"answered {status}", is_acted_on=None)

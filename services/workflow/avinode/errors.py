@@ -10,7 +10,7 @@ class AvinodeAway(Away):
 
     def __init__(self, detail: str, *, wait_s: float | None = None, is_acted_on: bool | None = False) -> None:
         super().__init__(detail)
-        self.wait_s = wait_s  # what Avinode asked for
+        self.wait_s = wait_s  # what Avinode asked for; 0 is to try again at once, None that it did not say
         self.is_acted_on = is_acted_on  # None: nobody can tell
 
 
