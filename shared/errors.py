@@ -20,6 +20,7 @@
     │   └── ShuttingDown
     └── Poison                   a message that can never succeed; parked with its reason
         ├── Undecodable
+        ├── UnknownType
         └── Unstorable
 
 A class's docstring is its default message, `code` the stable name in problem documents.
@@ -165,6 +166,12 @@ class Undecodable(Poison):
     """The body is not an event this consumer knows."""
 
     code = "undecodable"
+
+
+class UnknownType(Poison):
+    """No event of this type is known here."""
+
+    code = "unknown_type"
 
 
 class Unstorable(Poison):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from shared.errors import Undecodable
+from shared.errors import Undecodable, UnknownType
 from shared.ids import CLIENT_ID, new_id
 
 
@@ -198,11 +198,14 @@ def decode(name: str | None, body: bytes) -> Event:
     """Read one event from an AMQP message's type and body.
 
     Raises:
-        Undecodable: The type is unknown, or the body is not such an event.
+        UnknownType: We know no event of this type; a newer release may.
+        Undecodable: There is no type, or the body is not such an event.
     """
-    event = _BY_NAME.get(name or "")
+    if not name:
+        raise Undecodable("it does not say which event it is")
+    event = _BY_NAME.get(name)
     if event is None:
-        raise Undecodable(f"no event is called {name!r}")
+        raise UnknownType(f"no event is called {name!r}")
     if len(body) > LARGEST_BODY:
         raise Undecodable(f"a body of {len(body)} bytes is no event")
     try:

@@ -199,7 +199,7 @@ async def test_bad_messages_are_parked_and_their_neighbours_stored(settings: Set
     assert {(row["body"], row["reason"]) for row in letters} == {
         (nul.body(), "unstorable"),
         (negative.body(), "unstorable"),
-        (good[0].body(), "undecodable"),
+        (good[0].body(), "unknown_type"),
         (unheard.body(), "undecodable"),
         (b"\xff garbage", "undecodable"),
     }

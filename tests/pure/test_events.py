@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared import events
-from shared.errors import Undecodable
+from shared.errors import Undecodable, UnknownType
 from shared.events import LARGEST_BODY, MessagePosted, WebhookReceived, decode
 from shared.ids import model_id, new_id, upstream_thread_id
 
@@ -63,18 +63,24 @@ def test_what_no_event_may_say_is_undecodable(fields: dict[str, Any]) -> None:
     ("name", "body"),
     [
         (None, POSTED.body()),
-        ("Nonsense", POSTED.body()),
+        ("", POSTED.body()),
         ("MessagePosted", b""),
         ("MessagePosted", b"\xff"),
         ("MessagePosted", b'{"content": "\\ud800"}'),
         ("MessagePosted", b"[" * 100_000),
-        ("Event", POSTED.body()),
         ("MessagePosted", POSTED.body() + b" " * LARGEST_BODY),
     ],
     ids=lambda value: repr(value)[:40],
 )
 def test_what_is_no_event_is_undecodable(name: str | None, body: bytes) -> None:
     with pytest.raises(Undecodable):
+        decode(name, body)
+
+
+@pytest.mark.parametrize("name", ["Nonsense", "Event", "SessionEvent", "Stored", "messageposted"])
+@pytest.mark.parametrize("body", [POSTED.body(), b"\xff", b""])
+def test_a_type_that_is_not_known_is_told_apart_from_a_bad_body(name: str, body: bytes) -> None:
+    with pytest.raises(UnknownType, match=f"no event is called '{name}'"):
         decode(name, body)
 
 

@@ -126,7 +126,7 @@ async def test_a_dead_letter_is_dropped_and_says_by_whom(stage: Stage) -> None:
         return letters[0] if letters else None
 
     letter = await until(parked, "the dead letter")
-    assert (letter["queue"], letter["reason"]) == (LOGGER_CHAT.name, "undecodable")
+    assert (letter["queue"], letter["reason"]) == (LOGGER_CHAT.name, "unknown_type")
     answer = await stage.post(f"/api/admin/dead/{letter['id']}/drop", user="root", role="admin")
     assert (answer.status_code, answer.json()["stored"]) == (200, True)
     assert answer.json()["dead_letter"]["decided_by"] == "root"
