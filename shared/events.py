@@ -181,6 +181,13 @@ class DeadLetterDropped(Event):
     operator: Name
 
 
+class ConsumerStarted(Event):
+    """A consumer has begun to read its queue, and says which events it hears there."""
+
+    queue: Name
+    hears: tuple[Name, ...]  # class names
+
+
 EVENTS: tuple[type[Event], ...] = (
     MessagePosted,
     MessageAnswered,
@@ -190,6 +197,7 @@ EVENTS: tuple[type[Event], ...] = (
     WebhookReceived,
     DeadLetterReplayed,
     DeadLetterDropped,
+    ConsumerStarted,
 )
 _BY_NAME = {event.__name__: event for event in EVENTS}
 

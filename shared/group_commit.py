@@ -16,6 +16,7 @@ What is promised, and what makes it so:
 - a consumer that the broker has dropped, with or without saying so, is registered again, on a queue that is declared
   again.
 - any other error leaves `run`, and so ends the process: there is no task that could die unseen.
+- it says which events it hears (`shared/introduction.py`), so that it is sent what an older consumer did not know.
 - `shut_down` cancels the consumer, commits and acknowledges what has arrived, closes the channel, then the connection.
 
 `dead` itself has nowhere to park: what cannot be stored from there is waited for, loudly.
@@ -24,27 +25,25 @@ What is promised, and what makes it so:
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
-from opentelemetry import trace
-from opentelemetry.util.types import AttributeValue
 from prometheus_client import Gauge
 
 from shared.bisection import bisect
 from shared.connection import Delays, Disconnected, describe, open_connection
 from shared.errors import Poison, Undecodable
 from shared.events import Event, Outcome, decode
+from shared.introduction import SAID_AFTER_S, Introduction
 from shared.parking import Parking
 from shared.patient_commit import Outage, PatientCommit, pause
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery, Subscription, subscribe
-from shared.telemetry import extract, link
+from shared.telemetry import group_span
 from shared.topology import Queue
 from shared.unreadable import FRAME_ERRORS, UNREADABLE, CarefulConnection
 
@@ -52,13 +51,11 @@ PATIENCE_S = 5.0  # how long an outage may last before the deliveries are given 
 # How long nothing may arrive before the consumer takes a new channel. RabbitMQ 3.10 tells no consumer of a quorum
 # queue's deletion where somebody declares it again at once, and the old channel would never hear of the new queue.
 QUIET_S = 15.0
-LINKED = 8  # messages that a group's span links to, at most: each link costs as much as two messages' decoding
 
 OLDEST_SECONDS = Gauge("tripthread_oldest_uncommitted_seconds", "Since the oldest open delivery arrived", ["queue"])
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-_tracer = trace.get_tracer("tripthread.group_commit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,8 @@ def decode_event(delivery: Delivery) -> Event:
     """Read the event that a message carries.
 
     Raises:
-        Undecodable: It is none that we know.
+        UnknownType: It is none that we know.
+        Undecodable: It is none.
     """
     if delivery.type is None and (why := delivery.headers.get(UNREADABLE)):
         raise Undecodable(f"its properties cannot be read: {why}")
@@ -91,6 +89,7 @@ class GroupCommit(Generic[T]):
         publisher: Publisher,
         patience_s: float = PATIENCE_S,
         quiet_s: float = QUIET_S,
+        said_after_s: Sequence[float] = SAID_AFTER_S,
     ) -> None:
         """Prepare to consume.
 
@@ -104,6 +103,7 @@ class GroupCommit(Generic[T]):
             publisher: Parks messages and announces outcomes.
             patience_s: How long an outage may last before the deliveries are given back.
             quiet_s: After how long without a delivery to register again, lest the broker has forgotten us.
+            said_after_s: When to say which events the queue hears.
         """
         self._settings = settings
         self._queue = queue
@@ -113,6 +113,7 @@ class GroupCommit(Generic[T]):
         self._stopping = asyncio.Event()
         self._database = PatientCommit(queue, commit, patience_s, self._stopping)
         self._parking = Parking(publisher, queue)
+        self._introduction = Introduction(publisher, queue, self._stopping, said_after_s)
         self._delays = Delays()
         self._careful = False
         self._exporting = bool(settings.otel_exporter_otlp_endpoint)
@@ -131,8 +132,9 @@ class GroupCommit(Generic[T]):
             Exception: What `decode` or `commit` raised and nobody can mend here.
         """
         try:
-            while not self._stopping.is_set():
-                await self._consume_until_disconnected()
+            async with self._introduction.under_way(self.shut_down):
+                while not self._stopping.is_set():
+                    await self._consume_until_disconnected()
         except BaseException as error:
             self._trouble = f"ended by {describe(error)}"
             raise
@@ -175,6 +177,7 @@ class GroupCommit(Generic[T]):
         """Settle one group after the other until no more arrive."""
         self._subscription = subscription
         self._trouble = self._group_arrived_at = None
+        self._introduction.begin()
         while group := await self._next_group(subscription):
             self._group_arrived_at = group[0].arrived_at
             await self._settle(subscription, group)
@@ -197,7 +200,11 @@ class GroupCommit(Generic[T]):
     async def _settle(self, subscription: Subscription, group: Sequence[Delivery]) -> None:
         """Commit or park every one of the group."""
         entries, undecodable = self._read(group)
-        with self._span(group), structlog.contextvars.bound_contextvars(queue=self._queue.name, group=len(group)):
+        headers = [delivery.headers for delivery in group]
+        with (
+            group_span(self._queue.name, headers, exporting=self._exporting),
+            structlog.contextvars.bound_contextvars(queue=self._queue.name, group=len(group)),
+        ):
             if undecodable:
                 await self._park_all(subscription, undecodable)
             if entries:
@@ -230,19 +237,6 @@ class GroupCommit(Generic[T]):
         for result in await asyncio.gather(*parking, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
-
-    def _span(self, group: Sequence[Delivery]) -> AbstractContextManager[object]:
-        """Continue the trace of a lone message; a group links to some of those it serves."""
-        if len(group) > 1 and not self._exporting:
-            return nullcontext()  # a trace of its own, which nobody would see
-        attributes: dict[str, AttributeValue] = {
-            "messaging.destination.name": self._queue.name,
-            "messaging.batch.message_count": len(group),
-        }
-        context = extract(group[0].headers) if len(group) == 1 else None
-        links = [origin for delivery in group[:LINKED] if (origin := link(delivery.headers))] if context is None else []
-        name = f"{self._queue.name} process"
-        return _tracer.start_as_current_span(name, context=context, links=links, attributes=attributes)
 
     def _oldest_s(self) -> float:
         waiting = self._subscription.oldest_arrived_at if self._subscription is not None else None

@@ -1,8 +1,12 @@
 """Parking: a message that can never succeed goes to `dead` with its reason, and its queue goes on.
 
 The body and its id, type and trace stay as they were. The headers say why: `x-reason` (a stable code), `x-error`
-(one line) and `x-queue` (where it came from). What the broker itself dead-letters has `x-death` instead.
+(one line) and `x-queue` (where it came from). What the broker itself dead-letters has `x-death` instead. The way back
+is `send_back`.
 """
+
+from collections.abc import Mapping
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
@@ -15,6 +19,8 @@ from shared.telemetry import passed_on
 from shared.topology import DEAD_QUEUE, Queue
 
 ERROR_LENGTH = 1000
+
+Headers = Mapping[str, object]
 
 PARKED = Counter("tripthread_parked_messages_total", "Messages that can never succeed", ["queue", "reason"])
 
@@ -54,6 +60,18 @@ class Parking:
     def _headers(self, delivery: Delivery, reason: str, error: BaseException) -> dict[str, str]:
         why = {"x-reason": reason, "x-error": header_text(describe(error)), "x-queue": self._queue.name}
         return why | passed_on(delivery.headers)
+
+
+async def send_back(
+    publisher: Publisher, queue: str, body: bytes, *, name: str | None, event_id: UUID | None, headers: Headers
+) -> None:
+    """Put a parked message into the queue that refused it, as the same event, going on with its trace.
+
+    Raises:
+        BrokerAway: It could not be, or perhaps it was.
+    """
+    message_id = str(event_id) if event_id else None
+    await publisher.publish_to(queue, body, name=name, message_id=message_id, headers=passed_on(headers))
 
 
 def header_text(text: str) -> str:

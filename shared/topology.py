@@ -11,6 +11,7 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
 from shared.events import (
+    ConsumerStarted,
     DeadLetterDropped,
     DeadLetterReplayed,
     Event,
@@ -58,12 +59,14 @@ class Queue:
 
 
 LOGGER_CHAT = Queue("logger.chat", (MessagePosted, MessageAnswered, DeadLetterReplayed, DeadLetterDropped))
+# A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
+LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
 TAGGER_SESSIONS = Queue("tagger.sessions", (MessagePosted, ModelRegistered), single_active_consumer=True)
 WORKFLOW_TRIPS = Queue("workflow.trips", (MessagePosted, TripRequested, TripAttached))
 WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived,))
 DEAD = Queue(DEAD_QUEUE, dead_letters=False)
 
-QUEUES = (LOGGER_CHAT, TAGGER_SESSIONS, WORKFLOW_TRIPS, WORKFLOW_DELIVERIES, DEAD)
+QUEUES = (LOGGER_CHAT, LOGGER_CONSUMERS, TAGGER_SESSIONS, WORKFLOW_TRIPS, WORKFLOW_DELIVERIES, DEAD)
 
 
 async def declare(channel: AbstractChannel) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from shared.events import EVENTS
+from shared.events import EVENTS, ConsumerStarted
 from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE, QUEUES
 
 _HEARD_BY = {event.__name__: ", ".join(queue.name for queue in QUEUES if event in queue.hears) for event in EVENTS}
@@ -26,6 +26,8 @@ class Watch:
 
     async def event(self, message: AbstractIncomingMessage) -> None:
         name = message.type or "?"
+        if name == ConsumerStarted.__name__:
+            return  # what a consumer says of itself, now and then, is no part of a conversation
         self._add(name, f"event    {name:<20} -> {_HEARD_BY.get(name, 'nobody')}")
 
     async def outcome(self, message: AbstractIncomingMessage) -> None:

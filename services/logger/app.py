@@ -1,7 +1,7 @@
 """Wire the logger: its queues, its tables, its outcomes."""
 
 from services.logger.dead_letters import read_letter
-from services.logger.handlers import ChatHandler, DeadLetterHandler
+from services.logger.handlers import ChatHandler, ConsumerHandler, DeadLetterHandler
 from services.logger.store import Store
 from shared import topology
 from shared.database import open_pool, probe
@@ -19,10 +19,17 @@ async def main(settings: Settings) -> None:
         Publisher(settings, "logger") as publisher,
     ):
         store = Store(pool)
-        chat, letters = ChatHandler(store), DeadLetterHandler(store)
+        chat, letters, consumers = ChatHandler(store), DeadLetterHandler(store), ConsumerHandler(store, publisher)
         service.check("publisher", lambda: publisher.away)
         service.check("database", lambda: probe(pool))
         await service.run(
             GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_event, commit=chat.commit, publisher=publisher),
             GroupCommit(settings, topology.DEAD, decode=read_letter, commit=letters.commit, publisher=publisher),
+            GroupCommit(
+                settings,
+                topology.LOGGER_CONSUMERS,
+                decode=decode_event,
+                commit=consumers.commit,
+                publisher=publisher,
+            ),
         )

@@ -1,11 +1,29 @@
 """The rows of chat.dead_letters: what nobody could process, and what operators decided about it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import Decision
 from shared.database import Connection
-from shared.events import DeadLetterReplayed
+from shared.errors import UnknownType
+from shared.events import DeadLetterReplayed, Json
+
+BATCH = 100
+BATCH_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A parked message of a type that its queue's consumer did not know, to be sent back."""
+
+    dead_letter_id: UUID
+    event_id: UUID | None
+    event_name: str
+    body: bytes
+    headers: Json
+    arrivals: int
 
 
 async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
@@ -73,3 +91,29 @@ async def decide(db: Connection, decisions: Sequence[Decision]) -> None:
         [decision.operator for decision in decisions],
         [decision.occurred_at for decision in decisions],
     )
+
+
+async def refused_as_unknown(db: Connection, queue: str, names: Sequence[str], after: UUID | None) -> list[Refused]:
+    """Return the next parked letters of these types that `queue` did not know, by id: a batch of limited size."""
+    rows = await db.fetch(
+        """
+        WITH next AS (
+            SELECT dead_letter_id, event_id, event_name, body, headers, arrivals FROM chat.dead_letters
+            WHERE state = 'parked' AND reason = $1 AND queue = $2 AND event_name = ANY ($3::text[])
+                AND ($4::uuid IS NULL OR dead_letter_id > $4)
+            ORDER BY dead_letter_id LIMIT $5
+        ), sized AS (
+            SELECT *, sum(octet_length(body)) OVER (ORDER BY dead_letter_id) - octet_length(body) AS bytes_before
+            FROM next
+        )
+        SELECT dead_letter_id, event_id, event_name, body, headers, arrivals FROM sized
+        WHERE bytes_before < $6 ORDER BY dead_letter_id
+        """,
+        UnknownType.code,
+        queue,
+        names,
+        after,
+        BATCH,
+        BATCH_BYTES,
+    )
+    return [Refused(**row) for row in rows]

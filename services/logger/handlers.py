@@ -1,13 +1,24 @@
-"""Hear what was said, what became of dead letters, and the dead letters themselves: keep them, and say so."""
+"""Hear what was said, what became of dead letters, and the dead letters themselves: keep them, and say so.
 
+Hear which consumers have started, too: what an older one did not know is sent to its queue again.
+"""
+
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
+from services.logger.dead_letter_rows import Refused
 from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import Decision, SessionKey, session_of
 from services.logger.store import Store
-from shared.events import DeadLetterDropped, DeadLetterReplayed, Event, MessageEvent, Stored
+from shared.events import ConsumerStarted, DeadLetterDropped, DeadLetterReplayed, Event, MessageEvent, Outcome, Stored
+from shared.parking import send_back
+from shared.publisher import Publisher
+from shared.topology import QUEUES
+
+OPERATOR = "tripthread"  # who has decided what nobody had to
+CONSUMED = frozenset(queue.name for queue in QUEUES if queue.hears)
 
 
 class ChatHandler:
@@ -34,6 +45,55 @@ class DeadLetterHandler:
         """Keep one group of dead letters; nobody waits for them."""
         await self._store.park(letters)
         return []
+
+
+class ConsumerHandler:
+    """The queue `logger.consumers`."""
+
+    def __init__(self, store: Store, publisher: Publisher) -> None:
+        self._store = store
+        self._publisher = publisher
+
+    async def commit(self, events: Sequence[Event]) -> list[Outcome]:
+        """Send back what these consumers' queues refused as unknown, and what they know now."""
+        heard: defaultdict[str, set[str]] = defaultdict(set)
+        for event in events:
+            if isinstance(event, ConsumerStarted) and event.queue in CONSUMED:
+                heard[event.queue].update(event.hears)
+        for queue, names in heard.items():
+            await self._send_back(queue, sorted(names))
+        return []
+
+    async def _send_back(self, queue: str, names: Sequence[str]) -> None:
+        """Send each letter once: one that an older consumer refuses again waits until one says again what it hears."""
+        last: UUID | None = None
+        while letters := await self._store.refused_as_unknown(queue, names, last):
+            await self._send_batch_back(queue, letters)
+            last = letters[-1].dead_letter_id
+
+    async def _send_batch_back(self, queue: str, letters: Sequence[Refused]) -> None:
+        """Send first and write down then: a crash in between sends them twice, and every consumer ignores repeats."""
+        sending = (
+            send_back(
+                self._publisher,
+                queue,
+                letter.body,
+                name=letter.event_name,
+                event_id=letter.event_id,
+                headers=letter.headers,
+            )
+            for letter in letters
+        )
+        results = await asyncio.gather(*sending, return_exceptions=True)
+        sent = [letter for letter, error in zip(letters, results, strict=True) if error is None]
+        await self._store.store_chat((), [_replayed(letter) for letter in sent])
+        for error in results:
+            if error is not None:
+                raise error
+
+
+def _replayed(letter: Refused) -> DeadLetterReplayed:
+    return DeadLetterReplayed(dead_letter_id=letter.dead_letter_id, operator=OPERATOR, arrivals=letter.arrivals)
 
 
 def _stored(messages: Sequence[MessageEvent]) -> list[Stored]:

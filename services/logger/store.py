@@ -11,10 +11,11 @@ kind by key. So whoever waits for another holds nothing that the other may come 
 
 from collections.abc import Sequence
 from itertools import starmap
+from uuid import UUID
 
 from opentelemetry import trace
 
-from services.logger.dead_letter_rows import decide, park
+from services.logger.dead_letter_rows import Refused, decide, park, refused_as_unknown
 from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import (
     Decision,
@@ -51,6 +52,11 @@ class Store:
         with _tracer.start_as_current_span("park"):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 await park(db, letters)
+
+    async def refused_as_unknown(self, queue: str, names: Sequence[str], after: UUID | None) -> list[Refused]:
+        """Return the next parked letters of types that `queue` did not know and that are named here."""
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+            return await refused_as_unknown(db, queue, names, after)
 
 
 async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[SessionKey]:

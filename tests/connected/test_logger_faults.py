@@ -121,7 +121,8 @@ async def test_logger_without_a_broker_says_what_it_cannot_do(
         breakable.kill()
 
         async def everything_told() -> bool:
-            return set(await loggers["logger"].faults()) == {"logger.chat", "dead", "publisher"}
+            queues = {"logger.chat", "logger.consumers", "dead"}
+            return set(await loggers["logger"].faults()) == queues | {"publisher"}
 
         await until(everything_told, "every fault")
         await asyncio.to_thread(breakable.start)
