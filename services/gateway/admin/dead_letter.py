@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from services.gateway.http.fields import Json
 from shared.errors import Conflict, NotFound
+from shared.parking import send_back
 from shared.publisher import Publisher
-from shared.telemetry import passed_on
 from shared.topology import DEAD_QUEUE, QUEUES
 
 # What came into `dead` without saying from where can only be dropped.
@@ -75,10 +75,11 @@ async def send_again(publisher: Publisher, parked: Parked) -> None:
     letter = parked.letter
     if letter.queue not in REPLAYABLE:
         raise Conflict(f"No consumer reads a queue called {letter.queue!r}.")
-    await publisher.publish_to(
+    await send_back(
+        publisher,
         letter.queue,
         parked.body,
         name=letter.event_name,
-        message_id=str(letter.event_id) if letter.event_id else None,
-        headers=passed_on(parked.headers),
+        event_id=letter.event_id,
+        headers=parked.headers,
     )
