@@ -1,6 +1,7 @@
 """`tripthread doctor`: what is wrong with a running stack, one line a check, each with what to do about it."""
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("database", f"PostgreSQL {connection.get_server_version().major}")
         revision = await _revision(connection)
         yield revision
+        yield await _releases(connection)
         if revision.trouble is None:
             yield await _dead_letters(connection)
             yield await _abandoned_turns(connection)
@@ -87,6 +89,23 @@ async def _revision(connection: asyncpg.Connection) -> Finding:
     current = await connection.fetchval("SELECT version_num FROM tripthread.revision") if exists else None
     trouble = None if current == head else f"it should be at {head}: run `tripthread migrate`"
     return Finding("schema", f"at {current or 'nothing'}", trouble)
+
+
+async def _releases(connection: asyncpg.Connection) -> Finding:
+    # Each process signs its connections with what it knows; one that has done nothing for five minutes has none.
+    rows = await connection.fetch(
+        r"""
+        SELECT DISTINCT parts[1] AS instance, parts[2] AS knowledge
+        FROM pg_stat_activity, regexp_match(application_name, '^(.*) ([0-9a-f]{8})$') AS parts
+        WHERE datname = current_database() AND parts IS NOT NULL ORDER BY instance
+        """
+    )
+    releases: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        releases[row["knowledge"]].append(row["instance"])
+    apart = "; others than ".join(", ".join(instances) for instances in releases.values())
+    trouble = f"{apart} know: finish the upgrade, consumers before gateways" if len(releases) > 1 else None
+    return Finding("events that processes know", f"{len(rows)} processes, {len(releases)} releases", trouble)
 
 
 async def _dead_letters(connection: asyncpg.Connection) -> Finding:

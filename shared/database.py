@@ -11,6 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 from opentelemetry import trace
 
 from shared.connection import describe
+from shared.topology import knowledge
 
 Pool = asyncpg.Pool
 Connection = PoolConnectionProxy
@@ -20,6 +21,7 @@ STATEMENT_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 ACQUIRE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 3.0
+NAME_LENGTH = 50  # the server cuts the whole name after 63 bytes
 
 _tracer = trace.get_tracer("tripthread.database")
 
@@ -40,7 +42,7 @@ async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIte
         init=_prepare,
         reset=_as_it_is,
         server_settings={
-            "application_name": application_name,
+            "application_name": signed(application_name),
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
         },
@@ -52,6 +54,11 @@ async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIte
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await pool.close()
+
+
+def signed(application_name: str) -> str:
+    """Add to a process's name which events it knows, by which `tripthread doctor` finds releases that are mixed."""
+    return f"{application_name[:NAME_LENGTH]} {knowledge()}"
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

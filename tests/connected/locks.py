@@ -13,10 +13,10 @@ async def until_blocked(looking: asyncpg.Connection, count: int = 1) -> list[str
         await looking.execute("SELECT pg_stat_clear_snapshot()")
         rows = await looking.fetch(
             """
-            SELECT application_name FROM pg_stat_activity
+            SELECT split_part(application_name, ' ', 1) AS instance FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'
             """
         )
-        return [row["application_name"] for row in rows] if len(rows) >= count else None
+        return [row["instance"] for row in rows] if len(rows) >= count else None
 
     return await until(blocked, f"{count} sessions that wait for a lock")

@@ -13,6 +13,7 @@ import pytest
 from deploy.supervisor.servers import Postgres
 from shared.database import CLOSE_TIMEOUT_S, Connection, Pool, open_pool, reading, transaction
 from shared.settings import Settings
+from shared.topology import knowledge
 from tests.connected.locks import until_blocked
 
 INSERT = "INSERT INTO chat.erased_users (user_hash, erased_at) VALUES ('\\x01', now())"
@@ -66,6 +67,13 @@ async def test_connection_given_back_in_mid_transaction_is_clean(
     await began.wait()
     await cancel(holding)
     await assert_clean(pool)
+
+
+async def test_name_says_which_events_a_process_knows_however_long_it_is(settings: Settings) -> None:
+    async with open_pool(settings.logger_database_url, "logger-" + "x" * 100) as pool:
+        name = str(await pool.fetchval("SHOW application_name"))
+    assert name.startswith("logger-xxx")
+    assert name.endswith(f"x {knowledge()}")
 
 
 async def test_connection_given_back_in_mid_statement_is_clean(pool: Pool, owner: asyncpg.Connection) -> None:

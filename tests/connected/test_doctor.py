@@ -32,6 +32,24 @@ async def test_a_running_stack_has_nothing_wrong(settings: Settings, tmp_path: P
             assert await troubles(mine) == {}
 
 
+async def test_releases_that_know_other_events_are_named(settings: Settings, tmp_path: Path) -> None:
+    async with running(settings, tmp_path, "logger", "tagger"):
+        assert "events that processes know" not in await troubles(settings)
+        name = {"application_name": "tagger_2 0123abcd"}  # as a tagger of another release signs
+        older = await asyncpg.connect(settings.tagger_database_url, server_settings=name)
+        found = (await troubles(settings))["events that processes know"]
+        await older.close()
+        assert found.count("others than") == 1
+        assert {
+            name.strip() for part in found.split(" know:")[0].split("; others than") for name in part.split(",")
+        } == {
+            "logger",
+            "tagger",
+            "tagger_2",
+        }
+        assert "consumers before gateways" in found
+
+
 async def test_outside_systems_that_are_away_are_named(settings: Settings) -> None:
     away = {"openai_base_url": "http://127.0.0.1:9/v1", "avinode_base_url": "http://127.0.0.1:9/api"}
     found = await troubles(settings.model_copy(update=away))

@@ -174,7 +174,7 @@ async def working(owner: asyncpg.Connection) -> str:
     """Return the name of the tagger that the broker lets work: the others have no business with the database."""
     name: str = await owner.fetchval(
         """
-        SELECT application_name FROM pg_stat_activity
+        SELECT split_part(application_name, ' ', 1) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name LIKE 'tagger%' ORDER BY state_change DESC LIMIT 1
         """
     )

@@ -1,6 +1,7 @@
 """The flow tables cannot lie: they are held against the topology, and the topology against the services."""
 
 import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -44,3 +45,10 @@ def test_a_service_begins_with_its_line_of_the_flow(service: str) -> None:
 def test_routing_keys_come_from_the_classes() -> None:
     assert events.MessagePosted.routing_key() == "message.posted"
     assert len({event.routing_key() for event in events.EVENTS}) == len(events.EVENTS)
+
+
+def test_releases_whose_queues_hear_other_events_are_told_apart() -> None:
+    (first, *others) = topology.QUEUES
+    hears_less = replace(first, hears=first.hears[1:])
+    reordered = replace(first, hears=tuple(reversed(first.hears)))
+    assert topology.knowledge([hears_less, *others]) != topology.knowledge() == topology.knowledge([*others, reordered])
