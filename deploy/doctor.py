@@ -194,10 +194,11 @@ async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
     async with connection:
         yield Finding("broker", "connected")
         for queue in topology.QUEUES:
-            yield await _queue(connection, queue.name)
+            yield await _queue(connection, queue)
 
 
-async def _queue(connection: aio_pika.abc.AbstractConnection, name: str) -> Finding:
+async def _queue(connection: aio_pika.abc.AbstractConnection, queue: topology.Queue) -> Finding:
+    name = queue.name
     channel = await connection.channel()
     try:
         declared = await channel.declare_queue(name, passive=True)
@@ -206,12 +207,8 @@ async def _queue(connection: aio_pika.abc.AbstractConnection, name: str) -> Find
     await channel.close()
     result = declared.declaration_result
     waiting, consumers = result.message_count or 0, result.consumer_count or 0
-    trouble = None if consumers else f"nobody consumes it: is the {_consumer_of(name)} running?"
+    trouble = None if consumers else f"nobody consumes it: is the {queue.reader} running?"
     return Finding(f"queue {name}", f"{waiting} waiting, {consumers} consumers", trouble)
-
-
-def _consumer_of(queue: str) -> str:
-    return "logger" if queue == topology.DEAD_QUEUE else queue.partition(".")[0]
 
 
 async def check_gateways(environment: Mapping[str, str]) -> AsyncIterator[Finding]:

@@ -20,6 +20,10 @@ from shared.events import (
     MessageAnswered,
     MessagePosted,
     ModelRegistered,
+    Outcome,
+    SessionTagged,
+    Stored,
+    TripAdvanced,
     TripAttached,
     TripRequested,
     WebhookReceived,
@@ -27,6 +31,7 @@ from shared.events import (
 
 EVENTS_EXCHANGE = "events"  # topic, durable: facts
 OUTCOMES_EXCHANGE = "outcomes"  # fanout, transient: hints for every gateway
+OUTCOMES_QUEUE = "outcomes.{instance}"  # where each gateway's begins, which is gone with its connection
 DEAD_QUEUE = "dead"
 
 # A consumer never requeues, so only a process that dies with the message counts; 4.x would stop at 20.
@@ -59,6 +64,11 @@ class Queue:
             arguments["x-single-active-consumer"] = True
         object.__setattr__(self, "arguments", arguments)
 
+    @property
+    def reader(self) -> str:
+        """The service that consumes it."""
+        return "logger" if self.name == DEAD_QUEUE else self.name.partition(".")[0]
+
 
 LOGGER_CHAT = Queue("logger.chat", (MessagePosted, MessageAnswered, DeadLetterReplayed, DeadLetterDropped))
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
@@ -69,6 +79,23 @@ WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived,))
 DEAD = Queue(DEAD_QUEUE, dead_letters=False)
 
 QUEUES = (LOGGER_CHAT, LOGGER_CONSUMERS, TAGGER_SESSIONS, WORKFLOW_TRIPS, WORKFLOW_DELIVERIES, DEAD)
+
+
+# Who says what; `tripthread` is the operators' command. A test holds it against the code.
+SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
+    MessagePosted: ("gateway", "workflow"),
+    MessageAnswered: ("gateway",),
+    ModelRegistered: ("gateway",),
+    TripRequested: ("gateway",),
+    TripAttached: ("gateway",),
+    WebhookReceived: ("gateway",),
+    DeadLetterReplayed: ("gateway", "tripthread"),
+    DeadLetterDropped: ("gateway", "tripthread"),
+    ConsumerStarted: ("logger", "tagger", "workflow"),
+    Stored: ("logger",),
+    SessionTagged: ("tagger",),
+    TripAdvanced: ("workflow",),
+}
 
 
 def knowledge(queues: Sequence[Queue] = QUEUES) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from faststream.specification import AsyncAPI
 
 from services.gateway.account import routes as account
 from services.gateway.admin import routes as admin
@@ -25,13 +24,12 @@ from shared.settings import Settings
 ROUTERS = (sessions.router, messages.router, trips.router, models.router, webhooks.router, account.router, admin.router)
 
 
-def create_api(settings: Settings, subjects: Iterable[object], events: AsyncAPI, faults: Faults) -> FastAPI:
+def create_api(settings: Settings, subjects: Iterable[object], faults: Faults) -> FastAPI:
     """Make the application.
 
     Args:
         settings: What every route may ask.
         subjects: What each subject's routes work with; they find it by its class.
-        events: Describes what goes between the services.
         faults: Says what keeps this gateway from its job.
     """
     app = FastAPI(
@@ -48,7 +46,7 @@ def create_api(settings: Settings, subjects: Iterable[object], events: AsyncAPI,
     app.add_middleware(Edge, settings=settings)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(operations(events, faults))
+    app.include_router(operations(faults))
     app.router.routes.append(chat_route())
     complete_openapi(app, describe_chat, webhooks.describe_credentials)
     return app

@@ -88,4 +88,4 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
     )
-    return Gateway(runner, outcomes, create_api(settings, subjects, outcomes.describe_events(), faults))
+    return Gateway(runner, outcomes, create_api(settings, subjects, faults))

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from faststream.specification import AsyncAPI
 from faststream.specification.asyncapi import get_asyncapi_html
 from pydantic import BaseModel
 
+from services.gateway.http.event_document import event_document
 from services.gateway.http.strict_route import StrictRoute
 
 # The two pages bring their scripts from these, and draw with styles of their own.
@@ -29,8 +29,8 @@ class Readiness(BaseModel):
     away: list[str]  # what keeps it from its job; why is on the internal address
 
 
-def operations(events: AsyncAPI, faults: Faults) -> APIRouter:
-    """Make the routes; `events` describes what goes between the services."""
+def operations(faults: Faults) -> APIRouter:
+    """Make the routes."""
     router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
     @router.head("/healthz", include_in_schema=False)  # as some load balancers ask
@@ -55,11 +55,11 @@ def operations(events: AsyncAPI, faults: Faults) -> APIRouter:
 
     @router.get("/docs/events", include_in_schema=False)
     async def event_docs() -> Response:
-        page = get_asyncapi_html(events.to_specification(), try_it_out_path=None)
+        page = get_asyncapi_html(event_document(), try_it_out_path=None)
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
     @router.get("/docs/events.json", include_in_schema=False)
-    async def event_document() -> Response:
-        return Response(events.to_specification().to_json(), media_type="application/json")
+    async def events() -> Response:
+        return Response(event_document().to_json(), media_type="application/json")
 
     return router

@@ -5,15 +5,14 @@ import asyncio
 import structlog
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitQueue
-from faststream.specification import AsyncAPI
 from yarl import URL
 
 from services.gateway.writes.receipts import Receipts
 from shared.connection import HEARTBEAT_S
-from shared.events import EVENTS, AnyOutcome, Event
+from shared.events import AnyOutcome
 from shared.ids import new_id
 from shared.settings import Settings
-from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE
+from shared.topology import OUTCOMES_EXCHANGE, OUTCOMES_QUEUE
 
 RECONNECT_S = 1.0
 PREFETCH = 100
@@ -31,38 +30,22 @@ class Outcomes:
             URL(settings.amqp_url) % {"name": f"{settings.instance} outcomes", "heartbeat": HEARTBEAT_S},
             fail_fast=False,
             reconnect_interval=RECONNECT_S,
-            description="Events between the services; outcomes for every gateway.",
-            specification_url="amqp://broker/",  # the document is public, the broker's address is not
             logger=None,
         )
         self._subscribe(settings)
-        for event in EVENTS:  # the gateway publishes every one
-            self._describe(event)
 
     def _subscribe(self, settings: Settings) -> None:
         # A name of its own: a gateway that comes back must not find its queue held by the connection it has lost.
-        queue = RabbitQueue(f"outcomes.{settings.instance}.{new_id().hex}", exclusive=True, auto_delete=True)
+        name = f"{OUTCOMES_QUEUE.format(instance=settings.instance)}.{new_id().hex}"
+        queue = RabbitQueue(name, exclusive=True, auto_delete=True)
         exchange = RabbitExchange(OUTCOMES_EXCHANGE, ExchangeType.FANOUT, durable=True)
         subscriber = self._broker.subscriber(
             queue,
             exchange,
             channel=Channel(prefetch_count=PREFETCH),
             ack_policy=AckPolicy.ACK_FIRST,  # a hint is worth no acknowledgement
-            title="outcomes",
-            description="What consumers have committed: hints to look, one JSON list a commit.",
         )
         subscriber(self.hear)
-
-    def _describe(self, event: type[Event]) -> None:
-        """Put an event into the document; it is published by `shared.publisher`, whose promises FastStream has not."""
-        self._broker.publisher(
-            exchange=RabbitExchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True),
-            routing_key=event.routing_key(),
-            persist=True,
-            schema=event,
-            title=event.__name__,
-            description=event.__doc__,
-        )
 
     async def hear(self, outcomes: list[AnyOutcome]) -> None:
         """Let everybody look who waits for one of these."""
@@ -93,7 +76,3 @@ class Outcomes:
 
     def __str__(self) -> str:
         return "outcomes"
-
-    def describe_events(self) -> AsyncAPI:
-        """Describe every event that the gateway publishes, and the outcomes that it hears."""
-        return AsyncAPI(self._broker, title="Tripthread events", version="1.0.0")

@@ -39,7 +39,6 @@ from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
-from services.gateway.writes.outcomes import Outcomes
 from services.gateway.writes.receipts import Receipts
 from shared import ids
 from shared.errors import BrokerAway, NotFound, TripthreadError
@@ -110,8 +109,7 @@ class World:
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
         )
-        events = Outcomes(self.settings, self.receipts).describe_events()
-        return create_api(self.settings, subjects, events, self._faults)
+        return create_api(self.settings, subjects, self._faults)
 
     @asynccontextmanager
     async def client(self, user: str | None = None, role: str = "user") -> AsyncIterator[httpx2.AsyncClient]:
