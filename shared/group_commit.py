@@ -200,9 +200,8 @@ class GroupCommit(Generic[T]):
     async def _settle(self, subscription: Subscription, group: Sequence[Delivery]) -> None:
         """Commit or park every one of the group."""
         entries, undecodable = self._read(group)
-        headers = [delivery.headers for delivery in group]
         with (
-            group_span(self._queue.name, headers, exporting=self._exporting),
+            group_span(self._queue.name, group, exporting=self._exporting),
             structlog.contextvars.bound_contextvars(queue=self._queue.name, group=len(group)),
         ):
             if undecodable:

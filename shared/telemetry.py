@@ -5,6 +5,7 @@ Spans are always made and propagated; they are exported where OTEL_EXPORTER_OTLP
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
@@ -17,6 +18,13 @@ from shared.settings import Settings
 LINKED = 8  # messages that a group's span links to, at most: each link costs as much as two messages' decoding
 
 _tracer = trace.get_tracer("tripthread.group_commit")
+
+
+class Carrier(Protocol):
+    """A message that may say which trace it is part of."""
+
+    @property
+    def headers(self) -> Mapping[str, object]: ...
 
 
 def configure_telemetry(settings: Settings, service: str) -> TracerProvider:
@@ -63,19 +71,17 @@ def link(headers: Mapping[str, object]) -> trace.Link | None:
     return trace.Link(origin) if origin.is_valid else None
 
 
-def group_span(
-    queue: str, headers: Sequence[Mapping[str, object]], *, exporting: bool
-) -> AbstractContextManager[object]:
-    """Span the commit of some messages, by the headers of each.
+def group_span(queue: str, group: Sequence[Carrier], *, exporting: bool) -> AbstractContextManager[object]:
+    """Span the commit of some messages.
 
     It continues the trace of a lone message; that of a group links to some of those it serves.
     """
-    if len(headers) > 1 and not exporting:
+    if len(group) > 1 and not exporting:
         return nullcontext()  # a trace of its own, which nobody would see
     attributes: dict[str, AttributeValue] = {
         "messaging.destination.name": queue,
-        "messaging.batch.message_count": len(headers),
+        "messaging.batch.message_count": len(group),
     }
-    context = extract(headers[0]) if len(headers) == 1 else None
-    links = [origin for each in headers[:LINKED] if (origin := link(each))] if context is None else []
+    context = extract(group[0].headers) if len(group) == 1 else None
+    links = [origin for each in group[:LINKED] if (origin := link(each.headers))] if context is None else []
     return _tracer.start_as_current_span(f"{queue} process", context=context, links=links, attributes=attributes)
