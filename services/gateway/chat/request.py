@@ -5,7 +5,6 @@
 - `{userMessages}`: one element is new; of more, what follows the longest prefix equal to the session's user texts.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -22,7 +21,6 @@ from shared.errors import Invalid
 from shared.ids import is_client_id
 
 AnswerForm = Literal["ui", "text", "json"]
-UNKNOWN_FIELD = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
 DATA_PART = "data-"  # what an application keeps with a message for itself (AI SDK); no model is meant to see it
 
 
@@ -36,7 +34,9 @@ class ChatMessage(msgspec.Struct):
     metadata: dict[str, Any] | None = None
 
 
-class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
+class ChatBody(msgspec.Struct):
+    """What is ours of a body. Frontends add fields of their own (`system`, `tools`, `data`), which say nothing here."""
+
     id: str | None = None
     session_id: str | None = None
     sessionId: str | None = None  # noqa: N815 - the older clients' spelling, here and below
@@ -127,9 +127,8 @@ def _decode(body: bytes) -> ChatBody:
 def _misfit(text: str) -> Invalid:
     """Name the field of msgspec's "Expected `str`, got `int` - at `$.messages[0].id`", as `messages.0.id`."""
     what, _, path = text.partition(" - at `$")
-    unknown = UNKNOWN_FIELD.fullmatch(what)
-    field = path.rstrip("`").replace("[", ".").replace("]", "") + (f".{unknown[1]}" if unknown else "")
-    return refused_field(field.lstrip("."), "is not known" if unknown else what) if field else Invalid(what)
+    field = path.rstrip("`").replace("[", ".").replace("]", "").lstrip(".")
+    return refused_field(field, what) if field else Invalid(what)
 
 
 def _named_session(parsed: ChatBody, headers: Mapping[str, str]) -> str | None:

@@ -66,6 +66,18 @@ def test_an_accept_header_is_weighed() -> None:
     assert read({"message": "hi"}, accept="text/plain;q=nonsense, ,").form == "text"
 
 
+def test_what_a_frontend_adds_for_itself_is_ignored() -> None:
+    added = {
+        "system": "Be brief.",
+        "tools": {"search": {}},
+        "data": {"map": [1]},
+        "temperature": 0.2,
+        "callSettings": 5,
+    }
+    request = read({"id": "chat1", "messages": [ui_message("hi")], "trigger": "submit-message", **added})
+    assert (request.session_id, request.questions[-1].content, request.metadata) == ("chat1", "hi", {})
+
+
 def test_null_is_as_good_as_nothing() -> None:
     names = ("session_id", "threadId", "id", "trigger", "model", "helper", "projectId", "parent_id", "messageId")
     request = read({"message": {"content": "hi", "role": None, "id": None}, "stream": None, **dict.fromkeys(names)})
@@ -128,7 +140,9 @@ def test_a_message_without_an_id_is_never_a_repeat() -> None:
         {"message": ""},
         {"message": "  "},
         {"message": 5},
-        {"message": "hi", "surprise": 1},
+        {"message": "hi", "tools": {"deep": json.loads("[" * 70 + "]" * 70)}},
+        {"message": "hi", "data": ["a\x00b"]},
+        {"message": "hi", "metadata": ["system"]},
         {"message": "hi", "session_id": "no spaces"},
         {"message": "hi", "session_id": "x" * 65},
         {"message": "hi", "stream": "yes"},

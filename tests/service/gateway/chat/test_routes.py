@@ -164,7 +164,7 @@ async def test_a_page_of_another_site_may_not_speak_with_a_visitors_cookie(world
         ({"message": ""}, "message"),
         ({"message": 5}, "message"),
         ({"message": {"id": 5}}, "message.id"),
-        ({"message": "hi", "surprise": 1}, "surprise"),
+        ({"message": "hi", "stream": "no", "surprise": 1}, "stream"),
         ({"message": {"content": "hi", "role": "system"}}, "role"),
         ({"messages": [{"role": "user", "parts": "hi"}]}, "messages.0.parts"),
         ({"message": {"parts": [{}]}}, "parts"),
