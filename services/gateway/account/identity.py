@@ -9,11 +9,11 @@ import jwt
 from fastapi import Depends, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from jwt.types import Options
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from services.gateway.http.edge import NEW_COOKIE
 from services.gateway.http.handed import handed
+from services.gateway.http.origin import from_own_page
 from shared.errors import Forbidden, NotAuthenticated
 from shared.ids import new_id
 from shared.settings import Settings
@@ -69,19 +69,6 @@ def new_visitor(settings: Settings) -> tuple[Caller, str]:
     visitor_id = f"{VISITOR_PREFIX}{new_id()}"
     claims = {"sub": visitor_id, "aud": VISITOR_AUDIENCE, "exp": int(time.time()) + VISITOR_LIFETIME_S}
     return _visitor(visitor_id), jwt.encode(claims, settings.cookie_secret.get_secret_value(), "HS256")
-
-
-def is_same_origin(headers: Headers) -> bool:
-    """Tell whether a request does not come from a page of another origin.
-
-    `Sec-Fetch-Site` decides where a browser sends it, else `Origin` against `Host`; with neither it is no browser.
-    The rule is that of Go's net/http CrossOriginProtection.
-    """
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
 def visitor_cookie_header(value: str, settings: Settings) -> str:
@@ -141,7 +128,7 @@ def _known(request: Request, settings: Settings) -> Caller | None:
     authorization = request.headers.get("authorization")
     writes_by_cookie = authorization is None and request.method not in SAFE_METHODS
     # Also without a cookie: a form on another site must not replace a visitor's identity by a new one.
-    if writes_by_cookie and not is_same_origin(request.headers):
+    if writes_by_cookie and from_own_page(request.headers) is False:
         raise Forbidden("A page of another origin may not write with a visitor's cookie.")
     return identify(authorization, request.cookies.get(VISITOR_COOKIE), settings)
 

@@ -1,9 +1,11 @@
 """The JSON bodies of commands: read once, and refused where something in them could not be stored or passed on."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from services.gateway.http.origin import from_own_page
 from shared.errors import Invalid, UnsupportedMedia
 
 # Deeper JSON is nobody's data, and its writers downstream give up: orjson at 254 levels, pydantic at 255.
@@ -28,11 +30,24 @@ def read_json(body: bytes) -> Any:
     return value
 
 
-def require_json(content_type: str | None) -> None:
-    """Refuse what is not sent as JSON: other types can be sent by a form on any site, with a visitor's cookie."""
-    media_type = (content_type or "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise UnsupportedMedia("Send `Content-Type: application/json`.")
+def require_json(headers: Mapping[str, str]) -> None:
+    """Refuse a body that is not sent as JSON where it may come from a form on another site, with a visitor's cookie.
+
+    A browser sends a form's types, and a `fetch` without headers, anywhere without asking. A bearer token it sends
+    nowhere by itself, and what comes from a page of our own needs no asking: that is JSON, whatever its type says.
+    """
+    if not (_is_json(headers.get("content-type", "")) or _has_token(headers) or from_own_page(headers)):
+        raise UnsupportedMedia("Send `Content-Type: application/json`, or a bearer token.")
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _has_token(headers: Mapping[str, str]) -> bool:
+    """Tell whether there is a bearer token, good or not. Basic credentials a browser sends along as it does cookies."""
+    return headers.get("authorization", "")[:7].lower() == "bearer "
 
 
 def _check(value: Any) -> None:

@@ -11,6 +11,8 @@ from starlette.responses import Response
 from services.gateway.http.json_body import read_json, require_json
 from services.gateway.http.refused_field import refused_field
 
+JSON_TYPE = (b"content-type", b"application/json")  # FastAPI hands a body of another type on as bytes
+
 
 class StrictRoute(APIRoute):
     """A route that refuses what FastAPI would read in its own way."""
@@ -27,7 +29,7 @@ class StrictRoute(APIRoute):
 
 
 class _ReadRequest(Request):
-    """A request whose JSON was read already."""
+    """A request whose JSON was read already, whatever its content type said."""
 
     value: Any = None
 
@@ -36,7 +38,9 @@ class _ReadRequest(Request):
 
 
 async def _read(request: Request) -> Request:
-    require_json(request.headers.get("content-type"))
+    require_json(request.headers)
+    headers = request.scope["headers"]
+    request.scope["headers"] = [*(header for header in headers if header[0] != JSON_TYPE[0]), JSON_TYPE]
     read = _ReadRequest(request.scope, request.receive)
     read.value = read_json(await read.body())
     return read

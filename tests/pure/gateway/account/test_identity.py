@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from starlette.datastructures import Headers
 
-from services.gateway.account.identity import VISITOR_PREFIX, Caller, identify, is_same_origin, new_visitor
+from services.gateway.account.identity import VISITOR_PREFIX, Caller, identify, new_visitor
 from shared.errors import NotAuthenticated
 from shared.settings import Settings
 
@@ -142,24 +141,3 @@ def test_where_visitors_are_not_allowed_their_cookies_count_for_nothing() -> Non
     caller = identify(bearer(), cookie, NO_VISITORS)
     assert caller is not None
     assert caller.user_ids == ("u1",)
-
-
-@pytest.mark.parametrize(
-    ("headers", "same"),
-    [
-        ({}, True),
-        ({"sec-fetch-site": "same-origin"}, True),
-        ({"sec-fetch-site": "none"}, True),
-        ({"sec-fetch-site": "same-site"}, False),
-        ({"sec-fetch-site": "cross-site"}, False),
-        ({"sec-fetch-site": "cross-site", "origin": "https://app.example"}, False),
-        ({"sec-fetch-site": "same-origin", "origin": "http://localhost:3000"}, True),
-        ({"origin": "https://app.example"}, True),
-        ({"origin": "https://app.example:8443"}, False),
-        ({"origin": "https://evil.example"}, False),
-        ({"origin": "null"}, False),
-        ({"origin": "https://["}, False),
-    ],
-)
-def test_only_pages_of_our_own_origin_are_same_origin(headers: dict[str, str], same: bool) -> None:
-    assert is_same_origin(Headers({"host": "app.example", **headers})) is same

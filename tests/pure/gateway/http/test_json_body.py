@@ -68,12 +68,61 @@ def test_nesting_is_allowed_up_to_the_limit() -> None:
     assert len(read_json(b"[" + b"[]," * 500 + b"[]]")) == 501
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"])
+JSON_TYPES = ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"]
+OTHER_TYPES = [None, "", "text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "json"]
+HOST = {"host": "app.example"}
+
+
+def typed(content_type: str | None, headers: dict[str, str]) -> dict[str, str]:
+    return {**HOST, **headers, **({} if content_type is None else {"content-type": content_type})}
+
+
+@pytest.mark.parametrize("content_type", JSON_TYPES)
 def test_json_is_told_by_its_content_type(content_type: str) -> None:
-    require_json(content_type)
+    require_json(typed(content_type, {}))
+    require_json(typed(content_type, {"sec-fetch-site": "cross-site"}))  # who may write is another question
 
 
-@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "json"])
-def test_other_content_types_are_refused(content_type: str | None) -> None:
+@pytest.mark.parametrize("content_type", OTHER_TYPES)
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {"authorization": "Bearer x"},
+        {"authorization": "bearer x", "sec-fetch-site": "cross-site", "origin": "https://evil.example"},
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "same-origin", "origin": "https://app.example"},
+        {"origin": "https://app.example"},
+        {"origin": "http://app.example"},
+    ],
+)
+def test_whatever_its_type_a_body_that_no_other_site_can_have_sent_is_json(
+    content_type: str | None, proof: dict[str, str]
+) -> None:
+    require_json(typed(content_type, proof))
+
+
+@pytest.mark.parametrize("content_type", OTHER_TYPES)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Basic eDp5"},  # which a browser sends along by itself, as it does a cookie
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": "same-site", "origin": "https://sub.app.example"},
+        {"sec-fetch-site": "cross-site", "origin": "https://app.example"},
+        {"sec-fetch-site": ""},
+        {"origin": "https://evil.example"},
+        {"origin": "https://app.example.evil.example"},
+        {"origin": "https://app.example:8443"},
+        {"origin": "null"},
+        {"origin": "app.example"},
+        {"origin": "app://app.example"},
+        {"origin": "http://", "host": ""},
+    ],
+)
+def test_a_body_that_another_sites_form_could_have_sent_must_say_that_it_is_json(
+    content_type: str | None, headers: dict[str, str]
+) -> None:
     with pytest.raises(UnsupportedMedia):
-        require_json(content_type)
+        require_json(typed(content_type, headers))

@@ -190,7 +190,7 @@ async def test_what_is_refused_is_named(world: World, body: Any, field: str) -> 
 
 
 async def test_a_form_may_not_chat(world: World) -> None:
-    async with world.client("u1") as client:
+    async with world.client() as client:
         answer = await client.post(PATH, data={"message": "hi"})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
 

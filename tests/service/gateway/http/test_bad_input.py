@@ -1,11 +1,14 @@
 """Bad input is answered by a problem document, never by a 500, and nothing of it is published."""
 
+from dataclasses import replace
 from typing import Any
 
+import httpx2
+import orjson
 import pytest
 
 from tests.pure.gateway.samples import facts, stored
-from tests.service.gateway.fakes import World
+from tests.service.gateway.fakes import BASE_URL, World
 
 JSON = {"Content-Type": "application/json"}
 TRIPS, MODELS, CHAT = "/api/chat/sessions/s1/trips", "/api/models", "/api/chat"
@@ -61,10 +64,51 @@ async def test_a_body_that_is_no_command_is_refused(world: World, path: str, bod
     assert (problem["status"], problem["code"]) == (422, "invalid")
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-async def test_a_body_of_another_type_is_refused(world: World, content_type: str) -> None:
-    problem = await refused(world, "POST", MODELS, content=b'{"name": "m"}', headers={"Content-Type": content_type})
-    assert (problem["status"], problem["code"]) == (415, "unsupported_media_type")
+OTHER_TYPES = ["text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+
+
+@pytest.mark.parametrize("content_type", OTHER_TYPES)
+@pytest.mark.parametrize(("path", "body"), [(TRIPS, TRIP), (CHAT, {"message": "hi"})])
+async def test_with_a_cookie_alone_a_body_of_another_type_is_refused(
+    world: World, path: str, body: dict[str, Any], content_type: str
+) -> None:
+    async with world.client() as client:
+        await visit(world, client)
+        answer = await client.post(path, content=orjson.dumps(body), headers={"Content-Type": content_type})
+        assert world.published == []
+        same = {"Content-Type": content_type, "Sec-Fetch-Site": "same-origin"}
+        own = await client.post(path, content=orjson.dumps(body), headers=same)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert own.is_success, own.text
+
+
+@pytest.mark.parametrize("content_type", [*OTHER_TYPES, None])
+@pytest.mark.parametrize(
+    ("path", "body"), [(TRIPS, TRIP), (MODELS, {"name": "m"}), (CHAT, {"message": "hi", "stream": False})]
+)
+async def test_with_a_token_a_body_is_json_whatever_its_type(
+    world: World, path: str, body: dict[str, Any], content_type: str | None
+) -> None:
+    async with world.client("u1", role="admin") as client:
+        headers = {} if content_type is None else {"Content-Type": content_type}
+        answer = await client.post(path, content=orjson.dumps(body), headers=headers)
+        broken = await client.post(path, content=b"message=hi", headers=headers)
+    assert answer.is_success, answer.text
+    assert (broken.status_code, broken.json()["code"]) == (422, "invalid")
+
+
+async def test_a_stranger_whose_body_is_read_becomes_a_visitor(world: World) -> None:
+    async with world.client() as client:
+        headers = {"Content-Type": "text/plain;charset=UTF-8", "Origin": BASE_URL}
+        answer = await client.post(TRIPS, content=orjson.dumps(TRIP), headers=headers)
+    assert answer.status_code == 404
+    assert "set-cookie" in answer.headers
+
+
+async def visit(world: World, client: httpx2.AsyncClient) -> None:
+    """Become a visitor, whose session s1 is."""
+    visitor_id = (await client.post("/api/auth/visitor")).json()["visitor_id"]
+    world.sessions = [replace(facts("s1", stored=stored()), user_id=visitor_id)]
 
 
 async def test_a_body_that_is_too_large_is_refused(world: World) -> None:
