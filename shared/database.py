@@ -20,6 +20,11 @@ STATEMENT_TIMEOUT_MS = 10_000
 # A process that was stopped in the middle of a transaction must not hold its locks for longer than this.
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 ACQUIRE_TIMEOUT_S = 5.0
+# For a whole reading, from the waiting for a connection to its last row: who reads is answered within 5 s.
+READ_DEADLINE_S = 4.0
+# Ends a slow statement of a reading a moment before: its connection is kept, and the server not left at work.
+READ_STATEMENT_TIMEOUT_MS = 3_500
+PROBE_DEADLINE_S = 2.5  # less than `Service` gives a probe
 CLOSE_TIMEOUT_S = 3.0
 NAME_LENGTH = 50  # the server cuts the whole name after 63 bytes
 
@@ -27,7 +32,9 @@ _tracer = trace.get_tracer("tripthread.database")
 
 
 @asynccontextmanager
-async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIterator[Pool]:
+async def open_pool(
+    url: str, application_name: str, size: int = 10, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+) -> AsyncIterator[Pool]:
     """Open a pool of up to `size` connections; the database need not be up yet.
 
     A connection is lent again as it was given back, a transaction left open aside: whoever sets something on its
@@ -38,12 +45,12 @@ async def open_pool(url: str, application_name: str, size: int = 10) -> AsyncIte
         min_size=0,
         max_size=size,
         timeout=ACQUIRE_TIMEOUT_S,
-        command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 2,
+        command_timeout=statement_timeout_ms / 1000 + 2,
         init=_prepare,
         reset=_as_it_is,
         server_settings={
             "application_name": signed(application_name),
-            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "statement_timeout": str(statement_timeout_ms),
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
         },
     )
@@ -86,13 +93,53 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
+async def borrowed(pool: Pool, deadline_s: float | None = None) -> AsyncIterator[Connection]:
+    """Lend a connection for a short use, the waiting for one and its return included; when the time is up, end it.
+
+    A connection that does not answer can't be given back either: asyncpg would ask the server to cancel, and then for
+    a ROLLBACK, and wait for both. Ended, it fails whoever waits for it at once, and makes room for another.
+
+    Args:
+        pool: Whose.
+        deadline_s: In seconds; `READ_DEADLINE_S` where it is not given.
+
+    Raises:
+        TimeoutError: The time was up.
+    """
+    most_s = READ_DEADLINE_S if deadline_s is None else deadline_s
+    loop = asyncio.get_running_loop()
+    ends_at, is_late = loop.time() + most_s, False
+
+    def end() -> None:
+        nonlocal is_late
+        is_late = True
+        with suppress(asyncpg.InterfaceError):  # it has just been given back
+            connection.terminate()
+
+    try:
+        async with asyncio.timeout_at(ends_at) as waiting:
+            connection = await pool.acquire()
+        ending = loop.call_at(ends_at, end)
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+            ending.cancel()
+    except DATABASE_ERRORS as error:
+        if is_late or waiting.expired():
+            raise TimeoutError(f"no answer from the database in {most_s:g} s") from error
+        raise
+
+
+@asynccontextmanager
 async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
-    """Read what these users may see, and nothing else: row-level security knows them for this transaction only."""
+    """Read what these users may see, and nothing else: row-level security knows them for this transaction only.
+
+    Raises:
+        TimeoutError: It took longer than `READ_DEADLINE_S`.
+    """
     with _tracer.start_as_current_span("read"):
-        async with (
-            pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection,
-            connection.transaction(readonly=True),
-        ):
+        async with borrowed(pool) as connection, connection.transaction(readonly=True):
             await connection.execute("SELECT set_config('app.user_ids', $1::text[]::text, true)", list(user_ids))
             yield connection
 
@@ -105,7 +152,8 @@ DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Intern
 async def probe(pool: Pool) -> str | None:
     """Say, for readiness, why the database is of no use; None where it answers."""
     try:
-        await pool.fetchval("SELECT 1")
+        async with borrowed(pool, PROBE_DEADLINE_S) as connection:
+            await connection.fetchval("SELECT 1")
     except (*DATABASE_ERRORS, TimeoutError) as error:
         return describe(error)
     return None

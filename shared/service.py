@@ -115,11 +115,12 @@ class Service:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def faults(self) -> dict[str, str]:
-        """Ask every probe, and return what is wrong by the probe's name; empty when ready."""
+        """Ask every probe, all at once, and return what is wrong by the probe's name; empty when ready."""
         if not self._running or self._stopping.is_set():
             return {self.name: "shutting down" if self._running else "starting"}
-        results = {name: await self._ask(probe) for name, probe in self._probes.items()}
-        return {name: fault for name, fault in results.items() if fault is not None}
+        probes = dict(self._probes)
+        answers = await asyncio.gather(*map(self._ask, probes.values()))
+        return {name: fault for name, fault in zip(probes, answers, strict=True) if fault is not None}
 
     async def _ask(self, probe: Probe) -> str | None:
         try:

@@ -1,5 +1,6 @@
 """Wire the gateway: its turns, what it reads, what it hears, and the public HTTP API."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -29,7 +30,7 @@ from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
 from services.gateway.writes.receipts import Receipts
-from shared.database import Pool, open_pool, probe
+from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool, probe
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings
@@ -61,8 +62,8 @@ async def main(settings: Settings) -> None:
     async with (
         Service(settings, "gateway") as service,
         open_pool(settings.gateway_database_url, settings.instance, size) as own,
-        open_pool(settings.reader_database_url, settings.instance, size) as reader,
-        open_pool(settings.admin_database_url, settings.instance, ADMIN_POOL_SIZE) as admin,
+        _reading_pool(settings, settings.reader_database_url, size) as reader,
+        _reading_pool(settings, settings.admin_database_url, ADMIN_POOL_SIZE) as admin,
         Publisher(settings, "gateway") as publisher,
         open_upstream(settings) as upstream,
     ):
@@ -70,6 +71,10 @@ async def main(settings: Settings) -> None:
         service.check("broker", lambda: publisher.away)
         service.check("database", lambda: probe(own))
         await service.run(gateway.runner, gateway.outcomes, PublicServer(settings, gateway.api))
+
+
+def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncContextManager[Pool]:
+    return open_pool(url, settings.instance, size, statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS)
 
 
 def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstream, faults: Faults) -> Gateway:

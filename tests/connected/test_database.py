@@ -115,3 +115,54 @@ async def test_database_that_hangs_is_left_soon(own_database: Postgres) -> None:
             stack.callback(os.kill, hanging, signal.SIGCONT)
             began = time.monotonic()
         assert time.monotonic() - began < 2 * CLOSE_TIMEOUT_S
+
+
+@pytest.mark.fault
+async def test_reading_that_hangs_is_left_in_time_and_makes_room(
+    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several that share one connection each is left in time, and the next one gets another connection."""
+    monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.5)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        hanging = await pool.fetchval("SELECT pg_backend_pid()")
+        os.kill(hanging, signal.SIGSTOP)
+        stack.callback(os.kill, hanging, signal.SIGCONT)
+        began = time.monotonic()
+        answers = await asyncio.gather(*(backend(pool) for _ in range(5)), return_exceptions=True)
+        assert time.monotonic() - began < 2
+        assert {str(answer) for answer in answers} == {"no answer from the database in 0.5 s"}
+        assert await backend(pool) != hanging
+
+
+@pytest.mark.fault
+async def test_reading_that_hangs_and_is_cancelled_is_left_in_time(
+    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.5)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        hanging = await pool.fetchval("SELECT pg_backend_pid()")
+        os.kill(hanging, signal.SIGSTOP)
+        stack.callback(os.kill, hanging, signal.SIGCONT)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await backend(pool)
+        assert time.monotonic() - began < 2
+        assert await backend(pool) != hanging
+
+
+async def backend(pool: Pool) -> int:
+    async with reading(pool, "ada") as db:
+        pid: int = await db.fetchval("SELECT pg_backend_pid()")
+        return pid
+
+
+async def test_slow_statement_of_a_reading_leaves_its_connection_as_it_was(settings: Settings) -> None:
+    async with open_pool(settings.reader_database_url, "test", size=1, statement_timeout_ms=100) as pool:
+        before = await backend(pool)
+        with pytest.raises(asyncpg.QueryCanceledError):
+            async with reading(pool, "ada") as db:
+                await db.execute("SELECT pg_sleep(10)")
+        assert await backend(pool) == before

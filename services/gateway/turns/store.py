@@ -11,9 +11,7 @@ from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
-from shared.database import ACQUIRE_TIMEOUT_S, Pool
-
-READ_TIMEOUT_S = 5.0
+from shared.database import Pool, borrowed
 
 
 @dataclass(frozen=True)
@@ -198,13 +196,9 @@ class TurnStore:
         return list(newest.values())
 
     async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a short query: nearly every request begins with one, so they find out that a database hangs.
-
-        To give up, asyncpg asks the server to cancel the query. How long it waits for that, too, is said only by the
-        time-out of the acquiring.
-        """
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
-            rows: list[asyncpg.Record] = await db.fetch(query, *arguments, timeout=READ_TIMEOUT_S)
+        """Run a short query: nearly every request begins with one, so they find out that a database hangs."""
+        async with borrowed(self._pool) as db:
+            rows: list[asyncpg.Record] = await db.fetch(query, *arguments)
             return rows
 
 

@@ -518,8 +518,7 @@ async def test_a_repeat_tells_of_an_answer_that_its_owner_did_not(gateway: Gatew
 async def test_a_database_that_hangs_in_a_reading_is_left_soon(
     own_database: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.turns.store.READ_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("services.gateway.turns.store.ACQUIRE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.2)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
         hanging = await pool.fetchval("SELECT pg_backend_pid()")

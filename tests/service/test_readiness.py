@@ -1,0 +1,42 @@
+"""A process is asked whether it can do its job: everything that keeps it from it is told at once."""
+
+import asyncio
+
+from shared.service import Service
+from shared.settings import Settings
+
+
+class Worker:
+    """Works until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self._told = asyncio.Event()
+
+    async def run(self) -> None:
+        self.began.set()
+        await self._told.wait()
+
+    def shut_down(self) -> None:
+        self._told.set()
+
+    def fault(self) -> str | None:
+        return None
+
+
+async def test_every_probe_is_asked_at_the_same_time() -> None:
+    """Each of these waits for the others, so one that was asked before them would not answer in its time."""
+    service, worker, together = Service(Settings(_env_file=None), "test"), Worker(), asyncio.Barrier(3)
+
+    async def probe() -> str | None:
+        await together.wait()
+        return None
+
+    for number in range(3):
+        service.check(str(number), probe)
+    service.check("broken", lambda: "it is broken")
+    running = asyncio.create_task(service.run(worker))
+    await worker.began.wait()
+    assert await service.faults() == {"broken": "it is broken"}
+    worker.shut_down()
+    await running
