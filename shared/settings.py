@@ -1,10 +1,11 @@
 """The settings: one frozen object, read once from the environment (and `.env`) at start."""
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from os import getpid
 from socket import gethostname
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - refused in production
@@ -30,6 +31,23 @@ NEEDED = {
 }
 
 
+Network = IPv4Network | IPv6Network
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Read networks in CIDR notation, or single addresses, with commas between them.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
+
+
+def _checked_networks(text: str) -> str:
+    read_networks(text)
+    return text
+
+
 class Settings(BaseSettings):
     """Every variable of every process; a process needs only those of the parts it runs.
 
@@ -49,6 +67,8 @@ class Settings(BaseSettings):
     # Where it listens. The internal address serves health, readiness and metrics, and is never public.
     http_host: str = "127.0.0.1"
     http_port: int = 8080
+    # The proxies whose word counts for who calls, and by which scheme (X-Forwarded-For, X-Forwarded-Proto): CIDRs.
+    trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
     internal_host: str = "127.0.0.1"
     internal_port: int = 9080
 

@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from deploy.supervisor.env_file import read_env
-from shared.settings import NEEDED, Settings
+from shared.settings import NEEDED, Settings, read_networks
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 STRONG = "a-secret-that-only-this-test-knows-0123456789"
@@ -102,3 +102,14 @@ def test_visitors_are_for_development_unless_said_otherwise() -> None:
     assert settings().visitors_allowed
     assert not settings(environment="production").visitors_allowed
     assert settings(environment="production", allow_visitors=True).visitors_allowed
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "loopback", "10.0.0.1 10.0.0.2"])
+def test_what_is_no_network_is_no_trusted_proxy(text: str) -> None:
+    with pytest.raises(ValidationError):
+        settings(trusted_proxies=text)
+
+
+def test_trusted_proxies_are_networks_and_addresses_of_both_kinds() -> None:
+    text = settings(trusted_proxies="10.0.0.0/8, 192.0.2.1,fd00::/8,").trusted_proxies
+    assert [str(network) for network in read_networks(text)] == ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]

@@ -15,10 +15,11 @@ from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.http.peer import TrustedProxies
 from services.gateway.http.problems import problem_response, unexpected_response
 from shared.errors import TooLarge
 from shared.ids import new_id
-from shared.settings import Settings
+from shared.settings import Settings, read_networks
 from shared.telemetry import extract
 
 # Where a route leaves a Set-Cookie header that is to go with whatever its answer will be.
@@ -53,6 +54,7 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._most = settings.max_body_bytes
+        self._proxies = TrustedProxies(read_networks(settings.trusted_proxies))
         self._headers = HEADERS | (TRANSPORT_SECURITY if settings.environment == "production" else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +62,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        if self._proxies:  # before anybody reads who calls
+            self._proxies.settle(scope)
         given: dict[bytes, bytes] = dict(scope["headers"])
         request_id, correlation_id = _ids(given.get(b"x-request-id", b""))
         scope.setdefault("state", {})["correlation_id"] = correlation_id

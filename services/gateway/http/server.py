@@ -31,6 +31,7 @@ class PublicServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # uvicorn would believe everybody on loopback; `http/peer.py` knows whom to believe
             timeout_graceful_shutdown=GRACE_S,
         )
         self._server = _Server(config)
