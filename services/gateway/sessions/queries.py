@@ -108,9 +108,9 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
         """
         SELECT key.user_id, key.session_id, now() AS now,
             s.session_id IS NOT NULL AS is_stored, s.deleted_at IS NOT NULL AS deleted,
-            s.project_id, s.helper, s.model, s.title, s.message_count, s.last_message, s.last_message_at,
-            s.last_activity_at, s.created_at, s.updated_at, s.ended_at, s.pinned, s.archived, s.folder, s.labels,
-            s.analytics, s.experiment_name, s.metadata,
+            s.project_id, s.helper, s.model, s.title, s.title_source, s.message_count, s.last_message,
+            s.last_message_at, s.last_activity_at, s.created_at, s.updated_at, s.ended_at, s.pinned, s.archived,
+            s.folder, s.labels, s.analytics, s.experiment_name, s.metadata,
             g.session_tag, g.number AS counter, g.experiment_name AS tag_experiment_name, g.model_id,
             m.name AS model_name,
             trip.*

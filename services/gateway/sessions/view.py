@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
+import orjson
+
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Json
 from services.gateway.models.answers import Tag
@@ -12,7 +14,6 @@ from services.gateway.sessions.answers import RunningTurn, Session, TripSummary
 from services.gateway.sessions.status import FIRST_STEP
 from services.gateway.turns.history import HistoryMessage, shown_of
 from services.gateway.turns.turn import Turn
-from shared.ids import scoped
 from shared.preview import preview_of
 
 
@@ -27,6 +28,7 @@ class StoredSession:
     helper: str | None = None
     model: str | None = None
     title: str | None = None
+    title_source: str = "none"  # `user` where somebody gave it, `message` where it is of the first message
     message_count: int = 0
     last_message: str | None = None
     last_message_at: datetime | None = None
@@ -124,19 +126,31 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
 
 
 def etag_of(facts: SessionFacts, shown: Session) -> str | None:
-    """Name a version of the stored row, a point, and one of all that is shown; an unstored session has none.
+    """Name what people have edited of a session, a point, and a version of all that is shown; an unstored one has none.
 
-    Tag, trip and running turn change without the row. A write is refused for a change of the row alone, so whoever
-    reads `If-Match` compares what is before the point.
+    A write is refused for an edit alone, so whoever reads `If-Match` compares what is before the point. What a message
+    may set by itself is no edit: the model, a first helper or project, and a title that nobody has given.
     """
-    if facts.stored is None:
+    stored = facts.stored
+    if stored is None:
         return None
-    row = f"{scoped(facts.user_id, facts.session_id)}/{facts.stored.updated_at.isoformat()}"
-    return f'"{_digest(row)}.{_digest(shown.model_dump_json())}"'
+    edited = (
+        facts.user_id,
+        facts.session_id,
+        stored.title if stored.title_source == "user" else None,
+        stored.pinned,
+        stored.archived,
+        stored.folder,
+        stored.labels,
+        stored.analytics,
+        stored.experiment_name,
+        stored.metadata,
+    )
+    return f'"{_digest(orjson.dumps(edited, option=orjson.OPT_SORT_KEYS))}.{_digest(shown.model_dump_json().encode())}"'
 
 
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:16]
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
 
 
 def show_in_order(

@@ -1,6 +1,6 @@
 """What the API shows of rows that the other services wrote; and of nobody else's."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +8,9 @@ import asyncpg
 import pytest
 
 from services.gateway.http.cursors import write_cursor
+from services.logger.store import Store
+from shared.database import open_pool
+from shared.events import MessageAnswered, MessageEvent, MessagePosted
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage, ids, open_stage, own_database
@@ -50,6 +53,16 @@ def stage(read_stage: Stage, rows: Rows) -> Stage:
     return read_stage
 
 
+Log = Callable[[MessageEvent], Awaitable[None]]
+
+
+@pytest.fixture
+async def log(read_settings: Settings) -> AsyncIterator[Log]:
+    """Store a message as the logger does."""
+    async with open_pool(read_settings.logger_database_url, "test", size=1) as pool:
+        yield lambda message: Store(pool).store_chat([message], [])
+
+
 async def ask(stage: Stage, session_id: str, user: str = "ann", text: str = "hello") -> None:
     """Begin a turn whose events nobody has stored."""
     wanted = claim(text, user_id=user, session_id=session_id, project_id="p1", helper="h1")
@@ -73,18 +86,29 @@ async def test_a_session_is_shown_with_its_tag_and_its_trip(stage: Stage, rows: 
     assert (await stage.get(SESSIONS)).json()["sessions"] == [session]
 
 
-async def test_the_first_half_of_the_etag_changes_with_the_stored_row_only(stage: Stage, rows: Rows) -> None:
+async def test_an_answer_that_is_stored_changes_only_the_second_half_of_the_etag(
+    stage: Stage, rows: Rows, log: Log
+) -> None:
     async def etag() -> list[str]:
         return (await stage.get(f"{SESSIONS}/s1")).headers["etag"].split(".")
 
     await rows.session("s1")
-    row, shown = await etag()
-    assert [row, shown] == await etag()
+    seen = [await etag()]
+    turn_id = new_id()
+    said = {"user_id": "ann", "session_id": "s1", "turn_id": turn_id, "model": "another", "helper": "h"}
+    await log(
+        MessagePosted(**said, message_id="m1", role="user", content="A trip to Palm Beach", created_at=minutes(1))
+    )
+    seen.append(await etag())
+    await log(MessageAnswered(**said, message_id="a1", content="Where to?", status="complete", created_at=minutes(2)))
+    seen.append(await etag())
     await rows.trip("s1")
-    row_then, shown_then = await etag()
-    assert (row_then == row, shown_then == shown) == (True, False)
+    seen.append(await etag())
+    session = (await stage.get(f"{SESSIONS}/s1")).json()["session"]
+    assert (session["title"], session["last_message"]) == ("A trip to Palm Beach", "Where to?")
+    assert (len({edited for edited, _ in seen}), len({shown for _, shown in seen})) == (1, 4)
     await rows.run("UPDATE chat.sessions SET title = 't', title_source = 'user', updated_at = clock_timestamp()")
-    assert (await etag())[0] != row
+    assert (await etag())[0] != seen[0][0]
 
 
 async def test_sessions_are_listed_by_activity_across_pages(stage: Stage, rows: Rows) -> None:

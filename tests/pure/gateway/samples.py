@@ -67,6 +67,7 @@ def stored(at: float = 0, **changes: Any) -> StoredSession:
         "helper": None,
         "model": "sandbox-small",
         "title": "A title",
+        "title_source": "message",
         "message_count": 2,
         "last_message": "the newest stored one",
         "last_message_at": minutes(at),

@@ -99,19 +99,74 @@ def test_the_trips_step_is_the_sessions() -> None:
     assert (session.current_step, session.trip) == ("requesting_quotes", trip)
 
 
-def test_an_etag_names_the_version_of_the_row_and_of_what_is_shown() -> None:
-    def etag(known: SessionFacts, *turns: Turn) -> list[str]:
-        shown = show_session(known, turns)
-        assert shown is not None
-        return (etag_of(known, shown) or "").strip('"').split(".")
+def etag(known: SessionFacts, *turns: Turn) -> tuple[str, str]:
+    shown = show_session(known, turns)
+    assert shown is not None
+    edited, point, all_of_it = (etag_of(known, shown) or "").strip('"').partition(".")
+    assert point
+    return edited, all_of_it
 
-    first = etag(facts(stored=stored(1)))
-    assert first == etag(facts(stored=stored(1)))
-    row, shown = etag(facts(stored=stored(1)), turn(at=2))
-    assert (row == first[0], shown == first[1]) == (True, False)
-    others = [facts(stored=stored(2)), facts("s2", stored=stored(1)), replace(facts(stored=stored(1)), user_id="u2")]
-    assert len({first[0], *(etag(other)[0] for other in others)}) == 4
-    assert etag(facts(), turn(at=2)) == [""]
+
+MINE = {"title": "Mine", "title_source": "user"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        MINE,
+        {"pinned": True},
+        {"archived": True},
+        {"folder": "f"},
+        {"labels": ["l"]},
+        {"analytics": False},
+        {"experiment_name": "e"},
+        {"metadata": {"a": 1}},
+    ],
+)
+def test_both_halves_of_an_etag_change_with_what_people_edit(change: dict[str, Any]) -> None:
+    before, after = etag(facts(stored=stored(1))), etag(facts(stored=stored(1, **change)))
+    assert all(was != now for was, now in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"message_count": 4, "last_message": "the answer", "last_message_at": minutes(2), "updated_at": minutes(2)},
+        {"title": "Of the first message", "title_source": "message"},
+        {"title": None, "title_source": "none"},
+        {"model": "another"},
+        {"helper": "h", "project_id": "p"},
+        {"ended_at": minutes(3)},
+        {"created_at": minutes(-90)},
+    ],
+)
+def test_only_the_second_half_changes_with_what_messages_change(change: dict[str, Any]) -> None:
+    before, after = etag(facts(stored=stored(1))), etag(facts(stored=stored(1, **change)))
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_only_the_second_half_changes_with_what_others_know() -> None:
+    before = etag(facts(stored=stored(1)))
+    for after in (etag(facts(stored=stored(1)), turn(at=2)), etag(facts(stored=stored(1), tag=TAG))):
+        assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_an_etag_is_of_one_session_of_one_user() -> None:
+    same = facts(stored=stored(1))
+    assert etag(same) == etag(facts(stored=stored(1)))
+    others = [same, facts("s2", stored=stored(1)), replace(same, user_id="u2")]
+    assert len({etag(other)[0] for other in others}) == 3
+
+
+def test_a_title_that_is_edited_is_told_from_the_same_one_of_a_message() -> None:
+    automatic = {"title": MINE["title"], "title_source": "message"}
+    assert etag(facts(stored=stored(1, **MINE)))[0] != etag(facts(stored=stored(1, **automatic)))[0]
+
+
+def test_a_session_that_is_not_stored_has_no_etag() -> None:
+    shown = show_session(facts(), [turn(at=2)])
+    assert shown is not None
+    assert etag_of(facts(), shown) is None
 
 
 @pytest.mark.parametrize(
