@@ -14,6 +14,9 @@ from services.gateway.http.refused_field import refused_field
 JSON_TYPE = (b"content-type", b"application/json")  # FastAPI hands a body of another type on as bytes
 
 
+SPELLINGS = {b"projectId": b"project_id", b"sessionId": b"session_id"}
+
+
 class StrictRoute(APIRoute):
     """A route that refuses what FastAPI would read in its own way."""
 
@@ -22,6 +25,7 @@ class StrictRoute(APIRoute):
         has_body = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
+            _spell_as_ours(request)
             _refuse_repeats(request)
             return await handle(await _read(request) if has_body else request)
 
@@ -44,6 +48,16 @@ async def _read(request: Request) -> Request:
     read = _ReadRequest(request.scope, request.receive)
     read.value = read_json(await read.body())
     return read
+
+
+def _spell_as_ours(request: Request) -> None:
+    """Read `projectId` as `project_id`: older clients spell parameters as they do fields."""
+    query = request.scope["query_string"]
+    if b"Id=" in query:
+        pairs = (pair.partition(b"=") for pair in query.split(b"&"))
+        request.scope["query_string"] = b"&".join(
+            b"".join((SPELLINGS.get(name, name), equals, value)) for name, equals, value in pairs
+        )
 
 
 def _refuse_repeats(request: Request) -> None:

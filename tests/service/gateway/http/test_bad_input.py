@@ -164,6 +164,11 @@ async def test_criteria_nested_too_deeply_are_refused(world: World) -> None:
         "/api/chat/sessions?helper=a&helper=b",
         "/api/chat/sessions?limit=0",
         "/api/chat/sessions?limit=101",
+        "/api/chat/sessions?project_id=a&projectId=a",
+        "/api/chat/sessions?projectId=a&projectId=a",
+        "/api/chat/sessions?projectID=a",
+        "/api/chat/sessions?sessionId=s1",
+        "/api/trips?sessionId=a.b",
         "/api/chat/sessions?limit=ten",
         "/api/chat/sessions?cursor=nonsense",
         "/api/chat/sessions?helper=%00",
@@ -189,6 +194,22 @@ async def test_criteria_nested_too_deeply_are_refused(world: World) -> None:
 )
 async def test_a_query_that_makes_no_sense_is_refused(world: World, path: str) -> None:
     assert (await refused(world, "GET", path))["status"] == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/api/chat/sessions?projectId=p", ["s2"]),
+        ("/api/chat/sessions?limit=1&projectId=p&archived=false", ["s2"]),
+        ("/api/trips?sessionId=s1", []),
+    ],
+)
+async def test_a_list_takes_both_spellings(world: World, path: str, found: list[str]) -> None:
+    world.sessions.append(facts("s2", stored=stored(5, project_id="p")))
+    async with world.client("u1") as client:
+        answer = await client.get(path)
+    (items,) = (value for name, value in answer.json().items() if name in ("sessions", "messages", "trips"))
+    assert [item["id"] for item in items] == found
 
 
 async def test_a_slash_too_many_sends_nobody_elsewhere(world: World) -> None:
