@@ -26,6 +26,7 @@ from services.gateway.trips.routes import Trips
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
+from services.gateway.turns.windows import TurnWindows
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
@@ -87,7 +88,7 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
     subjects = (
         Chat(settings, TurnStarter(store, publisher, runner), Memory(pools.reader, store), tags, Throttle(settings)),
         Sessions(own, store, sessions, tags, receipts),
-        SessionMessages(own, MessageQueries(pools.reader)),
+        SessionMessages(own, TurnWindows(pools.own), MessageQueries(pools.reader)),
         Trips(settings, own, TripQueries(pools.reader), TripQueries(pools.admin), publisher, receipts),
         Models(settings, ModelQueries(pools.reader), accepting),
         Webhooks(settings, publisher),

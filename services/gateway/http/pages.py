@@ -15,7 +15,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(20, ge=1, le=100)
+    limit: int = Field(50, ge=1, le=200)
     cursor: str | None = None
 
 

@@ -1,9 +1,11 @@
 """The messages of a session, stored or not, page by page."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 
 from services.gateway.account.identity import CallerDep
 from services.gateway.http.cursors import Place, read_time_cursor, write_cursor
@@ -17,6 +19,12 @@ from services.gateway.sessions.answers import Message
 from services.gateway.sessions.message_queries import MessageQueries, Window
 from services.gateway.sessions.own_session import OwnSession, OwnSessions
 from services.gateway.turns.history import HistoryMessage, merge_history, shown_of
+from services.gateway.turns.store import NEWEST
+from services.gateway.turns.turn import Turn
+from services.gateway.turns.windows import TurnWindows
+
+# A page needs one message more than it shows; and of the turns read for it some may have only their edges in it.
+EDGES = 8
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
@@ -26,6 +34,7 @@ class SessionMessages:
     """What these routes work with."""
 
     own: OwnSessions
+    turns: TurnWindows
     queries: MessageQueries
 
 
@@ -35,6 +44,7 @@ class MessageQuery(PageQuery):
     A cursor's page is older, or newer after `after`.
     """
 
+    limit: int = Field(200, ge=1, le=1000)
     before: SessionId | None = None
     after: SessionId | None = None
     order: Literal["asc", "desc"] = "asc"  # only of the messages on the page
@@ -53,12 +63,23 @@ async def list_messages(
 ) -> MessagePage:
     """List a session's messages; what is not stored yet says `stored: false`."""
     own = await messages.own.find(caller, session_id)
-    window = await _window(messages.queries, own, query)
+    window = await _window(messages, own, query)
+    turns = await _turns(messages, own, window, query.limit + EDGES)  # before what is stored: see history.py
     stored = await messages.queries.page(own.user_id, session_id, window, query.limit + 1)
-    page, has_more = choose_page(merge_history(stored, own.turns), window, query.limit)
+    page, has_more = choose_page(merge_history(stored, turns), window, query.limit)
     cursor = _cursor_after(page, window) if has_more else None
     ordered = page if query.order == "asc" else list(reversed(page))
     return MessagePage(messages=[Message.of(shown) for shown in ordered], next_cursor=cursor)
+
+
+async def _turns(messages: SessionMessages, own: OwnSession, window: Window, limit: int | None) -> Sequence[Turn]:
+    """Return the turns that the page may show; of a long session those that were read already may be too new for it."""
+    if len(own.turns) < NEWEST:
+        return own.turns
+    after, before = (place and place[0] for place in (window.after, window.before))
+    return await messages.turns.said_between(
+        own.user_id, own.facts.session_id, after, before, limit, oldest_first=window.oldest_first
+    )
 
 
 def choose_page(history: list[HistoryMessage], window: Window, limit: int) -> tuple[list[HistoryMessage], bool]:
@@ -80,9 +101,9 @@ def _cursor_after(page: list[HistoryMessage], window: Window) -> str:
     return write_cursor("newer", *page[-1].place) if window.oldest_first else write_cursor("older", *page[0].place)
 
 
-async def _window(queries: MessageQueries, own: OwnSession, query: MessageQuery) -> Window:
-    after = await _place_of(queries, own, "after", query.after)
-    before = await _place_of(queries, own, "before", query.before)
+async def _window(messages: SessionMessages, own: OwnSession, query: MessageQuery) -> Window:
+    after = await _place_of(messages, own, "after", query.after)
+    before = await _place_of(messages, own, "before", query.before)
     reads_forward = query.after is not None
     if query.cursor is not None:
         at = read_time_cursor("newer" if reads_forward else "older", query.cursor)
@@ -90,13 +111,19 @@ async def _window(queries: MessageQueries, own: OwnSession, query: MessageQuery)
     return Window(after, before, oldest_first=reads_forward)
 
 
-async def _place_of(queries: MessageQueries, own: OwnSession, field: str, message_id: str | None) -> Place | None:
+async def _place_of(messages: SessionMessages, own: OwnSession, field: str, message_id: str | None) -> Place | None:
     if message_id is None:
         return None
-    for shown in (shown for turn in own.turns for shown in shown_of(turn)):
-        if shown.message_id == message_id:
-            return shown.place
-    place = await queries.place_of(own.user_id, own.facts.session_id, message_id)
+    place = (
+        _place_in(own.turns, message_id)
+        or await messages.queries.place_of(own.user_id, own.facts.session_id, message_id)
+        or _place_in(await _turns(messages, own, Window(), None), message_id)  # all of them, though seldom
+    )
     if place is None:
         raise refused_field(field, "names no message of this session")
     return place
+
+
+def _place_in(turns: Iterable[Turn], message_id: str) -> Place | None:
+    said = (shown for turn in turns for shown in shown_of(turn))
+    return next((shown.place for shown in said if shown.message_id == message_id), None)

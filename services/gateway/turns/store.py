@@ -13,6 +13,10 @@ from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, borrowed
 
+NEWEST = 100  # turns of a session, as most requests need no older ones
+# How far a list of sessions looks for what is not stored yet, on each of its pages.
+LISTED_TURNS, LISTED_SESSIONS = 10_000, 500
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -161,7 +165,7 @@ class TurnStore:
         )
         return read_turn(rows[0]) if rows else None
 
-    async def session(self, user_ids: Sequence[str], session_id: str, limit: int = 100) -> list[Turn]:
+    async def session(self, user_ids: Sequence[str], session_id: str, limit: int = NEWEST) -> list[Turn]:
         """Return the turns of each user's session of this id that were the last to say something, newest first.
 
         Of a turn that runs again only the question has a place, which may be one of long ago: it is among them too.
@@ -179,21 +183,26 @@ class TurnStore:
         )
         return [read_turn(row) for row in rows]
 
-    async def sessions_of(self, user_ids: Sequence[str], limit: int = 100) -> list[Turn]:
-        """Return the newest turn of each session in which somebody spoke within a day, newest first."""
+    async def sessions_of(self, user_ids: Sequence[str]) -> list[Turn]:
+        """Return the newest turn of each session in which somebody spoke within a day, newest first.
+
+        Of a user who says more than `LISTED_TURNS` things a day, or in more than `LISTED_SESSIONS`, the newest.
+        """
         rows = await self._read(
             f"""
-            SELECT {COLUMNS} FROM gateway.turns
-            WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
-            ORDER BY asked_at DESC LIMIT $2
+            SELECT {COLUMNS} FROM gateway.turns WHERE turn_id IN (
+                SELECT turn_id FROM (
+                    SELECT DISTINCT ON (user_id, session_id) turn_id, asked_at FROM (
+                        SELECT user_id, session_id, turn_id, asked_at FROM gateway.turns
+                        WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
+                        ORDER BY asked_at DESC LIMIT {LISTED_TURNS}) turn
+                    ORDER BY user_id, session_id, asked_at DESC) newest
+                ORDER BY asked_at DESC LIMIT {LISTED_SESSIONS})
+            ORDER BY asked_at DESC
             """,  # noqa: S608
             list(user_ids),
-            limit,
         )
-        newest: dict[tuple[str, str], Turn] = {}
-        for row in rows:
-            newest.setdefault((row["user_id"], row["session_id"]), read_turn(row))
-        return list(newest.values())
+        return [read_turn(row) for row in rows]
 
     async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a short query: nearly every request begins with one, so they find out that a database hangs."""

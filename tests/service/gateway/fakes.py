@@ -37,6 +37,7 @@ from services.gateway.turns.history import HistoryMessage, merge_history
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
+from services.gateway.turns.windows import TurnWindows
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.receipts import Receipts
@@ -103,7 +104,7 @@ class World:
                 Throttle(self.settings),
             ),
             Sessions(own, store, sessions, tags, self.receipts),
-            SessionMessages(own, cast(MessageQueries, _Messages(self))),
+            SessionMessages(own, cast(TurnWindows, _Windows(self)), cast(MessageQueries, _Messages(self))),
             Trips(self.settings, own, trips, trips, publisher, self.receipts),
             Models(self.settings, cast(ModelQueries, _Models(self)), accepting),
             Webhooks(self.settings, publisher),
@@ -244,6 +245,16 @@ class _Store:
 
     async def sessions_of(self, user_ids: Sequence[str]) -> list[Turn]:
         return [turn for turn in self._world.turns if turn.user_id in user_ids]
+
+
+class _Windows:
+    """Knows no window: a session's turns are few here."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def said_between(self, user_id: str, session_id: str, *_window: Any, **_direction: Any) -> list[Turn]:
+        return [turn for turn in self._world.turns if (turn.user_id, turn.session_id) == (user_id, session_id)]
 
 
 class _Sessions:

@@ -163,7 +163,8 @@ async def test_criteria_nested_too_deeply_are_refused(world: World) -> None:
         "/api/chat/sessions?q=later",
         "/api/chat/sessions?helper=a&helper=b",
         "/api/chat/sessions?limit=0",
-        "/api/chat/sessions?limit=101",
+        "/api/chat/sessions?limit=201",
+        "/api/chat/sessions/s1/messages?limit=1001",
         "/api/chat/sessions?project_id=a&projectId=a",
         "/api/chat/sessions?projectId=a&projectId=a",
         "/api/chat/sessions?projectID=a",
@@ -199,12 +200,14 @@ async def test_a_query_that_makes_no_sense_is_refused(world: World, path: str) -
 @pytest.mark.parametrize(
     ("path", "found"),
     [
+        ("/api/chat/sessions?limit=200", ["s2", "s1"]),
+        ("/api/chat/sessions/s1/messages?limit=1000", []),
         ("/api/chat/sessions?projectId=p", ["s2"]),
         ("/api/chat/sessions?limit=1&projectId=p&archived=false", ["s2"]),
         ("/api/trips?sessionId=s1", []),
     ],
 )
-async def test_a_list_takes_both_spellings(world: World, path: str, found: list[str]) -> None:
+async def test_a_list_takes_its_limits_and_both_spellings(world: World, path: str, found: list[str]) -> None:
     world.sessions.append(facts("s2", stored=stored(5, project_id="p")))
     async with world.client("u1") as client:
         answer = await client.get(path)
