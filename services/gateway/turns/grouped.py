@@ -13,6 +13,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class BrokenOff(ConnectionError):
+    """The statement of a group was broken off, as by a lost connection: it may have been committed, or not."""
+
+
 class Grouped(Generic[Item, Result]):
     """Give concurrent callers of `call` one run of `run`, which answers each item in the items' order."""
 
@@ -31,18 +35,23 @@ class Grouped(Generic[Item, Result]):
         return await future
 
     async def _drain(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            await self._settle(group)
-        self._task = None
+        group: list[tuple[Item, asyncio.Future[Result]]] = []
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                await self._settle(group)
+        finally:  # where it ends before its time, cancelled say, nobody else would answer those who wait
+            left, self._waiting, self._task = [*group, *self._waiting], [], None
+            _fail(left, BrokenOff("the statement was broken off"))
 
     async def _settle(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._run([item for item, _ in group])
+            answers = list(zip(group, results, strict=True))
         except Exception as error:  # noqa: BLE001 - handed to the callers, who wait for nothing else
             await self._settle_error(group, error)
             return
-        for (_, future), result in zip(group, results, strict=True):
+        for (_, future), result in answers:
             if not future.done():
                 future.set_result(result)
 
@@ -52,6 +61,11 @@ class Grouped(Generic[Item, Result]):
             for member in group:
                 await self._settle([member])
             return
-        for _, future in group:
-            if not future.done():
-                future.set_exception(error)
+        _fail(group, error)
+
+
+def _fail(group: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+    """Let those of a group who have no result yet have this error."""
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from services.gateway.turns.grouped import Grouped
+from services.gateway.turns.grouped import BrokenOff, Grouped
+from shared.database import Fault, fault_of
 
 
 class Doubler:
@@ -78,3 +79,40 @@ async def test_a_caller_that_gives_up_leaves_its_neighbours_their_results() -> N
     assert await stays == 4
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+async def test_results_that_are_too_few_are_an_error_of_their_group_only() -> None:
+    missing = [1]
+
+    async def run(items: Sequence[int]) -> list[int]:
+        return list(items)[missing.pop() if missing else 0 :]
+
+    grouped = Grouped(run, most=2)
+    async with asyncio.timeout(2):
+        results = await asyncio.gather(*(grouped.call(item) for item in range(4)), return_exceptions=True)
+        assert [type(result) for result in results[:2]] == [ValueError, ValueError]
+        assert results[2:] == [2, 3]
+        assert await grouped.call(5) == 5
+
+
+class Unforeseen(BaseException):
+    """Nothing that anybody catches."""
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError, Unforeseen])
+async def test_a_run_that_is_broken_off_fails_whoever_waits_and_the_next_call_runs_again(
+    end: type[BaseException],
+) -> None:
+    ends = [end()]
+
+    async def run(items: Sequence[int]) -> list[int]:
+        if ends:
+            raise ends.pop()
+        return list(items)
+
+    grouped = Grouped(run, most=2)
+    async with asyncio.timeout(2):
+        results = await asyncio.gather(*(grouped.call(item) for item in range(3)), return_exceptions=True)
+        assert {type(result) for result in results} == {BrokenOff}
+        assert fault_of(BrokenOff()) is Fault.TRANSIENT
+        assert await grouped.call(5) == 5
