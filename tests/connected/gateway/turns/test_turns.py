@@ -5,106 +5,26 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from typing import Any
-from uuid import UUID
+from dataclasses import replace
 
-import aio_pika
-import aiohttp
 import asyncpg
 import pytest
 
-from deploy.sandbox.serving import serving
-from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.servers import Postgres
-from services.gateway.chat.memory import Memory
 from services.gateway.model.upstream import open_upstream
 from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.claims import Claim
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import StaleHistory, TurnStarter
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
-from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, ShuttingDown, TripthreadError
-from shared.events import Event, MessageAnswered, MessageEvent, decode
+from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, TripthreadError
+from shared.events import Event, MessageAnswered, MessageEvent
 from shared.ids import new_id
 from shared.publisher import Publisher
-from shared.settings import Settings
-from shared.topology import LOGGER_CHAT
-from tests.pure.gateway.samples import claim
+from tests.connected.gateway.turns.turn_stage import Gateway, answered, finished
 from tests.waiting import until
-
-
-@dataclass
-class Gateway:
-    """The parts of a gateway that run turns, and eyes on what they do."""
-
-    settings: Settings
-    turns: TurnStarter
-    runner: Runner
-    store: TurnStore
-    memory: Memory
-    publisher: Publisher
-    model_url: str
-
-    async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> TurnBuffer:
-        remembered = await self.memory.of([user], session)
-        last = next((shown.message_id for shown in reversed(remembered.history)), None)
-        claim = self.claim(text, session=session, key=key, user=user)
-        question = replace(claim.question, parent_id=last)
-        claim = replace(claim, question=question, known_until=remembered.known_until)
-        return await self.turns.start(claim, remembered.history)
-
-    def claim(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Claim:
-        question = Question(str(new_id()), text, [{"type": "text", "text": text}])
-        return claim(text, session_id=session, key=key, user_id=user, provider="sandbox", question=question)
-
-    async def say(self, text: str, **changes: Any) -> Turn:
-        running = await self.ask(text, **changes)
-        await running.accepted()
-        return await running.result()
-
-    async def requests(self) -> list[dict[str, Any]]:
-        async with aiohttp.ClientSession() as http, http.get(f"{self.model_url}/sim/requests") as response:
-            requests: list[dict[str, Any]] = (await response.json())["requests"]
-            return requests
-
-    async def events(self, count: int) -> list[Event]:
-        """Take so many events from the logger's queue."""
-        connection = await aio_pika.connect(self.settings.amqp_url)
-        async with connection, asyncio.timeout(10):
-            queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
-            events: list[Event] = []
-            async with queue.iterator() as messages:
-                async for message in messages:
-                    events.append(decode(message.type, message.body))
-                    await message.ack()
-                    if len(events) == count:
-                        break
-            return events
-
-
-@pytest.fixture
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
-        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", "model_silence_s": 0.5})
-        store = TurnStore(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
-        memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
-        publisher = await stack.enter_async_context(Publisher(mine, "gateway"))
-        runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
-        keeping = asyncio.create_task(runner.run())
-        yield Gateway(mine, TurnStarter(store, publisher, runner), runner, store, memory, publisher, sandbox.model)
-        runner.shut_down()
-        await keeping
-
-
-def answered(turn: Turn) -> tuple[str, str]:
-    assert turn.answer is not None
-    return turn.answer.status, turn.answer.content
 
 
 async def test_a_turn_keeps_its_answer_and_tells_of_both_messages(gateway: Gateway, owner: asyncpg.Connection) -> None:
@@ -239,52 +159,6 @@ async def test_a_caller_that_leaves_ends_nothing(gateway: Gateway) -> None:
     assert turn.state == "complete"
 
 
-async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
-    async with away, open_upstream(gateway.settings) as upstream:
-        turns = TurnStarter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstream))
-        with pytest.raises(BrokerAway):
-            await turns.start(gateway.claim("hello"), [])
-    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
-    assert await gateway.requests() == []
-
-
-async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    class Unconfirmed(Publisher):
-        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
-            raise BrokerAway("no confirm")
-
-    async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
-        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
-        turns = TurnStarter(gateway.store, publisher, runner)
-        running = await turns.start(gateway.claim("hello"), [])
-        with pytest.raises(BrokerAway):
-            await running.accepted()
-        with pytest.raises(BrokerAway):
-            await running.result()
-        runner.shut_down()
-        await runner.run()
-    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
-
-
-async def test_a_claim_that_was_repeated_in_the_meantime_is_not_withdrawn(gateway: Gateway) -> None:
-    claim = gateway.claim("[slow 50] [chunks 5]", key="k1")
-    running = await gateway.turns.start(claim, [])
-    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
-    assert (await running.result()).state == "complete"
-
-
-async def test_a_lost_claim_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    claim = gateway.claim("hello")
-    await gateway.store.claim(claim)
-    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
-
-    async def gone() -> bool:
-        return bool(await owner.fetchval("SELECT count(*) = 0 FROM gateway.turns"))
-
-    await until(gone, "the withdrawal")
-
-
 async def test_an_error_that_nobody_foresaw_ends_the_turn_for_its_followers(gateway: Gateway) -> None:
     class Broken(Publisher):
         async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
@@ -359,56 +233,6 @@ async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_t
         assert answered(turn) == ("complete", "hello")
         publisher.gone = False
         assert (await gateway.events(2))[1] == turn.answered()
-
-
-async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    abandoned = await gateway.store.claim(gateway.claim("never answered"))
-    assert isinstance(abandoned, Turn)
-    await gateway.store.keep([(abandoned.turn_id, 1, "so far", True)])
-    with pytest.raises(SessionBusy):
-        await gateway.ask("hello")
-    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
-    with pytest.raises(StaleHistory):  # for what it said has become part of the session
-        await gateway.ask("hello")
-    turn = await gateway.say("[recall]")
-    assert json.loads(answered(turn)[1]) == ["never answered", "[recall]"]
-    row = await owner.fetchrow("SELECT state, answer ->> 'content' AS text FROM gateway.turns ORDER BY asked_at")
-    assert dict(row or {}) == {"state": "interrupted", "text": "so far"}
-    told = [event for event in await gateway.events(4) if isinstance(event, MessageEvent)]
-    assert {abandoned.question.message_id, abandoned.answer_id} < {event.message_id for event in told}
-
-
-async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    running = await gateway.ask("[slow 50] [chunks 10]", key="k1")
-    await running.accepted()
-    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
-    with pytest.raises(SessionBusy):
-        await gateway.ask("hello")
-    assert await gateway.ask("[slow 50] [chunks 10]", key="k1") is running
-    turn = await running.result()
-    assert (turn.state, turn.attempt) == ("complete", 1)
-    assert len(await gateway.requests()) == 1
-    assert gateway.runner.count("ann") == 0
-
-
-async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_ends(
-    gateway: Gateway, owner: asyncpg.Connection
-) -> None:
-    lost = await gateway.ask("[slow 20] [chunks 10]", key="k1")
-    await lost.accepted()
-    elsewhere = await owner.fetchrow(
-        """
-        UPDATE gateway.turns SET attempt = 2, lease_until = clock_timestamp() - interval '1 second' RETURNING turn_id
-        """
-    )
-    assert elsewhere is not None
-    running = await gateway.ask("[slow 20] [chunks 10]", key="k1")
-    assert (running.turn.turn_id, running.turn.attempt) == (elsewhere["turn_id"], 3)
-    with pytest.raises(SessionBusy):
-        await lost.result()
-    assert gateway.runner.find(running.turn.turn_id) is running
-    assert (await running.result()).state == "complete"
-    assert gateway.runner.count("ann") == 0
 
 
 async def test_a_claim_on_what_was_read_too_early_is_refused(gateway: Gateway) -> None:
@@ -530,15 +354,6 @@ async def test_a_database_that_hangs_in_a_reading_is_left_soon(
         assert time.monotonic() - began < 2
 
 
-async def finished(gateway: Gateway, claim: Claim) -> Turn:
-    """Leave what a gateway leaves that dies before the broker has confirmed the answer."""
-    turn = await gateway.store.claim(claim)
-    assert isinstance(turn, Turn)
-    ended = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
-    assert ended is not None
-    return ended
-
-
 async def test_the_first_identity_that_has_a_session_owns_it(gateway: Gateway) -> None:
     for user in ("visitor_x", "zed"):
         await gateway.say("[echo hi]", user=user)
@@ -570,62 +385,3 @@ async def test_an_answer_that_replaces_an_interrupted_one_is_still_to_be_told(
 
     # The first is replaced only after its mark, the second mark comes only after that.
     assert [await told_after(state) for state in ("interrupted", "interrupted", "complete")] == [False, False, True]
-
-
-async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    running = await gateway.ask("[chunks 50] [slow 100]")
-    async with asyncio.timeout(10):
-        while not await owner.fetchval("SELECT partial FROM gateway.turns"):
-            await asyncio.sleep(0.1)  # until the checkpoint, which is due every two seconds
-    assert running.text.startswith(await owner.fetchval("SELECT partial FROM gateway.turns"))
-
-
-async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
-    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Absent(TurnStore):
-        missed = ""
-        away = True
-
-        async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
-            if self.away:
-                self.missed = running[0][2]
-                raise ConnectionRefusedError
-            await super().keep(running)
-
-    monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
-    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
-    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0})
-    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
-        store = Absent(pool)
-        runner = Runner(patient, store, gateway.publisher, upstream)
-        keeping = asyncio.create_task(runner.run())
-        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
-
-        async def stalled() -> bool:
-            return len(running.deltas) == 2 and store.missed == running.text
-
-        async def kept() -> bool:
-            return bool(await owner.fetchval("SELECT partial = $1 FROM gateway.turns", running.text))
-
-        await until(stalled, "a checkpoint that fails")
-        store.away = False
-        await until(kept, "the text so far", patience_s=5)
-        runner.shut_down()
-        await keeping
-
-
-async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones(
-    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.3)
-    running = await gateway.ask("[chunks 100] [slow 100]")
-    await running.accepted()
-    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() + interval '1 second'")
-    gateway.runner.shut_down()
-    with pytest.raises(ShuttingDown):
-        await gateway.ask("hello", session="s2")
-    turn = await running.result()
-    assert turn.state == "interrupted"
-    assert (await gateway.events(2))[1] == turn.answered()
-    assert await owner.fetchval("SELECT lease_until > clock_timestamp() + interval '20 seconds' FROM gateway.turns")

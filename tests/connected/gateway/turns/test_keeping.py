@@ -1,0 +1,129 @@
+"""A turn is its owner's while the lease is renewed, and the text so far survives the owner."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from services.gateway.model.upstream import open_upstream
+from services.gateway.turns.runner import Runner
+from services.gateway.turns.starting import StaleHistory, TurnStarter
+from services.gateway.turns.store import TurnStore
+from services.gateway.turns.turn import Turn
+from shared.database import open_pool
+from shared.errors import SessionBusy, ShuttingDown
+from shared.events import MessageEvent
+from tests.connected.gateway.turns.turn_stage import Gateway, answered
+from tests.waiting import until
+
+
+async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    abandoned = await gateway.store.claim(gateway.claim("never answered"))
+    assert isinstance(abandoned, Turn)
+    await gateway.store.keep([(abandoned.turn_id, 1, "so far", True)])
+    with pytest.raises(SessionBusy):
+        await gateway.ask("hello")
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    with pytest.raises(StaleHistory):  # for what it said has become part of the session
+        await gateway.ask("hello")
+    turn = await gateway.say("[recall]")
+    assert json.loads(answered(turn)[1]) == ["never answered", "[recall]"]
+    row = await owner.fetchrow("SELECT state, answer ->> 'content' AS text FROM gateway.turns ORDER BY asked_at")
+    assert dict(row or {}) == {"state": "interrupted", "text": "so far"}
+    told = [event for event in await gateway.events(4) if isinstance(event, MessageEvent)]
+    assert {abandoned.question.message_id, abandoned.answer_id} < {event.message_id for event in told}
+
+
+async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    running = await gateway.ask("[slow 50] [chunks 10]", key="k1")
+    await running.accepted()
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    with pytest.raises(SessionBusy):
+        await gateway.ask("hello")
+    assert await gateway.ask("[slow 50] [chunks 10]", key="k1") is running
+    turn = await running.result()
+    assert (turn.state, turn.attempt) == ("complete", 1)
+    assert len(await gateway.requests()) == 1
+    assert gateway.runner.count("ann") == 0
+
+
+async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_ends(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    lost = await gateway.ask("[slow 20] [chunks 10]", key="k1")
+    await lost.accepted()
+    elsewhere = await owner.fetchrow(
+        """
+        UPDATE gateway.turns SET attempt = 2, lease_until = clock_timestamp() - interval '1 second' RETURNING turn_id
+        """
+    )
+    assert elsewhere is not None
+    running = await gateway.ask("[slow 20] [chunks 10]", key="k1")
+    assert (running.turn.turn_id, running.turn.attempt) == (elsewhere["turn_id"], 3)
+    with pytest.raises(SessionBusy):
+        await lost.result()
+    assert gateway.runner.find(running.turn.turn_id) is running
+    assert (await running.result()).state == "complete"
+    assert gateway.runner.count("ann") == 0
+
+
+async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    running = await gateway.ask("[chunks 50] [slow 100]")
+    async with asyncio.timeout(10):
+        while not await owner.fetchval("SELECT partial FROM gateway.turns"):
+            await asyncio.sleep(0.1)  # until the checkpoint, which is due every two seconds
+    assert running.text.startswith(await owner.fetchval("SELECT partial FROM gateway.turns"))
+
+
+async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent(TurnStore):
+        missed = ""
+        away = True
+
+        async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
+            if self.away:
+                self.missed = running[0][2]
+                raise ConnectionRefusedError
+            await super().keep(running)
+
+    monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
+    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
+    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0})
+    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
+        store = Absent(pool)
+        runner = Runner(patient, store, gateway.publisher, upstream)
+        keeping = asyncio.create_task(runner.run())
+        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
+
+        async def stalled() -> bool:
+            return len(running.deltas) == 2 and store.missed == running.text
+
+        async def kept() -> bool:
+            return bool(await owner.fetchval("SELECT partial = $1 FROM gateway.turns", running.text))
+
+        await until(stalled, "a checkpoint that fails")
+        store.away = False
+        await until(kept, "the text so far", patience_s=5)
+        runner.shut_down()
+        await keeping
+
+
+async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.3)
+    running = await gateway.ask("[chunks 100] [slow 100]")
+    await running.accepted()
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() + interval '1 second'")
+    gateway.runner.shut_down()
+    with pytest.raises(ShuttingDown):
+        await gateway.ask("hello", session="s2")
+    turn = await running.result()
+    assert turn.state == "interrupted"
+    assert (await gateway.events(2))[1] == turn.answered()
+    assert await owner.fetchval("SELECT lease_until > clock_timestamp() + interval '20 seconds' FROM gateway.turns")

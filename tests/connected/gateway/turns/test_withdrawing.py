@@ -1,0 +1,59 @@
+"""A claim of which nothing was accepted is forgotten, and no other."""
+
+import asyncpg
+import pytest
+
+from services.gateway.model.upstream import open_upstream
+from services.gateway.turns.runner import Runner
+from services.gateway.turns.starting import TurnStarter
+from shared.errors import BrokerAway
+from shared.events import Event
+from shared.publisher import Publisher
+from tests.connected.gateway.turns.turn_stage import Gateway
+from tests.waiting import until
+
+
+async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
+    async with away, open_upstream(gateway.settings) as upstream:
+        turns = TurnStarter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstream))
+        with pytest.raises(BrokerAway):
+            await turns.start(gateway.claim("hello"), [])
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+    assert await gateway.requests() == []
+
+
+async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    class Unconfirmed(Publisher):
+        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+            raise BrokerAway("no confirm")
+
+    async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+        turns = TurnStarter(gateway.store, publisher, runner)
+        running = await turns.start(gateway.claim("hello"), [])
+        with pytest.raises(BrokerAway):
+            await running.accepted()
+        with pytest.raises(BrokerAway):
+            await running.result()
+        runner.shut_down()
+        await runner.run()
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
+
+
+async def test_a_claim_that_was_repeated_in_the_meantime_is_not_withdrawn(gateway: Gateway) -> None:
+    claim = gateway.claim("[slow 50] [chunks 5]", key="k1")
+    running = await gateway.turns.start(claim, [])
+    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+    assert (await running.result()).state == "complete"
+
+
+async def test_a_lost_claim_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    claim = gateway.claim("hello")
+    await gateway.store.claim(claim)
+    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+
+    async def gone() -> bool:
+        return bool(await owner.fetchval("SELECT count(*) = 0 FROM gateway.turns"))
+
+    await until(gone, "the withdrawal")

@@ -1,0 +1,106 @@
+"""The parts of a gateway that run turns, on a real database, broker and model stand-in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aio_pika
+import aiohttp
+
+from deploy.sandbox.serving import serving
+from deploy.sandbox.settings import SandboxSettings
+from services.gateway.chat.memory import Memory
+from services.gateway.model.upstream import open_upstream
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.claims import Claim
+from services.gateway.turns.runner import Runner
+from services.gateway.turns.starting import TurnStarter
+from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.turn import Answer, Question, Turn
+from shared.database import open_pool
+from shared.events import Event, decode
+from shared.ids import new_id
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.topology import LOGGER_CHAT
+from tests.pure.gateway.samples import claim
+
+
+@dataclass
+class Gateway:
+    """The parts of a gateway that run turns, and eyes on what they do."""
+
+    settings: Settings
+    turns: TurnStarter
+    runner: Runner
+    store: TurnStore
+    memory: Memory
+    publisher: Publisher
+    model_url: str
+
+    async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> TurnBuffer:
+        remembered = await self.memory.of([user], session)
+        last = next((shown.message_id for shown in reversed(remembered.history)), None)
+        claim = self.claim(text, session=session, key=key, user=user)
+        question = replace(claim.question, parent_id=last)
+        claim = replace(claim, question=question, known_until=remembered.known_until)
+        return await self.turns.start(claim, remembered.history)
+
+    def claim(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Claim:
+        question = Question(str(new_id()), text, [{"type": "text", "text": text}])
+        return claim(text, session_id=session, key=key, user_id=user, provider="sandbox", question=question)
+
+    async def say(self, text: str, **changes: Any) -> Turn:
+        running = await self.ask(text, **changes)
+        await running.accepted()
+        return await running.result()
+
+    async def requests(self) -> list[dict[str, Any]]:
+        async with aiohttp.ClientSession() as http, http.get(f"{self.model_url}/sim/requests") as response:
+            requests: list[dict[str, Any]] = (await response.json())["requests"]
+            return requests
+
+    async def events(self, count: int) -> list[Event]:
+        """Take so many events from the logger's queue."""
+        connection = await aio_pika.connect(self.settings.amqp_url)
+        async with connection, asyncio.timeout(10):
+            queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
+            events: list[Event] = []
+            async with queue.iterator() as messages:
+                async for message in messages:
+                    events.append(decode(message.type, message.body))
+                    await message.ack()
+                    if len(events) == count:
+                        break
+            return events
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
+        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", "model_silence_s": 0.5})
+        store = TurnStore(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
+        memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
+        publisher = await stack.enter_async_context(Publisher(mine, "gateway"))
+        runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
+        keeping = asyncio.create_task(runner.run())
+        yield Gateway(mine, TurnStarter(store, publisher, runner), runner, store, memory, publisher, sandbox.model)
+        runner.shut_down()
+        await keeping
+
+
+def answered(turn: Turn) -> tuple[str, str]:
+    assert turn.answer is not None
+    return turn.answer.status, turn.answer.content
+
+
+async def finished(gateway: Gateway, claim: Claim) -> Turn:
+    """Leave what a gateway leaves that dies before the broker has confirmed the answer."""
+    turn = await gateway.store.claim(claim)
+    assert isinstance(turn, Turn)
+    ended = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
+    assert ended is not None
+    return ended
