@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import Question, Turn
 from shared.database import Connection, Pool, transaction
+from shared.ids import new_id
 
 LEASE_S = 30  # how long a running turn is its owner's without a renewal
 
@@ -38,6 +39,8 @@ class Claim:
     project_id: str | None
     helper: str | None
     question: Question
+    # Tells this claim from every other, also of the same turn and request, as where a proxy sent it to two gateways.
+    nonce: UUID = field(default_factory=new_id)
     known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
 
 
@@ -60,18 +63,18 @@ async def _insert(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
     rows = await db.fetch(
         f"""
         INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
-            traceparent, model, provider, project_id, helper, question, state, lease_until, asked_at)
+            traceparent, model, provider, project_id, helper, question, nonce, state, lease_until, asked_at)
         SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
-            c.model, c.provider, c.project_id, c.helper, c.question, 'running',
+            c.model, c.provider, c.project_id, c.helper, c.question, c.nonce, 'running',
             clock_timestamp() + make_interval(secs => {LEASE_S}),
             greatest(clock_timestamp(), (
                 SELECT max(greatest(before.asked_at, before.answered_at)) + c.messages * interval '1 microsecond'
                 FROM gateway.turns before
                 WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::integer[])
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::uuid[], $15::integer[])
             AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
-                project_id, helper, question, messages)
+                project_id, helper, question, nonce, messages)
         ORDER BY c.user_id, c.session_id
         ON CONFLICT DO NOTHING
         RETURNING {COLUMNS}
@@ -114,5 +117,6 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         claim.project_id,
         claim.helper,
         asdict(claim.question),
+        claim.nonce,
         1 + len(claim.question.earlier),
     )

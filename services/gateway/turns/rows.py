@@ -7,7 +7,7 @@ import asyncpg
 
 from services.gateway.turns.turn import Answer, Question, Turn
 
-COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, model, provider,
+COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, nonce, model, provider,
     project_id, helper, question, asked_at, answer, answered_at, partial,
     question_published AND answer_published AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""

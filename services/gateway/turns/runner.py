@@ -76,9 +76,9 @@ class Runner:
         self._spawn(self._run(buffer, messages))
         return buffer
 
-    def withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
+    def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
         """Forget a claim that failed: it may have been committed all the same, and then nobody would run it."""
-        self._spawn(self._withdraw_lost(turn_id, correlation_id))
+        self._spawn(self._withdraw(turn_id, nonce))
 
     def tell(self, turn: Turn) -> None:
         """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
@@ -122,7 +122,8 @@ class Runner:
                 failed = Answer("", [], "failed", error=error.detail)
                 await self._finish(buffer, Finish(turn.turn_id, turn.attempt, failed, question_published=False))
             buffer.fail(error)
-            await self._withdraw(turn.turn_id, turn.correlation_id)
+            if turn.nonce is not None:
+                await self._withdraw(turn.turn_id, turn.nonce)
             return False
         buffer.accept()
         return True
@@ -132,14 +133,8 @@ class Runner:
             await self._publisher.publish(asked.posted(), deadline_s=deadline_s)
 
     @_patiently
-    async def _withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
-        await self._store.withdraw(turn_id, correlation_id)
-
-    @_patiently
-    async def _withdraw_lost(self, turn_id: UUID, correlation_id: UUID) -> None:
-        # A repeat of the request may have claimed the turn since, under the same ids: then it is no longer lost.
-        if turn_id not in self._running:
-            await self._store.withdraw(turn_id, correlation_id)
+    async def _withdraw(self, turn_id: UUID, nonce: UUID) -> None:
+        await self._store.withdraw(turn_id, nonce)
 
     async def _end(self, buffer: TurnBuffer, answer: Answer) -> None:
         """Keep the answer, tell of it, and only then let the caller's stream close."""

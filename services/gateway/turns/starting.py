@@ -65,7 +65,7 @@ class TurnStarter:
         try:
             turn = await self._store.claim(claim)
         except DATABASE_ERRORS:
-            self._runner.withdraw(claim.turn_id, claim.correlation_id)
+            self._runner.withdraw(claim.turn_id, claim.nonce)
             raise
         if turn is Lost.STALE:
             raise StaleHistory

@@ -86,18 +86,18 @@ class TurnStore:
             return None
         return read_turn(row) if row else None
 
-    async def withdraw(self, turn_id: UUID, correlation_id: UUID) -> None:
-        """Forget a first attempt whose question never reached the broker: nothing of it was accepted.
+    async def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
+        """Forget a claim whose question never reached the broker: nothing of it was accepted.
 
-        The correlation id tells it from a repeat of the same turn that has been claimed since.
+        The nonce tells it from a repeat of the same request that has claimed the turn since, here or elsewhere.
         """
         await self._pool.execute(
             """
             DELETE FROM gateway.turns
-            WHERE turn_id = $1 AND correlation_id = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
+            WHERE turn_id = $1 AND nonce = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
             """,
             turn_id,
-            correlation_id,
+            nonce,
         )
 
     async def interrupt_expired(self, turn: Turn) -> Turn | None:

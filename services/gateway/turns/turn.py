@@ -59,6 +59,7 @@ class Turn:
     helper: str | None
     question: Question
     asked_at: datetime
+    nonce: UUID | None = None  # of the claim that it began with; none: an older gateway's
     answer: Answer | None = None
     answered_at: datetime | None = None
     partial: str = ""

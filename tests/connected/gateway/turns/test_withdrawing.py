@@ -1,5 +1,7 @@
 """A claim of which nothing was accepted is forgotten, and no other."""
 
+from dataclasses import replace
+
 import asyncpg
 import pytest
 
@@ -8,6 +10,7 @@ from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import TurnStarter
 from shared.errors import BrokerAway
 from shared.events import Event
+from shared.ids import new_id
 from shared.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway
 from tests.waiting import until
@@ -41,17 +44,22 @@ async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, o
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
 
 
-async def test_a_claim_that_was_repeated_in_the_meantime_is_not_withdrawn(gateway: Gateway) -> None:
-    claim = gateway.claim("[slow 50] [chunks 5]", key="k1")
-    running = await gateway.turns.start(claim, [])
-    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+async def test_a_withdrawal_spares_the_repeat_that_another_gateway_answers(gateway: Gateway) -> None:
+    lost = gateway.claim("[slow 50] [chunks 5]", key="k1")
+    # What a proxy sends again is the same to the last header, so the ids of turn and request are the same too.
+    running = await gateway.turns.start(replace(lost, nonce=new_id()), [])
+    async with open_upstream(gateway.settings) as upstream:
+        elsewhere = Runner(gateway.settings, gateway.store, gateway.publisher, upstream)
+        elsewhere.withdraw(lost.turn_id, lost.nonce)
+        elsewhere.shut_down()
+        await elsewhere.run()
     assert (await running.result()).state == "complete"
 
 
 async def test_a_lost_claim_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
     claim = gateway.claim("hello")
     await gateway.store.claim(claim)
-    gateway.runner.withdraw(claim.turn_id, claim.correlation_id)
+    gateway.runner.withdraw(claim.turn_id, claim.nonce)
 
     async def gone() -> bool:
         return bool(await owner.fetchval("SELECT count(*) = 0 FROM gateway.turns"))
