@@ -132,7 +132,7 @@ async def _untold_turns(connection: asyncpg.Connection) -> Finding:
     count = await connection.fetchval(
         """
         SELECT count(*) FROM gateway.turns AS turn
-        WHERE state <> 'running' AND (NOT question_published OR NOT answer_published)
+        WHERE (NOT question_published OR (answer IS NOT NULL AND NOT answer_published))
             AND answered_at < clock_timestamp() - interval '1 minute'
             AND NOT EXISTS (
                 SELECT FROM chat.messages AS message

@@ -68,7 +68,7 @@ async def _insert(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
             c.model, c.provider, c.project_id, c.helper, c.question, c.nonce, 'running',
             clock_timestamp() + make_interval(secs => {LEASE_S}),
             greatest(clock_timestamp(), (
-                SELECT max(greatest(before.asked_at, before.answered_at)) + c.messages * interval '1 microsecond'
+                SELECT max(before.place) + c.messages * interval '1 microsecond'
                 FROM gateway.turns before
                 WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
@@ -91,10 +91,9 @@ async def _delete_stale(db: Connection, claims: Sequence[Claim]) -> set[UUID]:
         """
         DELETE FROM gateway.turns t
         USING unnest($1::uuid[], $2::timestamptz[]) AS c (id, known_until)
-        WHERE t.turn_id = c.id AND EXISTS (
-            SELECT FROM gateway.turns other
-            WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id
-                AND greatest(other.asked_at, other.answered_at) > coalesce(c.known_until, '-infinity'))
+        WHERE t.turn_id = c.id AND coalesce(c.known_until, '-infinity') < (
+            SELECT max(other.place) FROM gateway.turns other
+            WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id)
         RETURNING t.turn_id
         """,
         *columns([(claim.turn_id, claim.known_until) for claim in claims]),

@@ -1,4 +1,4 @@
-"""Run turns: ask the model, keep the answer, tell of both, and renew the lease while that lasts.
+"""Run turns: ask the model, keep the answer, tell of both, and have the row kept while that lasts.
 
 A turn is its own task: a caller that goes away ends nothing. ARCHITECTURE.md, "A turn", has the order of the steps
 and what happens where one of them fails.
@@ -6,6 +6,7 @@ and what happens where one of them fails.
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from services.gateway.model.upstream import Upstream
 from services.gateway.turns.answering import Answering, conversation
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.history import HistoryMessage, merge_history
+from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import DATABASE_ERRORS, Fault, fault_of
@@ -25,8 +27,7 @@ from shared.settings import Settings
 
 CONFIRM_WAIT_S = 2.0  # how long the closing part waits for the broker
 FINISH_PATIENCE_S = 15.0  # how long the caller waits until the answer is kept
-KEEP_EVERY_S = 2.0  # checkpoints of partial text
-RENEW_EVERY_S = 10.0  # leases of turns whose text has not changed
+KEEP_EVERY_S = 2.0  # checkpoints of texts that have changed
 DRAIN_S = 20.0
 PUBLISH_DEADLINE_S = 60.0
 
@@ -49,7 +50,8 @@ class Runner:
         self._store = store
         self._publisher = publisher
         self._upstream = upstream
-        self._running: dict[UUID, TurnBuffer] = {}
+        self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
+        self._keeper = Keeper(store, self._buffers)
         self._answering: dict[UUID, asyncio.Task[Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._published: list[tuple[UUID, int, str]] = []
@@ -62,16 +64,16 @@ class Runner:
 
     def find(self, turn_id: UUID) -> TurnBuffer | None:
         """Return a turn that runs here."""
-        return self._running.get(turn_id)
+        return self._buffers.get(turn_id)
 
     def count(self, user_id: str) -> int:
         """Count this user's turns that run here."""
-        return sum(buffer.turn.user_id == user_id for buffer in self._running.values())
+        return sum(buffer.turn.user_id == user_id for buffer in self._buffers.values())
 
     def begin(self, turn: Turn, history: Sequence[HistoryMessage]) -> TurnBuffer:
         """Run a turn that was claimed; the model is told of its question's branch in `history`."""
         buffer = TurnBuffer(turn)
-        self._running[turn.turn_id] = buffer
+        self._buffers[turn.turn_id] = buffer
         messages = conversation(self._settings.system_prompt, merge_history(history, turn.earlier()), buffer)
         self._spawn(self._run(buffer, messages))
         return buffer
@@ -109,8 +111,8 @@ class Runner:
             buffer.fail(TripthreadError("Something went wrong on our side."))
         finally:
             calling.cancel()
-            if self._running.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
-                del self._answering[turn_id], self._running[turn_id]
+            if self._buffers.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
+                del self._answering[turn_id], self._buffers[turn_id]
 
     async def _post(self, buffer: TurnBuffer) -> bool:
         """Publish the question; without it with the broker, nothing of the turn may be seen."""
@@ -176,21 +178,14 @@ class Runner:
             return
 
     async def run(self) -> None:
-        """Keep leases, checkpoints and marks until `shut_down`; then let running turns end."""
-        renewed = asyncio.get_running_loop().time()
-        kept: dict[UUID, int] = {}
+        """Keep leases, texts and marks until `shut_down`; then let running turns end."""
         while not self.is_closing:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(KEEP_EVERY_S):
                     await self._closing.wait()
-            except TimeoutError:
-                pass
-            now = asyncio.get_running_loop().time()
-            # All of them once more at the end: the time that they are given then is nearly as long as a lease.
-            renew = now - renewed >= RENEW_EVERY_S or self.is_closing
-            seen = await self._keep(kept, renew_all=renew)
-            if seen is not None:
-                kept, renewed = seen, now if renew else renewed
+            # All leases once more at the end: the time that turns are given then is nearly as long as one.
+            await self._keeper.keep(renew_now=self.is_closing)
+            await self._mark()
         await self._drain()
 
     def shut_down(self) -> None:
@@ -202,29 +197,18 @@ class Runner:
     def __str__(self) -> str:
         return "turns"
 
-    async def _keep(self, kept: dict[UUID, int], *, renew_all: bool) -> dict[UUID, int] | None:
-        """Checkpoint what has changed since `kept` (turn to number of pieces), and mark what is published.
-
-        Returns: What is kept now; None where the database did not take it.
-        """
-        now = {turn_id: len(buffer.deltas) for turn_id, buffer in self._running.items()}
-        rows = [
-            (turn_id, buffer.turn.attempt, buffer.text, buffer.is_accepted)
-            for turn_id, buffer in self._running.items()
-            if renew_all or kept.get(turn_id) != now[turn_id]
-        ]
-        marks, self._published = self._published, []
+    async def _mark(self) -> None:
+        """Note in the rows which turns were told of since the last time."""
+        marks = list(self._published)
+        if not marks:
+            return
         try:
-            if rows:
-                await self._store.keep(rows)
-            if marks:
-                await self._store.mark_published(marks)
-                self._telling.difference_update(marks)
+            await self._store.mark_published(marks)
         except DATABASE_ERRORS as error:
-            log.warning("checkpoint failed", error=str(error))
-            self._published = [*marks, *self._published]
-            return None
-        return now
+            log.warning("turns not marked", error=str(error) or type(error).__name__)
+            return
+        del self._published[: len(marks)]
+        self._telling.difference_update(marks)
 
     async def _drain(self) -> None:
         """Let the turns end by themselves for a while, then end those that have not."""
@@ -234,4 +218,5 @@ class Runner:
             calling.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=CONFIRM_WAIT_S + 1)
-        await self._keep({}, renew_all=False)
+        await self._keeper.keep()
+        await self._mark()

@@ -119,17 +119,29 @@ class TurnStore:
         )
         return read_turn(row) if row else None
 
-    async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
-        """Renew the leases of running turns and keep the text they have: (turn, attempt, text, question published)."""
+    async def renew(self, running: Sequence[tuple[UUID, int]]) -> None:
+        """Renew the leases of running turns: (turn, attempt).
+
+        No index knows a lease, so this writes each row's new version beside the old one, and nothing else.
+        """
         await self._pool.execute(
             f"""
-            UPDATE gateway.turns t
-            SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S}), partial = k.so_far,
-                question_published = t.question_published OR k.told
-            FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::boolean[]) AS k (id, number, so_far, told)
-            WHERE t.turn_id = k.id AND t.attempt = k.number AND t.state = 'running'
+            UPDATE gateway.turns t SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
+            FROM unnest($1::uuid[], $2::integer[]) AS r (id, number)
+            WHERE t.turn_id = r.id AND t.attempt = r.number AND t.state = 'running'
             """,  # noqa: S608
             *columns(running),
+        )
+
+    async def checkpoint(self, texts: Sequence[tuple[UUID, int, str]]) -> None:
+        """Keep the text that running turns have so far: (turn, attempt, text)."""
+        await self._pool.execute(
+            """
+            UPDATE gateway.turns t SET partial = c.so_far
+            FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS c (id, number, so_far)
+            WHERE t.turn_id = c.id AND t.attempt = c.number AND t.state = 'running'
+            """,
+            *columns(texts),
         )
 
     async def mark_published(self, turns: Sequence[tuple[UUID, int, str]]) -> None:
@@ -173,9 +185,13 @@ class TurnStore:
         rows = await self._read(
             f"""
             SELECT {COLUMNS} FROM unnest($1::text[]) AS identity (id) CROSS JOIN LATERAL (
-                SELECT * FROM gateway.turns own WHERE own.user_id = identity.id AND own.session_id = $2
-                ORDER BY own.state = 'running' DESC, greatest(own.asked_at, own.answered_at) DESC LIMIT $3) turn
-            ORDER BY greatest(asked_at, answered_at) DESC
+                SELECT * FROM gateway.turns busy
+                WHERE busy.user_id = identity.id AND busy.session_id = $2 AND busy.state = 'running'
+                UNION ALL
+                (SELECT * FROM gateway.turns ended
+                WHERE ended.user_id = identity.id AND ended.session_id = $2 AND ended.state <> 'running'
+                ORDER BY ended.place DESC LIMIT $3)) turn
+            ORDER BY place DESC
             """,  # noqa: S608
             list(user_ids),
             session_id,

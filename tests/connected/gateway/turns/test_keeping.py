@@ -17,13 +17,13 @@ from shared.database import open_pool
 from shared.errors import SessionBusy, ShuttingDown
 from shared.events import MessageEvent
 from tests.connected.gateway.turns.turn_stage import Gateway, answered
-from tests.waiting import until
+from tests.waiting import until, until_true
 
 
 async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
     abandoned = await gateway.store.claim(gateway.claim("never answered"))
     assert isinstance(abandoned, Turn)
-    await gateway.store.keep([(abandoned.turn_id, 1, "so far", True)])
+    await gateway.store.checkpoint([(abandoned.turn_id, 1, "so far")])
     with pytest.raises(SessionBusy):
         await gateway.ask("hello")
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
@@ -85,11 +85,11 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
         missed = ""
         away = True
 
-        async def keep(self, running: Sequence[tuple[UUID, int, str, bool]]) -> None:
+        async def checkpoint(self, texts: Sequence[tuple[UUID, int, str]]) -> None:
             if self.away:
-                self.missed = running[0][2]
+                self.missed = texts[0][2]
                 raise ConnectionRefusedError
-            await super().keep(running)
+            await super().checkpoint(texts)
 
     monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
     monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
@@ -109,6 +109,39 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
         await until(stalled, "a checkpoint that fails")
         store.away = False
         await until(kept, "the text so far", patience_s=5)
+        runner.shut_down()
+        await keeping
+
+
+async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counted(TurnStore):
+        renewals = 0
+        texts: tuple[str, ...] = ()
+
+        async def renew(self, running: Sequence[tuple[UUID, int]]) -> None:
+            await super().renew(running)
+            self.renewals += 1
+
+        async def checkpoint(self, texts: Sequence[tuple[UUID, int, str]]) -> None:
+            await super().checkpoint(texts)
+            self.texts += (texts[0][2],)
+
+    monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.02)
+    monkeypatch.setattr("services.gateway.turns.keeper.RENEW_EVERY_S", 0.02)
+    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
+    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0})
+    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
+        store = Counted(pool)
+        runner = Runner(patient, store, gateway.publisher, upstream)
+        keeping = asyncio.create_task(runner.run())
+        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
+        await until_true(lambda: len(running.deltas) == 2 and running.text in store.texts)
+        began, renewals = await owner.fetchval("SELECT lease_until FROM gateway.turns"), store.renewals
+        await until_true(lambda: store.renewals >= renewals + 5)
+        assert await owner.fetchval("SELECT lease_until FROM gateway.turns") > began
+        assert len(store.texts) == len(set(store.texts))
         runner.shut_down()
         await keeping
 

@@ -278,11 +278,12 @@ async def many_later_turns(owner: asyncpg.Connection, user: str = "ann") -> None
     """Let a user's session of one turn go on, for longer than is read of one."""
     await owner.execute(
         """
-        INSERT INTO gateway.turns
-        SELECT (jsonb_populate_record(first, jsonb_build_object('turn_id', gen_random_uuid(), 'idempotency_key', NULL,
-            'asked_at', first.answered_at + number * interval '2 microseconds',
-            'answered_at', first.answered_at + number * interval '2 microseconds' + interval '1 microsecond'))).*
-        FROM gateway.turns first, generate_series(1, 120) number WHERE first.user_id = $1
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
+            model, provider, question, asked_at, answer, answered_at)
+        SELECT gen_random_uuid(), user_id, session_id, body_hash, owner, state, lease_until, correlation_id, model,
+            provider, question, answered_at + number * interval '2 microseconds', answer,
+            answered_at + number * interval '2 microseconds' + interval '1 microsecond'
+        FROM gateway.turns, generate_series(1, 120) number WHERE user_id = $1
         """,
         user,
     )

@@ -1,0 +1,60 @@
+"""Keep the rows of the turns that run here: their leases, and the texts that they have so far."""
+
+import asyncio
+from collections.abc import Mapping
+from math import inf
+from uuid import UUID
+
+import structlog
+
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.store import TurnStore
+from shared.database import DATABASE_ERRORS
+
+RENEW_EVERY_S = 10.0  # a third of a lease
+
+Attempt = tuple[UUID, int]  # turn and attempt
+
+log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """Writes what is due; what the database does not take is due the next time."""
+
+    def __init__(self, store: TurnStore, buffers: Mapping[UUID, TurnBuffer]) -> None:
+        """Take the turns that run here, as the runner has them at any time."""
+        self._store = store
+        self._buffers = buffers
+        self._renewed = -inf  # when, by the loop's clock
+        self._kept: dict[Attempt, int] = {}  # how many pieces of each text the rows have
+
+    async def keep(self, *, renew_now: bool = False) -> None:
+        """Renew the leases where that is due, and keep the texts that have changed."""
+        now = asyncio.get_running_loop().time()
+        try:
+            if renew_now or now - self._renewed >= RENEW_EVERY_S:
+                await self._renew()
+                self._renewed = now
+            await self._checkpoint()
+        except DATABASE_ERRORS as error:
+            log.warning("turns not kept", error=str(error) or type(error).__name__)
+
+    async def _renew(self) -> None:
+        running = [_attempt(buffer) for buffer in self._buffers.values()]
+        if running:
+            await self._store.renew(running)
+
+    async def _checkpoint(self) -> None:
+        pieces = {_attempt(buffer): len(buffer.deltas) for buffer in self._buffers.values()}
+        changed = [
+            (*attempt, buffer.text)
+            for buffer in self._buffers.values()
+            if pieces[attempt := _attempt(buffer)] != self._kept.get(attempt, 0)
+        ]
+        if changed:
+            await self._store.checkpoint(changed)
+        self._kept = pieces
+
+
+def _attempt(buffer: TurnBuffer) -> Attempt:
+    return buffer.turn.turn_id, buffer.turn.attempt
