@@ -99,7 +99,7 @@ def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[
     regenerate = parsed.trigger == "regenerate-message"
     if not questions and not regenerate:
         raise refused_field("message", "is missing: send messages, message or userMessages")
-    key, body_hash = _identity(body, headers, session_id, questions, regenerate=regenerate)
+    key, body_hash = _identity(body, headers, named, questions, regenerate=regenerate)
     return ChatRequest(
         session_id=session_id,
         session_is_named=named is not None,
@@ -209,17 +209,18 @@ def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:
 
 
 def _identity(
-    body: bytes, headers: Mapping[str, str], session_id: str | None, questions: Sequence[Question], *, regenerate: bool
+    body: bytes, headers: Mapping[str, str], named: str | None, questions: Sequence[Question], *, regenerate: bool
 ) -> tuple[str | None, bytes]:
     """Return what makes a repeat the same turn, and the hash that must then be equal.
 
     The key is the caller's, else the client's message id with its text; so the same id with another text is an edit.
+    A message id is a key in a session that the request names: many clients begin each conversation with the same one.
     """
     key = read_key(headers)
     if key is not None:
         return f"key:{key}", sha256(body).digest()
     newest = questions[-1] if questions else None
-    if newest is None or not newest.message_id or regenerate:
+    if named is None or newest is None or not newest.message_id or regenerate:
         return None, sha256(body).digest()
     text_hash = sha256(msgspec.json.encode([newest.content, newest.parts]))
-    return f"message:{session_id or ''}:{newest.message_id}:{text_hash.hexdigest()[:32]}", text_hash.digest()
+    return f"message:{named}:{newest.message_id}:{text_hash.hexdigest()[:32]}", text_hash.digest()

@@ -131,6 +131,16 @@ async def test_a_session_that_the_model_failed_is_the_same_at_the_next_try(stage
     assert json.loads(again.json()["message"]["content"]) == ["[error 500]", "[recall]"]
 
 
+async def test_a_first_message_that_an_earlier_conversation_began_with_too_is_answered(stage: Stage) -> None:
+    hello = {"messages": [{"id": "1", "role": "user", "content": "[recall]"}], "stream": False}
+    first = await stage.post("/api/chat", hello)
+    stage.http.cookies.clear()  # as on another device, or a month later
+    second = await stage.post("/api/chat", hello)
+    assert first.headers["x-session-id"] != second.headers["x-session-id"]
+    assert first.headers["x-turn-id"] != second.headers["x-turn-id"]
+    assert json.loads(second.json()["message"]["content"]) == ["[recall]"]
+
+
 async def test_more_new_messages_at_once_than_anybody_types_are_refused(
     stage: Stage, owner: asyncpg.Connection
 ) -> None:

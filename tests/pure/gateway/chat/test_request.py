@@ -111,6 +111,19 @@ def test_the_same_message_id_with_the_same_text_is_the_same_turn() -> None:
     assert len({first.key, edit.key, elsewhere.key}) == 3
 
 
+def test_a_message_id_names_a_repeat_only_where_the_request_names_the_session() -> None:
+    body = json.dumps({"messages": [ui_message("hi")]}).encode()
+    assert read_chat_request(body, JSON, {}).key is None
+    assert read_chat_request(body, JSON, {"session_id": "kept"}).key is None
+    named = read_chat_request(body, {**JSON, "x-session-id": "s"}, {"session_id": "kept"})
+    assert named.key is not None
+    assert named.key == read({"id": "s", "messages": [ui_message("hi")]}).key
+
+
+def test_a_caller_s_key_needs_no_session() -> None:
+    assert read({"message": "hi"}, idempotency_key="k").key == read({"message": "hi"}, idempotency_key="k").key
+
+
 def test_a_caller_s_key_fixes_the_whole_body() -> None:
     first = read({"message": "hi"}, idempotency_key="k")
     other = read({"message": "ho"}, idempotency_key="k")
