@@ -1,15 +1,28 @@
 """A database with turns in it is migrated while gateways of both versions may run."""
 
 import asyncio
+import json
 
 import asyncpg
 
 from deploy.migrate import downgrade, migrate
 from services.gateway.turns.store import Finish, TurnStore
-from services.gateway.turns.turn import Answer, Turn
+from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
 from shared.settings import Settings
-from tests.pure.gateway.samples import claim
+from tests.pure.gateway.samples import NOON, claim
+
+# What a gateway of revision 0005 reads of a question; anything more is an error to it.
+READ_BEFORE = {
+    "message_id",
+    "content",
+    "parts",
+    "parent_id",
+    "client_message_id",
+    "metadata",
+    "is_known",
+    "earlier",
+}
 
 
 async def insert_as_before(owner: asyncpg.Connection, session_id: str) -> None:
@@ -44,3 +57,13 @@ async def test_turns_of_an_older_gateway_are_read_and_ended(settings: Settings, 
             assert [shown.place for shown in await store.session(["ann"], session_id)] == [ended.answered_at]
             claimed = await store.claim(claim(session_id=session_id, known_until=ended.place))
             assert isinstance(claimed, Turn)
+
+
+async def test_an_older_gateway_reads_the_questions_of_this_one(settings: Settings, owner: asyncpg.Connection) -> None:
+    known = Question("m1", "hello", is_known=True, said_at=NOON, earlier=(Question("e1", "hm", said_at=NOON),))
+    async with open_pool(settings.gateway_database_url, "test") as pool:
+        turn = await TurnStore(pool).claim(claim(question=known))
+    assert isinstance(turn, Turn)
+    assert turn.question == known
+    document = json.loads(await owner.fetchval("SELECT question FROM gateway.turns"))
+    assert document.keys() == document["earlier"][0].keys() == READ_BEFORE

@@ -1,9 +1,10 @@
--- gateway.turns: a claim is known by a nonce of its own, a turn's place in its session is a column, and to renew a lease
--- touches no index.
+-- gateway.turns: a claim is known by a nonce of its own, a question that is asked again keeps its place, a turn's place in
+-- its session is a column, and to renew a lease touches no index.
 
 -- `place` rewrites the table: nobody claims a turn or reads one for as long as that takes.
 ALTER TABLE gateway.turns
     ADD COLUMN nonce uuid,  -- of the claim, two of which may be of one turn and one request; none: an older gateway's
+    ADD COLUMN known_at jsonb,  -- {message_id: created_at} of its messages that were said before; none: all are new
     ADD COLUMN place timestamptz NOT NULL  -- when the newest of its messages was said
         GENERATED ALWAYS AS (greatest(asked_at, answered_at)) STORED;
 CREATE INDEX turns_by_place ON gateway.turns (user_id, session_id, place DESC);

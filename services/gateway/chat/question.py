@@ -68,7 +68,7 @@ def _chained(
         before = chain[-1].message_id if chain else None
         known = _known(question, history)
         if known is not None and _is_same(question, known, before, parent_id, history):
-            chain.append(replace(question, parent_id=known.parent_id, is_known=True))
+            chain.append(replace(question, parent_id=known.parent_id, is_known=True, said_at=known.created_at))
             continue
         own_id = str(derived_id(turn_id, f"question/{index}"))
         parent = before or _parent(question, parent_id, history)
@@ -132,4 +132,13 @@ def _asked_again(message_id: str | None, history: Sequence[HistoryMessage]) -> Q
         if message_id:
             raise NotFound("message_id names no question of this session, and no answer to one.")
         raise Invalid("There is nothing to answer: this session has no question yet.")
-    return Question(at.message_id, at.content, at.parts, at.parent_id, at.client_message_id, at.metadata, is_known=True)
+    return Question(
+        message_id=at.message_id,
+        content=at.content,
+        parts=at.parts,
+        parent_id=at.parent_id,
+        client_message_id=at.client_message_id,
+        metadata=at.metadata,
+        is_known=True,
+        said_at=at.created_at,
+    )

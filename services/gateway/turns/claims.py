@@ -2,12 +2,12 @@
 
 import enum
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.gateway.turns.rows import COLUMNS, columns, read_turn
+from services.gateway.turns.rows import COLUMNS, columns, question_columns, read_turn
 from services.gateway.turns.turn import Question, Turn
 from shared.database import Connection, Pool, transaction
 from shared.ids import new_id
@@ -63,18 +63,19 @@ async def _insert(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
     rows = await db.fetch(
         f"""
         INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
-            traceparent, model, provider, project_id, helper, question, nonce, state, lease_until, asked_at)
+            traceparent, model, provider, project_id, helper, question, known_at, nonce, state, lease_until, asked_at)
         SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
-            c.model, c.provider, c.project_id, c.helper, c.question, c.nonce, 'running',
+            c.model, c.provider, c.project_id, c.helper, c.question, c.known_at, c.nonce, 'running',
             clock_timestamp() + make_interval(secs => {LEASE_S}),
             greatest(clock_timestamp(), (
                 SELECT max(before.place) + c.messages * interval '1 microsecond'
                 FROM gateway.turns before
                 WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::uuid[], $15::integer[])
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::jsonb[], $15::uuid[],
+            $16::integer[])
             AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
-                project_id, helper, question, nonce, messages)
+                project_id, helper, question, known_at, nonce, messages)
         ORDER BY c.user_id, c.session_id
         ON CONFLICT DO NOTHING
         RETURNING {COLUMNS}
@@ -115,7 +116,7 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         claim.provider,
         claim.project_id,
         claim.helper,
-        asdict(claim.question),
+        *question_columns(claim.question),
         claim.nonce,
         1 + len(claim.question.earlier),
     )

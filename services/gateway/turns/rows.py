@@ -1,6 +1,7 @@
 """How rows of `gateway.turns` become turns, and lists of rows the columns that `unnest` takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -8,7 +9,7 @@ import asyncpg
 from services.gateway.turns.turn import Answer, Question, Turn
 
 COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, nonce, model, provider,
-    project_id, helper, question, asked_at, answer, answered_at, partial,
+    project_id, helper, question, known_at, asked_at, answer, answered_at, partial,
     question_published AND answer_published AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 
@@ -17,13 +18,32 @@ def read_turn(row: asyncpg.Record) -> Turn:
     """Make a turn of a row with COLUMNS."""
     values = dict(row)
     answer = values.pop("answer")
-    question = values.pop("question")
-    earlier = tuple(Question(**each) for each in question.pop("earlier", ()))
-    return Turn(
-        **values,
-        question=Question(**question, earlier=earlier),
-        answer=Answer(**answer) if answer else None,
-    )
+    question = _read_question(values.pop("question"), values.pop("known_at"))
+    return Turn(**values, question=question, answer=Answer(**answer) if answer else None)
+
+
+def question_columns(question: Question) -> tuple[dict[str, Any], dict[str, datetime] | None]:
+    """Return what the columns `question` and `known_at` hold of a question and of what came with it.
+
+    There are two because a gateway from before the second reads no question with a field that it does not know.
+    """
+    known_at = {said.message_id: said.said_at for said in (*question.earlier, question) if said.said_at is not None}
+    return _document(question), known_at or None
+
+
+def _document(question: Question) -> dict[str, Any]:
+    fields = {
+        **vars(question),
+        "earlier": [_document(each) for each in question.earlier],
+    }  # asdict would copy all of it
+    del fields["said_at"]
+    return fields
+
+
+def _read_question(fields: dict[str, Any], known_at: Mapping[str, str] | None) -> Question:
+    earlier = tuple([_read_question(each, known_at) for each in fields.pop("earlier", ())])
+    said_at = known_at.get(fields["message_id"]) if known_at else None
+    return Question(**fields, said_at=datetime.fromisoformat(said_at) if said_at else None, earlier=earlier)
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -25,7 +25,8 @@ class Question:
     parent_id: str | None = None
     client_message_id: str | None = None  # where an edit was stored under an id of its own
     metadata: dict[str, Any] = field(default_factory=dict)
-    is_known: bool = False  # it was asked before, and keeps the place that it has in the session
+    is_known: bool = False  # it was said before, and keeps the place that it has in the session
+    said_at: datetime | None = None  # that place; none: a new one, whose place is its turn's, or an older gateway's
     earlier: tuple["Question", ...] = ()  # messages just before it that came with it; only the last one is answered
 
 
@@ -86,7 +87,10 @@ class Turn:
         ]
 
     def posted(self) -> MessagePosted:
-        """Tell that the question was asked."""
+        """Tell that the question was asked.
+
+        Of one that was asked before this is a copy, and may be stored before the first: it names the first's place.
+        """
         question = self.question
         return MessagePosted(
             event_id=derived_id(self.turn_id, f"{MessagePosted.__name__}/{self.question.message_id}"),
@@ -101,7 +105,7 @@ class Turn:
             parent_id=question.parent_id,
             client_message_id=question.client_message_id,
             turn_id=self.turn_id,
-            created_at=self.asked_at,
+            created_at=question.said_at or self.asked_at,
             model=self.model,
             provider=self.provider,
             project_id=self.project_id,

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -21,14 +20,6 @@ from tests.servers import empty_broker
 from tests.waiting import until
 
 LONG = 260  # messages of a session, more than a turn reads of one
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
-        told = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1"})
-        yield await stack.enter_async_context(open_stage(told))
 
 
 @pytest.fixture

@@ -137,10 +137,10 @@ def test_known_messages_without_those_before_them_keep_their_places() -> None:
     said_more = [*HISTORY, said("q3", "user", "three", "a2", 5), said("a3", "assistant", "third", "q3", 6)]
     question = choose_question(asks_all(("q2", "two"), ("q3", "three"), ("q4", "four")), said_more, TURN).question
     chain = [*question.earlier, question]
-    assert [(each.message_id, each.parent_id, each.is_known) for each in chain] == [
-        ("q2", "a1", True),
-        ("q3", "a2", True),
-        ("q4", "q3", False),
+    assert [(each.message_id, each.parent_id, each.is_known, each.said_at) for each in chain] == [
+        ("q2", "a1", True, START + timedelta(seconds=3)),
+        ("q3", "a2", True, START + timedelta(seconds=5)),
+        ("q4", "q3", False, None),
     ]
 
 
@@ -155,6 +155,7 @@ def test_a_known_message_is_another_one_under_another_parent(parent_id: str, is_
 def test_regenerating_asks_the_question_again(about: str | None) -> None:
     asked = choose_question(asks(regenerate=True, regenerate_id=about), HISTORY, TURN)
     assert (asked.question.message_id, asked.question.parent_id, asked.again) == ("q2", "a1", True)
+    assert asked.question.said_at == START + timedelta(seconds=3)
 
 
 def test_regenerating_what_is_not_there_is_refused() -> None:
