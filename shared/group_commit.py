@@ -96,8 +96,7 @@ class GroupCommit(Generic[T]):
         Args:
             settings: `group_size` and `prefetch` are this consumer's.
             queue: Where from; it is declared on each connect.
-            decode: Makes one message's content; raises Poison for what can't be one. An event that is not bound to
-                the queue is parked all the same.
+            decode: Makes one message's content; raises Poison for what can't be one.
             commit: One transaction for all of it, safe to repeat; returns the outcomes to announce. It raises a
                 database error, Poison where one message is to blame, or Away; anything else ends `run`.
             publisher: Parks messages and announces outcomes.
@@ -107,6 +106,7 @@ class GroupCommit(Generic[T]):
         """
         self._settings = settings
         self._queue = queue
+        self._known = queue.hears + queue.no_longer_hears
         self._decode = decode
         self._publisher = publisher
         self._quiet_s = quiet_s
@@ -219,7 +219,8 @@ class GroupCommit(Generic[T]):
         undecodable: list[tuple[Delivery, Poison]] = []
         for delivery in group:
             try:
-                entries.append(_Entry(delivery, self._content(delivery)))
+                if type(content := self._content(delivery)) not in self._queue.no_longer_hears:
+                    entries.append(_Entry(delivery, content))
             except Poison as error:
                 undecodable.append((delivery, error))
         return entries, undecodable
@@ -227,7 +228,7 @@ class GroupCommit(Generic[T]):
     def _content(self, delivery: Delivery) -> T:
         content = self._decode(delivery)
         # Not isinstance, which pydantic's classes make ten times as slow.
-        if self._queue.hears and type(content) not in self._queue.hears:
+        if self._known and type(content) not in self._known:
             raise Undecodable(f"{self._queue.name} does not hear {type(content).__name__}")
         return content
 

@@ -45,6 +45,8 @@ class Queue:
 
     name: str
     hears: tuple[type[Event], ...] = ()
+    # A binding outlives the code that made it: what the queue once heard is unbound, and acknowledged where it waits.
+    no_longer_hears: tuple[type[Event], ...] = ()
     single_active_consumer: bool = False
     dead_letters: bool = True  # what is rejected, or delivered too often, goes to `dead`
     arguments: dict[str, Any] = field(init=False)
@@ -74,7 +76,7 @@ LOGGER_CHAT = Queue("logger.chat", (MessagePosted, MessageAnswered, DeadLetterRe
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
 LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
 TAGGER_SESSIONS = Queue("tagger.sessions", (MessagePosted, ModelRegistered), single_active_consumer=True)
-WORKFLOW_TRIPS = Queue("workflow.trips", (MessagePosted, TripRequested, TripAttached))
+WORKFLOW_TRIPS = Queue("workflow.trips", (TripRequested, TripAttached), no_longer_hears=(MessagePosted,))
 WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived,))
 DEAD = Queue(DEAD_QUEUE, dead_letters=False)
 
@@ -105,7 +107,7 @@ def knowledge(queues: Sequence[Queue] = QUEUES) -> str:
 
 
 async def declare(channel: AbstractChannel) -> None:
-    """Declare every exchange, queue and binding; safe to repeat.
+    """Declare every exchange, queue and binding, and take back the bindings of before; safe to repeat.
 
     Raises:
         ChannelPreconditionFailed: The broker has one of them with other arguments.
@@ -116,3 +118,5 @@ async def declare(channel: AbstractChannel) -> None:
         declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
         for event in queue.hears:
             await declared.bind(events, event.routing_key())
+        for event in queue.no_longer_hears:
+            await declared.unbind(events, event.routing_key())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from services.workflow.notices import Notice, read_notice
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.trips import TripStore
-from shared.events import Event, MessagePosted, TripAdvanced, TripAttached, TripRequested, WebhookReceived
+from shared.events import Event, TripAdvanced, TripAttached, TripRequested, WebhookReceived
 
 Wake = Callable[[], None]
 
@@ -19,11 +19,9 @@ class TripHandler:
 
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
         """Store one group; every request and attachment is answered, a repeated one too."""
-        spoken = [event for event in events if isinstance(event, MessagePosted)]
         begun = [event for event in events if isinstance(event, TripRequested | TripAttached)]
-        trip_ids = await self._trips.record(spoken, begun)
-        if begun:
-            self._wake()
+        trip_ids = await self._trips.record(begun)
+        self._wake()
         return [
             TripAdvanced(user_id=event.user_id, session_id=event.session_id, trip_id=trip_id, causes=(event.event_id,))
             for event, trip_id in zip(begun, trip_ids, strict=True)

@@ -49,7 +49,7 @@ async def purge(settings: Settings) -> None:
 
 
 def posted(number: int, **fields: object) -> MessagePosted:
-    """Make the event of one message, which three queues hear."""
+    """Make the event of one message, which two queues hear."""
     return MessagePosted.model_validate(_message(number) | {"role": "user"} | fields)
 
 

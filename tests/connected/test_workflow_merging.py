@@ -85,7 +85,7 @@ async def test_what_is_known_of_a_trip_outlives_its_becoming_one_with_another(qu
         requests = RequestStore(pool, shared=False, reread_s=300)
         requested = quiet.requested("s1")
         attached = TripAttached(user_id="ada", session_id="s2", trip_id=new_id(), avinode_trip_id="SIM001")
-        await trips.record([], [requested, attached])
+        await trips.record([requested, attached])
         intent = await requests.begin_sending()
         assert intent is not None
         await facts.add_trip(attached.trip_id, trip())

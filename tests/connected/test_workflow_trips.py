@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -111,7 +110,7 @@ async def test_a_trip_attached_by_its_code_and_by_its_id_at_once_is_one_trip(
     async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
         for session_id, user_id, reference in (("s1", "ada", code), ("s2", other, avinode_trip_id)):
             event = TripAttached(user_id=user_id, session_id=session_id, trip_id=new_id(), avinode_trip_id=reference)
-            await TripStore(pool, shared=False).record([], [event])
+            await TripStore(pool, shared=False).record([event])
     assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.trips") == 2
     async with running_workflow(quiet.settings):
         await quiet.becomes(1, "SELECT count(*) FROM workflow.trips")
@@ -128,7 +127,7 @@ async def test_what_one_session_asks_for_at_once_makes_one_trip(quiet: Stage) ->
     ]
     async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
         store = TripStore(pool, shared=False)
-        trips = await asyncio.gather(*(store.record([], [event]) for event in wanted))
+        trips = await asyncio.gather(*(store.record([event]) for event in wanted))
     assert len({trip_id for (trip_id,) in trips}) == 1
     assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.trips") == 1
 
@@ -203,29 +202,11 @@ async def test_a_trip_that_cannot_be_read_says_why_until_it_can(quiet: Stage) ->
     assert await quiet.owner.fetchval(OPEN) == 1
 
 
-async def test_a_session_that_speaks_is_remembered_while_its_trip_is_open(stage: Stage) -> None:
-    await stage.created("s1")
-    await stage.created("s2")
-    await stage.owner.execute(
-        "UPDATE workflow.trip_sessions SET open = false, ended_at = clock_timestamp() WHERE session_id = 's2'"
-    )
-    now = datetime.now(UTC)
-    for session_id in ("s1", "s2", "s3"):
-        await stage.say(session_id, now)
-    await stage.say("s1", now - timedelta(hours=1))  # late, and no news
-    await stage.say("s1", now, user_id="bob")
-    await stage.becomes(now, "SELECT last_message_at FROM workflow.trip_sessions WHERE session_id = 's1'")
-    await stage.answered((await stage.request("s3")).event_id)  # whatever came before was worked
-    assert (
-        await stage.owner.fetchval("SELECT count(*) FROM workflow.trip_sessions WHERE last_message_at IS NOT NULL") == 1
-    )
-
-
 async def test_of_two_fetches_the_newer_wins_and_the_step_never_goes_back(quiet: Stage) -> None:
     async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
         facts = FactStore(pool, shared=False, reread_s=300)
         event = TripAttached(user_id="ada", session_id="s1", trip_id=new_id(), avinode_trip_id="SIM001")
-        await TripStore(pool, shared=False).record([], [event])
+        await TripStore(pool, shared=False).record([event])
         now = await facts.clock()
         for canceled, at in ((True, now), (False, long_ago()), (True, now)):
             await facts.add(event.trip_id, Found(rfqs=(Rfq(rfq_id="arfq-1", canceled=canceled, fetched_at=at),)))

@@ -68,18 +68,6 @@ class Stage:
         await self.publisher.publish(event)
         return event
 
-    async def say(self, session_id: str, at: datetime, user_id: str = "ada") -> None:
-        await self.publisher.publish(
-            MessagePosted(
-                user_id=user_id,
-                session_id=session_id,
-                message_id=new_id().hex,
-                role="user",
-                content="hello",
-                created_at=at,
-            )
-        )
-
     async def notify(self, payload: bytes, **fields: Any) -> WebhookReceived:
         """Bring a notice, as the gateway does for a webhook."""
         event = WebhookReceived(delivery_id=new_id(), payload=payload, **fields)

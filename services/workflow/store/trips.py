@@ -1,11 +1,11 @@
-"""Write what users did: their requests, the trips they attached, and that they are still talking."""
+"""Write what users did: their requests, and the trips they attached."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from services.workflow.notices import trip_reference
 from shared.database import Connection, Pool, transaction
-from shared.events import MessagePosted, TripAttached, TripRequested
+from shared.events import TripAttached, TripRequested
 
 
 class TripStore:
@@ -15,17 +15,13 @@ class TripStore:
         self._pool = pool
         self._shared = shared  # may a user attach a trip that another user holds?
 
-    async def record(
-        self, spoken: Sequence[MessagePosted], begun: Sequence[TripRequested | TripAttached]
-    ) -> list[UUID]:
+    async def record(self, begun: Sequence[TripRequested | TripAttached]) -> list[UUID]:
         """Store these events, once.
 
         Returns:
-            For each of `begun` the trip that its session has now; the event's own where it has none.
+            For each the trip that its session has now; the event's own where it has none.
         """
         async with transaction(self._pool) as db:
-            if spoken:
-                await _note_activity(db, spoken)
             return [await self._begin(db, event) for event in begun]
 
     async def _begin(self, db: Connection, event: TripRequested | TripAttached) -> UUID:
@@ -79,29 +75,6 @@ class TripStore:
             return event.trip_id
         await _tie(db, event, attached)
         return attached
-
-
-async def _note_activity(db: Connection, spoken: Sequence[MessagePosted]) -> None:
-    """Remember when sessions with an open trip last spoke; rows are locked in key order, so groups never deadlock."""
-    await db.execute(
-        """
-        WITH spoken AS (
-            SELECT user_id, session_id, max(at) AS at FROM unnest($1::text[], $2::text[], $3::timestamptz[])
-                AS message (user_id, session_id, at)
-            GROUP BY user_id, session_id
-        ), locked AS (
-            SELECT s.user_id, s.session_id, s.trip_id, spoken.at
-            FROM workflow.trip_sessions s JOIN spoken USING (user_id, session_id)
-            WHERE s.open AND (s.last_message_at IS NULL OR s.last_message_at < spoken.at)
-            ORDER BY s.user_id, s.session_id FOR UPDATE OF s
-        )
-        UPDATE workflow.trip_sessions s SET last_message_at = greatest(s.last_message_at, locked.at)
-        FROM locked WHERE (s.user_id, s.session_id, s.trip_id) = (locked.user_id, locked.session_id, locked.trip_id)
-        """,
-        [message.user_id for message in spoken],
-        [message.session_id for message in spoken],
-        [message.created_at for message in spoken],
-    )
 
 
 async def _tie(db: Connection, event: TripAttached, trip_id: UUID) -> None:

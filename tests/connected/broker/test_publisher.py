@@ -32,7 +32,7 @@ async def test_an_event_is_in_every_queue_that_hears_it(settings: Settings, publ
 
     await publisher.publish(event)
 
-    for queue in (topology.LOGGER_CHAT, topology.TAGGER_SESSIONS, topology.WORKFLOW_TRIPS):
+    for queue in (topology.LOGGER_CHAT, topology.TAGGER_SESSIONS):
         (message,) = await take(settings, queue, 1)
         assert message.body == event.body()
         assert (message.type, message.message_id) == ("MessagePosted", str(event.event_id))
