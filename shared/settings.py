@@ -115,7 +115,10 @@ class Settings(BaseSettings):
     avinode_webhook_password: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     avinode_calls_per_s: float = Field(1.0, gt=0)  # the token bucket's refill; Avinode allows about one a second
     avinode_burst: int = Field(10, ge=1)
-    trip_reread_s: float = Field(300.0, gt=0)  # an open trip is read again at least this often
+    # An open trip is read again after as long as it has been quiet at Avinode, but after this at least and at most.
+    trip_reread_s: float = Field(300.0, gt=0)
+    trip_reread_longest_s: float = Field(6 * 3600.0, gt=0)
+    unmatched_notice_days: float = Field(30.0, gt=0)  # how long a notice of a trip that we do not know is tried
     trips_shared: bool = False  # may a user attach a trip that another user holds?
 
     @property

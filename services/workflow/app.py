@@ -1,13 +1,15 @@
 """Wire the workflow: its two queues, its tables, Avinode, and the work that is due."""
 
 from services.workflow.avinode.client import Avinode, open_avinode
+from services.workflow.checking import Checker
 from services.workflow.creating import Creator
 from services.workflow.explaining import Explainer
 from services.workflow.following import Follower
 from services.workflow.handlers import DeliveryHandler, TripHandler
 from services.workflow.leader import Leader
+from services.workflow.matching import Matcher
 from services.workflow.pace import Pace
-from services.workflow.reading import Reader
+from services.workflow.rereading import Rereading
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
 from services.workflow.store.quotes import QuoteStore
@@ -26,7 +28,7 @@ from shared.settings import Settings
 
 async def main(settings: Settings) -> None:
     """Run the workflow until a signal."""
-    pace = Pace()
+    pace = Pace(unmatched_s=settings.unmatched_notice_days * 86400)
     async with (
         Service(settings, "workflow") as service,
         open_pool(settings.workflow_database_url, settings.instance, settings.database_pool_size) as pool,
@@ -44,15 +46,16 @@ def wire(
     """Make the two consumers and the worker out of what they share."""
     shared = settings.trips_shared
     deliveries = DeliveryStore(pool)
-    requests = RequestStore(pool, shared=shared, reread_s=settings.trip_reread_s)
-    facts = FactStore(pool, shared=shared, reread_s=settings.trip_reread_s)
+    rereading = Rereading(settings.trip_reread_s, settings.trip_reread_longest_s)
+    requests = RequestStore(pool, shared=shared, rereading=rereading)
+    facts = FactStore(pool, shared=shared, rereading=rereading)
     creator = Creator(requests, avinode, publisher, pace)
-    reader = Reader(facts, deliveries, Follower(facts, avinode, publisher), publisher, pace)
+    follower = Follower(facts, avinode, publisher)
     teller = Teller(QuoteStore(pool), publisher)
     jobs = {
         "requests": creator.work_request,
-        "notices": reader.work_notice,
-        "trips": reader.work_trip,
+        "notices": Matcher(deliveries, follower, pace).work_notice,
+        "trips": Checker(facts, follower, publisher, pace=pace, rereading=rereading).work_trip,
         "quotes": teller.work_quote,
         "refusals": Explainer(facts, avinode, publisher).work_refusal,
     }

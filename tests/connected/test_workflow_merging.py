@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found, Quote, Rfq
+from services.workflow.rereading import Rereading
 from services.workflow.store.facts import FactStore
 from services.workflow.store.requests import RequestStore
 from services.workflow.store.trips import TripStore
@@ -81,8 +82,8 @@ async def test_an_rfq_that_names_no_trip_stays_with_its_own_whatever_a_notice_sa
 async def test_what_is_known_of_a_trip_outlives_its_becoming_one_with_another(quiet: Stage) -> None:
     """A request's answer comes late: the trip was attached meanwhile, and has an offer."""
     async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
-        trips, facts = TripStore(pool, shared=False), FactStore(pool, shared=False, reread_s=300)
-        requests = RequestStore(pool, shared=False, reread_s=300)
+        trips, facts = TripStore(pool, shared=False), FactStore(pool, shared=False, rereading=Rereading())
+        requests = RequestStore(pool, shared=False, rereading=Rereading())
         requested = quiet.requested("s1")
         attached = TripAttached(user_id="ada", session_id="s2", trip_id=new_id(), avinode_trip_id="SIM001")
         await trips.record([requested, attached])

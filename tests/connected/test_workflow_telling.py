@@ -64,7 +64,12 @@ async def test_a_quote_that_comes_without_a_broker_is_told_when_there_is_one(
     settings: Settings, owner: asyncpg.Connection
 ) -> None:
     async with own_broker() as broker:
-        changed = {"amqp_url": broker.url, "publish_deadline_s": 0.5, "trip_reread_s": 0.2}
+        changed = {
+            "amqp_url": broker.url,
+            "publish_deadline_s": 0.5,
+            "trip_reread_s": 0.2,
+            "trip_reread_longest_s": 0.2,
+        }
         async with (
             open_stage(settings.model_copy(update=changed), owner) as stage,
             running_workflow(stage.settings) as worker,

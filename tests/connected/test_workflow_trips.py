@@ -7,6 +7,7 @@ import pytest
 
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found, Rfq
+from services.workflow.rereading import Rereading
 from services.workflow.store.facts import FactStore
 from services.workflow.store.trips import TripStore
 from shared.database import open_pool
@@ -133,7 +134,7 @@ async def test_what_one_session_asks_for_at_once_makes_one_trip(quiet: Stage) ->
 
 
 async def test_lost_notices_are_made_up_for_by_reading_again(quiet: Stage) -> None:
-    often = quiet.settings.model_copy(update={"trip_reread_s": 0.3})
+    often = quiet.settings.model_copy(update={"trip_reread_s": 0.3, "trip_reread_longest_s": 0.3})
     await quiet.avinode.switch_on(drop=True)
     async with running_workflow(often):
         event, avinode_trip_id = await quiet.created()
@@ -177,7 +178,7 @@ async def everything(stage: Stage) -> dict[str, tuple[object, ...]]:
 
 
 async def test_an_open_trip_is_read_again_and_a_closed_one_is_not(quiet: Stage) -> None:
-    often = quiet.settings.model_copy(update={"trip_reread_s": 0.1})
+    often = quiet.settings.model_copy(update={"trip_reread_s": 0.1, "trip_reread_longest_s": 0.1})
     async with running_workflow(often):
         _, avinode_trip_id = await quiet.created()
         await quiet.called("GET", f"/trips/{avinode_trip_id}", 3)
@@ -190,7 +191,7 @@ async def test_an_open_trip_is_read_again_and_a_closed_one_is_not(quiet: Stage) 
 
 
 async def test_a_trip_that_cannot_be_read_says_why_until_it_can(quiet: Stage) -> None:
-    often = quiet.settings.model_copy(update={"trip_reread_s": 0.1})
+    often = quiet.settings.model_copy(update={"trip_reread_s": 0.1, "trip_reread_longest_s": 0.1})
     async with running_workflow(often, replace(QUICK, answer_s=0.3)):
         await quiet.created()
         for faults in ({"rest_status": 500}, {"rest_hang_ms": 60_000}, {"rest_status": 429}, {"rest_status": 404}):
@@ -204,7 +205,7 @@ async def test_a_trip_that_cannot_be_read_says_why_until_it_can(quiet: Stage) ->
 
 async def test_of_two_fetches_the_newer_wins_and_the_step_never_goes_back(quiet: Stage) -> None:
     async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
-        facts = FactStore(pool, shared=False, reread_s=300)
+        facts = FactStore(pool, shared=False, rereading=Rereading())
         event = TripAttached(user_id="ada", session_id="s1", trip_id=new_id(), avinode_trip_id="SIM001")
         await TripStore(pool, shared=False).record([event])
         now = await facts.clock()

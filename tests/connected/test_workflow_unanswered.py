@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.workflow.avinode.client import open_avinode
 from services.workflow.creating import Creator
+from services.workflow.rereading import Rereading
 from services.workflow.store.requests import Intent, RequestStore
 from shared.database import open_pool
 from shared.ids import new_id
@@ -50,7 +51,7 @@ async def test_a_session_lost_while_taking_a_request_sends_it_at_most_once(quiet
         open_pool(quiet.settings.workflow_database_url, "workflow", 2) as pool,
         open_avinode(quiet.settings, QUICK) as avinode,
     ):
-        store = ResetOnce(pool, shared=False, reread_s=60)
+        store = ResetOnce(pool, shared=False, rereading=Rereading())
         creator = Creator(store, avinode, quiet.publisher, replace(QUICK, sending_s=0))
         request_id = await sending(quiet, since_s=0, state="intended")
         with pytest.raises(asyncpg.ConnectionDoesNotExistError):

@@ -88,26 +88,34 @@ class DeliveryStore:
             error,
         )
 
-    async def postpone(
-        self,
-        dirty: DirtyHref,
-        state: Literal["due", "unmatched"],
-        error: str,
-        wait_s: float,
-        *,
-        trip_code: str | None = None,
-    ) -> None:
-        """Look at these notices again later; unmatched ones at once when their trip turns up."""
+    async def postpone(self, dirty: DirtyHref, error: str, wait_s: float) -> None:
+        """Look at these notices again later."""
         await self._pool.execute(
             """
-            UPDATE workflow.deliveries SET state = $2, error = $3, attempts = attempts + 1,
-                worked_at = clock_timestamp(), due_at = clock_timestamp() + $4 * interval '1 second',
-                trip_code = coalesce(trip_code, $5)
+            UPDATE workflow.deliveries SET state = 'due', error = $2, attempts = attempts + 1,
+                worked_at = clock_timestamp(), due_at = clock_timestamp() + $3 * interval '1 second'
             WHERE delivery_id = ANY ($1::uuid[])
             """,
             dirty.delivery_ids,
-            state,
             error,
             wait_s,
+        )
+
+    async def leave_unmatched(self, dirty: DirtyHref, trip_code: str | None, wait_s: float, longest_s: float) -> None:
+        """Look at these notices of an unknown trip again later, and at once when it turns up.
+
+        Those that have waited for longer than `longest_s` are tried no more by themselves.
+        """
+        await self._pool.execute(
+            """
+            UPDATE workflow.deliveries SET state = 'unmatched', error = 'no such trip here', attempts = attempts + 1,
+                worked_at = clock_timestamp(), trip_code = coalesce(trip_code, $2),
+                due_at = CASE WHEN received_at < clock_timestamp() - $4 * interval '1 second' THEN 'infinity'
+                    ELSE clock_timestamp() + $3 * interval '1 second' END
+            WHERE delivery_id = ANY ($1::uuid[])
+            """,
+            dirty.delivery_ids,
             trip_code,
+            wait_s,
+            longest_s,
         )

@@ -3,18 +3,19 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import asyncpg
 
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found
+from services.workflow.rereading import Rereading, last_flight_on
 from services.workflow.store.knowledge import add_found, add_trip
 from services.workflow.store.ties import advanced, close_trip, name_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import Unstorable
-from shared.events import TripAdvanced
+from shared.events import Json, TripAdvanced
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class DueTrip:
     trip_id: UUID
     reference: str  # its id there, or its code
     was_read: bool
+    is_wanted: bool  # by a session that was not deleted
+    quiet_s: float  # for how long there has been nothing new of it
+    unread_s: float  # since it was last read, or begun
+    route: list[Json]
+    today: date
+
+    def usual_wait_s(self, rereading: Rereading) -> float | None:
+        """Return after how long it is read again where nothing is amiss; None: not at all."""
+        return rereading.wait_s(self.quiet_s, last_flight_on(self.route), self.today)
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,10 @@ class Unanswered:
 class FactStore:
     """Every method that changes something returns the outcomes to announce: none where nothing changed or was asked."""
 
-    def __init__(self, pool: Pool, *, shared: bool, reread_s: float) -> None:
+    def __init__(self, pool: Pool, *, shared: bool, rereading: Rereading) -> None:
         self._pool = pool
         self._shared = shared
-        self._reread_s = reread_s
+        self._rereading = rereading
 
     async def clock(self) -> datetime:
         """Ask the database for the time: the one clock by which fetches are ordered."""
@@ -48,14 +58,27 @@ class FactStore:
         return now
 
     async def next_due(self) -> DueTrip | None:
-        """Return the open trip that has been due longest."""
+        """Return the open trip that has been due longest, one that was never read before all others."""
         row = await self._pool.fetchrow(
             """
-            SELECT trip_id, coalesce(avinode_trip_id, trip_code) AS reference, last_checked_at IS NOT NULL AS was_read
-            FROM workflow.trips
-            WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
-                AND due_at <= clock_timestamp()
-            ORDER BY due_at LIMIT 1
+            WITH due AS (
+                (SELECT trip_id, 1 AS place, due_at FROM workflow.trips
+                WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
+                    AND last_checked_at IS NULL AND due_at <= clock_timestamp()
+                ORDER BY due_at LIMIT 1)
+                UNION ALL
+                (SELECT trip_id, 2, due_at FROM workflow.trips
+                WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
+                    AND due_at <= clock_timestamp()
+                ORDER BY due_at LIMIT 1)
+            )
+            SELECT trip_id, coalesce(avinode_trip_id, trip_code) AS reference, last_checked_at IS NOT NULL AS was_read,
+                EXISTS (SELECT FROM workflow.trip_sessions s WHERE s.trip_id = t.trip_id AND s.deleted_at IS NULL)
+                    AS is_wanted,
+                extract(epoch FROM clock_timestamp() - last_activity_at)::float8 AS quiet_s,
+                extract(epoch FROM clock_timestamp() - coalesce(last_checked_at, created_at))::float8 AS unread_s,
+                route, clock_timestamp()::date AS today
+            FROM due JOIN workflow.trips t USING (trip_id) ORDER BY place, due.due_at LIMIT 1
             """
         )
         return None if row is None else DueTrip(**row)
@@ -128,15 +151,30 @@ class FactStore:
             if known is None:
                 return None, []
             kept = await name_trip(db, known, trip.avinode_trip_id, trip.trip_code, shared=self._shared)
-            is_new = await add_trip(db, kept, trip, reread_s=self._reread_s)
+            is_new = await add_trip(db, kept, trip, self._rereading)
             return kept, await advanced(db, kept) if is_new or kept != trip_id else []
 
-    async def postpone(self, trip_id: UUID, error: str, wait_s: float) -> list[TripAdvanced]:
-        """Read the trip again later, and show why."""
+    async def let_go(self, trip_id: UUID) -> None:
+        """Read a trip no more that no session is about; whoever attaches it has it read again."""
+        async with transaction(self._pool) as db:
+            # Locked by a statement of its own, so that the next one sees who was tied to it meanwhile.
+            await db.execute("SELECT FROM workflow.trips WHERE trip_id = $1 FOR UPDATE", trip_id)
+            await db.execute(
+                """
+                UPDATE workflow.trips t SET due_at = 'infinity'
+                WHERE trip_id = $1 AND NOT EXISTS (SELECT FROM workflow.trip_sessions s
+                    WHERE s.trip_id = t.trip_id AND s.deleted_at IS NULL)
+                """,
+                trip_id,
+            )
+
+    async def postpone(self, trip_id: UUID, error: str, wait_s: float | None) -> list[TripAdvanced]:
+        """Read the trip again later, or with `None` not by itself, and show why."""
         async with self._adding() as db:
             is_news = await db.fetchval(
                 """
-                UPDATE workflow.trips t SET due_at = clock_timestamp() + $3 * interval '1 second', error = $2
+                UPDATE workflow.trips t
+                SET due_at = coalesce(clock_timestamp() + $3::float8 * interval '1 second', 'infinity'), error = $2
                 FROM workflow.trips old WHERE t.trip_id = $1 AND old.trip_id = t.trip_id
                 RETURNING old.error IS DISTINCT FROM $2
                 """,

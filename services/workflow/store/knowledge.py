@@ -4,6 +4,7 @@ from uuid import UUID
 
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found, join
+from services.workflow.rereading import Rereading, last_flight_on
 from services.workflow.steps import Standing, standing
 from services.workflow.store.fact_rows import load_facts, save_facts
 from services.workflow.store.ties import close_trip
@@ -34,7 +35,7 @@ async def add_found(db: Connection, trip_id: UUID, found: Found) -> bool:
     return is_new
 
 
-async def add_trip(db: Connection, trip_id: UUID, trip: Trip, *, reread_s: float) -> bool:
+async def add_trip(db: Connection, trip_id: UUID, trip: Trip, rereading: Rereading) -> bool:
     """Keep what a reading of the trip itself says, with the RFQs it shows whole.
 
     Returns:
@@ -42,19 +43,36 @@ async def add_trip(db: Connection, trip_id: UUID, trip: Trip, *, reread_s: float
     """
     is_shown = await _save_trip(db, trip_id, trip)
     await db.execute(
-        """
-        UPDATE workflow.trips SET last_checked_at = clock_timestamp(), error = NULL,
-            due_at = clock_timestamp() + $2 * interval '1 second'
-        WHERE trip_id = $1
-        """,
-        trip_id,
-        reread_s,
+        "UPDATE workflow.trips SET last_checked_at = clock_timestamp(), error = NULL WHERE trip_id = $1", trip_id
     )
     rfqs, lifts = [reading.rfq for reading in trip.rfqs], [lift for reading in trip.rfqs for lift in reading.lifts]
     is_new = await add_found(db, trip_id, Found(rfqs=tuple(rfqs), lifts=tuple(lifts)))
+    await _plan_reading(db, trip_id, rereading)
     if trip.canceled:
         await close_trip(db, trip_id)
     return is_new or is_shown
+
+
+async def _plan_reading(db: Connection, trip_id: UUID, rereading: Rereading) -> None:
+    """Say when the trip is to be read again, by how long it has been quiet there."""
+    trip = await db.fetchrow(
+        """
+        SELECT clock_timestamp() - last_activity_at AS quiet, route, clock_timestamp()::date AS today
+        FROM workflow.trips WHERE trip_id = $1
+        """,
+        trip_id,
+    )
+    if trip is None:
+        return
+    wait_s = rereading.wait_s(trip["quiet"].total_seconds(), last_flight_on(trip["route"]), trip["today"])
+    await db.execute(
+        """
+        UPDATE workflow.trips SET due_at = coalesce(clock_timestamp() + $2::float8 * interval '1 second', 'infinity')
+        WHERE trip_id = $1
+        """,
+        trip_id,
+        wait_s,
+    )
 
 
 async def _save_trip(db: Connection, trip_id: UUID, trip: Trip) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.workflow.avinode.resources import Trip
+from services.workflow.rereading import Rereading
 from services.workflow.store.knowledge import add_trip
 from services.workflow.store.ties import advanced, close_trip, name_trip
 from shared.database import Pool, transaction
@@ -28,10 +29,10 @@ class Intent:
 class RequestStore:
     """States and what moves a row between them stand beside the table's definition."""
 
-    def __init__(self, pool: Pool, *, shared: bool, reread_s: float) -> None:
+    def __init__(self, pool: Pool, *, shared: bool, rereading: Rereading) -> None:
         self._pool = pool
         self._shared = shared
-        self._reread_s = reread_s
+        self._rereading = rereading
 
     async def has_due(self) -> bool:
         """Tell whether a request waits to be sent."""
@@ -71,7 +72,9 @@ class RequestStore:
                 error,
             )
             kept = await name_trip(db, intent.trip_id, trip.avinode_trip_id, trip.trip_code, shared=self._shared)
-            await add_trip(db, kept, trip, reread_s=self._reread_s if trip.trip_code else 0)
+            await add_trip(db, kept, trip, self._rereading)
+            if trip.trip_code is None:
+                await db.execute("UPDATE workflow.trips SET due_at = clock_timestamp() WHERE trip_id = $1", kept)
             return await advanced(db, kept, (intent.event_id,))
 
     async def not_sent(self, intent: Intent, error: str, wait_s: float) -> list[TripAdvanced]:

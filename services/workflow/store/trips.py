@@ -88,6 +88,9 @@ async def _tie(db: Connection, event: TripAttached, trip_id: UUID) -> None:
         *session,
     )
     await db.execute(
+        "UPDATE workflow.trips SET due_at = clock_timestamp() WHERE trip_id = $1 AND due_at = 'infinity'", trip_id
+    )
+    await db.execute(
         """
         INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, open, ended_at)
         SELECT $1, $2, trip_id, closed_at IS NULL, closed_at FROM workflow.trips WHERE trip_id = $3

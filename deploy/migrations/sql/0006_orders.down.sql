@@ -1,0 +1,1 @@
+DROP INDEX workflow.trips_unread;

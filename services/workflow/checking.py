@@ -1,0 +1,68 @@
+"""Read the trips that are due at Avinode, whether or not anybody told of a change: notices get lost."""
+
+import structlog
+
+from services.workflow.avinode.errors import (
+    AvinodeAway,
+    AvinodeLocked,
+    AvinodeMissing,
+    AvinodeRefused,
+    AvinodeUnclear,
+    Unreadable,
+)
+from services.workflow.following import Follower
+from services.workflow.pace import Pace
+from services.workflow.rereading import Rereading
+from services.workflow.store.facts import DueTrip, FactStore
+from shared.errors import TripthreadError, Unstorable
+from shared.publisher import Publisher
+
+log = structlog.get_logger(__name__)
+
+
+class Checker:
+    """Checks one trip after the other; those that no session is about any more cost no call."""
+
+    def __init__(
+        self, facts: FactStore, follower: Follower, publisher: Publisher, *, pace: Pace, rereading: Rereading
+    ) -> None:
+        self._facts = facts
+        self._follower = follower
+        self._announce = publisher.announce
+        self._pace = pace
+        self._rereading = rereading
+
+    async def work_trip(self) -> bool:
+        """Read the trip that has been due longest; tell whether there was one."""
+        due = await self._facts.next_due()
+        if due is None:
+            return False
+        if not due.is_wanted:
+            await self._facts.let_go(due.trip_id)
+            return True
+        try:
+            await self._follower.read_trip(due)
+        except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable) as error:
+            if isinstance(error, AvinodeMissing) and not due.was_read:
+                await self._announce(await self._facts.give_up(due.trip_id, f"{due.reference}: {error.detail}"))
+            else:
+                await self._read_later(due, error)
+        return True
+
+    async def _read_later(self, due: DueTrip, error: TripthreadError) -> None:
+        """Read a trip again some time later: by itself it gets no more attention than one that can be read."""
+        log.warning("trip not read", trip_id=str(due.trip_id), error=error.detail)
+        usual_s = due.usual_wait_s(self._rereading)
+        wait_s = None if usual_s is None else self._reread_s(due, error, usual_s)
+        await self._announce(await self._facts.postpone(due.trip_id, error.detail, wait_s))
+
+    def _reread_s(self, due: DueTrip, error: TripthreadError, usual_s: float) -> float:
+        match error:
+            case AvinodeAway():
+                return error.wait_s or self._pace.reread_s(due.unread_s)
+            case AvinodeLocked():
+                return self._pace.refused_s
+            case AvinodeRefused() if not isinstance(error, AvinodeMissing):
+                return max(self._pace.refused_s, usual_s)
+            case _:
+                return max(self._pace.longest_retry_s, usual_s)

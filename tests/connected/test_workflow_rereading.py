@@ -1,0 +1,115 @@
+"""Trips are read again as often as that is worth a call: new ones first, old ones and deleted ones not at all."""
+
+from typing import Any
+
+import orjson
+
+from tests.connected.workflow_stage import Stage, running_workflow
+
+READ = "SELECT last_checked_at IS NOT NULL FROM workflow.trips WHERE trip_id = $1"
+NEVER = "SELECT due_at = 'infinity' FROM workflow.trips WHERE trip_id = $1"
+WAIT_S = "SELECT extract(epoch FROM due_at - last_checked_at)::float8 FROM workflow.trips WHERE trip_id = $1"
+DUE_SINCE = "UPDATE workflow.trips SET due_at = clock_timestamp() - interval '1 hour' WHERE trip_id = $1"
+
+
+async def crowd(stage: Stage, count: int) -> None:
+    """Write open trips that are long due to be read again."""
+    await stage.owner.execute(
+        """
+        WITH trip AS (
+            INSERT INTO workflow.trips (trip_id, avinode_trip_id, last_checked_at, due_at)
+            SELECT gen_random_uuid(), 'atrip-9' || number, now() - interval '2 hours', now() - interval '1 hour'
+            FROM generate_series(1, $1) AS number RETURNING trip_id
+        )
+        INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id) SELECT 'eve', trip_id::text, trip_id FROM trip
+        """,
+        count,
+    )
+
+
+async def test_a_new_trip_is_read_before_all_that_were_read_once(quiet: Stage) -> None:
+    await crowd(quiet, 300)
+    code, _ = await quiet.avinode.trip_with_rfqs(1)
+    slow = quiet.settings.model_copy(update={"avinode_calls_per_s": 5.0, "avinode_burst": 1})
+    async with running_workflow(slow):
+        await quiet.called("GET", "/api/trips/", 2)  # those of before have begun to be read
+        event = await quiet.attach(code)
+        await quiet.becomes(True, READ, event.trip_id)
+    assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.trips WHERE due_at < now()") > 200
+
+
+async def test_a_trip_is_left_alone_for_as_long_as_it_has_been_quiet(quiet: Stage) -> None:
+    async with running_workflow(quiet.settings):
+        event, _ = await quiet.created()
+        await quiet.becomes(True, READ, event.trip_id)
+        assert 299 < await quiet.owner.fetchval(WAIT_S, event.trip_id) < 301
+        await quiet.owner.execute("UPDATE workflow.trips SET last_activity_at = now() - interval '50 minutes'")
+        await read_again(quiet, event.trip_id)
+        assert 2999 < await quiet.owner.fetchval(WAIT_S, event.trip_id) < 3060
+        await quiet.owner.execute("UPDATE workflow.trips SET last_activity_at = now() - interval '50 days'")
+        await read_again(quiet, event.trip_id)
+        assert 21599 < await quiet.owner.fetchval(WAIT_S, event.trip_id) < 21601
+
+
+async def test_a_trip_whose_flights_are_over_is_read_once_more_and_then_left_alone(quiet: Stage) -> None:
+    async with running_workflow(quiet.settings):
+        event, _ = await quiet.created()
+        await quiet.becomes(True, READ, event.trip_id)
+        over = [{"from": "KTEB", "to": "KPBI", "date": "2020-01-01", "time": None}]
+        await quiet.owner.execute("UPDATE workflow.trips SET route = $1", as_json(over))
+        await read_again(quiet, event.trip_id)
+        await quiet.becomes(True, NEVER, event.trip_id)
+        await quiet.avinode.switch_on(rest_status=404)
+        await read_again(quiet, event.trip_id)  # as where a notice asks for it
+        await quiet.becomes(True, NEVER, event.trip_id)
+
+
+async def test_a_trip_that_is_gone_from_avinode_is_asked_for_no_more_often_than_one_that_is_there(quiet: Stage) -> None:
+    async with running_workflow(quiet.settings):
+        event, _ = await quiet.created()
+        await quiet.becomes(True, READ, event.trip_id)
+        await quiet.owner.execute("UPDATE workflow.trips SET last_activity_at = now() - interval '50 days'")
+        await quiet.avinode.switch_on(rest_status=404)
+        await quiet.owner.execute(DUE_SINCE, event.trip_id)
+        await quiet.becomes(True, "SELECT error LIKE 'answered 404%' FROM workflow.trips")
+        await quiet.becomes(True, "SELECT due_at > now() + interval '5 hours' FROM workflow.trips")
+
+
+async def test_a_trip_of_deleted_sessions_is_read_no_more_until_somebody_attaches_it(quiet: Stage) -> None:
+    async with running_workflow(quiet.settings):
+        event, avinode_trip_id = await quiet.created()
+        await quiet.becomes(True, READ, event.trip_id)
+        await quiet.owner.execute("UPDATE workflow.trip_sessions SET deleted_at = now()")
+        before = len(await quiet.calls("GET", avinode_trip_id))
+        await quiet.owner.execute(DUE_SINCE, event.trip_id)
+        await quiet.becomes(True, NEVER, event.trip_id)
+        await quiet.created("s2")  # whatever was due was worked
+        assert len(await quiet.calls("GET", avinode_trip_id)) == before
+        await quiet.attach(avinode_trip_id, "s3")
+        await quiet.called("GET", avinode_trip_id, before + 1)
+        await quiet.becomes(False, NEVER, event.trip_id)
+
+
+async def test_an_old_notice_of_an_unknown_trip_is_tried_no_more_and_worked_when_the_trip_appears(quiet: Stage) -> None:
+    code, _ = await quiet.avinode.trip_with_rfqs(2)
+    async with running_workflow(quiet.settings):
+        await quiet.becomes(2, "SELECT count(*) FROM workflow.deliveries WHERE state = 'unmatched'")
+        old = "UPDATE workflow.deliveries SET received_at = received_at - $1::float8 * interval '1 day', due_at = now()"
+        await quiet.owner.execute(old, 29.0)
+        await quiet.becomes(2, "SELECT count(*) FROM workflow.deliveries WHERE due_at > now() AND due_at < 'infinity'")
+        await quiet.owner.execute(old, 2.0)
+        await quiet.becomes(2, "SELECT count(*) FROM workflow.deliveries WHERE due_at = 'infinity'")
+        event = await quiet.attach(code)
+        await quiet.stands(event.trip_id, "requesting_quotes", 2, 2, 0)
+        await quiet.becomes(2, "SELECT count(*) FROM workflow.deliveries WHERE state = 'done'")
+
+
+async def read_again(stage: Stage, trip_id: object) -> None:
+    """Let a trip be due, and wait until it was looked at."""
+    await stage.owner.execute(DUE_SINCE, trip_id)
+    await stage.becomes(True, "SELECT due_at > now() FROM workflow.trips WHERE trip_id = $1", trip_id)
+
+
+def as_json(value: Any) -> str:
+    """Spell a value as the owner's connection takes it, which knows no jsonb."""
+    return orjson.dumps(value).decode()
