@@ -123,7 +123,7 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
             SELECT t.trip_id, t.avinode_trip_id, t.trip_code, t.outcome, t.step AS current_step,
                 t.operators_contacted_count, t.quotes_expected_count, t.quotes_received_count,
                 coalesce(t.proposal_sent_at, t.closed_at) AS completed_at,
-                greatest(t.last_activity_at, o.last_message_at) AS trip_activity_at
+                greatest(t.last_activity_at, s.last_activity_at) AS trip_activity_at
             FROM workflow.trip_sessions o JOIN workflow.trips t USING (trip_id)
             WHERE o.user_id = key.user_id AND o.session_id = key.session_id AND o.deleted_at IS NULL
             ORDER BY o.open DESC, o.started_at DESC LIMIT 1
@@ -145,6 +145,7 @@ def _facts_of(row: dict[str, Any]) -> SessionFacts:
         deleted=row["deleted"],
         tag=tag_of(row),
         trip=_trip(row),
+        read_at=row["now"],
     )
 
 

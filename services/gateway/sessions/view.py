@@ -11,7 +11,7 @@ from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Json
 from services.gateway.models.answers import Tag
 from services.gateway.sessions.answers import RunningTurn, Session, TripSummary
-from services.gateway.sessions.status import FIRST_STEP
+from services.gateway.sessions.status import FIRST_STEP, PAUSED_AFTER
 from services.gateway.turns.history import HistoryMessage, shown_of
 from services.gateway.turns.turn import Turn
 from shared.preview import preview_of
@@ -51,7 +51,8 @@ class SessionFacts:
     stored: StoredSession | None = None
     deleted: bool = False
     tag: Tag | None = None
-    trip: TripSummary | None = None
+    trip: TripSummary | None = None  # its status by what is stored
+    read_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -95,7 +96,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
     if facts.deleted or stored is None:
         return None
     newest = fresh[-1] if fresh else None
-    tag = facts.tag
+    tag, trip = facts.tag, _trip_of(facts, newest)
     return Session(
         id=facts.session_id,
         thread_id=facts.session_id,
@@ -117,8 +118,8 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
         labels=stored.labels,
         analytics=stored.analytics,
         experiment_name=(tag.experiment_name if tag else None) or stored.experiment_name,
-        current_step=facts.trip.current_step if facts.trip else FIRST_STEP,
-        trip=facts.trip,
+        current_step=trip.current_step if trip else FIRST_STEP,
+        trip=trip,
         running_turn=_running(turns),
         metadata=stored.metadata,
         stored=facts.stored is not None and not fresh,
@@ -192,6 +193,14 @@ def _fresh(stored: StoredSession | None, turns: Iterable[Turn]) -> list[HistoryM
     if stored is None or stored.last_message_at is None:
         return messages
     return [shown for shown in messages if shown.created_at > stored.last_message_at]
+
+
+def _trip_of(facts: SessionFacts, newest: HistoryMessage | None) -> TripSummary | None:
+    """Show the trip: what was said and is not stored yet wakes one that has paused."""
+    trip = facts.trip
+    if trip is None or newest is None or facts.read_at is None or trip.status != "paused":
+        return trip
+    return trip.model_copy(update={"status": "active"}) if facts.read_at - newest.created_at < PAUSED_AFTER else trip
 
 
 def _begun(turns: Sequence[Turn], fresh: Sequence[HistoryMessage]) -> StoredSession:

@@ -1,4 +1,7 @@
-"""Read workflow.trip_sessions and workflow.trips: which trips the sessions of a user are about."""
+"""Read workflow.trip_sessions and workflow.trips: which trips the sessions of a user are about.
+
+What was said in a session counts for its trips: chat.sessions knows it, united with the turns that are not stored yet.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from services.gateway.http.cursors import Place
 from services.gateway.sessions.status import status_of
 from services.gateway.trips.detail_queries import whole_trip
 from services.gateway.trips.record import Segment, Trip, TripRow
+from services.gateway.turns.turn import Turn
 from shared.database import Connection, Pool, reading
 
 
@@ -36,17 +40,30 @@ class TripQueries:
         self._pool = pool
 
     async def page(
-        self, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None = None
+        self,
+        user_ids: Sequence[str],
+        wanted: TripFilter,
+        limit: int,
+        before: Place | None = None,
+        turns: Sequence[Turn] = (),
     ) -> list[tuple[Place, TripRow]]:
-        """Return up to `limit` trips, the newest in its session first, each with its place in that order."""
+        """Return up to `limit` trips, that of the session with the newest activity first, each with its place.
+
+        Args:
+            user_ids: The owners.
+            wanted: Which trips.
+            limit: The most there may be.
+            before: Where the page before it ended.
+            turns: The newest turn of each session that has a recent one, read before.
+        """
         async with reading(self._pool, *user_ids) as db:
-            rows = await _rows(db, user_ids, wanted, limit, before)
+            rows = await _rows(db, await _keys(db, user_ids, wanted, limit, before, turns=turns))
         return [(_place(row), _trip_row(row)) for row in map(dict, rows)]
 
-    async def find(self, user_ids: Sequence[str], wanted: TripFilter) -> Trip | None:
-        """Return the newest such trip, whole; None where these users have none."""
+    async def find(self, user_ids: Sequence[str], wanted: TripFilter, turns: Sequence[Turn] = ()) -> Trip | None:
+        """Return the first such trip in that order, whole; None where these users have none."""
         async with reading(self._pool, *user_ids) as db:
-            rows = await _rows(db, user_ids, wanted, 1, None)
+            rows = await _rows(db, await _keys(db, user_ids, wanted, 1, None, turns=turns))
             if not rows:
                 return None
             row = dict(rows[0])
@@ -67,21 +84,19 @@ class TripQueries:
         return bool(held)
 
 
-async def _rows(
-    db: Connection, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
-) -> list[asyncpg.Record]:
-    """Choose first and look up then: joined at once, row-level security makes the planner read all of `trips`."""
-    keys = await _keys(db, user_ids, wanted, limit, before)
+async def _rows(db: Connection, keys: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
+    """Look up what was chosen before: at once, row-level security makes the planner read all of `trips`."""
     return await db.fetch(
         """
-        SELECT s.user_id, s.session_id, s.request_id, s.started_at, s.ended_at, s.last_message_at, t.*,
+        SELECT s.user_id, s.session_id, s.request_id, s.started_at, s.ended_at, key.place_at, key.spoken_at, t.*,
             now() AS now, coalesce(c.message_count, 0) AS message_count,
             q.price_cents, q.currency, r.operator_name, l.aircraft_type,
             coalesce(q.rfq_id, (SELECT rfq_id FROM workflow.rfqs f WHERE f.trip_id = t.trip_id
                 ORDER BY f.created_at, f.rfq_id LIMIT 1)) AS rfq_id,
             (SELECT p.proposal_id FROM workflow.proposals p WHERE p.trip_id = t.trip_id
                 ORDER BY p.prepared_at DESC LIMIT 1) AS proposal_id
-        FROM unnest($1::text[], $2::text[], $3::uuid[]) AS key (user_id, session_id, trip_id)
+        FROM unnest($1::text[], $2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[])
+            WITH ORDINALITY AS key (user_id, session_id, trip_id, place_at, spoken_at, number)
         JOIN workflow.trip_sessions s USING (user_id, session_id, trip_id)
         JOIN workflow.trips t USING (trip_id)
         LEFT JOIN chat.sessions c USING (user_id, session_id)
@@ -89,28 +104,41 @@ async def _rows(
         LEFT JOIN workflow.rfqs r ON r.rfq_id = q.rfq_id
         LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
         WHERE t.trip_id = ANY ($3)
-        ORDER BY s.started_at DESC, s.trip_id DESC, s.session_id DESC
+        ORDER BY key.number
         """,
         [key["user_id"] for key in keys],
         [key["session_id"] for key in keys],
         [key["trip_id"] for key in keys],
+        [key["place_at"] for key in keys],
+        [key["spoken_at"] for key in keys],
     )
 
 
 async def _keys(
-    db: Connection, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
+    db: Connection,
+    user_ids: Sequence[str],
+    wanted: TripFilter,
+    limit: int,
+    before: Place | None,
+    *,
+    turns: Sequence[Turn],
 ) -> list[asyncpg.Record]:
-    started_before, key_before = before or (None, "/")
+    """Choose trips by what the sessions' owners have said: two services' tables, so no index has the order.
+
+    What is sorted is the trips of these users alone.
+    """
+    at_before, key_before = before or (None, "/")
     trip_before, _, session_before = key_before.partition("/")
-    # Each owner's index is read from its place on, so that two owners need no sort of everything they have.
     return await db.fetch(
         """
-        SELECT page.* FROM unnest($1::text[]) AS owner (user_id)
-        CROSS JOIN LATERAL (
-            SELECT s.user_id, s.session_id, s.trip_id, s.started_at FROM workflow.trip_sessions s
-            WHERE s.user_id = owner.user_id AND s.deleted_at IS NULL
-                AND (s.started_at, s.trip_id, s.session_id) < (coalesce($3::timestamptz, 'infinity'),
-                    coalesce(nullif($4, '')::uuid, '00000000-0000-0000-0000-000000000000'), $5::text)
+        SELECT * FROM (
+            SELECT s.user_id, s.session_id, s.trip_id, greatest(c.last_activity_at, turn.at) AS spoken_at,
+                coalesce(greatest(c.last_activity_at, turn.at), s.started_at) AS place_at
+            FROM workflow.trip_sessions s
+            LEFT JOIN chat.sessions c USING (user_id, session_id)
+            LEFT JOIN unnest($15::text[], $16::text[], $17::timestamptz[]) AS turn (user_id, session_id, at)
+                USING (user_id, session_id)
+            WHERE s.user_id = ANY ($1) AND s.deleted_at IS NULL AND c.deleted_at IS NULL
                 AND ($6::uuid IS NULL OR s.trip_id = $6)
                 AND ($7::text IS NULL OR s.trip_id IN (SELECT t.trip_id FROM workflow.trips t
                     WHERE t.avinode_trip_id = $7 OR t.trip_code = $7))
@@ -124,13 +152,14 @@ async def _keys(
                 AND ($13::text IS NULL OR EXISTS (SELECT FROM workflow.trips t
                     WHERE t.trip_id = s.trip_id AND t.step = $13))
                 AND (NOT $14::boolean OR s.open)
-            ORDER BY s.started_at DESC, s.trip_id DESC, s.session_id DESC LIMIT $2
-        ) page
-        ORDER BY page.started_at DESC, page.trip_id DESC, page.session_id DESC LIMIT $2
+        ) tie
+        WHERE (place_at, trip_id, session_id) < (coalesce($3::timestamptz, 'infinity'),
+            coalesce(nullif($4, '')::uuid, '00000000-0000-0000-0000-000000000000'), $5::text)
+        ORDER BY place_at DESC, trip_id DESC, session_id DESC LIMIT $2
         """,
         list(user_ids),
         limit,
-        started_before,
+        at_before,
         trip_before,
         session_before,
         wanted.trip_id,
@@ -142,11 +171,14 @@ async def _keys(
         wanted.quote_id,
         wanted.step,
         wanted.open_only,
+        [turn.user_id for turn in turns],
+        [turn.session_id for turn in turns],
+        [turn.answered_at or turn.asked_at for turn in turns],
     )
 
 
 def _place(row: Mapping[str, Any]) -> Place:
-    return row["started_at"], f"{row['trip_id']}/{row['session_id']}"
+    return row["place_at"], f"{row['trip_id']}/{row['session_id']}"
 
 
 def _route(row: Mapping[str, Any]) -> list[Segment]:
@@ -155,7 +187,7 @@ def _route(row: Mapping[str, Any]) -> list[Segment]:
 
 def _trip_row(row: Mapping[str, Any]) -> TripRow:
     route = _route(row)
-    last_activity_at = max(row["last_activity_at"], row["last_message_at"] or row["last_activity_at"])
+    last_activity_at = max(row["last_activity_at"], row["spoken_at"] or row["last_activity_at"])
     derived = {
         "id": row["trip_id"],
         "conversation_id": row["session_id"],

@@ -19,6 +19,7 @@ from services.gateway.trips.order import AttachTrip, TripName, TripOrder, TripRe
 from services.gateway.trips.placing import Placing
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip, TripAnswer, TripPage
+from services.gateway.turns.store import TurnStore
 from services.gateway.writes.broker_gate import require_broker
 from services.gateway.writes.receipts import Receipts
 from shared.errors import NotFound
@@ -34,6 +35,7 @@ class Trips:
 
     settings: Settings
     own: OwnSessions
+    turns: TurnStore
     queries: TripQueries
     admin_queries: TripQueries  # which see the trips of others, too
     publisher: Publisher
@@ -84,9 +86,10 @@ async def begin_trip(
 
 @router.get("/api/trips", responses=problem_responses(401, 422, 503))
 async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
-    """List the trips of the caller's sessions, one record for each session that is about it, the newest first."""
+    """List the trips of the caller's sessions, one record for each session about it, the newest activity first."""
+    turns = await trips.turns.sessions_of(caller.user_ids)
     wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
-    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, PAGING.before(query))
+    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, PAGING.before(query), turns)
     page, cursor = PAGING.cut(rows, query)
     return TripPage(trips=page, next_cursor=cursor)
 
@@ -97,9 +100,10 @@ async def get_trip(
     caller: KnownCallerDep,
     trip_id: Annotated[TripName, Path(description="Our id, Avinode's, or the code that people see")],
 ) -> Trip:
-    """Show one trip, as the newest of the caller's sessions about it has it."""
+    """Show one trip, as the caller's session about it that was active last has it."""
     wanted = TripFilter(trip_id=trip_id) if isinstance(trip_id, UUID) else TripFilter(avinode_trip_id=trip_id)
-    trip = await trips.queries.find(caller.user_ids, wanted)
+    turns = await trips.turns.sessions_of(caller.user_ids)
+    trip = await trips.queries.find(caller.user_ids, wanted, turns)
     if trip is None:
         raise NotFound("There is no such trip.")
     return trip

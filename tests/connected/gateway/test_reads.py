@@ -386,7 +386,8 @@ async def test_a_trips_status_is_of_the_moment_it_is_read(stage: Stage, rows: Ro
     ago = {days: await rows.ages_ago(days=days) for days in (1, 91)}
     quiet = await rows.trip("s1", last_activity_at=ago[1])
     spoken = await rows.trip("s2", last_activity_at=ago[1])
-    await rows.run("UPDATE workflow.trip_sessions SET last_message_at = $1 WHERE session_id = 's2'", now)
+    await rows.session("s2", last_activity_at=now)
+    await rows.session("s1", last_activity_at=ago[1])
     sent = await rows.trip("s3", proposal_sent_at=ago[1])
     old = await rows.trip("s4", proposal_sent_at=ago[91])
     dropped = await rows.trip("s5", closed_at=now, outcome="cancelled")

@@ -105,7 +105,7 @@ class World:
             ),
             Sessions(own, store, sessions, tags, self.receipts),
             SessionMessages(own, cast(TurnWindows, _Windows(self)), cast(MessageQueries, _Messages(self))),
-            Trips(self.settings, own, trips, trips, publisher, self.receipts),
+            Trips(self.settings, own, store, trips, trips, publisher, self.receipts),
             Models(self.settings, cast(ModelQueries, _Models(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
@@ -307,14 +307,19 @@ class _Trips:
         self._world = world
 
     async def page(
-        self, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None = None
+        self,
+        user_ids: Sequence[str],
+        wanted: TripFilter,
+        limit: int,
+        before: Place | None = None,
+        turns: Sequence[Turn] = (),
     ) -> list[tuple[Place, TripRow]]:
         found: list[tuple[Place, TripRow]] = [
             ((trip.session_started_at, str(trip.id)), trip) for trip in self._of(user_ids, wanted)
         ]
         return [(place, trip) for place, trip in found if before is None or place < before][:limit]
 
-    async def find(self, user_ids: Sequence[str], wanted: TripFilter) -> Trip | None:
+    async def find(self, user_ids: Sequence[str], wanted: TripFilter, turns: Sequence[Turn] = ()) -> Trip | None:
         return next(iter(self._of(user_ids, wanted)), None)
 
     async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
