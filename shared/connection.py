@@ -5,7 +5,6 @@ Here a delivery belongs to the channel that brought it, and a lost connection is
 """
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -108,20 +107,3 @@ async def until_unblocked(connection: AbstractConnection) -> None:
     """Wait for the end of the broker's alarm; returns at once where there is none."""
     if connection.transport is not None:
         await connection.transport.ready()
-
-
-class Delays:
-    """Waiting times that double from `first_s` to `longest_s`, with jitter so that replicas do not come in step."""
-
-    def __init__(self, first_s: float = 0.1, longest_s: float = 3.0) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self.reset()
-
-    def reset(self) -> None:
-        self._next_s = self._first_s
-
-    def next(self) -> float:
-        delay_s = self._next_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        self._next_s = min(2 * self._next_s, self._longest_s)
-        return delay_s

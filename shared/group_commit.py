@@ -33,8 +33,9 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from prometheus_client import Gauge
 
+from shared.backoff import Delays
 from shared.bisection import bisect
-from shared.connection import Delays, Disconnected, describe, open_connection
+from shared.connection import Disconnected, describe, open_connection
 from shared.errors import Poison, Undecodable
 from shared.events import Event, Outcome, decode
 from shared.introduction import SAID_AFTER_S, Introduction

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from shared.connection import Delays
+from shared.backoff import Delays
 from shared.errors import BrokerAway
 from shared.events import ConsumerStarted
 from shared.patient_commit import pause

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from shared.connection import Delays, Disconnected, describe, disconnections, is_blocked, open_connection
+from shared.backoff import Delays
+from shared.connection import Disconnected, describe, disconnections, is_blocked, open_connection
 from shared.errors import BrokerAway
 from shared.settings import Settings
 

@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 import structlog
 from prometheus_client import Counter, Histogram
 
+from shared.backoff import Delays
 from shared.bisection import Guilty
-from shared.connection import Delays, describe
+from shared.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.errors import Away, Poison
 from shared.events import Outcome

@@ -30,7 +30,8 @@ from aiormq import spec
 from aiormq.exceptions import PublishError
 from prometheus_client import Counter, Histogram
 
-from shared.connection import Delays, Disconnected, declare_topology, disconnections, is_blocked, until_unblocked
+from shared.backoff import Delays
+from shared.connection import Disconnected, declare_topology, disconnections, is_blocked, until_unblocked
 from shared.errors import BrokerAway, TooLarge
 from shared.events import LARGEST_BODY, Event, Outcome
 from shared.ids import NAMESPACE, derived_id

@@ -6,9 +6,7 @@ from services.workflow.creating import Creator
 from services.workflow.explaining import Explainer
 from services.workflow.following import Follower
 from services.workflow.handlers import DeliveryHandler, TripHandler
-from services.workflow.leader import Leader
 from services.workflow.matching import Matcher
-from services.workflow.pace import Pace
 from services.workflow.rereading import Rereading
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
@@ -16,32 +14,36 @@ from services.workflow.store.quotes import QuoteStore
 from services.workflow.store.requests import RequestStore
 from services.workflow.store.trips import TripStore
 from services.workflow.telling import Teller
-from services.workflow.worker import Worker
+from services.workflow.waits import Waits
 from shared import topology
 from shared.database import Pool, open_pool, probe
 from shared.events import Event
 from shared.group_commit import GroupCommit, decode_event
+from shared.leader import Leader
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings
+from shared.worker import Worker
+
+LEADER_LOCK = 7_470_951_387  # any number that no other lock of this database has
 
 
 async def main(settings: Settings) -> None:
     """Run the workflow until a signal."""
-    pace = Pace(unmatched_s=settings.unmatched_notice_days * 86400)
+    waits = Waits(unmatched_s=settings.unmatched_notice_days * 86400)
     async with (
         Service(settings, "workflow") as service,
         open_pool(settings.workflow_database_url, settings.instance, settings.database_pool_size) as pool,
         Publisher(settings, "workflow") as publisher,
-        open_avinode(settings, pace) as avinode,
+        open_avinode(settings, waits) as avinode,
     ):
         service.check("publisher", lambda: publisher.away)
         service.check("database", lambda: probe(pool))
-        await service.run(*wire(settings, pool, publisher, avinode, pace))
+        await service.run(*wire(settings, pool, publisher, avinode, waits))
 
 
 def wire(
-    settings: Settings, pool: Pool, publisher: Publisher, avinode: Avinode, pace: Pace
+    settings: Settings, pool: Pool, publisher: Publisher, avinode: Avinode, waits: Waits
 ) -> tuple[GroupCommit[Event], GroupCommit[Event], Worker]:
     """Make the two consumers and the worker out of what they share."""
     shared = settings.trips_shared
@@ -49,17 +51,24 @@ def wire(
     rereading = Rereading(settings.trip_reread_s, settings.trip_reread_longest_s)
     requests = RequestStore(pool, shared=shared, rereading=rereading)
     facts = FactStore(pool, shared=shared, rereading=rereading)
-    creator = Creator(requests, avinode, publisher, pace)
+    creator = Creator(requests, avinode, publisher, waits)
     follower = Follower(facts, avinode, publisher)
     teller = Teller(QuoteStore(pool), publisher)
     jobs = {
         "requests": creator.work_request,
-        "notices": Matcher(deliveries, follower, pace).work_notice,
-        "trips": Checker(facts, follower, publisher, pace=pace, rereading=rereading).work_trip,
+        "notices": Matcher(deliveries, follower, waits).work_notice,
+        "trips": Checker(facts, follower, publisher, waits=waits, rereading=rereading).work_trip,
         "quotes": teller.work_quote,
         "refusals": Explainer(facts, avinode, publisher).work_refusal,
     }
-    worker = Worker(Leader(pool, creator.abandon), jobs, avinode.bucket.close, pace)
+    worker = Worker(
+        "workflow.due",
+        Leader(pool, LEADER_LOCK, creator.abandon),
+        jobs,
+        close=avinode.bucket.close,
+        idle_s=waits.idle_s,
+        backoff=waits.backoff,
+    )
     trips = TripHandler(TripStore(pool, shared=shared), worker.wake)
     notices = DeliveryHandler(deliveries, avinode.base_url, worker.wake)
     return (

@@ -11,9 +11,9 @@ from services.workflow.avinode.errors import (
     Unreadable,
 )
 from services.workflow.following import Follower
-from services.workflow.pace import Pace
 from services.workflow.rereading import Rereading
 from services.workflow.store.facts import DueTrip, FactStore
+from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
 from shared.publisher import Publisher
 
@@ -24,12 +24,12 @@ class Checker:
     """Checks one trip after the other; those that no session is about any more cost no call."""
 
     def __init__(
-        self, facts: FactStore, follower: Follower, publisher: Publisher, *, pace: Pace, rereading: Rereading
+        self, facts: FactStore, follower: Follower, publisher: Publisher, *, waits: Waits, rereading: Rereading
     ) -> None:
         self._facts = facts
         self._follower = follower
         self._announce = publisher.announce
-        self._pace = pace
+        self._waits = waits
         self._rereading = rereading
 
     async def work_trip(self) -> bool:
@@ -59,10 +59,10 @@ class Checker:
     def _reread_s(self, due: DueTrip, error: TripthreadError, usual_s: float) -> float:
         match error:
             case AvinodeAway():
-                return error.wait_s or self._pace.reread_s(due.unread_s)
+                return error.wait_s or self._waits.reread_s(due.unread_s)
             case AvinodeLocked():
-                return self._pace.refused_s
+                return self._waits.refused_s
             case AvinodeRefused() if not isinstance(error, AvinodeMissing):
-                return max(self._pace.refused_s, usual_s)
+                return max(self._waits.refused_s, usual_s)
             case _:
-                return max(self._pace.longest_retry_s, usual_s)
+                return max(self._waits.longest_retry_s, usual_s)

@@ -17,8 +17,8 @@ from services.workflow.avinode.errors import (
     Unreadable,
 )
 from services.workflow.avinode.resources import read_trip
-from services.workflow.pace import Pace
 from services.workflow.store.requests import Intent, RequestStore
+from services.workflow.waits import Waits
 from shared.events import TripAdvanced
 from shared.publisher import Publisher
 
@@ -30,11 +30,11 @@ log = structlog.get_logger(__name__)
 class Creator:
     """Sends one request at a time."""
 
-    def __init__(self, requests: RequestStore, avinode: Avinode, publisher: Publisher, pace: Pace) -> None:
+    def __init__(self, requests: RequestStore, avinode: Avinode, publisher: Publisher, waits: Waits) -> None:
         self._requests = requests
         self._avinode = avinode
         self._announce = publisher.announce
-        self._pace = pace
+        self._waits = waits
         self._settle: Settle | None = None  # an answer that is not written yet
 
     async def abandon(self) -> None:
@@ -65,8 +65,8 @@ class Creator:
 
         This process sends nothing now, and what another one may yet send is never sent again: its answer still counts.
         """
-        if await self._requests.has_stale(self._pace.sending_s):
-            await self._announce(await self._requests.abandon(self._pace.sending_s))
+        if await self._requests.has_stale(self._waits.sending_s):
+            await self._announce(await self._requests.abandon(self._waits.sending_s))
 
     async def _send(self, intent: Intent) -> Settle:
         """Post the trip, and return how to note what came of it."""
@@ -87,11 +87,11 @@ class Creator:
         if error.is_acted_on is None:
             log.error("trip request unconfirmed", request_id=str(intent.request_id), error=error.detail)
             return partial(self._requests.unconfirmed, intent, error.detail)
-        wait_s = max(error.wait_s or 0.0, self._pace.retry_s(intent.attempts))
+        wait_s = max(error.wait_s or 0.0, self._waits.retry_s(intent.attempts))
         return partial(self._requests.not_sent, intent, error.detail, wait_s)
 
     def _refused(self, intent: Intent, error: AvinodeRefused) -> Settle:
         """What is wrong with our credentials or base URL an operator can mend; with the request, only its user."""
         if isinstance(error, AvinodeLocked | AvinodeForbidden | AvinodeMissing):
-            return partial(self._requests.not_sent, intent, error.detail, self._pace.refused_s)
+            return partial(self._requests.not_sent, intent, error.detail, self._waits.refused_s)
         return partial(self._requests.refused, intent, error.detail)

@@ -12,8 +12,8 @@ from services.workflow.avinode.errors import (
     Unreadable,
 )
 from services.workflow.following import Follower, Unmatched
-from services.workflow.pace import Pace
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
+from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
 
 _WORKED = Counter("tripthread_avinode_notices_total", "Notices worked, by what became of them.", ["state"])
@@ -23,10 +23,10 @@ log = structlog.get_logger(__name__)
 class Matcher:
     """Brings notices to their trips, one place that they point at after the other."""
 
-    def __init__(self, deliveries: DeliveryStore, follower: Follower, pace: Pace) -> None:
+    def __init__(self, deliveries: DeliveryStore, follower: Follower, waits: Waits) -> None:
         self._deliveries = deliveries
         self._follower = follower
-        self._pace = pace
+        self._waits = waits
 
     async def work_notice(self) -> bool:
         """Look at the href that has been due longest; tell whether there was one."""
@@ -36,8 +36,8 @@ class Matcher:
         try:
             await self._follower.look_at(dirty)
         except Unmatched as error:
-            wait_s = self._pace.retry_s(dirty.attempts + 1, self._pace.longest_unmatched_s)
-            await self._deliveries.leave_unmatched(dirty, error.trip_code, wait_s, self._pace.unmatched_s)
+            wait_s = self._waits.retry_s(dirty.attempts + 1, self._waits.longest_unmatched_s)
+            await self._deliveries.leave_unmatched(dirty, error.trip_code, wait_s, self._waits.unmatched_s)
             _WORKED.labels("unmatched").inc(len(dirty.delivery_ids))
         except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable) as error:
             await self._fail(dirty, error)
@@ -50,7 +50,7 @@ class Matcher:
         """Try again later, but not for ever for what Avinode does not know or we cannot read."""
         is_hopeless = isinstance(error, AvinodeMissing | Unreadable | Unstorable)
         log.warning("notice not worked", href=dirty.href, error=error.detail, attempts=dirty.attempts + 1)
-        if is_hopeless and dirty.attempts + 1 >= self._pace.missing_attempts:
+        if is_hopeless and dirty.attempts + 1 >= self._waits.missing_attempts:
             await self._deliveries.settle(dirty, "ignored", error.detail)
             _WORKED.labels("ignored").inc(len(dirty.delivery_ids))
             return
@@ -61,10 +61,10 @@ class Matcher:
         """Wait as Avinode asks; what it refuses us, us alone and not this call, may be mended at any time."""
         match error:
             case AvinodeAway():
-                return max(self._pace.retry_s(attempts), error.wait_s or 0.0)
+                return max(self._waits.retry_s(attempts), error.wait_s or 0.0)
             case AvinodeLocked():
-                return self._pace.refused_s
+                return self._waits.refused_s
             case AvinodeRefused() if not isinstance(error, AvinodeMissing):
-                return max(self._pace.refused_s, self._pace.retry_s(attempts, self._pace.longest_unmatched_s))
+                return max(self._waits.refused_s, self._waits.retry_s(attempts, self._waits.longest_unmatched_s))
             case _:
-                return self._pace.retry_s(attempts)
+                return self._waits.retry_s(attempts)

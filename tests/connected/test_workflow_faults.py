@@ -90,8 +90,8 @@ async def test_a_failing_avinode_delays_a_notice_and_loses_none(stage: Stage, st
 
 
 async def test_a_hanging_avinode_delays_a_notice_and_loses_none(settings: Settings, owner: asyncpg.Connection) -> None:
-    pace = replace(QUICK, answer_s=0.3)
-    async with open_stage(settings, owner) as stage, running_workflow(stage.settings, pace):
+    waits = replace(QUICK, answer_s=0.3)
+    async with open_stage(settings, owner) as stage, running_workflow(stage.settings, waits):
         event, avinode_trip_id = await stage.created()
         await stage.avinode.switch_on(rest_hang_ms=60_000)
         await stage.send_rfqs(avinode_trip_id, 1)
@@ -110,10 +110,10 @@ async def test_one_thing_that_we_may_not_see_holds_up_nothing_else(
         links = {"rfqs": [{"id": "arfq-9"}, {"id": "arfq-10"}]} if kind == "trips" else {}
         return web.json_response({"data": {"id": asked, "tripId": "SIM001", "links": links, "sellerLift": []}})
 
-    pace = replace(QUICK, refused_s=60)  # for so long everything is held where our credentials are refused
+    waits = replace(QUICK, refused_s=60)  # for so long everything is held where our credentials are refused
     async with open_stage(settings, owner) as stage, serving(guarded) as url:
         changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
-        async with running_workflow(changed, pace):
+        async with running_workflow(changed, waits):
             await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-9"}))
             await stage.becomes("answered 403", "SELECT error FROM workflow.deliveries WHERE state = 'due'")
             attached = await stage.attach("atrip-1")

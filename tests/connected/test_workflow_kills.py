@@ -9,8 +9,8 @@ from time import monotonic
 import pytest
 
 from deploy.supervisor.ports import free_port
-from services.workflow.leader import Leader
 from shared.database import open_pool
+from shared.leader import Leader
 from shared.settings import Settings
 from tests.connected.workflow_stage import Stage, long_ago, running_workflow
 from tests.processes import running as running_processes
@@ -122,7 +122,7 @@ async def test_former_leader_leaves_neither_lock_nor_timeout_to_the_next_user(
         elected.set()
 
     async with open_pool(settings.workflow_database_url, "test", size=1) as pool:
-        leader = Leader(pool, note)
+        leader = Leader(pool, 1, note)
         leading = asyncio.create_task(leader.run())
         async with asyncio.timeout(10):
             await elected.wait()

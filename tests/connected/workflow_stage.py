@@ -15,19 +15,19 @@ from aiohttp import web
 
 from services.workflow.app import wire
 from services.workflow.avinode.client import open_avinode
-from services.workflow.pace import Pace
-from services.workflow.worker import Worker
+from services.workflow.waits import Waits
 from shared import topology
 from shared.database import open_pool
 from shared.events import MessagePosted, Segment, TripAttached, TripRequested, WebhookReceived
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
+from shared.worker import Worker
 from tests.connected.brokers import take
 from tests.sandbox_client import Avinode
 from tests.sandbox_client import running as running_sandbox
 
-QUICK = Pace(
+QUICK = Waits(
     idle_s=0.02,
     first_retry_s=0.05,
     longest_retry_s=0.4,
@@ -175,14 +175,14 @@ async def open_stage(settings: Settings, owner: asyncpg.Connection, **sandbox_se
 
 
 @asynccontextmanager
-async def running_workflow(settings: Settings, pace: Pace = QUICK) -> AsyncIterator[Worker]:
+async def running_workflow(settings: Settings, waits: Waits = QUICK) -> AsyncIterator[Worker]:
     """Run the workflow as its process does, within this one."""
     async with (
         open_pool(settings.workflow_database_url, "workflow", 10) as pool,
         Publisher(settings, "workflow") as publisher,
-        open_avinode(settings, pace) as avinode,
+        open_avinode(settings, waits) as avinode,
     ):
-        workers = wire(settings, pool, publisher, avinode, pace)
+        workers = wire(settings, pool, publisher, avinode, waits)
         tasks = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield workers[-1]

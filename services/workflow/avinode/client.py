@@ -15,7 +15,7 @@ from services.workflow.avinode.answers import errors_in, understood
 from services.workflow.avinode.bucket import TokenBucket
 from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused
 from services.workflow.notices import point
-from services.workflow.pace import Pace
+from services.workflow.waits import Waits
 from shared.events import Json
 from shared.settings import Settings
 
@@ -35,12 +35,12 @@ class Avinode:
     it was sent) has to be true of the call, not of the wait for it.
     """
 
-    def __init__(self, settings: Settings, http: aiohttp.ClientSession, pace: Pace) -> None:
+    def __init__(self, settings: Settings, http: aiohttp.ClientSession, waits: Waits) -> None:
         self.base_url = settings.avinode_base_url.rstrip("/")
         self.bucket = TokenBucket(settings.avinode_calls_per_s, settings.avinode_burst)
         self._settings = settings
         self._http = http
-        self._pace = pace
+        self._waits = waits
         self._failures = 0  # in a row, without any answer
         self._refusal, self._refused_until = "", datetime.now(UTC)
         _HELD.set_function(lambda: self.bucket.held_s)
@@ -103,7 +103,7 @@ class Avinode:
         """A call is surely not sent while its connection is not made; each call makes its own."""
         self._failures += 1
         _CALLS.labels(method, "none").inc()
-        self.bucket.hold(min(self._pace.retry_s(self._failures), self._pace.answer_s))
+        self.bucket.hold(min(self._waits.retry_s(self._failures), self._waits.answer_s))
         is_unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
         log.warning("avinode does not answer", method=method, error=str(error) or type(error).__name__)
         detail = f"no answer: {type(error).__name__}"
@@ -112,7 +112,7 @@ class Avinode:
     def _understood(self, status: int, headers: Mapping[str, str], content: bytes) -> Any:
         """Return the body of a good answer; leave Avinode alone for a while where it asks for that."""
         try:
-            body = understood(status, headers, content, usual_wait_s=self._pace.first_retry_s)
+            body = understood(status, headers, content, usual_wait_s=self._waits.first_retry_s)
         except AvinodeAway as error:
             self.bucket.hold(error.wait_s or 0.0)
             raise
@@ -125,7 +125,7 @@ class Avinode:
     def _locked(self, error: AvinodeLocked) -> AvinodeLocked:
         """Leave Avinode alone for as long as it asks, and say so: once in the log, and in words for users."""
         is_news = self.refusal is None
-        self.bucket.hold(self._pace.refused_s * random.uniform(1, 2))  # noqa: S311 - spreads calls, hides nothing
+        self.bucket.hold(self._waits.refused_s * random.uniform(1, 2))  # noqa: S311 - spreads calls, hides nothing
         self._refused_until = datetime.now(UTC) + timedelta(seconds=self.bucket.held_s)
         again = f"{self._refused_until:%H:%M} UTC"
         self._refusal = f"{REFUSAL} ({error.detail}), which an operator has to mend; it is asked again at {again}."
@@ -146,15 +146,15 @@ class Avinode:
 
 
 @asynccontextmanager
-async def open_avinode(settings: Settings, pace: Pace | None = None) -> AsyncIterator[Avinode]:
+async def open_avinode(settings: Settings, waits: Waits | None = None) -> AsyncIterator[Avinode]:
     """Open the client. A connection serves one call: a kept one may be closed just as a trip is posted on it."""
-    pace = pace or Pace()
+    waits = waits or Waits()
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True),
-        timeout=aiohttp.ClientTimeout(total=pace.answer_s, connect=pace.connect_s),
+        timeout=aiohttp.ClientTimeout(total=waits.answer_s, connect=waits.connect_s),
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as http:
-        yield Avinode(settings, http, pace)
+        yield Avinode(settings, http, waits)
 
 
 def _segment(segment: Json, pax: int) -> Json:

@@ -11,7 +11,7 @@ import asyncpg
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found
 from services.workflow.rereading import Rereading, last_flight_on
-from services.workflow.store.knowledge import add_found, add_trip
+from services.workflow.store.adding import add_found, add_trip
 from services.workflow.store.ties import advanced, close_trip, name_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import Unstorable

@@ -6,7 +6,7 @@ from time import monotonic
 import pytest
 
 from services.workflow.avinode.bucket import TokenBucket
-from services.workflow.pace import Pace
+from services.workflow.waits import Waits
 from shared.errors import ShuttingDown
 
 
@@ -48,8 +48,8 @@ async def test_a_closed_bucket_ends_every_wait() -> None:
 
 @pytest.mark.parametrize(("attempts", "wait_s"), [(0, 1), (1, 1), (2, 2), (5, 16), (100, 300), (10**9, 300)])
 def test_waits_double_up_to_the_longest(attempts: int, wait_s: float) -> None:
-    assert Pace().retry_s(attempts) == wait_s
+    assert Waits().retry_s(attempts) == wait_s
 
 
 def test_unmatched_notices_may_wait_longer() -> None:
-    assert Pace().retry_s(100, Pace().longest_unmatched_s) == 6 * 3600
+    assert Waits().retry_s(100, Waits().longest_unmatched_s) == 6 * 3600

@@ -1,7 +1,6 @@
-"""One process of several works what is due: for one token bucket and for calm, not for correctness.
+"""One process of several works what is due: for calm, not for correctness.
 
-Correctness is in the rows. A leader that was suspended and wakes up beside its successor does no harm: a request is
-sent by whoever moved it to `sending`, and of two fetches the newer wins.
+Correctness is in the rows, by whatever the jobs write: a leader that was suspended may wake up beside its successor.
 """
 
 import asyncio
@@ -13,7 +12,6 @@ import structlog
 
 from shared.database import ACQUIRE_TIMEOUT_S, DATABASE_ERRORS, Connection, Pool
 
-LOCK = 7_470_951_387  # any number, so long as it is always the same
 LOOK_S = 1.0
 # The server ends the session of a leader that is silent for longer, and so frees the lock.
 SILENCE_S = 10
@@ -22,10 +20,18 @@ log = structlog.get_logger(__name__)
 
 
 class Leader:
-    """Holds the lock, or waits for it."""
+    """Holds an advisory lock, or waits for it."""
 
-    def __init__(self, pool: Pool, on_elected: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, pool: Pool, lock: int, on_elected: Callable[[], Awaitable[None]]) -> None:
+        """Prepare to lead.
+
+        Args:
+            pool: One of its connections is the lock's for as long as it is held.
+            lock: Its number, the same in every process that may lead, and nobody else's in this database.
+            on_elected: What comes before any other work; where it fails, another is elected.
+        """
         self._pool = pool
+        self._lock = lock
         self._on_elected = on_elected
         self._stopping = asyncio.Event()
         self._leads = False
@@ -55,7 +61,7 @@ class Leader:
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
             elected = await connection.fetchval(
                 "SELECT CASE WHEN pg_try_advisory_lock($1) THEN set_config('idle_session_timeout', $2, false) END",
-                LOCK,
+                self._lock,
                 f"{SILENCE_S}s",
             )
             self.trouble = None

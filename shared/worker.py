@@ -1,4 +1,4 @@
-"""Work what is due, until told to stop: requests, notices, trips, untold quotes and refusals, each at its own pace."""
+"""Work what is due, by several jobs at once, until told to stop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,38 +6,53 @@ from contextlib import suppress
 
 import structlog
 
-from services.workflow.leader import Leader
-from services.workflow.pace import Pace
+from shared.backoff import Backoff
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway, ShuttingDown
+from shared.leader import Leader
 
 Job = Callable[[], Awaitable[bool]]  # works one due thing; False when nothing is due
+IDLE_S = 0.5
+BACKOFF = Backoff(first_s=1.0, longest_s=32.0)
 
 log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """Runs each job in a loop of its own, so that none waits for another; only the token bucket is shared."""
+    """Runs each job in a loop of its own, so that none waits for another."""
 
-    def __init__(self, leader: Leader, jobs: Mapping[str, Job], close: Callable[[], None], pace: Pace) -> None:
+    def __init__(
+        self,
+        name: str,
+        leader: Leader,
+        jobs: Mapping[str, Job],
+        *,
+        close: Callable[[], None] = lambda: None,
+        idle_s: float = IDLE_S,
+        backoff: Backoff = BACKOFF,
+    ) -> None:
         """Prepare to work.
 
         Args:
+            name: This worker's, in logs and readiness.
             leader: Nothing is worked but by the leader.
             jobs: By the name they have in logs.
-            close: Called at the stop; ends every wait for a token.
-            pace: How long to wait for what.
+            close: Called at the stop; ends whatever a job waits for, by `ShuttingDown`.
+            idle_s: Between two looks for work, where nothing has told of any.
+            backoff: Before another try, where the database or the broker is away.
         """
+        self._name = name
         self._leader = leader
         self._jobs = jobs
         self._close = close
-        self._pace = pace
+        self._idle_s = idle_s
+        self._backoff = backoff
         self._stopping = asyncio.Event()
         self._bells = {name: asyncio.Event() for name in jobs}
         self._troubles: dict[str, str] = {}
 
     def __str__(self) -> str:
-        return "workflow.due"
+        return self._name
 
     async def run(self) -> None:
         """Work until `shut_down`, and then finish what was begun."""
@@ -59,7 +74,7 @@ class Worker:
             bell.set()
 
     def fault(self) -> str | None:
-        """Say what keeps the work from going on. To wait for another leader, or for Avinode, is no fault."""
+        """Say what keeps the work from going on. To wait for another leader is no fault."""
         return "; ".join(filter(None, [self._leader.trouble, *self._troubles.values()])) or None
 
     async def _repeat(self, name: str, job: Job) -> None:
@@ -74,7 +89,7 @@ class Worker:
                 failures += 1
                 self._troubles[name] = f"{name}: {type(error).__name__}: {error}"
                 log.warning("work postponed", job=name, error=self._troubles[name])
-                await self._pause(self._pace.retry_s(min(failures, 6)))
+                await self._pause(self._backoff.wait_s(failures))
                 continue
             failures = 0
             self._troubles.pop(name, None)
@@ -85,7 +100,7 @@ class Worker:
 
     async def _idle(self, name: str) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._bells[name].wait(), self._pace.idle_s)
+            await asyncio.wait_for(self._bells[name].wait(), self._idle_s)
 
     async def _pause(self, wait_s: float) -> None:
         with suppress(TimeoutError):

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from shared.backoff import Backoff
+
 
 @dataclass(frozen=True)
-class Pace:
+class Waits:
     idle_s: float = 0.5  # between two looks for work, where nothing has told of any
     first_retry_s: float = 1.0  # doubled with each attempt
     longest_retry_s: float = 300.0
@@ -17,11 +19,15 @@ class Pace:
     sending_s: float = 60.0  # well above answer_s: then whoever was sending a request no longer is
     missing_attempts: int = 6  # how often a notice's resource is looked for before it counts as gone
 
+    @property
+    def backoff(self) -> Backoff:
+        """Before another try, where the database or the broker is away."""
+        return Backoff(self.first_retry_s, min(self.first_retry_s * 32, self.longest_retry_s))
+
     def reread_s(self, failing_s: float) -> float:
         """Return the wait until a trip is read again that could not be read for so long already."""
         return min(max(failing_s, self.trip_retry_s), self.longest_retry_s)
 
     def retry_s(self, attempts: int, longest_s: float | None = None) -> float:
         """Return the wait after so many attempts in vain."""
-        longest_s = longest_s or self.longest_retry_s
-        return float(min(longest_s, self.first_retry_s * 2 ** min(max(attempts - 1, 0), 30)))
+        return Backoff(self.first_retry_s, longest_s or self.longest_retry_s).wait_s(attempts)

@@ -1,0 +1,33 @@
+"""How long to wait before another try: twice as long after each one in vain, up to a longest."""
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Waits in seconds."""
+
+    first_s: float
+    longest_s: float
+
+    def wait_s(self, attempts: int) -> float:
+        """Return the wait after so many attempts in vain."""
+        return float(min(self.longest_s, self.first_s * 2 ** min(max(attempts - 1, 0), 30)))
+
+
+class Delays:
+    """The waits of one loop, with jitter so that replicas do not come in step."""
+
+    def __init__(self, first_s: float = 0.1, longest_s: float = 3.0) -> None:
+        self._backoff = Backoff(first_s, longest_s)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: an attempt has succeeded."""
+        self._attempts = 0
+
+    def next(self) -> float:
+        """Return the wait after one more attempt in vain."""
+        self._attempts += 1
+        return self._backoff.wait_s(self._attempts) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

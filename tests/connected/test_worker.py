@@ -1,0 +1,74 @@
+"""The worker and its leader, whatever the jobs are: one leads, nobody waits for another, a stop finishes what began."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from shared.backoff import Backoff
+from shared.database import Pool, open_pool
+from shared.leader import Leader
+from shared.settings import Settings
+from shared.worker import Job, Worker
+from tests.waiting import until_true
+
+QUICK = Backoff(0.01, 0.05)
+
+
+async def nothing() -> None:
+    """Be elected."""
+
+
+@asynccontextmanager
+async def working(pool: Pool, lock: int, **jobs: Job) -> AsyncIterator[Worker]:
+    worker = Worker("test", Leader(pool, lock, nothing), jobs, idle_s=0.01, backoff=QUICK)
+    running = asyncio.create_task(worker.run())
+    yield worker
+    worker.shut_down()
+    await running
+
+
+async def test_workers_of_one_lock_have_one_leader_and_those_of_others_their_own(settings: Settings) -> None:
+    worked: list[str] = []
+
+    def job(name: str) -> Job:
+        async def work() -> bool:
+            worked.append(name)
+            return False
+
+        return work
+
+    async with open_pool(settings.workflow_database_url, "test") as pool:
+        async with working(pool, 1, job=job("first")):
+            await until_true(lambda: "first" in worked)
+            async with working(pool, 1, job=job("second")), working(pool, 2, job=job("other")):
+                await until_true(lambda: "other" in worked)
+                assert "second" not in worked
+        async with working(pool, 1, job=job("second")):
+            await until_true(lambda: "second" in worked)
+
+
+async def test_a_job_that_waits_or_fails_holds_up_no_other(settings: Settings) -> None:
+    release, worked = asyncio.Event(), []
+
+    async def wait() -> bool:
+        await release.wait()
+        worked.append("waited")
+        return False
+
+    async def fail() -> bool:
+        raise asyncpg.InterfaceError("the database is away")
+
+    async def work() -> bool:
+        worked.append("worked")
+        return False
+
+    async with open_pool(settings.workflow_database_url, "test") as pool:
+        async with working(pool, 1, wait=wait, fail=fail, work=work) as worker:
+            await until_true(lambda: worked.count("worked") > 2 and worker.fault() is not None)
+            assert worker.fault() == "fail: InterfaceError: the database is away"
+            assert worked.count("waited") == 0
+            worker.shut_down()
+            release.set()
+        assert worked[-1] == "waited"  # what was begun is finished
