@@ -5,9 +5,11 @@
     │   ├── NotAuthenticated     401
     │   ├── Forbidden            403
     │   ├── NotFound             404
+    │   │   └── NoSuchTrip
     │   ├── Conflict             409
     │   │   ├── SessionBusy
     │   │   └── TripOpen
+    │   │       └── TripUnconfirmed
     │   ├── Stale                412
     │   ├── TooLarge             413
     │   ├── UnsupportedMedia     415
@@ -70,6 +72,10 @@ class NotFound(Refused):
     code = "not_found"
 
 
+class NoSuchTrip(NotFound):
+    """There is no such trip."""
+
+
 class Conflict(Refused):
     """The request conflicts with what is there."""
 
@@ -87,6 +93,10 @@ class TripOpen(Conflict):
     """This session has an open trip already."""
 
     code = "trip_open"
+
+
+class TripUnconfirmed(TripOpen):
+    """Nobody can tell whether Avinode made this session's trip. Look there, and attach that one, or another."""
 
 
 class Stale(Refused):

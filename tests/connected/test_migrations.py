@@ -1,6 +1,7 @@
 """The schema: reversible, and every table with user data behind a policy."""
 
 import asyncio
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -50,10 +51,15 @@ async def dump(connection: asyncpg.Connection) -> list[str]:
     return [row["line"] for row in rows]
 
 
-async def test_up_down_up_leaves_the_same_schema(settings: Settings, owner: asyncpg.Connection) -> None:
-    before = await dump(owner)
+async def test_nothing_is_left_at_the_base(settings: Settings, owner: asyncpg.Connection) -> None:
     await asyncio.to_thread(downgrade, settings, "base")
     assert not [line for line in await dump(owner) if "chat" in line]
+
+
+@pytest.mark.parametrize("revision", ["base", "0005_workflow"])
+async def test_up_down_up_leaves_the_same_schema(settings: Settings, owner: asyncpg.Connection, revision: str) -> None:
+    before = await dump(owner)
+    await asyncio.to_thread(downgrade, settings, revision)
     await asyncio.to_thread(migrate, settings)
     assert await dump(owner) == before
 
@@ -62,6 +68,52 @@ async def test_migrating_again_changes_nothing(settings: Settings, owner: asyncp
     before = await dump(owner)
     await asyncio.to_thread(migrate, settings)
     assert await dump(owner) == before
+
+
+async def test_an_older_database_keeps_its_orders(settings: Settings, owner: asyncpg.Connection) -> None:
+    await asyncio.to_thread(downgrade, settings, "0005_workflow")
+    rows = (("created", "s1", 1), ("refused", "s2", 2), ("created", "s3", 1))  # state, session, trip
+    for number in (1, 2):
+        await owner.execute("INSERT INTO workflow.trips (trip_id) VALUES ($1)", uuid(number))
+    for number, (state, session_id, trip) in enumerate(rows, start=11):
+        await old_request(owner, number, state, session_id, trip)
+
+    await asyncio.to_thread(migrate, settings)
+
+    found = await owner.fetch(
+        "SELECT request_id, trip_id, promised_trip_id, kind, code FROM workflow.requests ORDER BY request_id"
+    )
+    assert [tuple(row) for row in found] == [
+        (uuid(11), uuid(1), uuid(1), "request", None),
+        (uuid(12), uuid(2), uuid(2), "request", "avinode_refused"),
+        (uuid(13), uuid(1), uuid(13), "request", None),  # two of one trip cannot both be found by its id
+    ]
+    await owner.execute("INSERT INTO workflow.trips (trip_id) VALUES ($1)", uuid(3))
+    await old_request(owner, 14, "intended", "s4", 3)  # by a workflow that does not know of promises
+    assert await owner.fetchval("SELECT promised_trip_id FROM workflow.requests WHERE session_id = 's4'") == uuid(3)
+
+    await asyncio.to_thread(downgrade, settings, "0005_workflow")
+    assert await owner.fetchval("SELECT count(*) FROM workflow.requests") == 4
+
+
+async def old_request(owner: asyncpg.Connection, number: int, state: str, session_id: str, trip: int) -> None:
+    """Write an order as revision 0005 has it."""
+    await owner.execute(
+        """
+        INSERT INTO workflow.requests (request_id, trip_id, user_id, session_id, segments, pax, state, event_id,
+            created_at)
+        VALUES ($1, $2, 'ann', $3, '[]', 1, $4, $1, now() + $5 * interval '1 second')
+        """,
+        uuid(number),
+        uuid(trip),
+        session_id,
+        state,
+        number,
+    )
+
+
+def uuid(number: int) -> UUID:
+    return UUID(int=number)
 
 
 async def tables(owner: asyncpg.Connection) -> set[str]:

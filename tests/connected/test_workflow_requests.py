@@ -61,7 +61,8 @@ async def test_many_requests_of_one_session_at_once_make_one_trip(quiet: Stage) 
         events = [await quiet.request() for _ in range(20)]
         answers = {(await quiet.answered(event.event_id))["trip_id"] for event in events}
         assert len(answers) == 1
-        await quiet.becomes("created", "SELECT state FROM workflow.requests")
+        await quiet.becomes(1, "SELECT count(*) FROM workflow.requests WHERE state = 'created'")
+    assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.requests WHERE state = 'lost'") == 19
     assert await quiet.trips_at_avinode() == 1
 
 

@@ -14,6 +14,7 @@ from shared.database import open_pool
 from shared.events import TripAttached, TripRequested
 from shared.ids import new_id
 from tests.connected.workflow_stage import QUICK, Stage, long_ago, running_workflow
+from tests.dates import FLIGHT_DAY
 
 OPEN = "SELECT count(*) FROM workflow.trip_sessions WHERE open"
 
@@ -34,7 +35,7 @@ async def test_an_attached_trip_is_read_at_once(stage: Stage, by: str) -> None:
     trip = await stage.owner.fetchrow("SELECT * FROM workflow.trips")
     assert trip is not None
     assert (trip["avinode_trip_id"], trip["trip_code"], trip["pax"]) == (avinode_trip_id, code, 6)
-    assert trip["route"] == '[{"to": "KPBI", "date": "2030-05-04", "from": "KTEB", "time": "09:30"}]'
+    assert trip["route"] == f'[{{"to": "KPBI", "date": "{FLIGHT_DAY}", "from": "KTEB", "time": "09:30"}}]'
     assert (await stage.answered(event.event_id))["trip_id"] == str(event.trip_id)
 
 

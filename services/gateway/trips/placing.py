@@ -1,16 +1,12 @@
-"""Begin a trip: publish what a user ordered, and wait until it is known what became of it."""
+"""Place an order of a trip: publish what a user ordered, and wait until its row says what became of it."""
 
+from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip
-from services.gateway.writes.receipts import Receipt, Receipts
-from shared.errors import NotFound, TripOpen
-from shared.events import TripAdvanced, TripAttached, TripRequested
+from services.gateway.writes.receipts import Receipts
+from shared.errors import TripOpen, TripUnconfirmed
+from shared.events import TripAttached, TripRequested
 from shared.publisher import Publisher
-
-UNCONFIRMED = (
-    "Nobody can tell whether Avinode made the trip that this session asked for. Look there, and attach that trip, or "
-    "another one, by its `avinode_trip_id`."
-)
 
 
 class Placing:
@@ -29,83 +25,52 @@ class Placing:
         """Publish, and wait until it is known what Avinode says; what is stored by the end of that is the answer.
 
         Raises:
-            TripOpen: The session has another open trip, or had one when the workflow came to this.
+            TripOpen: The session had another open trip when the workflow came to this.
             NotFound: The trip is somebody else's.
         """
         session = self._event.user_id, str(self._event.session_id)
         with self._receipts.expecting(self._event.event_id, session) as receipt:
             await self._publisher.publish(self._event)
-            return await receipt.until(lambda: self._settled(receipt), wait_s) or self._seen
+            return await receipt.until(self._settled, wait_s) or self._seen
 
-    async def trip(self) -> Trip | None:
-        """Return the trip that this order makes or repeats; None where there is none yet.
+    async def repeated(self) -> Trip | None:
+        """Return the trip that this order made before, or that its session has already; None where it is news.
 
         Raises:
             TripOpen: The session has another open trip.
+            NotFound: This order has found that before.
         """
-        made = await self._find(self._own())
-        if made is not None:
-            return made
-        of_session = TripFilter(session_id=self._event.session_id, open_only=True)
-        open_trip = await self._find(of_session)
-        if open_trip is None:
-            return await self._closed()
-        if self._is_meant(open_trip):
-            return open_trip
-        if isinstance(self._event, TripAttached) and open_trip.unconfirmed:
+        order = await self._order()
+        made = None if order is None else await self._trip_of(order)
+        return made or await self._open_trip()
+
+    async def _settled(self) -> Trip | None:
+        order = await self._order()
+        if order is None:
             return None
-        raise TripOpen(UNCONFIRMED if open_trip.unconfirmed else None, trip_id=str(open_trip.id))
+        self._seen = await self._trip_of(order)
+        return self._seen if order.settled else None
 
-    async def _settled(self, receipt: Receipt) -> Trip | None:
-        answer = receipt.answer  # before the look, since what it tells of is committed
-        self._seen = await self.trip()
-        if self._seen is None and isinstance(answer, TripAdvanced):
-            self._seen = await self._named(answer)
-        return self._seen if self._seen is not None and self._seen.settled else None
+    async def _order(self) -> PlacedOrder | None:
+        return await self._queries.order((self._event.user_id,), self._event.trip_id)
 
-    async def _named(self, answer: TripAdvanced) -> Trip:
-        """Return the trip that the workflow's answer names, where it is this order's and was closed between two looks.
+    async def _trip_of(self, order: PlacedOrder) -> Trip | None:
+        """Return the trip that an order is; None where it turned out to be another one between two looks."""
+        if order.refusal is not None:
+            raise order.refusal
+        return await self._find(TripFilter(trip_id=order.trip_id, session_id=order.session_id))
 
-        Raises:
-            TripOpen: It is another one, which the session had when the workflow came to this.
-            NotFound: The session has no such trip.
-        """
-        trip = await self._find(TripFilter(trip_id=answer.trip_id, session_id=self._event.session_id))
+    async def _open_trip(self) -> Trip | None:
+        """Return the session's open trip where it is the one that is to be attached."""
+        trip = await self._find(TripFilter(session_id=self._event.session_id, open_only=True))
         if trip is None:
-            raise NotFound("There is no such trip.")
-        if trip.id == self._event.trip_id or self._is_meant(trip) or self._was_meant(trip):
-            return trip
-        raise TripOpen(trip_id=str(trip.id))
-
-    def _own(self) -> TripFilter:
-        """Name what this order has made, if anything.
-
-        A requested trip is found by its request, since it may turn out to be known under another id; an attached one
-        that Avinode does not know loses the name it was attached by.
-        """
-        if isinstance(self._event, TripRequested):
-            return TripFilter(request_id=self._event.request_id)
-        trip_id = self._seen.id if self._seen is not None else self._event.trip_id
-        return TripFilter(trip_id=trip_id, session_id=self._event.session_id)
-
-    def _is_meant(self, trip: Trip) -> bool:
-        if isinstance(self._event, TripRequested):
-            return trip.request_id == self._event.request_id  # stored between two readings
-        return self._event.avinode_trip_id in (trip.avinode_trip_id, trip.trip_code)
-
-    def _was_meant(self, trip: Trip) -> bool:
-        """Tell whether a trip was given up under this order's name for it, of which only the reason still tells."""
-        if isinstance(self._event, TripRequested) or trip.outcome is None:
-            return False
-        return (trip.problem or "").startswith(f"{self._event.avinode_trip_id}: ")
-
-    async def _closed(self) -> Trip | None:
-        """Find the trip to be attached where it is over, and so never open in this session."""
-        if isinstance(self._event, TripRequested):
             return None
-        named = TripFilter(session_id=self._event.session_id, avinode_trip_id=self._event.avinode_trip_id)
-        trip = await self._find(named)
-        return trip if trip is not None and trip.outcome is not None else None
+        if isinstance(self._event, TripAttached):
+            if self._event.avinode_trip_id in (trip.avinode_trip_id, trip.trip_code):
+                return trip
+            if trip.unconfirmed:
+                return None  # it gives way
+        raise (TripUnconfirmed if trip.unconfirmed else TripOpen)(trip_id=str(trip.id))
 
     async def _find(self, wanted: TripFilter) -> Trip | None:
         return await self._queries.find((self._event.user_id,), wanted)

@@ -13,6 +13,7 @@ import asyncpg
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.status import status_of
 from services.gateway.trips.detail_queries import whole_trip
+from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.record import Segment, Trip, TripRow
 from services.gateway.turns.turn import Turn
 from shared.database import Connection, Pool, reading
@@ -68,6 +69,22 @@ class TripQueries:
                 return None
             row = dict(rows[0])
             return await whole_trip(db, _trip_row(row), _route(row))
+
+    async def order(self, user_ids: Sequence[str], promised_trip_id: UUID) -> PlacedOrder | None:
+        """Return what became of these users' order that was promised this id; None where none is stored."""
+        async with reading(self._pool, *user_ids) as db:
+            row = await db.fetchrow(
+                """
+                SELECT r.request_id, r.promised_trip_id, r.trip_id, r.user_id, r.session_id, r.segments, r.pax,
+                    r.criteria, r.reference, r.state, r.code, r.error, r.event_id, r.created_at,
+                    coalesce(c.message_count, 0) AS message_count
+                FROM workflow.requests r LEFT JOIN chat.sessions c USING (user_id, session_id)
+                WHERE r.promised_trip_id = $1 AND r.user_id = ANY ($2) AND c.deleted_at IS NULL
+                """,
+                promised_trip_id,
+                list(user_ids),
+            )
+        return None if row is None else PlacedOrder(**row)
 
     async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
         """Tell whether others have this trip and these users have not; for the administrators' role, which sees all."""

@@ -150,13 +150,6 @@ class Trip(TripRow):
     timeline: list[TimelineEntry]
 
     @property
-    def settled(self) -> bool:
-        """Tell whether Avinode has spoken: of a request, or of a trip that is there and was attached."""
-        if self.request is None:
-            return self.last_checked_at is not None or self.outcome is not None
-        return self.request.state not in ("intended", "sending")
-
-    @property
     def unconfirmed(self) -> bool:
         """Tell whether nobody knows if Avinode has this trip: it gives way to one that is attached."""
         return self.request is not None and self.request.state == "unconfirmed"

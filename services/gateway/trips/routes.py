@@ -1,12 +1,13 @@
 """Trips: ask for one, attach one, see them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
-from services.gateway.account.identity import CallerDep, KnownCallerDep
+from services.gateway.account.identity import Caller, CallerDep, KnownCallerDep
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import PageQuery, Paging
@@ -16,13 +17,15 @@ from services.gateway.http.write_headers import WriteDep
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.order import AttachTrip, TripName, TripOrder, TripReference, begun_by
+from services.gateway.trips.placed import lost_trip
 from services.gateway.trips.placing import Placing
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip, TripAnswer, TripPage
 from services.gateway.turns.store import TurnStore
+from services.gateway.turns.turn import Turn
 from services.gateway.writes.broker_gate import require_broker
 from services.gateway.writes.receipts import Receipts
-from shared.errors import NotFound
+from shared.errors import NoSuchTrip
 from shared.publisher import Publisher
 from shared.settings import Settings
 
@@ -73,7 +76,7 @@ async def begin_trip(
     own = await trips.own.find(caller, session_id)
     event = begun_by(body, own.user_id, session_id, write.key, write.correlation_id)
     placing = Placing(trips.publisher, trips.queries, trips.receipts, event)
-    repeated = await placing.trip()
+    repeated = await placing.repeated()
     if repeated is not None:
         response.status_code = 200
         return TripAnswer(trip=repeated, stored=True)
@@ -104,12 +107,25 @@ async def get_trip(
     wanted = TripFilter(trip_id=trip_id) if isinstance(trip_id, UUID) else TripFilter(avinode_trip_id=trip_id)
     turns = await trips.turns.sessions_of(caller.user_ids)
     trip = await trips.queries.find(caller.user_ids, wanted, turns)
+    if trip is None and isinstance(trip_id, UUID):
+        trip = await _trip_promised(trips, caller, trip_id, turns)
     if trip is None:
-        raise NotFound("There is no such trip.")
+        raise NoSuchTrip
     return trip
+
+
+async def _trip_promised(trips: Trips, caller: Caller, trip_id: UUID, turns: Sequence[Turn]) -> Trip | None:
+    """Return what became of the order that was promised this id: a trip of another id, or none and why."""
+    order = await trips.queries.order(caller.user_ids, trip_id)
+    if order is None:
+        return None
+    if order.refusal is not None:
+        return lost_trip(order)
+    wanted = TripFilter(trip_id=order.trip_id, session_id=order.session_id)
+    return await trips.queries.find((order.user_id,), wanted, turns)
 
 
 async def _refuse_strangers(trips: Trips, user_id: str, reference: str) -> None:
     """A trip of somebody else's does not exist for this user, unless trips are shared."""
     if not trips.settings.trips_shared and await trips.admin_queries.held_by_others((user_id,), reference):
-        raise NotFound("There is no such trip.")
+        raise NoSuchTrip

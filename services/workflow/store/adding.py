@@ -7,6 +7,7 @@ from services.workflow.facts import Found, join
 from services.workflow.rereading import Rereading, last_flight_on
 from services.workflow.steps import Standing, standing
 from services.workflow.store.fact_rows import load_facts, save_facts
+from services.workflow.store.orders import settle_attachments
 from services.workflow.store.ties import close_trip
 from shared.database import Connection
 
@@ -45,6 +46,7 @@ async def add_trip(db: Connection, trip_id: UUID, trip: Trip, rereading: Rereadi
     await db.execute(
         "UPDATE workflow.trips SET last_checked_at = clock_timestamp(), error = NULL WHERE trip_id = $1", trip_id
     )
+    await settle_attachments(db, trip_id)
     rfqs, lifts = [reading.rfq for reading in trip.rfqs], [lift for reading in trip.rfqs for lift in reading.lifts]
     is_new = await add_found(db, trip_id, Found(rfqs=tuple(rfqs), lifts=tuple(lifts)))
     await _plan_reading(db, trip_id, rereading)

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import asyncpg
 
+from services.workflow.avinode.errors import AvinodeMissing
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found
 from services.workflow.rereading import Rereading, last_flight_on
 from services.workflow.store.adding import add_found, add_trip
+from services.workflow.store.orders import refuse_attachments
 from services.workflow.store.ties import advanced, close_trip, name_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import Unstorable
@@ -218,6 +220,7 @@ class FactStore:
         """End a trip that somebody attached and Avinode does not know. Its name is free for another try."""
         async with transaction(self._pool) as db:
             outcomes = await advanced(db, trip_id)
+            await refuse_attachments(db, trip_id, error, AvinodeMissing.code)
             await close_trip(db, trip_id, error)
             await db.execute(
                 "UPDATE workflow.trips SET avinode_trip_id = NULL, trip_code = NULL WHERE trip_id = $1", trip_id

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from services.workflow.avinode.errors import AvinodeRefused
 from services.workflow.avinode.resources import Trip
 from services.workflow.rereading import Rereading
 from services.workflow.store.adding import add_trip
@@ -123,7 +124,7 @@ class RequestStore:
         async with transaction(self._pool) as db:
             settled: UUID | None = await db.fetchval(
                 """
-                UPDATE workflow.requests SET state = $3, error = $4, updated_at = clock_timestamp(),
+                UPDATE workflow.requests SET state = $3, error = $4, code = $6, updated_at = clock_timestamp(),
                     due_at = clock_timestamp() + $5 * interval '1 second'
                 WHERE request_id = $1 AND attempts = $2 AND state IN ('sending', 'unconfirmed')
                 RETURNING trip_id
@@ -133,6 +134,7 @@ class RequestStore:
                 state,
                 error,
                 wait_s,
+                AvinodeRefused.code if state == "refused" else None,
             )
             if settled is None:  # the trip has turned up meanwhile
                 return []

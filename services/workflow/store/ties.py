@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
+from services.workflow.store.orders import move_orders
 from shared.database import Connection
+from shared.errors import NoSuchTrip
 from shared.events import TripAdvanced
 
 
@@ -49,7 +51,8 @@ async def name_trip(
         """
         SELECT trip_id FROM workflow.trips t
         WHERE trip_id = $1 OR avinode_trip_id = $2 OR (trip_code = $3 AND avinode_trip_id IS NULL)
-        ORDER BY EXISTS (SELECT FROM workflow.requests r WHERE r.trip_id = t.trip_id) DESC, created_at, trip_id
+        ORDER BY EXISTS (SELECT FROM workflow.requests r WHERE r.trip_id = t.trip_id AND r.kind = 'request'
+            AND r.state <> 'lost') DESC, created_at, trip_id
         FOR UPDATE
         """,
         trip_id,
@@ -103,10 +106,10 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
         other,
         shared,
     )
+    await move_orders(db, kept, other, NoSuchTrip())
     await db.execute(
         """
-        WITH requests AS (UPDATE workflow.requests SET trip_id = $1 WHERE trip_id = $2),
-            proposals AS (UPDATE workflow.proposals SET trip_id = $1 WHERE trip_id = $2),
+        WITH proposals AS (UPDATE workflow.proposals SET trip_id = $1 WHERE trip_id = $2),
             rfqs AS (UPDATE workflow.rfqs SET trip_id = $1 WHERE trip_id = $2),
             lifts AS (UPDATE workflow.lifts SET trip_id = $1 WHERE trip_id = $2),
             quotes AS (UPDATE workflow.quotes SET trip_id = $1 WHERE trip_id = $2)

@@ -4,8 +4,18 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.workflow.notices import trip_reference
+from services.workflow.store.orders import (
+    OpenTrip,
+    Order,
+    keep_attachment,
+    keep_lost,
+    keep_request,
+    known_order,
+    open_trip_of,
+)
 from shared.database import Connection, Pool, transaction
-from shared.events import TripAttached, TripRequested
+from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
+from shared.events import TripAttached
 
 
 class TripStore:
@@ -15,36 +25,47 @@ class TripStore:
         self._pool = pool
         self._shared = shared  # may a user attach a trip that another user holds?
 
-    async def record(self, begun: Sequence[TripRequested | TripAttached]) -> list[UUID]:
+    async def record(self, orders: Sequence[Order]) -> list[UUID]:
         """Store these events, once.
 
         Returns:
-            For each the trip that its session has now; the event's own where it has none.
+            For each the trip that its session has now; the promised one where it has none.
         """
         async with transaction(self._pool) as db:
-            return [await self._begin(db, event) for event in begun]
+            return [await self._place(db, order) for order in orders]
 
-    async def _begin(self, db: Connection, event: TripRequested | TripAttached) -> UUID:
-        """Tie the session to a trip, unless it has an open one.
+    async def _place(self, db: Connection, order: Order) -> UUID:
+        """Tie the session to a trip, unless it has an open one, and keep the order with what becomes of it.
 
         A request that nobody can confirm gives way to an attachment: of the trip that was made, or of any other.
         """
         await db.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{event.user_id}\x1f{event.session_id}"
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{order.user_id}\x1f{order.session_id}"
         )
-        has = await _trip_of(db, event)
+        known = await known_order(db, order)
+        if known is not None:
+            return known
+        has = await open_trip_of(db, order)
+        if isinstance(order, TripAttached):
+            return await self._attach(db, order, has)
         if has is not None:
-            return has
-        if isinstance(event, TripRequested):
-            await _request_trip(db, event)
-            return event.trip_id
-        return await self._attach_trip(db, event)
+            return await keep_lost(db, order, TripUnconfirmed() if has.is_unconfirmed else TripOpen(), has.trip_id)
+        return await keep_request(db, order)
 
-    async def _attach_trip(self, db: Connection, event: TripAttached) -> UUID:
-        """Tie the session to the trip of that name; a stranger to it gets nothing."""
-        reference = trip_reference(event.avinode_trip_id)
-        if reference is None:
-            return event.trip_id
+    async def _attach(self, db: Connection, order: TripAttached, has: OpenTrip | None) -> UUID:
+        reference = trip_reference(order.avinode_trip_id)
+        if has is not None and reference is not None and reference in has.names:
+            return await keep_attachment(db, order, has.trip_id)
+        if has is not None and not has.is_unconfirmed:
+            return await keep_lost(db, order, TripOpen(), has.trip_id)
+        attached = None if reference is None else await self._trip_called(db, order, reference)
+        if attached is None:
+            return await keep_lost(db, order, NoSuchTrip())  # or a stranger's: nobody can tell which
+        await _tie(db, order, attached)
+        return await keep_attachment(db, order, attached)
+
+    async def _trip_called(self, db: Connection, order: TripAttached, reference: str) -> UUID | None:
+        """Return the trip of that name, made here if need be; None where it is a stranger's."""
         await db.execute(
             """
             INSERT INTO workflow.trips (trip_id, avinode_trip_id, trip_code)
@@ -52,7 +73,7 @@ class TripStore:
             WHERE NOT EXISTS (SELECT FROM workflow.trips WHERE avinode_trip_id = $2 OR trip_code = $2)
             ON CONFLICT DO NOTHING
             """,
-            event.trip_id,
+            order.trip_id,
             reference,
             reference.startswith("atrip-"),
         )
@@ -60,7 +81,7 @@ class TripStore:
         await db.execute(
             "SELECT FROM workflow.trips WHERE avinode_trip_id = $1 OR trip_code = $1 FOR UPDATE", reference
         )
-        attached: UUID | None = await db.fetchval(
+        trip_id: UUID | None = await db.fetchval(
             """
             SELECT trip_id FROM workflow.trips t
             WHERE (avinode_trip_id = $1 OR trip_code = $1)
@@ -69,17 +90,14 @@ class TripStore:
             """,
             reference,
             self._shared,
-            event.user_id,
+            order.user_id,
         )
-        if attached is None:
-            return event.trip_id
-        await _tie(db, event, attached)
-        return attached
+        return trip_id
 
 
-async def _tie(db: Connection, event: TripAttached, trip_id: UUID) -> None:
+async def _tie(db: Connection, order: TripAttached, trip_id: UUID) -> None:
     """Tie the session to this trip instead of the one it has open, which is a request that nobody can confirm."""
-    session = event.user_id, event.session_id
+    session = order.user_id, order.session_id
     await db.execute(
         """
         UPDATE workflow.trip_sessions SET open = false, ended_at = clock_timestamp()
@@ -98,47 +116,4 @@ async def _tie(db: Connection, event: TripAttached, trip_id: UUID) -> None:
         """,
         *session,
         trip_id,
-    )
-
-
-async def _trip_of(db: Connection, event: TripRequested | TripAttached) -> UUID | None:
-    """Find the trip that this very event made, or the session's open one that does not give way to it."""
-    request_id = event.request_id if isinstance(event, TripRequested) else None
-    trip_id: UUID | None = await db.fetchval(
-        """
-        SELECT s.trip_id FROM workflow.trip_sessions s LEFT JOIN workflow.requests r USING (request_id)
-        WHERE s.user_id = $1 AND s.session_id = $2
-            AND (s.request_id = $3 OR s.trip_id = $4 OR s.open AND NOT ($5 AND coalesce(r.state, '') = 'unconfirmed'))
-        ORDER BY s.request_id IS NOT DISTINCT FROM $3 DESC, s.trip_id = $4 DESC LIMIT 1
-        """,
-        event.user_id,
-        event.session_id,
-        request_id,
-        event.trip_id,
-        isinstance(event, TripAttached),
-    )
-    return trip_id
-
-
-async def _request_trip(db: Connection, event: TripRequested) -> None:
-    """Commit the intent: the trip, the session's tie to it, and the request to be sent. One statement, all or none."""
-    await db.execute(
-        """
-        WITH trip AS (
-            INSERT INTO workflow.trips (trip_id, route, pax) VALUES ($1, $5, $6)
-        ), tie AS (
-            INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, request_id) VALUES ($2, $3, $1, $4)
-        )
-        INSERT INTO workflow.requests (request_id, trip_id, user_id, session_id, segments, pax, criteria, event_id)
-        VALUES ($4, $1, $2, $3, $7, $6, $8, $9)
-        """,
-        event.trip_id,
-        event.user_id,
-        event.session_id,
-        event.request_id,
-        [{"from": leg.from_icao, "to": leg.to_icao, "date": leg.date, "time": leg.time} for leg in event.segments],
-        event.pax,
-        [leg.model_dump() for leg in event.segments],
-        event.criteria,
-        event.event_id,
     )

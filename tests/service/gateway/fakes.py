@@ -28,6 +28,7 @@ from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.sessions.view import SessionFacts, SessionFilter
 from services.gateway.trips.expected import expected_trip
+from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip, TripRow
 from services.gateway.trips.routes import Trips
@@ -78,6 +79,7 @@ class World:
     messages: list[HistoryMessage] = field(default_factory=list)
     models: dict[UUID, Model] = field(default_factory=dict)
     trips: list[Trip] = field(default_factory=list)
+    orders: list[PlacedOrder] = field(default_factory=list)
     held_by_others: set[str] = field(default_factory=set)  # references of strangers' trips
     parked: dict[UUID, Parked] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
@@ -146,6 +148,7 @@ class World:
             self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
         elif isinstance(event, TripRequested | TripAttached):
             self.trips.append(expected_trip(event, 0))
+            self.orders.append(order_of(event))
         elif isinstance(event, DeadLetterReplayed | DeadLetterDropped):
             parked = self.parked[event.dead_letter_id]
             state = "replayed" if isinstance(event, DeadLetterReplayed) else "dropped"
@@ -322,6 +325,10 @@ class _Trips:
     async def find(self, user_ids: Sequence[str], wanted: TripFilter, turns: Sequence[Turn] = ()) -> Trip | None:
         return next(iter(self._of(user_ids, wanted)), None)
 
+    async def order(self, user_ids: Sequence[str], promised_trip_id: UUID) -> PlacedOrder | None:
+        own = (order for order in self._world.orders if order.user_id in user_ids)
+        return next((order for order in own if order.promised_trip_id == promised_trip_id), None)
+
     async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
         return reference in self._world.held_by_others
 
@@ -336,6 +343,28 @@ class _Trips:
             and wanted.avinode_trip_id in (None, trip.avinode_trip_id, trip.trip_code)
             and not (wanted.open_only and trip.session_ended_at is not None)
         ]
+
+
+def order_of(event: TripRequested | TripAttached, **became: Any) -> PlacedOrder:
+    """Make the row of an order that has become the trip it was promised."""
+    asked = event if isinstance(event, TripRequested) else None
+    order = PlacedOrder(
+        request_id=asked.request_id if asked else event.event_id,
+        promised_trip_id=event.trip_id,
+        trip_id=event.trip_id,
+        user_id=event.user_id,
+        session_id=event.session_id,
+        segments=[leg.model_dump() for leg in asked.segments] if asked else None,
+        pax=asked.pax if asked else None,
+        criteria=asked.criteria if asked else {},
+        reference=event.avinode_trip_id if isinstance(event, TripAttached) else None,
+        state="created" if asked else "attached",
+        code=None,
+        error=None,
+        event_id=event.event_id,
+        created_at=event.occurred_at,
+    )
+    return replace(order, **became)
 
 
 class _Models:

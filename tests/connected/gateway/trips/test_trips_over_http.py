@@ -161,3 +161,42 @@ async def test_what_avinode_does_not_know_frees_a_session_of_its_unconfirmed_tri
     async with gateway_of(quiet) as gateway, running_workflow(quiet.settings):
         assert became(await begin(gateway, {"avinode_trip_id": "atrip-404"})) == (201, "cancelled")
         assert became(await begin(gateway, TRIP)) == (201, None)
+
+
+async def test_who_did_not_wait_finds_out_why_their_order_came_to_nothing(quiet: Stage) -> None:
+    (name,) = await trips_at_avinode(quiet, 1)
+    orders = [("ada", TRIP), ("ada", {"avinode_trip_id": name}), ("bob", {"avinode_trip_id": name})]
+    async with gateway_of(quiet, stored_wait_s=0) as gateway:
+        promised = []
+        for user, body in orders:
+            answer = await begin(gateway, body, user=user)
+            assert (answer.status_code, answer.json()["stored"]) == (202, False)
+            promised.append((user, answer.json()["trip"]["id"]))
+        await quiet.attach(name, "s2", "cyd")  # the last of all
+        async with running_workflow(quiet.settings):
+            await quiet.becomes(0, "SELECT count(*) FROM workflow.requests WHERE state IN ('intended', 'attaching')")
+            await quiet.becomes(4, "SELECT count(*) FROM workflow.requests WHERE state NOT IN ('sending')")
+        found = [(await gateway.get(f"/api/trips/{trip_id}", user=user)).json() for user, trip_id in promised]
+        assert [trip["problem"] for trip in found] == [None, "This session has an open trip already.", None]
+        assert [trip["id"] for trip in found] == [trip_id for _, trip_id in promised]
+        assert [trip["outcome"] for trip in found] == [None, "cancelled", None]
+        assert len((await gateway.get("/api/trips", user="ada")).json()["trips"]) == 1
+        for user, trip_id in promised:
+            other = "bob" if user == "ada" else "ada"
+            assert (await gateway.get(f"/api/trips/{trip_id}", user=other)).status_code == 404
+
+
+async def test_a_promised_id_is_found_when_its_trip_turns_out_to_be_another(quiet: Stage) -> None:
+    event = await lose_an_answer(quiet)
+    (name,) = await trips_at_avinode(quiet, 1)
+    (made,) = [trip for trip in (await quiet.avinode.call("GET", "/sim/trips")).body["trips"] if trip["id"] != name]
+    async with gateway_of(quiet, stored_wait_s=0) as gateway:
+        answer = await begin(gateway, {"avinode_trip_id": made["id"]}, "s2")
+        promised = answer.json()["trip"]["id"]
+        async with running_workflow(quiet.settings):
+            await quiet.becomes(
+                "created", "SELECT state FROM workflow.requests WHERE request_id = $1", event.request_id
+            )
+        trip = (await gateway.get(f"/api/trips/{promised}", user="ada")).json()
+        assert (trip["id"], trip["conversation_id"]) == (str(event.trip_id), "s2")
+        assert promised != str(event.trip_id)

@@ -10,7 +10,7 @@ from services.gateway.trips.expected import expected_trip
 from shared.events import TripAdvanced, TripAttached, TripRequested
 from shared.ids import new_id
 from tests.pure.gateway.samples import facts, minutes, stored
-from tests.service.gateway.fakes import World
+from tests.service.gateway.fakes import World, order_of
 from tests.waiting import until_true
 
 PATH = "/api/chat/sessions/s1/trips"
@@ -137,24 +137,49 @@ async def test_attaching_the_same_trip_again_changes_nothing(world: World) -> No
     assert len(world.published) == 1
 
 
-@pytest.mark.parametrize(("given_up", "became"), [("atrip-1", (201, None)), ("atrip-2", (409, "trip_open"))])
-async def test_a_trip_that_another_session_gave_its_id_is_answered_as_given_up(
-    world: World, given_up: str, became: tuple[int, str | None]
+@pytest.mark.parametrize(
+    ("became", "answered"),
+    [
+        ({"state": "refused", "code": "avinode_missing"}, (201, None)),
+        ({"state": "lost", "code": "trip_open", "error": "It has one."}, (409, "trip_open")),
+        ({"state": "lost", "code": "not_found", "trip_id": None}, (404, "not_found")),
+    ],
+)
+async def test_an_order_is_answered_by_what_its_row_says(
+    world: World, became: dict[str, Any], answered: tuple[int, str | None]
 ) -> None:
     world.consumers_away = True
     asking = asyncio.create_task(post(world, {"avinode_trip_id": "atrip-1"}))
     await until_true(lambda: bool(world.published))
     (event,) = world.published
     assert isinstance(event, TripAttached)
-    closed = {"session_ended_at": minutes(0), "outcome": "cancelled", "problem": f"{given_up}: answered 404"}
-    theirs = {"id": new_id(), "avinode_trip_id": None, "trip_code": None, **closed}
+    theirs = {"id": new_id(), "avinode_trip_id": None, "session_ended_at": minutes(0), "outcome": "cancelled"}
     world.trips.append(expected_trip(event, 0).model_copy(update=theirs))
-    trip_id = world.trips[0].id
-    world.receipts.hint(TripAdvanced(user_id="u1", session_id="s1", trip_id=trip_id, causes=(event.event_id,)))
+    world.orders.append(order_of(event, **{"trip_id": theirs["id"], **became}))
+    world.receipts.hint(TripAdvanced(user_id="u1", session_id="s1", trip_id=new_id(), causes=(event.event_id,)))
     answer = await asking
     body = answer.json()
-    assert (answer.status_code, body.get("code")) == became
-    assert (body["trip"]["id"] if "trip" in body else body["trip_id"]) == str(trip_id)
+    assert (answer.status_code, body.get("code")) == answered
+    if answered[0] != 404:
+        assert (body["trip"]["id"] if "trip" in body else body["trip_id"]) == str(theirs["id"])
+
+
+async def test_an_order_that_lost_is_found_by_the_id_it_was_promised(world: World) -> None:
+    world.consumers_away = True
+    accepted = await post(world, TRIP, Prefer="respond-async", Idempotency_Key="k")
+    promised = accepted.json()["trip"]
+    async with world.client("u1") as client, world.client("u2") as stranger:
+        assert (await client.get(f"/api/trips/{promised['id']}")).status_code == 404
+        (event,) = world.published
+        assert isinstance(event, TripRequested)
+        lost = {"trip_id": new_id(), "state": "lost", "code": "trip_open", "error": "It has one."}
+        world.orders.append(order_of(event, **lost))
+        shown = (await client.get(f"/api/trips/{promised['id']}")).json()
+        assert (await stranger.get(f"/api/trips/{promised['id']}")).status_code == 404
+    assert (shown["status"], shown["outcome"], shown["problem"]) == ("archived", "cancelled", "It has one.")
+    assert (shown["request"]["state"], shown["segments"]) == ("lost", promised["segments"])
+    assert shown.keys() == promised.keys()
+    assert (await post(world, TRIP, Idempotency_Key="k")).status_code == 409  # the same order is the same answer
 
 
 async def test_a_trip_of_somebody_elses_does_not_exist(world: World) -> None:
