@@ -14,7 +14,6 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from deploy.migrate import MIGRATIONS, SERVICE_URLS
-from services.workflow.avinode.client import REFUSAL
 from shared import topology
 from shared.database import DATABASE_ERRORS
 from shared.settings import NEEDED, Settings
@@ -159,17 +158,11 @@ async def _stuck_deliveries(connection: asyncpg.Connection) -> Finding:
 
 
 async def _refused_credentials(connection: asyncpg.Connection) -> Finding:
-    # The workflow says it in every trip that waits for Avinode while it makes no call.
-    row = await connection.fetchrow(
-        """
-        SELECT count(*) AS count, min(error) AS error FROM workflow.trips
-        WHERE closed_at IS NULL AND starts_with(error, $1)
-        """,
-        REFUSAL,
+    refusal = await connection.fetchval(
+        "SELECT refusal FROM workflow.avinode_status WHERE held_until > clock_timestamp()"
     )
-    count = row["count"] if row else 0
-    trouble = f"{row['error']} See AVINODE_API_TOKEN, AVINODE_AUTH_TOKEN" if row and count else None
-    return Finding("trips that wait for Avinode's login", str(count), trouble)
+    trouble = f"{refusal} See AVINODE_API_TOKEN, AVINODE_AUTH_TOKEN" if refusal else None
+    return Finding("Avinode's login", "refused" if refusal else "not refused", trouble)
 
 
 async def _login(name: str, url: str) -> Finding:

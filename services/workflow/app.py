@@ -3,15 +3,16 @@
 from services.workflow.avinode.client import Avinode, open_avinode
 from services.workflow.checking import Checker
 from services.workflow.creating import Creator
-from services.workflow.explaining import Explainer
 from services.workflow.following import Follower
 from services.workflow.handlers import DeliveryHandler, TripHandler
+from services.workflow.holding import HoldKeeper
 from services.workflow.matching import Matcher
 from services.workflow.rereading import Rereading
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
 from services.workflow.store.quotes import QuoteStore
 from services.workflow.store.requests import RequestStore
+from services.workflow.store.status import StatusStore
 from services.workflow.store.trips import TripStore
 from services.workflow.telling import Teller
 from services.workflow.waits import Waits
@@ -53,17 +54,23 @@ def wire(
     facts = FactStore(pool, shared=shared, rereading=rereading)
     creator = Creator(requests, avinode, publisher, waits)
     follower = Follower(facts, avinode, publisher)
+    keeper = HoldKeeper(StatusStore(pool), avinode, publisher)
     teller = Teller(QuoteStore(pool), publisher)
     jobs = {
         "requests": creator.work_request,
         "notices": Matcher(deliveries, follower, waits).work_notice,
         "trips": Checker(facts, follower, publisher, waits=waits, rereading=rereading).work_trip,
         "quotes": teller.work_quote,
-        "refusals": Explainer(facts, avinode, publisher).work_refusal,
+        "holds": keeper.work_hold,
     }
+
+    async def begin() -> None:
+        await creator.abandon()
+        await keeper.begin()
+
     worker = Worker(
         "workflow.due",
-        Leader(pool, LEADER_LOCK, creator.abandon),
+        Leader(pool, LEADER_LOCK, begin),
         jobs,
         close=avinode.bucket.close,
         idle_s=waits.idle_s,

@@ -61,7 +61,7 @@ class Checker:
             case AvinodeAway():
                 return error.wait_s or self._waits.reread_s(due.unread_s)
             case AvinodeLocked():
-                return self._waits.refused_s
+                return 0.0  # nothing is called for a while anyway
             case AvinodeRefused() if not isinstance(error, AvinodeMissing):
                 return max(self._waits.refused_s, usual_s)
             case _:

@@ -92,6 +92,8 @@ class Creator:
 
     def _refused(self, intent: Intent, error: AvinodeRefused) -> Settle:
         """What is wrong with our credentials or base URL an operator can mend; with the request, only its user."""
-        if isinstance(error, AvinodeLocked | AvinodeForbidden | AvinodeMissing):
+        if isinstance(error, AvinodeLocked):
+            return partial(self._requests.not_sent, intent, error.detail, 0.0)  # nothing is called for a while anyway
+        if isinstance(error, AvinodeForbidden | AvinodeMissing):
             return partial(self._requests.not_sent, intent, error.detail, self._waits.refused_s)
         return partial(self._requests.refused, intent, error.detail)

@@ -20,7 +20,7 @@ ADMIN_ONLY = {
     "workflow.deliveries",
     "workflow.erased_users",
 }
-PUBLIC = {"tagging.models"}
+PUBLIC = {"tagging.models", "workflow.avinode_status"}
 WRITERS = {
     "chat": "tripthread_logger",
     "tagging": "tripthread_tagger",

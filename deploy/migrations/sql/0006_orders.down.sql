@@ -1,3 +1,4 @@
+DROP TABLE workflow.avinode_status;
 DROP INDEX workflow.trips_unread;
 ALTER POLICY reader ON workflow.requests USING (trip_id IN (SELECT t.trip_id FROM workflow.trip_sessions t
     WHERE t.user_id = ANY (tripthread.user_ids()) AND t.deleted_at IS NULL));

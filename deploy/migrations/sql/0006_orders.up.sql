@@ -50,3 +50,14 @@ ALTER POLICY reader ON workflow.requests USING (user_id = ANY (tripthread.user_i
 -- Trips that were never read are read first, however many are due again.
 CREATE INDEX trips_unread ON workflow.trips (due_at)
     WHERE closed_at IS NULL AND last_checked_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL);
+
+-- Why nobody calls Avinode at the moment: one row, joined when a trip that waits for it is read.
+CREATE TABLE workflow.avinode_status (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    refusal text,                                -- in words for users; null: it is called
+    held_until timestamptz,                      -- past it the row says nothing any more, should nobody have cleared it
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK ((refusal IS NULL) = (held_until IS NULL))
+);
+INSERT INTO workflow.avinode_status DEFAULT VALUES;
+SELECT tripthread.protect('workflow.avinode_status', 'tripthread_workflow', NULL);

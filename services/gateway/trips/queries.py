@@ -102,11 +102,14 @@ class TripQueries:
 
 
 async def _rows(db: Connection, keys: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
-    """Look up what was chosen before: at once, row-level security makes the planner read all of `trips`."""
+    """Look up what was chosen before: at once, row-level security makes the planner read all of `trips`.
+
+    Why nobody calls Avinode is the problem of every trip that waits for that: to be created, or to be read again.
+    """
     return await db.fetch(
         """
         SELECT s.user_id, s.session_id, s.request_id, s.started_at, s.ended_at, key.place_at, key.spoken_at, t.*,
-            now() AS now, coalesce(c.message_count, 0) AS message_count,
+            coalesce(held.refusal, t.error) AS problem, now() AS now, coalesce(c.message_count, 0) AS message_count,
             q.price_cents, q.currency, r.operator_name, l.aircraft_type,
             coalesce(q.rfq_id, (SELECT rfq_id FROM workflow.rfqs f WHERE f.trip_id = t.trip_id
                 ORDER BY f.created_at, f.rfq_id LIMIT 1)) AS rfq_id,
@@ -116,6 +119,9 @@ async def _rows(db: Connection, keys: Sequence[asyncpg.Record]) -> list[asyncpg.
             WITH ORDINALITY AS key (user_id, session_id, trip_id, place_at, spoken_at, number)
         JOIN workflow.trip_sessions s USING (user_id, session_id, trip_id)
         JOIN workflow.trips t USING (trip_id)
+        LEFT JOIN workflow.avinode_status held ON held.held_until > now() AND t.closed_at IS NULL AND (
+            EXISTS (SELECT FROM workflow.requests o WHERE o.trip_id = t.trip_id AND o.state = 'intended')
+            OR (t.due_at <= now() AND (t.avinode_trip_id IS NOT NULL OR t.trip_code IS NOT NULL)))
         LEFT JOIN chat.sessions c USING (user_id, session_id)
         LEFT JOIN workflow.quotes q ON q.quote_id = t.primary_quote_id
         LEFT JOIN workflow.rfqs r ON r.rfq_id = q.rfq_id
@@ -223,6 +229,5 @@ def _trip_row(row: Mapping[str, Any]) -> TripRow:
         "session_started_at": row["started_at"],
         "session_ended_at": row["ended_at"],
         "last_activity_at": last_activity_at,
-        "problem": row["error"],
     }
     return TripRow.model_validate({**row, **derived})

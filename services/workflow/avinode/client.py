@@ -23,7 +23,7 @@ PRODUCT = "Tripthread-v0.1"
 LARGEST_ANSWER = 10_000_000
 _CALLS = Counter("tripthread_avinode_calls_total", "Calls to Avinode by method and answer.", ["method", "answer"])
 _HELD = Gauge("tripthread_avinode_held_seconds", "For how long from now on Avinode is left alone, whatever is due.")
-REFUSAL = "Avinode refuses our credentials"  # `tripthread doctor` looks for it
+REFUSAL = "Avinode refuses our credentials"
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +131,7 @@ class Avinode:
         self._refusal = f"{REFUSAL} ({error.detail}), which an operator has to mend; it is asked again at {again}."
         if is_news:
             log.error("avinode refuses our credentials", error=error.detail, asked_again_at=again)
-        return AvinodeLocked(self._refusal)
+        return AvinodeLocked(f"{REFUSAL} ({error.detail})")
 
     def _headers(self) -> dict[str, str]:
         token = self._settings.avinode_auth_token.get_secret_value().removeprefix("Bearer ")

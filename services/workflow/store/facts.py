@@ -186,32 +186,6 @@ class FactStore:
             )
             return await advanced(db, trip_id) if is_news else []
 
-    async def explain(self, error: str) -> list[TripAdvanced]:
-        """Show why they wait in up to a hundred of the trips that are to be created or read."""
-        async with transaction(self._pool) as db:
-            rows = await db.fetch(
-                """
-                UPDATE workflow.trips SET error = $1, updated_at = clock_timestamp()
-                WHERE trip_id IN (
-                    SELECT trip_id FROM workflow.trips
-                    WHERE trip_id IN (
-                        (SELECT trip_id FROM workflow.trips
-                        WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
-                            AND due_at <= clock_timestamp() AND error IS DISTINCT FROM $1
-                        LIMIT 50)
-                        UNION ALL
-                        (SELECT trip_id FROM workflow.requests r JOIN workflow.trips t USING (trip_id)
-                        WHERE r.state = 'intended' AND t.closed_at IS NULL AND t.error IS DISTINCT FROM $1
-                        LIMIT 50)
-                    )
-                    ORDER BY trip_id FOR UPDATE SKIP LOCKED
-                )
-                RETURNING trip_id
-                """,
-                error,
-            )
-            return [outcome for row in rows for outcome in await advanced(db, row["trip_id"])]
-
     async def read_soon(self, trip_id: UUID) -> None:
         """Read the trip again as soon as may be."""
         await self._pool.execute("UPDATE workflow.trips SET due_at = clock_timestamp() WHERE trip_id = $1", trip_id)
