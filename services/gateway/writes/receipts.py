@@ -27,10 +27,8 @@ class Receipt:
 
     def __init__(self) -> None:
         self._hinted = asyncio.Event()
-        self.answer: Outcome | None = None  # the last outcome that names the event as its cause
 
-    def hint(self, answer: Outcome | None = None) -> None:
-        self.answer = answer or self.answer
+    def hint(self) -> None:
         self._hinted.set()
 
     async def until(self, look: Look[Row], timeout_s: float) -> Row | None:
@@ -97,11 +95,9 @@ class Receipts:
 
     def hint(self, outcome: Outcome) -> None:
         """Let those look who wait for this outcome."""
-        for cause in outcome.causes:
-            for receipt in self._waiting.get(cause, ()):
-                receipt.hint(outcome)
-        for receipt in self._waiting.get((outcome.user_id, outcome.session_id), ()):
-            receipt.hint()
+        for awaited in (*outcome.causes, (outcome.user_id, outcome.session_id)):
+            for receipt in self._waiting.get(awaited, ()):
+                receipt.hint()
 
     @contextmanager
     def _waiting_for(self, *keys: Hashable) -> Iterator[Receipt]:
