@@ -59,7 +59,7 @@ class Checker:
     def _reread_s(self, due: DueTrip, error: TripthreadError, usual_s: float) -> float:
         match error:
             case AvinodeAway():
-                return error.wait_s or self._waits.reread_s(due.unread_s)
+                return self._waits.reread_s(due.unread_s) if error.wait_s is None else error.wait_s
             case AvinodeLocked():
                 return 0.0  # nothing is called for a while anyway
             case AvinodeRefused() if not isinstance(error, AvinodeMissing):

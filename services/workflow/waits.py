@@ -12,7 +12,7 @@ class Waits:
     longest_retry_s: float = 300.0
     longest_unmatched_s: float = 6 * 3600.0  # a notice of an unknown trip; it is due at once when the trip turns up
     unmatched_s: float = 30 * 86400.0  # since it came: then a notice of an unknown trip waits for its trip alone
-    trip_retry_s: float = 30.0  # until a trip that could not be read is tried again
+    trip_retry_s: float = 30.0  # until a trip that could not be read is tried again; longer while it fails
     refused_s: float = 300.0  # Avinode asks for 5 to 10 minutes before a retry after 400 or 401
     connect_s: float = 5.0
     answer_s: float = 10.0  # for one call, connecting included
