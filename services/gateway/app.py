@@ -89,7 +89,7 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
         Chat(settings, TurnStarter(store, publisher, runner), Memory(pools.reader, store), tags, Throttle(settings)),
         Sessions(own, store, sessions, tags, receipts),
         SessionMessages(own, TurnWindows(pools.own), MessageQueries(pools.reader)),
-        Trips(settings, own, store, TripQueries(pools.reader), TripQueries(pools.admin), publisher, receipts),
+        Trips(settings, own, store, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),
         Models(settings, ModelQueries(pools.reader), accepting),
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),

@@ -3,21 +3,17 @@
 from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip
-from services.gateway.writes.receipts import Receipts
+from services.gateway.writes.accept import Accepting
 from shared.errors import TripOpen, TripUnconfirmed
 from shared.events import TripAttached, TripRequested
-from shared.publisher import Publisher
 
 
 class Placing:
     """One order on its way to being a trip of its session."""
 
-    def __init__(
-        self, publisher: Publisher, queries: TripQueries, receipts: Receipts, event: TripRequested | TripAttached
-    ) -> None:
-        self._publisher = publisher
+    def __init__(self, accepting: Accepting, queries: TripQueries, event: TripRequested | TripAttached) -> None:
+        self._accepting = accepting
         self._queries = queries
-        self._receipts = receipts
         self._event = event
         self._seen: Trip | None = None
 
@@ -29,9 +25,7 @@ class Placing:
             NotFound: The trip is somebody else's.
         """
         session = self._event.user_id, str(self._event.session_id)
-        with self._receipts.expecting(self._event.event_id, session) as receipt:
-            await self._publisher.publish(self._event)
-            return await receipt.until(self._settled, wait_s) or self._seen
+        return await self._accepting.accept([self._event], self._settled, wait_s, session=session) or self._seen
 
     async def repeated(self) -> Trip | None:
         """Return the trip that this order made before, or that its session has already; None where it is news.

@@ -23,8 +23,8 @@ from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip, TripAnswer, TripPage
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
+from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
-from services.gateway.writes.receipts import Receipts
 from shared.errors import NoSuchTrip
 from shared.publisher import Publisher
 from shared.settings import Settings
@@ -42,7 +42,7 @@ class Trips:
     queries: TripQueries
     admin_queries: TripQueries  # which see the trips of others, too
     publisher: Publisher
-    receipts: Receipts
+    accepting: Accepting
 
 
 PAGING = Paging("trips", lambda key: UUID(key.partition("/")[0]))
@@ -75,7 +75,7 @@ async def begin_trip(
     require_broker(trips.publisher)
     own = await trips.own.find(caller, session_id)
     event = begun_by(body, own.user_id, session_id, write.key, write.correlation_id)
-    placing = Placing(trips.publisher, trips.queries, trips.receipts, event)
+    placing = Placing(trips.accepting, trips.queries, event)
     repeated = await placing.repeated()
     if repeated is not None:
         response.status_code = 200

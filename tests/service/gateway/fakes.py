@@ -107,7 +107,7 @@ class World:
             ),
             Sessions(own, store, sessions, tags, self.receipts),
             SessionMessages(own, cast(TurnWindows, _Windows(self)), cast(MessageQueries, _Messages(self))),
-            Trips(self.settings, own, store, trips, trips, publisher, self.receipts),
+            Trips(self.settings, own, store, trips, trips, publisher, accepting),
             Models(self.settings, cast(ModelQueries, _Models(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
