@@ -310,7 +310,6 @@ def test_only_a_clear_refusal_is_one(statuses: tuple[int, ...], error: type[Exce
         (429, {"Retry-After": "0"}, False, 0),  # at once, which is not the same as not to say
         (503, {"Retry-After": "0"}, False, 0),
         (503, {"Retry-After": "7"}, False, 7),
-        (429, {"Retry-After": "0"}, False, 0),
         (503, {}, None, 3),  # perhaps a proxy that lost the answer
         (500, {"Retry-After": "7"}, None, None),
     ],

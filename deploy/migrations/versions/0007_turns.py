@@ -3,7 +3,7 @@
 from deploy.migrations.revision import down, up
 
 revision = "0007_turns"
-down_revision = "0005_workflow"
+down_revision = "0006_orders"
 
 
 def upgrade() -> None:
