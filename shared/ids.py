@@ -41,6 +41,11 @@ def model_id(provider: str, name: str) -> UUID:
     return uuid5(NAMESPACE, f"model/{scoped(provider, name)}")
 
 
+def spell_number(number: int) -> str:
+    """Spell a session's number as its tag and its label do: three digits at least, the thousandth has four."""
+    return f"{number:03d}"
+
+
 def upstream_thread_id(user_id: str, session_id: str) -> UUID:
     """Name a session towards the model's service, which must learn neither user nor session id."""
     return uuid5(NAMESPACE, f"thread/{scoped(user_id, session_id)}")

@@ -10,6 +10,7 @@ from deploy.demo.rows import Trip, rows_below, trip_line
 from deploy.demo.stack import Client, Stack, open_http, until
 from deploy.demo.tables import as_text, read_tables
 from deploy.demo.watch import Watch, watching
+from shared.ids import spell_number
 
 MODEL = "sandbox-small"
 TURNS = (
@@ -87,7 +88,7 @@ class Demo:
         tag = await until(
             lambda: self._broker.call("GET", f"/api/chat/sessions/{session_id}/tag"), bool, "the session's tag"
         )
-        row("tagging.session_tags", f"{tag['session_tag']}  [{tag['model_name']} #{tag['counter']:03d}]")
+        row("tagging.session_tags", f"{tag['session_tag']}  [{tag['model_name']} #{spell_number(tag['counter'])}]")
 
     async def arrange_trip(self, session_id: str) -> None:
         """Have a trip made at Avinode, play its operators, and watch the steps."""

@@ -11,10 +11,9 @@ from datetime import datetime
 from uuid import UUID
 
 from shared.events import MessagePosted, ModelRegistered
-from shared.ids import model_id
+from shared.ids import model_id, spell_number
 
 SHORT_DIGITS = 6  # of a model's id, at least
-COUNTER_DIGITS = 3  # at least: the thousandth session has four
 
 Heard = MessagePosted | ModelRegistered
 SessionKey = tuple[str, str]  # user and session
@@ -62,7 +61,7 @@ class Tag:
     number: int
 
     def __str__(self) -> str:
-        return f"chat_model_{self.asking.short_id}_{self.number:0{COUNTER_DIGITS}d}"
+        return f"chat_model_{self.asking.short_id}_{spell_number(self.number)}"
 
 
 def read_in_order(

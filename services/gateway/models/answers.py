@@ -4,6 +4,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from shared.ids import spell_number
+
 
 class Tag(BaseModel):
     """The tag that a session was given for its first message to a tracked model."""
@@ -16,7 +18,7 @@ class Tag(BaseModel):
 
     @property
     def label(self) -> str:
-        return f"[{self.model_name} #{self.counter:03d}]"
+        return f"[{self.model_name} #{spell_number(self.counter)}]"
 
 
 class Model(BaseModel):

@@ -17,7 +17,7 @@ from services.gateway.model.upstream import open_upstream
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
 from shared.database import open_pool
-from shared.ids import model_id, new_id
+from shared.ids import model_id, new_id, spell_number
 from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.pure.gateway.samples import minutes
@@ -113,7 +113,7 @@ class Rows:
         return known
 
     async def tag(self, session_id: str, model: UUID, number: int, user: str = "ann") -> str:
-        session_tag = f"chat_model_a1b2c3_{number:03d}"
+        session_tag = f"chat_model_a1b2c3_{spell_number(number)}"
         await self.insert(
             "tagging.session_tags",
             user_id=user,
