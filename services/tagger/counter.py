@@ -1,4 +1,4 @@
-"""Which sessions ask for a tag, which number each gets, and how a tag is spelled.
+"""Which sessions are to get a tag, which number each gets, and how a tag is spelled.
 
 A tag is `chat_model_{short}_{counter}` (docs/requirements.md, "Session tags"): `short` stands for the model, `counter`
 counts the sessions of one user with one model.
@@ -34,8 +34,8 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A session that asks for a tag, by the message in which its user first spoke to a tracked model."""
+class Candidate:
+    """A session that is to get a tag, by the message in which its user first spoke to a tracked model."""
 
     user_id: str
     session_id: str
@@ -55,19 +55,19 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What a session that asked was given."""
+    """What a candidate was given."""
 
-    asking: Asking
+    candidate: Candidate
     number: int
 
     def __str__(self) -> str:
-        return f"chat_model_{self.asking.short_id}_{spell_number(self.number)}"
+        return f"chat_model_{self.candidate.short_id}_{spell_number(self.number)}"
 
 
 def read_in_order(
     events: Iterable[Heard], known: Mapping[UUID, Model], taken: Collection[str]
-) -> tuple[list[Asking], list[Model]]:
-    """Read a group as the queue has it: a message asks by what is known of its model at that point.
+) -> tuple[list[Candidate], list[Model]]:
+    """Read a group as the queue has it: a message counts by what is known of its model at that point.
 
     Args:
         events: The group.
@@ -75,29 +75,29 @@ def read_in_order(
         taken: Short ids that new models of this group could want.
 
     Returns:
-        The sessions that ask, once each, and the models that a registration has made or changed.
+        The candidates, each session once, and the models that a registration has made or changed.
     """
     models = dict(known)
-    asking: dict[SessionKey, Asking] = {}
+    candidates: dict[SessionKey, Candidate] = {}
     for event in events:
         if isinstance(event, ModelRegistered):
             used = {*taken, *(model.short_id for model in models.values())}
             model = register(event, models.get(model_id(event.provider, event.name)), used)
             models[model.model_id] = model
-        elif (asked := ask(event, models)) is not None:
-            asking.setdefault(asked.session, asked)
+        elif (candidate := find_candidate(event, models)) is not None:
+            candidates.setdefault(candidate.session, candidate)
     changed = [model for key, model in models.items() if known.get(key) != model]
-    return list(asking.values()), changed
+    return list(candidates.values()), changed
 
 
-def ask(event: MessagePosted, models: Mapping[UUID, Model]) -> Asking | None:
-    """Make of a user's message to a tracked model the request for a tag; None of any other."""
+def find_candidate(event: MessagePosted, models: Mapping[UUID, Model]) -> Candidate | None:
+    """Return the session of a user's message to a tracked model; None for any other message."""
     if event.role != "user" or event.model is None:
         return None
     model = models.get(model_id(event.provider, event.model))
     if model is None or not model.tracked:
         return None
-    return Asking(event.user_id, event.session_id, model.model_id, model.short_id, event.event_id, event.created_at)
+    return Candidate(event.user_id, event.session_id, model.model_id, model.short_id, event.event_id, event.created_at)
 
 
 def register(event: ModelRegistered, known: Model | None, taken: Collection[str]) -> Model:
@@ -116,20 +116,20 @@ def short_id(model: UUID, taken: Collection[str]) -> str:
     return next(model.hex[:digits] for digits in range(SHORT_DIGITS, 33) if model.hex[:digits] not in taken)
 
 
-def number(asking: Iterable[Asking], last_numbers: Mapping[CounterKey, int]) -> list[Tag]:
+def number(candidates: Iterable[Candidate], last_numbers: Mapping[CounterKey, int]) -> list[Tag]:
     """Give each session its number, in the order in which their users spoke.
 
     Args:
-        asking: The sessions that have no tag yet.
+        candidates: The sessions that have no tag yet.
         last_numbers: Of each counter the number that the last of these sessions gets.
     """
-    asking = sorted(asking, key=lambda asked: (asked.created_at, asked.session))
+    candidates = sorted(candidates, key=lambda candidate: (candidate.created_at, candidate.session))
     numbers = Counter(last_numbers)
-    numbers.subtract(asked.counter for asked in asking)
+    numbers.subtract(candidate.counter for candidate in candidates)
     tags = []
-    for asked in asking:
-        numbers[asked.counter] += 1
-        tags.append(Tag(asked, numbers[asked.counter]))
+    for candidate in candidates:
+        numbers[candidate.counter] += 1
+        tags.append(Tag(candidate, numbers[candidate.counter]))
     return tags
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from services.tagger.counter import (
     SHORT_DIGITS,
-    Asking,
+    Candidate,
     CounterKey,
     Heard,
     Model,
@@ -40,9 +40,9 @@ class Store:
         async with transaction(self._pool) as db:
             taken = await _hold_short_ids(db, registered_models(events))
             known = await _read_models(db, named_models(events))
-            asking, changed = read_in_order(events, known, taken)
+            candidates, changed = read_in_order(events, known, taken)
             await _save_models(db, changed)
-            await _tag(db, asking)
+            await _tag(db, candidates)
             return await _read_tags(db, sessions)
 
 
@@ -93,34 +93,34 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
     )
 
 
-async def _tag(db: Connection, asking: Sequence[Asking]) -> None:
+async def _tag(db: Connection, candidates: Sequence[Candidate]) -> None:
     """Give those sessions a tag that have none: the number is taken only for rows that are really new."""
-    if not asking:
+    if not candidates:
         return
-    new = await _insert_sessions(db, asking)
+    new = await _insert_sessions(db, candidates)
     if new:
-        last_numbers = await _step_counters(db, Counter(asked.counter for asked in new))
+        last_numbers = await _step_counters(db, Counter(candidate.counter for candidate in new))
         await _number_sessions(db, number(new, last_numbers))
 
 
-async def _insert_sessions(db: Connection, asking: Sequence[Asking]) -> list[Asking]:
+async def _insert_sessions(db: Connection, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Insert sessions without a number, and return those that were not there: tagged, or deleted."""
     rows = await db.fetch(
         """
         INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id)
         SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[])
-            AS asking (user_id, session_id, model_id, event_id)
+            AS candidate (user_id, session_id, model_id, event_id)
         ORDER BY user_id, session_id
         ON CONFLICT (user_id, session_id) DO NOTHING
         RETURNING user_id, session_id
         """,
-        [asked.user_id for asked in asking],
-        [asked.session_id for asked in asking],
-        [asked.model_id for asked in asking],
-        [asked.event_id for asked in asking],
+        [candidate.user_id for candidate in candidates],
+        [candidate.session_id for candidate in candidates],
+        [candidate.model_id for candidate in candidates],
+        [candidate.event_id for candidate in candidates],
     )
     new = {(row["user_id"], row["session_id"]) for row in rows}
-    return [asked for asked in asking if asked.session in new]
+    return [candidate for candidate in candidates if candidate.session in new]
 
 
 async def _step_counters(db: Connection, steps: Counter[CounterKey]) -> dict[CounterKey, int]:
@@ -147,8 +147,8 @@ async def _number_sessions(db: Connection, tags: Sequence[Tag]) -> None:
         FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS new (user_id, session_id, number, session_tag)
         WHERE tag.user_id = new.user_id AND tag.session_id = new.session_id
         """,
-        [tag.asking.user_id for tag in tags],
-        [tag.asking.session_id for tag in tags],
+        [tag.candidate.user_id for tag in tags],
+        [tag.candidate.session_id for tag in tags],
         [tag.number for tag in tags],
         [str(tag) for tag in tags],
     )
@@ -158,7 +158,7 @@ async def _read_tags(db: Connection, sessions: Sequence[SessionKey]) -> dict[Ses
     rows = await db.fetch(
         """
         SELECT user_id, session_id, session_tag
-        FROM tagging.session_tags JOIN unnest($1::text[], $2::text[]) AS asked (user_id, session_id)
+        FROM tagging.session_tags JOIN unnest($1::text[], $2::text[]) AS wanted (user_id, session_id)
             USING (user_id, session_id)
         WHERE session_tag IS NOT NULL AND deleted_at IS NULL
         """,

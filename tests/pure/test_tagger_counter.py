@@ -1,4 +1,4 @@
-"""Which sessions ask for a tag, which number each gets, and how a tag is spelled."""
+"""Which sessions are to get a tag, which number each gets, and how a tag is spelled."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.tagger.counter import (
-    Asking,
+    Candidate,
     Heard,
     Model,
     Tag,
@@ -26,21 +26,21 @@ SMALL = model_id("acme", MODEL)
 LARGE = model_id("acme", "large")
 
 
-def asking(*events: Heard, known: Mapping[UUID, Model] | None = None) -> list[tuple[str, UUID]]:
-    """Return which sessions ask, and for a tag of which model."""
-    asked, _ = read_in_order(events, known or {}, ())
-    return [(each.session_id, each.model_id) for each in asked]
+def candidates(*events: Heard, known: Mapping[UUID, Model] | None = None) -> list[tuple[str, UUID]]:
+    """Return which sessions are to get a tag, and of which model."""
+    found, _ = read_in_order(events, known or {}, ())
+    return [(each.session_id, each.model_id) for each in found]
 
 
-def asked(session: str = "s1", *, user: str = "ada", model: UUID = SMALL, at: int = 0) -> Asking:
-    return Asking(user, session, model, model.hex[:6], new_id(), BEGAN + timedelta(seconds=at))
+def candidate(session: str = "s1", *, user: str = "ada", model: UUID = SMALL, at: int = 0) -> Candidate:
+    return Candidate(user, session, model, model.hex[:6], new_id(), BEGAN + timedelta(seconds=at))
 
 
 @pytest.mark.parametrize(("given_number", "counter"), [(1, "001"), (15, "015"), (999, "999"), (1000, "1000")])
 def test_counter_has_three_digits_and_grows_past_them(given_number: int, counter: str) -> None:
     model = UUID("a1b2c3d4-0000-5000-8000-000000000000")
 
-    assert str(Tag(asked(model=model), given_number)) == f"chat_model_a1b2c3_{counter}"
+    assert str(Tag(candidate(model=model), given_number)) == f"chat_model_a1b2c3_{counter}"
 
 
 @pytest.mark.parametrize(
@@ -51,41 +51,41 @@ def test_short_id_is_longer_where_another_model_has_it(taken: set[str], short: s
     assert short_id(UUID("a1b2c3d4-0000-5000-8000-000000000000"), taken) == short
 
 
-def test_first_user_message_asks_and_later_ones_do_not() -> None:
-    assert asking(registered(), spoke(at=1), spoke(at=2)) == [("s1", SMALL)]
+def test_first_user_message_brings_a_tag_and_later_ones_do_not() -> None:
+    assert candidates(registered(), spoke(at=1), spoke(at=2)) == [("s1", SMALL)]
 
 
 @pytest.mark.parametrize("role", ["assistant", "system", "tool"])
-def test_only_a_user_asks(role: str) -> None:
-    assert asking(registered(), spoke(role=role)) == []
+def test_only_a_user_brings_a_tag(role: str) -> None:
+    assert candidates(registered(), spoke(role=role)) == []
 
 
-def test_message_to_no_model_does_not_ask() -> None:
-    assert asking(registered(), spoke(model=None)) == []
+def test_message_to_no_model_brings_no_tag() -> None:
+    assert candidates(registered(), spoke(model=None)) == []
 
 
 def test_same_name_at_another_provider_is_another_model() -> None:
-    assert asking(registered(), spoke(provider="other")) == []
+    assert candidates(registered(), spoke(provider="other")) == []
 
 
-def test_message_before_its_models_registration_does_not_ask() -> None:
-    assert asking(spoke(), registered()) == []
-    assert asking(spoke("s1"), registered(), spoke("s2")) == [("s2", SMALL)]
+def test_message_before_its_models_registration_brings_no_tag() -> None:
+    assert candidates(spoke(), registered()) == []
+    assert candidates(spoke("s1"), registered(), spoke("s2")) == [("s2", SMALL)]
 
 
-def test_session_asks_with_the_first_tracked_model_it_speaks_to() -> None:
+def test_session_gets_a_tag_of_the_first_tracked_model_it_speaks_to() -> None:
     events: list[Heard] = [registered("large"), spoke(at=1), spoke(at=2, model="large"), registered(), spoke(at=3)]
 
-    assert asking(*events) == [("s1", LARGE)]
+    assert candidates(*events) == [("s1", LARGE)]
 
 
 def test_untracked_model_brings_no_tag_until_it_is_tracked_again() -> None:
-    assert asking(registered(), registered(tracked=False, at=1), spoke()) == []
-    assert asking(registered(tracked=False), spoke("s1"), registered(at=1), spoke("s2")) == [("s2", SMALL)]
+    assert candidates(registered(), registered(tracked=False, at=1), spoke()) == []
+    assert candidates(registered(tracked=False), spoke("s1"), registered(at=1), spoke("s2")) == [("s2", SMALL)]
 
 
 def test_last_word_on_a_model_is_the_latest_and_not_the_last_to_arrive() -> None:
-    assert asking(registered(at=2), registered(tracked=False, at=1), spoke()) == [("s1", SMALL)]
+    assert candidates(registered(at=2), registered(tracked=False, at=1), spoke()) == [("s1", SMALL)]
 
 
 def test_short_id_stays_as_it_was_first() -> None:
@@ -105,23 +105,23 @@ def test_repeated_registration_changes_nothing() -> None:
 
 
 def test_numbers_follow_the_time_at_which_users_spoke() -> None:
-    tags = number([asked("b", at=3), asked("c", at=1), asked("a", at=2)], {("ada", SMALL): 10})
+    tags = number([candidate("b", at=3), candidate("c", at=1), candidate("a", at=2)], {("ada", SMALL): 10})
 
-    assert [(tag.asking.session_id, tag.number) for tag in tags] == [("c", 8), ("a", 9), ("b", 10)]
+    assert [(tag.candidate.session_id, tag.number) for tag in tags] == [("c", 8), ("a", 9), ("b", 10)]
 
 
 def test_same_time_is_decided_by_the_key() -> None:
-    tags = number([asked("b"), asked("a")], {("ada", SMALL): 2})
+    tags = number([candidate("b"), candidate("a")], {("ada", SMALL): 2})
 
-    assert [(tag.asking.session_id, tag.number) for tag in tags] == [("a", 1), ("b", 2)]
+    assert [(tag.candidate.session_id, tag.number) for tag in tags] == [("a", 1), ("b", 2)]
 
 
 def test_each_user_and_model_counts_alone() -> None:
-    sessions = [asked("s1"), asked("s2", user="bob"), asked("s3", model=LARGE)]
+    sessions = [candidate("s1"), candidate("s2", user="bob"), candidate("s3", model=LARGE)]
 
     tags = number(sessions, {("ada", SMALL): 7, ("bob", SMALL): 1, ("ada", LARGE): 3})
 
-    assert {tag.asking.session_id: tag.number for tag in tags} == {"s1": 7, "s2": 1, "s3": 3}
+    assert {tag.candidate.session_id: tag.number for tag in tags} == {"s1": 7, "s2": 1, "s3": 3}
 
 
 def test_all_models_that_can_matter_are_named() -> None:
