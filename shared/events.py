@@ -122,11 +122,12 @@ class MessageAnswered(MessageEvent):
 
 
 class ModelRegistered(Event):
-    """An administrator made a model known; sessions of a tracked one get tags."""
+    """An administrator or a gateway at its start made a model known; sessions of a tracked one get tags."""
 
     name: Name
     provider: Name
     tracked: bool = True
+    only_if_new: bool = False  # the gateway's own word: a known model stays as its administrators want it
 
 
 class Segment(BaseModel):

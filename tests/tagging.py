@@ -30,9 +30,17 @@ def spoke(session: str = "s1", *, user: str = "ada", at: int = 0, **fields: obje
     return MessagePosted.model_validate(defaults | fields)
 
 
-def registered(name: str = MODEL, *, tracked: bool = True, at: int = 0, provider: str = "acme") -> ModelRegistered:
+def registered(
+    name: str = MODEL, *, tracked: bool = True, at: int = 0, provider: str = "acme", only_if_new: bool = False
+) -> ModelRegistered:
     """Make the event of a registration, `at` seconds after the beginning."""
-    return ModelRegistered(name=name, provider=provider, tracked=tracked, occurred_at=BEGAN + timedelta(seconds=at))
+    return ModelRegistered(
+        name=name,
+        provider=provider,
+        tracked=tracked,
+        only_if_new=only_if_new,
+        occurred_at=BEGAN + timedelta(seconds=at),
+    )
 
 
 async def read_numbers(owner: asyncpg.Connection) -> dict[CounterKey, list[int]]:

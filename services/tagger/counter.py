@@ -7,13 +7,15 @@ counts the sessions of one user with one model.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from shared.events import MessagePosted, ModelRegistered
 from shared.ids import model_id, spell_number
 
 SHORT_DIGITS = 6  # of a model's id, at least
+# A model that only came with a gateway's start has had no word yet: any administrator's is later, by whichever clock.
+NO_WORD_YET = datetime(2, 1, 1, tzinfo=UTC)
 
 Heard = MessagePosted | ModelRegistered
 SessionKey = tuple[str, str]  # user and session
@@ -29,6 +31,7 @@ class Model:
     name: str
     short_id: str  # fixed at the first registration
     tracked: bool
+    registered_at: datetime
     stamped_at: datetime  # `occurred_at` and id of the event that wrote `tracked` last
     stamped_by: UUID
 
@@ -101,14 +104,26 @@ def find_candidate(event: MessagePosted, models: Mapping[UUID, Model]) -> Candid
 
 
 def register(event: ModelRegistered, known: Model | None, taken: Collection[str]) -> Model:
-    """Make a new model, or change a known one unless the event is older than the last word on it."""
+    """Make a new model, or change a known one unless the event is older than the last word on it, or no word at all."""
     if known is None:
-        key = model_id(event.provider, event.name)
-        short = short_id(key, taken)
-        return Model(key, event.provider, event.name, short, event.tracked, event.occurred_at, event.event_id)
-    if (event.occurred_at, event.event_id) <= (known.stamped_at, known.stamped_by):
+        return make_model(event, taken)
+    if event.only_if_new or (event.occurred_at, event.event_id) <= (known.stamped_at, known.stamped_by):
         return known
     return replace(known, tracked=event.tracked, stamped_at=event.occurred_at, stamped_by=event.event_id)
+
+
+def make_model(event: ModelRegistered, taken: Collection[str]) -> Model:
+    key = model_id(event.provider, event.name)
+    return Model(
+        model_id=key,
+        provider=event.provider,
+        name=event.name,
+        short_id=short_id(key, taken),
+        tracked=event.tracked,
+        registered_at=event.occurred_at,
+        stamped_at=NO_WORD_YET if event.only_if_new else event.occurred_at,
+        stamped_by=event.event_id,
+    )
 
 
 def short_id(model: UUID, taken: Collection[str]) -> str:

@@ -63,7 +63,7 @@ async def _hold_short_ids(db: Connection, models: Collection[UUID]) -> set[str]:
 async def _read_models(db: Connection, models: Collection[UUID]) -> dict[UUID, Model]:
     rows = await db.fetch(
         """
-        SELECT model_id, provider, name, short_id, tracked, stamped_at, stamped_by
+        SELECT model_id, provider, name, short_id, tracked, registered_at, stamped_at, stamped_by
         FROM tagging.models WHERE model_id = ANY ($1::uuid[])
         """,
         list(models),
@@ -77,9 +77,8 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
     await db.execute(
         """
         INSERT INTO tagging.models (model_id, provider, name, short_id, tracked, registered_at, stamped_at, stamped_by)
-        SELECT model_id, provider, name, short_id, tracked, stamped_at, stamped_at, stamped_by
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::timestamptz[], $7::uuid[])
-            AS model (model_id, provider, name, short_id, tracked, stamped_at, stamped_by)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::timestamptz[],
+            $7::timestamptz[], $8::uuid[])
         ON CONFLICT (model_id) DO UPDATE
             SET tracked = excluded.tracked, stamped_at = excluded.stamped_at, stamped_by = excluded.stamped_by
         """,
@@ -88,6 +87,7 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
         [model.name for model in models],
         [model.short_id for model in models],
         [model.tracked for model in models],
+        [model.registered_at for model in models],
         [model.stamped_at for model in models],
         [model.stamped_by for model in models],
     )

@@ -112,6 +112,23 @@ async def test_untracked_model_brings_no_tag(tagger: SessionHandler, owner: asyn
     assert await owner.fetchval("SELECT tracked FROM tagging.models") is False
 
 
+async def test_model_that_an_administrator_untracked_stays_so_when_gateways_register_it(
+    taggers: list[SessionHandler], owner: asyncpg.Connection
+) -> None:
+    at_start = registered(at=1, only_if_new=True)
+    await taggers[0].commit([at_start])
+    await taggers[0].commit([registered(tracked=False, at=0)])  # by a clock that is behind the gateway's
+    word = await owner.fetchrow("SELECT * FROM tagging.models")
+
+    again = [at_start, registered(at=9, only_if_new=True)]
+    await asyncio.gather(*(tagger.commit(again) for tagger in taggers), taggers[0].commit([spoke()]))
+
+    assert word is not None
+    assert (word["tracked"], word["registered_at"]) == (False, at_start.occurred_at)
+    assert await owner.fetchrow("SELECT * FROM tagging.models") == word
+    assert await read_tags(owner) == {}
+
+
 async def test_same_session_id_of_two_users_is_two_sessions(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
     await tagger.commit([registered(), spoke("s1", user="ada"), spoke("s1", user="bob")])
 

@@ -8,7 +8,7 @@ import pytest
 
 from shared import events
 from shared.errors import Undecodable, UnknownType
-from shared.events import LARGEST_BODY, MessagePosted, WebhookReceived, decode
+from shared.events import LARGEST_BODY, MessagePosted, ModelRegistered, WebhookReceived, decode
 from shared.ids import model_id, new_id, upstream_thread_id
 
 POSTED = MessagePosted(
@@ -29,6 +29,12 @@ def test_what_was_published_is_what_is_read() -> None:
     received = WebhookReceived(delivery_id=new_id(), payload=b"\xff\x00")
     assert decode("MessagePosted", POSTED.body()) == POSTED
     assert decode("WebhookReceived", received.body()) == received
+
+
+def test_a_registration_of_an_older_gateway_is_its_administrators_word() -> None:
+    event = decode("ModelRegistered", b'{"name": "small", "provider": "acme"}')
+    assert isinstance(event, ModelRegistered)
+    assert not event.only_if_new
 
 
 def test_a_field_that_we_do_not_know_is_ignored() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import permutations
 from uuid import UUID
 
 import pytest
@@ -104,6 +105,33 @@ def test_repeated_registration_changes_nothing() -> None:
     assert read_in_order([event], {SMALL: model}, ()) == ([], [])
 
 
+def test_registration_only_if_new_makes_a_model_that_is_tracked() -> None:
+    assert candidates(registered(only_if_new=True), spoke()) == [("s1", SMALL)]
+
+
+def test_registration_only_if_new_leaves_a_known_model_as_it_is() -> None:
+    _, [untracked] = read_in_order([registered(tracked=False)], {}, ())
+
+    assert read_in_order([registered(at=9, only_if_new=True)], {SMALL: untracked}, ()) == ([], [])
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_administrators_word_outweighs_registrations_only_if_new_in_any_order(order: Sequence[int]) -> None:
+    events = [registered(at=3, only_if_new=True), registered(tracked=False, at=2), registered(at=1, only_if_new=True)]
+
+    _, [model] = read_in_order([events[place] for place in order], {}, ())
+
+    assert not model.tracked
+
+
+def test_model_is_as_old_as_the_registration_that_made_it() -> None:
+    made = registered(at=4, only_if_new=True)
+
+    _, [model] = read_in_order([made, registered(tracked=False, at=7)], {}, ())
+
+    assert model.registered_at == made.occurred_at
+
+
 def test_numbers_follow_the_time_at_which_users_spoke() -> None:
     tags = number([candidate("b", at=3), candidate("c", at=1), candidate("a", at=2)], {("ada", SMALL): 10})
 
@@ -138,7 +166,13 @@ HEARD = st.one_of(
         model=st.sampled_from([MODEL, "large", None]),
         role=st.sampled_from(["user", "user", "assistant"]),
     ),
-    st.builds(registered, st.sampled_from([MODEL, "large"]), tracked=st.booleans(), at=st.integers(0, 5)),
+    st.builds(
+        registered,
+        st.sampled_from([MODEL, "large"]),
+        tracked=st.booleans(),
+        at=st.integers(0, 5),
+        only_if_new=st.booleans(),
+    ),
 )
 
 
