@@ -34,11 +34,10 @@ async def play(stack: Stack) -> None:
         demo = Demo(
             user=user,
             broker=Client(http, stack.url, stack.token_for(user)),
-            admin=Client(http, stack.url, stack.admin_token),
             avinode=Client(http, stack.avinode_url),
             watch=watch,
         )
-        await demo.register_model()
+        await demo.show_model()
         session_id = await demo.talk()
         await demo.show_tag(session_id)
         await demo.arrange_trip(session_id)
@@ -51,19 +50,27 @@ async def play(stack: Stack) -> None:
 class Demo:
     """One play: who takes part, and what each step does and shows."""
 
-    def __init__(self, *, user: str, broker: Client, admin: Client, avinode: Client, watch: Watch) -> None:
+    def __init__(self, *, user: str, broker: Client, avinode: Client, watch: Watch) -> None:
         self._user = user
         self._broker = broker
-        self._admin = admin
         self._avinode = avinode
         self._watch = watch
         self._day = (datetime.now(UTC) + FLIES_IN).date().isoformat()
         self._shown: set[str] = set()  # lines of rows below the trip
 
-    async def register_model(self) -> None:
-        heading(f"An administrator has sessions with {MODEL} tagged")
-        await self._admin.call("POST", "/api/models", {"name": MODEL, "provider": "openai", "tracked": True})
-        await self._happened("ModelRegistered")
+    async def show_model(self) -> None:
+        heading("The gateway has registered its models at its start: their sessions are tagged")
+        await until(self._is_tracked, bool, f"{MODEL} to be tracked")
+        row("tagging.models", f"{MODEL}  tracked")
+
+    async def _is_tracked(self) -> bool:
+        cursor = ""
+        while cursor is not None:  # page by page: a real service, used here before, may have had hundreds
+            page = await self._broker.call("GET", f"/api/models?limit=100{cursor and f'&cursor={cursor}'}")
+            if any(model["name"] == MODEL and model["tracked"] for model in page["models"]):
+                return True
+            cursor = page["next_cursor"]
+        return False
 
     async def talk(self) -> str:
         """Hold the conversation as a browser with `useChat` would; return the session's id."""

@@ -1,4 +1,4 @@
-"""Where the running stack is, and a client for each side of it: the broker's user, the administrator, the simulator."""
+"""Where the running stack is, and a client for each side of it: the broker's user, the simulator."""
 
 import asyncio
 import json
@@ -24,7 +24,6 @@ class Stack:
 
     url: str
     avinode_url: str
-    admin_token: str
     jwt_secret: str
     amqp_url: str
     database_url: str
@@ -36,7 +35,7 @@ class Stack:
         Raises:
             DemoError: Nothing is running, or not with the sandbox.
         """
-        names = ("TRIPTHREAD_URL", "AVINODE_SANDBOX_URL", "ADMIN_TOKEN", "JWT_SECRET", "AMQP_URL", "DATABASE_URL")
+        names = ("TRIPTHREAD_URL", "AVINODE_SANDBOX_URL", "JWT_SECRET", "AMQP_URL", "DATABASE_URL")
         missing = [name for name in names if not environment.get(name)]
         if missing:
             raise DemoError(f"no stack is running here (no {', '.join(missing)}): start one with ./run up --detach")

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -13,8 +14,10 @@ from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
 from services.gateway.http.operations import Faults
 from services.gateway.http.server import PublicServer
+from services.gateway.model.listing import list_models
 from services.gateway.model.upstream import Upstream, open_upstream
 from services.gateway.models.queries import ModelQueries, TagQueries
+from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.routes import Models
 from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
@@ -31,6 +34,7 @@ from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
 from services.gateway.writes.receipts import Receipts
+from shared.connection import Delays
 from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool, probe
 from shared.publisher import Publisher
 from shared.service import Service
@@ -54,6 +58,7 @@ class Gateway:
 
     runner: Runner
     outcomes: Outcomes
+    registration: ModelRegistration
     api: FastAPI
 
 
@@ -71,7 +76,8 @@ async def main(settings: Settings) -> None:
         gateway = wire(settings, Pools(own, reader, admin), publisher, upstream, service.faults)
         service.check("broker", lambda: publisher.away)
         service.check("database", lambda: probe(own))
-        await service.run(gateway.runner, gateway.outcomes, PublicServer(settings, gateway.api))
+        public = PublicServer(settings, gateway.api)
+        await service.run(gateway.registration, gateway.runner, gateway.outcomes, public)
 
 
 def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncContextManager[Pool]:
@@ -84,14 +90,15 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
     runner = Runner(settings, store, publisher, upstream)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
-    own = OwnSessions(store, sessions)
+    own, models = OwnSessions(store, sessions), ModelQueries(pools.reader)
+    registration = ModelRegistration(settings, models, publisher, partial(list_models, settings), Delays(1.0, 60.0))
     subjects = (
         Chat(settings, TurnStarter(store, publisher, runner), Memory(pools.reader, store), tags, Throttle(settings)),
         Sessions(own, store, sessions, tags, receipts),
         SessionMessages(own, TurnWindows(pools.own), MessageQueries(pools.reader)),
         Trips(settings, own, store, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),
-        Models(settings, ModelQueries(pools.reader), accepting),
+        Models(settings, models, accepting),
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
     )
-    return Gateway(runner, outcomes, create_api(settings, subjects, faults))
+    return Gateway(runner, outcomes, registration, create_api(settings, subjects, faults))

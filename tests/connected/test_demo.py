@@ -9,9 +9,9 @@ from deploy.demo.stack import Stack
 from shared.settings import Settings
 from tests.processes import running
 from tests.simulated import simulated
-from tests.tokens import token_for
 
 EXPECTED = (
+    "tagging.models       == sandbox-small  tracked",
     "chat_model_",
     "outcome  SessionTagged",
     "searching_aircraft",
@@ -35,7 +35,6 @@ async def test_the_demo_plays_to_its_end(
         stack = Stack(
             url=f"http://127.0.0.1:{mine.http_port}",
             avinode_url=outside.avinode_url,
-            admin_token=token_for(mine, "admin", role="admin"),
             jwt_secret=mine.jwt_secret.get_secret_value(),
             amqp_url=mine.amqp_url,
             database_url=mine.database_url,

@@ -40,6 +40,12 @@ class ModelQueries:
             )
         return None if row is None else Model.model_validate(dict(row))
 
+    async def known(self, model_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of these ids that are some model's."""
+        async with reading(self._pool) as db:
+            rows = await db.fetch("SELECT model_id FROM tagging.models WHERE model_id = ANY ($1)", list(model_ids))
+        return {row["model_id"] for row in rows}
+
 
 class TagQueries:
     def __init__(self, pool: Pool) -> None:

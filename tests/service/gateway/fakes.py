@@ -71,7 +71,7 @@ class World:
     broker_loses_all: bool = False  # what is sent to it, without being known to be away
     consumers_away: bool = False
     turns_break: bool = False
-    reads_fail: bool = False  # of tags
+    reads_fail: bool = False  # of tags, and of which models are known
     model_fails: bool = False
     model_ends: str = "stop"  # how a model that fails says that it has ended
     turns: list[Turn] = field(default_factory=list)
@@ -93,7 +93,7 @@ class World:
         return self._app
 
     def _make_api(self) -> FastAPI:
-        publisher, store = cast(Publisher, _Publisher(self)), cast(TurnStore, _Store(self))
+        publisher, store = cast(Publisher, FakePublisher(self)), cast(TurnStore, _Store(self))
         accepting = Accepting(publisher, self.receipts)
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
         own, trips = OwnSessions(store, sessions), cast(TripQueries, _Trips(self))
@@ -108,7 +108,7 @@ class World:
             Sessions(own, store, sessions, tags, self.receipts),
             SessionMessages(own, cast(TurnWindows, _Windows(self)), cast(MessageQueries, _Messages(self))),
             Trips(self.settings, own, store, trips, trips, publisher, accepting),
-            Models(self.settings, cast(ModelQueries, _Models(self)), accepting),
+            Models(self.settings, cast(ModelQueries, FakeModelQueries(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
         )
@@ -145,6 +145,8 @@ class World:
         """Do what the event's consumer does."""
         if isinstance(event, ModelRegistered):
             model_id = ids.model_id(event.provider, event.name)
+            if event.only_if_new and model_id in self.models:
+                return
             self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
         elif isinstance(event, TripRequested | TripAttached):
             self.trips.append(expected_trip(event, 0))
@@ -157,7 +159,7 @@ class World:
             self.parked[letter.id] = Parked(letter, parked.body, parked.headers)
 
 
-class _Publisher:
+class FakePublisher:
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -367,7 +369,7 @@ def order_of(event: TripRequested | TripAttached, **became: Any) -> PlacedOrder:
     return replace(order, **became)
 
 
-class _Models:
+class FakeModelQueries:
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -378,6 +380,11 @@ class _Models:
 
     async def find(self, model_id: UUID) -> Model | None:
         return self._world.models.get(model_id)
+
+    async def known(self, model_ids: Sequence[UUID]) -> set[UUID]:
+        if self._world.reads_fail:
+            raise ConnectionRefusedError
+        return self._world.models.keys() & set(model_ids)
 
 
 class _DeadLetters:

@@ -1,0 +1,117 @@
+"""Register the models that the gateway is configured with, so that a newcomer's first chat has its tag.
+
+They are `DEFAULT_MODEL` and whatever the model's service lists. Readiness does not wait for that: whatever is away is
+tried again until it was there once. A model that is known already stays as it is, tracked or not.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+
+from services.gateway.models.queries import ModelQueries
+from services.gateway.models.routes import NewModel
+from shared.connection import Delays
+from shared.database import DATABASE_ERRORS
+from shared.errors import Away
+from shared.events import ModelRegistered
+from shared.ids import derived_id, model_id, new_id
+from shared.publisher import Publisher
+from shared.settings import Settings
+
+ListModels = Callable[[], Awaitable[list[str] | None]]
+
+log = structlog.get_logger(__name__)
+
+
+class ModelRegistration:
+    """Works once in a gateway's life, and then waits for its end."""
+
+    def __init__(
+        self, settings: Settings, queries: ModelQueries, publisher: Publisher, list_models: ListModels, delays: Delays
+    ) -> None:
+        self._settings = settings
+        self._queries = queries
+        self._publisher = publisher
+        self._list_models = list_models
+        self._delays = delays
+        self._correlation_id = new_id()  # what one start has registered
+        self._told: set[UUID] = set()  # the broker has these
+        self._stopping = asyncio.Event()
+
+    def __str__(self) -> str:
+        return "models"
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(self._register_all())
+            await self._stopping.wait()
+            work.cancel()  # the next start registers the rest
+
+    def shut_down(self) -> None:
+        self._stopping.set()
+
+    def fault(self) -> str | None:
+        """Say nothing: a gateway that has not registered its models yet does its job."""
+
+    async def _register_all(self) -> None:
+        # Apart, since there may be chats with the default model before its service says what else it has.
+        await self._until_done(self._register_default)
+        await self._until_done(self._register_listed)
+
+    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        said = None
+        self._delays.reset()
+        while True:
+            try:
+                return await work()
+            except (*DATABASE_ERRORS, Away) as error:
+                trouble = f"{type(error).__name__}: {error}"
+            if trouble != said:  # once, however often it is so
+                log.warning("models are not registered yet", error=trouble)
+                said = trouble
+            await asyncio.sleep(self._delays.next())
+
+    async def _register_default(self) -> None:
+        await self._register([self._settings.default_model])
+
+    async def _register_listed(self) -> None:
+        names = await self._list_models()
+        if names is None:
+            log.info("the model's service has no list of its models")
+        else:
+            await self._register(names)
+
+    async def _register(self, names: Iterable[str]) -> None:
+        """Publish each model that nobody knows yet, one after the other: a list may have hundreds."""
+        models = self._storable(names)
+        done = self._told | await self._queries.known(list(models))
+        for key, event in models.items():
+            if key not in done:
+                await self._publisher.publish(event)
+                self._told.add(key)
+
+    def _storable(self, names: Iterable[str]) -> dict[UUID, ModelRegistered]:
+        """Make the events of those models that an administrator could register too, by the models' ids."""
+        events: dict[UUID, ModelRegistered] = {}
+        for name in names:
+            try:
+                model = NewModel(name=name, provider=self._settings.model_provider)
+            except ValidationError:
+                log.warning("a model's name cannot be stored", name=ascii(name[:300]))
+            else:
+                key = model_id(self._settings.model_provider, model.name)
+                events[key] = self._event(key, model.name)
+        return events
+
+    def _event(self, key: UUID, name: str) -> ModelRegistered:
+        """Make the event that every gateway makes of this model at every start."""
+        return ModelRegistered(
+            event_id=derived_id(key, "configured"),
+            correlation_id=self._correlation_id,
+            name=name,
+            provider=self._settings.model_provider,
+            only_if_new=True,
+        )
