@@ -4,9 +4,9 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Iterable
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
@@ -24,10 +24,10 @@ async def serve_until_stopped(settings: SandboxSettings) -> None:
         await stopping.wait()
 
 
-def _told(problem: ErrorDetails) -> str:
+def _told(place: Iterable[int | str], said: str) -> str:
     """Say what is wrong with which variable, without its value: it may be a secret."""
-    names = [str(name).upper() for name in problem["loc"]]
-    return ": ".join([*names, problem["msg"].removeprefix("Value error, ")])
+    names = [str(name).upper() for name in place]
+    return ": ".join([*names, said.removeprefix("Value error, ")])
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         settings = SandboxSettings()
         asyncio.run(serve_until_stopped(settings))
     except ValidationError as error:
-        sys.exit("sandbox: " + "; ".join(_told(problem) for problem in error.errors(include_input=False)))
+        sys.exit("sandbox: " + "; ".join(_told(each["loc"], each["msg"]) for each in error.errors(include_input=False)))
     except OSError as error:
         sys.exit(f"sandbox: can't listen: {error}")
 

@@ -32,7 +32,7 @@ Tripthread: every conversation stored, tagged and tied to its trip.
   ./run start NAME           start one process of the running stack: logger, gateway_2, rabbitmq, ...
   ./run stop NAME            stop one, and keep it stopped
 
-  ./run check                format, lint, types, import contracts, tests that need no server
+  ./run check                format, lint, types, imports, dependencies, tests that need no server
   ./run test [ARGS]          all tests, on real servers of their own; ARGS are pytest's
   ./run bench [NAME]         the benchmarks
 

@@ -12,6 +12,8 @@ _CHECKS = {
     "lint": ("ruff", "check", "."),
     "types": ("mypy",),
     "imports": ("lint-imports", "--no-logo", "--cache-dir", "{cache}/imports"),
+    "dependencies": ("deptry", "."),
+    "dependencies of tests": ("deptry", ".", "-e", r"\.venv", "-e", r"\.run", "-nddg", "dev", "-i", "DEP002"),
     "tests": ("pytest", "-q", "tests/pure", "tests/service"),
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # a dependency of uvicorn's; stubs for one test are not worth another
+import yaml  # type: ignore[import-untyped]  # stubs for one test are not worth a dependency
 
 from deploy.supervisor.env_file import read_env
 from shared.settings import NEEDED, Settings
