@@ -14,8 +14,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from deploy.migrate import MIGRATIONS, SERVICE_URLS
+from services.gateway.model.listing import list_models
 from shared import topology
 from shared.database import DATABASE_ERRORS
+from shared.errors import ModelAway
 from shared.settings import NEEDED, Settings
 
 TIMEOUT_S = 5.0
@@ -219,20 +221,28 @@ async def check_gateways(environment: Mapping[str, str]) -> AsyncIterator[Findin
 
 async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
     """Ask the two outside systems for a sign of life; whether they do what they should, only using them tells."""
-    key = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
-    asked: tuple[tuple[str, str, dict[str, str], str], ...] = (
-        ("model's service", settings.openai_base_url.rstrip("/") + "/models", key, "OPENAI_BASE_URL, OPENAI_API_KEY"),
-        ("Avinode", settings.avinode_base_url, {}, "AVINODE_BASE_URL"),
-    )
-    async with _http() as http:
-        for subject, url, headers, variables in asked:
-            try:
-                async with http.get(url, headers=headers, allow_redirects=False) as response:
-                    refused = response.status in (401, 403) and bool(headers)
-                    trouble = f"see {variables}" if refused or response.status >= 500 else None
-                    yield Finding(subject, f"{url} answers {response.status}", trouble)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                yield Finding(subject, f"{url} is away", f"{error or type(error).__name__}; see {variables}")
+    yield await _models_service(settings)
+    yield await _avinode(settings.avinode_base_url)
+
+
+async def _models_service(settings: Settings) -> Finding:
+    """Ask for the models as a gateway does at its start."""
+    subject, url = "model's service", settings.openai_base_url
+    try:
+        models = await list_models(settings)
+    except ModelAway as error:
+        return Finding(subject, f"{url} is of no use", f"{error.detail}; see OPENAI_BASE_URL, OPENAI_API_KEY")
+    said = "answers, without a list of models" if models is None else f"lists {len(models)} models"
+    return Finding(subject, f"{url} {said}")
+
+
+async def _avinode(url: str) -> Finding:
+    subject, see = "Avinode", "see AVINODE_BASE_URL"
+    try:
+        async with _http() as http, http.get(url, allow_redirects=False) as response:
+            return Finding(subject, f"{url} answers {response.status}", see if response.status >= 500 else None)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Finding(subject, f"{url} is away", f"{error or type(error).__name__}; {see}")
 
 
 @asynccontextmanager

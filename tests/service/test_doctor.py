@@ -1,0 +1,71 @@
+"""What the doctor finds of the two outside systems."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from deploy.doctor import Finding, check_outside
+from deploy.sandbox.serving import serving
+from deploy.sandbox.settings import SandboxSettings
+from shared.settings import Settings
+
+MODEL = "model's service"
+
+
+async def found(model: str, avinode: str = "http://127.0.0.1:9") -> dict[str, Finding]:
+    settings = Settings(_env_file=None, openai_base_url=model, avinode_base_url=avinode)
+    return {finding.subject: finding async for finding in check_outside(settings)}
+
+
+@asynccontextmanager
+async def answering(status: int) -> AsyncIterator[str]:
+    """Answer every request with this status."""
+
+    async def handle(_request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        host, port = runner.addresses[0]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_service_says_how_many_models_it_has() -> None:
+    async with serving(SandboxSettings(llm_port=0, avinode_port=0)) as sandbox:
+        findings = await found(f"{sandbox.model}/v1", avinode=f"{sandbox.avinode}/api")
+    assert findings[MODEL] == Finding(MODEL, f"{sandbox.model}/v1 lists 2 models")
+    assert findings["Avinode"].trouble is None
+
+
+async def test_service_without_a_list_is_well() -> None:
+    async with answering(404) as url:
+        assert (await found(url))[MODEL] == Finding(MODEL, f"{url} answers, without a list of models")
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_service_that_refuses_is_named_with_its_settings(status: int) -> None:
+    async with answering(status) as url:
+        trouble = (await found(url))[MODEL].trouble
+    assert trouble is not None
+    assert str(status) in trouble
+    assert "OPENAI_BASE_URL, OPENAI_API_KEY" in trouble
+
+
+async def test_what_cannot_be_reached_is_away() -> None:
+    findings = await found("http://127.0.0.1:9/v1", avinode="http://127.0.0.1:9/api")
+    assert "OPENAI_BASE_URL" in (findings[MODEL].trouble or "")
+    assert "AVINODE_BASE_URL" in (findings["Avinode"].trouble or "")
+
+
+async def test_url_that_is_none_is_found_and_not_stumbled_over() -> None:
+    findings = await found("http://[::1", avinode="http://[::1")
+    assert "InvalidURL" in (findings[MODEL].trouble or "")
+    assert "AVINODE_BASE_URL" in (findings["Avinode"].trouble or "")
