@@ -34,7 +34,7 @@ from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
 from services.gateway.writes.receipts import Receipts
-from shared.connection import Delays
+from shared.backoff import Delays
 from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool, probe
 from shared.publisher import Publisher
 from shared.service import Service

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from services.gateway.models.queries import ModelQueries
 from services.gateway.models.routes import NewModel
-from shared.connection import Delays
+from shared.backoff import Delays
 from shared.database import DATABASE_ERRORS
 from shared.errors import Away
 from shared.events import ModelRegistered

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from services.gateway.models.queries import ModelQueries
 from services.gateway.models.registering import ModelRegistration
-from shared.connection import Delays
+from shared.backoff import Delays
 from shared.errors import ModelAway
 from shared.events import ModelRegistered
 from shared.publisher import Publisher
