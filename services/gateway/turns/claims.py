@@ -9,7 +9,7 @@ from uuid import UUID
 
 from services.gateway.turns.rows import COLUMNS, columns, question_columns, read_turn
 from services.gateway.turns.turn import Question, Turn
-from shared.database import Connection, Pool, transaction
+from shared.database import Connection, Pool, borrowed
 from shared.ids import new_id
 
 LEASE_S = 30  # how long a running turn is its owner's without a renewal
@@ -46,7 +46,7 @@ class Claim:
 
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
     """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
-    async with transaction(pool) as db:
+    async with borrowed(pool) as db, db.transaction():
         claimed = await _insert(db, claims)
         # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
         # have been in the way of the insert, so only a statement that begins now is sure to see it.

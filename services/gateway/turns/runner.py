@@ -5,12 +5,11 @@ and what happens where one of them fails.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-import stamina
 import structlog
 
 from services.gateway.model.upstream import Upstream
@@ -20,6 +19,8 @@ from services.gateway.turns.history import HistoryMessage, merge_history
 from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Turn
+from shared.backoff import Delays
+from shared.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.errors import BrokerAway, DatabaseAway, SessionBusy, TripthreadError
 from shared.publisher import Publisher
@@ -31,15 +32,9 @@ KEEP_EVERY_S = 2.0  # checkpoints of texts that have changed
 DRAIN_S = 20.0
 PUBLISH_DEADLINE_S = 60.0
 
+Result = TypeVar("Result")
+
 log = structlog.get_logger(__name__)
-
-
-def _may_pass(error: Exception) -> bool:
-    """Tell whether a database error may be over by itself, or by an operator's hand."""
-    return fault_of(error) in (Fault.TRANSIENT, Fault.INSTALLATION)
-
-
-_patiently = stamina.retry(on=_may_pass, attempts=None, timeout=None, wait_max=3.0)
 
 
 class Runner:
@@ -134,9 +129,8 @@ class Runner:
         for asked in (*turn.earlier(), turn):
             await self._publisher.publish(asked.posted(), deadline_s=deadline_s)
 
-    @_patiently
     async def _withdraw(self, turn_id: UUID, nonce: UUID) -> None:
-        await self._store.withdraw(turn_id, nonce)
+        await _patiently(lambda: self._store.withdraw(turn_id, nonce))
 
     async def _end(self, buffer: TurnBuffer, answer: Answer) -> None:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
@@ -154,13 +148,9 @@ class Runner:
         away = DatabaseAway("the answer is not kept yet: the database is away")
         letting_go = asyncio.get_running_loop().call_later(FINISH_PATIENCE_S, buffer.fail, away)
         try:
-            return await self._keep_answer(finish)
+            return await _patiently(lambda: self._store.finish(finish))
         finally:
             letting_go.cancel()
-
-    @_patiently
-    async def _keep_answer(self, finish: Finish) -> Turn | None:
-        return await self._store.finish(finish)
 
     async def _tell(self, turn: Turn, *, questions_too: bool) -> None:
         """Publish the answer, however long the broker takes; until then the row holds it."""
@@ -220,3 +210,16 @@ class Runner:
             await asyncio.wait(set(self._tasks), timeout=CONFIRM_WAIT_S + 1)
         await self._keeper.keep()
         await self._mark()
+
+
+async def _patiently(write: Callable[[], Awaitable[Result]]) -> Result:
+    """Write until the database has it: its errors may be over by themselves, or by an operator's hand."""
+    delays = Delays()
+    while True:
+        try:
+            return await write()
+        except DATABASE_ERRORS as error:
+            if fault_of(error) is Fault.MESSAGE:
+                raise
+            log.warning("turn not written yet", error=describe(error))
+            await asyncio.sleep(delays.next())

@@ -16,6 +16,7 @@ from services.workflow.store.orders import (
 from shared.database import Connection, Pool, transaction
 from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
 from shared.events import TripAttached
+from shared.ids import scoped
 
 
 class TripStore:
@@ -40,7 +41,7 @@ class TripStore:
         A request that nobody can confirm gives way to an attachment: of the trip that was made, or of any other.
         """
         await db.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{order.user_id}\x1f{order.session_id}"
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", scoped(order.user_id, order.session_id)
         )
         known = await known_order(db, order)
         if known is not None:

@@ -56,7 +56,7 @@ class Site:
     async def get(self, path: str) -> tuple[tuple[int, Any], float]:
         return await self.call("GET", path)
 
-    async def say(self, session: str = "s1") -> tuple[tuple[int, Any], float]:
+    async def say(self, session: str | None = "s1") -> tuple[tuple[int, Any], float]:
         return await self.call("POST", "/api/chat", {"session_id": session, "message": "[echo hi]", "stream": False})
 
 
@@ -94,6 +94,7 @@ async def test_every_read_is_refused_soon(warm: Site) -> None:
     with hanging(warm.postgres):
         answers = dict(zip(READS, await asyncio.gather(*map(warm.get, READS)), strict=True))
         answers["chat"] = await warm.say()
+        answers["a new chat"] = await warm.say(session=None)
     assert late(answers) == {}
     await until(lambda: goes_on(warm), "the database", patience_s=5)
 
