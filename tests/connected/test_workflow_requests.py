@@ -1,5 +1,6 @@
 """A requested trip is created at Avinode once, or it is shown why not, whatever breaks in between."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from aiohttp import web
 from deploy.supervisor.ports import free_port
 from shared.events import Segment
 from tests.connected.workflow_stage import QUICK, Stage, lose_an_answer, running_workflow, serving
+from tests.dates import FLIGHT_DAY
 from tests.waiting import until_true
 
 STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
@@ -20,7 +22,8 @@ async def test_a_requested_trip_has_its_names_and_its_deep_link(stage: Stage) ->
     assert trip["avinode_trip_id"] == avinode_trip_id
     assert len(trip["trip_code"]) == 6
     assert trip["deep_link"].startswith(f"{stage.avinode.url}/ui/")
-    assert trip["route"] == '[{"to": "KPBI", "date": "2030-05-04", "from": "KTEB", "time": "09:30"}]'
+    flight = {"to": "KPBI", "date": FLIGHT_DAY, "from": "KTEB", "time": "09:30"}
+    assert json.loads(trip["route"]) == [flight]
     assert (trip["pax"], trip["step"], trip["last_checked_at"] is None) == (6, "searching_aircraft", False)
     shown = await stage.avinode.read(f"trips/{avinode_trip_id}")
     assert shown["externalTripId"] == str(event.request_id)
@@ -67,7 +70,7 @@ async def test_many_requests_of_one_session_at_once_make_one_trip(quiet: Stage) 
 
 
 async def test_a_soft_error_creates_the_trip_and_is_shown(stage: Stage) -> None:
-    unknown = Segment(from_icao="ZZZZ", to_icao="KPBI", date="2030-05-04")
+    unknown = Segment(from_icao="ZZZZ", to_icao="KPBI", date=FLIGHT_DAY)
     event = await stage.request(segments=(unknown,))
     await stage.becomes("created", STATE, event.request_id)
     assert "ZZZZ" in await stage.owner.fetchval("SELECT error FROM workflow.requests")

@@ -24,6 +24,7 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.worker import Worker
 from tests.connected.brokers import take
+from tests.dates import FLIGHT_DAY
 from tests.sandbox_client import Avinode
 from tests.sandbox_client import running as running_sandbox
 
@@ -36,7 +37,7 @@ QUICK = Waits(
     answer_s=5,
     missing_attempts=3,
 )
-TEB_TO_PBI = Segment(from_icao="KTEB", to_icao="KPBI", date="2030-05-04", time="09:30")
+TEB_TO_PBI = Segment(from_icao="KTEB", to_icao="KPBI", date=FLIGHT_DAY, time="09:30")
 REQUEST_STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
 
 

@@ -14,6 +14,7 @@ from shared.events import MessageAnswered, MessageEvent, MessagePosted
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage, ids, open_stage, own_database
+from tests.dates import FLIGHT_DAY
 from tests.pure.gateway.samples import claim, minutes
 from tests.servers import Servers
 
@@ -411,7 +412,7 @@ async def test_somebody_elses_is_not_found_by_any_route(stage: Stage, rows: Rows
     await rows.tag("s1", await rows.model("sandbox-small"), 1)
     trip_id = await trip_with_everything(rows)
     await ask(stage, "s9")
-    body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 2}
+    body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}], "pax": 2}
     for session_id in ("s1", "s9", "unknown"):
         for path in ("", "/messages", "/tag"):
             assert (await stage.get(f"{SESSIONS}/{session_id}{path}", user="bob")).status_code == 404

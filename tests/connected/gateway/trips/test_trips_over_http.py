@@ -14,9 +14,10 @@ from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.stage import Stage as Gateway
 from tests.connected.gateway.stage import open_stage as open_gateway
 from tests.connected.workflow_stage import Stage, lose_an_answer, running_workflow
+from tests.dates import FLIGHT_DAY
 from tests.waiting import until
 
-TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}], "pax": 4}
+TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY, "time": "09:30"}], "pax": 4}
 
 
 @asynccontextmanager

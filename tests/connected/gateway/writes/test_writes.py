@@ -15,12 +15,13 @@ from shared.ids import new_id
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
 from tests.connected.gateway.stage import Stage, open_stage, own_database
+from tests.dates import FLIGHT_DAY
 from tests.processes import running
 from tests.pure.gateway.samples import minutes
 from tests.servers import Servers, empty_broker
 from tests.waiting import until
 
-TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}], "pax": 4}
+TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY, "time": "09:30"}], "pax": 4}
 PATIENT_S = 20.0  # for a stored row, since nothing of this is about how long it takes
 
 

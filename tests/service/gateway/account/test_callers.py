@@ -3,6 +3,7 @@
 import pytest
 
 from services.gateway.account.identity import VISITOR_COOKIE
+from tests.dates import FLIGHT_DAY
 from tests.pure.gateway.samples import facts, stored
 from tests.service.gateway.fakes import BASE_URL, World
 from tests.tokens import token_for
@@ -106,7 +107,7 @@ async def test_a_user_still_sees_what_they_did_as_a_visitor(world: World) -> Non
 async def test_another_sites_page_can_not_write_with_a_visitors_cookie(
     world: World, headers: dict[str, str], status: int
 ) -> None:
-    body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}], "pax": 2}
+    body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}], "pax": 2}
     async with world.client() as client:
         visitor_id = (await client.post("/api/auth/visitor")).json()["visitor_id"]
         world.sessions.append(facts("s1", stored=stored()))

@@ -7,12 +7,13 @@ import httpx2
 import orjson
 import pytest
 
+from tests.dates import FLIGHT_DAY
 from tests.pure.gateway.samples import facts, stored
 from tests.service.gateway.fakes import BASE_URL, World
 
 JSON = {"Content-Type": "application/json"}
 TRIPS, MODELS, CHAT = "/api/chat/sessions/s1/trips", "/api/models", "/api/chat"
-LEG = {"from": "KTEB", "to": "KPBI", "date": "2030-05-04"}
+LEG = {"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}
 TRIP: dict[str, Any] = {"segments": [LEG], "pax": 4}
 
 

@@ -9,12 +9,13 @@ import pytest
 from services.gateway.trips.expected import expected_trip
 from shared.events import TripAdvanced, TripAttached, TripRequested
 from shared.ids import new_id
+from tests.dates import FLIGHT_DAY
 from tests.pure.gateway.samples import facts, minutes, stored
 from tests.service.gateway.fakes import World, order_of
 from tests.waiting import until_true
 
 PATH = "/api/chat/sessions/s1/trips"
-LEG = {"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}
+LEG = {"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY, "time": "09:30"}
 TRIP = {
     "segments": [LEG],
     "pax": 4,
@@ -41,7 +42,7 @@ async def test_a_trip_is_asked_for_and_answered_once_it_is_stored(world: World) 
     assert event.segments[0].model_dump() == {
         "from_icao": "KTEB",
         "to_icao": "KPBI",
-        "date": "2030-05-04",
+        "date": FLIGHT_DAY,
         "time": "09:30",
     }
     body = answer.json()
@@ -52,9 +53,9 @@ async def test_a_trip_is_asked_for_and_answered_once_it_is_stored(world: World) 
     assert (trip["departure_airport"], trip["arrival_airport"], trip["departure_date"]) == (
         "KTEB",
         "KPBI",
-        "2030-05-04",
+        FLIGHT_DAY,
     )
-    assert trip["segments"] == [{"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}]
+    assert trip["segments"] == [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY, "time": "09:30"}]
     assert trip["request"]["criteria"] == {"category": "midsize"}
 
 
