@@ -1,7 +1,7 @@
 """The gateway's API in this process, on a real database and broker; and rows as the other services would write them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,13 +17,16 @@ from services.gateway.model.upstream import open_upstream
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
 from shared.database import open_pool
+from shared.events import MessageEvent
 from shared.ids import model_id, new_id, spell_number
 from shared.publisher import Publisher
 from shared.settings import Settings
-from tests.pure.gateway.samples import minutes
+from tests.pure.gateway.samples import claim, minutes
 from tests.servers import Servers, run_sql
 from tests.settings import settings_for, with_database
 from tests.tokens import token_for
+
+Log = Callable[[MessageEvent], Awaitable[None]]  # stores a message as the logger does
 
 
 @dataclass
@@ -165,3 +168,9 @@ class Rows:
 def ids(answer: httpx2.Response, plural: str) -> Sequence[str]:
     assert answer.status_code == 200, answer.text
     return [item["id"] for item in answer.json()[plural]]
+
+
+async def ask(stage: Stage, session_id: str, user: str = "ann", text: str = "hello") -> None:
+    """Begin a turn whose events nobody has stored."""
+    wanted = claim(text, user_id=user, session_id=session_id, project_id="p1", helper="h1")
+    assert await stage.store.claim(wanted) is not None

@@ -1,0 +1,29 @@
+"""What the API shows administrators of dead letters."""
+
+from shared.ids import new_id
+from tests.connected.gateway.stage import Rows, Stage, ids
+from tests.pure.gateway.samples import minutes
+
+
+async def test_dead_letters_are_for_administrators(stage: Stage, rows: Rows) -> None:
+    for number, reason in enumerate(("undecodable", "unstorable", "undecodable")):
+        await rows.insert(
+            "chat.dead_letters",
+            dead_letter_id=new_id(),
+            queue="logger.chat",
+            dedupe_key=str(number),
+            body=b"secret words",
+            reason=reason,
+            error="why",
+            received_at=minutes(number),
+        )
+    path = "/api/admin/dead"
+    assert (await stage.get(path)).status_code == 403
+    first = await stage.get(path, role="admin", limit=2)
+    rest = await stage.get(path, role="admin", limit=2, cursor=first.json()["next_cursor"])
+    letters = [letter for page in (first, rest) for letter in page.json()["dead_letters"]]
+    assert [letter["reason"] for letter in letters] == ["undecodable", "unstorable", "undecodable"]
+    assert letters[0]["size_bytes"] == len(b"secret words")
+    assert "secret words" not in first.text
+    assert len(ids(await stage.get(path, role="admin", reason="unstorable"), "dead_letters")) == 1
+    assert ids(await stage.get(path, role="admin", state="dropped"), "dead_letters") == []
