@@ -104,7 +104,11 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr = SecretStr(SANDBOX_KEY)
     model_provider: str = "openai"  # the provider's name in model ids and traces
     default_model: str = "sandbox-small"
+    model_connect_s: float = Field(5.0, gt=0)  # to reach the service
+    model_first_piece_s: float = Field(300.0, gt=0)  # from the call to the first piece of the answer
     model_silence_s: float = Field(60.0, gt=0)  # the longest pause between two pieces of an answer
+    model_turn_s: float = Field(900.0, gt=0)  # from the call to the end of the answer; no session is busy for longer
+    model_event_bytes: int = Field(8 * 2**20, ge=1024)  # one event of an answer, or one line, at most
     system_prompt: str = "You are a charter broker's assistant."
 
     # Avinode

@@ -1,6 +1,6 @@
 """What a caller is told who wanted a whole answer, where the model gave none."""
 
-from services.gateway.turns.answering import TOOL_ENDS
+from services.gateway.model.ending import TOOLS
 from services.gateway.turns.turn import Turn
 from shared.errors import ModelAway
 
@@ -16,6 +16,6 @@ def model_fault(turn: Turn) -> ModelAway:
     """Make the error of a turn without an answer; where another try would end alike, none is asked for."""
     answer = turn.answer
     error = answer.error if answer else None
-    if answer is not None and (answer.trace or {}).get("finish_reason") in TOOL_ENDS:
+    if answer is not None and answer.finish_reason == TOOLS:
         return ToolNotOffered(error, retry_after_s=None)
     return ModelAway(error)

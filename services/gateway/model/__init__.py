@@ -1,1 +1,1 @@
-"""The model's service: call it, read what it streams, measure it"""
+"""The model's service: call it, read what it streams, say how that ended, measure it"""

@@ -4,11 +4,11 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from services.gateway.model.upstream import Usage
+from services.gateway.model.chunks import Usage
+from services.gateway.model.usage import newest
 from shared.events import AnswerStatus, Trace
 
 CHARACTERS_PER_TOKEN = 4  # a rule of thumb, for services that report no usage
-MOST_TOKENS = 2**31 - 1  # what the column holds
 _STATUS = {"complete": "ok", "stopped": "stopped", "interrupted": "interrupted", "failed": "error"}
 
 
@@ -19,12 +19,15 @@ class Meter:
         self._started_at = datetime.now(UTC)
         self._started = time.perf_counter()
         self._first: float | None = None
-        self.usage: Usage | None = None
-        self.finish_reason: str | None = None
+        self._usage: Usage | None = None
 
     def token_came(self) -> None:
         if self._first is None:
             self._first = time.perf_counter()
+
+    def usage_came(self, usage: Usage | None) -> None:
+        """Take what the service has counted so far; it may say so more than once."""
+        self._usage = newest(self._usage, usage)
 
     def trace(
         self,
@@ -33,12 +36,13 @@ class Meter:
         model: str,
         provider: str,
         status: AnswerStatus,
+        finish_reason: str | None,
         error: str | None,
         asked: int,
         said: int,
     ) -> dict[str, Any]:
         """Return the trace; `asked` and `said` are characters, from which missing token counts are estimated."""
-        usage = self.usage or Usage(asked // CHARACTERS_PER_TOKEN, said // CHARACTERS_PER_TOKEN)
+        usage = self._usage or Usage(asked // CHARACTERS_PER_TOKEN, said // CHARACTERS_PER_TOKEN)
         return Trace.model_validate(
             {
                 "trace_id": trace_id,
@@ -48,18 +52,13 @@ class Meter:
                 "started_at": self._started_at,
                 "ttft_ms": self._ms(self._first),
                 "duration_ms": self._ms(time.perf_counter()),
-                "input_tokens": _count(usage.prompt_tokens),
-                "output_tokens": _count(usage.completion_tokens),
-                "usage_source": "reported" if self.usage else "estimated",
-                "finish_reason": self.finish_reason,
+                "input_tokens": usage.prompt_tokens,
+                "output_tokens": usage.completion_tokens,
+                "usage_source": "reported" if self._usage else "estimated",
+                "finish_reason": finish_reason,
                 "error": error,
             }
         ).model_dump(mode="json")
 
     def _ms(self, at: float | None) -> float | None:
         return None if at is None else round((at - self._started) * 1000, 3)
-
-
-def _count(tokens: int) -> int | None:
-    """Return a number of tokens that can be one; services have been seen to report others."""
-    return tokens if 0 <= tokens <= MOST_TOKENS else None

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
+from services.gateway.model.chunks import Chunk
+from services.gateway.model.ending import ERROR, Seen, ending_of
 from services.gateway.model.meter import Meter
-from services.gateway.model.upstream import Chunk, Upstream
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.model.upstream import Upstream
+from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.history import HistoryMessage, branch
-from services.gateway.turns.turn import Answer
+from services.gateway.turns.turn import Answer, answer_parts
 from shared.errors import ModelAway
 from shared.events import AnswerStatus
 from shared.ids import upstream_thread_id
@@ -19,9 +22,7 @@ from shared.ids import upstream_thread_id
 CONTEXT_MESSAGES = 200  # of the branch, the newest
 LONGEST_ANSWER = 1_000_000  # characters, twice what models can say: more comes of one that runs wild, and fits no event
 
-# How the services end an answer that calls a tool, today's way and the older one.
-TOOL_ENDS = ("tool_calls", "function_call")
-TOOL_NAME_LENGTH = 64
+SWITCH = 16  # characters that a change between text and reasoning counts for, since it begins another part
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,9 @@ class Answering:
         self._buffer = buffer
         self._meter = Meter()
         self._asked = self._said = 0  # characters
-        self._tool: str | None = None  # the first one that the model calls
+        self._seen = Seen()
+        self._is_refusal = False
+        self._last_kind: type[str] = str
 
     async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
         """Stream the answer into the buffer, and return it; a model that fails gives an answer that says so."""
@@ -72,8 +75,9 @@ class Answering:
         except ModelAway as error:
             # Not its text, which may repeat what was said; that is in the turn's row.
             log.warning("model failed", turn_id=str(turn.turn_id), upstream_status=error.extra.get("upstream_status"))
-            return self._broken_off(error.detail)
-        return self._ended()
+            self._seen = replace(self._seen, problem=error.detail)
+        ending = ending_of(self._seen)
+        return self._answer(ending.status, ending.finish_reason, ending.problem)
 
     def outcome(self, run: asyncio.Task[Answer]) -> Answer:
         """Return what `run` came to; what ended it by surprise costs the rest of the answer, not what was said."""
@@ -83,49 +87,57 @@ class Answering:
         if error is None:
             return run.result()
         log.error("answering failed", turn_id=str(self._buffer.turn.turn_id), exc_info=error)
-        return self._broken_off("something went wrong on our side")
+        return self.answer("interrupted" if self._seen.said else "failed", "something went wrong on our side")
 
     def answer(self, status: AnswerStatus, error: str | None = None) -> Answer:
-        """Return the answer as far as it came."""
-        turn, text = self._buffer.turn, self._buffer.text
+        """Return the answer as far as it came, where we end it and not the model."""
+        return self._answer(status, None if status == "stopped" else ERROR, error)
+
+    def _answer(self, status: AnswerStatus, finish_reason: str | None, error: str | None) -> Answer:
+        turn = self._buffer.turn
         error = error and storable(error)
         trace = self._meter.trace(
             trace_id=turn.answer_id,
             model=turn.model,
             provider=turn.provider,
             status=status,
+            finish_reason=finish_reason,
             error=error,
             asked=self._asked,
             said=self._said,
         )
-        parts = [{"type": "text", "text": text}] if text else []
-        return Answer(content=text, parts=parts, status=status, error=error, trace=trace)
+        parts = answer_parts(self._buffer.parts(), is_refusal=self._is_refusal)
+        return Answer(content=self._buffer.text, parts=parts, status=status, error=error, trace=trace)
 
     def _take(self, chunk: Chunk) -> None:
-        self._meter.usage = chunk.usage or self._meter.usage
-        self._meter.finish_reason = storable(chunk.finish_reason or "") or self._meter.finish_reason
-        self._tool = self._tool or next(iter(chunk.tools), None)
-        text = storable(chunk.text)[: LONGEST_ANSWER - self._said]
-        self._said += len(text)
-        if text:
+        if chunk.reasoning:
+            self._add(Reasoning(storable(chunk.reasoning)))
+        if chunk.text:
+            self._add(storable(chunk.text))
+        if not (chunk.text or chunk.reasoning) or chunk.finish_reason or chunk.usage or chunk.is_refusal:
+            self._note(chunk)
+
+    def _add(self, delta: str) -> None:
+        kind = type(delta)
+        self._said += SWITCH if kind is not self._last_kind else 0
+        self._last_kind = kind
+        delta = kind(delta[: max(LONGEST_ANSWER - self._said, 0)])
+        if delta:
+            self._said += len(delta)
             self._meter.token_came()
-            self._buffer.add(text)
+            self._buffer.add(delta)
+            if kind is str and not self._seen.said:
+                self._seen = replace(self._seen, said=True)
 
-    def _ended(self) -> Answer:
-        if self._meter.finish_reason is None:
-            return self.answer("interrupted", "the answer broke off")
-        if self._tool is not None or self._meter.finish_reason in TOOL_ENDS:
-            return self._waiting_for_tool()
-        if not self._buffer.deltas:
-            return self.answer("failed", "the model said nothing")
-        return self.answer("complete")
-
-    def _waiting_for_tool(self) -> Answer:
-        """End where the model wants a tool's result, which nobody will give it: it was offered none."""
-        self._meter.finish_reason = TOOL_ENDS[0]  # some services say "stop" here
-        name = f"the tool {storable(self._tool)[:TOOL_NAME_LENGTH]!r}" if self._tool else "a tool"
-        return self._broken_off(f"the model asked for {name}; this version offers it none")
-
-    def _broken_off(self, error: str) -> Answer:
-        """End before the model did: what was said by then is kept."""
-        return self.answer("interrupted" if self._buffer.deltas else "failed", error)
+    def _note(self, chunk: Chunk) -> None:
+        """Remember what a chunk says beside the text."""
+        self._meter.usage_came(chunk.usage)
+        self._is_refusal = self._is_refusal or chunk.is_refusal
+        seen = self._seen
+        self._seen = replace(
+            seen,
+            calls_tool=seen.calls_tool or chunk.calls_tool,
+            tool=seen.tool or (chunk.tool and storable(chunk.tool)),
+            finish_reason=chunk.finish_reason or seen.finish_reason,
+            is_done=seen.is_done or chunk.is_done,
+        )

@@ -2,10 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import groupby
 
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.turn import Answer, Turn
 
 QUIET_S = 15.0
+
+
+class Reasoning(str):
+    """A piece of what the model thinks, which is no part of the answer's text."""
+
+    __slots__ = ()
 
 
 class TurnBuffer:
@@ -13,7 +20,7 @@ class TurnBuffer:
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self.deltas: list[str] = []
+        self.deltas: list[str] = []  # each of the text, or of the reasoning
         self.ended: Turn | None = None  # the turn with its answer
         self.failure: Exception | None = None  # why it has no answer at all
         self._accepted = False
@@ -21,7 +28,11 @@ class TurnBuffer:
 
     @property
     def text(self) -> str:
-        return "".join(self.deltas)
+        return "".join([delta for delta in self.deltas if type(delta) is str])
+
+    def parts(self) -> list[str]:
+        """Return the text and the reasoning in the order they came, each as long as nothing else came between."""
+        return _united(self.deltas)
 
     @property
     def is_accepted(self) -> bool:
@@ -35,6 +46,13 @@ class TurnBuffer:
 
     def add(self, delta: str) -> None:
         self.deltas.append(delta)
+        self._announce()
+
+    def replay(self, answer: Answer) -> None:
+        """Fill it with an answer that is over."""
+        kinds = {"text": str, "reasoning": Reasoning}
+        pieces = [kinds[part["type"]](part["text"]) for part in answer.parts if part.get("type") in kinds]
+        self.deltas += pieces or filter(None, [answer.content])
         self._announce()
 
     def end(self, turn: Turn) -> None:
@@ -56,7 +74,13 @@ class TurnBuffer:
         self._raise_failure()
 
     async def follow(self) -> AsyncIterator[str]:
-        """Yield the text from its start, piece by piece, until the turn has ended.
+        """Yield the text, as `follow_all` does."""
+        async for piece in self.follow_all():
+            if not isinstance(piece, Reasoning):
+                yield piece
+
+    async def follow_all(self) -> AsyncIterator[str]:
+        """Yield text and reasoning from the start, piece by piece, until the turn has ended.
 
         An empty piece is a sign of life where nothing came for a while, so that no proxy takes the connection for dead.
 
@@ -67,8 +91,9 @@ class TurnBuffer:
         while True:
             news = self._news
             if seen < len(self.deltas):
-                delta, seen = "".join(self.deltas[seen:]), len(self.deltas)
-                yield delta
+                pieces, seen = _united(self.deltas[seen:]), len(self.deltas)
+                for piece in pieces:
+                    yield piece
             elif self.ended is not None or self.failure is not None:
                 self._raise_failure()
                 return
@@ -93,3 +118,10 @@ class TurnBuffer:
     def _raise_failure(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+def _united(deltas: list[str]) -> list[str]:
+    """Join what is of one kind and stands together."""
+    if len(deltas) == 1:
+        return deltas
+    return [kind("".join(group)) for kind, group in groupby(deltas, type)]

@@ -128,7 +128,7 @@ def _replay(turn: Turn) -> TurnBuffer:
     """Make a buffer of a turn that has ended, for a repeat of its request."""
     buffer = TurnBuffer(turn)
     buffer.accept()
-    if turn.answer is not None and turn.answer.content:
-        buffer.add(turn.answer.content)
+    if turn.answer is not None:
+        buffer.replay(turn.answer)
     buffer.end(turn)
     return buffer

@@ -4,6 +4,7 @@ A turn's row holds everything that its events say, so that whoever publishes the
 same bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +31,18 @@ class Question:
     earlier: tuple["Question", ...] = ()  # messages just before it that came with it; only the last one is answered
 
 
+REFUSAL = {"tripthread": {"refusal": True}}  # of a text part: why the model will not answer
+
+
+def answer_parts(pieces: Sequence[str], *, is_refusal: bool) -> list[dict[str, Any]]:
+    """Make the AI SDK's parts of an answer: text, and reasoning, which is its own type of string."""
+    mark = {"providerMetadata": REFUSAL} if is_refusal else {}
+    return [
+        {"type": "text", "text": piece, **mark} if type(piece) is str else {"type": "reasoning", "text": str(piece)}
+        for piece in pieces
+    ]
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the model said to it, as far as it came."""
@@ -40,6 +53,19 @@ class Answer:
     error: str | None = None
     trace: dict[str, Any] | None = None
     revision: int = 0
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why it ended; none where the user ended it."""
+        told = (self.trace or {}).get("finish_reason")
+        return told or ("error" if self.status in ("interrupted", "failed") else None)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What its message says of how it ended."""
+        refused = any(part.get("providerMetadata") == REFUSAL for part in self.parts)
+        reason = {"finish_reason": self.finish_reason} if self.finish_reason else {}
+        return {**reason, "refusal": True} if refused else reason
 
 
 @dataclass(frozen=True)
@@ -139,6 +165,7 @@ class Turn:
             helper=self.helper,
             attempt=self.attempt,
             revision=self.answer.revision,
+            metadata=self.answer.metadata,
             status=self.answer.status,
             error=self.answer.error,
             trace=Trace.model_validate(self.answer.trace) if self.answer.trace else None,

@@ -93,7 +93,7 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
 
     monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
     monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
-    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0})
+    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
     async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
         store = Absent(pool)
         runner = Runner(patient, store, gateway.publisher, upstream)
@@ -131,7 +131,7 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
     monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.02)
     monkeypatch.setattr("services.gateway.turns.keeper.RENEW_EVERY_S", 0.02)
     monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
-    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0})
+    patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
     async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
         store = Counted(pool)
         runner = Runner(patient, store, gateway.publisher, upstream)

@@ -81,7 +81,8 @@ class Gateway:
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
-        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", "model_silence_s": 0.5})
+        short = {"model_silence_s": 0.5, "model_first_piece_s": 0.5}
+        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", **short})
         store = TurnStore(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
         memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
         publisher = await stack.enter_async_context(Publisher(mine, "gateway"))

@@ -66,7 +66,7 @@ async def ask(settings: Settings, times: int = 1) -> list[str]:
     async with open_upstream(settings) as upstream, asyncio.timeout(5):
         for _ in range(times):
             chunks = [chunk async for chunk in upstream.stream("m", [], new_id())]
-            assert chunks[-1].finish_reason == "stop"
+            assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
             texts.append("".join(chunk.text for chunk in chunks))
     return texts
 
@@ -103,11 +103,11 @@ async def test_an_answer_that_is_whole_is_not_spoilt_by_how_its_connection_ends(
         (400, {"error": {"message": "32 tokens are too many"}}, "answered 400: 32 tokens are too many"),
         (404, {"error": {"message": "no model m, says org-1a2B"}}, "answered 404: no model m, says ***"),
         (400, {"error": {"message": "bad key sk-abc**xyz"}}, "answered 400: bad key ***"),
-        (422, {"error": {"message": "half \ud800"}}, "answered 422: half ?"),
+        (422, {"error": {"message": "half \ud800"}}, "answered 422: half \ufffd"),
         (429, {"error": {"message": "org-1 has spent $5", "code": "insufficient_quota"}}, "429 (insufficient_quota)"),
         (500, {"error": {"message": "at /srv/app.py", "type": "server_error", "code": None}}, "500 (server_error)"),
         (502, {"error": "at 10.0.0.7"}, "answered 502"),
-        (400, {"error": {"message": ["a"]}}, "answered 400"),
+        (400, {"error": {"message": [1]}}, "answered 400"),
         (503, [], "answered 503"),
     ],
 )

@@ -1,0 +1,113 @@
+"""Read one answer of a model's service: the bytes of its body in, what they say out. It knows nothing of connections.
+
+Most are event streams. A body that begins as JSON or HTML does is taken as a whole, whatever it calls itself: services
+answer with a `chat.completion` where a stream was asked for, with an error under status 200, or with the page of a
+proxy; `docs/models.md` has the sources.
+"""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from services.gateway.model.chunks import Chunk, Complaint, read_known_shape
+from services.gateway.model.complaints import NO_ANSWER, WEB_PAGE
+from services.gateway.model.event_stream import ErrorEvent, EventStream
+from services.gateway.model.lenient import read_leniently
+from services.gateway.model.surrogates import Halves
+
+DONE = b"[DONE]"
+BLANK = b"\xef\xbb\xbf \t\r\n"
+HTML = b"<"
+
+
+class AnswerReader:
+    """Reads one body."""
+
+    def __init__(self, longest_event: int) -> None:
+        self._longest = longest_event
+        self._events = EventStream(longest_event)
+        self._is_stream: bool | None = None  # none: nothing has come yet but blanks
+        self._body: list[bytes] = []
+        self._size = 0
+        self._text, self._reasoning = Halves(), Halves()
+        self._said = False
+
+    @property
+    def is_too_long(self) -> bool:
+        return self._events.is_too_long or self._size > self._longest
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes, and return what they say."""
+        if self._is_stream is None:
+            data = self._begin(data)
+        if not self._is_stream:
+            self._size += len(data)
+            if not self.is_too_long:
+                self._body.append(data)
+            return []
+        chunks = self._read(self._events.feed(data))
+        if self._events.pending.strip() == DONE:  # who keeps the connection open may never send the line behind it
+            chunks.append(self._end())
+        return chunks
+
+    def close(self) -> list[Chunk]:
+        """Return what the end of the body tells."""
+        rest = self._read(self._events.close()) if self._is_stream else self._read_body()
+        return [*rest, replace(self._end(), is_done=False)]
+
+    def _begin(self, data: bytes) -> bytes:
+        """Find out from its first byte what the body is."""
+        data = b"".join((*self._body, data))
+        first = data.lstrip(BLANK)[:1]
+        self._is_stream = first not in (b"{", b"[", HTML) if first else None
+        self._body, self._size = [], 0
+        return data
+
+    def _read(self, events: Iterable[bytes]) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        for event in events:
+            chunk = read_known_shape(event) if not isinstance(event, ErrorEvent) else None
+            if chunk is not None and not self._text.held and not self._reasoning.held:
+                self._said = self._said or bool(chunk.text)
+                chunks.append(chunk)
+            else:
+                chunks += self._look_at(event)
+        return chunks
+
+    def _look_at(self, event: bytes) -> list[Chunk]:
+        """Read an event that is not the usual one."""
+        if event.strip().upper() == DONE:
+            return [self._end()]
+        is_error = isinstance(event, ErrorEvent)
+        chunks = [part for chunk in read_leniently(event, is_error=is_error) for part in _parted(self._mended(chunk))]
+        if is_error and not chunks:
+            return [Chunk(complaint=Complaint(text=event.decode("utf-8", "replace").strip() or None))]
+        return chunks
+
+    def _end(self) -> Chunk:
+        """Give up the halves of characters that stayed alone."""
+        return Chunk(self._text.rest(), self._reasoning.rest(), is_done=True)
+
+    def _mended(self, chunk: Chunk) -> Chunk:
+        if chunk.is_whole and self._said:
+            chunk.text = chunk.reasoning = ""  # it repeats what came piece by piece
+        chunk.text = self._text.join(chunk.text)
+        chunk.reasoning = self._reasoning.join(chunk.reasoning)
+        self._said = self._said or bool(chunk.text)
+        return chunk
+
+    def _read_body(self) -> list[Chunk]:
+        """Read a body that is no stream: an answer, an error, or nothing that says anything."""
+        body = b"".join(self._body).lstrip(BLANK)
+        chunks = self._read([body]) if body and not self.is_too_long else []
+        if any(chunk.is_piece or chunk.complaint for chunk in chunks) or not body:
+            return chunks
+        return [Chunk(complaint=WEB_PAGE if body[:1] == HTML else NO_ANSWER)]
+
+
+def _parted(chunk: Chunk) -> list[Chunk]:
+    """Let a complaint come after what was said beside it."""
+    if chunk.complaint is None or not chunk.is_piece:
+        return [chunk]
+    complaint, chunk.complaint = chunk.complaint, None
+    return [chunk, Chunk(complaint=complaint)]

@@ -1,0 +1,162 @@
+"""Read what a model's service sends where it has not the usual shape: take what can be understood, pass over the rest.
+
+Each rule has been needed by somebody; `docs/models.md` names the services and where it was seen.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from services.gateway.model.chunks import Chunk, Usage
+from services.gateway.model.complaints import complaint_in
+from services.gateway.model.usage import usage_in
+
+DEEPEST = 64  # levels of nesting; what lies deeper is no part of an answer
+LONGEST_NUMBER = 30  # digits; Python refuses to read very long ones
+MOST_FAILURES = 100
+BEGIN = re.compile(r"(?:\s|\ufeff|data:)*")
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+NO_REASON = ("", "null", "none")
+
+
+def read_leniently(event: bytes, *, is_error: bool = False) -> list[Chunk]:
+    """Return what an event says: nothing, where it is no JSON, and several chunks where it is several of them."""
+    return [chunk for value in values_in(event) if (chunk := chunk_of(value, is_error=is_error)) is not None]
+
+
+def values_in(event: bytes) -> Iterator[Any]:
+    """Yield the JSON values of an event, and the items of its lists; what is no JSON is passed over, line by line."""
+    text = event.decode("utf-8", "replace")
+    at = failures = 0
+    while (found := BEGIN.match(text, at)) and failures < MOST_FAILURES and found.end() < len(text):
+        try:
+            value, at = _decoded(text, found.end())
+        except ValueError:
+            failures += 1
+            at = text.find("\n", found.end()) + 1 or len(text)
+        else:
+            yield from (value if isinstance(value, list) else [value])
+
+
+def _decoded(text: str, at: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, at)
+    except RecursionError:
+        return _DECODER.decode(_flattened(text[at:])), len(text)
+
+
+def _flattened(text: str) -> str:
+    """Write null for what is nested too deeply to be read."""
+    kept, depth, start = [], 0, 0
+    for token in TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == DEEPEST:
+                kept.append(text[start : token.start()] + "null")
+        elif token[0] in "]}":
+            depth -= 1
+            if depth == DEEPEST - 1:
+                start = token.end()
+    return "".join(kept) + text[start:]
+
+
+def _number(digits: str) -> int:
+    return int(digits[:LONGEST_NUMBER])
+
+
+_DECODER = json.JSONDecoder(parse_int=_number, strict=False)
+
+
+def chunk_of(value: Any, *, is_error: bool = False) -> Chunk | None:
+    """Read one JSON object; None where it says nothing that we know."""
+    if value == "[DONE]":
+        return Chunk(is_done=True)
+    if not isinstance(value, dict):
+        return None
+    choice = _choice_in(value)
+    delta, is_whole = _delta_in(choice)
+    text, thought = _said(delta.get("content"))
+    refusal = _text(delta.get("refusal"))
+    calls, tool = _calls_in(delta)
+    return Chunk(
+        text=(text or _text(choice.get("text"))) + refusal,
+        reasoning=_reasoning(delta) or thought,
+        is_refusal=bool(refusal),
+        is_whole=is_whole,
+        calls_tool=calls,
+        tool=tool,
+        finish_reason=_reason(choice.get("finish_reason")) or ("stop" if is_whole else None),
+        usage=_usage(value, choice),
+        complaint=complaint_in(value, is_error=is_error) or complaint_in(choice, is_inner=True),
+    )
+
+
+def _choice_in(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the first choice, the only one that was asked for."""
+    choices = value.get("choices")
+    found = [choice for choice in _listed(choices) if isinstance(choice, dict)]
+    first = [choice for choice in found if choice.get("index") in (0, None)]
+    return next(iter(first or found), {})
+
+
+def _delta_in(choice: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return what comes next, or the whole message that came instead of it."""
+    delta, message = choice.get("delta"), choice.get("message")
+    if isinstance(delta, dict) and delta:
+        return delta, False
+    if isinstance(message, dict):
+        return message, True
+    return ({"content": delta} if isinstance(delta, str) else {}), False
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _said(content: Any) -> tuple[str, str]:
+    """Return the text and the reasoning of a content, which may be a list of parts (Mistral's are)."""
+    parts = _listed(content)
+    thoughts = [part for part in parts if isinstance(part, dict) and part.get("type") in ("thinking", "reasoning")]
+    texts = [part for part in parts if not any(part is thought for thought in thoughts)]
+    inner = [_text(thought.get("thinking") or thought.get("text") or thought.get("content")) for thought in thoughts]
+    return _text(texts), "".join(inner)
+
+
+def _text(value: Any) -> str:
+    """Return the text of a string, a number, a part or a list of them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_text, value))
+    if isinstance(value, dict):
+        return next((_text(value[name]) for name in ("text", "content") if value.get(name)), "")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return json.dumps(value) if is_number else ""
+
+
+def _reasoning(delta: dict[str, Any]) -> str:
+    """Return what the model thinks, under the first of its names: some services send it under two at once."""
+    names = ("reasoning_content", "reasoning", "thinking")
+    return next((text for name in names if (text := _text(delta.get(name)))), "")
+
+
+def _calls_in(delta: dict[str, Any]) -> tuple[bool, str | None]:
+    """Tell whether there is something of a tool's call, and the tool's name where it begins."""
+    calls = [call for call in _listed(delta.get("tool_calls")) if isinstance(call, dict)]
+    functions = [call["function"] for call in calls if isinstance(call.get("function"), dict)]
+    functions += [delta["function_call"]] if isinstance(delta.get("function_call"), dict) else []
+    names = [function["name"] for function in functions if isinstance(function.get("name"), str) and function["name"]]
+    is_call = bool(names) or any(function.get("arguments") for function in functions)
+    return is_call, next(iter(names), None)
+
+
+def _reason(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.lower() not in NO_REASON else None
+
+
+def _usage(value: dict[str, Any], choice: dict[str, Any]) -> Usage | None:
+    """Find the usage: where OpenAI has it, where Groq has it, or in the choice, where Moonshot has it."""
+    groq = value.get("x_groq")
+    places = (value.get("usage"), groq.get("usage") if isinstance(groq, dict) else None, choice.get("usage"))
+    return next((usage for place in places if (usage := usage_in(place))), None)

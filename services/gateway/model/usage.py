@@ -1,0 +1,37 @@
+"""Read how many tokens a service counted, under any of the names that services give them."""
+
+from typing import Any
+
+from services.gateway.model.chunks import Usage
+
+MOST_TOKENS = 2**31 - 1  # what the column holds; services have been seen to report others
+# OpenAI's names, those of Anthropic and of OpenAI's newer endpoint, and Google's.
+PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount")
+COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount")
+
+
+def usage_in(value: Any) -> Usage | None:
+    """Read a usage; None where it counts nothing, as the zeros do that some services end with."""
+    if not isinstance(value, dict):
+        return None
+    usage = Usage(_first(value, PROMPT), _first(value, COMPLETION))
+    return usage if usage.prompt_tokens or usage.completion_tokens else None
+
+
+def newest(before: Usage | None, after: Usage | None) -> Usage | None:
+    """Unite two reports of one answer: the later one counts, where it counts anything."""
+    if before is None or after is None:
+        return after or before
+    return Usage(after.prompt_tokens or before.prompt_tokens, after.completion_tokens or before.completion_tokens)
+
+
+def _first(value: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((count for name in names if (count := _count(value.get(name))) is not None), None)
+
+
+def _count(value: Any) -> int | None:
+    try:
+        count = int(float(value)) if not isinstance(value, bool) else -1
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if 0 <= count <= MOST_TOKENS else None
