@@ -9,6 +9,9 @@ from services.gateway.http.fields import Json
 from services.gateway.http.idempotency_key import HEADER, PATTERN
 from services.gateway.http.openapi import REF
 from services.gateway.http.problems import problem_responses
+from services.gateway.model.ending import ERROR, FILTERED, LENGTH, STOP, TOOLS
+
+REASONS = (STOP, LENGTH, FILTERED, TOOLS, ERROR)
 
 
 def describe_chat(document: Json) -> None:
@@ -36,11 +39,12 @@ def _answer() -> Json:
     text = {"schema": {"type": "string"}}
     record = {
         "type": "object",
-        "required": ["session_id", "message", "session_tag", "usage"],
+        "required": ["session_id", "message", "session_tag", "finish_reason", "usage"],
         "properties": {
             "session_id": {"type": "string"},
             "message": {"$ref": REF.format(model="Message")},
             "session_tag": {"type": ["string", "null"]},
+            "finish_reason": {"type": ["string", "null"], "enum": [*REASONS, None]},
             "usage": {"type": "object"},
         },
     }

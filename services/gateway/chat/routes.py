@@ -131,7 +131,7 @@ class Chat:
         return StreamingResponse(ui_stream(buffer), headers=UI_HEADERS)
 
     async def _record(self, buffer: TurnBuffer) -> Response:
-        """Wait for the whole answer: `{session_id, message, session_tag, usage}`."""
+        """Wait for the whole answer: `{session_id, message, session_tag, finish_reason, usage}`."""
         turn = await buffer.result()
         shown = answer_of(turn)
         if shown is None or shown.status == "failed":
@@ -141,6 +141,7 @@ class Chat:
             "session_id": turn.session_id,
             "message": message_out(shown),
             "session_tag": await self._tag_of(turn),
+            "finish_reason": shown.metadata.get("finish_reason"),
             "usage": {name: trace.get(name) for name in ("input_tokens", "output_tokens", "usage_source")},
         }
         return Response(orjson.dumps(body), media_type="application/json")

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.turn import Turn
 from shared.errors import TripthreadError
 
@@ -20,45 +20,78 @@ UI_HEADERS = {
 }
 TEXT_HEADERS = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 KEEPALIVE = b": keep-alive\n\n"
-TEXT_ID = "text"
+DONE = b"data: [DONE]\n\n"
+# How the AI SDK spells a finish reason. Its finish part has had one since 5.0.92 (https://github.com/vercel/ai/pull/10126).
+SDK_REASONS = {"content_filter": "content-filter", "tool_calls": "tool-calls"}
 _UNFINISHED = {
     "interrupted": "The answer was interrupted.",
     "failed": "The model could not answer.",
 }
 
 
+class PartWriter:
+    """Writes the parts of one turn's stream, and keeps count of them and of what is open."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn_id = str(turn.turn_id).encode()
+        self._number = 0
+        self._open: tuple[str, str] | None = None  # the kind and the id of the text or reasoning that goes on
+        self._opened = 0
+
+    def part(self, **fields: Any) -> bytes:
+        return self._event(orjson.dumps(fields))
+
+    def delta(self, piece: str) -> bytes:
+        """Write the next piece; a kind that is not the last one's begins a part of its own."""
+        kind = "reasoning" if isinstance(piece, Reasoning) else "text"
+        begin = b"" if self._open and self._open[0] == kind else self.close() + self._begin(kind)
+        assert self._open is not None  # noqa: S101 - it has just begun
+        head = f'{{"type":"{kind}-delta","id":"{self._open[1]}","delta":'.encode()
+        return begin + self._event(b"%s%s}" % (head, orjson.dumps(str(piece))))
+
+    def close(self) -> bytes:
+        """End what is open."""
+        if self._open is None:
+            return b""
+        (kind, part_id), self._open = self._open, None
+        return self.part(type=f"{kind}-end", id=part_id)
+
+    def _begin(self, kind: str) -> bytes:
+        self._opened += 1
+        self._open = (kind, kind if self._opened == 1 else f"{kind}-{self._opened}")
+        return self.part(type=f"{kind}-start", id=self._open[1])
+
+    def _event(self, data: bytes) -> bytes:
+        self._number += 1
+        return b"id: %s:%d\ndata: %s\n\n" % (self._turn_id, self._number, data)
+
+
 async def ui_stream(buffer: TurnBuffer) -> AsyncIterator[bytes]:
     """Yield the turn as server-sent events, in the parts that `useChat` reads."""
-    turn = buffer.turn
-    number = 0
-
-    def part(**fields: Any) -> bytes:
-        nonlocal number
-        number += 1
-        return b"id: %s:%d\ndata: %s\n\n" % (turn_id, number, orjson.dumps(fields))
-
-    turn_id = str(turn.turn_id).encode()
+    turn, writer = buffer.turn, PartWriter(buffer.turn)
     metadata = {"session_id": turn.session_id, "turn_id": str(turn.turn_id)}
-    yield part(type="start", messageId=turn.answer_id, messageMetadata=metadata)
-    yield part(type="start-step") + part(type="text-start", id=TEXT_ID)
+    yield writer.part(type="start", messageId=turn.answer_id, messageMetadata=metadata)
+    yield writer.part(type="start-step")
     try:
-        async for delta in buffer.follow():
-            yield part(type="text-delta", id=TEXT_ID, delta=delta) if delta else KEEPALIVE
+        async for piece in buffer.follow_all():
+            yield writer.delta(piece) if piece else KEEPALIVE
     except TripthreadError as error:
-        yield part(type="text-end", id=TEXT_ID) + part(type="error", errorText=error.detail) + b"data: [DONE]\n\n"
+        yield writer.close() + writer.part(type="error", errorText=error.detail) + DONE
         return
-    closing = [{"type": "text-end", "id": TEXT_ID}, *_closing_parts(buffer.ended)]
-    yield b"".join(part(**fields) for fields in closing) + b"data: [DONE]\n\n"
+    yield writer.close() + b"".join(writer.part(**fields) for fields in _closing_parts(buffer.ended)) + DONE
 
 
 def _closing_parts(turn: Turn | None) -> list[dict[str, Any]]:
     answer = turn.answer if turn else None
+    metadata = answer.metadata if answer else {"finish_reason": "error"}
     if answer is None or answer.status in _UNFINISHED:
         text = (answer.error if answer else None) or _UNFINISHED["interrupted"]
-        return [{"type": "error", "errorText": text}]
+        return [{"type": "message-metadata", "messageMetadata": metadata}, {"type": "error", "errorText": text}]
     if answer.status == "stopped":
         return [{"type": "abort", "reason": "stopped"}]
-    return [{"type": "finish-step"}, {"type": "finish"}]
+    reason = answer.finish_reason
+    told = {"finishReason": SDK_REASONS.get(reason, reason), "messageMetadata": metadata} if reason else {}
+    return [{"type": "finish-step"}, {"type": "finish", **told}]
 
 
 async def text_stream(buffer: TurnBuffer) -> AsyncIterator[bytes]:

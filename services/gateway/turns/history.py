@@ -80,6 +80,7 @@ def answer_of(turn: Turn) -> HistoryMessage | None:
         status=turn.answer.status,
         parent_id=turn.question.message_id,
         created_at=turn.answered_at,
+        metadata=turn.answer.metadata,
         stored=False,
         error=turn.answer.error,
     )

@@ -130,7 +130,7 @@ class World:
     def answer(self, running: TurnBuffer) -> None:
         """Do what the model does, and keep what it said."""
         text = running.turn.question.content
-        answer = Answer(text, [{"type": "text", "text": text}], "complete")
+        answer = Answer(text, [{"type": "text", "text": text}], "complete", trace={"finish_reason": "stop"})
         if self.model_fails:
             answer = Answer("", [], "failed", "it said nothing", trace={"finish_reason": self.model_ends})
         running.add(answer.content)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.gateway.chat.ui_stream import text_stream, ui_stream
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.errors import BrokerAway, DatabaseAway
 from shared.events import AnswerStatus
@@ -92,7 +92,7 @@ async def test_a_silent_stretch_gets_a_sign_of_life(monkeypatch: pytest.MonkeyPa
     running = TurnBuffer(turn())
     pieces = ui_stream(running)
     assert b'"start"' in await anext(pieces)
-    assert b'"text-start"' in await anext(pieces)
+    assert b'"start-step"' in await anext(pieces)
     assert await anext(pieces) == b": keep-alive\n\n"
     end(running)
 
@@ -143,3 +143,68 @@ async def test_nothing_is_seen_of_a_question_that_was_not_accepted() -> None:
     running.fail(BrokerAway())
     with pytest.raises(BrokerAway):
         await waiting
+
+
+async def test_what_the_model_thinks_has_parts_of_its_own_in_the_order_it_came() -> None:
+    running = TurnBuffer(turn())
+    for piece in (Reasoning("so "), Reasoning("then"), "Hel", "lo", Reasoning("more"), "!"):
+        running.add(piece)
+    end(running)
+    parts = [part for part in await parts_of(running) if "id" in part]
+    assert [(part["type"], part["id"], part.get("delta")) for part in parts] == [
+        ("reasoning-start", "reasoning", None),
+        ("reasoning-delta", "reasoning", "so then"),
+        ("reasoning-end", "reasoning", None),
+        ("text-start", "text-2", None),
+        ("text-delta", "text-2", "Hello"),
+        ("text-end", "text-2", None),
+        ("reasoning-start", "reasoning-3", None),
+        ("reasoning-delta", "reasoning-3", "more"),
+        ("reasoning-end", "reasoning-3", None),
+        ("text-start", "text-4", None),
+        ("text-delta", "text-4", "!"),
+        ("text-end", "text-4", None),
+    ]
+
+
+async def test_plain_text_has_none_of_what_the_model_thinks() -> None:
+    running = TurnBuffer(turn())
+    running.add(Reasoning("so"))
+    running.add("text")
+    end(running)
+    assert [piece async for piece in text_stream(running)] == [b"text"]
+    assert running.text == "text"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("stop", "stop"), ("length", "length"), ("content_filter", "content-filter"), ("error", "error")],
+)
+async def test_the_finish_part_says_why_the_answer_ended_as_the_ai_sdk_spells_it(reason: str, told: str) -> None:
+    running = TurnBuffer(turn())
+    running.add("text")
+    answer = Answer("text", [], "complete", trace={"finish_reason": reason})
+    running.end(replace(running.turn, state="complete", answer=answer, answered_at=NOW))
+    finish = (await parts_of(running))[-1]
+    assert finish == {"type": "finish", "finishReason": told, "messageMetadata": {"finish_reason": reason}}
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+async def test_the_metadata_of_a_message_that_is_not_whole_says_so(status: AnswerStatus) -> None:
+    running = TurnBuffer(turn())
+    running.add("so far")
+    end(running, status, "it broke off")
+    told = [part for part in await parts_of(running) if part["type"] == "message-metadata"]
+    assert told == [{"type": "message-metadata", "messageMetadata": {"finish_reason": "error"}}]
+
+
+async def test_a_replayed_answer_has_all_its_parts_again() -> None:
+    replayed = TurnBuffer(turn())
+    parts = [{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    replayed.replay(Answer("ab", parts, "complete"))
+    end(replayed)
+    assert replayed.parts() == ["so", "ab"]
+    assert [type(piece) for piece in replayed.parts()] == [Reasoning, str]
+    older = TurnBuffer(turn())
+    older.replay(Answer("text", [], "complete"))
+    assert older.parts() == ["text"]

@@ -43,6 +43,7 @@ async def test_without_streaming_the_answer_is_one_record(world: World) -> None:
     assert (record["message"]["content"], record["session_tag"]) == ("hi", None)
     assert record["session_id"] == answer.headers["x-session-id"]
     assert record["usage"].keys() == {"input_tokens", "output_tokens", "usage_source"}
+    assert record["finish_reason"] == record["message"]["metadata"]["finish_reason"] == "stop"
 
 
 async def test_every_form_names_its_session_and_turn_and_keeps_the_session_in_a_cookie(world: World) -> None:
