@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-BENCHMARKS = ("logger",)
+BENCHMARKS = ("logger", "reader")
 
 
 def main() -> None:
