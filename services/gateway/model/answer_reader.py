@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from services.gateway.model.chunks import Chunk, Complaint, read_known_shape
+from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.complaints import NO_ANSWER, WEB_PAGE
 from services.gateway.model.event_stream import ErrorEvent, EventStream
+from services.gateway.model.known_shapes import UNFIT, read_usual, text_chunk
 from services.gateway.model.lenient import read_leniently
 from services.gateway.model.surrogates import Halves
 
@@ -31,6 +32,7 @@ class AnswerReader:
         self._size = 0
         self._text, self._reasoning = Halves(), Halves()
         self._said = False
+        self._is_odd = False  # half a character waits for the other half
 
     @property
     def is_too_long(self) -> bool:
@@ -46,8 +48,8 @@ class AnswerReader:
                 self._body.append(data)
             return []
         chunks = self._read(self._events.feed(data))
-        if self._events.pending.strip() == DONE:  # who keeps the connection open may never send the line behind it
-            chunks.append(self._end())
+        if (open_data := self._events.open_data) and open_data[0].strip() == DONE:
+            chunks.append(self._end())  # who keeps the connection open may never send the blank line behind it
         return chunks
 
     def close(self) -> list[Chunk]:
@@ -66,20 +68,26 @@ class AnswerReader:
     def _read(self, events: Iterable[bytes]) -> list[Chunk]:
         chunks: list[Chunk] = []
         for event in events:
-            chunk = read_known_shape(event) if not isinstance(event, ErrorEvent) else None
-            if chunk is not None and not self._text.held and not self._reasoning.held:
-                self._said = self._said or bool(chunk.text)
-                chunks.append(chunk)
-            else:
+            try:
+                if self._is_odd or type(event) is not bytes:
+                    raise ValueError
+                chunks.append(Chunk(text_chunk(event).choices[0].delta.content))
+            except UNFIT:
+                self._said = self._said or any(chunk.text for chunk in chunks)
                 chunks += self._look_at(event)
+        self._said = self._said or any(chunk.text for chunk in chunks)
         return chunks
 
     def _look_at(self, event: bytes) -> list[Chunk]:
-        """Read an event that is not the usual one."""
+        """Read an event that is no plain piece of the text."""
         if event.strip().upper() == DONE:
             return [self._end()]
         is_error = isinstance(event, ErrorEvent)
+        usual = None if is_error or self._is_odd else read_usual(event)
+        if usual is not None:
+            return [usual]
         chunks = [part for chunk in read_leniently(event, is_error=is_error) for part in _parted(self._mended(chunk))]
+        self._is_odd = bool(self._text.held or self._reasoning.held)
         if is_error and not chunks:
             return [Chunk(complaint=Complaint(text=event.decode("utf-8", "replace").strip() or None))]
         return chunks

@@ -39,14 +39,9 @@ class EventStream:
         self._after_cr = False  # whose LF, if one follows, ends no other line
         self._is_odd = True  # at the start, or after a CR
         self._line: list[bytes] = []  # what has come of a line
-        self._data: list[bytes] = []  # what has come of an event: the values of its data lines
+        self.open_data: list[bytes] = []  # what has come of an event: the values of its data lines
         self._name = b""
         self._size = 0  # of the open event with the open line, as they came; 0 between two events
-
-    @property
-    def pending(self) -> bytes:
-        """The first data line of the event that is not over yet."""
-        return self._data[0] if self._data else b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece, and return the events that it ends."""
@@ -93,7 +88,7 @@ class EventStream:
 
     def _finish_open(self, data: bytes, events: list[bytes]) -> bytes:
         """Take what belongs to the event that is open, and return what comes after it."""
-        if self._line and not self._data and not self._name and b"\n" in data:
+        if self._line and not self.open_data and not self._name and b"\n" in data:
             data = b"".join((*self._line, data))  # as if the line had come whole
             self._line, self._size = [], 0
             return data
@@ -118,7 +113,7 @@ class EventStream:
         self._size += len(piece)
         if self._size > self._longest or self.is_too_long:
             self.is_too_long = True
-            self._line, self._data, self._name = [], [], b""
+            self._line, self.open_data, self._name = [], [], b""
         elif piece:
             self._line.append(piece)
 
@@ -135,17 +130,17 @@ class EventStream:
             self._name = value
         elif field == b"error":
             events.append(ErrorEvent(value))
-        if not self._data and not self._name and not self.is_too_long:
+        if not self.open_data and not self._name and not self.is_too_long:
             self._size = 0
 
     def _take_data(self, value: bytes, events: list[bytes]) -> None:
-        if value[:1] in (b"{", b"[") and self._data and self._data[-1].endswith(b"}"):
+        if value[:1] in (b"{", b"[") and self.open_data and self.open_data[-1].endswith(b"}"):
             self._end_event(events)
             self._size = len(DATA) + len(value)
-        self._data.append(value)
+        self.open_data.append(value)
 
     def _end_event(self, events: list[bytes]) -> None:
-        if self._data:
-            data = b"\n".join(self._data)
+        if self.open_data:
+            data = b"\n".join(self.open_data)
             events.append(ErrorEvent(data) if self._name == b"error" else data)
-        self._data, self._name = [], b""
+        self.open_data, self._name = [], b""

@@ -10,6 +10,7 @@ from typing import Any
 
 from services.gateway.model.chunks import Chunk, Usage
 from services.gateway.model.complaints import complaint_in
+from services.gateway.model.known_shapes import reason_in
 from services.gateway.model.usage import usage_in
 
 DEEPEST = 64  # levels of nesting; what lies deeper is no part of an answer
@@ -17,7 +18,6 @@ LONGEST_NUMBER = 30  # digits; Python refuses to read very long ones
 MOST_FAILURES = 100
 BEGIN = re.compile(r"(?:\s|\ufeff|data:)*")
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-NO_REASON = ("", "null", "none")
 
 
 def read_leniently(event: bytes, *, is_error: bool = False) -> list[Chunk]:
@@ -86,7 +86,7 @@ def chunk_of(value: Any, *, is_error: bool = False) -> Chunk | None:
         is_whole=is_whole,
         calls_tool=calls,
         tool=tool,
-        finish_reason=_reason(choice.get("finish_reason")) or ("stop" if is_whole else None),
+        finish_reason=reason_in(choice.get("finish_reason")) or ("stop" if is_whole else None),
         usage=_usage(value, choice),
         complaint=complaint_in(value, is_error=is_error) or complaint_in(choice, is_inner=True),
     )
@@ -149,10 +149,6 @@ def _calls_in(delta: dict[str, Any]) -> tuple[bool, str | None]:
     names = [function["name"] for function in functions if isinstance(function.get("name"), str) and function["name"]]
     is_call = bool(names) or any(function.get("arguments") for function in functions)
     return is_call, next(iter(names), None)
-
-
-def _reason(value: Any) -> str | None:
-    return value if isinstance(value, str) and value.lower() not in NO_REASON else None
 
 
 def _usage(value: dict[str, Any], choice: dict[str, Any]) -> Usage | None:

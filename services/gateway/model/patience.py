@@ -6,9 +6,12 @@ router looks for a machine and loads the model: there only the first piece's own
 """
 
 import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from services.gateway.model.chunks import Chunk
 from shared.settings import Settings
 
 # Usage and `[DONE]` follow a finish reason at once; some services send neither, and keep the connection open.
@@ -37,6 +40,8 @@ class Limits:
 class Patience:
     """The patience with one call; it begins when it is made.
 
+    A timer for every piece would cost more than reading it, so there is one, which looks again when it fires early.
+
     Args:
         limits: How long it lasts.
         until: When the whole turn must be over, by the event loop's clock.
@@ -44,32 +49,60 @@ class Patience:
 
     def __init__(self, limits: Limits, until: float) -> None:
         self._limits = limits
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
         self._until = until
-        self._deadline = self._now() + limits.first_piece_s
+        self._due = self._loop.time() + limits.first_piece_s  # the next piece
         self._has_reason = False
         self._reasons_mean_nothing = False
-
-    def piece_came(self, *, with_reason: bool) -> None:
-        """Begin to wait for the next piece.
-
-        Args:
-            with_reason: It says why the answer ended, so there should be none; but some services say that with every
-                piece (https://github.com/QuantumNous/new-api/issues/378).
-        """
-        self._reasons_mean_nothing = self._reasons_mean_nothing or self._has_reason
-        self._has_reason = with_reason
-        is_end = with_reason and not self._reasons_mean_nothing
-        wait_s = min(AFTER_REASON_S, self._limits.silence_s) if is_end else self._limits.silence_s
-        self._deadline = self._now() + wait_s
+        self._give_up: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def deadline(self) -> float:
         """When to give up, by the event loop's clock."""
-        return min(self._deadline, self._until)
+        return min(self._due, self._until)
+
+    @contextmanager
+    def lasting(self, give_up: Callable[[], None]) -> Iterator[None]:
+        """Call `give_up` once the deadline, wherever it has moved to by then, has passed."""
+        self._give_up = give_up
+        self._set_timer()
+        try:
+            yield
+        finally:
+            self._give_up = None
+            self._set_timer()
+
+    def pieces_came(self, chunks: Sequence[Chunk]) -> None:
+        """Begin to wait for the next piece, if there is one among these.
+
+        After one that says why the answer ended there should be none; but some services say that with every piece
+        (https://github.com/QuantumNous/new-api/issues/378).
+        """
+        pieces = [chunk for chunk in chunks if chunk.is_piece]
+        for piece in pieces:
+            self._reasons_mean_nothing = self._reasons_mean_nothing or self._has_reason
+            self._has_reason = piece.finish_reason is not None
+        if pieces:
+            is_end = self._has_reason and not self._reasons_mean_nothing
+            wait_s = min(AFTER_REASON_S, self._limits.silence_s) if is_end else self._limits.silence_s
+            self._due = self._loop.time() + wait_s
+            if self._timer is not None and self.deadline < self._timer.when():
+                self._set_timer()
 
     def impatience(self) -> str:
-        """Say why, to whoever has waited until then."""
-        if self._deadline < self._until:
+        """Say why, to whoever has waited until the deadline."""
+        if self._due < self._until:
             return "the model's service has gone silent"
         return f"the answer took longer than {self._limits.turn_s:g} seconds"
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self.deadline, self._look) if self._give_up else None
+
+    def _look(self) -> None:
+        if self._loop.time() < self.deadline:
+            self._set_timer()
+        elif self._give_up is not None:
+            self._give_up()

@@ -52,18 +52,19 @@ class Upstream:
         patience = Patience(self._limits, asyncio.get_running_loop().time() + self._limits.turn_s)
         try:
             async with await self._ask(body, patience) as response:
-                reader, data = AnswerReader(self._longest_event), b" "
-                while data:
-                    async with asyncio.timeout_at(patience.deadline):
-                        data = await response.content.readany()
-                    for chunk in reader.feed(data) if data else reader.close():
-                        self._check(chunk, patience)
-                        yield chunk
-                        if chunk.is_done:
-                            await _read_to_end(response.content)
-                            return
-                    if reader.is_too_long:
-                        raise ModelAway(f"the model's service sent an event of more than {self._longest_event} bytes")
+                content, reader = response.content, AnswerReader(self._longest_event)
+                with patience.lasting(lambda: content.set_exception(TimeoutError())):
+                    data = b" "
+                    while data:
+                        data = await content.readany()
+                        chunks = reader.feed(data) if data else reader.close()
+                        patience.pieces_came(chunks)
+                        for chunk in chunks:
+                            yield self._checked(chunk)
+                            if chunk.is_done:
+                                await _read_to_end(content)
+                                return
+                        self._check_length(reader)
         except aiohttp.ServerTimeoutError as error:
             raise ModelAway("the model's service cannot be reached") from error
         except TimeoutError as error:
@@ -81,11 +82,14 @@ class Upstream:
                 complaint = await complaint_of(response)
         raise ModelAway(told(response.status, complaint, self._key), upstream_status=response.status)
 
-    def _check(self, chunk: Chunk, patience: Patience) -> None:
+    def _checked(self, chunk: Chunk) -> Chunk:
         if chunk.complaint is not None:
             raise ModelAway(told(None, chunk.complaint, self._key))
-        if chunk.is_piece:
-            patience.piece_came(with_reason=chunk.finish_reason is not None)
+        return chunk
+
+    def _check_length(self, reader: AnswerReader) -> None:
+        if reader.is_too_long:
+            raise ModelAway(f"the model's service sent an event of more than {self._longest_event} bytes")
 
 
 async def _read_to_end(content: aiohttp.StreamReader) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -57,8 +56,9 @@ class Answering:
         self._buffer = buffer
         self._meter = Meter()
         self._asked = self._said = 0  # characters
-        self._seen = Seen()
-        self._is_refusal = False
+        self._has_text = self._calls_tool = self._is_done = self._is_refusal = False
+        self._tool: str | None = None  # the first one that the model calls
+        self._reason: str | None = None  # why it ended, in the service's words
         self._last_kind: type[str] = str
 
     async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
@@ -75,9 +75,8 @@ class Answering:
         except ModelAway as error:
             # Not its text, which may repeat what was said; that is in the turn's row.
             log.warning("model failed", turn_id=str(turn.turn_id), upstream_status=error.extra.get("upstream_status"))
-            self._seen = replace(self._seen, problem=error.detail)
-        ending = ending_of(self._seen)
-        return self._answer(ending.status, ending.finish_reason, ending.problem)
+            return self._ended(problem=error.detail)
+        return self._ended()
 
     def outcome(self, run: asyncio.Task[Answer]) -> Answer:
         """Return what `run` came to; what ended it by surprise costs the rest of the answer, not what was said."""
@@ -87,7 +86,12 @@ class Answering:
         if error is None:
             return run.result()
         log.error("answering failed", turn_id=str(self._buffer.turn.turn_id), exc_info=error)
-        return self.answer("interrupted" if self._seen.said else "failed", "something went wrong on our side")
+        return self.answer("interrupted" if self._has_text else "failed", "something went wrong on our side")
+
+    def _ended(self, problem: str | None = None) -> Answer:
+        seen = Seen(self._has_text, self._calls_tool, self._tool, self._reason, self._is_done, problem)
+        ending = ending_of(seen)
+        return self._answer(ending.status, ending.finish_reason, ending.problem)
 
     def answer(self, status: AnswerStatus, error: str | None = None) -> Answer:
         """Return the answer as far as it came, where we end it and not the model."""
@@ -126,18 +130,13 @@ class Answering:
             self._said += len(delta)
             self._meter.token_came()
             self._buffer.add(delta)
-            if kind is str and not self._seen.said:
-                self._seen = replace(self._seen, said=True)
+            self._has_text = self._has_text or kind is str
 
     def _note(self, chunk: Chunk) -> None:
         """Remember what a chunk says beside the text."""
         self._meter.usage_came(chunk.usage)
         self._is_refusal = self._is_refusal or chunk.is_refusal
-        seen = self._seen
-        self._seen = replace(
-            seen,
-            calls_tool=seen.calls_tool or chunk.calls_tool,
-            tool=seen.tool or (chunk.tool and storable(chunk.tool)),
-            finish_reason=chunk.finish_reason or seen.finish_reason,
-            is_done=seen.is_done or chunk.is_done,
-        )
+        self._calls_tool = self._calls_tool or chunk.calls_tool
+        self._tool = self._tool or (chunk.tool and storable(chunk.tool))
+        self._reason = chunk.finish_reason or self._reason
+        self._is_done = self._is_done or chunk.is_done

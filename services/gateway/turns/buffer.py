@@ -24,7 +24,7 @@ class TurnBuffer:
         self.ended: Turn | None = None  # the turn with its answer
         self.failure: Exception | None = None  # why it has no answer at all
         self._accepted = False
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None  # what somebody waits for, if anybody does
 
     @property
     def text(self) -> str:
@@ -70,7 +70,7 @@ class TurnBuffer:
             BrokerAway: It could not be.
         """
         while not self._accepted and self.failure is None:
-            await self._news.wait()
+            await self._hear()
         self._raise_failure()
 
     async def follow(self) -> AsyncIterator[str]:
@@ -87,22 +87,28 @@ class TurnBuffer:
         Raises:
             Away: The turn could not be finished.
         """
-        seen = 0
-        while True:
-            news = self._news
-            if seen < len(self.deltas):
-                pieces, seen = _united(self.deltas[seen:]), len(self.deltas)
-                for piece in pieces:
-                    yield piece
-            elif self.ended is not None or self.failure is not None:
-                self._raise_failure()
-                return
-            else:
-                try:
-                    async with asyncio.timeout(QUIET_S):
-                        await news.wait()
-                except TimeoutError:
+        loop = asyncio.get_running_loop()
+        seen, told_at = 0, loop.time()
+        looking_up = loop.call_later(QUIET_S / 3, self._announce)  # a time-out for each piece would cost more than it
+        try:
+            while True:
+                now = loop.time()
+                if seen < len(self.deltas):
+                    pieces, seen, told_at = _united(self.deltas[seen:]), len(self.deltas), now
+                    for piece in pieces:
+                        yield piece
+                elif self.ended is not None or self.failure is not None:
+                    self._raise_failure()
+                    return
+                elif now - told_at >= QUIET_S:
+                    told_at = now
                     yield ""
+                else:
+                    if looking_up.when() <= now:
+                        looking_up = loop.call_later(QUIET_S / 3, self._announce)
+                    await self._hear()
+        finally:
+            looking_up.cancel()
 
     async def result(self) -> Turn:
         """Wait for the end, and return the turn with its answer."""
@@ -112,8 +118,15 @@ class TurnBuffer:
         return self.ended
 
     def _announce(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        if self._news is not None:
+            news, self._news = self._news, None
+            news.set()
+
+    async def _hear(self) -> None:
+        """Wait for news."""
+        if self._news is None:
+            self._news = asyncio.Event()
+        await self._news.wait()
 
     def _raise_failure(self) -> None:
         if self.failure is not None:

@@ -108,7 +108,7 @@ def test_an_error_has_its_name() -> None:
 def test_an_event_is_told_as_soon_as_it_is_over() -> None:
     stream = EventStream(LIMIT)
     assert stream.feed(b"data: a\n") == []
-    assert stream.pending == b"a"
+    assert stream.open_data == [b"a"]
     assert stream.feed(b"\ndata: b") == [b"a"]
     assert stream.feed(b"\r") == []
     assert stream.feed(b"\r") == [b"b"]
