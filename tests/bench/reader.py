@@ -1,7 +1,7 @@
 """The reader of a model's answer against the one that it replaced, which read lines and knew one shape.
 
-Both turn the bytes of an answer into its text. The old one lost an answer to any odd field, and took quadratic time for
-a line that comes in pieces.
+Both turn the bytes of an answer into its text and the facts beside it that a turn asks for. The old one lost an answer
+to any odd field, and took quadratic time for a line that comes in pieces.
 """
 
 import argparse
@@ -31,8 +31,17 @@ SEGMENTS = Budget(19, "the same, 2000 chunks cut into segments", "us an answer",
 LONG_LINE = Budget(19, "a line of 200 MiB / a line of the limit, 8 MiB", "ms", 2.0, 1.2, False)
 
 
+class OldFunction(msgspec.Struct):
+    name: str | None = None
+
+
+class OldToolCall(msgspec.Struct):
+    function: OldFunction | None = None
+
+
 class OldDelta(msgspec.Struct):
     content: str | None = None
+    tool_calls: list[OldToolCall] | None = None
 
 
 class OldChoice(msgspec.Struct):
@@ -54,6 +63,15 @@ class OldChunk(msgspec.Struct):
     def text(self) -> str:
         return (self.choices[0].delta.content or "") if self.choices else ""
 
+    @property
+    def finish_reason(self) -> str | None:
+        return self.choices[0].finish_reason if self.choices else None
+
+    @property
+    def tools(self) -> list[str]:
+        calls = (self.choices[0].delta.tool_calls or []) if self.choices else []
+        return [call.function.name for call in calls if call.function and call.function.name]
+
 
 OLD = msgspec.json.Decoder(OldChunk)
 
@@ -61,26 +79,33 @@ OLD = msgspec.json.Decoder(OldChunk)
 def old(pieces: Iterable[bytes]) -> int:
     """Count the characters of an answer, as the old reader came to them."""
     rest, said = b"", 0
+    facts: tuple[object, ...] = ()
     for data in pieces:
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
                 body = line[5:].strip()
                 if body == b"[DONE]":
+                    assert facts
                     return said
                 chunk = OLD.decode(body)
                 if chunk.error is None:
                     said += len(chunk.text)
+                    facts = (chunk.usage, chunk.finish_reason, chunk.tools)
     return said
 
 
 def new(pieces: Iterable[bytes]) -> int:
     reader, said = AnswerReader(LIMIT), 0
+    facts: tuple[object, ...] = ()
     for data in pieces:
         for chunk in reader.feed(data):
             if chunk.is_done:
+                assert facts
                 return said
             said += len(chunk.text)
+            if not chunk.text or chunk.finish_reason or chunk.usage:
+                facts = (chunk.usage, chunk.finish_reason, chunk.calls_tool)
     return said
 
 

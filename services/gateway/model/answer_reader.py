@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.complaints import NO_ANSWER, WEB_PAGE
 from services.gateway.model.event_stream import ErrorEvent, EventStream
-from services.gateway.model.known_shapes import UNFIT, read_usual, text_chunk
+from services.gateway.model.known_shapes import UNFIT, read_text, read_usual
 from services.gateway.model.lenient import read_leniently
 from services.gateway.model.surrogates import Halves
 
 DONE = b"[DONE]"
 BLANK = b"\xef\xbb\xbf \t\r\n"
 HTML = b"<"
+SHORT = 8  # bytes that no chunk fits in: `[DONE]`, `null`
 
 
 class AnswerReader:
@@ -69,9 +70,9 @@ class AnswerReader:
         chunks: list[Chunk] = []
         for event in events:
             try:
-                if self._is_odd or type(event) is not bytes:
+                if len(event) < SHORT or self._is_odd or type(event) is not bytes:
                     raise ValueError
-                chunks.append(Chunk(text_chunk(event).choices[0].delta.content))
+                chunks.append(read_text(event))
             except UNFIT:
                 self._said = self._said or any(chunk.text for chunk in chunks)
                 chunks += self._look_at(event)

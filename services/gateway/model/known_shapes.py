@@ -14,7 +14,7 @@ NO_REASON = ("", "null", "none")
 
 
 class _TextDelta(msgspec.Struct, gc=False):
-    content: str
+    content: str | None = None
     refusal: None = None
     reasoning_content: None = None
     reasoning: None = None
@@ -25,7 +25,7 @@ class _TextDelta(msgspec.Struct, gc=False):
 
 class _TextChoice(msgspec.Struct, gc=False):
     delta: _TextDelta
-    finish_reason: None = None
+    finish_reason: str | None = None
     text: None = None
     message: None = None
     usage: None = None
@@ -33,7 +33,7 @@ class _TextChoice(msgspec.Struct, gc=False):
 
 
 class _TextChunk(msgspec.Struct, gc=False):
-    """The next piece of the text, and nothing else."""
+    """The next piece of the text, or the end."""
 
     choices: tuple[_TextChoice]
     usage: None = None
@@ -69,9 +69,22 @@ class _UsualChunk(msgspec.Struct):
     error: None = None
 
 
-text_chunk = msgspec.json.Decoder(_TextChunk).decode
+_text_chunk = msgspec.json.Decoder(_TextChunk).decode
 _usual_chunk = msgspec.json.Decoder(_UsualChunk).decode
 UNFIT = (ValueError, RecursionError)  # msgspec's own errors are ValueErrors, and so is that of invalid UTF-8
+
+
+def read_text(event: bytes) -> Chunk:
+    """Read the next piece of the text, or the end.
+
+    Raises:
+        ValueError, RecursionError: It is something else.
+    """
+    choice = _text_chunk(event).choices[0]
+    chunk = Chunk(choice.delta.content or "")
+    if choice.finish_reason is not None:
+        chunk.finish_reason = reason_in(choice.finish_reason)
+    return chunk
 
 
 def read_usual(event: bytes) -> Chunk | None:
