@@ -9,9 +9,9 @@ from services.gateway.model.lenient import values_in
 LONGEST_REFUSAL = 64 * 1024  # bytes that are read of it
 
 
-async def complaint_of(response: aiohttp.ClientResponse) -> Complaint | None:
-    """Return what a refusal says; the connection is left."""
-    return complaint_of_body(await _beginning(response.content))
+async def read_refusal(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of a refusal, as much of it as anybody looks at."""
+    return await _beginning(response.content)
 
 
 def complaint_of_body(body: bytes) -> Complaint | None:

@@ -6,21 +6,29 @@ Our own thin call on aiohttp rather than the openai client: per request it costs
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 import orjson
+import structlog
 
 from services.gateway.model.answer_reader import AnswerReader
 from services.gateway.model.chunks import Chunk
 from services.gateway.model.complaints import told
+from services.gateway.model.habits import Habits
 from services.gateway.model.patience import Limits, Patience
-from services.gateway.model.refusals import complaint_of
+from services.gateway.model.refusals import complaint_of_body, read_refusal
 from shared.errors import ModelAway
 from shared.settings import Settings
 
 END_WAIT_S = 0.25
+MUST_KNOW = frozenset(("model", "messages", "stream"))
+MOST_LESSONS = 6  # of one call; each costs a request
+MOST_MODELS = 1000  # that are remembered; callers name them
+
+log = structlog.get_logger(__name__)
 
 
 class Upstream:
@@ -30,6 +38,8 @@ class Upstream:
         self._http = http
         self._limits = Limits.of(settings)
         self._longest_event = settings.model_event_bytes
+        self._usual = Habits()
+        self._habits: dict[str, Habits] = {}  # by model, where it has taught us something
         self._url = settings.openai_base_url.rstrip("/") + "/chat/completions"
         self._key = settings.openai_api_key.get_secret_value()
         self._headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
@@ -40,18 +50,10 @@ class Upstream:
         Raises:
             ModelAway: It can't be reached, refused the request, complained, or broke off; the detail says which.
         """
-        body = orjson.dumps(
-            {
-                "model": model,
-                "messages": messages,
-                "stream": True,
-                "stream_options": {"include_usage": True},
-                "prompt_cache_key": str(thread_id),
-            }
-        )
+        fields = {"stream_options": {"include_usage": True}, "prompt_cache_key": str(thread_id)}
         patience = Patience(self._limits, asyncio.get_running_loop().time() + self._limits.turn_s)
         try:
-            async with await self._ask(body, patience) as response:
+            async with await self._ask(model, messages, fields, patience) as response:
                 content, reader = response.content, AnswerReader(self._longest_event)
                 with patience.lasting(lambda: content.set_exception(TimeoutError())):
                     data = b" "
@@ -72,15 +74,39 @@ class Upstream:
         except (aiohttp.ClientError, OSError) as error:
             raise ModelAway(f"the connection to the model's service broke: {type(error).__name__}") from error
 
-    async def _ask(self, body: bytes, patience: Patience) -> aiohttp.ClientResponse:
-        """Send the question and return the answer's beginning; nothing of it goes where a redirect points."""
+    async def _ask(
+        self, model: str, messages: Sequence[dict[str, Any]], fields: dict[str, Any], patience: Patience
+    ) -> aiohttp.ClientResponse:
+        """Ask, as the service wants to be asked, and return the beginning of its answer."""
+        known = habits = self._habits.get(model, self._usual)
         async with asyncio.timeout_at(patience.deadline):
-            response = await self._http.post(self._url, data=body, headers=self._headers, allow_redirects=False)
-            if response.status == 200:
-                return response
-            async with response:
-                complaint = await complaint_of(response)
+            for _ in range(MOST_LESSONS):
+                body = habits.body(model, messages, fields)
+                response = await self._post(body)
+                if response.status // 100 == 2:
+                    self._remember(model, known, habits)
+                    return response
+                async with response:
+                    refusal = await read_refusal(response)
+                taught = habits.taught(response.status, refusal.decode("utf-8", "replace"), body.keys() - MUST_KNOW)
+                if taught is None:
+                    break
+                habits = taught
+        complaint = complaint_of_body(refusal)
         raise ModelAway(told(response.status, complaint, self._key), upstream_status=response.status)
+
+    async def _post(self, body: dict[str, Any]) -> aiohttp.ClientResponse:
+        """Send a request; nothing of it, and no key, goes where a redirect points."""
+        return await self._http.post(self._url, data=orjson.dumps(body), headers=self._headers, allow_redirects=False)
+
+    def _remember(self, model: str, known: Habits, habits: Habits) -> None:
+        """Keep what helped; a refusal that only repeats the words of somebody who chats teaches nothing."""
+        if habits == known:
+            return
+        if len(self._habits) >= MOST_MODELS:
+            self._habits.clear()
+        self._habits[model] = habits
+        log.warning("the model's service wants to be asked otherwise", model=model, **asdict(habits))
 
     def _checked(self, chunk: Chunk) -> Chunk:
         if chunk.complaint is not None:

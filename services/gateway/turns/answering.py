@@ -12,35 +12,16 @@ from services.gateway.model.ending import ERROR, Seen, ending_of
 from services.gateway.model.meter import Meter
 from services.gateway.model.upstream import Upstream
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
-from services.gateway.turns.history import HistoryMessage, branch
 from services.gateway.turns.turn import Answer, answer_parts
 from shared.errors import ModelAway
 from shared.events import AnswerStatus
 from shared.ids import upstream_thread_id
 
-CONTEXT_MESSAGES = 200  # of the branch, the newest
 LONGEST_ANSWER = 1_000_000  # characters, twice what models can say: more comes of one that runs wild, and fits no event
 
 SWITCH = 16  # characters that a change between text and reasoning counts for, since it begins another part
 
 log = structlog.get_logger(__name__)
-
-
-def conversation(system_prompt: str, history: Sequence[HistoryMessage], buffer: TurnBuffer) -> list[dict[str, Any]]:
-    """Return what the model is sent: the prompt, the branch that the question continues, and the question."""
-    question = buffer.turn.question
-    before = branch(history, question.parent_id) if question.parent_id else _notes(history)
-    said = [shown for shown in before if shown.message_id != question.message_id][-CONTEXT_MESSAGES:]
-    messages = [{"role": shown.role, "content": shown.content} for shown in said if shown.content]
-    return [
-        {"role": "system", "content": system_prompt},
-        *messages,
-        {"role": "user", "content": question.content},
-    ]
-
-
-def _notes(history: Sequence[HistoryMessage]) -> list[HistoryMessage]:
-    return [shown for shown in history if shown.role == "system"]
 
 
 def storable(text: str) -> str:

@@ -13,8 +13,9 @@ from uuid import UUID
 import structlog
 
 from services.gateway.model.upstream import Upstream
-from services.gateway.turns.answering import Answering, conversation
+from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.conversation import conversation
 from services.gateway.turns.history import HistoryMessage, merge_history
 from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.store import Finish, TurnStore

@@ -1,0 +1,105 @@
+"""What a service does not take of a request, and how to ask it all the same: configured, or learnt from its refusals.
+
+Only what a service must know is sent for certain: the model, the messages, and that the answer is to be streamed. Each
+other field is refused by somebody (Mistral refuses all that it does not know:
+https://github.com/mistralai/platform-docs-public/issues/7). Templates of models want user and assistant by turns
+(https://github.com/vllm-project/vllm/issues/16774), and llama.cpp says so with a 500
+(https://github.com/anomalyco/opencode/issues/19840).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+LEARNS_FIELDS = frozenset((400, 422))
+LEARNS_ROLES = frozenset((400, 422, 500))
+ALTERNATION = re.compile(
+    r"roles? must alternate|roles? (?:should|must) be alternating|must alternate between|alternat\w* user"
+    r"|consecutive (?:user|messages|roles)|expected last role|multiple consecutive",
+    re.IGNORECASE,
+)
+NO_SYSTEM = re.compile(
+    r"system (?:role|messages?|prompts?) (?:is |are )?(?:not|un)\s?(?:supported|allowed)|not support (?:the )?system"
+    r"|developer instruction is not enabled",
+    re.IGNORECASE,
+)
+UNKNOWN_FIELD = re.compile(
+    r"extra (?:inputs|fields|parameters)|(?:unknown|unrecognized|unexpected|unsupported|additional) "
+    r"(?:request )?(?:argument|parameter|field|propert|key|name)|not permitted",
+    re.IGNORECASE,
+)
+INNER = {"include_usage": "stream_options"}  # a field that is refused by the name of what is in it
+LIMITS = ("max_tokens", "max_completion_tokens")  # one name each, of different ages
+OPENING = "(The assistant opened the conversation.)"
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How one service wants to be asked."""
+
+    refused: frozenset[str] = frozenset()  # fields that are not sent
+    renamed: tuple[tuple[str, str], ...] = ()  # fields that have another name there
+    alternates: bool = False  # user and assistant must take turns
+    without_system: bool = False  # the prompt must stand in the first question
+
+    def body(self, model: str, messages: Sequence[Message], fields: Mapping[str, Any]) -> Message:
+        """Return the request; `fields` are those that it can do without."""
+        names = dict(self.renamed)
+        wanted = {names.get(name, name): value for name, value in fields.items()}
+        sent = {name: value for name, value in wanted.items() if name not in self.refused}
+        return {"model": model, "messages": self.arranged(messages), "stream": True, **sent}
+
+    def arranged(self, messages: Sequence[Message]) -> list[Message]:
+        """Put the messages as this service takes them; nothing that was said is left out."""
+        arranged = list(messages)
+        if self.without_system and arranged and arranged[0]["role"] == "system":
+            prompt, *arranged = arranged
+            first = next((at for at, message in enumerate(arranged) if message["role"] == "user"), 0)
+            arranged[first : first + 1] = [_joined(prompt, message, "user") for message in arranged[first : first + 1]]
+        return _alternating(arranged) if self.alternates else arranged
+
+    def taught(self, status: int, said: str, fields: Iterable[str]) -> Self | None:
+        """Return what a refusal teaches; None where it teaches nothing new.
+
+        Args:
+            status: Of the answer.
+            said: All of it.
+            fields: What was sent that need not be.
+        """
+        if status in LEARNS_ROLES and ALTERNATION.search(said) and not self.alternates:
+            return replace(self, alternates=True)
+        if status in LEARNS_ROLES and NO_SYSTEM.search(said) and not self.without_system:
+            return replace(self, without_system=True)
+        return self._taught_fields(said, set(fields)) if status in LEARNS_FIELDS else None
+
+    def _taught_fields(self, said: str, fields: set[str]) -> Self | None:
+        named = {name for name in fields if re.search(rf"\b{name}\b", said)}
+        named |= {outer for inner, outer in INNER.items() if outer in fields and re.search(rf"\b{inner}\b", said)}
+        for name, other in (LIMITS, LIMITS[::-1]):
+            if name in named and name not in dict(self.renamed).values():
+                return replace(self, renamed=(*self.renamed, (name, other)))
+        if not named and UNKNOWN_FIELD.search(said):
+            named = fields
+        return replace(self, refused=self.refused | named) if named else None
+
+
+def _alternating(messages: Sequence[Message]) -> list[Message]:
+    """Unite neighbours of one role: two questions in a row are what a failed turn leaves."""
+    united: list[Message] = []
+    for message in messages:
+        if united and united[-1]["role"] == message["role"]:
+            united[-1] = _joined(united[-1], message, message["role"])
+        else:
+            united.append(message)
+    first = next((at for at, message in enumerate(united) if message["role"] != "system"), len(united))
+    opens = united[first : first + 1]
+    if opens and opens[0]["role"] == "assistant":
+        united.insert(first, {"role": "user", "content": OPENING})
+    return united
+
+
+def _joined(message: Message, other: Message, role: str) -> Message:
+    return {"role": role, "content": f"{message['content']}\n\n{other['content']}"}

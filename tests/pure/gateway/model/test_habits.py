@@ -1,0 +1,108 @@
+"""How a service wants to be asked, learnt from what it refuses with."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.model.habits import OPENING, Habits
+
+FIELDS = {"stream_options": {"include_usage": True}, "prompt_cache_key": "k", "max_tokens": 9, "temperature": 0.2}
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": st.text(min_size=1)}), min_size=1
+)
+
+
+def forbidden(*names: str) -> str:
+    each = [
+        {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted"} for name in names
+    ]
+    return json.dumps({"object": "error", "message": {"detail": each}})
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "gone"),
+    [
+        (422, forbidden("prompt_cache_key"), {"prompt_cache_key"}),
+        (422, forbidden("prompt_cache_key", "stream_options"), {"prompt_cache_key", "stream_options"}),
+        (400, "Unrecognized request argument supplied: stream_options", {"stream_options"}),
+        (400, "property 'prompt_cache_key' is unsupported", {"prompt_cache_key"}),
+        (400, "Unsupported value: 'temperature' does not support 0.2 with this model.", {"temperature"}),
+        (400, "stream_options.include_usage: not allowed", {"stream_options"}),
+        (400, "include_usage is unknown", {"stream_options"}),
+        (400, "Unknown parameter.", set(FIELDS)),
+        (422, "Extra inputs are not permitted", set(FIELDS)),
+    ],
+)
+def test_a_field_that_is_refused_is_left_out(status: int, said: str, gone: set[str]) -> None:
+    taught = Habits().taught(status, said, FIELDS)
+    assert taught is not None
+    assert taught.body("m", [], FIELDS).keys() == {"model", "messages", "stream", *FIELDS} - gone
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "context length exceeded"),
+        (400, ""),
+        (401, "Unknown parameter"),
+        (404, "prompt_cache_key"),
+        (429, forbidden("prompt_cache_key")),
+        (500, forbidden("prompt_cache_key")),
+        (503, "roles must alternate"),
+    ],
+)
+def test_other_refusals_teach_nothing(status: int, said: str) -> None:
+    assert Habits().taught(status, said, FIELDS) is None
+
+
+def test_a_limit_of_tokens_takes_the_name_that_the_service_knows_and_goes_if_it_knows_neither() -> None:
+    said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+    taught = Habits().taught(400, said, {"max_tokens"})
+    assert taught is not None
+    assert taught.body("m", [], {"max_tokens": 9})["max_completion_tokens"] == 9
+    again = taught.taught(422, forbidden("max_completion_tokens"), {"max_completion_tokens"})
+    assert again is not None
+    assert again.body("m", [], {"max_tokens": 9}).keys() == {"model", "messages", "stream"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Jinja Exception: After the optional system message, conversation roles must alternate user and assistant",
+        "After the (optional) system message(s), user and assistant roles should be alternating.",
+        "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_a_service_that_wants_turns_is_sent_turns(status: int, said: str) -> None:
+    taught = Habits().taught(status, said, ())
+    assert taught is not None
+    assert taught.alternates
+    assert taught.taught(status, said, ()) is None
+
+
+@given(MESSAGES, st.booleans())
+def test_turns_leave_nothing_out(messages: list[dict[str, Any]], with_prompt: bool) -> None:
+    prompt = [{"role": "system", "content": "prompt"}] if with_prompt else []
+    sent = Habits(alternates=True).arranged([*prompt, *messages])
+    roles = [message["role"] for message in sent[len(prompt) :]]
+    assert sent[: len(prompt)] == prompt
+    assert roles == [("user", "assistant")[number % 2] for number in range(len(roles))]
+    said = "\n\n".join(message["content"] for message in sent[len(prompt) :]).removeprefix(OPENING + "\n\n")
+    assert said == "\n\n".join(message["content"] for message in messages)
+
+
+@pytest.mark.parametrize("said", ["System role not supported", "Developer instruction is not enabled for models/gemma"])
+def test_a_service_without_a_system_role_finds_the_prompt_in_the_first_question(said: str) -> None:
+    taught = Habits().taught(400, said, ())
+    assert taught is not None
+    messages = [
+        {"role": "system", "content": "p"},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "q"},
+    ]
+    assert taught.arranged(messages) == [messages[1], {"role": "user", "content": "p\n\nq"}]

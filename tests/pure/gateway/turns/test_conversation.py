@@ -1,0 +1,67 @@
+"""What the model is told of a session."""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.conversation import MARK, NOTED, conversation
+from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.turn import Question
+from tests.pure.gateway.samples import minutes, turn
+
+Said = list[tuple[str, str]]
+
+
+def told(said: Said, question: str = "now?", prompt: str = "Be brief.") -> list[dict[str, Any]]:
+    """Return what the model is sent after this: (role, text), notes being the system's."""
+    history: list[HistoryMessage] = []
+    parent: str | None = None
+    for number, (role, text) in enumerate(said):
+        is_note = role in ("system", "tool")
+        at = minutes(number)
+        history.append(HistoryMessage(f"m{number}", role, text, [], None, "complete", None if is_note else parent, at))
+        parent = parent if is_note else f"m{number}"
+    asked = replace(turn(), question=Question("q", question, parent_id=parent))
+    return conversation(prompt, history, TurnBuffer(asked))
+
+
+def test_the_prompt_comes_first_and_once_and_notes_are_never_the_system_s() -> None:
+    messages = told([("user", "a"), ("assistant", "b"), ("system", "quoted 1\n> 2"), ("tool", "3")])
+    assert messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": f"{NOTED}\n> quoted 1\n> > 2\n> 3\n\nnow?"},
+    ]
+
+
+def test_a_note_goes_with_the_next_question() -> None:
+    messages = told([("user", "a"), ("system", "note"), ("assistant", "b"), ("user", "c"), ("assistant", "d")])
+    assert [message["content"] for message in messages[1:]] == ["a", "b", f"{NOTED}\n> note\n\nc", "d", "now?"]
+
+
+def test_a_note_before_any_question_goes_with_the_first() -> None:
+    assert told([("system", "note")])[1:] == [{"role": "user", "content": f"{NOTED}\n> note\n\nnow?"}]
+
+
+def test_an_answer_without_text_is_not_sent() -> None:
+    assert [message["content"] for message in told([("user", "a"), ("assistant", "")])[1:]] == ["a", "now?"]
+
+
+def test_no_prompt_is_no_message() -> None:
+    assert told([], prompt="") == [{"role": "user", "content": "now?"}]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "system", "tool"]), st.text(min_size=1)), max_size=8))
+def test_nothing_that_was_said_is_left_out_and_no_note_can_end_itself(said: Said) -> None:
+    messages = told(said)
+    assert {message["role"] for message in messages[1:]} <= {"user", "assistant"}
+    assert sum(message["role"] == "system" for message in messages) == 1
+    everything = "\n".join(message["content"] for message in messages)
+    for role, text in said:
+        lines = text.splitlines() if role in ("system", "tool") else [text]
+        marked = MARK if role in ("system", "tool") else ""
+        assert all(marked + line in everything for line in lines)
