@@ -3,12 +3,12 @@
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from deploy.supervisor import docker, native
 from deploy.supervisor.checks import check, tool_environment
+from deploy.supervisor.ending import end_by_signals
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import PROJECT
 from deploy.supervisor.lock import LockedError
@@ -45,9 +45,7 @@ COVERAGE = ("--cov", "--cov-report=term:skip-covered")
 
 def up(arguments: Sequence[str]) -> int:
     options = parse_up_options(arguments)
-    # Every way to end it is as good as Ctrl-C; SIGINT itself may have been switched off by a shell's "&".
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    end_by_signals()
     if choose_mode(PROJECT, options) == "docker":
         docker.up(PROJECT, detach=options.detach)
         return 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import Layout
+from deploy.supervisor.terminal import say
 
 _DEMO = "./run demo                          one conversation, from the first question to the quotes"
 
@@ -13,7 +14,7 @@ def print_directions(layout: Layout, how_it_ends: str) -> None:
     env = read_env(layout.env_file)
     urls = [value for key, value in env.items() if key.startswith("TRIPTHREAD_URL")]
     demo = f"  {_DEMO}\n" if "AVINODE_SANDBOX_URL" in env else ""  # It plays the operators there.
-    print(f"""
+    say(f"""
 Tripthread is up. {how_it_ends}
 
   gateway            {"  ".join(urls)}

@@ -9,6 +9,7 @@ from typing import IO
 from deploy.supervisor.compose_env import choose_ports, compose_directions, compose_variables
 from deploy.supervisor.credentials import load_credentials
 from deploy.supervisor.directions import print_directions
+from deploy.supervisor.ending import end_calmly
 from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.ports import free_port
@@ -59,6 +60,7 @@ def up(layout: Layout, *, detach: bool) -> None:
         print_directions(layout, "End it with Ctrl-C.")
         _compose(layout, "logs", "--follow", "--tail", "0")
     except BaseException as reason:
+        end_calmly()
         down(layout)
         if not isinstance(reason, KeyboardInterrupt):
             raise

@@ -11,9 +11,11 @@ from typing import Any
 from deploy.supervisor.child import Child
 from deploy.supervisor.control import NotRunningError, ask
 from deploy.supervisor.directions import print_directions
+from deploy.supervisor.ending import end_calmly
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import holder
 from deploy.supervisor.readiness import wait_until_ready, why_not_ready
+from deploy.supervisor.terminal import say
 from deploy.supervisor.trouble import Trouble
 
 START_S = 240.0  # Two servers, the migration, and on a slow machine the services.
@@ -108,7 +110,7 @@ def _launch(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> Child
 
 
 def _wait_start(layout: Layout, stack: Child) -> None:
-    print("Starting PostgreSQL, RabbitMQ and the services", flush=True)
+    say("Starting PostgreSQL, RabbitMQ and the services")
     stack.wait_ready(lambda: _answers(layout), timeout_s=START_S)
     _wait_ready(layout)
 
@@ -124,6 +126,7 @@ def _wait_ready(layout: Layout) -> None:
 
 def _end(stack: Child) -> None:
     """Stop what we started; a second Ctrl-C does not wait for it."""
+    end_calmly()
     try:
         stack.stop(timeout_s=_DOWN_S)
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from deploy.supervisor.ports import free_port
 from deploy.supervisor.programs import output_of
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from deploy.supervisor.supervisor import Supervisor
+from deploy.supervisor.terminal import say
 from deploy.supervisor.unit import Unit
 
 _SERVER_START_S = 90.0
@@ -135,4 +136,4 @@ def _stop_once(number: int, _frame: object) -> None:
 
 
 def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
+    say(f"{time.strftime('%H:%M:%S')} {what}")

@@ -10,6 +10,7 @@ from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.brokers import own_broker
+from tests.connected.run_project import Project, own_project
 from tests.connected.workflow_stage import Stage, open_stage, running_workflow
 from tests.servers import Servers, empty_broker, find_servers, looking, own_postgres, run_sql
 from tests.settings import settings_for, with_database
@@ -74,3 +75,25 @@ async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[
 async def stage(quiet: Stage) -> AsyncIterator[Stage]:
     async with running_workflow(quiet.settings):
         yield quiet
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Provide a project for the commands, which each module has of its own."""
+    with own_project(tmp_path_factory.mktemp("project")) as project:
+        yield project
+
+
+@pytest.fixture
+def stack(project: Project) -> Project:
+    """Provide the project, with its stack up and every process in place."""
+    done = project.run("up", "--native", "--detach")
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+@pytest.fixture
+def lying_still(project: Project) -> Project:
+    """Provide the project with its stack down."""
+    assert project.run("down").returncode == 0
+    return project
