@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,7 +17,8 @@ from deploy.supervisor.logs import show_logs
 from deploy.supervisor.mode import choose_mode
 from deploy.supervisor.servers import install_servers
 from deploy.supervisor.stack import run_stack
-from deploy.supervisor.trouble import Trouble
+from deploy.supervisor.terminal import forget_output, plain
+from deploy.supervisor.trouble import Trouble, refusal
 from deploy.supervisor.up_options import parse_up_options
 from deploy.supervisor.venv import prepare_venv
 
@@ -172,13 +174,15 @@ def main(argv: Sequence[str]) -> int:
         return 2
     try:
         return COMMANDS[name](arguments)
-    except Trouble as trouble:
-        print(f"./run {name}: {trouble}", file=sys.stderr)
-    except LockedError:
-        print("./run up: it is being started already, by another ./run up", file=sys.stderr)
+    except BrokenPipeError:  # Whoever read it has seen enough, as `head` has.
+        forget_output()
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        return 130
-    return 1
+        return 128 + signal.SIGINT
+    except (Trouble, LockedError, OSError) as error:
+        what = refusal(error) if isinstance(error, OSError) else str(error)
+        print(plain(f"./run {'up' if name == '_stack' else name}: {what}"), file=sys.stderr)
+        return 1
 
 
 def _none(arguments: Sequence[str], usage: str) -> None:

@@ -23,7 +23,8 @@ def held(path: Path, *, wait: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise LockedError from error
+            message = "it is being started already, by another ./run up"
+            raise LockedError(message) from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
