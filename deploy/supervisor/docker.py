@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from typing import IO
 
@@ -12,6 +13,7 @@ from deploy.supervisor.directions import print_directions
 from deploy.supervisor.ending import end_calmly
 from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
+from deploy.supervisor.logs import show_plainly
 from deploy.supervisor.ports import free_port
 from deploy.supervisor.programs import output_of, succeeds
 from deploy.supervisor.trouble import Trouble
@@ -58,7 +60,7 @@ def up(layout: Layout, *, detach: bool) -> None:
             print_directions(layout, "End it with ./run down.")
             return
         print_directions(layout, "End it with Ctrl-C.")
-        _compose(layout, "logs", "--follow", "--tail", "0")
+        show_plainly([*_command(layout), "logs", "--follow", "--tail", "0"], layout.root, _environment(layout))
     except BaseException as reason:
         end_calmly()
         down(layout)
@@ -93,7 +95,10 @@ def stop(layout: Layout, name: str) -> int:
 
 def logs(layout: Layout, names: Sequence[str], *, follow: bool) -> int:
     """Show what the containers have printed."""
-    return _compose(layout, "logs", "--tail", "100", *(["--follow"] if follow else []), *names)
+    wanted = ("logs", "--tail", "100", *(["--follow"] if follow else []), *names)
+    if sys.stdout.isatty():
+        return show_plainly([*_command(layout), *wanted], layout.root, _environment(layout))
+    return _compose(layout, *wanted)
 
 
 def _start(layout: Layout) -> None:

@@ -15,7 +15,7 @@ from deploy.supervisor.ending import end_calmly
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import holder
 from deploy.supervisor.readiness import wait_until_ready, why_not_ready
-from deploy.supervisor.terminal import say
+from deploy.supervisor.terminal import plain, say
 from deploy.supervisor.trouble import Trouble
 
 START_S = 240.0  # Two servers, the migration, and on a slow machine the services.
@@ -92,7 +92,8 @@ def status(layout: Layout) -> None:
     for unit in units:
         ports = " ".join(map(str, unit["ports"]))
         why = why_not_ready(unit) if unit["state"] == "running" else ""
-        print(line.format(unit["name"], unit["state"], unit["pid"] or "-", unit["restarts"], ports, why).rstrip())
+        row = line.format(unit["name"], unit["state"], unit["pid"] or "-", unit["restarts"], ports, why)
+        print(plain(row.rstrip()))
 
 
 def require_running(layout: Layout) -> None:

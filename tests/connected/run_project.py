@@ -38,6 +38,9 @@ class Project:
             ["./run", *arguments], cwd=self.root, capture_output=True, text=True, check=False, timeout=120
         )
 
+    def log(self, name: str) -> Path:
+        return self.root / ".run" / "log" / f"{name}.log"
+
     def run_in_foreground(self) -> "subprocess.Popen[bytes]":
         """Begin `./run up`, and return when it has said that everything is up."""
         with (self.root / "foreground.log").open("wb") as output:
