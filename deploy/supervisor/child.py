@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from deploy.supervisor.spool import Spool, open_log
 from deploy.supervisor.trouble import Trouble
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -51,6 +52,7 @@ class Child:
         self._user = user
         self._outlives_us = outlives_us
         self._popen: subprocess.Popen[bytes] | None = None
+        self._spool: Spool | None = None
         self._log_start = 0
 
     @property
@@ -60,8 +62,11 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives. Asking also reaps a dead one."""
-        return self._popen is not None and self._popen.poll() is None
+        """Whether the process lives. Asking also reaps a dead one, whose log is complete then."""
+        if self._popen is None or self._popen.poll() is not None:
+            self._spool_out()
+            return False
+        return True
 
     @property
     def returncode(self) -> int | None:
@@ -75,10 +80,16 @@ class Child:
         if self.log is None:
             self._popen = _FORKER.submit(self._spawn, None).result()
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as output:
-            self._log_start = output.tell()
-            self._popen = _FORKER.submit(self._spawn, output.fileno()).result()
+        with open_log(self.log) as file:
+            self._log_start = file.tell()
+            if self._outlives_us:
+                self._popen = _FORKER.submit(self._spawn, file.fileno()).result()
+                return
+        self._spool = Spool(self.log)
+        try:
+            self._popen = _FORKER.submit(self._spawn, self._spool.output).result()
+        finally:
+            self._spool.start()
 
     def _spawn(self, output: int | None) -> "subprocess.Popen[bytes]":
         try:
@@ -125,6 +136,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+        self._spool_out()
 
     def wait_ready(self, is_ready: Callable[[], bool], *, timeout_s: float) -> None:
         """Poll until `is_ready` says so.
@@ -150,6 +162,7 @@ class Child:
             return
         try:
             if self._popen.wait(timeout_s) != 0:
+                self._spool_out()
                 self._fail(f"{self.name} ended with exit code {self.returncode}")
         except subprocess.TimeoutExpired:
             self.kill()
@@ -160,9 +173,15 @@ class Child:
         if self.log is None or not self.log.exists():
             return ""
         with self.log.open("rb") as log:
-            log.seek(self._log_start)
+            log.seek(self._log_start if self._log_start <= self.log.stat().st_size else 0)  # It was turned over.
             text = log.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
+
+    def _spool_out(self) -> None:
+        """Have all that a dead process has printed in its log."""
+        if self._spool is not None:
+            self._spool.wait()
+            self._spool = None
 
     def _fail(self, what: str) -> None:
         message = what if self.log is None else f"{what}. The end of {self.log}:\n{self.tail()}"

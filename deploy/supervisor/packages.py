@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.supervisor.programs import succeeds
+from deploy.supervisor.spool import open_log
 from deploy.supervisor.trouble import Trouble
 
 # While the packages' own scripts run, a policy-rc.d that says "no" keeps them from starting their services on
@@ -42,7 +43,6 @@ def require(what: str, packages: Sequence[str], is_there: Callable[[], bool], *,
         return
     command = ("apt-get", "install", *packages)
     print(f"Installing {what}: {' '.join(command)} (output in {log})", flush=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
     if install(packages, log=log, prefix=_as_root(what, packages)) != 0 or not is_there():
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         message = f"{' '.join(command)} did not bring {what}. The end of {log}:\n{tail}"
@@ -58,7 +58,7 @@ def install(packages: Sequence[str], *, log: Path, prefix: Sequence[str] = (), g
     # From here on we wait for whatever has begun. apt inherits this, and hears no Ctrl-C either.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        with log.open("ab") as output:
+        with open_log(log) as output:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return process.wait()

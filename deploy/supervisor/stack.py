@@ -16,6 +16,7 @@ from deploy.supervisor.plan import SERVER_ORDER, Plan, Servers, Service
 from deploy.supervisor.ports import free_port
 from deploy.supervisor.programs import output_of
 from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.spool import turn_over_output
 from deploy.supervisor.supervisor import Supervisor
 from deploy.supervisor.terminal import say
 from deploy.supervisor.unit import Unit
@@ -85,7 +86,7 @@ class Stack:
 
     def _start_servers(self) -> None:
         for server in (self._postgres, self._broker):
-            unit = Unit(server, order=SERVER_ORDER, say=_say, drain_s=20.0, is_ready=server.is_ready)
+            unit = Unit(server, order=SERVER_ORDER, say=self._say, drain_s=20.0, is_ready=server.is_ready)
             self._supervisor.add(unit)
             unit.ports = (server.port,)
         self._postgres.start(_SERVER_START_S)
@@ -104,7 +105,7 @@ class Stack:
                 continue
             child = self._child(service.name, service.arguments, service.env)
             self._supervisor.add(
-                Unit(child, service.order, _say, service.drain_s, service.ready_urls, ports=service.ports)
+                Unit(child, service.order, self._say, service.drain_s, service.ready_urls, ports=service.ports)
             )
 
     def _extend(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +122,10 @@ class Stack:
         numbers = {f"PID_{name}": str(pid) for name, pid in pids.items()}
         directions = self._plan.directions() | {"ADMIN_TOKEN": self._admin_token}
         write_env(self._layout.env_file, directions | numbers)
+
+    def _say(self, what: str) -> None:
+        _say(what)
+        turn_over_output(self._layout.log("supervisor"))
 
     def _child(self, name: str, arguments: tuple[str, ...], env: Mapping[str, str]) -> Child:
         argv = [str(self._layout.python), *arguments]

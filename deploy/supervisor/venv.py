@@ -10,6 +10,7 @@ from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import held
 from deploy.supervisor.packages import require
 from deploy.supervisor.programs import succeeds
+from deploy.supervisor.spool import open_log
 from deploy.supervisor.trouble import Trouble
 
 # Byte code is compiled here, once: the commands run with PYTHONDONTWRITEBYTECODE, to leave no file in the tree.
@@ -70,9 +71,8 @@ def _install(layout: Layout) -> None:
 
 
 def _run(argv: list[str], log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
     env = {**os.environ, **_UV_ENVIRONMENT}
-    with log.open("ab") as output:
+    with open_log(log) as output:
         start = output.tell()
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, check=False)
     if done.returncode != 0:

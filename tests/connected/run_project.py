@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,12 @@ class Project:
 
     def log(self, name: str) -> Path:
         return self.root / ".run" / "log" / f"{name}.log"
+
+    def ask(self, name: str, path: str) -> None:
+        """Have a service asked for a path on its internal address."""
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(self.env[f"INTERNAL_URL_{name}"] + path, timeout=10) as answer:
+            answer.read()
 
     def run_in_foreground(self) -> "subprocess.Popen[bytes]":
         """Begin `./run up`, and return when it has said that everything is up."""

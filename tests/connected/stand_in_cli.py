@@ -19,6 +19,10 @@ class Answer(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(os.environ["INSTANCE"].encode())
+        first, _, last = self.path.removeprefix("/print/").partition("-")  # /print/1-1000: lines of these numbers
+        if last:
+            sys.stdout.write("".join(f"line {number:06}\n" for number in range(int(first), int(last) + 1)))
+            sys.stdout.flush()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
