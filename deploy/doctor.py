@@ -2,9 +2,11 @@
 
 import os
 from collections import defaultdict
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import aio_pika
 import aiohttp
@@ -14,6 +16,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from deploy.migrate import MIGRATIONS, SERVICE_URLS
+from deploy.supervisor.disk import little_disk
+from deploy.supervisor.layout import PROJECT
 from services.gateway.model.listing import list_models
 from shared import topology
 from shared.database import DATABASE_ERRORS
@@ -36,6 +40,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Run every check, the deeper ones only where what they stand on is well."""
     for finding in check_settings(settings):
         yield finding
+    for finding in check_disk(PROJECT.run):
+        yield finding
     async for finding in check_database(settings):
         yield finding
     async for finding in check_broker(settings):
@@ -56,6 +62,14 @@ def check_settings(settings: Settings) -> list[Finding]:
         else:
             findings.append(Finding(f"settings of {part}", "complete"))
     return findings
+
+
+def check_disk(directory: Path) -> list[Finding]:
+    """Look at the room for what `./run` keeps; in a container there is nothing of that, and nothing is said."""
+    if not directory.exists():
+        return []
+    free = shutil.disk_usage(directory).free
+    return [Finding("disk", f"{free / 1e9:.1f} GB free", little_disk(directory) or None)]
 
 
 async def check_database(settings: Settings) -> AsyncIterator[Finding]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from deploy.supervisor.disk import little_disk
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.terminal import say
@@ -23,10 +24,15 @@ Tripthread is up. {how_it_ends}
   {_model(env)}
   {_avinode(env)}
   addresses, keys    {layout.env_file}
-
+{_disk(layout)}
 {demo}  ./run tripthread token --user ann   a token to call the API with
   ./run status                        what runs; ./run logs shows what it prints
 """)
+
+
+def _disk(layout: Layout) -> str:
+    little = little_disk(layout.run)
+    return f"\n  {little}\n" if little else ""
 
 
 def _model(env: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from deploy.supervisor.child import Child
 from deploy.supervisor.control import NotRunningError, ask
 from deploy.supervisor.directions import print_directions
+from deploy.supervisor.disk import little_disk
 from deploy.supervisor.ending import end_calmly
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import holder
@@ -36,6 +37,8 @@ def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
         _wait_ready(layout)
         print_directions(layout, "It was running already.")
         return
+    if little := little_disk(layout.run):
+        say(little)  # Now already, for it may be why nothing starts.
     stack = _launch(layout, counts, detach=detach)
     try:
         _wait_start(layout, stack)
@@ -94,6 +97,8 @@ def status(layout: Layout) -> None:
         why = why_not_ready(unit) if unit["state"] == "running" else ""
         row = line.format(unit["name"], unit["state"], unit["pid"] or "-", unit["restarts"], ports, why)
         print(plain(row.rstrip()))
+    if little := little_disk(layout.run):
+        print(f"\n{little}")
 
 
 def require_running(layout: Layout) -> None:

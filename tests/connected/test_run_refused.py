@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.connected.run_project import Project
+from tests.connected.run_project import ROOT, Project
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
@@ -58,3 +60,28 @@ def test_full_disk_is_told_in_a_sentence(mounted: Mounts) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "No space left on device" in done.stderr
+
+
+def test_little_disk_is_told_at_the_start_and_by_status(mounted: Mounts) -> None:
+    small = "mkdir -p .run; mount -t tmpfs -o size=600m none .run"
+    up_and_down = '"./run" "$@" && ./run status; ./run down'
+
+    done = mounted.run(f"{small}; sh -c '{up_and_down}' sh \"$@\"; set -- help", "up", "--native", "--detach")
+
+    at_the_start, _, rest = done.stdout.partition("Starting PostgreSQL")
+    directions, _, status = rest.partition("restarts")
+    for said in (at_the_start, directions, status):
+        assert "little disk: " in said
+
+
+def test_doctor_tells_of_little_disk_and_of_nothing_that_is_kept_elsewhere(tmp_path: Path) -> None:
+    program = "from deploy.doctor import check_disk; from pathlib import Path; print(check_disk(Path('{}')))"
+
+    def look(size: str, directory: Path) -> str:
+        script = f'mount -t tmpfs -o size={size} none {tmp_path} && exec "$0" -c "$1"'
+        command = ["unshare", "--mount", "sh", "-c", script, sys.executable, program.format(directory)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert "make room" in look("600m", tmp_path)
+    assert "trouble=None" in look("2g", tmp_path)
+    assert look("600m", tmp_path / "nothing").strip() == "[]"
