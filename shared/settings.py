@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.urls import malformed
+
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - refused in production
 SANDBOX_KEY = "sandbox"
 PUBLIC_SECRETS = (DEVELOPMENT_SECRET, SANDBOX_KEY)
@@ -29,6 +31,9 @@ NEEDED = {
     "tagger": ("tagger_database_url", "amqp_url"),
     "workflow": ("workflow_database_url", "amqp_url", "avinode_api_token", "avinode_auth_token"),
 }
+
+# The systems outside that a part calls, which have an address by default.
+CALLED = {"gateway": ("openai_base_url",), "workflow": ("avinode_base_url",)}
 
 
 Network = IPv4Network | IPv6Network
@@ -135,12 +140,15 @@ class Settings(BaseSettings):
         """Return these settings when `part` can run on them.
 
         Raises:
-            ValueError: A variable that `part` needs is empty, or has a development value in production;
-                the text names every such variable.
+            ValueError: A variable that `part` needs is empty, or has a development value in production, or is
+                no URL where it should be one; the text names every such variable.
         """
         bad = [name.upper() for name in NEEDED[part] if self._unfit(name)]
         if bad:
             raise ValueError(f"{part} cannot run in {self.environment}: set {', '.join(bad)}")
+        urls = (name for name in (*NEEDED[part], *CALLED.get(part, ())) if name.endswith("_url"))
+        if wrong := [said for name in urls if (said := malformed(name, getattr(self, name)))]:
+            raise ValueError(f"{part} cannot run: {'; '.join(wrong)}")
         return self
 
     def _unfit(self, name: str) -> bool:

@@ -79,7 +79,7 @@ def test_a_part_names_everything_that_it_lacks(part: str) -> None:
 
 
 def test_production_refuses_the_development_secrets() -> None:
-    urls = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("url")}
+    urls = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("database_url")}
     with pytest.raises(ValueError, match="JWT_SECRET") as refused:
         settings(environment="production", **urls).checked_for("gateway")
     assert "COOKIE_SECRET" in str(refused.value)
@@ -89,7 +89,7 @@ def test_production_refuses_the_development_secrets() -> None:
 
 
 def test_a_short_secret_is_refused_everywhere() -> None:
-    urls = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("url")}
+    urls = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("database_url")}
     with pytest.raises(ValueError, match="JWT_SECRET"):
         settings(jwt_secret="short", **urls).checked_for("gateway")
 
