@@ -1,6 +1,7 @@
 """`tripthread dead`: what could not be processed, by its reason, and what to do about it."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from getpass import getuser
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from deploy.supervisor.terminal import plain
 from services.gateway.admin.dead_letter import DeadLetter, Parked, found, send_again, undecided
 from services.gateway.admin.queries import DeadLetterQueries
 from shared.connection import describe
@@ -17,6 +19,7 @@ from shared.errors import TripthreadError
 from shared.events import DeadLetterDropped, DeadLetterReplayed
 from shared.publisher import Publisher
 from shared.settings import Settings
+from shared.urls import malformed
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -38,9 +41,9 @@ def list_letters(
 
 @app.command()
 def show(dead_letter_id: UUID) -> None:
-    """Print a dead letter's body as it came, which may hold what users said."""
-
-    typer.echo(_run(_find(dead_letter_id)).body)
+    """Print a dead letter's body, which may hold what users said: as it came, on a terminal without what steers it."""
+    body = _run(_find(dead_letter_id)).body
+    typer.echo(plain(body.decode(errors="backslashreplace")) if sys.stdout.isatty() else body)
 
 
 @app.command()
@@ -88,7 +91,12 @@ async def _drop(publisher: Publisher, parked: Parked, operator: str) -> str:
 
 @asynccontextmanager
 async def _letters() -> AsyncIterator[DeadLetterQueries]:
-    async with open_pool(Settings().admin_database_url, "tripthread dead", 1) as pool:
+    settings = Settings()
+    if wrong := malformed("admin_database_url", settings.admin_database_url) or malformed(
+        "amqp_url", settings.amqp_url
+    ):
+        raise ValueError(wrong)
+    async with open_pool(settings.admin_database_url, "tripthread dead", 1) as pool:
         yield DeadLetterQueries(pool)
 
 
@@ -96,10 +104,15 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     """Do it, or end with what is wrong."""
     try:
         return asyncio.run(work)
-    except (TripthreadError, *DATABASE_ERRORS) as error:
-        why = error.detail if isinstance(error, TripthreadError) else f"the database: {describe(error)}"
-        typer.echo(f"tripthread dead: {why}", err=True)
+    except (TripthreadError, ValueError, *DATABASE_ERRORS) as error:
+        typer.echo(f"tripthread dead: {plain(_why(error))}", err=True)
         raise typer.Exit(1) from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TripthreadError):
+        return error.detail
+    return str(error) if type(error) is ValueError else f"the database: {describe(error)}"
 
 
 def _line(text: str) -> str:

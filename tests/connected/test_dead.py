@@ -1,6 +1,8 @@
 """Garbage in any queue is parked with its reason; operators list, replay and drop it."""
 
+import asyncio
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -33,10 +35,23 @@ def tripthread(settings: Settings, *arguments: str) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
+        errors="backslashreplace",
         check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def on_terminal(settings: Settings, *arguments: str) -> bytes:
+    """Run it on a terminal, and return what that was sent."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    subprocess.run(command, env={**os.environ, **environment_of(settings)}, cwd=ROOT, stdout=its, check=True)
+    os.close(its)
+    try:
+        return os.read(ours, 65_536)
+    finally:
+        os.close(ours)
 
 
 async def test_garbage_in_any_queue_is_parked_with_its_reason(
@@ -96,6 +111,17 @@ async def test_what_a_stranger_wrote_does_not_reach_the_terminal_as_it_is(
         await until(lambda: owner.fetchval("SELECT count(*) FROM chat.dead_letters"), "the letter")
     (line,) = tripthread(settings, "dead", "list").splitlines()
     assert line.endswith("dead  unknown   [2Jall is well 0000  no other letter")
+
+
+async def test_letter_is_shown_to_a_file_as_it_came_and_to_a_terminal_plainly(
+    settings: Settings, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    async with running(settings, tmp_path, "logger"):
+        await put(settings, topology.DEAD_QUEUE, b"\x1b[2Jall is well\xff")
+        letter = str(await until(lambda: owner.fetchval("SELECT dead_letter_id FROM chat.dead_letters"), "the letter"))
+
+    assert "\x1b[2Jall is well\\xff" in await asyncio.to_thread(tripthread, settings, "dead", "show", letter)
+    assert b"\\x1b[2Jall is well\\xff" in await asyncio.to_thread(on_terminal, settings, "dead", "show", letter)
 
 
 def test_a_database_that_is_away_is_told_in_one_line(settings: Settings) -> None:
