@@ -14,6 +14,7 @@ import typer
 import uvloop
 from pydantic import ValidationError
 
+from deploy.supervisor.terminal import plain
 from shared.settings import Settings
 
 ABOUT = "Tripthread: the one command of the one image; the sub-command picks what it does."
@@ -58,10 +59,13 @@ def migrate(
     from deploy import migrate as migrations
 
     settings = settings_for("migrate")
-    if down_to:
-        migrations.downgrade(settings, down_to)
-    else:
-        migrations.migrate(settings)
+    try:
+        notes = migrations.downgrade(settings, down_to) if down_to else migrations.migrate(settings)
+    except migrations.TROUBLES as error:
+        typer.echo(f"tripthread migrate: {plain(migrations.explain(error))}", err=True)
+        raise typer.Exit(1) from error
+    for note in notes:
+        typer.echo(f"note: {note}")
     typer.echo(f"the schema is at {down_to or 'head'}")
 
 
@@ -91,9 +95,9 @@ def doctor() -> None:
         well = True
         async for finding in examine(Settings()):
             mark = "ok " if finding.trouble is None else "BAD"
-            typer.echo(f"{mark}  {finding.subject}: {finding.detail}")
+            typer.echo(plain(f"{mark}  {finding.subject}: {finding.detail}"))
             if finding.trouble is not None:
-                typer.echo(f"     {finding.trouble}")
+                typer.echo(plain(f"     {finding.trouble}"))
                 well = False
         return well
 

@@ -15,7 +15,7 @@ from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from deploy.migrate import MIGRATIONS, SERVICE_URLS
+from deploy.migrate import MIGRATIONS, SERVICE_URLS, is_known
 from deploy.supervisor.disk import little_disk
 from deploy.supervisor.layout import PROJECT
 from services.gateway.model.listing import list_models
@@ -23,6 +23,7 @@ from shared import topology
 from shared.database import DATABASE_ERRORS
 from shared.errors import ModelAway
 from shared.settings import NEEDED, Settings
+from shared.urls import malformed
 
 TIMEOUT_S = 5.0
 
@@ -103,6 +104,8 @@ async def _revision(connection: asyncpg.Connection) -> Finding:
     exists = await connection.fetchval("SELECT to_regclass('tripthread.revision') IS NOT NULL")
     current = await connection.fetchval("SELECT version_num FROM tripthread.revision") if exists else None
     trouble = None if current == head else f"it should be at {head}: run `tripthread migrate`"
+    if current is not None and not is_known(current):
+        trouble = f"this version of Tripthread ends at {head}: a later one has migrated the database, so run that one"
     return Finding("schema", f"at {current or 'nothing'}", trouble)
 
 
@@ -195,6 +198,9 @@ async def _login(name: str, url: str) -> Finding:
 
 async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
     """Look at each queue: is it there, does anybody consume it, how much waits?"""
+    if wrong := malformed("amqp_url", settings.amqp_url):
+        yield Finding("broker", "away", wrong)
+        return
     try:
         connection = await aio_pika.connect(settings.amqp_url, timeout=TIMEOUT_S)
     except (AMQPError, OSError, TimeoutError) as error:

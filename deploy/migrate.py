@@ -1,87 +1,109 @@
-"""Bring a database to a revision: roles first, then Alembic as the NOLOGIN owner, under an advisory lock."""
+"""Bring a database to a revision: roles and rights first, then Alembic as the NOLOGIN owner, one at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
-from urllib.parse import unquote, urlsplit
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from psycopg import sql
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from deploy.rights import LOCK_TABLE, OWNER, SERVICE_URLS, prepare_database
 from shared.settings import Settings
 
-OWNER = "tripthread_owner"
+__all__ = ["LOCK_TABLE", "MIGRATIONS", "SERVICE_URLS", "TROUBLES", "downgrade", "explain", "is_known", "migrate"]
+
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK = 7_470_951_386  # any number, so long as it is always the same
-SERVICE_URLS = (
-    "gateway_database_url",
-    "reader_database_url",
-    "admin_database_url",
-    "logger_database_url",
-    "tagger_database_url",
-    "workflow_database_url",
+# What an operator can put right: a URL that is none, a server that refuses, a revision that is not there.
+TROUBLES = (ValueError, ArgumentError, CommandError, DBAPIError, psycopg.Error)
+_ATTEMPTS = 10
+# Another first migration was quicker: nothing can be locked before it is there.
+_OVERTAKEN = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateSchema,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.InternalError_,  # "tuple concurrently updated": roles are the whole server's
 )
 
 
-def migrate(settings: Settings) -> None:
-    """Create or adjust the roles, then bring the schema up to date.
+def migrate(settings: Settings) -> list[str]:
+    """Create or adjust the roles, bring the schema up to date; return what could not be closed, in words.
 
     Raises:
-        ValueError: DATABASE_URL is not set, or a service's URL names no role that the grants know.
+        ValueError: DATABASE_URL is not set, a service's URL names no role that the grants know, or the database
+            is ahead of this code.
     """
-    with _as_owner(settings) as config:
+    with _as_owner(settings) as (config, notes):
         command.upgrade(config, "head")
+    return notes
 
 
-def downgrade(settings: Settings, revision: str) -> None:
+def downgrade(settings: Settings, revision: str) -> list[str]:
     """Take the schema, and what is stored in it, back to `revision`; `base` leaves nothing."""
-    with _as_owner(settings) as config:
+    with _as_owner(settings) as (config, notes):
         command.downgrade(config, revision)
+    return notes
+
+
+def is_known(revision: str) -> bool:
+    """Whether the code has such a revision; it has none that a later version made."""
+    return revision in {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
+def explain(error: BaseException) -> str:
+    """Say one of TROUBLES in a sentence."""
+    if isinstance(error, ArgumentError):
+        return "DATABASE_URL is not a URL: postgresql://user:password@host:5432/database"
+    if isinstance(error, DBAPIError):
+        return f"DATABASE_URL: {str(error.orig).strip()}"
+    return str(error).strip()
 
 
 @contextmanager
-def _as_owner(settings: Settings) -> Iterator[Config]:
+def _as_owner(settings: Settings) -> Iterator[tuple[Config, list[str]]]:
     settings.checked_for("migrate")
     engine = create_engine(make_url(settings.database_url).set(drivername="postgresql+psycopg"))
-    with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-        _create_roles(_driver(connection), settings)
-        connection.execute(text(f"SET ROLE {OWNER}"))
-        connection.execute(text("CREATE SCHEMA IF NOT EXISTS tripthread"))
-        connection.commit()
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        yield config
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            notes = _prepare(connection, settings)
+            connection.execute(text(f"SET ROLE {OWNER}"))
+            # Until the end of the transaction, which the whole migration is.
+            connection.execute(text(f"LOCK TABLE {LOCK_TABLE} IN SHARE ROW EXCLUSIVE MODE"))
+            _require_known_revision(connection)
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes["connection"] = connection
+            yield config, notes
+            connection.commit()
+    finally:
+        engine.dispose()
 
 
-def _driver(connection: Connection) -> psycopg.Connection:
-    return cast("psycopg.Connection", connection.connection.driver_connection)
+def _prepare(connection: Connection, settings: Settings) -> list[str]:
+    driver = cast("psycopg.Connection", connection.connection.driver_connection)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with connection.begin():
+                return prepare_database(driver, settings)
+        except _OVERTAKEN:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError
 
 
-def _create_roles(connection: psycopg.Connection, settings: Settings) -> None:
-    """Make the owner and the login role of each service's URL; where they exist, set their passwords."""
-    database = sql.Identifier(connection.info.dbname)
-    _ensure_role(connection, OWNER, "NOLOGIN")
-    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
-    connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)))
-    for name in SERVICE_URLS:
-        url = urlsplit(getattr(settings, name))
-        expected = f"tripthread_{name.removesuffix('_database_url')}"
-        if url.username != expected or not url.password:
-            raise ValueError(f"{name.upper()} must log in as {expected}, with a password")
-        _ensure_role(connection, expected, "LOGIN", unquote(url.password))
-
-
-def _ensure_role(connection: psycopg.Connection, role: str, login: str, password: str | None = None) -> None:
-    exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-    statement = sql.SQL("{} ROLE {} {} PASSWORD {}").format(
-        sql.SQL("ALTER" if exists else "CREATE"), sql.Identifier(role), sql.SQL(login), sql.Literal(password)
-    )
-    connection.execute(statement)
+def _require_known_revision(connection: Connection) -> None:
+    if connection.execute(text("SELECT to_regclass('tripthread.revision')")).scalar() is None:
+        return
+    current = connection.execute(text("SELECT version_num FROM tripthread.revision")).scalar()
+    if current is not None and not is_known(current):
+        raise ValueError(
+            f"the database is at revision {current}, which this version of Tripthread does not have: a later one "
+            "migrated it. Run that version, or restore a dump from before"
+        )
