@@ -1,8 +1,8 @@
 """`tripthread doctor`: what is wrong with a running stack, one line a check, each with what to do about it."""
 
 import os
-from collections import defaultdict
 import shutil
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass

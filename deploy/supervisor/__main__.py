@@ -172,6 +172,7 @@ def main(argv: Sequence[str]) -> int:
     if name not in COMMANDS:
         print(f"./run: there is no command {name!r}\n\n{HELP}", end="", file=sys.stderr)
         return 2
+    os.umask(os.umask(0o022) | 0o022)  # What we keep is for nobody else to change, whatever the caller's allows.
     try:
         return COMMANDS[name](arguments)
     except BrokenPipeError:  # Whoever read it has seen enough, as `head` has.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploy.supervisor.spool import Spool, open_log
 from deploy.supervisor.trouble import Trouble
+from deploy.supervisor.unprivileged import Account
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -33,7 +34,7 @@ class Child:
         log: Path | None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        user: str | None = None,
+        account: Account | None = None,
         outlives_us: bool = False,
     ) -> None:
         """Describe the child; nothing starts yet.
@@ -41,7 +42,7 @@ class Child:
         Args:
             log: what the program prints is added here; None leaves it on our own output.
             env: the whole environment; None is a copy of ours.
-            user: the account to switch to first (we are root then); None stays who we are.
+            account: who to become first (we are root then); None stays who we are.
             outlives_us: the exception to the rule: it goes on when we end.
         """
         self.name = name
@@ -49,7 +50,7 @@ class Child:
         self._argv = list(argv)
         self._env = None if env is None else dict(env)
         self._cwd = cwd
-        self._user = user
+        self._account = account or Account()
         self._outlives_us = outlives_us
         self._popen: subprocess.Popen[bytes] | None = None
         self._spool: Spool | None = None
@@ -100,9 +101,9 @@ class Child:
                 stderr=None if output is None else subprocess.STDOUT,
                 env=self._env,
                 cwd=self._cwd,
-                user=self._user,
-                group=self._user,
-                extra_groups=[] if self._user else None,
+                user=self._account.user,
+                group=self._account.group,
+                extra_groups=None if self._account.user is None else [],
                 start_new_session=True,
                 preexec_fn=None if self._outlives_us else _die_with(os.getpid()),  # noqa: PLW1509 - one system call, no lock taken
             )

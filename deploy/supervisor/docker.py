@@ -16,6 +16,7 @@ from deploy.supervisor.layout import Layout
 from deploy.supervisor.logs import show_plainly
 from deploy.supervisor.ports import free_port
 from deploy.supervisor.programs import output_of, succeeds
+from deploy.supervisor.spool import open_log
 from deploy.supervisor.trouble import Trouble
 
 _ANSWER_S = 5.0
@@ -112,11 +113,11 @@ def _start(layout: Layout) -> None:
 
 def _build(layout: Layout) -> bool:
     log = layout.log("docker-build")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
     print(f"Building the image (output in {log})", flush=True)
     _write_variables(layout)
     try:
-        with log.open("wb") as output:
+        with open_log(log) as output:
             return _compose(layout, "build", output=output) == 0
     finally:
         layout.compose_file.unlink()  # It tells that compose runs the stack; that is yet to come.

@@ -48,16 +48,20 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(self, directory: Path, *, durable: bool = True, log: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, durable: bool = True, log: Path | None = None, account: Account | None = None
+    ) -> None:
         """Describe the server; nothing starts yet.
 
         Args:
             directory: made if missing; belongs to this server alone.
             durable: False gives up fsync: quicker, for tests that never kill it.
             log: defaults to postgres.log in the directory.
+            account: who it runs as where we are root; chosen where nobody says.
         """
         self.directory = directory.absolute()
         self._settings = _ALWAYS | ({} if durable else _THROW_AWAY)
+        self._account = account
         self._log = log or self.directory / "postgres.log"
         self._facts_file = self.directory / "server.json"
         self._data = self.directory / "data"
@@ -144,15 +148,16 @@ class Postgres:
         facts = recall(self._facts_file)
         facts = {"password": secrets.token_hex(16), **facts, "port": port_again(facts.get("port"))}
         remember(self._facts_file, facts)
-        account = unprivileged_account()
-        account.own(self.directory)
+        account = self._account or unprivileged_account()
+        account.open_way(self.directory)
         if not self._data.exists():
             _make_cluster(self._data, facts["password"], account)
+        account.take_over(self._data)
         _forget_dead_postmaster(self._data)
         postgres = str(_required_binaries(self._data) / "postgres")
         options = [f"--{key}={value}" for key, value in self._settings.items()]
         argv = [*account.prefix, postgres, "-D", str(self._data), f"--port={facts['port']}", *options]
-        return Child(self.name, argv, log=self._log, cwd=self.directory, user=account.user, env=_environment())
+        return Child(self.name, argv, log=self._log, cwd=self.directory, account=account, env=_environment())
 
 
 def _make_cluster(data: Path, password: str, account: Account) -> None:
@@ -161,7 +166,9 @@ def _make_cluster(data: Path, password: str, account: Account) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     password_file = data.with_name("password")
     write_privately(password_file, password)
-    account.own(data.parent)
+    draft.mkdir(mode=0o700)
+    for path in (draft, password_file):
+        account.own(path)
     binaries = _required_binaries(data)
     try:
         how = ["-U", OWNER, "-A", "scram-sha-256", f"--pwfile={password_file}", "--no-locale", "-E", "UTF8"]
@@ -181,8 +188,8 @@ def _run(account: Account, argv: list[str], *, typed: str = "") -> None:
         capture_output=True,
         text=True,
         user=account.user,
-        group=account.user,
-        extra_groups=[] if account.user else None,
+        group=account.group,
+        extra_groups=None if account.user is None else [],
         env=_environment(),
         check=False,
     )
