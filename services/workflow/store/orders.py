@@ -86,6 +86,7 @@ async def keep_attachment(db: Connection, order: TripAttached, trip_id: UUID) ->
         SELECT $1, 'attachment', $2, trip_id, $4, $5, $6,
             CASE WHEN last_checked_at IS NULL AND closed_at IS NULL THEN 'attaching' ELSE 'attached' END, $1
         FROM workflow.trips WHERE trip_id = $3
+        FOR SHARE  -- a reading that is being written now has looked for attachments already
         """,
         order.event_id,
         order.trip_id,

@@ -41,7 +41,7 @@ async def rows(read_settings: Settings) -> AsyncIterator[Rows]:
 
 
 @pytest.fixture
-def stage(read_stage: Stage, rows: Rows) -> Stage:
+def gateway(read_stage: Stage, rows: Rows) -> Stage:
     read_stage.http.cookies.clear()
     return read_stage
 

@@ -5,7 +5,7 @@ from tests.connected.gateway.stage import Rows, Stage, ids
 from tests.pure.gateway.samples import minutes
 
 
-async def test_dead_letters_are_for_administrators(stage: Stage, rows: Rows) -> None:
+async def test_dead_letters_are_for_administrators(gateway: Stage, rows: Rows) -> None:
     for number, reason in enumerate(("undecodable", "unstorable", "undecodable")):
         await rows.insert(
             "chat.dead_letters",
@@ -18,12 +18,12 @@ async def test_dead_letters_are_for_administrators(stage: Stage, rows: Rows) -> 
             received_at=minutes(number),
         )
     path = "/api/admin/dead"
-    assert (await stage.get(path)).status_code == 403
-    first = await stage.get(path, role="admin", limit=2)
-    rest = await stage.get(path, role="admin", limit=2, cursor=first.json()["next_cursor"])
+    assert (await gateway.get(path)).status_code == 403
+    first = await gateway.get(path, role="admin", limit=2)
+    rest = await gateway.get(path, role="admin", limit=2, cursor=first.json()["next_cursor"])
     letters = [letter for page in (first, rest) for letter in page.json()["dead_letters"]]
     assert [letter["reason"] for letter in letters] == ["undecodable", "unstorable", "undecodable"]
     assert letters[0]["size_bytes"] == len(b"secret words")
     assert "secret words" not in first.text
-    assert len(ids(await stage.get(path, role="admin", reason="unstorable"), "dead_letters")) == 1
-    assert ids(await stage.get(path, role="admin", state="dropped"), "dead_letters") == []
+    assert len(ids(await gateway.get(path, role="admin", reason="unstorable"), "dead_letters")) == 1
+    assert ids(await gateway.get(path, role="admin", state="dropped"), "dead_letters") == []

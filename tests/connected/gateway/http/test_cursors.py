@@ -7,7 +7,7 @@ from tests.pure.gateway.samples import minutes
 SESSIONS = "/api/chat/sessions"
 
 
-async def test_a_cursor_with_a_forged_place_is_refused(stage: Stage) -> None:
+async def test_a_cursor_with_a_forged_place_is_refused(gateway: Stage) -> None:
     forged = write_cursor("dead_letters", minutes(0), "not-a-uuid")
-    answer = await stage.get("/api/admin/dead", role="admin", cursor=forged)
+    answer = await gateway.get("/api/admin/dead", role="admin", cursor=forged)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")

@@ -11,10 +11,10 @@ from tests.pure.gateway.samples import minutes
 SESSIONS = "/api/chat/sessions"
 
 
-async def test_a_trip_is_shown_with_everything_that_is_known(stage: Stage, rows: Rows) -> None:
+async def test_a_trip_is_shown_with_everything_that_is_known(gateway: Stage, rows: Rows) -> None:
     await rows.session("s1", message_count=5)
     trip_id = await trip_with_everything(rows)
-    answer = await stage.get(f"/api/trips/{trip_id}")
+    answer = await gateway.get(f"/api/trips/{trip_id}")
     assert answer.status_code == 200, answer.text
     trip = answer.json()
     assert (trip["conversation_id"], trip["iso_agent_id"], trip["message_count"]) == ("s1", "ann", 5)
@@ -35,14 +35,16 @@ async def test_a_trip_is_shown_with_everything_that_is_known(stage: Stage, rows:
 
 
 @pytest.mark.parametrize("reference", ["atrip-1", "A1B2C3", "a1b2c3", "ATRIP-1"])
-async def test_a_trip_is_found_by_either_name_that_avinode_has_for_it(stage: Stage, rows: Rows, reference: str) -> None:
+async def test_a_trip_is_found_by_either_name_that_avinode_has_for_it(
+    gateway: Stage, rows: Rows, reference: str
+) -> None:
     trip_id = await trip_with_everything(rows)
-    found = await stage.get(f"/api/trips/{reference}")
+    found = await gateway.get(f"/api/trips/{reference}")
     if reference.startswith("ATRIP"):
         assert found.status_code == 422
         return
     assert found.json()["id"] == str(trip_id)
-    assert ids(await stage.get("/api/trips", avinode_trip_id=reference), "trips") == [str(trip_id)]
+    assert ids(await gateway.get("/api/trips", avinode_trip_id=reference), "trips") == [str(trip_id)]
 
 
 @pytest.mark.parametrize(
@@ -60,25 +62,25 @@ async def test_a_trip_is_found_by_either_name_that_avinode_has_for_it(stage: Sta
         ({"request_id": "01890a5d-ac96-774b-bcce-b302099a8057"}, False),
     ],
 )
-async def test_trips_are_filtered(stage: Stage, rows: Rows, query: dict[str, str], finds: bool) -> None:
+async def test_trips_are_filtered(gateway: Stage, rows: Rows, query: dict[str, str], finds: bool) -> None:
     await trip_with_everything(rows)
-    assert (len(ids(await stage.get("/api/trips", **query), "trips")) == 1) is finds
+    assert (len(ids(await gateway.get("/api/trips", **query), "trips")) == 1) is finds
 
 
-async def test_every_session_about_a_trip_has_its_record(stage: Stage, rows: Rows) -> None:
+async def test_every_session_about_a_trip_has_its_record(gateway: Stage, rows: Rows) -> None:
     trip_id = await rows.trip("s1", avinode_trip_id="atrip-1", started_at=minutes(0))
     await rows.tie("s2", trip_id, started_at=minutes(1))
     await rows.tie("s3", trip_id, user="bob", started_at=minutes(2))
     await rows.trip("s4", started_at=minutes(3))
-    listed = await stage.get("/api/trips", avinode_trip_id="atrip-1")
+    listed = await gateway.get("/api/trips", avinode_trip_id="atrip-1")
     assert [trip["conversation_id"] for trip in listed.json()["trips"]] == ["s2", "s1"]
-    first = await stage.get("/api/trips", limit=2)
-    rest = await stage.get("/api/trips", limit=2, cursor=first.json()["next_cursor"])
+    first = await gateway.get("/api/trips", limit=2)
+    rest = await gateway.get("/api/trips", limit=2, cursor=first.json()["next_cursor"])
     conversations = [trip["conversation_id"] for page in (first, rest) for trip in page.json()["trips"]]
     assert conversations == ["s4", "s2", "s1"]
 
 
-async def test_a_trips_status_is_of_the_moment_it_is_read(stage: Stage, rows: Rows) -> None:
+async def test_a_trips_status_is_of_the_moment_it_is_read(gateway: Stage, rows: Rows) -> None:
     now = await rows.ages_ago()
     ago = {days: await rows.ages_ago(days=days) for days in (1, 91)}
     quiet = await rows.trip("s1", last_activity_at=ago[1])
@@ -89,14 +91,14 @@ async def test_a_trips_status_is_of_the_moment_it_is_read(stage: Stage, rows: Ro
     old = await rows.trip("s4", proposal_sent_at=ago[91])
     dropped = await rows.trip("s5", closed_at=now, outcome="cancelled")
     wanted = {quiet: "paused", spoken: "active", sent: "completed", old: "archived", dropped: "archived"}
-    listed = (await stage.get("/api/trips")).json()["trips"]
+    listed = (await gateway.get("/api/trips")).json()["trips"]
     assert {UUID(trip["id"]): trip["status"] for trip in listed} == wanted
 
 
-async def test_the_open_trip_is_the_sessions_before_older_ones(stage: Stage, rows: Rows) -> None:
+async def test_the_open_trip_is_the_sessions_before_older_ones(gateway: Stage, rows: Rows) -> None:
     await rows.session("s1")
     over = await rows.trip("s0", closed_at=minutes(0), outcome="cancelled")
     await rows.tie("s1", over, started_at=await rows.ages_ago(minutes=-5), is_open=False)
     current = await rows.trip("s1", started_at=minutes(0))
-    session = (await stage.get(f"{SESSIONS}/s1")).json()["session"]
+    session = (await gateway.get(f"{SESSIONS}/s1")).json()["session"]
     assert session["trip"]["id"] == str(current)
