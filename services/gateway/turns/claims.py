@@ -47,7 +47,7 @@ class Claim:
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
     """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
     async with borrowed(pool) as db, db.transaction():
-        claimed = await _insert(db, claims)
+        claimed = await insert_claims(db, claims)
         # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
         # have been in the way of the insert, so only a statement that begins now is sure to see it.
         stale = await _delete_stale(db, [claim for claim in claims if claim.turn_id in claimed])
@@ -59,7 +59,8 @@ async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
     return results
 
 
-async def _insert(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
+async def insert_claims(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
+    """Insert those of these claims whose session and key are free; return them by turn."""
     rows = await db.fetch(
         f"""
         INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,

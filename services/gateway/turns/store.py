@@ -91,14 +91,27 @@ class TurnStore:
 
         The nonce tells it from a repeat of the same request that has claimed the turn since, here or elsewhere.
         """
-        await self._pool.execute(
-            """
-            DELETE FROM gateway.turns
-            WHERE turn_id = $1 AND nonce = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
-            """,
-            turn_id,
-            nonce,
-        )
+        async with borrowed(self._pool) as db, db.transaction():
+            # Its commit may be under way still: an insert of the same turn waits for that, where a delete sees nothing.
+            await db.execute(
+                """
+                INSERT INTO gateway.turns (turn_id, nonce, user_id, session_id, body_hash, owner, state, lease_until,
+                    correlation_id, model, provider, question, asked_at)
+                VALUES ($1::uuid, $2, '', $1::uuid::text, '', '', 'running', clock_timestamp(),
+                    $2, '', '', '{}', clock_timestamp())
+                ON CONFLICT DO NOTHING
+                """,
+                turn_id,
+                nonce,
+            )
+            await db.execute(
+                """
+                DELETE FROM gateway.turns
+                WHERE turn_id = $1 AND nonce = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
+                """,
+                turn_id,
+                nonce,
+            )
 
     async def interrupt_expired(self, turn: Turn) -> Turn | None:
         """End a running turn whose owner let its lease pass, with the text it had; None when it is not so any more."""

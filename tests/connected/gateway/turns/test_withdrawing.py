@@ -6,13 +6,16 @@ import asyncpg
 import pytest
 
 from services.gateway.model.upstream import open_upstream
+from services.gateway.turns.claims import Lost, insert_claims
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import TurnStarter
+from shared.database import open_pool, transaction
 from shared.errors import BrokerAway
 from shared.events import Event
 from shared.ids import new_id
 from shared.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway
+from tests.connected.locks import until_blocked
 from tests.waiting import until
 
 
@@ -65,3 +68,20 @@ async def test_a_lost_claim_is_withdrawn(gateway: Gateway, owner: asyncpg.Connec
         return bool(await owner.fetchval("SELECT count(*) = 0 FROM gateway.turns"))
 
     await until(gone, "the withdrawal")
+
+
+async def test_a_withdrawal_waits_for_a_claim_that_is_being_committed(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    """As where a claim was given up while the server still wrote it: a row that comes afterwards must go too."""
+    claim = gateway.claim("hello")
+    async with open_pool(gateway.settings.gateway_database_url, "claims") as pool, transaction(pool) as db:
+        assert claim.turn_id in await insert_claims(db, [claim])
+        gateway.runner.withdraw(claim.turn_id, claim.nonce)
+        await until_blocked(owner)
+
+    async def gone() -> bool:
+        return bool(await owner.fetchval("SELECT count(*) = 0 FROM gateway.turns"))
+
+    await until(gone, "the withdrawal")
+    assert await gateway.store.claim(gateway.claim("hello")) is not Lost.TAKEN
