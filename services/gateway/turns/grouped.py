@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+import asyncpg
+
 from shared.database import Fault, fault_of
 
 Item = TypeVar("Item")
@@ -56,12 +58,17 @@ class Grouped(Generic[Item, Result]):
                 future.set_result(result)
 
     async def _settle_error(self, group: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
-        """Hand the error out; but a row that can't be stored is its own fault only, so its neighbours run alone."""
-        if len(group) > 1 and fault_of(error) is Fault.MESSAGE:
+        """Hand the error out; but what is the fault of one alone, its neighbours run without it."""
+        if len(group) > 1 and _is_of_one(error):
             for member in group:
                 await self._settle([member])
             return
         _fail(group, error)
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Tell whether one of a group is to blame: its row can't be stored, or waits for somebody else's."""
+    return fault_of(error) is Fault.MESSAGE or isinstance(error, asyncpg.LockNotAvailableError)
 
 
 def _fail(group: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:

@@ -116,3 +116,15 @@ async def test_a_run_that_is_broken_off_fails_whoever_waits_and_the_next_call_ru
         assert {type(result) for result in results} == {BrokenOff}
         assert fault_of(BrokenOff()) is Fault.TRANSIENT
         assert await grouped.call(5) == 5
+
+
+async def test_a_call_that_waits_for_somebody_elses_row_fails_alone() -> None:
+    async def run(items: Sequence[int]) -> list[int]:
+        if 1 in items:
+            raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+        return list(items)
+
+    grouped = Grouped(run)
+    results = await asyncio.gather(*(grouped.call(item) for item in (0, 1, 2)), return_exceptions=True)
+    assert (results[0], results[2]) == (0, 2)
+    assert isinstance(results[1], asyncpg.LockNotAvailableError)
