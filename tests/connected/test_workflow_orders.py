@@ -1,10 +1,18 @@
 """Every order is a row with what became of it: a trip, a refusal, or another order that came first."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
 import asyncpg
 import pytest
 
-from shared.database import open_pool, reading
+from services.workflow.store.ties import name_trip
+from services.workflow.store.trips import TripStore
+from shared.database import Pool, open_pool, reading, transaction
 from shared.events import TripAttached
+from shared.ids import new_id
+from tests.connected.locks import until_blocked
 from tests.connected.workflow_stage import Stage, lose_an_answer, running_workflow
 
 NO_SUCH_TRIP = ("lost", "not_found", "There is no such trip.")
@@ -132,3 +140,60 @@ async def test_a_user_sees_their_own_orders_and_nobody_elses(stage: Stage) -> No
             async with reading(pool, user_id) as db:
                 rows = await db.fetch("SELECT promised_trip_id FROM workflow.requests")
                 assert {row["promised_trip_id"] for row in rows} == expected
+
+
+@pytest.fixture
+async def pool(quiet: Stage) -> AsyncIterator[Pool]:
+    async with open_pool(quiet.settings.workflow_database_url, "test", 4) as opened:
+        yield opened
+
+
+async def tie(stage: Stage, *, is_open: bool, avinode_trip_id: str | None = None) -> UUID:
+    """Make a trip of the session s1 of ada."""
+    trip_id = new_id()
+    await stage.owner.execute(
+        "INSERT INTO workflow.trips (trip_id, avinode_trip_id) VALUES ($1, $2)", trip_id, avinode_trip_id
+    )
+    await stage.owner.execute(
+        """
+        INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, open, ended_at)
+        VALUES ('ada', 's1', $1, $2, CASE WHEN NOT $2 THEN clock_timestamp() END)
+        """,
+        trip_id,
+        is_open,
+    )
+    return trip_id
+
+
+async def test_orders_that_meet_a_merge_wait_for_it(quiet: Stage, pool: Pool) -> None:
+    """The trip that their session has becomes another one: they follow it, and none is left without a row."""
+    kept, other = await tie(quiet, is_open=False), await tie(quiet, is_open=True, avinode_trip_id="atrip-5")
+    same = TripAttached(user_id="ada", session_id="s1", trip_id=new_id(), avinode_trip_id="atrip-5")
+    for event, state in ((same, "attaching"), (quiet.requested(), "lost")):
+        async with transaction(pool) as db:
+            await name_trip(db, kept, "atrip-5", None, shared=False)
+            placing = asyncio.create_task(TripStore(pool, shared=False).record([event]))
+            await until_blocked(quiet.owner)
+        assert await placing == [kept]
+        row = await order(quiet, event)
+        assert (row["state"], row["trip_id"]) == (state, kept)
+        await quiet.owner.execute("UPDATE workflow.trip_sessions SET open = false, ended_at = clock_timestamp()")
+        await quiet.owner.execute("UPDATE workflow.trips SET avinode_trip_id = NULL")
+        other = await tie(quiet, is_open=True, avinode_trip_id="atrip-5")
+    assert other != kept
+
+
+async def test_an_order_whose_place_an_older_workflow_takes_is_lost(quiet: Stage, pool: Pool) -> None:
+    """An older workflow takes another lock, so its trip is seen only when ours is refused for it."""
+    event = quiet.requested()
+    async with transaction(pool) as db:
+        first = new_id()
+        await db.execute("INSERT INTO workflow.trips (trip_id) VALUES ($1)", first)
+        await db.execute(
+            "INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id) VALUES ('ada', 's1', $1)", first
+        )
+        placing = asyncio.create_task(TripStore(pool, shared=False).record([event]))
+        await until_blocked(quiet.owner)
+    assert await placing == [first]
+    row = await order(quiet, event)
+    assert (row["state"], row["code"], row["trip_id"]) == ("lost", "trip_open", first)

@@ -193,6 +193,8 @@ class FactStore:
     async def give_up(self, trip_id: UUID, error: str) -> list[TripAdvanced]:
         """End a trip that somebody attached and Avinode does not know. Its name is free for another try."""
         async with transaction(self._pool) as db:
+            # Before the look at who is tied to it: an attachment that comes now waits, and finds it closed.
+            await db.execute("SELECT FROM workflow.trips WHERE trip_id = $1 FOR UPDATE", trip_id)
             outcomes = await advanced(db, trip_id)
             await refuse_attachments(db, trip_id, error, AvinodeMissing.code)
             await close_trip(db, trip_id, error)

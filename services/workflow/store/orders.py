@@ -35,7 +35,26 @@ def request_id_of(order: Order) -> UUID:
 
 
 async def open_trip_of(db: Connection, order: Order) -> OpenTrip | None:
-    """Find the trip that the order's session has."""
+    """Find the trip that the order's session has, locked: until the order is kept it becomes no other's."""
+    while True:
+        seen = await _locked_open_trip(db, order)
+        has = await _open_trip(db, order)
+        if has is None or has.trip_id == seen:
+            return has
+
+
+async def _locked_open_trip(db: Connection, order: Order) -> UUID | None:
+    trip_id: UUID | None = await db.fetchval(
+        "SELECT trip_id FROM workflow.trip_sessions WHERE user_id = $1 AND session_id = $2 AND open",
+        order.user_id,
+        order.session_id,
+    )
+    await db.execute("SELECT FROM workflow.trips WHERE trip_id = $1 FOR SHARE", trip_id)
+    return trip_id
+
+
+async def _open_trip(db: Connection, order: Order) -> OpenTrip | None:
+    """Look again by a statement of its own: whoever had the lock may have made two trips one."""
     row = await db.fetchrow(
         """
         SELECT t.trip_id, t.avinode_trip_id, t.trip_code, coalesce(r.state, '') = 'unconfirmed' AS is_unconfirmed

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
+
 from services.workflow.notices import trip_reference
 from services.workflow.store.orders import (
     OpenTrip,
@@ -32,6 +34,13 @@ class TripStore:
         Returns:
             For each the trip that its session has now; the promised one where it has none.
         """
+        try:
+            return await self._record(orders)
+        except asyncpg.IntegrityConstraintViolationError:
+            # Somebody was quicker who takes no lock of ours, such as an older workflow: now their rows are seen.
+            return await self._record(orders)
+
+    async def _record(self, orders: Sequence[Order]) -> list[UUID]:
         async with transaction(self._pool) as db:
             return [await self._place(db, order) for order in orders]
 
