@@ -29,8 +29,8 @@ class Refused:
 async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
     """Keep dead letters.
 
-    One that is there already only counts its arrivals. One that was replayed has been refused again, and is parked
-    again; one that was dropped stays dropped.
+    One that is there already counts its arrivals, and says why it was refused last. One that was replayed has been
+    refused again, and is parked again; one that was dropped stays dropped.
     """
     rows = {letter.dead_letter_id: letter for letter in letters}
     await db.execute(
@@ -47,9 +47,9 @@ async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
             decided_at = CASE letter.state WHEN 'dropped' THEN letter.decided_at END,
             received_at = CASE letter.state WHEN 'replayed' THEN excluded.received_at
                 ELSE letter.received_at END,
-            headers = CASE letter.state WHEN 'replayed' THEN excluded.headers ELSE letter.headers END,
-            reason = CASE letter.state WHEN 'replayed' THEN excluded.reason ELSE letter.reason END,
-            error = CASE letter.state WHEN 'replayed' THEN excluded.error ELSE letter.error END
+            headers = CASE letter.state WHEN 'dropped' THEN letter.headers ELSE excluded.headers END,
+            reason = CASE letter.state WHEN 'dropped' THEN letter.reason ELSE excluded.reason END,
+            error = CASE letter.state WHEN 'dropped' THEN letter.error ELSE excluded.error END
         """,
         list(rows),
         [letter.queue for letter in rows.values()],

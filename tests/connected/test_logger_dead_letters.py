@@ -151,3 +151,12 @@ async def test_decision_about_an_unknown_letter_changes_nothing(store: Store, ow
     await store.park([letter(b"other")])
     await store.store_chat((), [replayed()])
     assert await state(owner) == "parked"
+
+
+async def test_letter_that_comes_again_says_why_it_was_refused_last(store: Store, owner: asyncpg.Connection) -> None:
+    """Sent back by itself, it may be refused for another reason before anybody has written that it was sent back."""
+    await store.park([letter(reason="unknown_type")])
+    await store.park([letter(reason="undecodable")])
+    found = await row(owner)
+    assert (found["reason"], found["state"], found["arrivals"]) == ("undecodable", "parked", 2)
+    assert await owner.fetchval("SELECT headers ->> 'x-reason' FROM chat.dead_letters") == "undecodable"
