@@ -33,12 +33,17 @@ _tracer = trace.get_tracer("tripthread.database")
 
 @asynccontextmanager
 async def open_pool(
-    url: str, application_name: str, size: int = 10, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+    url: str,
+    application_name: str,
+    size: int = 10,
+    *,
+    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    lock_timeout_ms: int = 0,
 ) -> AsyncIterator[Pool]:
     """Open a pool of up to `size` connections; the database need not be up yet.
 
     A connection is lent again as it was given back, a transaction left open aside: whoever sets something on its
-    session ends that session.
+    session ends that session. A lock is waited for as long as a statement may take, or for `lock_timeout_ms`.
     """
     pool = await asyncpg.create_pool(
         url,
@@ -51,6 +56,7 @@ async def open_pool(
         server_settings={
             "application_name": signed(application_name),
             "statement_timeout": str(statement_timeout_ms),
+            "lock_timeout": str(lock_timeout_ms),
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
         },
     )
@@ -126,6 +132,8 @@ async def borrowed(pool: Pool, deadline_s: float | None = None) -> AsyncIterator
             await pool.release(connection)
             ending.cancel()
     except DATABASE_ERRORS as error:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError from error  # which the end of the connection has taken the place of
         if is_late or waiting.expired():
             raise TimeoutError(f"no answer from the database in {most_s:g} s") from error
         raise

@@ -59,18 +59,24 @@ class Leader:
     async def _hold(self) -> None:
         """Lead while the session that holds the lock lives; return at once where another does."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            elected = await connection.fetchval(
-                "SELECT CASE WHEN pg_try_advisory_lock($1) THEN set_config('idle_session_timeout', $2, false) END",
-                self._lock,
-                f"{SILENCE_S}s",
-            )
-            self.trouble = None
-            if elected:
-                try:
+            may_hold = True  # also where its answer never comes
+            try:
+                may_hold = await self._try_lock(connection)
+                self.trouble = None
+                if may_hold:
                     await self._lead(connection)
-                finally:
+            finally:
+                if may_hold:
                     with suppress(asyncpg.InterfaceError):  # the server has ended the session itself
                         connection.terminate()  # the lock and the timeout are the session's, and go with it
+
+    async def _try_lock(self, connection: Connection) -> bool:
+        elected = await connection.fetchval(
+            "SELECT CASE WHEN pg_try_advisory_lock($1) THEN set_config('idle_session_timeout', $2, false) END",
+            self._lock,
+            f"{SILENCE_S}s",
+        )
+        return elected is not None
 
     async def _lead(self, connection: Connection) -> None:
         await self._on_elected()

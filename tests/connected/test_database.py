@@ -166,3 +166,21 @@ async def test_slow_statement_of_a_reading_leaves_its_connection_as_it_was(setti
             async with reading(pool, "ada") as db:
                 await db.execute("SELECT pg_sleep(10)")
         assert await backend(pool) == before
+
+
+@pytest.mark.fault
+async def test_reading_that_hangs_and_is_cancelled_ends_as_cancelled(
+    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever repeats what the database did not answer must still be ended by a cancellation."""
+    monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.5)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        hanging = await pool.fetchval("SELECT pg_backend_pid()")
+        os.kill(hanging, signal.SIGSTOP)
+        stack.callback(os.kill, hanging, signal.SIGCONT)
+        task = asyncio.create_task(backend(pool))
+        await asyncio.sleep(0.1)  # into the query, which nothing tells of from outside
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()

@@ -64,11 +64,13 @@ class ModelRegistration:
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         said = None
         self._delays.reset()
-        while True:
+        while not self._stopping.is_set():
             try:
-                return await work()
+                await work()
             except (*DATABASE_ERRORS, Away) as error:
                 trouble = f"{type(error).__name__}: {error}"
+            else:
+                return
             if trouble != said:  # once, however often it is so
                 log.warning("models are not registered yet", error=trouble)
                 said = trouble
