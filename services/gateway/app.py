@@ -41,6 +41,7 @@ from shared.service import Service
 from shared.settings import Settings
 
 ADMIN_POOL_SIZE = 3
+LOCK_TIMEOUT_MS = 1000  # one claim that is stuck elsewhere must not hold up those that are grouped with its repeat
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ async def main(settings: Settings) -> None:
     size = settings.database_pool_size
     async with (
         Service(settings, "gateway") as service,
-        open_pool(settings.gateway_database_url, settings.instance, size) as own,
+        open_pool(settings.gateway_database_url, settings.instance, size, lock_timeout_ms=LOCK_TIMEOUT_MS) as own,
         _reading_pool(settings, settings.reader_database_url, size) as reader,
         _reading_pool(settings, settings.admin_database_url, ADMIN_POOL_SIZE) as admin,
         Publisher(settings, "gateway") as publisher,
@@ -91,12 +92,13 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     own, models = OwnSessions(store, sessions), ModelQueries(pools.reader)
+    windows = TurnWindows(pools.own)
     registration = ModelRegistration(settings, models, publisher, partial(list_models, settings), Delays(1.0, 60.0))
     subjects = (
         Chat(settings, TurnStarter(store, publisher, runner), Memory(pools.reader, store), tags, Throttle(settings)),
         Sessions(own, store, sessions, tags, receipts),
-        SessionMessages(own, TurnWindows(pools.own), MessageQueries(pools.reader)),
-        Trips(settings, own, store, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),
+        SessionMessages(own, windows, MessageQueries(pools.reader)),
+        Trips(settings, own, windows, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),
         Models(settings, models, accepting),
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),

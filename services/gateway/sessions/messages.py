@@ -72,7 +72,7 @@ async def list_messages(
     return MessagePage(messages=[Message.of(shown) for shown in ordered], next_cursor=cursor)
 
 
-async def _turns(messages: SessionMessages, own: OwnSession, window: Window, limit: int | None) -> Sequence[Turn]:
+async def _turns(messages: SessionMessages, own: OwnSession, window: Window, limit: int) -> Sequence[Turn]:
     """Return the turns that the page may show; of a long session those that were read already may be too new for it."""
     if len(own.turns) < NEWEST:
         return own.turns
@@ -114,11 +114,10 @@ async def _window(messages: SessionMessages, own: OwnSession, query: MessageQuer
 async def _place_of(messages: SessionMessages, own: OwnSession, field: str, message_id: str | None) -> Place | None:
     if message_id is None:
         return None
-    place = (
-        _place_in(own.turns, message_id)
-        or await messages.queries.place_of(own.user_id, own.facts.session_id, message_id)
-        or _place_in(await _turns(messages, own, Window(), None), message_id)  # all of them, though seldom
-    )
+    session = own.user_id, own.facts.session_id
+    place = _place_in(own.turns, message_id) or await messages.queries.place_of(*session, message_id)
+    if place is None and len(own.turns) >= NEWEST:
+        place = _place_in(await messages.turns.saying(*session, message_id), message_id)
     if place is None:
         raise refused_field(field, "names no message of this session")
     return place

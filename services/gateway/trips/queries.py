@@ -15,7 +15,7 @@ from services.gateway.sessions.status import status_of
 from services.gateway.trips.detail_queries import whole_trip
 from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.record import Segment, Trip, TripRow
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.windows import Spoken
 from shared.database import Connection, Pool, reading
 
 
@@ -46,7 +46,7 @@ class TripQueries:
         wanted: TripFilter,
         limit: int,
         before: Place | None = None,
-        turns: Sequence[Turn] = (),
+        spoken: Sequence[Spoken] = (),
     ) -> list[tuple[Place, TripRow]]:
         """Return up to `limit` trips, that of the session with the newest activity first, each with its place.
 
@@ -55,16 +55,16 @@ class TripQueries:
             wanted: Which trips.
             limit: The most there may be.
             before: Where the page before it ended.
-            turns: The newest turn of each session that has a recent one, read before.
+            spoken: When each session was spoken in last, read before.
         """
         async with reading(self._pool, *user_ids) as db:
-            rows = await _rows(db, await _keys(db, user_ids, wanted, limit, before, turns=turns))
+            rows = await _rows(db, await _keys(db, user_ids, wanted, limit, before, spoken=spoken))
         return [(_place(row), _trip_row(row)) for row in map(dict, rows)]
 
-    async def find(self, user_ids: Sequence[str], wanted: TripFilter, turns: Sequence[Turn] = ()) -> Trip | None:
+    async def find(self, user_ids: Sequence[str], wanted: TripFilter, spoken: Sequence[Spoken] = ()) -> Trip | None:
         """Return the first such trip in that order, whole; None where these users have none."""
         async with reading(self._pool, *user_ids) as db:
-            rows = await _rows(db, await _keys(db, user_ids, wanted, 1, None, turns=turns))
+            rows = await _rows(db, await _keys(db, user_ids, wanted, 1, None, spoken=spoken))
             if not rows:
                 return None
             row = dict(rows[0])
@@ -144,7 +144,7 @@ async def _keys(
     limit: int,
     before: Place | None,
     *,
-    turns: Sequence[Turn],
+    spoken: Sequence[Spoken],
 ) -> list[asyncpg.Record]:
     """Choose trips by what the sessions' owners have said: two services' tables, so no index has the order.
 
@@ -194,9 +194,9 @@ async def _keys(
         wanted.quote_id,
         wanted.step,
         wanted.open_only,
-        [turn.user_id for turn in turns],
-        [turn.session_id for turn in turns],
-        [turn.answered_at or turn.asked_at for turn in turns],
+        [turn.user_id for turn in spoken],
+        [turn.session_id for turn in spoken],
+        [turn.at for turn in spoken],
     )
 
 

@@ -21,8 +21,7 @@ from services.gateway.trips.placed import lost_trip
 from services.gateway.trips.placing import Placing
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip, TripAnswer, TripPage
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.windows import Spoken, TurnWindows
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import NoSuchTrip
@@ -38,7 +37,7 @@ class Trips:
 
     settings: Settings
     own: OwnSessions
-    turns: TurnStore
+    turns: TurnWindows
     queries: TripQueries
     admin_queries: TripQueries  # which see the trips of others, too
     publisher: Publisher
@@ -90,9 +89,9 @@ async def begin_trip(
 @router.get("/api/trips", responses=problem_responses(401, 422, 503))
 async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
     """List the trips of the caller's sessions, one record for each session about it, the newest activity first."""
-    turns = await trips.turns.sessions_of(caller.user_ids)
+    spoken = await trips.turns.last_spoken(caller.user_ids)
     wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
-    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, PAGING.before(query), turns)
+    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, PAGING.before(query), spoken)
     page, cursor = PAGING.cut(rows, query)
     return TripPage(trips=page, next_cursor=cursor)
 
@@ -105,16 +104,16 @@ async def get_trip(
 ) -> Trip:
     """Show one trip, as the caller's session about it that was active last has it."""
     wanted = TripFilter(trip_id=trip_id) if isinstance(trip_id, UUID) else TripFilter(avinode_trip_id=trip_id)
-    turns = await trips.turns.sessions_of(caller.user_ids)
-    trip = await trips.queries.find(caller.user_ids, wanted, turns)
+    spoken = await trips.turns.last_spoken(caller.user_ids)
+    trip = await trips.queries.find(caller.user_ids, wanted, spoken)
     if trip is None and isinstance(trip_id, UUID):
-        trip = await _trip_promised(trips, caller, trip_id, turns)
+        trip = await _trip_promised(trips, caller, trip_id, spoken)
     if trip is None:
         raise NoSuchTrip
     return trip
 
 
-async def _trip_promised(trips: Trips, caller: Caller, trip_id: UUID, turns: Sequence[Turn]) -> Trip | None:
+async def _trip_promised(trips: Trips, caller: Caller, trip_id: UUID, spoken: Sequence[Spoken]) -> Trip | None:
     """Return what became of the order that was promised this id: a trip of another id, or none and why."""
     order = await trips.queries.order(caller.user_ids, trip_id)
     if order is None:
@@ -122,7 +121,7 @@ async def _trip_promised(trips: Trips, caller: Caller, trip_id: UUID, turns: Seq
     if order.refusal is not None:
         return lost_trip(order)
     wanted = TripFilter(trip_id=order.trip_id, session_id=order.session_id)
-    return await trips.queries.find((order.user_id,), wanted, turns)
+    return await trips.queries.find((order.user_id,), wanted, spoken)
 
 
 async def _refuse_strangers(trips: Trips, user_id: str, reference: str) -> None:

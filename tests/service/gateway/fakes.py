@@ -38,7 +38,7 @@ from services.gateway.turns.history import HistoryMessage, merge_history
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
-from services.gateway.turns.windows import TurnWindows
+from services.gateway.turns.windows import Spoken, TurnWindows
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.receipts import Receipts
@@ -97,6 +97,7 @@ class World:
         accepting = Accepting(publisher, self.receipts)
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
         own, trips = OwnSessions(store, sessions), cast(TripQueries, _Trips(self))
+        windows = cast(TurnWindows, _Windows(self))
         subjects = (
             Chat(
                 self.settings,
@@ -106,8 +107,8 @@ class World:
                 Throttle(self.settings),
             ),
             Sessions(own, store, sessions, tags, self.receipts),
-            SessionMessages(own, cast(TurnWindows, _Windows(self)), cast(MessageQueries, _Messages(self))),
-            Trips(self.settings, own, store, trips, trips, publisher, accepting),
+            SessionMessages(own, windows, cast(MessageQueries, _Messages(self))),
+            Trips(self.settings, own, windows, trips, trips, publisher, accepting),
             Models(self.settings, cast(ModelQueries, FakeModelQueries(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
@@ -260,6 +261,10 @@ class _Windows:
 
     async def said_between(self, user_id: str, session_id: str, *_window: Any, **_direction: Any) -> list[Turn]:
         return [turn for turn in self._world.turns if (turn.user_id, turn.session_id) == (user_id, session_id)]
+
+    async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
+        turns = (turn for turn in self._world.turns if turn.user_id in user_ids)
+        return [Spoken(turn.user_id, turn.session_id, turn.place) for turn in turns]
 
 
 class _Sessions:
