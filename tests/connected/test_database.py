@@ -174,13 +174,20 @@ async def test_reading_that_hangs_and_is_cancelled_ends_as_cancelled(
 ) -> None:
     """Whoever repeats what the database did not answer must still be ended by a cancellation."""
     monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.5)
+    asked = asyncio.Event()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
         hanging = await pool.fetchval("SELECT pg_backend_pid()")
-        os.kill(hanging, signal.SIGSTOP)
         stack.callback(os.kill, hanging, signal.SIGCONT)
-        task = asyncio.create_task(backend(pool))
-        await asyncio.sleep(0.1)  # into the query, which nothing tells of from outside
+
+        async def read() -> None:
+            async with reading(pool, "ada") as db:
+                os.kill(hanging, signal.SIGSTOP)
+                asked.set()
+                await db.fetchval("SELECT 1")
+
+        task = asyncio.create_task(read())
+        await asked.wait()
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
