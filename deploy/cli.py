@@ -81,8 +81,7 @@ def token(
     settings = Settings()
     now = datetime.now(UTC)
     claims = {"sub": user, "role": role, "iat": now, "exp": now + _duration(expires)}
-    if settings.jwt_audience:
-        claims["aud"] = settings.jwt_audience
+    claims |= {name: value for name, value in (("aud", settings.jwt_audience), ("iss", settings.jwt_issuer)) if value}
     typer.echo(jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256"))
 
 

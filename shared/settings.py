@@ -8,9 +8,12 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.production import unsafe
 from shared.urls import malformed
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - refused in production
+SIGNING = ("jwt_secret", "cookie_secret")
+SHORTEST_SECRET = 32  # bytes, of what signs; RFC 7518, section 3.2
 SANDBOX_KEY = "sandbox"
 PUBLIC_SECRETS = (DEVELOPMENT_SECRET, SANDBOX_KEY)
 
@@ -96,7 +99,9 @@ class Settings(BaseSettings):
 
     # Callers
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    jwt_audience: str = ""  # checked only where it is set
+    jwt_audience: str = ""  # what a token's `aud` must be; production needs one, or the next to be said
+    jwt_any_audience: bool = False  # a token may be for any application that has the same secret
+    jwt_issuer: str = ""  # what a token's `iss` must be; checked only where it is set
     cookie_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     allow_visitors: bool | None = None  # None: on in development and test, off in production
     max_body_bytes: int = Field(1_000_000, ge=1000)
@@ -141,14 +146,18 @@ class Settings(BaseSettings):
 
         Raises:
             ValueError: A variable that `part` needs is empty, or has a development value in production, or is
-                no URL where it should be one; the text names every such variable.
+                no URL where it should be one, or is unsafe; the text names every such variable.
         """
         bad = [name.upper() for name in NEEDED[part] if self._unfit(name)]
         if bad:
             raise ValueError(f"{part} cannot run in {self.environment}: set {', '.join(bad)}")
+        if short := [name.upper() for name in SIGNING if name in NEEDED[part] and self._is_short(name)]:
+            raise ValueError(f"{part} cannot run: {' and '.join(short)} must have {SHORTEST_SECRET} bytes or more")
         urls = (name for name in (*NEEDED[part], *CALLED.get(part, ())) if name.endswith("_url"))
         if wrong := [said for name in urls if (said := malformed(name, getattr(self, name)))]:
             raise ValueError(f"{part} cannot run: {'; '.join(wrong)}")
+        if self.environment == "production" and (found := unsafe(self, part)):
+            raise ValueError(f"{part} cannot run in production: {'; '.join(found)}")
         return self
 
     def _unfit(self, name: str) -> bool:
@@ -156,6 +165,7 @@ class Settings(BaseSettings):
         if not isinstance(value, SecretStr):
             return not value
         secret = value.get_secret_value()
-        if name in ("jwt_secret", "cookie_secret") and len(secret.encode()) < 32:  # RFC 7518, section 3.2
-            return True
         return not secret or (self.environment == "production" and secret in PUBLIC_SECRETS)
+
+    def _is_short(self, name: str) -> bool:
+        return len(getattr(self, name).get_secret_value().encode()) < SHORTEST_SECRET

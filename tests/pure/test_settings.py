@@ -78,20 +78,57 @@ def test_a_part_names_everything_that_it_lacks(part: str) -> None:
     assert all(name.upper() in str(lacking.value) for name in urls)
 
 
+URLS = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("database_url")}
+SECRETS = {name: f"{STRONG}-{name}" for name in NEEDED["gateway"] if name.endswith(("secret", "key", "password"))}
+BROKER = "amqp://tripthread:secret@broker:5672/"
+SAFE: dict[str, object] = {**URLS, **SECRETS, "amqp_url": BROKER, "jwt_audience": "tripthread"}
+
+
 def test_production_refuses_the_development_secrets() -> None:
-    urls = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("database_url")}
     with pytest.raises(ValueError, match="JWT_SECRET") as refused:
-        settings(environment="production", **urls).checked_for("gateway")
+        settings(environment="production", **URLS).checked_for("gateway")
     assert "COOKIE_SECRET" in str(refused.value)
     assert "OPENAI_API_KEY" in str(refused.value)
-    secrets = {name: STRONG for name in NEEDED["gateway"] if name.endswith(("secret", "key", "password"))}
-    assert settings(environment="production", **urls, **secrets).checked_for("gateway")
+    assert settings(environment="production", **SAFE).checked_for("gateway")
+
+
+@pytest.mark.parametrize(
+    ("unsafe", "told"),
+    [
+        ({"cookie_secret": SECRETS["jwt_secret"]}, "JWT_SECRET and COOKIE_SECRET are equal"),
+        ({"jwt_secret": "short", "cookie_secret": "s" * 31}, "JWT_SECRET and COOKIE_SECRET must have 32 bytes"),
+        ({"avinode_webhook_password": "fifteen-letters"}, "AVINODE_WEBHOOK_PASSWORD has fewer than 16 bytes"),
+        ({"amqp_url": "amqp://guest:guest@broker:5672/"}, "AMQP_URL logs in as guest"),
+        ({"amqp_url": "amqp://broker:5672/"}, "AMQP_URL logs in as guest"),  # what clients take where none is named
+        ({"jwt_audience": ""}, "JWT_AUDIENCE is empty"),
+    ],
+)
+def test_production_refuses_what_lets_strangers_in(unsafe: Mapping[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told) as refused:
+        settings(environment="production", **(SAFE | unsafe)).checked_for("gateway")
+    assert not any(value in str(refused.value) for value in SECRETS.values())
+
+
+def test_production_takes_any_audience_where_that_is_said() -> None:
+    said = SAFE | {"jwt_audience": "", "jwt_any_audience": True}
+    assert settings(environment="production", **said).checked_for("gateway")
+
+
+@pytest.mark.parametrize("part", ["logger", "tagger", "workflow"])
+def test_no_service_reaches_a_productions_broker_as_a_guest(part: str) -> None:
+    values: dict[str, object] = dict.fromkeys(NEEDED[part], STRONG) | {f"{part}_database_url": "postgresql://x"}
+    assert settings(environment="production", **(values | {"amqp_url": BROKER})).checked_for(part)
+    with pytest.raises(ValueError, match="AMQP_URL logs in as guest"):
+        settings(environment="production", **(values | {"amqp_url": settings().amqp_url})).checked_for(part)
+
+
+def test_development_runs_on_what_production_refuses() -> None:
+    assert settings(**URLS).checked_for("gateway")
 
 
 def test_a_short_secret_is_refused_everywhere() -> None:
-    urls = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("database_url")}
-    with pytest.raises(ValueError, match="JWT_SECRET"):
-        settings(jwt_secret="short", **urls).checked_for("gateway")
+    with pytest.raises(ValueError, match="JWT_SECRET must have 32 bytes"):
+        settings(jwt_secret="short", **URLS).checked_for("gateway")
 
 
 def test_a_secret_is_not_shown() -> None:

@@ -26,6 +26,7 @@ VISITOR_AUDIENCE = "tripthread/visitor"
 
 UNKNOWN = "Send `Authorization: Bearer` with a token."
 MAX_TOKEN_LENGTH = 8192
+LEEWAY_S = 60  # for `iat` and `nbf`: whoever signs may have a clock that is ahead of ours
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 Role = Literal["user", "service", "admin"]
@@ -152,27 +153,36 @@ def _claims_of(authorization: str, settings: Settings) -> dict[str, Any]:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         raise NotAuthenticated(UNKNOWN)
-    claims = _current_claims(token.strip(), settings.jwt_secret.get_secret_value(), settings.jwt_audience or None)
+    secret, issuer = settings.jwt_secret.get_secret_value(), settings.jwt_issuer or None
+    claims = _current_claims(token.strip(), secret, settings.jwt_audience or None, issuer)
     if claims["sub"].startswith(VISITOR_PREFIX):
         raise NotAuthenticated("A token may not name a visitor.")
     return claims
 
 
-def _current_claims(token: str, secret: str, audience: str | None) -> dict[str, Any]:
-    claims = _verified_claims(token, secret, audience)
+def _current_claims(token: str, secret: str, audience: str | None, issuer: str | None = None) -> dict[str, Any]:
+    claims = _verified_claims(token, secret, audience, issuer)
     if claims["exp"] <= time.time():
         raise NotAuthenticated("The token has expired.")
     return claims
 
 
 @lru_cache(maxsize=2048)
-def _verified_claims(token: str, secret: str, audience: str | None) -> dict[str, Any]:
+def _verified_claims(token: str, secret: str, audience: str | None, issuer: str | None) -> dict[str, Any]:
     """Check everything that does not change with time; kept, since it takes longer than all else here together."""
     if len(token) > MAX_TOKEN_LENGTH:
         raise NotAuthenticated("The token is too long.")
     options: Options = {"require": ["sub", "exp"], "verify_aud": audience is not None}
     try:
-        claims = jwt.decode(token, secret, algorithms=["HS256"], audience=audience, options=options)
+        claims = jwt.decode(
+            token,
+            secret,
+            algorithms=["HS256"],
+            audience=audience,
+            issuer=issuer,
+            leeway=LEEWAY_S,  # also for `exp`, which is looked at again each time, without
+            options=options,
+        )
     except (jwt.PyJWTError, OverflowError) as error:  # the latter: an `exp` of infinity
         raise NotAuthenticated(f"The token is not valid: {error}") from error
     claims["sub"] = _owner(claims["sub"])

@@ -104,6 +104,22 @@ def test_the_audience_is_checked_where_one_is_set() -> None:
     assert identify(bearer(aud="anything"), None, SETTINGS) is not None
 
 
+def test_the_issuer_is_checked_where_one_is_set() -> None:
+    settings = SETTINGS.model_copy(update={"jwt_issuer": "https://login.example"})
+    assert identify(bearer(iss="https://login.example"), None, settings) is not None
+    for issuer in ({"iss": "https://other.example"}, {}):
+        with pytest.raises(NotAuthenticated, match="iss"):
+            identify(bearer(**issuer), None, settings)
+    assert identify(bearer(iss="anybody"), None, SETTINGS) is not None
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_the_signers_clock_may_be_a_minute_ahead(claim: str) -> None:
+    assert identify(bearer(**{claim: time.time() + 55}, exp=time.time() + 600), None, SETTINGS) is not None
+    with pytest.raises(NotAuthenticated):
+        identify(bearer(**{claim: time.time() + 90}, exp=time.time() + 600), None, SETTINGS)
+
+
 def test_a_visitor_comes_back_by_the_cookie() -> None:
     caller, cookie = new_visitor(SETTINGS)
     assert identify(None, cookie, SETTINGS) == caller

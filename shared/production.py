@@ -1,0 +1,39 @@
+"""What production refuses though it would run on it: settings by which strangers get in, one sentence each. Pure."""
+
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+GUEST = "guest"  # RabbitMQ's first login and its password, and what a client takes where a URL names none
+SHORTEST_PASSWORD = 16  # bytes; nobody types it
+
+
+def unsafe(settings: "Settings", part: str) -> list[str]:
+    """Say what is unsafe in the settings of one part; nothing where all is well."""
+    return [*(_unsafe_callers(settings) if part == "gateway" else ()), *_unsafe_broker(settings.amqp_url, part)]
+
+
+def _unsafe_callers(settings: "Settings") -> list[str]:
+    found = []
+    if settings.jwt_secret == settings.cookie_secret:
+        found.append("JWT_SECRET and COOKIE_SECRET are equal: give each a secret of its own")
+    if not settings.jwt_audience and not settings.jwt_any_audience:
+        found.append(
+            "JWT_AUDIENCE is empty, so a token for any other application with the same secret would count here: "
+            "set it, or say JWT_ANY_AUDIENCE=true"
+        )
+    if len(settings.avinode_webhook_password.get_secret_value().encode()) < SHORTEST_PASSWORD:
+        found.append(f"AVINODE_WEBHOOK_PASSWORD has fewer than {SHORTEST_PASSWORD} bytes")
+    return found
+
+
+def _unsafe_broker(amqp_url: str, part: str) -> list[str]:
+    if part == "migrate":
+        return []
+    url = URL(amqp_url)
+    if ((url.user or GUEST), (url.password or GUEST)) != (GUEST, GUEST):
+        return []
+    return ["AMQP_URL logs in as guest with the password that every new broker has: make a login of its own"]
