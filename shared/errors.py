@@ -13,6 +13,7 @@
     │   ├── Stale                412
     │   ├── TooLarge             413
     │   ├── UnsupportedMedia     415
+    │   ├── Misdirected          421
     │   ├── Invalid              422
     │   └── TooMany              429
     ├── Away                     transient, worth trying again; 503
@@ -118,6 +119,13 @@ class UnsupportedMedia(Refused):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class Misdirected(Refused):
+    """This server does not go by that name."""
+
+    status = 421
+    code = "misdirected"
 
 
 class Invalid(Refused):

@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     http_port: int = 8080
     # The proxies whose word counts for who calls, and by which scheme (X-Forwarded-For, X-Forwarded-Proto): CIDRs.
     trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
+    allowed_hosts: str = ""  # names with commas between, by which callers without `Authorization` may call it
     internal_host: str = "127.0.0.1"
     internal_port: int = 9080
 

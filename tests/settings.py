@@ -24,6 +24,7 @@ def settings_for(database_url: str, amqp_url: str, **overrides: object) -> Setti
         "database_url": database_url,
         "amqp_url": amqp_url,
         "internal_port": 0,
+        "allowed_hosts": "gateway.test",
         "log_level": "WARNING",
         **urls,
         **overrides,

@@ -103,7 +103,7 @@ def test_production_refuses_the_development_secrets() -> None:
         ({"jwt_audience": ""}, "JWT_AUDIENCE is empty"),
     ],
 )
-def test_production_refuses_what_lets_strangers_in(unsafe: Mapping[str, str], told: str) -> None:
+def test_production_refuses_what_lets_strangers_in(unsafe: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told) as refused:
         settings(environment="production", **(SAFE | unsafe)).checked_for("gateway")
     assert not any(value in str(refused.value) for value in SECRETS.values())
@@ -116,10 +116,10 @@ def test_production_takes_any_audience_where_that_is_said() -> None:
 
 @pytest.mark.parametrize("part", ["logger", "tagger", "workflow"])
 def test_no_service_reaches_a_productions_broker_as_a_guest(part: str) -> None:
-    values: dict[str, object] = dict.fromkeys(NEEDED[part], STRONG) | {f"{part}_database_url": "postgresql://x"}
-    assert settings(environment="production", **(values | {"amqp_url": BROKER})).checked_for(part)
+    values = dict.fromkeys(NEEDED[part], STRONG) | {f"{part}_database_url": "postgresql://x", "amqp_url": BROKER}
+    assert settings(environment="production", **values).checked_for(part)
     with pytest.raises(ValueError, match="AMQP_URL logs in as guest"):
-        settings(environment="production", **(values | {"amqp_url": settings().amqp_url})).checked_for(part)
+        settings(environment="production", **values | {"amqp_url": settings().amqp_url}).checked_for(part)
 
 
 def test_development_runs_on_what_production_refuses() -> None:

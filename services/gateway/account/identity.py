@@ -1,6 +1,7 @@
 """Who is calling: a bearer of a JWT, a visitor with a signed cookie, or both; and what each may do."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from jwt.types import Options
 from starlette.requests import Request
 
+from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import NEW_COOKIE
 from services.gateway.http.handed import handed
 from services.gateway.http.origin import from_own_page
@@ -43,15 +45,16 @@ class Caller:
     user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
 
 
-def identify(authorization: str | None, visitor_cookie: str | None, settings: Settings) -> Caller | None:
+def identify(authorization: str | None, visitor_cookies: Iterable[str], settings: Settings) -> Caller | None:
     """Tell who sends these credentials; None where there are none that count.
 
-    Wrong credentials never make somebody a visitor; a visitor's cookie that is not good any more counts as none.
+    Wrong credentials never make somebody a visitor; a visitor's cookie that is not good any more counts as none. Of
+    several the first one counts that is a visitor's: the others may be another site's doing.
 
     Raises:
         NotAuthenticated: There is an Authorization header, and it is no good.
     """
-    visitor_id = _visitor_of(visitor_cookie, settings) if settings.visitors_allowed else None
+    visitor_id = _first_visitor(visitor_cookies, settings) if settings.visitors_allowed else None
     if authorization is None:
         return _visitor(visitor_id) if visitor_id else None
     claims = _claims_of(authorization, settings)
@@ -72,10 +75,17 @@ def new_visitor(settings: Settings) -> tuple[Caller, str]:
     return _visitor(visitor_id), jwt.encode(claims, settings.cookie_secret.get_secret_value(), "HS256")
 
 
+def visitor_cookie_name(settings: Settings) -> str:
+    """Name the cookie: in production so that a browser takes it from this very host only, by HTTPS."""
+    return f"__Host-{VISITOR_COOKIE}" if settings.environment == "production" else VISITOR_COOKIE
+
+
 def visitor_cookie_header(value: str, settings: Settings) -> str:
     """Spell the Set-Cookie header that keeps a visitor."""
     secure = "; Secure" if settings.environment == "production" else ""
-    return f"{VISITOR_COOKIE}={value}; Path=/; Max-Age={VISITOR_LIFETIME_S}; HttpOnly; SameSite=Lax{secure}"
+    return (
+        f"{visitor_cookie_name(settings)}={value}; Path=/; Max-Age={VISITOR_LIFETIME_S}; HttpOnly; SameSite=Lax{secure}"
+    )
 
 
 def caller_of(request: Request) -> Caller:
@@ -131,22 +141,24 @@ def _known(request: Request, settings: Settings) -> Caller | None:
     # Also without a cookie: a form on another site must not replace a visitor's identity by a new one.
     if writes_by_cookie and from_own_page(request.headers) is False:
         raise Forbidden("A page of another origin may not write with a visitor's cookie.")
-    return identify(authorization, request.cookies.get(VISITOR_COOKIE), settings)
+    return identify(authorization, cookie_values(request, visitor_cookie_name(settings)), settings)
 
 
 def _visitor(visitor_id: str) -> Caller:
     return Caller(visitor_id, visitor_id, role="user", projects=None, user_ids=(visitor_id,))
 
 
-def _visitor_of(cookie: str | None, settings: Settings) -> str | None:
-    if not cookie:
-        return None
+def _first_visitor(cookies: Iterable[str], settings: Settings) -> str | None:
+    return next((visitor for cookie in cookies if (visitor := _visitor_of(cookie, settings))), None)
+
+
+def _visitor_of(cookie: str, settings: Settings) -> str | None:
     try:
         claims = _current_claims(cookie, settings.cookie_secret.get_secret_value(), VISITOR_AUDIENCE)
     except NotAuthenticated:
         return None
     visitor_id: str = claims["sub"]
-    return visitor_id
+    return visitor_id if visitor_id.startswith(VISITOR_PREFIX) else None
 
 
 def _claims_of(authorization: str, settings: Settings) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 - `{userMessages}`: one element is new; of more, what follows the longest prefix equal to the session's user texts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -84,8 +84,8 @@ class ChatRequest:
         return [message_id for message_id in named if message_id]
 
 
-def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[str, str]) -> ChatRequest:
-    """Read one request.
+def read_chat_request(body: bytes, headers: Mapping[str, str], kept_sessions: Iterable[str] = ()) -> ChatRequest:
+    """Read one request; `kept_sessions` are those that the browser was in last.
 
     Raises:
         Invalid: The body is no such request; the detail says where.
@@ -94,7 +94,7 @@ def read_chat_request(body: bytes, headers: Mapping[str, str], cookies: Mapping[
     require_json(headers)
     parsed = _decode(body)
     named = _named_session(parsed, headers)
-    session_id = named or _kept_session(cookies)
+    session_id = named or _kept_session(kept_sessions)
     questions = _questions(parsed)
     regenerate = parsed.trigger == "regenerate-message"
     if not questions and not regenerate:
@@ -141,10 +141,9 @@ def _given(*spellings: str | None) -> str | None:
     return next((value for value in spellings if value is not None), None)
 
 
-def _kept_session(cookies: Mapping[str, str]) -> str | None:
+def _kept_session(kept: Iterable[str]) -> str | None:
     """Read the cookie, which nobody can mend, so a bad one must not lock its browser out."""
-    kept = cookies.get("session_id", "")
-    return kept if is_client_id(kept) else None
+    return next(filter(is_client_id, kept), None)
 
 
 def _client_id(value: str | None, name: str) -> str | None:

@@ -18,6 +18,7 @@ from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question
 from services.gateway.chat.request import ChatRequest, read_chat_request
 from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
+from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.handed import handed
 from services.gateway.http.problems import problem_response, unexpected_response
@@ -60,7 +61,7 @@ class Chat:
         Raises:
             Refused, Away: It can't be served; the problem document says why.
         """
-        asked = read_chat_request(await request.body(), request.headers, request.cookies)
+        asked = read_chat_request(await request.body(), request.headers, cookie_values(request, "session_id"))
         async with self._throttle.admitted(caller.user_id, self._turns.running_of):
             buffer = await self._begin(asked, caller, correlation_id_of(request))
         response = await self._answer_or_refuse(asked, buffer)
@@ -117,11 +118,14 @@ class Chat:
             return None, new
         resent = len(request.questions) if len(request.questions) > 1 else 0
         try:
-            return request.session_id, await self._memory.of(caller.user_ids, request.session_id, request.about, resent)
+            remembered = await self._memory.of(caller.user_ids, request.session_id, request.about, resent)
         except NotFound:
             if request.session_is_named:
                 raise
             return None, new  # the browser's last session was deleted
+        if remembered.user_id != caller.user_id and not request.session_is_named:
+            return None, new  # a visitor's, who may have been somebody else at this browser
+        return request.session_id, remembered
 
     async def _respond(self, request: ChatRequest, buffer: TurnBuffer) -> Response:
         if request.form == "json":

@@ -15,15 +15,18 @@ from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.http.hosts import allowed_hosts
 from services.gateway.http.peer import TrustedProxies
 from services.gateway.http.problems import problem_response, unexpected_response
-from shared.errors import TooLarge
+from shared.errors import Misdirected, TooLarge
 from shared.ids import new_id
 from shared.settings import Settings, read_networks
 from shared.telemetry import extract
 
 # Where a route leaves a Set-Cookie header that is to go with whatever its answer will be.
 NEW_COOKIE = "tripthread.new_cookie"
+# By any name: load balancers ask by addresses, and Avinode asks to be asked for its credentials.
+ANY_HOST = ("/healthz", "/readyz", "/api/webhooks/")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -55,6 +58,7 @@ class Edge:
         self._app = app
         self._most = settings.max_body_bytes
         self._proxies = TrustedProxies(read_networks(settings.trusted_proxies))
+        self._hosts = allowed_hosts(settings)
         self._headers = HEADERS | (TRANSPORT_SECURITY if settings.environment == "production" else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +87,9 @@ class Edge:
             # Not read, so the connection is of no use for another request.
             await problem_response(self._too_large(), {"Connection": "close"})(scope, receive, answer)
             return
+        if not self._is_meant(scope, given):
+            await problem_response(Misdirected())(scope, receive, answer)
+            return
         try:
             await self._app(scope, self._limited(receive), answer)
         except ClientDisconnect:
@@ -92,6 +99,13 @@ class Edge:
             if answer.status:
                 raise  # too late for another answer: the server breaks the connection off
             await unexpected_response()(scope, receive, answer)
+
+    def _is_meant(self, scope: Scope, given: dict[bytes, bytes]) -> bool:
+        """Tell whether the caller has a token, or calls us by a name of ours."""
+        if b"authorization" in given or self._hosts.admits(given.get(b"host", b"")):
+            return True
+        path: str = scope["path"]
+        return path.startswith(ANY_HOST)
 
     def _limited(self, receive: Receive) -> Receive:
         """Count what comes, for a body that came without its length."""

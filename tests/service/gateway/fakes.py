@@ -64,7 +64,11 @@ BASE_URL = "http://gateway.test"
 class World:
     """What the services have stored; each event that is published is stored at once, unless its service is away."""
 
-    settings: Settings = field(default_factory=lambda: Settings(_env_file=None, environment="test", stored_wait_s=0.2))
+    settings: Settings = field(
+        default_factory=lambda: Settings(
+            _env_file=None, environment="test", stored_wait_s=0.2, allowed_hosts="gateway.test"
+        )
+    )
     published: list[Event] = field(default_factory=list)
     sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
     broker_away: bool = False

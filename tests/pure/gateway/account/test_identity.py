@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from services.gateway.account.identity import VISITOR_PREFIX, Caller, identify, new_visitor
+from services.gateway.account.identity import VISITOR_AUDIENCE, VISITOR_PREFIX, Caller, identify, new_visitor
 from shared.errors import NotAuthenticated
 from shared.settings import Settings
 
@@ -23,22 +23,27 @@ def bearer(secret: str = SECRET, **claims: Any) -> str:
     return "Bearer " + jwt.encode({"sub": "u1", "exp": time.time() + 60, **claims}, secret, "HS256")
 
 
+def signed_at(claim: str, ahead_s: float) -> str:
+    claims: dict[str, Any] = {claim: time.time() + ahead_s, "exp": time.time() + 600}
+    return bearer(**claims)
+
+
 def test_nobody_without_credentials() -> None:
-    assert identify(None, None, SETTINGS) is None
+    assert identify(None, (), SETTINGS) is None
 
 
 def test_a_token_names_its_user() -> None:
-    assert identify(bearer(), None, SETTINGS) == Caller("u1", None, "user", None, ("u1",))
+    assert identify(bearer(), (), SETTINGS) == Caller("u1", None, "user", None, ("u1",))
 
 
 def test_a_token_may_give_a_role_and_projects() -> None:
-    caller = identify(bearer(role="admin", projects=["p1", "p2"]), None, SETTINGS)
+    caller = identify(bearer(role="admin", projects=["p1", "p2"]), (), SETTINGS)
     assert caller is not None
     assert (caller.role, caller.projects) == ("admin", ("p1", "p2"))
 
 
 def test_a_role_of_somebody_elses_means_user() -> None:
-    caller = identify(bearer(role="authenticated"), None, SETTINGS)
+    caller = identify(bearer(role="authenticated"), (), SETTINGS)
     assert caller is not None
     assert caller.role == "user"
 
@@ -69,7 +74,7 @@ def test_a_role_of_somebody_elses_means_user() -> None:
 def test_a_bad_token_is_refused_and_never_a_visitor(authorization: str) -> None:
     _, cookie = new_visitor(SETTINGS)
     with pytest.raises(NotAuthenticated):
-        identify(authorization, cookie, SETTINGS)
+        identify(authorization, [cookie], SETTINGS)
 
 
 @given(st.binary(max_size=200))
@@ -77,83 +82,101 @@ def test_no_token_breaks_the_reader(garbage: bytes) -> None:
     parts = [base64.urlsafe_b64encode(garbage).decode(), base64.urlsafe_b64encode(b'{"alg":"HS256"}').decode()]
     for token in (garbage.decode("latin-1"), f"{parts[0]}.{parts[1]}.x", f"{parts[1]}.{parts[0]}.x"):
         with pytest.raises(NotAuthenticated):
-            identify(f"Bearer {token}", None, SETTINGS)
+            identify(f"Bearer {token}", (), SETTINGS)
 
 
 def test_a_header_nested_too_deeply_is_refused() -> None:
     header = base64.urlsafe_b64encode(b'{"alg":"HS256","x":' + b"[" * 4000).decode()
     with pytest.raises(NotAuthenticated):
-        identify(f"Bearer {header}.e30.x", None, SETTINGS)
+        identify(f"Bearer {header}.e30.x", (), SETTINGS)
 
 
 def test_a_token_that_was_accepted_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     authorization = bearer(exp=time.time() + 60)
-    assert identify(authorization, None, SETTINGS) is not None
+    assert identify(authorization, (), SETTINGS) is not None
     later = time.time() + 61
     monkeypatch.setattr(time, "time", lambda: later)
     with pytest.raises(NotAuthenticated):
-        identify(authorization, None, SETTINGS)
+        identify(authorization, (), SETTINGS)
 
 
 def test_the_audience_is_checked_where_one_is_set() -> None:
     settings = SETTINGS.model_copy(update={"jwt_audience": "tripthread"})
-    assert identify(bearer(aud="tripthread"), None, settings) is not None
+    assert identify(bearer(aud="tripthread"), (), settings) is not None
     for audience in ({"aud": "another"}, {}):
         with pytest.raises(NotAuthenticated):
-            identify(bearer(**audience), None, settings)
-    assert identify(bearer(aud="anything"), None, SETTINGS) is not None
+            identify(bearer(**audience), (), settings)
+    assert identify(bearer(aud="anything"), (), SETTINGS) is not None
 
 
 def test_the_issuer_is_checked_where_one_is_set() -> None:
     settings = SETTINGS.model_copy(update={"jwt_issuer": "https://login.example"})
-    assert identify(bearer(iss="https://login.example"), None, settings) is not None
+    assert identify(bearer(iss="https://login.example"), (), settings) is not None
     for issuer in ({"iss": "https://other.example"}, {}):
         with pytest.raises(NotAuthenticated, match="iss"):
-            identify(bearer(**issuer), None, settings)
-    assert identify(bearer(iss="anybody"), None, SETTINGS) is not None
+            identify(bearer(**issuer), (), settings)
+    assert identify(bearer(iss="anybody"), (), SETTINGS) is not None
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 def test_the_signers_clock_may_be_a_minute_ahead(claim: str) -> None:
-    assert identify(bearer(**{claim: time.time() + 55}, exp=time.time() + 600), None, SETTINGS) is not None
+    assert identify(signed_at(claim, 55), (), SETTINGS) is not None
     with pytest.raises(NotAuthenticated):
-        identify(bearer(**{claim: time.time() + 90}, exp=time.time() + 600), None, SETTINGS)
+        identify(signed_at(claim, 90), (), SETTINGS)
 
 
 def test_a_visitor_comes_back_by_the_cookie() -> None:
     caller, cookie = new_visitor(SETTINGS)
-    assert identify(None, cookie, SETTINGS) == caller
+    assert identify(None, [cookie], SETTINGS) == caller
     assert caller.user_id.startswith(VISITOR_PREFIX)
 
 
 def test_a_visitors_cookie_is_no_token() -> None:
     _, cookie = new_visitor(SETTINGS)
     with pytest.raises(NotAuthenticated):
-        identify(f"Bearer {cookie}", None, SETTINGS.model_copy(update={"jwt_secret": SETTINGS.cookie_secret}))
+        identify(f"Bearer {cookie}", (), SETTINGS.model_copy(update={"jwt_secret": SETTINGS.cookie_secret}))
 
 
 @pytest.mark.parametrize("changed", ["", "x", "..", bearer().removeprefix("Bearer ")])
 def test_a_cookie_that_we_did_not_sign_counts_for_nothing(changed: str) -> None:
-    assert identify(None, changed, SETTINGS) is None
+    assert identify(None, [changed], SETTINGS) is None
 
 
 def test_a_token_is_no_cookie_though_both_have_one_secret() -> None:
     settings = SETTINGS.model_copy(update={"cookie_secret": SecretStr(SECRET)})
     token = jwt.encode({"sub": f"{VISITOR_PREFIX}other", "exp": time.time() + 60}, SECRET, "HS256")
-    assert identify(None, token, settings) is None
+    assert identify(None, [token], settings) is None
 
 
 def test_with_both_the_data_of_both_may_be_read_and_the_user_writes() -> None:
     visitor, cookie = new_visitor(SETTINGS)
-    caller = identify(bearer(), cookie, SETTINGS)
+    caller = identify(bearer(), [cookie], SETTINGS)
     assert caller is not None
     assert (caller.user_id, caller.visitor_id) == ("u1", visitor.user_id)
     assert caller.user_ids == ("u1", visitor.user_id)
 
 
+def signed_as_a_visitors(sub: str) -> str:
+    claims = {"sub": sub, "aud": VISITOR_AUDIENCE, "exp": time.time() + 60}
+    return jwt.encode(claims, SETTINGS.cookie_secret.get_secret_value(), "HS256")
+
+
+def test_a_visitors_cookie_makes_nobody_a_user() -> None:
+    assert identify(None, [signed_as_a_visitors("ann")], SETTINGS) is None
+    assert identify(None, [signed_as_a_visitors(f"{VISITOR_PREFIX}1")], SETTINGS) is not None
+    caller = identify(bearer(), [signed_as_a_visitors("ann")], SETTINGS)
+    assert caller is not None
+    assert caller.user_ids == ("u1",)
+
+
+def test_of_several_cookies_the_first_that_is_a_visitors_counts() -> None:
+    (first, cookie), (_, other) = new_visitor(SETTINGS), new_visitor(SETTINGS)
+    assert identify(None, ["forged", signed_as_a_visitors("ann"), cookie, other], SETTINGS) == first
+
+
 def test_where_visitors_are_not_allowed_their_cookies_count_for_nothing() -> None:
     _, cookie = new_visitor(SETTINGS)
-    assert identify(None, cookie, NO_VISITORS) is None
-    caller = identify(bearer(), cookie, NO_VISITORS)
+    assert identify(None, [cookie], NO_VISITORS) is None
+    caller = identify(bearer(), [cookie], NO_VISITORS)
     assert caller is not None
     assert caller.user_ids == ("u1",)

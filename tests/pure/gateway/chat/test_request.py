@@ -14,7 +14,7 @@ JSON = {"content-type": "application/json"}
 def read(body: Any, **headers: str) -> ChatRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return read_chat_request(raw, {**JSON, **named}, {})
+    return read_chat_request(raw, {**JSON, **named})
 
 
 def ui_message(text: str, message_id: str = "m1", role: str = "user") -> dict[str, Any]:
@@ -43,11 +43,12 @@ def test_every_spelling_of_the_session_is_read(name: str) -> None:
 
 def test_a_body_s_session_comes_before_the_header_s_and_the_cookie_s() -> None:
     body = json.dumps({"message": "hi"}).encode()
-    assert read_chat_request(body, {**JSON, "x-session-id": "h"}, {"session_id": "c"}).session_id == "h"
-    assert read_chat_request(body, JSON, {"session_id": "c"}).session_id == "c"
-    assert read_chat_request(body, JSON, {"session_id": "not an id"}).session_id is None
+    assert read_chat_request(body, {**JSON, "x-session-id": "h"}, ["c"]).session_id == "h"
+    assert read_chat_request(body, JSON, ["c"]).session_id == "c"
+    assert read_chat_request(body, JSON, ["not an id"]).session_id is None
+    assert read_chat_request(body, JSON, ["not an id", "c", "d"]).session_id == "c"
     named = json.dumps({"message": "hi", "session_id": "b"}).encode()
-    assert read_chat_request(named, {**JSON, "x-session-id": "h"}, {"session_id": "c"}).session_id == "b"
+    assert read_chat_request(named, {**JSON, "x-session-id": "h"}, ["c"]).session_id == "b"
 
 
 def test_user_messages_answer_in_plain_text_unless_the_caller_accepts_something_else() -> None:
@@ -113,9 +114,9 @@ def test_the_same_message_id_with_the_same_text_is_the_same_turn() -> None:
 
 def test_a_message_id_names_a_repeat_only_where_the_request_names_the_session() -> None:
     body = json.dumps({"messages": [ui_message("hi")]}).encode()
-    assert read_chat_request(body, JSON, {}).key is None
-    assert read_chat_request(body, JSON, {"session_id": "kept"}).key is None
-    named = read_chat_request(body, {**JSON, "x-session-id": "s"}, {"session_id": "kept"})
+    assert read_chat_request(body, JSON).key is None
+    assert read_chat_request(body, JSON, ["kept"]).key is None
+    named = read_chat_request(body, {**JSON, "x-session-id": "s"}, ["kept"])
     assert named.key is not None
     assert named.key == read({"id": "s", "messages": [ui_message("hi")]}).key
 

@@ -19,6 +19,7 @@ WORLD = World(
         _env_file=None,
         environment="test",
         allow_visitors=False,
+        allowed_hosts="testserver",
         stored_wait_s=0.06,
         jwt_secret=SecretStr("a-secret-of-at-least-thirty-two-bytes"),
     ),
