@@ -35,9 +35,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def settings_for(part: str) -> Settings:
-    """Read the settings, or end with what is wrong with them."""
+    """Read the settings of a service, with its own login at the broker, or end with what is wrong with them."""
     try:
-        return Settings().checked_for(part)
+        settings = Settings()
+        return (settings if part == "migrate" else settings.as_service(part)).checked_for(part)
     except (ValidationError, ValueError) as error:
         typer.echo(f"tripthread: {error}", err=True)
         raise typer.Exit(2) from error
@@ -55,7 +56,7 @@ def serve(service: Annotated[ServiceName, typer.Argument(help="which service thi
 def migrate(
     down_to: Annotated[str, typer.Option(help="go back to this revision; `base` deletes everything stored")] = "",
 ) -> None:
-    """Create the roles and bring the database's schema up to date."""
+    """Create the roles and bring the database's schema up to date; make what is missing at the broker of AMQP_URL."""
     from deploy import migrate as migrations
 
     settings = settings_for("migrate")
@@ -67,6 +68,38 @@ def migrate(
     for note in notes:
         typer.echo(f"note: {note}")
     typer.echo(f"the schema is at {down_to or 'head'}")
+    if not down_to and "amqp_url" in settings.model_fields_set:
+        _prepare_broker(settings)
+
+
+def _prepare_broker(settings: Settings) -> None:
+    from deploy import logins as broker
+
+    try:
+        typer.echo(asyncio.run(broker.prepare_broker(settings)))
+    except broker.TROUBLES as error:
+        typer.echo(f"tripthread migrate: the broker: {plain(str(error) or type(error).__name__)}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def logins(
+    definitions: Annotated[
+        bool, typer.Option(help="print JSON for `rabbitmqctl import_definitions`, with the passwords of *_AMQP_URL")
+    ] = False,
+    vhost: Annotated[str, typer.Option(help="the virtual host of these steps")] = "/",
+) -> None:
+    """Print the steps that make the services' logins at a broker; `migrate` takes them where AMQP_MANAGEMENT_URL is."""
+    import json
+
+    from deploy import logins as broker
+
+    try:
+        text = json.dumps(broker.definitions(Settings())) if definitions else "\n".join(broker.steps(vhost))
+    except (ValidationError, ValueError) as error:
+        typer.echo(f"tripthread logins: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(text)
 
 
 @app.command()

@@ -210,6 +210,23 @@ async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("broker", "connected")
         for queue in topology.QUEUES:
             yield await _queue(connection, queue)
+    for service in topology.LOGINS:
+        yield await _broker_login(settings, service)
+
+
+async def _broker_login(settings: Settings, service: str) -> Finding:
+    name, subject = f"{service}_amqp_url", f"broker's login of {service}"
+    url: str = getattr(settings, name)
+    if not url:
+        trouble = f"set {name.upper()}, see `tripthread logins`" if settings.environment == "production" else None
+        return Finding(subject, "none of its own: it may do whatever AMQP_URL may", trouble)
+    try:
+        connection = await aio_pika.connect(url, timeout=TIMEOUT_S)
+        await connection.close()
+    except (AMQPError, OSError, ValueError) as error:
+        trouble = f"{name.upper()}: {error}; `tripthread migrate` sets its password, or see `tripthread logins`"
+        return Finding(subject, "refused", trouble)
+    return Finding(subject, "works")
 
 
 async def _queue(connection: aio_pika.abc.AbstractConnection, queue: topology.Queue) -> Finding:
@@ -218,7 +235,7 @@ async def _queue(connection: aio_pika.abc.AbstractConnection, queue: topology.Qu
     try:
         declared = await channel.declare_queue(name, passive=True)
     except ChannelNotFoundEntity:
-        return Finding(f"queue {name}", "missing", "no service has declared it: is any running?")
+        return Finding(f"queue {name}", "missing", "is a gateway running? Otherwise `tripthread migrate` makes it")
     await channel.close()
     result = declared.declaration_result
     waiting, consumers = result.message_count or 0, result.consumer_count or 0

@@ -1,11 +1,11 @@
-"""One AMQP connection that is never mended: whoever loses it opens another, and declares everything again.
+"""One AMQP connection that is never mended: whoever loses it opens another, and makes sure of everything again.
 
 aio-pika's robust connections restore a channel under the same object, which hides whose delivery tags those were.
 Here a delivery belongs to the channel that brought it, and a lost connection is an error that somebody handles.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import aio_pika
@@ -13,7 +13,6 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.connection import make_url
 from aiormq.exceptions import AMQPError
 
-from shared import topology
 from shared.errors import BrokerAway
 from shared.settings import Settings
 
@@ -25,18 +24,25 @@ HEARTBEAT_S = 10  # a peer that vanished without a word is noticed after three o
 LOST = (AMQPError, OSError, EOFError, RuntimeError)
 
 
+# What must be true of the broker before a connection is used.
+Prepare = Callable[[AbstractConnection], Awaitable[None]]
+
+
 class Disconnected(BrokerAway):
     """The connection to the broker is gone."""
 
 
 @asynccontextmanager
 async def open_connection(
-    settings: Settings, name: str, connection_class: type[aio_pika.Connection] = aio_pika.Connection
+    settings: Settings,
+    name: str,
+    prepare: Prepare,
+    connection_class: type[aio_pika.Connection] = aio_pika.Connection,
 ) -> AsyncIterator[AbstractConnection]:
-    """Connect, declare the whole topology, and close at the end.
+    """Connect, prepare, and close at the end.
 
     Raises:
-        Disconnected: The broker cannot be reached, refuses the login, or has something declared otherwise.
+        Disconnected: The broker cannot be reached, refuses the login, lacks something or has it of another shape.
     """
     connection = connection_class(
         make_url(settings.amqp_url, heartbeat=HEARTBEAT_S),
@@ -45,19 +51,21 @@ async def open_connection(
     try:
         with disconnections():
             await connection.connect(timeout=CONNECT_TIMEOUT_S)
-        await declare_topology(connection)
+        await prepared(connection, prepare)
         yield connection
     finally:
         await _close(connection)
 
 
-async def declare_topology(connection: AbstractConnection) -> None:
-    """Declare everything, on a channel of its own since a refusal closes it."""
+async def prepared(connection: AbstractConnection, prepare: Prepare) -> None:
+    """Prepare, within a time.
+
+    Raises:
+        Disconnected: It failed.
+    """
     with disconnections():
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            channel = await connection.channel(publisher_confirms=False)
-            await topology.declare(channel)
-            await channel.close()
+            await prepare(connection)
 
 
 async def _close(connection: AbstractConnection) -> None:

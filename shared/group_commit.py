@@ -13,8 +13,7 @@ What is promised, and what makes it so:
 - a database that is away is waited out with the same group; after `PATIENCE_S` the deliveries are given back, once an
   outage, since each time counts against the queue's delivery limit. The group that failed is the probe: when its
   commit succeeds, consuming begins anew, and what comes again is a repeat.
-- a consumer that the broker has dropped, with or without saying so, is registered again, on a queue that is declared
-  again.
+- a consumer that the broker has dropped, with or without saying so, is registered again, when its queue is there.
 - any other error leaves `run`, and so ends the process: there is no task that could die unseen.
 - it says which events it hears (`shared/introduction.py`), so that it is sent what an older consumer did not know.
 - `shut_down` cancels the consumer, commits and acknowledges what has arrived, closes the channel, then the connection.
@@ -26,6 +25,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import aio_pika
@@ -36,6 +36,7 @@ from prometheus_client import Gauge
 from shared.backoff import Delays
 from shared.bisection import bisect
 from shared.connection import Disconnected, describe, open_connection
+from shared.declaring import require
 from shared.errors import Poison, Undecodable
 from shared.events import Event, Outcome, decode
 from shared.introduction import SAID_AFTER_S, Introduction
@@ -96,7 +97,7 @@ class GroupCommit(Generic[T]):
 
         Args:
             settings: `group_size` and `prefetch` are this consumer's.
-            queue: Where from; it is declared on each connect.
+            queue: Where from; where it is missing, it is waited for.
             decode: Makes one message's content; raises Poison for what can't be one.
             commit: One transaction for all of it, safe to repeat; returns the outcomes to announce. It raises a
                 database error, Poison where one message is to blame, or Away; anything else ends `run`.
@@ -153,8 +154,9 @@ class GroupCommit(Generic[T]):
 
     async def _consume_until_disconnected(self) -> None:
         kind = CarefulConnection if self._careful else aio_pika.Connection
+        prepare = partial(require, queues=(self._queue,))
         try:
-            async with open_connection(self._settings, self._queue.name, kind) as connection:
+            async with open_connection(self._settings, self._queue.name, prepare, kind) as connection:
                 log.info("consuming", queue=self._queue.name)
                 await self._consume(connection)
         except Disconnected as error:

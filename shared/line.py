@@ -1,4 +1,7 @@
-"""The line that a publisher speaks over: one connection, opened again whenever it is lost."""
+"""The line that a publisher speaks over: one connection, opened again whenever it is lost.
+
+While it is open, what must be there is made or looked for again and again: somebody may have deleted a queue.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,10 +10,11 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from shared.backoff import Delays
-from shared.connection import Disconnected, describe, disconnections, is_blocked, open_connection
+from shared.connection import Disconnected, Prepare, describe, disconnections, is_blocked, open_connection, prepared
 from shared.errors import BrokerAway
 from shared.settings import Settings
 
+LOOK_EVERY_S = 5.0  # some forty small calls, 0.15 s of waiting on a broker that is busy
 BLOCKED = "blocked: the broker has a memory or disk alarm"
 
 log = structlog.get_logger(__name__)
@@ -18,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Line:
-    """An open connection on which everything is declared."""
+    """An open connection to a broker that has everything."""
 
     connection: AbstractConnection
     confirmed: AbstractChannel
@@ -34,15 +38,17 @@ class Line:
 class KeptLine:
     """Keeps one line open, in a task of its own."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, prepare: Prepare) -> None:
         self._settings = settings
         self._name = name
+        self._prepare = prepare
         self._trouble = "not connected yet"
         self._tried = asyncio.Event()
         self._changed = asyncio.Event()
         self._refusing = False
         self._delays = Delays()
         self.line: Line | None = None
+        self.lacks: str | None = None  # what is missing or of another shape, while the line is open
 
     @property
     def away(self) -> str | None:
@@ -101,12 +107,12 @@ class KeptLine:
     async def _be_connected(self) -> None:
         """Connect, and return when the connection is lost or cannot be had."""
         try:
-            async with open_connection(self._settings, self._name) as connection:
+            async with open_connection(self._settings, self._name, self._prepare) as connection:
                 line = await _open_channels(connection)
                 if self._refusing:
                     return
                 self._use(line)
-                self._trouble = await line.lost
+                self._trouble = await self._look_after(line)
                 self.line = None  # before the connection is closed, which may take its time
         except Disconnected as error:
             self._trouble = error.detail
@@ -114,8 +120,25 @@ class KeptLine:
             self.line = None
             self._tried.set()
 
+    async def _look_after(self, line: Line) -> str:
+        """Look whether everything is there until the line is lost, and return why it was."""
+        while not line.lost.done():
+            await asyncio.wait({line.lost}, timeout=LOOK_EVERY_S)
+            if not line.lost.done() and not is_blocked(line.connection):
+                await self._look(line)
+        return line.lost.result()
+
+    async def _look(self, line: Line) -> None:
+        try:
+            await prepared(line.connection, self._prepare)
+        except Disconnected as error:
+            self.lacks = error.detail  # also that it took too long: the line may well carry what is published
+        else:
+            self.lacks = None
+
     def _use(self, line: Line) -> None:
         self.line = line
+        self.lacks = None
         self._tried.set()
         self._changed.set()
         log.info("publisher connected")

@@ -4,12 +4,13 @@ What is promised, and what makes it so:
 
 - durable: persistent, mandatory, and confirmed by the broker before `publish` returns. A quorum queue confirms
   what a majority has written.
-- never lost silently: an event that no queue takes comes back; the topology is declared again and the event sent
-  once more, and then `BrokerAway` is raised. A refusal (`basic.nack`) is tried again.
+- never lost silently: an event that no queue takes comes back. A gateway declares the topology again; the event is
+  sent once more, and then `BrokerAway` is raised. A refusal (`basic.nack`) is tried again.
 - bounded: an attempt has `publish_timeout_s`, all attempts together `publish_deadline_s`, or what the caller gives.
   In between the connection is opened again as often as need be. After that it is `BrokerAway`, and the caller must
   hold the event to be unknown: a confirm that was lost on the way means a second copy, so consumers ignore repeats.
-- nothing before the topology: the connection is handed out only when every exchange, queue and binding is declared.
+- nothing before the topology: the connection is handed out only when every exchange, queue and binding is declared,
+  by a gateway, or the exchanges that `migrate` and gateways make are there.
 - an alarm (`connection.blocked`) is seen: `away` says so, and nothing is sent until it ends.
 
 `announce` promises nothing: outcomes are hints. They go by a channel of their own, so that neither waits for the
@@ -21,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from types import TracebackType
 from typing import Self
@@ -31,14 +33,15 @@ from aiormq.exceptions import PublishError
 from prometheus_client import Counter, Histogram
 
 from shared.backoff import Delays
-from shared.connection import Disconnected, declare_topology, disconnections, is_blocked, until_unblocked
+from shared.connection import Disconnected, disconnections, is_blocked, prepared, until_unblocked
+from shared.declaring import Declaring, require
 from shared.errors import BrokerAway, TooLarge
 from shared.events import LARGEST_BODY, Event, Outcome
 from shared.ids import NAMESPACE, derived_id
 from shared.line import KeptLine, Line
 from shared.settings import Settings
 from shared.telemetry import inject
-from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE
+from shared.topology import DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, EXCHANGES, OUTCOMES_EXCHANGE, REPLAYS_EXCHANGE
 
 OUTSTANDING = 128  # unconfirmed messages at once; measured: fewer wait for each other, more gain nothing
 CLOSE_TIMEOUT_S = 5.0
@@ -72,11 +75,20 @@ class Publisher:
     `async with Publisher(settings, "logger") as publisher: await publisher.publish(event)`
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, declaring: Declaring | None = None) -> None:
+        """Prepare to publish.
+
+        Args:
+            settings: Where the broker is, and how long an attempt may take.
+            name: Of the service, for the broker's list of connections.
+            declaring: Makes what is missing, by a login that may; without it what is missing is waited for.
+        """
         self._settings = settings
-        self._kept = KeptLine(settings, f"{name} publisher")
+        self._declaring = declaring
+        prepare = declaring.declare if declaring else partial(require, exchanges=EXCHANGES)
+        self._kept = KeptLine(settings, f"{name} publisher", prepare)
         self._slots = asyncio.Semaphore(OUTSTANDING)
-        self._declaring = asyncio.Lock()
+        self._mending = asyncio.Lock()
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -130,7 +142,9 @@ class Publisher:
     ) -> None:
         """Put a raw message into one queue, for parking and replay, with the same promises as `publish`.
 
-        A message without an id gets one that follows from its body, so that parking it twice is a repeat.
+        It goes by the exchange of parking or that of replays: the default one reaches every queue of a broker, so no
+        login of a service may use it. A message without an id gets one that follows from its body, so that parking it
+        twice is a repeat.
         """
         properties = spec.Basic.Properties(
             delivery_mode=PERSISTENT,
@@ -138,7 +152,8 @@ class Publisher:
             message_type=name,
             headers=dict(headers),
         )
-        await self._deliver(_Outgoing("", queue, body, properties), None)
+        exchange = DEAD_EXCHANGE if queue == DEAD_QUEUE else REPLAYS_EXCHANGE
+        await self._deliver(_Outgoing(exchange, queue, body, properties), None)
 
     async def announce(self, outcomes: Sequence[Outcome]) -> None:
         """Tell every gateway what was committed, in one message; nobody is told while the broker is away."""
@@ -223,11 +238,13 @@ class Publisher:
         return error
 
     async def _declare_again(self) -> None:
-        """Mend the topology: somebody deleted a queue or a binding while we were connected."""
-        async with self._declaring:
+        """Mend the topology, if that is ours: somebody deleted a queue or a binding while we were connected."""
+        if self._declaring is None:
+            return
+        async with self._mending:
             line = await self._kept.get()
             with suppress(Disconnected):
-                await declare_topology(line.connection)
+                await prepared(line.connection, self._declaring.declare)
 
 
 @asynccontextmanager

@@ -91,8 +91,13 @@ class Settings(BaseSettings):
     workflow_database_url: str = ""
     database_pool_size: int = Field(10, ge=1, le=100)
 
-    # RabbitMQ
+    # RabbitMQ: the administrator's login, for migrate and operators; each service logs in as its own.
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    gateway_amqp_url: str = ""  # without it a service uses `amqp_url`, and may do there whatever that may
+    logger_amqp_url: str = ""
+    tagger_amqp_url: str = ""
+    workflow_amqp_url: str = ""
+    amqp_management_url: str = ""  # of the broker's management API, by which migrate makes these logins
     publish_timeout_s: float = Field(5.0, gt=0)  # for one attempt to be confirmed
     publish_deadline_s: float = Field(10.0, gt=0)  # for all attempts, reconnects included
     group_size: int = Field(250, ge=1, le=5000)  # deliveries in one commit, at most
@@ -141,6 +146,11 @@ class Settings(BaseSettings):
         if self.allow_visitors is None:
             return self.environment != "production"
         return self.allow_visitors
+
+    def as_service(self, service: str) -> Self:
+        """Return these settings with the service's own login at the broker as `amqp_url`, where there is one."""
+        own: str = getattr(self, f"{service}_amqp_url")
+        return self.model_copy(update={"amqp_url": own}) if own else self
 
     def checked_for(self, part: str) -> Self:
         """Return these settings when `part` can run on them.

@@ -1,16 +1,16 @@
-"""The whole topology, and the only place that names an exchange or a queue.
+"""The whole topology, the only place that names an exchange or a queue; and so who may do what on the broker.
 
-Every process declares all of it at start and after a reconnect, so nothing is published before every binding exists.
-The same arguments behave alike on RabbitMQ 3.10 and 4.x.
+`migrate` and every gateway make what is missing of it (`shared/declaring.py`); the others wait until it is there, so
+nothing is published before every binding exists. The same arguments behave alike on RabbitMQ 3.10 and 4.x.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel
 
 from shared.events import (
     ConsumerStarted,
@@ -29,10 +29,18 @@ from shared.events import (
     WebhookReceived,
 )
 
-EVENTS_EXCHANGE = "events"  # topic, durable: facts
-OUTCOMES_EXCHANGE = "outcomes"  # fanout, transient: hints for every gateway
+EVENTS_EXCHANGE = "events"  # facts
+OUTCOMES_EXCHANGE = "outcomes"  # transient hints for every gateway
 OUTCOMES_QUEUE = "outcomes.{instance}"  # where each gateway's begins, which is gone with its connection
-DEAD_QUEUE = "dead"
+DEAD_EXCHANGE = DEAD_QUEUE = "dead"  # what can never be processed, and where it waits for the logger
+REPLAYS_EXCHANGE = "replays"  # back to the one queue that the routing key names
+
+EXCHANGES = {
+    EVENTS_EXCHANGE: ExchangeType.TOPIC,
+    OUTCOMES_EXCHANGE: ExchangeType.FANOUT,
+    DEAD_EXCHANGE: ExchangeType.FANOUT,
+    REPLAYS_EXCHANGE: ExchangeType.DIRECT,
+}
 
 # A consumer never requeues, so only a process that dies with the message counts; 4.x would stop at 20.
 DELIVERY_LIMIT = 100
@@ -58,13 +66,21 @@ class Queue:
         else:
             arguments |= {
                 "x-delivery-limit": DELIVERY_LIMIT,
-                "x-dead-letter-exchange": "",
+                "x-dead-letter-exchange": DEAD_EXCHANGE,
                 "x-dead-letter-routing-key": DEAD_QUEUE,
                 "x-dead-letter-strategy": "at-least-once",
             }
         if self.single_active_consumer:
             arguments["x-single-active-consumer"] = True
         object.__setattr__(self, "arguments", arguments)
+
+    @property
+    def shapes(self) -> tuple[dict[str, Any], ...]:
+        """What its arguments may be: a queue keeps those it was made with. The first are for one that is missing."""
+        if not self.dead_letters:
+            return (self.arguments,)
+        # Until 2026-11-29 dead letters went by the default exchange, to the same queue.
+        return self.arguments, self.arguments | {"x-dead-letter-exchange": ""}
 
     @property
     def reader(self) -> str:
@@ -106,17 +122,51 @@ def knowledge(queues: Sequence[Queue] = QUEUES) -> str:
     return sha256(heard.encode()).hexdigest()[:8]
 
 
-async def declare(channel: AbstractChannel) -> None:
-    """Declare every exchange, queue and binding, and take back the bindings of before; safe to repeat.
+# Who sends a dead letter back: an operator by a gateway, and the logger by itself.
+REPLAYED_BY = ("gateway", "logger")
+# Who makes what is missing, the administrator aside.
+MADE_BY = "gateway"
+LOGINS = ("gateway", "logger", "tagger", "workflow")
 
-    Raises:
-        ChannelPreconditionFailed: The broker has one of them with other arguments.
+NOTHING = "^$"
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What one login may do, as RabbitMQ takes it: patterns of the names of exchanges and queues, which it tells not
+    apart; and patterns of routing keys on `events`.
     """
-    events = await channel.declare_exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True)
-    await channel.declare_exchange(OUTCOMES_EXCHANGE, ExchangeType.FANOUT, durable=True)
-    for queue in QUEUES:
-        declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
-        for event in queue.hears:
-            await declared.bind(events, event.routing_key())
-        for event in queue.no_longer_hears:
-            await declared.unbind(events, event.routing_key())
+
+    configure: str  # make and delete
+    write: str  # publish to an exchange, bind a queue
+    read: str  # consume a queue, bind to an exchange
+    events_written: str
+    events_read: str
+
+
+def rights_of(service: str) -> Rights:
+    """Derive what a service's login may do from what it sends, reads and makes."""
+    sent = [event for event, senders in SENT_BY.items() if service in senders]
+    keys = [event.routing_key() for event in sent if issubclass(event, Event)]
+    read = [queue for queue in QUEUES if queue.reader == service]
+    exchanges = {EVENTS_EXCHANGE} if keys else set()
+    if any(issubclass(event, Outcome) for event in sent):
+        exchanges.add(OUTCOMES_EXCHANGE)
+    if any(queue.dead_letters for queue in read):
+        exchanges.add(DEAD_EXCHANGE)
+    if service in REPLAYED_BY:
+        exchanges.add(REPLAYS_EXCHANGE)
+    queues = {queue.name for queue in read}
+    if service != MADE_BY:
+        return Rights(NOTHING, _names(exchanges), _names(queues), _names(keys), NOTHING)
+    # Whoever makes a queue that has dead letters must be allowed to read it, and to write to where they go.
+    everything = {*EXCHANGES, *(queue.name for queue in QUEUES)}
+    hints = re.escape(OUTCOMES_QUEUE.format(instance="")) + ".+"  # each gateway's own queue, which it alone may use
+    written = (everything - {OUTCOMES_EXCHANGE}) | exchanges
+    return Rights(_names(everything, hints), _names(written, hints), _names(everything, hints), _names(keys), ".*")
+
+
+def _names(names: Iterable[str], *patterns: str) -> str:
+    """Make the pattern of exactly these."""
+    either = "|".join([*map(re.escape, sorted(names)), *patterns])
+    return f"^({either})$" if either else NOTHING

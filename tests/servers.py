@@ -5,6 +5,7 @@ What is found may not be broken. A test that kills its database runs one of its 
 TEST_DATABASE_URL and TEST_AMQP_URL together give them; TEST_SERVERS=containers|native insists on one way.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -18,8 +19,12 @@ import aio_pika
 import asyncpg
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from deploy.logins import definitions
 from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
 from shared import topology
+from shared.declaring import Declaring
+from shared.settings import Settings
+from tests.settings import broker_logins
 
 POSTGRES_IMAGE = "postgres:17"
 RABBITMQ_IMAGE = "rabbitmq:4.0-management"
@@ -69,7 +74,11 @@ def _containers() -> Iterator[Servers]:
         broker = stack.enter_context(RabbitMqContainer(RABBITMQ_IMAGE))
         host, port = broker.get_container_host_ip(), broker.get_exposed_port(broker.port)
         login = f"{quote(broker.username)}:{quote(broker.password)}"
-        yield Servers(postgres.get_connection_url(), f"amqp://{login}@{host}:{port}/", "containers")
+        amqp_url = f"amqp://{login}@{host}:{port}/"
+        write = f"echo '{login_definitions(amqp_url)}' > /tmp/definitions.json"
+        done = broker.exec(["sh", "-c", f"{write} && rabbitmqctl import_definitions /tmp/definitions.json"])
+        assert done.exit_code == 0, done.output
+        yield Servers(postgres.get_connection_url(), amqp_url, "containers")
 
 
 @contextmanager
@@ -81,7 +90,13 @@ def _native() -> Iterator[Servers]:
         for server in (postgres, broker):
             stack.callback(server.stop)
             server.start()
+        broker.import_definitions(login_definitions(broker.url))
         yield Servers(postgres.url, broker.url, "native")
+
+
+def login_definitions(amqp_url: str) -> str:
+    """Describe the services' logins as the tests' settings have them."""
+    return json.dumps(definitions(Settings(_env_file=None, **broker_logins(amqp_url))))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -113,7 +128,7 @@ async def run_sql(url: str, *statements: str) -> None:
             await owner.execute(statement)
 
 
-async def empty_broker(amqp_url: str) -> None:
+async def delete_topology(amqp_url: str) -> None:
     """Delete every queue and exchange of ours, whatever a test has left in them."""
     async with await aio_pika.connect(amqp_url) as connection:
         for queue in topology.QUEUES:
@@ -123,5 +138,12 @@ async def empty_broker(amqp_url: str) -> None:
             except ChannelNotFoundEntity:
                 continue  # it was not there
         channel = await connection.channel()
-        for exchange in (topology.EVENTS_EXCHANGE, topology.OUTCOMES_EXCHANGE):
+        for exchange in topology.EXCHANGES:
             await channel.exchange_delete(exchange)
+
+
+async def empty_broker(amqp_url: str) -> None:
+    """Make everything anew, as `tripthread migrate` does on a new broker."""
+    await delete_topology(amqp_url)
+    async with await aio_pika.connect(amqp_url) as connection:
+        await Declaring().declare(connection)

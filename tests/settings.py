@@ -1,9 +1,11 @@
 """Settings for the services of one test."""
 
+import os
 from urllib.parse import urlsplit, urlunsplit
 
 from deploy.migrate import SERVICE_URLS
 from shared.settings import Settings
+from shared.topology import LOGINS
 
 
 def with_database(url: str, database: str, login: str | None = None) -> str:
@@ -12,6 +14,14 @@ def with_database(url: str, database: str, login: str | None = None) -> str:
     address = f"{parts.hostname}:{parts.port}"
     user = login or f"{parts.username}:{parts.password}"
     return urlunsplit(("postgresql", f"{user}@{address}", f"/{database}", "", ""))
+
+
+def broker_logins(amqp_url: str) -> dict[str, str]:
+    """Return each service's own login at a broker that a test has started; a given broker has none of them."""
+    if amqp_url == os.environ.get("TEST_AMQP_URL"):
+        return {}
+    address = amqp_url.rpartition("@")[2]
+    return {f"{login}_amqp_url": f"amqp://tripthread_{login}:pw_{login}@{address}" for login in LOGINS}
 
 
 def settings_for(database_url: str, amqp_url: str, **overrides: object) -> Settings:
@@ -27,6 +37,7 @@ def settings_for(database_url: str, amqp_url: str, **overrides: object) -> Setti
         "allowed_hosts": "gateway.test",
         "log_level": "WARNING",
         **urls,
+        **broker_logins(amqp_url),
         **overrides,
     }
     return Settings(_env_file=None, **values)  # type: ignore[arg-type]  # a mapping of fields by name

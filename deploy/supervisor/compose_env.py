@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from deploy.supervisor.credentials import ROLES
+from deploy.supervisor.credentials import LOGINS, ROLES
 from deploy.supervisor.outside import outside_systems, sandbox_directions
 
 # What compose publishes on this host's loopback, and the port we would like for it.
@@ -30,6 +30,7 @@ def compose_variables(
 ) -> dict[str, str]:
     """Answer every variable of compose.yaml that has no default."""
     passwords = {f"{role.upper()}_DATABASE_PASSWORD": credentials[f"{role}_database_password"] for role in ROLES}
+    passwords |= {f"{login.upper()}_AMQP_PASSWORD": credentials[f"{login}_amqp_password"] for login in LOGINS}
     return {
         "ENVIRONMENT": "development",
         **ports,
@@ -54,6 +55,13 @@ def compose_directions(variables: Mapping[str, str]) -> dict[str, str]:
         f"{role.upper()}_DATABASE_URL": database(f"tripthread_{role}", f"{role.upper()}_DATABASE_PASSWORD")
         for role in ROLES
     }
+
+    def broker(user: str, password: str) -> str:
+        return f"amqp://{user}:{variables[password]}@127.0.0.1:{variables['AMQP_PORT']}/"
+
+    logins |= {
+        f"{login.upper()}_AMQP_URL": broker(f"tripthread_{login}", f"{login.upper()}_AMQP_PASSWORD") for login in LOGINS
+    }
     passed_on = ("ENVIRONMENT", "JWT_SECRET", "COOKIE_SECRET", "AVINODE_WEBHOOK_USER", "AVINODE_WEBHOOK_PASSWORD")
     sandbox = {
         "model_url": f"http://127.0.0.1:{variables['LLM_PORT']}",
@@ -65,7 +73,7 @@ def compose_directions(variables: Mapping[str, str]) -> dict[str, str]:
         **sandbox_directions(variables, **sandbox),
         "DATABASE_URL": database("postgres", "POSTGRES_PASSWORD"),
         **logins,
-        "AMQP_URL": f"amqp://tripthread:{variables['RABBITMQ_PASSWORD']}@127.0.0.1:{variables['AMQP_PORT']}/",
+        "AMQP_URL": broker("tripthread", "RABBITMQ_PASSWORD"),
         **{name: variables[name] for name in passed_on},
         **outside_systems(variables, **sandbox),
     }

@@ -7,9 +7,12 @@ from deploy.supervisor.remembered import recall, remember
 
 # PostgreSQL's login roles, as the grants in deploy/migrations know them.
 ROLES = ("gateway", "reader", "admin", "logger", "tagger", "workflow")
+# The broker's logins, one a service.
+LOGINS = ("gateway", "logger", "tagger", "workflow")
 _SERVICES = ("project", "jwt_secret", "cookie_secret", "webhook_password")
 _SERVERS = ("postgres_password", "rabbitmq_password")  # where docker compose runs them
-_NAMES = (*_SERVICES, *_SERVERS, *(f"{role}_database_password" for role in ROLES))
+_LOGINS = (*(f"{role}_database_password" for role in ROLES), *(f"{login}_amqp_password" for login in LOGINS))
+_NAMES = (*_SERVICES, *_SERVERS, *_LOGINS)
 
 
 def load_credentials(path: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deploy.supervisor.credentials import ROLES
+from deploy.supervisor.credentials import LOGINS, ROLES
 from deploy.supervisor.outside import SANDBOX_TOKEN, outside_systems, sandbox_directions
 
 CONSUMERS = ("logger", "tagger", "workflow")
@@ -31,7 +31,8 @@ class Servers:
 
     database_url: str  # as the superuser
     role_url: Callable[[str, str], str]  # the same for another login and its password
-    amqp_url: str
+    amqp_url: str  # as the administrator
+    login_url: Callable[[str, str], str]  # the same for another login and its password
 
 
 class Plan:
@@ -81,7 +82,7 @@ class Plan:
     def environment(self, name: str) -> dict[str, str]:
         """The environment of a process of ours, without its own addresses.
 
-        A service gets the database logins it uses and no others; a command such as `migrate` gets them all.
+        A service gets the logins it uses and no others; a command such as `migrate` gets them all.
         """
         whole = {**self._caller, **_QUIET, **_no_proxy(self._caller), **self._shared, "INSTANCE": name}
         logins = _LOGINS.get(name.partition("_")[0])
@@ -126,11 +127,18 @@ class Plan:
             )
             for role in ROLES
         }
+        logins = {
+            f"{login.upper()}_AMQP_URL": servers.login_url(
+                f"tripthread_{login}", self._credentials[f"{login}_amqp_password"]
+            )
+            for login in LOGINS
+        }
         return {
             "ENVIRONMENT": "development",
             "DATABASE_URL": servers.database_url,
             **roles,
             "AMQP_URL": servers.amqp_url,
+            **logins,
             "JWT_SECRET": self._credentials["jwt_secret"],
             "COOKIE_SECRET": self._credentials["cookie_secret"],
             "AVINODE_WEBHOOK_USER": "avinode",
@@ -150,7 +158,7 @@ class Plan:
         return f"http://127.0.0.1:{self._port(name, use, preferred)}"
 
 
-# The roles each service logs in as.
+# The database's roles and the broker's login that each service logs in as.
 _LOGINS = {
     "gateway": ("gateway", "reader", "admin"),
     "logger": ("logger",),
@@ -167,8 +175,10 @@ def instances(kind: str, count: int) -> list[str]:
 
 
 def _may_have(logins: tuple[str, ...], variable: str) -> bool:
-    role, sign, _ = variable.lower().rpartition("database_url")
-    return not sign or role.removesuffix("_") in logins
+    for end in ("database_url", "amqp_url"):
+        if variable.lower().endswith(end):
+            return variable.lower().removesuffix(end).removesuffix("_") in logins
+    return True
 
 
 def _suffix(name: str) -> str:

@@ -65,7 +65,11 @@ class RabbitMQ:
     @property
     def url(self) -> str:
         """The AMQP URL of the default virtual host, for an administrator of the node."""
-        return f"amqp://{USER}:{recall(self._facts_file)['password']}@127.0.0.1:{self.port}/"
+        return self.url_for(USER, recall(self._facts_file)["password"])
+
+    def url_for(self, login: str, password: str) -> str:
+        """The same for another login."""
+        return f"amqp://{login}:{password}@127.0.0.1:{self.port}/"
 
     @property
     def pid(self) -> int | None:
@@ -125,6 +129,15 @@ class RabbitMQ:
         """Run rabbitmqctl against this node, for tests, and return what it said. Takes half a second: never poll."""
         environment = self._environment(recall(self._facts_file))
         return output_of(f"rabbitmqctl {' '.join(arguments)}", _CTL, *arguments, env=environment)
+
+    def import_definitions(self, definitions: str) -> None:
+        """Make logins, or what else definitions describe, or change it: one call, since each takes half a second."""
+        file = self.directory / "definitions.json"
+        write_privately(file, definitions)
+        try:
+            self.ctl("import_definitions", str(file))
+        finally:
+            file.unlink()
 
     def _prepare(self) -> dict[str, Any]:
         """Write what the node reads at its start, choosing ports where the last ones are gone."""

@@ -63,13 +63,14 @@ class Stack:
     def bring_up(self, counts: Mapping[str, int]) -> None:
         """Start the servers, migrate, launch the services. They may need a moment more to be ready."""
         self._start_servers()
-        servers = Servers(self._postgres.url, self._postgres.url_for, self._broker.url)
+        servers = Servers(self._postgres.url, self._postgres.url_for, self._broker.url, self._broker.url_for)
         caller = {**read_env(self._layout.root / ".env"), **os.environ}
         credentials = load_credentials(self._layout.secrets_file)
         self._plan = Plan(servers, credentials, caller, lambda port, taken: free_port(port, taken=taken))
         self._migrate()
+        self._broker.import_definitions(self._command("logins", "--definitions"))
         self._launch(self._plan.services(counts))
-        self._admin_token = self._make_admin_token()
+        self._admin_token = self._command("token", "--user", "admin", "--role", "admin", "--expires", "30d")
 
     def look_after(self) -> NoReturn:
         """Keep it running, until a signal."""
@@ -113,10 +114,10 @@ class Stack:
         self._supervisor.announce()
         return {}
 
-    def _make_admin_token(self) -> str:
-        arguments = ("-m", "deploy.cli", "token", "--user", "admin", "--role", "admin", "--expires", "30d")
-        env = self._plan.environment("token")
-        return output_of("tripthread token", self._layout.python, *arguments, env=env, cwd=self._layout.root)
+    def _command(self, *arguments: str) -> str:
+        """Run `tripthread`, and give what it prints."""
+        command, env = f"tripthread {arguments[0]}", self._plan.environment(arguments[0])
+        return output_of(command, self._layout.python, "-m", "deploy.cli", *arguments, env=env, cwd=self._layout.root)
 
     def _write_directions(self, pids: Mapping[str, int]) -> None:
         numbers = {f"PID_{name}": str(pid) for name, pid in pids.items()}

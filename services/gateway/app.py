@@ -36,6 +36,7 @@ from services.gateway.writes.outcomes import Outcomes
 from services.gateway.writes.receipts import Receipts
 from shared.backoff import Delays
 from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool, probe
+from shared.declaring import Declaring
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings
@@ -71,7 +72,7 @@ async def main(settings: Settings) -> None:
         open_pool(settings.gateway_database_url, settings.instance, size, lock_timeout_ms=LOCK_TIMEOUT_MS) as own,
         _reading_pool(settings, settings.reader_database_url, size) as reader,
         _reading_pool(settings, settings.admin_database_url, ADMIN_POOL_SIZE) as admin,
-        Publisher(settings, "gateway") as publisher,
+        Publisher(settings, "gateway", Declaring()) as publisher,
         open_upstream(settings) as upstream,
     ):
         gateway = wire(settings, Pools(own, reader, admin), publisher, upstream, service.faults)

@@ -12,9 +12,11 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from deploy.supervisor.servers import RabbitMQ
 from shared.connection import open_connection
+from shared.declaring import Declaring
 from shared.events import MessageAnswered, MessagePosted
 from shared.settings import Settings
 from shared.topology import QUEUES, Queue
+from tests.servers import login_definitions
 from tests.settings import settings_for
 
 NO_DATABASE = "postgresql://nobody:nothing@127.0.0.1:1/none"
@@ -32,8 +34,9 @@ async def own_broker() -> AsyncIterator[RabbitMQ]:
     with tempfile.TemporaryDirectory(prefix="tripthread-broker-", ignore_cleanup_errors=True) as directory:
         broker = RabbitMQ(Path(directory), durable=False)
         await asyncio.to_thread(broker.start)
+        await asyncio.to_thread(broker.import_definitions, login_definitions(broker.url))
         try:
-            async with open_connection(broker_settings(broker.url), "test"):
+            async with open_connection(broker_settings(broker.url), "test", Declaring().declare):
                 # A node of 3.10 that is killed in the second after a declaration comes back with a dead queue.
                 await asyncio.to_thread(broker.ctl, "eval", "[dets:sync(Table) || Table <- dets:all()].")
             yield broker

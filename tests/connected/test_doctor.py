@@ -15,8 +15,10 @@ from services.logger import store as logger
 from shared.database import open_pool
 from shared.events import MessageAnswered, decode
 from shared.settings import Settings
+from tests.connected.brokers import raw_channel
 from tests.processes import running
 from tests.pure.gateway.samples import claim
+from tests.servers import empty_broker
 
 
 async def troubles(settings: Settings) -> dict[str, str]:
@@ -58,7 +60,10 @@ async def test_outside_systems_that_are_away_are_named(settings: Settings) -> No
 
 
 async def test_queues_that_nobody_consumes_are_named_with_their_service(settings: Settings, tmp_path: Path) -> None:
-    assert "is any running" in (await troubles(settings))["queue logger.chat"]
+    async with raw_channel(settings) as channel:
+        await channel.queue_delete("logger.chat")
+    assert "is a gateway running" in (await troubles(settings))["queue logger.chat"]
+    await empty_broker(settings.amqp_url)
     async with running(settings, tmp_path, "tagger"):
         found = await troubles(settings)
     assert "is the logger running" in found["queue logger.chat"]
@@ -100,6 +105,8 @@ async def test_servers_and_logins_that_refuse_are_named(settings: Settings) -> N
     )
     found = await troubles(wrong)
     assert "AMQP_URL" in found["broker"]
+    login = settings.model_copy(update={"tagger_amqp_url": settings.amqp_url.replace(":", ":wrong", 2)})
+    assert "TAGGER_AMQP_URL" in (await troubles(login))["broker's login of tagger"]
     assert "TAGGER_DATABASE_URL" in found["login of tagger"]
     away = settings.model_copy(update={"database_url": "postgresql://x@127.0.0.1:9/x"})
     assert "DATABASE_URL" in (await troubles(away))["database"]

@@ -21,7 +21,7 @@ from shared.group_commit import GroupCommit, decode_event
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.topology import EVENTS_EXCHANGE, LOGGER_CHAT, declare
+from shared.topology import EVENTS_EXCHANGE, LOGGER_CHAT
 from tests.processes import running
 from tests.tokens import token_for
 
@@ -68,7 +68,6 @@ async def test_the_gateway_carries_its_caller_s_trace_into_the_events(settings: 
         mine = settings.model_copy(update={"http_port": free_port(), "openai_base_url": f"{sandbox.model}/v1"})
         async with await aio_pika.connect(mine.amqp_url) as connection, aiohttp.ClientSession() as http:
             channel = await connection.channel()
-            await declare(channel)
             queue = await channel.declare_queue(exclusive=True)
             for event in (MessagePosted, MessageAnswered):
                 await queue.bind(EVENTS_EXCHANGE, event.routing_key())

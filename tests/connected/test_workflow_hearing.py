@@ -4,6 +4,7 @@ import aio_pika
 
 from shared import topology
 from shared.connection import open_connection
+from shared.declaring import Declaring
 from tests.connected.brokers import posted, raw_channel, waiting
 from tests.connected.workflow_stage import Stage, running_workflow
 
@@ -17,11 +18,11 @@ async def bind_as_before(stage: Stage) -> None:
         await queue.bind(topology.EVENTS_EXCHANGE, "message.posted")
 
 
-async def test_a_binding_of_before_is_taken_back_by_whoever_connects(quiet: Stage) -> None:
+async def test_a_binding_of_before_is_taken_back_by_whoever_declares(quiet: Stage) -> None:
     await bind_as_before(quiet)
     await quiet.publisher.publish(posted(1))
     assert await waiting(quiet.settings, topology.WORKFLOW_TRIPS) == 1
-    async with open_connection(quiet.settings, "test"):
+    async with open_connection(quiet.settings, "test", Declaring().declare):
         await quiet.publisher.publish(posted(2))
     assert await waiting(quiet.settings, topology.WORKFLOW_TRIPS) == 1
     assert await waiting(quiet.settings, topology.LOGGER_CHAT) == 2

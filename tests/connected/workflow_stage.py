@@ -221,7 +221,6 @@ async def _hook(publisher: Publisher) -> AsyncIterator[str]:
 async def _listening(stage: Stage) -> AsyncIterator[None]:
     async with await aio_pika.connect(stage.settings.amqp_url) as connection:
         channel = await connection.channel()
-        await topology.declare(channel)
         queue = await channel.declare_queue(exclusive=True)
         await queue.bind(topology.OUTCOMES_EXCHANGE)
 

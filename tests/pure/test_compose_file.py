@@ -10,6 +10,7 @@ import yaml  # type: ignore[import-untyped]  # stubs for one test are not worth 
 
 from deploy.supervisor.env_file import read_env
 from shared.settings import NEEDED, Settings
+from shared.topology import LOGINS
 from tests.servers import POSTGRES_IMAGE, RABBITMQ_IMAGE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -18,6 +19,7 @@ SERVICES: dict[str, Any] = yaml.safe_load(TEXT)["services"]
 DEVELOPMENT: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.development.yaml").read_text(encoding="utf-8"))
 OURS = {"migrate", "gateway", "logger", "tagger", "workflow", "operator", "sandbox"}
 SECRETS = {name.upper() for fields in NEEDED.values() for name in fields}
+SECRETS |= {f"{login.upper()}_AMQP_URL" for login in LOGINS}
 
 
 @pytest.mark.parametrize("variable", sorted(set(re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY|TOKEN))", TEXT))))
@@ -40,9 +42,9 @@ def test_the_way_to_production_sets_every_secret_that_one_can_make_up(tmp_path: 
 @pytest.mark.parametrize("part", sorted(NEEDED))
 def test_a_service_gets_what_it_needs_and_nobody_elses_secrets(part: str) -> None:
     given = set(SERVICES[part]["environment"]) & SECRETS
-    needed = {name.upper() for name in NEEDED[part]}
-    if part == "migrate":  # it makes the roles, so it knows their passwords
-        needed |= {name for name in SECRETS if name.endswith("_DATABASE_URL")}
+    needed = {name.upper() if name != "amqp_url" else f"{part.upper()}_AMQP_URL" for name in NEEDED[part]}
+    if part == "migrate":  # it makes the roles and logins, so it knows their passwords
+        needed |= {name for name in SECRETS if name.endswith(("_DATABASE_URL", "AMQP_URL"))}
     assert given == needed
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from shared import line
 from shared.connection import Disconnected
+from shared.declaring import require
 from shared.line import KeptLine
 from shared.settings import Settings
 
@@ -41,7 +42,7 @@ class Network:
 async def test_line_is_closed_where_the_cancellation_is_lost(connects: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(connects=connects)
     monkeypatch.setattr(line, "open_connection", network.open_connection)
-    kept = KeptLine(Settings(_env_file=None), "test")
+    kept = KeptLine(Settings(_env_file=None), "test", require)
     async with asyncio.timeout(5):
         await kept.open()
         await network.trying_again.wait()

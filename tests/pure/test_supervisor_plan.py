@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from deploy.supervisor.credentials import ROLES
+from deploy.supervisor.credentials import LOGINS, ROLES
 from deploy.supervisor.plan import Plan, Servers, Service
 from deploy.supervisor.trouble import Trouble
 
@@ -13,11 +13,13 @@ CREDENTIALS = {
     "cookie_secret": "c" * 48,
     "webhook_password": "w" * 48,
     **{f"{role}_database_password": f"{role}-password" for role in ROLES},
+    **{f"{login}_amqp_password": f"{login}-broker-password" for login in LOGINS},
 }
 SERVERS = Servers(
     database_url="postgresql://tripthread:p@127.0.0.1:20001/tripthread",
     role_url=lambda user, password: f"postgresql://{user}:{password}@127.0.0.1:20001/tripthread",
     amqp_url="amqp://tripthread:p@127.0.0.1:20002/",
+    login_url=lambda user, password: f"amqp://{user}:{password}@127.0.0.1:20002/",
 )
 SANDBOXES = {"LLM_SANDBOX_URL", "AVINODE_SANDBOX_URL"}
 EVERY_KEY_OF_THE_CONTRACT = {
@@ -100,6 +102,21 @@ def test_service_gets_only_its_own_database_logins(name: str, logins: set[str]) 
     service = by_name(plan(caller).services({"gateway": 2}))[name]
 
     assert {key for key in service.env if key.endswith("DATABASE_URL")} == logins
+
+
+@pytest.mark.parametrize("name", ["gateway_2", "logger", "tagger", "workflow", "sandbox"])
+def test_service_gets_only_its_own_login_at_the_broker(name: str) -> None:
+    service = by_name(plan({"AMQP_URL": "amqp://somebody-elses/"}).services({"gateway": 2}))[name]
+    own = f"{name.partition('_')[0].upper()}_AMQP_URL"
+
+    assert {key for key in service.env if key.endswith("AMQP_URL")} == ({own} if name != "sandbox" else set())
+
+
+def test_command_gets_every_login_at_the_broker() -> None:
+    environment = plan().environment("dead")
+
+    assert environment["AMQP_URL"] == SERVERS.amqp_url
+    assert {key for key in environment if key.endswith("_AMQP_URL")} == {f"{name.upper()}_AMQP_URL" for name in LOGINS}
 
 
 def test_command_gets_every_database_login() -> None:

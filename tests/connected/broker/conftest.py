@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared.declaring import Declaring
 from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import Memory
@@ -19,7 +20,7 @@ async def settings(servers: Servers) -> Settings:
 
 @pytest.fixture
 async def publisher(settings: Settings) -> AsyncIterator[Publisher]:
-    async with Publisher(settings, "test") as publisher:
+    async with Publisher(settings, "test", Declaring()) as publisher:
         yield publisher
 
 

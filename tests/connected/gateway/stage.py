@@ -17,6 +17,7 @@ from services.gateway.model.upstream import open_upstream
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
 from shared.database import open_pool
+from shared.declaring import Declaring
 from shared.events import MessageEvent
 from shared.ids import model_id, new_id, spell_number
 from shared.publisher import Publisher
@@ -53,7 +54,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         open_pool(settings.gateway_database_url, "gateway test", 5) as own_pool,
         open_pool(settings.reader_database_url, "gateway test", 5) as reader_pool,
         open_pool(settings.admin_database_url, "gateway test", 2) as admin_pool,
-        Publisher(settings, "gateway test") as publisher,
+        Publisher(settings, "gateway test", Declaring()) as publisher,
         open_upstream(settings) as upstream,
     ):
 

@@ -20,6 +20,7 @@ from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
+from shared.declaring import Declaring
 from shared.events import Event, decode
 from shared.ids import new_id
 from shared.publisher import Publisher
@@ -85,7 +86,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", **short})
         store = TurnStore(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
         memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
-        publisher = await stack.enter_async_context(Publisher(mine, "gateway"))
+        publisher = await stack.enter_async_context(Publisher(mine, "gateway", Declaring()))
         runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
         keeping = asyncio.create_task(runner.run())
         yield Gateway(mine, TurnStarter(store, publisher, runner), runner, store, memory, publisher, sandbox.model)

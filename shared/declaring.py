@@ -1,0 +1,88 @@
+"""Making what is missing of the topology, and waiting for it."""
+
+from collections.abc import Iterable
+
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from shared.topology import DEAD, DEAD_EXCHANGE, EVENTS_EXCHANGE, EXCHANGES, QUEUES, REPLAYS_EXCHANGE, Queue
+
+
+class Declaring:
+    """Makes exchanges, queues and bindings, and takes back the bindings of before; safe to repeat.
+
+    It remembers what it found: a queue that an earlier release has made keeps its arguments, and the broker closes the
+    channel of whoever names others.
+    """
+
+    def __init__(self) -> None:
+        self._shape = 0  # all queues have been made by one release, mostly
+
+    async def declare(self, connection: AbstractConnection) -> None:
+        """Make whatever is missing.
+
+        Raises:
+            ChannelPreconditionFailed: The broker has something of another shape than any release made it with.
+        """
+        channel = await connection.channel(publisher_confirms=False)
+        exchanges = {name: await channel.declare_exchange(name, kind, durable=True) for name, kind in EXCHANGES.items()}
+        for queue in QUEUES:
+            await self._declare_queue(connection, queue)
+            await _bind(channel, exchanges, queue)
+        await channel.close()
+
+    async def _declare_queue(self, connection: AbstractConnection, queue: Queue) -> None:
+        if len(queue.shapes) == 1 or (self._shape and not await _exists(connection, queue)):
+            return await _declare(connection, queue, 0)
+        # One that is missing is made of the newest shape: another is tried first only where there is a queue.
+        refusals: dict[int, ChannelPreconditionFailed] = {}
+        for shape in sorted(range(len(queue.shapes)), key=lambda shape: shape != self._shape):
+            try:
+                await _declare(connection, queue, shape)
+            except ChannelPreconditionFailed as error:
+                refusals[shape] = error
+            else:
+                self._shape = shape
+                return None
+        raise refusals[0]
+
+
+async def require(connection: AbstractConnection, exchanges: Iterable[str] = (), queues: Iterable[Queue] = ()) -> None:
+    """Return where these are there, which takes no right at all.
+
+    Raises:
+        ChannelNotFoundEntity: One is missing.
+    """
+    channel = await connection.channel(publisher_confirms=False)
+    for name in exchanges:
+        await channel.declare_exchange(name, EXCHANGES[name], durable=True, passive=True)
+    for queue in queues:
+        await channel.declare_queue(queue.name, passive=True)
+    await channel.close()
+
+
+async def _exists(connection: AbstractConnection, queue: Queue) -> bool:
+    try:
+        await require(connection, queues=(queue,))
+    except ChannelNotFoundEntity:
+        return False
+    return True
+
+
+async def _declare(connection: AbstractConnection, queue: Queue, shape: int) -> None:
+    """Declare it on a channel of its own, since a refusal closes it."""
+    channel = await connection.channel(publisher_confirms=False)
+    await channel.declare_queue(queue.name, durable=True, arguments=queue.shapes[shape])
+    await channel.close()
+
+
+async def _bind(channel: AbstractChannel, exchanges: dict[str, AbstractExchange], queue: Queue) -> None:
+    bound = await channel.get_queue(queue.name, ensure=False)
+    if queue is DEAD:
+        await bound.bind(exchanges[DEAD_EXCHANGE])
+        return
+    await bound.bind(exchanges[REPLAYS_EXCHANGE], queue.name)
+    for event in queue.hears:
+        await bound.bind(exchanges[EVENTS_EXCHANGE], event.routing_key())
+    for event in queue.no_longer_hears:
+        await bound.unbind(exchanges[EVENTS_EXCHANGE], event.routing_key())
