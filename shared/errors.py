@@ -10,16 +10,19 @@
     │   │   ├── SessionBusy
     │   │   └── TripOpen
     │   │       └── TripUnconfirmed
+    │   ├── TooSlow              408
     │   ├── Stale                412
     │   ├── TooLarge             413
     │   ├── UnsupportedMedia     415
     │   ├── Misdirected          421
     │   ├── Invalid              422
-    │   └── TooMany              429
+    │   ├── TooMany              429
+    │   └── HeadTooLarge         431
     ├── Away                     transient, worth trying again; 503
     │   ├── BrokerAway
     │   ├── DatabaseAway
     │   ├── ModelAway
+    │   ├── TooManyConnections
     │   └── ShuttingDown
     └── Poison                   a message that can never succeed; parked with its reason
         ├── Undecodable
@@ -100,6 +103,13 @@ class TripUnconfirmed(TripOpen):
     """Nobody can tell whether Avinode made this session's trip. Look there, and attach that one, or another."""
 
 
+class TooSlow(Refused):
+    """The request did not come in time."""
+
+    status = 408
+    code = "too_slow"
+
+
 class Stale(Refused):
     """The record has changed since it was read."""
 
@@ -142,6 +152,13 @@ class TooMany(Refused):
     code = "too_many_requests"
 
 
+class HeadTooLarge(Refused):
+    """The head of the request is too large."""
+
+    status = 431
+    code = "head_too_large"
+
+
 class Away(TripthreadError):
     """Something this needs is away for now."""
 
@@ -166,6 +183,12 @@ class ModelAway(Away):
     """The model's service is away."""
 
     code = "model_away"
+
+
+class TooManyConnections(Away):
+    """As many callers as can be served at once are being served."""
+
+    code = "too_many_connections"
 
 
 class ShuttingDown(Away):

@@ -78,6 +78,16 @@ class Settings(BaseSettings):
     # The proxies whose word counts for who calls, and by which scheme (X-Forwarded-For, X-Forwarded-Proto): CIDRs.
     trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
     allowed_hosts: str = ""  # names with commas between, by which callers without `Authorization` may call it
+    # What a caller of the public port may send, how long it may take, and how many may be there at once.
+    http_head_bytes: int = Field(64 * 2**10, ge=4096)  # the head of a request, at most; then 431
+    http_head_s: float = Field(10.0, gt=0)  # from a head's first byte to its last; then 408
+    http_body_s: float = Field(10.0, gt=0)  # the longest pause in a body; then 408
+    http_idle_s: float = Field(130.0, gt=0)  # between two requests: longer than proxies keep a connection
+    http_unread_s: float = Field(60.0, gt=0)  # that nothing of an answer is taken; then the connection is ended
+    # What still comes of a request that has its answer already is dropped, so much and so long, before the end.
+    http_drop_bytes: int = Field(64_000_000, ge=0)
+    http_drop_s: float = Field(10.0, gt=0)
+    http_connections: int = Field(4000, ge=1)  # at once, on one replica; idle ones make room for others
     internal_host: str = "127.0.0.1"
     internal_port: int = 9080
 

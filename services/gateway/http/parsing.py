@@ -1,0 +1,155 @@
+"""A caller's requests, as uvicorn and httptools parse them, with a limit on all that is no body."""
+
+import asyncio
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from services.gateway.http.connections import Phase
+from services.gateway.http.exchange import UnframedExchange
+from shared.errors import HeadTooLarge, Refused, TripthreadError
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+MOST_PIPELINED = 16  # whole requests that wait for the answer to one before them
+
+
+class Parsing(HttpToolsProtocol):
+    """Parses requests, starts the exchange of each in turn, and knows what is incomplete."""
+
+    def __init__(
+        self,
+        head_bytes: int,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_bytes = head_bytes
+        self._unparsed = 0  # bytes of which nothing came yet but a longer head, trailer or chunk header
+        self.incomplete: Phase | None = None  # the part of a request that is: HEAD or BODY
+        self.came = 0  # bytes after the head of the request that is being parsed
+        self.moved = False  # something came for which the caller has a new deadline
+        self.deaf = False  # what comes is not parsed any more
+        self.answering: RequestResponseCycle | None = None
+        self.outlet: asyncio.Transport  # what an exchange writes to
+
+    @abstractmethod
+    def refuse(self, error: TripthreadError) -> None:
+        """Take no other request, and say why."""
+
+    @property
+    def unanswered(self) -> RequestResponseCycle | None:
+        """The exchange whose answer is not complete, if there is one."""
+        exchange = self.answering
+        return None if exchange is None or exchange.response_complete or exchange.disconnected else exchange
+
+    def data_received(self, data: bytes) -> None:
+        if self.incomplete is Phase.BODY:
+            self.came += len(data)
+        while data and not self.deaf:
+            room = self._head_bytes - self._unparsed
+            piece, rest = (data, b"") if len(data) <= room else (data[:room], data[room:])
+            data = self._parse(piece) + rest
+            if self._unparsed >= self._head_bytes:
+                self.refuse(HeadTooLarge(f"The head of a request may have at most {self._head_bytes} bytes."))
+
+    def _parse(self, piece: bytes) -> bytes:
+        """Feed the parser, and return what it left."""
+        self._unparsed += len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._head_without_upgrade() + piece[upgrade.args[0] :]
+        except httptools.HttpParserError:
+            self.refuse(Refused("This is not HTTP."))
+        return b""
+
+    def _head_without_upgrade(self) -> bytes:
+        """Spell the head that was just read as one that asks for no other protocol.
+
+        The parser takes whatever follows such a head for that protocol, a body too; but a server may ignore the wish
+        (RFC 9110, section 7.8), as this one does. WebSockets ask so, and Java's HttpClient, by default, for HTTP/2.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # which is such a wish by itself
+            self.refuse(Refused("This is no proxy."))
+            return b""
+        line = b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())
+        rows = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([line, *rows, b"", b""])
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.incomplete = Phase.HEAD
+        self.moved = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.incomplete is Phase.HEAD:  # nobody reads trailers
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise OverflowError
+        if self.parser.should_upgrade():
+            return  # it comes again, see `_head_without_upgrade`
+        self.cycle = self._exchange()
+        self.incomplete = Phase.BODY
+        self._unparsed = self.came = 0
+        self.moved = True
+        if self.unanswered is None:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _exchange(self) -> RequestResponseCycle:
+        version = self.parser.get_http_version()
+        self._complete_scope(version)
+        return (UnframedExchange if version == "1.0" else RequestResponseCycle)(
+            scope=self.scope,
+            transport=self.outlet,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+
+    def _complete_scope(self, version: str) -> None:
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        self.moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.incomplete = None
+        self._unparsed = 0
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
