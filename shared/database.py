@@ -3,7 +3,7 @@
 import asyncio
 import enum
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 
 import asyncpg
 import orjson
@@ -11,6 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 from opentelemetry import trace
 
 from shared.connection import describe
+from shared.telemetry import spanning
 from shared.topology import knowledge
 
 Pool = asyncpg.Pool
@@ -90,10 +91,16 @@ async def _as_it_is(_connection: asyncpg.Connection) -> None:
     return
 
 
+def database_span(operation: str) -> AbstractContextManager[object]:
+    """Span some work with the database, as https://opentelemetry.io/docs/specs/semconv/db/postgresql/ has it."""
+    attributes = {"db.system.name": "postgresql", "db.operation.name": operation}
+    return spanning(_tracer, operation, trace.SpanKind.CLIENT, attributes)
+
+
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Run the block in one READ COMMITTED transaction."""
-    with _tracer.start_as_current_span("transaction"):
+    with database_span("transaction"):
         async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
             yield connection
 
@@ -146,7 +153,7 @@ async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
     Raises:
         TimeoutError: It took longer than `READ_DEADLINE_S`.
     """
-    with _tracer.start_as_current_span("read"):
+    with database_span("read"):
         async with borrowed(pool) as connection, connection.transaction(readonly=True):
             await connection.execute("SELECT set_config('app.user_ids', $1::text[]::text, true)", list(user_ids))
             yield connection

@@ -40,12 +40,12 @@ from shared.declaring import require
 from shared.errors import Poison, Undecodable
 from shared.events import Event, Outcome, decode
 from shared.introduction import SAID_AFTER_S, Introduction
+from shared.message_spans import process_span
 from shared.parking import Parking
 from shared.patient_commit import Outage, PatientCommit, pause
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery, Subscription, subscribe
-from shared.telemetry import group_span
 from shared.topology import Queue
 from shared.unreadable import FRAME_ERRORS, UNREADABLE, CarefulConnection
 
@@ -204,7 +204,7 @@ class GroupCommit(Generic[T]):
         """Commit or park every one of the group."""
         entries, undecodable = self._read(group)
         with (
-            group_span(self._queue.name, group, exporting=self._exporting),
+            process_span(self._queue.name, group, exporting=self._exporting),
             structlog.contextvars.bound_contextvars(queue=self._queue.name, group=len(group)),
         ):
             if undecodable:

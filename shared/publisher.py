@@ -39,6 +39,7 @@ from shared.errors import BrokerAway, TooLarge
 from shared.events import LARGEST_BODY, Event, Outcome
 from shared.ids import NAMESPACE, derived_id
 from shared.line import KeptLine, Line
+from shared.message_spans import send_span
 from shared.settings import Settings
 from shared.telemetry import inject
 from shared.topology import DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, EXCHANGES, OUTCOMES_EXCHANGE, REPLAYS_EXCHANGE
@@ -127,15 +128,17 @@ class Publisher:
         body = event.body()
         if len(body) > LARGEST_BODY:
             raise TooLarge(f"an event of {len(body)} bytes is too large")
-        properties = spec.Basic.Properties(
-            content_type="application/json",
-            delivery_mode=PERSISTENT,
-            message_id=str(event.event_id),
-            correlation_id=str(event.correlation_id),
-            message_type=type(event).__name__,
-            headers=dict(inject()),
-        )
-        await self._deliver(_Outgoing(EVENTS_EXCHANGE, event.routing_key(), body, properties), deadline_s)
+        key, event_id = event.routing_key(), str(event.event_id)
+        with send_span(EVENTS_EXCHANGE, key, event_id, len(body)):
+            properties = spec.Basic.Properties(
+                content_type="application/json",
+                delivery_mode=PERSISTENT,
+                message_id=event_id,
+                correlation_id=str(event.correlation_id),
+                message_type=type(event).__name__,
+                headers=dict(inject()),
+            )
+            await self._deliver(_Outgoing(EVENTS_EXCHANGE, key, body, properties), deadline_s)
 
     async def publish_to(
         self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]
@@ -153,7 +156,8 @@ class Publisher:
             headers=dict(headers),
         )
         exchange = DEAD_EXCHANGE if queue == DEAD_QUEUE else REPLAYS_EXCHANGE
-        await self._deliver(_Outgoing(exchange, queue, body, properties), None)
+        with send_span(exchange, queue, properties.message_id, len(body)):
+            await self._deliver(_Outgoing(exchange, queue, body, properties), None)
 
     async def announce(self, outcomes: Sequence[Outcome]) -> None:
         """Tell every gateway what was committed, in one message; nobody is told while the broker is away."""

@@ -17,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.logs import configure_logs
 from shared.settings import Settings
-from shared.telemetry import configure_telemetry
+from shared.telemetry import configure_telemetry, shut_down_telemetry
 
 Probe = Callable[[], str | Awaitable[str | None] | None]
 PROBE_TIMEOUT_S = 3.0
@@ -64,7 +64,7 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
-        await asyncio.to_thread(self._tracing.shutdown)
+        await shut_down_telemetry(self._tracing)
 
     def check(self, name: str, probe: Probe) -> None:
         """Make readiness depend on `probe`, which returns None or says what is wrong."""

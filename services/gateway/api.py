@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 
 from services.gateway.account import routes as account
 from services.gateway.admin import routes as admin
@@ -23,6 +24,9 @@ from shared.settings import Settings
 
 ROUTERS = (sessions.router, messages.router, trips.router, models.router, webhooks.router, account.router, admin.router)
 
+# `Edge` makes the one span of a request; FastAPI would add three, outside of it, and so in a trace of their own.
+TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
 
 def create_api(settings: Settings, subjects: Iterable[object], faults: Faults) -> FastAPI:
     """Make the application.
@@ -39,6 +43,7 @@ def create_api(settings: Settings, subjects: Iterable[object], faults: Faults) -
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
+        telemetry=TELEMETRY,
         redirect_slashes=False,  # behind a proxy it would send callers, and their tokens, to http and any `Host`
     )
     hand_over(app, settings, *subjects)

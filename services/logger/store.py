@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from itertools import starmap
 from uuid import UUID
 
-from opentelemetry import trace
-
 from services.logger.dead_letter_rows import Refused, decide, park, refused_as_unknown
 from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import (
@@ -26,10 +24,8 @@ from services.logger.reduction import (
     steps,
 )
 from services.logger.rows import as_json, message_row, session_row, trace_row
-from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool
+from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
 from shared.events import MessageEvent
-
-_tracer = trace.get_tracer("tripthread.logger")
 
 
 class Store:
@@ -40,7 +36,7 @@ class Store:
 
     async def store_chat(self, messages: Sequence[MessageEvent], decisions: Sequence[Decision]) -> None:
         """Store one group: what was said, and what operators decided about dead letters."""
-        with _tracer.start_as_current_span("store"):
+        with database_span("store"):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 if messages and (deleted := await _store(db, messages)):
                     await _sweep(db, deleted)
@@ -49,7 +45,7 @@ class Store:
 
     async def park(self, letters: Sequence[DeadLetter]) -> None:
         """Keep one group of dead letters."""
-        with _tracer.start_as_current_span("park"):
+        with database_span("park"):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 await park(db, letters)
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import structlog
 from opentelemetry import context, trace
-from opentelemetry.context import Context
 from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,10 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.http.hosts import allowed_hosts
 from services.gateway.http.peer import TrustedProxies
 from services.gateway.http.problems import problem_response, unexpected_response
+from services.gateway.http.request_span import end_request_span, start_request_span
 from shared.errors import Misdirected, TooLarge
 from shared.ids import new_id
 from shared.settings import Settings, read_networks
-from shared.telemetry import extract
 
 # Where a route leaves a Set-Cookie header that is to go with whatever its answer will be.
 NEW_COOKIE = "tripthread.new_cookie"
@@ -44,7 +43,6 @@ REQUEST_SECONDS = Histogram(
 )
 
 log = structlog.get_logger(__name__)
-_tracer = trace.get_tracer("tripthread.http")
 
 
 def correlation_id_of(request: HTTPConnection) -> UUID:
@@ -72,7 +70,7 @@ class Edge:
         request_id, correlation_id = _ids(given.get(b"x-request-id", b""))
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         bound = structlog.contextvars.bind_contextvars(request_id=request_id, correlation_id=str(correlation_id))
-        span = _tracer.start_span(scope["method"], _callers_context(given), trace.SpanKind.SERVER)
+        span = start_request_span(scope, given)
         attached = context.attach(trace.set_span_in_context(span))
         answer = _Answer(send, self._headers, request_id, scope)
         try:
@@ -162,14 +160,6 @@ def _ids(given: bytes) -> tuple[str, UUID]:
         return request_id, own
 
 
-def _callers_context(given: dict[bytes, bytes]) -> Context:
-    """Read the trace that the caller's request is part of, if it is."""
-    if b"traceparent" not in given:
-        return Context()
-    wanted = ("traceparent", "tracestate")
-    return extract({name: given[name.encode()].decode("latin-1") for name in wanted if name.encode() in given})
-
-
 def _announced(given: dict[bytes, bytes]) -> int:
     length = given.get(b"content-length", b"0")
     return int(length) if length.isdigit() else 0
@@ -180,7 +170,4 @@ def _account(scope: Scope, status: int, seconds: float, span: trace.Span) -> Non
     route = getattr(scope.get("route"), "path", None)
     method = scope["method"] if route else "ANY"  # one can send any method to nowhere
     REQUEST_SECONDS.labels(method, route or "unknown", status).observe(seconds)
-    if span.is_recording():
-        span.update_name(f"{method} {route or 'unknown'}")
-        span.set_attribute("http.response.status_code", status)
-    span.end()
+    end_request_span(span, scope["method"], route, status)

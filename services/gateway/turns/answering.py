@@ -9,6 +9,7 @@ import structlog
 
 from services.gateway.model.chunks import Chunk
 from services.gateway.model.ending import ERROR, Seen, ending_of
+from services.gateway.model.inference_span import describe_inference, inference_span
 from services.gateway.model.meter import Meter
 from services.gateway.model.upstream import Upstream
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
@@ -41,9 +42,18 @@ class Answering:
         self._tool: str | None = None  # the first one that the model calls
         self._reason: str | None = None  # why it ended, in the service's words
         self._last_kind: type[str] = str
+        self._refused_with: int | None = None  # the status of a service that refused the call
 
     async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
         """Stream the answer into the buffer, and return it; a model that fails gives an answer that says so."""
+        turn = self._buffer.turn
+        with inference_span(model=turn.model, provider=turn.provider, session_id=turn.session_id) as span:
+            answer = await self._ask(messages)
+            if answer.trace is not None:
+                describe_inference(span, answer.trace, self._refused_with)
+            return answer
+
+    async def _ask(self, messages: Sequence[dict[str, Any]]) -> Answer:
         turn = self._buffer.turn
         self._asked = sum(len(message["content"]) for message in messages)
         thread_id = upstream_thread_id(turn.user_id, turn.session_id)
@@ -55,7 +65,8 @@ class Answering:
                         return self.answer("interrupted", f"the answer grew to {LONGEST_ANSWER} characters")
         except ModelAway as error:
             # Not its text, which may repeat what was said; that is in the turn's row.
-            log.warning("model failed", turn_id=str(turn.turn_id), upstream_status=error.extra.get("upstream_status"))
+            self._refused_with = error.extra.get("upstream_status")
+            log.warning("model failed", turn_id=str(turn.turn_id), upstream_status=self._refused_with)
             return self._ended(problem=error.detail)
         return self._ended()
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Message
 
-from services.gateway.http import edge
+from services.gateway.http import edge, request_span
 from tests.service.gateway.fakes import World
 
 REQUEST_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -171,7 +171,7 @@ async def test_requests_are_counted_by_route_and_not_by_path(world: World) -> No
 async def test_a_requests_span_continues_its_callers_trace(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(edge, "_tracer", provider.get_tracer("test"))
+    monkeypatch.setattr(request_span, "_tracer", provider.get_tracer("test"))
     async with world.client() as client:
         await client.get("/healthz", headers={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
     (span,) = exporter.get_finished_spans()

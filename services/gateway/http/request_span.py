@@ -1,0 +1,45 @@
+"""The span of one request, as OpenTelemetry's conventions for HTTP servers name it.
+
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/, of version 1.44.
+"""
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from starlette.types import Scope
+
+from shared.telemetry import extract
+
+# Others are written as one: a caller may make up as many as it likes.
+METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))
+
+_tracer = trace.get_tracer("tripthread.http")
+
+
+def start_request_span(scope: Scope, headers: dict[bytes, bytes]) -> trace.Span:
+    """Begin the span, in the caller's trace if it names one; without the query, where callers put what is secret."""
+    attributes = {"url.scheme": scope.get("scheme", "http"), "url.path": scope["path"]}
+    return _tracer.start_span("HTTP", _callers_context(headers), trace.SpanKind.SERVER, attributes)
+
+
+def end_request_span(span: trace.Span, method: str, route: str | None, status: int) -> None:
+    """Name the span by its route, say what came of it, and end it; status 0 is no answer at all."""
+    if span.is_recording():
+        known = method in METHODS
+        name = method if known else "HTTP"
+        span.update_name(f"{name} {route}" if route else name)
+        span.set_attribute("http.request.method", method if known else "_OTHER")
+        if route:
+            span.set_attribute("http.route", route)
+        if status:
+            span.set_attribute("http.response.status_code", status)
+        if not status or status >= 500:
+            span.set_attribute("error.type", str(status) if status else "no_answer")
+            span.set_status(trace.StatusCode.ERROR)
+    span.end()
+
+
+def _callers_context(headers: dict[bytes, bytes]) -> Context:
+    if b"traceparent" not in headers:
+        return Context()
+    wanted = ("traceparent", "tracestate")
+    return extract({name: headers[name.encode()].decode("latin-1") for name in wanted if name.encode() in headers})
