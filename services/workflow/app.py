@@ -77,7 +77,7 @@ def wire(
         backoff=waits.backoff,
     )
     trips = TripHandler(TripStore(pool, shared=shared), worker.wake)
-    notices = DeliveryHandler(deliveries, avinode.base_url, worker.wake)
+    notices = DeliveryHandler(deliveries, avinode.base_url, worker.wake, most=settings.max_body_bytes)
     return (
         GroupCommit(settings, topology.WORKFLOW_TRIPS, decode=decode_event, commit=trips.commit, publisher=publisher),
         GroupCommit(

@@ -31,9 +31,11 @@ class TripHandler:
 class DeliveryHandler:
     """The queue `workflow.deliveries`."""
 
-    def __init__(self, deliveries: DeliveryStore, base_url: str, wake: Wake) -> None:
+    def __init__(self, deliveries: DeliveryStore, base_url: str, wake: Wake, *, most: int) -> None:
+        """Prepare; a notice may have `most` bytes when it is inflated."""
         self._deliveries = deliveries
         self._base_url = base_url
+        self._most = most
         self._wake = wake
 
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
@@ -46,4 +48,5 @@ class DeliveryHandler:
     def _read(self, event: WebhookReceived) -> Notice:
         if event.source != "avinode":
             return Notice("ignored", f"nobody reads notices from {event.source}")
-        return read_notice(event.payload, self._base_url)
+        encoding = event.headers.get("content-encoding", "")
+        return read_notice(event.payload, self._base_url, encoding=encoding, most=self._most)

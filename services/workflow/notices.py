@@ -6,10 +6,10 @@ is built from the configured base URL and the checked parts of the href, never t
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-import orjson
+from shared.lenient_json import Unreadable, read_json
 
 READ_KINDS = frozenset(("rfqs", "tripmsgs"))  # the collections that say something about a trip
 AVINODE_ID = re.compile(r"[A-Za-z]{1,30}-[0-9]{1,30}(-[A-Za-z0-9_.~]{1,60})?")  # Avinode's own pattern for ids in paths
@@ -43,9 +43,19 @@ class Notice:
     trip_code: str | None = None
 
 
-def read_notice(payload: bytes, base_url: str) -> Notice:
-    """Read a webhook's body. Unknown fields are ignored; only `href` is required."""
-    body = _json(payload)
+def read_notice(payload: bytes, base_url: str, *, encoding: str = "", most: int | None = None) -> Notice:
+    """Read a webhook's body as answers are read. Unknown fields are ignored; only `href` is required.
+
+    Args:
+        payload: As it came.
+        base_url: Where it may point to.
+        encoding: Its `Content-Encoding`.
+        most: Bytes that it may have when it is inflated.
+    """
+    try:
+        body = read_json(payload, encoding=encoding, most=most)
+    except Unreadable as why:
+        return Notice("refused", f"unreadable: {why}")
     if not isinstance(body, dict):
         return Notice("refused", "not a JSON object")
     href = body.get("href")
@@ -54,7 +64,7 @@ def read_notice(payload: bytes, base_url: str) -> Notice:
     trip_code = trip_reference(body.get("tripId"))
     pointer = point(href, base_url)
     if pointer is None:
-        shown = href[:_SHOWN_HREF].replace("\x00", "")
+        shown = href[:_SHOWN_HREF].replace("\x00", "").encode(errors="replace").decode()
         is_too_long = len(href) > LONGEST_HREF
         reason = f"longer than {LONGEST_HREF} characters" if is_too_long else "not a resource below AVINODE_BASE_URL"
         return Notice("refused", f"the href is {reason}", shown, trip_code=trip_code)
@@ -91,13 +101,6 @@ def trip_reference(text: object) -> str | None:
     if _TRIP_ID.fullmatch(text):
         return text.lower()
     return text.upper() if TRIP_CODE.fullmatch(text) else None
-
-
-def _json(payload: bytes) -> Any:
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:

@@ -330,6 +330,12 @@ def test_a_good_status_without_a_body_to_read_is_unclear(content: bytes) -> None
         understood(200, {}, content, usual_wait_s=1)
 
 
+@pytest.mark.parametrize("spelling", ["utf-8-sig", "latin-1", "utf-16"])
+def test_an_answer_is_read_in_whatever_it_is_written(spelling: str) -> None:
+    content = '{"data": {"name": "caf\u00e9"}}'.encode(spelling)
+    assert understood(200, {}, content, usual_wait_s=1.0) == {"data": {"name": "caf\u00e9"}}
+
+
 def test_a_good_answer_may_have_errors_beside_its_data() -> None:
     content = orjson.dumps({"meta": {"errors": [{"title": "odd"}]}, "data": {"id": "atrip-1"}})
     assert understood(200, {}, content, usual_wait_s=1)["data"] == {"id": "atrip-1"}

@@ -1,6 +1,8 @@
 """A notice is a pointer: what it may point at, and what becomes of one that nobody can use."""
 
+import gzip
 import json
+import zlib
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,23 +89,60 @@ def test_another_spelling_of_the_same_place_is_the_same_place(href: str) -> None
     assert notice(href).href == f"{BASE}/rfqs/arfq-1"
 
 
+POINTING = f'{{"href": "{BASE}/rfqs/arfq-1", "note": "NOTE"}}'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\xef\xbb\xbf" + POINTING.encode(),
+        POINTING.replace("NOTE", "\\ud800").encode(),
+        POINTING.replace("NOTE", "\ud800").encode(errors="surrogatepass"),
+        POINTING.replace("NOTE", "caf\xe9").encode("latin-1"),
+        POINTING.replace('"NOTE"', "NaN").encode(),
+        POINTING.replace("NOTE", "a\nb").encode(),
+        POINTING.encode("utf-16"),
+        POINTING.encode("utf-16-le"),
+        POINTING.encode("utf-32"),
+        gzip.compress(POINTING.encode()),
+    ],
+)
+def test_an_oddly_written_notice_is_due_all_the_same(payload: bytes) -> None:
+    assert read_notice(payload, BASE, most=10_000).avinode_id == "arfq-1"
+
+
+def test_a_deflated_notice_is_due_where_its_header_says_so() -> None:
+    assert read_notice(zlib.compress(POINTING.encode()), BASE, encoding="Deflate", most=1000).state == "due"
+
+
+def test_a_notice_that_a_proxy_has_inflated_already_is_due_whatever_its_header_says() -> None:
+    assert read_notice(POINTING.encode(), BASE, encoding="gzip", most=1000).state == "due"
+
+
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
-        (b"", "not a JSON object"),
-        (b"not json", "not a JSON object"),
+        (b"", "unreadable: not JSON"),
+        (b"not json", "unreadable: not JSON"),
         (b"[]", "not a JSON object"),
         (b'"https://sandbox.avinode.com/api/rfqs/arfq-1"', "not a JSON object"),
-        (b"\xff\xfe\x00", "not a JSON object"),
-        (b"[" * 100_000, "not a JSON object"),
-        (b'{"href": "\\ud800"}', "not a JSON object"),
+        (b"\xff\xfe\x00", "unreadable: not JSON"),
+        (b"[" * 100_000, "unreadable: nested too deeply"),
+        (gzip.compress(POINTING.encode())[:-9], "unreadable: cut off in the middle"),
+        (b"\x1f\x8b nothing of the kind", "unreadable: not in the encoding that it names"),
+        (gzip.compress(b" " * 10_000_000 + POINTING.encode()), "unreadable: more than 1000 bytes when inflated"),
         (b"{}", "no href"),
         (b'{"href": null}', "no href"),
         (b'{"href": ["x"]}', "no href"),
     ],
 )
 def test_an_unreadable_notice_is_refused_with_its_reason(payload: bytes, error: str) -> None:
-    assert read_notice(payload, BASE) == Notice("refused", error)
+    assert read_notice(payload, BASE, most=1000) == Notice("refused", error)
+
+
+def test_a_refused_href_with_half_a_character_can_be_stored() -> None:
+    read = read_notice(b'{"href": "\\ud800"}', BASE)
+    assert (read.state, read.href) == ("refused", "?")
 
 
 def test_a_refused_href_can_be_stored() -> None:

@@ -12,6 +12,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from jwt.types import Options
 from starlette.requests import Request
 
+from services.gateway.http.authorization import credentials_in
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import NEW_COOKIE
 from services.gateway.http.handed import handed
@@ -162,8 +163,8 @@ def _visitor_of(cookie: str, settings: Settings) -> str | None:
 
 
 def _claims_of(authorization: str, settings: Settings) -> dict[str, Any]:
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer":
+    scheme, token = credentials_in(authorization)
+    if scheme != "bearer":
         raise NotAuthenticated(UNKNOWN)
     secret, issuer = settings.jwt_secret.get_secret_value(), settings.jwt_issuer or None
     claims = _current_claims(token.strip(), secret, settings.jwt_audience or None, issuer)

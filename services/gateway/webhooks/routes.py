@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from services.gateway.http.authorization import credentials_in
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.fields import Json
 from services.gateway.http.handed import from_app
@@ -96,13 +97,13 @@ async def _receive(webhooks: Webhooks, request: Request, event_name: str | None)
 
 def is_avinode(authorization: str, settings: Settings) -> bool:
     """Check HTTP Basic credentials, in a time that tells nothing of how wrong they are."""
-    scheme, _, token = authorization.partition(" ")
+    scheme, token = credentials_in(authorization)
     try:
         given = b64decode(token, validate=True)
     except ValueError:
         return False
     wanted = f"{settings.avinode_webhook_user}:{settings.avinode_webhook_password.get_secret_value()}"
-    return scheme.lower() == "basic" and compare_digest(given, wanted.encode())
+    return scheme == "basic" and compare_digest(given, wanted.encode())
 
 
 def _kept(request: Request) -> dict[str, str]:

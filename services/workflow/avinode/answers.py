@@ -1,6 +1,5 @@
 """Tell Avinode's answers apart: a body to read, a refusal, busy, or nobody knows what became of the call. Pure."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,6 +13,7 @@ from services.workflow.avinode.errors import (
     AvinodeRefused,
     AvinodeUnclear,
 )
+from shared.lenient_json import Unreadable, read_json
 
 LONGEST_WAIT_S = 3600.0
 # After these the call surely changed nothing. Not so 408, 409 or a redirect: a proxy may say them after the fact.
@@ -85,8 +85,7 @@ def _seconds_until(http_date: str) -> float:
 
 
 def _json(content: bytes) -> Any:
-    """Read JSON; not by orjson, which refuses a whole answer for one lone surrogate in a chat message."""
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
+        return read_json(content)
+    except Unreadable:
         return None

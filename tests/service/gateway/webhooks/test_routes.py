@@ -95,6 +95,14 @@ async def test_who_is_not_avinode_is_asked_for_credentials(world: World, authori
     assert world.published == []
 
 
+@pytest.mark.parametrize("form", ["Basic  {}", "Basic {} ", " basic {}", "BASIC   {}  "])
+async def test_blanks_around_credentials_do_not_count(world: World, form: str) -> None:
+    token = basic("avinode", "development-only-secret-of-32-bytes!").removeprefix("Basic ")
+    answer = await post(world, json=NOTICE, headers={"Authorization": form.format(token)}, auth=None)
+    assert answer.status_code == 200
+    assert len(world.published) == 1
+
+
 async def test_without_a_broker_avinode_is_asked_to_come_again(world: World) -> None:
     world.broker_away = True
     answer = await post(world, json=NOTICE)
