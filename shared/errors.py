@@ -23,6 +23,7 @@
     │   ├── DatabaseAway
     │   ├── ModelAway
     │   ├── TooManyConnections
+    │   ├── Crowded
     │   └── ShuttingDown
     └── Poison                   a message that can never succeed; parked with its reason
         ├── Undecodable
@@ -189,6 +190,12 @@ class TooManyConnections(Away):
     """As many callers as can be served at once are being served."""
 
     code = "too_many_connections"
+
+
+class Crowded(Away):
+    """This instance answers as many questions as it can."""
+
+    code = "crowded"
 
 
 class ShuttingDown(Away):

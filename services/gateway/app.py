@@ -16,6 +16,7 @@ from services.gateway.http.operations import Faults
 from services.gateway.http.server import PublicServer
 from services.gateway.model.listing import list_models
 from services.gateway.model.upstream import Upstream, open_upstream
+from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.routes import Models
@@ -90,13 +91,22 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
     """Make everything, and hand each subject its own."""
     store, receipts = TurnStore(pools.own), Receipts()
     runner = Runner(settings, store, publisher, upstream)
+    throttle = Throttle(settings, runner.running)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     own, models = OwnSessions(store, sessions), ModelQueries(pools.reader)
-    windows = TurnWindows(pools.own)
+    windows, allowed = TurnWindows(pools.own), AllowedModels(settings, settings.default_model.__eq__)
     registration = ModelRegistration(settings, models, publisher, partial(list_models, settings), Delays(1.0, 60.0))
     subjects = (
-        Chat(settings, TurnStarter(store, publisher, runner), Memory(pools.reader, store), tags, Throttle(settings)),
+        throttle,
+        Chat(
+            settings,
+            TurnStarter(store, publisher, runner),
+            Memory(pools.reader, store),
+            tags,
+            throttle=throttle,
+            models=allowed,
+        ),
         Sessions(own, store, sessions, tags, receipts),
         SessionMessages(own, windows, MessageQueries(pools.reader)),
         Trips(settings, own, windows, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),

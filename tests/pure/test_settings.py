@@ -135,10 +135,14 @@ def test_a_secret_is_not_shown() -> None:
     assert STRONG not in repr(settings(jwt_secret=STRONG))
 
 
-def test_visitors_are_for_development_unless_said_otherwise() -> None:
+def test_visitors_are_for_development_without_real_keys_unless_said_otherwise() -> None:
     assert settings().visitors_allowed
     assert not settings(environment="production").visitors_allowed
+    for key in ("openai_api_key", "avinode_api_token", "avinode_auth_token"):
+        assert not settings(**{key: "real"}).visitors_allowed
+        assert settings(**{key: "real"}, allow_visitors=True).visitors_allowed
     assert settings(environment="production", allow_visitors=True).visitors_allowed
+    assert not settings(allow_visitors=False).visitors_allowed
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "loopback", "10.0.0.1 10.0.0.2"])

@@ -54,7 +54,7 @@ class MessagePage(Page):
     messages: list[Message]
 
 
-@router.get("/api/chat/sessions/{session_id}/messages", responses=problem_responses(401, 404, 422, 503))
+@router.get("/api/chat/sessions/{session_id}/messages", responses=problem_responses(401, 404, 422, 429, 503))
 async def list_messages(
     messages: Annotated[SessionMessages, from_app(SessionMessages)],
     caller: CallerDep,

@@ -18,6 +18,7 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.http.cursors import Place
+from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.routes import Models
@@ -35,6 +36,7 @@ from services.gateway.trips.routes import Trips
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage, merge_history
+from services.gateway.turns.running import Running
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
@@ -102,13 +104,16 @@ class World:
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
         own, trips = OwnSessions(store, sessions), cast(TripQueries, _Trips(self))
         windows = cast(TurnWindows, _Windows(self))
+        throttle = Throttle(self.settings, Running())
         subjects = (
+            throttle,
             Chat(
                 self.settings,
                 cast(TurnStarter, _Turns(self)),
                 cast(Memory, _Memory(self)),
                 tags,
-                Throttle(self.settings),
+                throttle=throttle,
+                models=AllowedModels(self.settings, self.settings.default_model.__eq__),
             ),
             Sessions(own, store, sessions, tags, self.receipts),
             SessionMessages(own, windows, cast(MessageQueries, _Messages(self))),
@@ -211,9 +216,6 @@ class _Turns:
 
     def tell_untold(self, turns: Sequence[Turn]) -> None:
         pass
-
-    def running_of(self, user_id: str) -> int:
-        return sum(turn.user_id == user_id and turn.state == "running" for turn in self._world.turns)
 
     def _turn(self, claim: Claim) -> Turn:
         return Turn(
