@@ -118,8 +118,13 @@ def test_production_takes_any_audience_where_that_is_said() -> None:
 def test_no_service_reaches_a_productions_broker_as_a_guest(part: str) -> None:
     values = dict.fromkeys(NEEDED[part], STRONG) | {f"{part}_database_url": "postgresql://x", "amqp_url": BROKER}
     assert settings(environment="production", **values).checked_for(part)
-    with pytest.raises(ValueError, match="AMQP_URL logs in as guest"):
-        settings(environment="production", **values | {"amqp_url": settings().amqp_url}).checked_for(part)
+    guest = settings().amqp_url
+    with pytest.raises(ValueError, match=": AMQP_URL logs in as guest"):
+        settings(environment="production", **values | {"amqp_url": guest}).checked_for(part)
+    own = f"{part}_amqp_url"
+    assert settings(environment="production", **values | {"amqp_url": guest, own: BROKER}).checked_for(part)
+    with pytest.raises(ValueError, match=f"{own.upper()} logs in as guest"):
+        settings(environment="production", **values | {own: f"{guest}vhost"}).checked_for(part)
 
 
 def test_development_runs_on_what_production_refuses() -> None:
