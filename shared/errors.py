@@ -22,8 +22,8 @@
     │   ├── BrokerAway
     │   ├── DatabaseAway
     │   ├── ModelAway
+    │   ├── Overloaded
     │   ├── TooManyConnections
-    │   ├── Crowded
     │   └── ShuttingDown
     └── Poison                   a message that can never succeed; parked with its reason
         ├── Undecodable
@@ -186,16 +186,16 @@ class ModelAway(Away):
     code = "model_away"
 
 
+class Overloaded(Away):
+    """This instance has more to do at the moment than it has room for."""
+
+    code = "overloaded"
+
+
 class TooManyConnections(Away):
     """As many callers as can be served at once are being served."""
 
     code = "too_many_connections"
-
-
-class Crowded(Away):
-    """This instance answers as many questions as it can."""
-
-    code = "crowded"
 
 
 class ShuttingDown(Away):

@@ -119,16 +119,12 @@ class Settings(BaseSettings):
     jwt_any_audience: bool = False  # a token may be for any application that has the same secret
     jwt_issuer: str = ""  # what a token's `iss` must be; checked only where it is set
     cookie_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    allow_visitors: bool | None = None  # None: in development without real keys, and in tests
+    allow_visitors: bool | None = None  # None: on in development and test, off in production
     max_body_bytes: int = Field(1_000_000, ge=1000)
+    max_extra_bytes: int = Field(65_536, ge=1000)  # of one message: its metadata, and its parts beside their texts
+    read_bytes_at_once: int = Field(32 * 2**20, ge=2**20)  # of messages that are read for callers and not sent yet
     turns_per_minute: int = Field(300, ge=1)  # for one user, on one replica
-    turns_at_once: int = Field(200, ge=1)  # for one user, on one replica; all visitors of one address are one
-    all_turns_at_once: int = Field(1000, ge=1)  # of everybody, on one replica; visitors have half of them at most
-    visitor_turns_per_minute: int = Field(300, ge=1)  # of all visitors of one address, with the making of visitors
-    allowed_models: str = (
-        ""  # names with commas between, beside the default one; see services/gateway/models/allowed.py
-    )
-    visitor_models: str = ""  # the same for visitors, who have no others
+    turns_at_once: int = Field(200, ge=1)  # for one user, on one replica
     stored_wait_s: float = Field(2.0, ge=0)  # how long a write waits until its row is readable
 
     # The model: any OpenAI-compatible service
@@ -141,6 +137,8 @@ class Settings(BaseSettings):
     model_silence_s: float = Field(60.0, gt=0)  # the longest pause between two pieces of an answer
     model_turn_s: float = Field(900.0, gt=0)  # from the call to the end of the answer; no session is busy for longer
     model_event_bytes: int = Field(8 * 2**20, ge=1024)  # one event of an answer, or one line, at most
+    model_answer_characters: int = Field(1_000_000, ge=1000, le=1_000_000)  # more fits no event
+    context_bytes: int = Field(1_000_000, ge=1000)  # of the past that the model is told, at most, the newest
     system_prompt: str = "You are a charter broker's assistant."
 
     # Avinode
@@ -159,15 +157,9 @@ class Settings(BaseSettings):
 
     @property
     def visitors_allowed(self) -> bool:
-        """Tell whether somebody without credentials may chat; not where that costs real money, unless it is said."""
         if self.allow_visitors is None:
-            return self.environment == "test" or (self.environment == "development" and not self._has_real_keys)
+            return self.environment != "production"
         return self.allow_visitors
-
-    @property
-    def _has_real_keys(self) -> bool:
-        keys = (self.openai_api_key, self.avinode_api_token, self.avinode_auth_token)
-        return any(key.get_secret_value() not in ("", SANDBOX_KEY) for key in keys)
 
     def as_service(self, service: str) -> Self:
         """Return these settings with the service's own login at the broker as `amqp_url`, where there is one."""

@@ -13,10 +13,10 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
 from services.gateway.http.operations import Faults
+from services.gateway.http.room import Room
 from services.gateway.http.server import PublicServer
 from services.gateway.model.listing import list_models
 from services.gateway.model.upstream import Upstream, open_upstream
-from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.routes import Models
@@ -27,10 +27,10 @@ from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
+from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
-from services.gateway.turns.windows import TurnWindows
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
@@ -91,25 +91,16 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
     """Make everything, and hand each subject its own."""
     store, receipts = TurnStore(pools.own), Receipts()
     runner = Runner(settings, store, publisher, upstream)
-    throttle = Throttle(settings, runner.running)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
-    own, models = OwnSessions(store, sessions), ModelQueries(pools.reader)
-    windows, allowed = TurnWindows(pools.own), AllowedModels(settings, settings.default_model.__eq__)
+    turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
+    own, memory = OwnSessions(turns, sessions), Memory(pools.reader, turns, settings.context_bytes)
     registration = ModelRegistration(settings, models, publisher, partial(list_models, settings), Delays(1.0, 60.0))
     subjects = (
-        throttle,
-        Chat(
-            settings,
-            TurnStarter(store, publisher, runner),
-            Memory(pools.reader, store),
-            tags,
-            throttle=throttle,
-            models=allowed,
-        ),
-        Sessions(own, store, sessions, tags, receipts),
-        SessionMessages(own, windows, MessageQueries(pools.reader)),
-        Trips(settings, own, windows, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),
+        Chat(settings, TurnStarter(store, publisher, runner), memory, tags, Throttle(settings)),
+        Sessions(own, turns, sessions, tags, receipts),
+        SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once)),
+        Trips(settings, own, turns, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),
         Models(settings, models, accepting),
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),

@@ -9,6 +9,7 @@ from deploy.doctor import Finding, examine
 from deploy.migrate import downgrade
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from services.logger import store as logger
@@ -84,7 +85,7 @@ async def test_answer_counts_as_untold_until_it_is_stored(settings: Settings, ow
 
         assert "the broker has not confirmed" in (await troubles(settings))["answers not told"]
 
-        [ended] = await store.session(["ann"], "s1")
+        [ended] = await TurnReadings(turns).whole([claimed.turn_id])
         told = decode("MessageAnswered", ended.answered().body())
         assert isinstance(told, MessageAnswered)
         await logger.Store(messages).store_chat([told], [])

@@ -6,6 +6,7 @@ import json
 import asyncpg
 
 from deploy.migrate import downgrade, migrate
+from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
@@ -54,7 +55,9 @@ async def test_turns_of_an_older_gateway_are_read_and_ended(settings: Settings, 
             assert (turn.nonce, turn.posted().created_at) == (None, turn.asked_at)
             ended = await store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
             assert ended is not None
-            assert [shown.place for shown in await store.session(["ann"], session_id)] == [ended.answered_at]
+            assert [shown.place for shown in await TurnReadings(pool).session(["ann"], session_id)] == [
+                ended.answered_at
+            ]
             claimed = await store.claim(claim(session_id=session_id, known_until=ended.place))
             assert isinstance(claimed, Turn)
 

@@ -1,13 +1,13 @@
 """What the next turn of a session knows: its newest messages, stored or not, and whose session it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.gateway.chat.queries import branches, message_of, stored_messages
-from services.gateway.turns.history import HistoryMessage, branch, merge_history, missing_parents, newest
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Turn
+from services.gateway.chat.queries import branches, said_of, stored_messages, stored_question
+from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.said import Glimpse, Said, branch, missing_parents, newest, unite
+from services.gateway.turns.turn import Question
 from shared.database import Pool
 from shared.errors import NotFound
 
@@ -17,17 +17,19 @@ REMEMBERED = 200  # stored messages of a session, the newest
 @dataclass(frozen=True)
 class Remembered:
     user_id: str
-    history: list[HistoryMessage]
+    history: list[Said]
     known_until: datetime | None = None  # the place of the newest turn that is in it
-    turns: Sequence[Turn] = ()  # those of its newest turns that are kept
+    turns: Sequence[Glimpse] = ()  # those of its newest turns that are kept
 
 
 class Memory:
     """Reads a session's past through the select-only role."""
 
-    def __init__(self, reader_pool: Pool, store: TurnStore) -> None:
+    def __init__(self, reader_pool: Pool, turns: TurnReadings, most_bytes: int) -> None:
+        """Remember texts as far back as they are `most_bytes` together: what the model is told at most."""
         self._pool = reader_pool
-        self._store = store
+        self._turns = turns
+        self._most_bytes = most_bytes
 
     async def of(
         self, user_ids: Sequence[str], session_id: str, about: Sequence[str] = (), resent: int = 0
@@ -44,25 +46,60 @@ class Memory:
         Raises:
             NotFound: It was deleted.
         """
-        turns = await self._store.session(user_ids, session_id)  # before the stored ones: see history.py
-        rows = await stored_messages(self._pool, user_ids, session_id, about, resent=resent, newest=REMEMBERED)
+        turns = await self._turns.session(user_ids, session_id)  # before the stored ones: see history.py
+        rows = await stored_messages(
+            self._pool,
+            user_ids,
+            session_id,
+            about,
+            resent=resent,
+            newest=REMEMBERED,
+            most_bytes=self._most_bytes,
+        )
         owners = {row["user_id"] for row in rows} | {turn.user_id for turn in turns}
         owner = next((user_id for user_id in user_ids if user_id in owners), user_ids[0])
         own_rows = [row for row in rows if row["user_id"] == owner]
         if any(row["deleted"] for row in own_rows):
             raise NotFound("This session was deleted.")
         own_turns = [turn for turn in turns if turn.user_id == owner]
-        stored = [message for row in own_rows if (message := message_of(row)) is not None]
-        history = merge_history(stored, own_turns)
+        stored = said_of(own_rows)
+        history = unite(await self._unstored(own_turns, stored), stored)
         if missing := missing_parents(history, [*about, *_cut_off(history)]):
-            history = merge_history(
-                [*stored, *await branches(self._pool, owner, session_id, missing, REMEMBERED)], own_turns
-            )
+            history = unite(await self._branches(owner, session_id, missing), history)
         known_until = max((turn.place for turn in own_turns), default=None)
         return Remembered(owner, history, known_until, own_turns)
 
+    async def question(self, user_id: str, session_id: str, message_id: str) -> Question | None:
+        """Return a question of the session whole, to ask it again; None where it is gone."""
+        stored = await stored_question(self._pool, user_id, session_id, message_id)
+        if stored is not None:
+            return stored
+        saying = await self._turns.saying(user_id, session_id, message_id)
+        for turn in await self._turns.whole([each.turn_id for each in saying]):
+            for asked in (*turn.earlier(), turn):
+                if asked.question.message_id == message_id and not asked.question.is_known:
+                    return replace(asked.question, is_known=True, said_at=asked.asked_at, earlier=())
+        return None
 
-def _cut_off(history: Sequence[HistoryMessage]) -> list[str]:
+    async def _unstored(self, turns: Sequence[Glimpse], stored: Sequence[Said]) -> list[Said]:
+        """Return, with their texts, the messages of these turns that are not stored."""
+        known = {said.message_id for said in stored}
+        said_by = {turn.turn_id: [said for said in turn.said() if said.message_id not in known] for turn in turns}
+        unstored = {turn_id: new for turn_id, new in said_by.items() if new}
+        if not unstored:
+            return []
+        texts = {text.message_id: text for text in await self._turns.texts(list(unstored), self._most_bytes)}
+        return [
+            replace(said, content=text.content, digest=text.digest) if (text := texts.get(said.message_id)) else said
+            for new in unstored.values()
+            for said in new
+        ]
+
+    async def _branches(self, owner: str, session_id: str, leaves: set[str]) -> list[Said]:
+        return await branches(self._pool, owner, session_id, leaves, steps=REMEMBERED, most_bytes=self._most_bytes)
+
+
+def _cut_off(history: Sequence[Said]) -> list[str]:
     """Name the newest message where little is known of what led to it, as of a question of long ago asked again."""
     leaf = newest(history)
     return [leaf] if leaf is not None and len(branch(history, leaf)) < REMEMBERED // 2 else []

@@ -4,12 +4,12 @@ Pure; the rules are those of docs/http.md, "Chat".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 from services.gateway.chat.request import ChatRequest
 from services.gateway.http.refused_field import refused_field
-from services.gateway.turns.history import HistoryMessage, branch, newest
+from services.gateway.turns.said import Said, newest
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid, NotFound
 from shared.ids import derived_id
@@ -17,16 +17,8 @@ from shared.ids import derived_id
 MOST_UNSAID = 100  # each of them is an event of its own, confirmed before the next
 
 
-@dataclass(frozen=True)
-class ChosenQuestion:
-    """What a turn is to answer."""
-
-    question: Question
-    again: bool = False  # the question is there already, and wants another answer
-
-
-def choose_question(request: ChatRequest, history: Sequence[HistoryMessage], turn_id: UUID) -> ChosenQuestion:
-    """Find the question in `request`, given what was said in its session.
+def choose_question(request: ChatRequest, history: Sequence[Said], turn_id: UUID) -> Question | Said:
+    """Find the question in `request`, given what was said in its session: a new one, or one that is there already.
 
     Args:
         request: What the caller sent.
@@ -39,90 +31,90 @@ def choose_question(request: ChatRequest, history: Sequence[HistoryMessage], tur
         Invalid: There is nothing to ask.
     """
     if request.regenerate:
-        return ChosenQuestion(_asked_again(request.regenerate_id, history), again=True)
+        return _asked_again(request.regenerate_id, history)
     unsaid = _unsaid(request.questions, history)
     if len(unsaid) > MOST_UNSAID:
         raise refused_field("userMessages", f"may have at most {MOST_UNSAID} new messages at once")
     if not unsaid:
-        return ChosenQuestion(_asked_again(None, history), again=True)
-    return ChosenQuestion(_chained(unsaid, request.parent_id, history, turn_id))
+        return _asked_again(None, history)
+    return _chained(unsaid, request.parent_id, history, turn_id)
 
 
-def _unsaid(questions: Sequence[Question], history: Sequence[HistoryMessage]) -> Sequence[Question]:
+def _unsaid(questions: Sequence[Question], history: Sequence[Said]) -> Sequence[Question]:
     """Return what follows the longest prefix equal to the session's user texts; a lone message is always new."""
     if len(questions) < 2:
         return questions
-    said = [shown.content for shown in history if shown.role == "user"]
+    said = [shown for shown in history if shown.role == "user"]
     same = 0
-    while same < min(len(said), len(questions)) and said[same] == questions[same].content:
+    while same < min(len(said), len(questions)) and said[same].says(questions[same].content):
         same += 1
     return questions[same:]
 
 
-def _chained(
-    unsaid: Sequence[Question], parent_id: str | None, history: Sequence[HistoryMessage], turn_id: UUID
-) -> Question:
+def _chained(unsaid: Sequence[Question], parent_id: str | None, history: Sequence[Said], turn_id: UUID) -> Question:
     """Give each message its id and its parent, the one before it; return the last, which brings the others."""
+    names = _Names(history)
     chain: list[Question] = []
     for index, question in enumerate(unsaid):
         before = chain[-1].message_id if chain else None
-        known = _known(question, history)
-        if known is not None and _is_same(question, known, before, parent_id, history):
+        known = names.asked.get(question.message_id)
+        if known is not None and _is_same(question, known, before, parent_id, names):
             chain.append(replace(question, parent_id=known.parent_id, is_known=True, said_at=known.created_at))
             continue
         own_id = str(derived_id(turn_id, f"question/{index}"))
-        parent = before or _parent(question, parent_id, history)
-        chain.append(replace(_new(question, history, own_id), parent_id=parent))
+        parent = before or _parent(known, parent_id, history, names)
+        chain.append(replace(_new(question, own_id, names), parent_id=parent))
     return replace(chain[-1], earlier=tuple(chain[:-1]))
 
 
-def _is_same(
-    question: Question,
-    known: HistoryMessage,
-    before: str | None,
-    parent_id: str | None,
-    history: Sequence[HistoryMessage],
-) -> bool:
-    """Tell whether the known message is meant, in its words and at its place; after an edit it would be at another."""
-    if (question.message_id, question.content) != (known.message_id, known.content):
+class _Names:
+    """What messages are called, by us and by their clients; built once, since there may be thousands."""
+
+    def __init__(self, history: Sequence[Said]) -> None:
+        self.by_id = {said.message_id: said for said in history}
+        self.taken = {*self.by_id, *(said.client_message_id for said in history)}
+        self.asked: dict[str, Said] = {}  # the user message that one of this name repeats or edits: the first
+        for said in history:
+            if said.role == "user":
+                self.asked.setdefault(said.message_id, said)
+                self.asked.setdefault(said.client_message_id or said.message_id, said)
+
+    def leads(self, before: str, message_id: str) -> bool:
+        """Tell whether one message is on the way to another, or is it."""
+        seen: set[str] = set()
+        at: str | None = message_id
+        while at is not None and at not in seen and (said := self.by_id.get(at)) is not None:
+            if at == before:
+                return True
+            seen.add(at)
+            at = said.parent_id
         return False
-    if before is None:
-        return parent_id in (None, known.parent_id)
-    return any(shown.message_id == before for shown in branch(history, known.message_id))
 
 
-def _new(question: Question, history: Sequence[HistoryMessage], own_id: str) -> Question:
+def _is_same(question: Question, known: Said, before: str | None, parent_id: str | None, names: _Names) -> bool:
+    """Tell whether the known message is meant, in its words and at its place; after an edit it would be at another."""
+    if question.message_id != known.message_id or not known.says(question.content):
+        return False
+    return parent_id in (None, known.parent_id) if before is None else names.leads(before, known.message_id)
+
+
+def _new(question: Question, own_id: str, names: _Names) -> Question:
     """Keep the client's id for a new message; an id that is taken, as by an edit, gives way to an id of ours."""
     named = question.message_id
-    if named and any(named in (shown.message_id, shown.client_message_id) for shown in history):
+    if named and named in names.taken:
         return replace(question, message_id=own_id, client_message_id=named)
     return replace(question, message_id=named or own_id)
 
 
-def _parent(question: Question, parent_id: str | None, history: Sequence[HistoryMessage]) -> str | None:
+def _parent(known: Said | None, parent_id: str | None, history: Sequence[Said], names: _Names) -> str | None:
     if parent_id is not None:
-        if all(shown.message_id != parent_id for shown in history):
+        if parent_id not in names.by_id:
             raise NotFound("parent_id names no message of this session.")
         return parent_id
-    known = _known(question, history)
     return known.parent_id if known is not None else newest(history)
 
 
-def _known(question: Question, history: Sequence[HistoryMessage]) -> HistoryMessage | None:
-    """Find the user message that this one repeats or edits, by the client's id for it."""
-    if not question.message_id:
-        return None
-    return next(
-        (
-            shown
-            for shown in history
-            if shown.role == "user" and question.message_id in (shown.message_id, shown.client_message_id)
-        ),
-        None,
-    )
-
-
-def _asked_again(message_id: str | None, history: Sequence[HistoryMessage]) -> Question:
+def _asked_again(message_id: str | None, history: Sequence[Said]) -> Said:
     """Return the question that `message_id`, it or its answer, is about; without one, the newest."""
     by_id = {shown.message_id: shown for shown in history}
     at = by_id.get(message_id) if message_id else next((m for m in reversed(history) if m.role == "user"), None)
@@ -132,13 +124,4 @@ def _asked_again(message_id: str | None, history: Sequence[HistoryMessage]) -> Q
         if message_id:
             raise NotFound("message_id names no question of this session, and no answer to one.")
         raise Invalid("There is nothing to answer: this session has no question yet.")
-    return Question(
-        message_id=at.message_id,
-        content=at.content,
-        parts=at.parts,
-        parent_id=at.parent_id,
-        client_message_id=at.client_message_id,
-        metadata=at.metadata,
-        is_known=True,
-        said_at=at.created_at,
-    )
+    return at

@@ -8,19 +8,25 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+import orjson
 
 from services.gateway.http.idempotency_key import read_key
 from services.gateway.http.json_body import read_json, require_json
 from services.gateway.http.media_ranges import accepted_ranges
 from services.gateway.http.refused_field import refused_field
 from services.gateway.turns.turn import Question
-from shared.errors import Invalid
+from shared.errors import Invalid, TooLarge
 from shared.ids import is_client_id
 
+MOST_MESSAGES = 5000  # in one request, which `useChat` makes of all that was said
+MOST_PARTS = 1000  # of one message
+MAX_EXTRA_BYTES = 65_536  # of JSON that a message has beside its texts, where nothing else is set
+
 AnswerForm = Literal["ui", "text", "json"]
+Parts = Annotated[list[dict[str, Any]], msgspec.Meta(max_length=MOST_PARTS)]
 DATA_PART = "data-"  # what an application keeps with a message for itself (AI SDK); no model is meant to see it
 
 
@@ -29,9 +35,13 @@ class ChatMessage(msgspec.Struct):
 
     id: str | None = None
     role: str | None = None  # none: the user's
-    content: str | list[dict[str, Any]] | None = None
-    parts: list[dict[str, Any]] | None = None
+    content: str | Parts | None = None
+    parts: Parts | None = None
     metadata: dict[str, Any] | None = None
+
+
+Messages = Annotated[list[ChatMessage], msgspec.Meta(max_length=MOST_MESSAGES)]
+UserMessages = Annotated[list[str | ChatMessage], msgspec.Meta(max_length=MOST_MESSAGES)]
 
 
 class ChatBody(msgspec.Struct):
@@ -42,10 +52,10 @@ class ChatBody(msgspec.Struct):
     sessionId: str | None = None  # noqa: N815 - the older clients' spelling, here and below
     thread_id: str | None = None
     threadId: str | None = None  # noqa: N815
-    messages: list[ChatMessage] | None = None
+    messages: Messages | None = None
     message: str | ChatMessage | None = None
-    user_messages: list[str | ChatMessage] | None = None
-    userMessages: list[str | ChatMessage] | None = None  # noqa: N815
+    user_messages: UserMessages | None = None
+    userMessages: UserMessages | None = None  # noqa: N815
     trigger: Literal["submit-message", "regenerate-message"] | None = None
     message_id: str | None = None
     messageId: str | None = None  # noqa: N815
@@ -84,11 +94,23 @@ class ChatRequest:
         return [message_id for message_id in named if message_id]
 
 
-def read_chat_request(body: bytes, headers: Mapping[str, str], kept_sessions: Iterable[str] = ()) -> ChatRequest:
-    """Read one request; `kept_sessions` are those that the browser was in last.
+def read_chat_request(
+    body: bytes,
+    headers: Mapping[str, str],
+    kept_sessions: Iterable[str] = (),
+    max_extra_bytes: int = MAX_EXTRA_BYTES,
+) -> ChatRequest:
+    """Read one request.
+
+    Args:
+        body: As it came.
+        headers: The request's.
+        kept_sessions: Those that the browser was in last.
+        max_extra_bytes: Of JSON that a message may have beside its texts.
 
     Raises:
         Invalid: The body is no such request; the detail says where.
+        TooLarge: A message has too much beside its texts.
         UnsupportedMedia: It does not say that it is JSON, and may come from another site's form.
     """
     require_json(headers)
@@ -99,6 +121,8 @@ def read_chat_request(body: bytes, headers: Mapping[str, str], kept_sessions: It
     regenerate = parsed.trigger == "regenerate-message"
     if not questions and not regenerate:
         raise refused_field("message", "is missing: send messages, message or userMessages")
+    if len(body) > max_extra_bytes:
+        _check_extras(questions, parsed.metadata, max_extra_bytes)
     key, body_hash = _identity(body, headers, named, questions, regenerate=regenerate)
     return ChatRequest(
         session_id=session_id,
@@ -193,6 +217,14 @@ def _parts(message: ChatMessage) -> list[dict[str, Any]]:
         if part["type"] != "text" and not part["type"].startswith(DATA_PART):
             raise refused_field("parts", "must be text: files and the like cannot be shown to the model yet")
     return parts
+
+
+def _check_extras(questions: Sequence[Question], metadata: dict[str, Any] | None, most: int) -> None:
+    """Refuse what is kept with a message and shown with it each time, but is no text, where it is too much."""
+    for question in questions:
+        parts = [{**part, "text": ""} if part["type"] == "text" else part for part in question.parts]
+        if len(orjson.dumps([parts, question.metadata, metadata])) > most:
+            raise TooLarge(f"A message may have at most {most} bytes of metadata, and of parts beside their texts.")
 
 
 def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:

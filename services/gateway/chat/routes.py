@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from services.gateway.account.identity import Caller, account_of, caller_of
+from services.gateway.account.identity import Caller, caller_of
 from services.gateway.account.throttle import Throttle
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault
@@ -22,14 +22,14 @@ from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.handed import handed
 from services.gateway.http.problems import problem_response, unexpected_response
-from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import TagQueries
 from services.gateway.sessions.answers import message_out
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import answer_of
+from services.gateway.turns.said import Said
 from services.gateway.turns.starting import StaleHistory, TurnStarter
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.turn import Question, Turn
 from shared.database import DATABASE_ERRORS
 from shared.errors import Away, NotFound, Refused, SessionBusy, TripthreadError
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
@@ -46,21 +46,13 @@ class Chat:
     """Serve one turn: claim it, follow it, and write it in the form that the caller asked for."""
 
     def __init__(
-        self,
-        settings: Settings,
-        turns: TurnStarter,
-        memory: Memory,
-        tags: TagQueries,
-        *,
-        throttle: Throttle,
-        models: AllowedModels,
+        self, settings: Settings, turns: TurnStarter, memory: Memory, tags: TagQueries, throttle: Throttle
     ) -> None:
         self._settings = settings
         self._turns = turns
         self._memory = memory
         self._tags = tags
         self._throttle = throttle
-        self._models = models
         # Where other gateways find this one's running turns.
         self._owner = f"{settings.internal_host}:{settings.internal_port}"
 
@@ -70,11 +62,11 @@ class Chat:
         Raises:
             Refused, Away: It can't be served; the problem document says why.
         """
-        asked = read_chat_request(await request.body(), request.headers, cookie_values(request, "session_id"))
-        account = account_of(caller, request)
-        async with self._throttle.admitted(account):
-            asked = replace(asked, model=self._models.chosen(asked.model, caller))
-            buffer = await self._begin(asked, caller, account, correlation_id_of(request))
+        body = await request.body()
+        async with self._throttle.admitted(caller.user_id, self._turns.running_of):  # to read it takes time, too
+            kept = cookie_values(request, "session_id")
+            asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
+            buffer = await self._begin(asked, caller, correlation_id_of(request))
         response = await self._answer_or_refuse(asked, buffer)
         self._name_turn(response, buffer)
         return response
@@ -90,20 +82,19 @@ class Chat:
         except TripthreadError:  # the turn's task has logged what it was
             return unexpected_response()
 
-    async def _begin(self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID) -> TurnBuffer:
+    async def _begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> TurnBuffer:
         """Read the session, claim it, and read again where more was said in between."""
         for _ in range(READINGS):
             with suppress(StaleHistory):
-                return await self._try_to_begin(request, caller, account, correlation_id)
+                return await self._try_to_begin(request, caller, correlation_id)
         raise SessionBusy("others are talking in this session, too fast to follow")
 
-    async def _try_to_begin(
-        self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID
-    ) -> TurnBuffer:
+    async def _try_to_begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> TurnBuffer:
         session_id, remembered = await self._remember(request, caller)
         user_id = remembered.user_id
         turn_id, new_session_id = _ids(user_id, request.key)
-        asked = choose_question(request, remembered.history, turn_id)
+        chosen = choose_question(request, remembered.history, turn_id)
+        question = await self._question(chosen, remembered, session_id)
         claim = Claim(
             turn_id=turn_id,
             user_id=user_id,
@@ -111,19 +102,27 @@ class Chat:
             key=request.key,
             body_hash=request.body_hash,
             owner=self._owner,
-            account=account,
             correlation_id=correlation_id,
             traceparent=inject().get("traceparent"),
             model=request.model or self._settings.default_model,
             provider=self._settings.model_provider,
             project_id=request.project_id,
             helper=request.helper,
-            question=replace(asked.question, metadata={**request.metadata, **asked.question.metadata}),
+            question=replace(question, metadata={**request.metadata, **question.metadata}),
             known_until=remembered.known_until,
         )
-        buffer = await self._turns.start(claim, remembered.history, again=asked.again)
+        buffer = await self._turns.start(claim, remembered.history, again=isinstance(chosen, Said))
         self._turns.tell_untold(remembered.turns)
         return buffer
+
+    async def _question(self, chosen: Question | Said, remembered: Remembered, session_id: str | None) -> Question:
+        """Read a question that is asked again whole: of what was said only the texts are remembered."""
+        if isinstance(chosen, Question):
+            return chosen
+        question = await self._memory.question(remembered.user_id, session_id or "", chosen.message_id)
+        if question is None:
+            raise StaleHistory  # it was just deleted
+        return question
 
     async def _remember(self, request: ChatRequest, caller: Caller) -> tuple[str | None, Remembered]:
         """Return the session that is meant, and its past; none where it is to be a new one."""
@@ -209,7 +208,7 @@ def chat_route() -> Route:
 
     async def post_chat(request: Request) -> Response:
         request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
-        return await handed(request, Chat).answer(request, await caller_of(request))
+        return await handed(request, Chat).answer(request, caller_of(request))
 
     route = Route("/api/chat", post_chat, methods=["POST"])
     return route

@@ -10,15 +10,21 @@ from shared.errors import Invalid, UnsupportedMedia
 
 # Deeper JSON is nobody's data, and its writers downstream give up: orjson at 254 levels, pydantic at 255.
 MAX_DEPTH = 64
+# Values and keys of one body: each costs everybody's time on its way to what it is. A chat's client sends all that was
+# said before; nobody's command is long.
+MAX_NODES = 50_000
+MAX_COMMAND_NODES = 5_000
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes, most_nodes: int = MAX_NODES) -> Any:
     """Parse a body.
 
     Raises:
         Invalid: It is not JSON in UTF-8, nested too deeply, or has a text that PostgreSQL can't hold (a NUL; half a
-            surrogate pair is no JSON to begin with).
+            surrogate pair is no JSON to begin with), or too many values.
     """
+    if len(body) > most_nodes and count_nodes(body, most_nodes) > most_nodes:
+        raise Invalid(f"The body has more than {most_nodes} keys and values.")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -28,6 +34,20 @@ def read_json(body: bytes) -> Any:
     if may_be_deep or may_have_nul:
         _check(value)
     return value
+
+
+def count_nodes(body: bytes, most: int) -> int:
+    """Count the keys and values of a JSON text without parsing it, as far as they are worth counting.
+
+    Outside of texts each follows a comma, a colon or a bracket; so it is never less than there are.
+    """
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    texts = body.count(b'"') // 2
+    if texts > most:
+        return texts
+    outside = b"".join(body.split(b'"')[::2])
+    return 1 + sum(outside.count(each) for each in (b",", b":", b"[", b"{"))
 
 
 def require_json(headers: Mapping[str, str]) -> None:

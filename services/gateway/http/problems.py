@@ -30,6 +30,8 @@ CODES = {
     415: "unsupported_media_type",
 }
 
+MOST_ERRORS = 100  # that one problem document names; whoever made more has them for one reason
+
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 log = structlog.get_logger(__name__)
@@ -112,7 +114,10 @@ async def _on_invalid(_request: Request, error: Exception) -> Response:
 
 def invalid(faults: Sequence[Mapping[str, Any]]) -> Invalid:
     """Say of each field what pydantic found, naming only the field and the rule, never what was sent."""
-    errors = [{"field": _field(fault["loc"]), "detail": fault["msg"].removeprefix("Value error, ")} for fault in faults]
+    errors = [
+        {"field": _field(fault["loc"]), "detail": fault["msg"].removeprefix("Value error, ")}
+        for fault in faults[:MOST_ERRORS]
+    ]
     first = errors[0]
     return Invalid(f"{first['field']}: {first['detail']}" if first["field"] else first["detail"], errors=errors)
 

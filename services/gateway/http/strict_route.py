@@ -8,8 +8,11 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.http.json_body import read_json, require_json
+from services.gateway.http.json_body import MAX_COMMAND_NODES, read_json, require_json
 from services.gateway.http.refused_field import refused_field
+from shared.errors import Invalid
+
+MOST_PARAMETERS = 500  # of which a list of ids may be made
 
 JSON_TYPE = (b"content-type", b"application/json")  # FastAPI hands a body of another type on as bytes
 
@@ -25,6 +28,7 @@ class StrictRoute(APIRoute):
         has_body = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
+            _refuse_many(request)
             _spell_as_ours(request)
             _refuse_repeats(request)
             return await handle(await _read(request) if has_body else request)
@@ -46,7 +50,7 @@ async def _read(request: Request) -> Request:
     headers = request.scope["headers"]
     request.scope["headers"] = [*(header for header in headers if header[0] != JSON_TYPE[0]), JSON_TYPE]
     read = _ReadRequest(request.scope, request.receive)
-    read.value = read_json(await read.body())
+    read.value = read_json(await read.body(), MAX_COMMAND_NODES)
     return read
 
 
@@ -58,6 +62,11 @@ def _spell_as_ours(request: Request) -> None:
         request.scope["query_string"] = b"&".join(
             b"".join((SPELLINGS.get(name, name), equals, value)) for name, equals, value in pairs
         )
+
+
+def _refuse_many(request: Request) -> None:
+    if request.scope["query_string"].count(b"&") > MOST_PARAMETERS:
+        raise Invalid(f"A query may have at most {MOST_PARAMETERS} parameters.")
 
 
 def _refuse_repeats(request: Request) -> None:

@@ -1,34 +1,42 @@
-"""Read chat.messages: the messages of one session, page by page."""
+"""Read chat.messages: which messages one session has, and what those on a page say."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from services.gateway.http.cursors import Place
+from services.gateway.sessions.message_page import PAGE_BYTES, Listed, Window
 from services.gateway.turns.history import HistoryMessage
 from shared.database import Pool, reading
-
-
-@dataclass(frozen=True)
-class Window:
-    """The messages between two places, and from which end of it a page is read."""
-
-    after: Place | None = None
-    before: Place | None = None
-    oldest_first: bool = False  # the page begins at `after`; else it ends at `before`
-
-    def holds(self, place: Place) -> bool:
-        return (self.after is None or self.after < place) and (self.before is None or place < self.before)
 
 
 class MessageQueries:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def page(self, user_id: str, session_id: str, window: Window, limit: int) -> list[HistoryMessage]:
-        """Return up to `limit` messages of the window, from the end that its page is read from."""
+    async def listed(self, user_id: str, session_id: str, window: Window, limit: int) -> list[Listed]:
+        """Return up to `limit` messages of the window, from the end that its page is read from, without what they say.
+
+        How long a text is the table knows without unpacking it. The rest of a message is measured only as far back as
+        the texts alone fill a page.
+        """
         read = _OLDEST_FIRST if window.oldest_first else _NEWEST_FIRST
         after, before = window.after or (None, None), window.before or (None, None)
         async with reading(self._pool, user_id) as db:
-            rows = await db.fetch(read, user_id, session_id, *after, *before, limit)
+            rows = await db.fetch(read, user_id, session_id, *after, *before, limit, PAGE_BYTES)
+        return [Listed(row["message_id"], row["created_at"], row["size"]) for row in rows]
+
+    async def whole(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[HistoryMessage]:
+        """Return these messages, in any order."""
+        async with reading(self._pool, user_id) as db:
+            rows = await db.fetch(
+                """
+                SELECT message_id, role, content, parts, model, status, parent_id, created_at, metadata, error,
+                    client_message_id
+                FROM chat.messages WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
+                """,
+                user_id,
+                session_id,
+                list(message_ids),
+            )
         return [HistoryMessage(**row) for row in map(dict, rows)]
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
@@ -48,11 +56,19 @@ class MessageQueries:
 
 # A literal for each direction, since an ORDER BY can't be an argument; `messages_in_order` serves both.
 _WINDOW = """
-    SELECT message_id, role, content, parts, model, status, parent_id, created_at, metadata, error, client_message_id
-    FROM chat.messages
-    WHERE user_id = $1 AND session_id = $2
-        AND (created_at, message_id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))
-        AND (created_at, message_id) < (coalesce($5::timestamptz, 'infinity'), coalesce($6::text, ''))
+    SELECT message_id, created_at, octet_length(content) + CASE WHEN nearer <= $8
+        THEN octet_length(parts::text) + octet_length(metadata::text) ELSE 0 END AS size
+    FROM (
+        SELECT message_id, created_at, content, parts, metadata,
+            sum(octet_length(content)) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS nearer
+        FROM (
+            SELECT message_id, created_at, content, parts, metadata FROM chat.messages
+            WHERE user_id = $1 AND session_id = $2
+                AND (created_at, message_id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::text, ''))
+                AND (created_at, message_id) < (coalesce($5::timestamptz, 'infinity'), coalesce($6::text, ''))
+            ORDER BY {order} LIMIT $7
+        ) page
+    ) measured
 """
-_NEWEST_FIRST = _WINDOW + "ORDER BY created_at DESC, message_id DESC LIMIT $7"
-_OLDEST_FIRST = _WINDOW + "ORDER BY created_at, message_id LIMIT $7"
+_NEWEST_FIRST = _WINDOW.format(order="created_at DESC, message_id DESC")
+_OLDEST_FIRST = _WINDOW.format(order="created_at, message_id")

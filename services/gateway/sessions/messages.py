@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+import orjson
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from services.gateway.account.identity import CallerDep
@@ -14,14 +16,25 @@ from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.refused_field import refused_field
+from services.gateway.http.room import Room
+from services.gateway.http.sliced import SlicedResponse
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.sessions.answers import Message
-from services.gateway.sessions.message_queries import MessageQueries, Window
+from services.gateway.sessions.message_page import (
+    PAGE_BYTES,
+    Listed,
+    Window,
+    choose_page,
+    shortened,
+    sized,
+    slices,
+    unite,
+)
+from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.own_session import OwnSession, OwnSessions
-from services.gateway.turns.history import HistoryMessage, merge_history, shown_of
-from services.gateway.turns.store import NEWEST
-from services.gateway.turns.turn import Turn
-from services.gateway.turns.windows import TurnWindows
+from services.gateway.turns.history import merge_history
+from services.gateway.turns.readings import NEWEST, TurnReadings
+from services.gateway.turns.said import Glimpse
 
 # A page needs one message more than it shows; and of the turns read for it some may have only their edges in it.
 EDGES = 8
@@ -34,8 +47,9 @@ class SessionMessages:
     """What these routes work with."""
 
     own: OwnSessions
-    turns: TurnWindows
+    turns: TurnReadings
     queries: MessageQueries
+    room: Room  # for what is read and not sent yet
 
 
 class MessageQuery(PageQuery):
@@ -54,25 +68,56 @@ class MessagePage(Page):
     messages: list[Message]
 
 
-@router.get("/api/chat/sessions/{session_id}/messages", responses=problem_responses(401, 404, 422, 429, 503))
+@router.get(
+    "/api/chat/sessions/{session_id}/messages",
+    response_model=MessagePage,
+    responses=problem_responses(401, 404, 422, 503),
+)
 async def list_messages(
     messages: Annotated[SessionMessages, from_app(SessionMessages)],
     caller: CallerDep,
     session_id: SessionId,
     query: Annotated[MessageQuery, Query()],
-) -> MessagePage:
-    """List a session's messages; what is not stored yet says `stored: false`."""
+) -> Response:
+    """List a session's messages; what is not stored yet says `stored: false`. A page ends at about 8 MB."""
     own = await messages.own.find(caller, session_id)
     window = await _window(messages, own, query)
-    turns = await _turns(messages, own, window, query.limit + EDGES)  # before what is stored: see history.py
-    stored = await messages.queries.page(own.user_id, session_id, window, query.limit + 1)
-    page, has_more = choose_page(merge_history(stored, turns), window, query.limit)
-    cursor = _cursor_after(page, window) if has_more else None
-    ordered = page if query.order == "asc" else list(reversed(page))
-    return MessagePage(messages=[Message.of(shown) for shown in ordered], next_cursor=cursor)
+    page, has_more = await _page(messages, own, window, query.limit)
+    ordered = page if query.order == "asc" else page[::-1]
+    ends = {"next_cursor": _cursor_after(page, window) if has_more else None, "has_more": has_more}
+    return SlicedResponse(
+        messages.room,
+        ((sum(listed.size for listed in piece), partial(_written, messages, own, piece)) for piece in slices(ordered)),
+        before=orjson.dumps(ends)[:-1] + b',"messages":[',
+        after=b"]}",
+    )
 
 
-async def _turns(messages: SessionMessages, own: OwnSession, window: Window, limit: int) -> Sequence[Turn]:
+async def _page(messages: SessionMessages, own: OwnSession, window: Window, limit: int) -> tuple[list[Listed], bool]:
+    """Choose the messages of the page, and tell whether there are more."""
+    turns = await _turns(messages, own, window, limit + EDGES)  # before what is stored: see history.py
+    stored = await messages.queries.listed(own.user_id, own.facts.session_id, window, limit + 1)
+    said_by = ((said, turn.turn_id) for turn in turns for said in turn.said())
+    unstored = [Listed(said.message_id, said.created_at, turn_id=turn_id) for said, turn_id in said_by]
+    page, has_more = choose_page(unite(unstored, stored), window, limit)
+    from_its_end = page if window.oldest_first else page[::-1]
+    speaking = list(dict.fromkeys(listed.turn_id for listed in from_its_end if listed.turn_id is not None))
+    sizes = await messages.turns.sizes(speaking, PAGE_BYTES) if speaking else {}
+    page, is_shorter = shortened(sized(page, sizes), window)
+    return page, has_more or is_shorter
+
+
+async def _written(messages: SessionMessages, own: OwnSession, piece: Sequence[Listed]) -> bytes:
+    """Read messages, and write them as JSON with commas between; one that has gone meanwhile is left out."""
+    speaking = list({listed.turn_id for listed in piece if listed.turn_id is not None})
+    turns = await messages.turns.whole(speaking) if speaking else []
+    ids = [listed.message_id for listed in piece]  # those of turns too: they may be stored by now
+    stored = await messages.queries.whole(own.user_id, own.facts.session_id, ids)
+    by_id = {shown.message_id: shown for shown in merge_history(stored, turns)}
+    return b",".join(Message.of(by_id[each]).model_dump_json().encode() for each in ids if each in by_id)
+
+
+async def _turns(messages: SessionMessages, own: OwnSession, window: Window, limit: int) -> Sequence[Glimpse]:
     """Return the turns that the page may show; of a long session those that were read already may be too new for it."""
     if len(own.turns) < NEWEST:
         return own.turns
@@ -82,21 +127,7 @@ async def _turns(messages: SessionMessages, own: OwnSession, window: Window, lim
     )
 
 
-def choose_page(history: list[HistoryMessage], window: Window, limit: int) -> tuple[list[HistoryMessage], bool]:
-    """Choose from what was said, in order, the page that begins at the window's end, and tell whether there is more.
-
-    Args:
-        history: Every message that is not stored, and of the stored ones in the window `limit` + 1 from the end that
-            the page is read from.
-        window: Where the page is.
-        limit: The most that may be on the page.
-    """
-    inside = [shown for shown in history if window.holds(shown.place)]
-    page = inside[:limit] if window.oldest_first else inside[-limit:]
-    return page, len(inside) > limit
-
-
-def _cursor_after(page: list[HistoryMessage], window: Window) -> str:
+def _cursor_after(page: list[Listed], window: Window) -> str:
     """Name the place where the next page begins: older messages, or newer ones where the caller reads forward."""
     return write_cursor("newer", *page[-1].place) if window.oldest_first else write_cursor("older", *page[0].place)
 
@@ -123,6 +154,6 @@ async def _place_of(messages: SessionMessages, own: OwnSession, field: str, mess
     return place
 
 
-def _place_in(turns: Iterable[Turn], message_id: str) -> Place | None:
-    said = (shown for turn in turns for shown in shown_of(turn))
-    return next((shown.place for shown in said if shown.message_id == message_id), None)
+def _place_in(turns: Iterable[Glimpse], message_id: str) -> Place | None:
+    told = (said for turn in turns for said in turn.said())
+    return next((said.place for said in told if said.message_id == message_id), None)

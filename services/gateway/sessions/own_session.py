@@ -7,15 +7,16 @@ from services.gateway.account.identity import Caller
 from services.gateway.sessions.answers import Session
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.view import SessionFacts, show_session
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.said import Glimpse
 from shared.errors import NotFound
+from shared.preview import PREVIEW_LENGTH
 
 
 @dataclass(frozen=True)
 class OwnSession:
     facts: SessionFacts
-    turns: Sequence[Turn]
+    turns: Sequence[Glimpse]
     shown: Session
 
     @property
@@ -27,7 +28,7 @@ class OwnSession:
 class OwnSessions:
     """The sessions of whoever calls."""
 
-    def __init__(self, turns: TurnStore, queries: SessionQueries) -> None:
+    def __init__(self, turns: TurnReadings, queries: SessionQueries) -> None:
         self._turns = turns
         self._queries = queries
 
@@ -40,7 +41,8 @@ class OwnSessions:
         turns = await self._turns.session(caller.user_ids, session_id)  # before what is stored: see history.py
         for facts in await self._queries.facts(caller.user_ids, session_id):
             own = [turn for turn in turns if turn.user_id == facts.user_id]
-            shown = show_session(facts, own)
-            if shown is not None:
-                return OwnSession(facts, own, shown)
+            view = show_session(facts, own)
+            if view is not None:
+                previews = await self._turns.previews([view.speaking], PREVIEW_LENGTH) if view.speaking else {}
+                return OwnSession(facts, own, view.quoting(previews))
         raise NotFound("There is no such session.")

@@ -9,7 +9,7 @@ from services.gateway.models.queries import tag_of
 from services.gateway.sessions.answers import TripSummary
 from services.gateway.sessions.status import status_of
 from services.gateway.sessions.view import SessionFacts, SessionFilter, StoredSession
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.said import Glimpse
 from shared.database import Connection, Pool, reading
 
 Key = tuple[str, str]  # owner and session id
@@ -30,7 +30,7 @@ class SessionQueries:
         wanted: SessionFilter,
         limit: int,
         before: Place | None,
-        turns: Sequence[Turn],
+        turns: Sequence[Glimpse],
     ) -> list[SessionFacts]:
         """Return what `show_in_order` chooses a page from.
 
@@ -48,7 +48,7 @@ class SessionQueries:
             return await _facts(db, [*fresh, *(key for key in keys if key not in fresh)])
 
 
-async def _unstored(db: Connection, turns: Sequence[Turn]) -> list[Key]:
+async def _unstored(db: Connection, turns: Sequence[Glimpse]) -> list[Key]:
     """Return the sessions of those turns that say something newer than what is stored."""
     rows = await db.fetch(
         """
@@ -59,7 +59,7 @@ async def _unstored(db: Connection, turns: Sequence[Turn]) -> list[Key]:
         """,
         [turn.user_id for turn in turns],
         [turn.session_id for turn in turns],
-        [turn.answered_at or turn.asked_at for turn in turns],
+        [turn.place for turn in turns],
     )
     return [(row["user_id"], row["session_id"]) for row in rows]
 

@@ -18,8 +18,9 @@ from services.gateway.sessions.answers import Session
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.view import SessionFilter, etag_of, place_of, show_in_order
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.readings import TurnReadings
 from services.gateway.writes.receipts import Receipts
+from shared.preview import PREVIEW_LENGTH
 
 MAX_WAIT_S = 10.0
 # An answer with an ETag may be kept, by its caller alone, who asks each time whether it still holds.
@@ -33,7 +34,7 @@ class Sessions:
     """What these routes work with."""
 
     own: OwnSessions
-    turns: TurnStore
+    turns: TurnReadings
     queries: SessionQueries
     tags: TagQueries
     receipts: Receipts
@@ -60,7 +61,7 @@ class SessionAnswer(BaseModel):
     session: Session
 
 
-@router.get("/api/chat/sessions", responses=problem_responses(401, 422, 429, 503))
+@router.get("/api/chat/sessions", responses=problem_responses(401, 422, 503))
 async def list_sessions(
     sessions: SessionsDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]
 ) -> SessionPage:
@@ -71,14 +72,16 @@ async def list_sessions(
     facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
     newest = {(turn.user_id, turn.session_id): turn for turn in turns}
     shown = show_in_order(facts, newest, wanted=wanted, before=before)
-    page, cursor = PAGING.cut([(place_of(session), session) for session in shown], query)
-    return SessionPage(sessions=page, next_cursor=cursor)
+    page, cursor = PAGING.cut([(place_of(view), view) for view in shown], query)
+    speaking = [view.speaking for view in page if view.speaking]
+    previews = await sessions.turns.previews(speaking, PREVIEW_LENGTH) if speaking else {}
+    return SessionPage(sessions=[view.quoting(previews) for view in page], next_cursor=cursor)
 
 
 @router.get(
     "/api/chat/sessions/{session_id}",
     response_model=SessionAnswer,
-    responses={304: {"description": "It is as `If-None-Match` says"}, **problem_responses(401, 404, 422, 429, 503)},
+    responses={304: {"description": "It is as `If-None-Match` says"}, **problem_responses(401, 404, 422, 503)},
 )
 async def get_session(
     sessions: SessionsDep,
@@ -106,7 +109,7 @@ def _is_named(etag: str, if_none_match: str | None) -> bool:
 @router.get(
     "/api/chat/sessions/{session_id}/tag",
     response_model=Tag,
-    responses={204: {"description": "It has no tag, or none yet"}, **problem_responses(401, 404, 422, 429, 503)},
+    responses={204: {"description": "It has no tag, or none yet"}, **problem_responses(401, 404, 422, 503)},
 )
 async def get_tag(
     sessions: SessionsDep,

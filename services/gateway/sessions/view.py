@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from uuid import UUID
 
 import orjson
 
@@ -12,9 +13,7 @@ from services.gateway.http.fields import Json
 from services.gateway.models.answers import Tag
 from services.gateway.sessions.answers import RunningTurn, Session, TripSummary
 from services.gateway.sessions.status import FIRST_STEP, PAUSED_AFTER
-from services.gateway.turns.history import HistoryMessage, shown_of
-from services.gateway.turns.turn import Turn
-from shared.preview import preview_of
+from services.gateway.turns.said import Glimpse, Said
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,21 @@ class SessionFilter:
         return all(want is None or want == have for want, have in zip(wanted, found, strict=True))
 
 
-def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
+@dataclass(frozen=True)
+class SessionView:
+    """A session; of what was said last only its beginning is still to be read where that is not stored."""
+
+    session: Session
+    speaking: UUID | None  # the turn that said it
+
+    def quoting(self, previews: Mapping[UUID, str]) -> Session:
+        """Return the session with the beginning of its newest message, by the turn that said it."""
+        if self.speaking is None:
+            return self.session
+        return self.session.model_copy(update={"last_message": previews.get(self.speaking)})
+
+
+def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView | None:
     """Show a session; None where it was deleted, or there is nothing of it.
 
     Args:
@@ -95,19 +108,19 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
     stored = facts.stored or (_begun(turns, fresh) if turns else None)
     if facts.deleted or stored is None:
         return None
-    newest = fresh[-1] if fresh else None
+    newest, speaking = fresh[-1] if fresh else (None, None)
     tag, trip = facts.tag, _trip_of(facts, newest)
-    return Session(
+    session = Session(
         id=facts.session_id,
         thread_id=facts.session_id,
         title=stored.title,
         helper=stored.helper,
         project_id=stored.project_id,
-        model=(newest.model if newest else None) or stored.model,
+        model=speaking.model if speaking else stored.model,
         session_tag=tag.session_tag if tag else None,
         tag_label=tag.label if tag else None,
         message_count=stored.message_count + len(fresh),
-        last_message=preview_of(newest.content) if newest else stored.last_message,
+        last_message=None if newest else stored.last_message,
         last_activity_at=max(stored.last_activity_at, newest.created_at) if newest else stored.last_activity_at,
         created_at=stored.created_at,
         updated_at=max(stored.updated_at, newest.created_at) if newest else stored.updated_at,
@@ -124,6 +137,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Turn]) -> Session | None:
         metadata=stored.metadata,
         stored=facts.stored is not None and not fresh,
     )
+    return SessionView(session, speaking.turn_id if speaking else None)
 
 
 def etag_of(facts: SessionFacts, shown: Session) -> str | None:
@@ -156,11 +170,11 @@ def _digest(content: bytes) -> str:
 
 def show_in_order(
     facts: Iterable[SessionFacts],
-    turns: Mapping[tuple[str, str], Turn],
+    turns: Mapping[tuple[str, str], Glimpse],
     *,
     wanted: SessionFilter,
     before: Place | None,
-) -> list[Session]:
+) -> list[SessionView]:
     """Choose the sessions that a page may be cut from, the newest activity first.
 
     Args:
@@ -173,29 +187,25 @@ def show_in_order(
     distinct = {fact.key: fact for fact in facts}.values()
     shown = (show_session(fact, [turns[fact.key]] if fact.key in turns else []) for fact in distinct)
     return sorted(
-        (session for session in shown if session and wanted.fits(session) and _is_before(session, before)),
+        (view for view in shown if view and wanted.fits(view.session) and (before is None or place_of(view) < before)),
         key=place_of,
         reverse=True,
     )
 
 
-def place_of(session: Session) -> Place:
-    return session.last_activity_at, session.id
+def place_of(view: SessionView) -> Place:
+    return view.session.last_activity_at, view.session.id
 
 
-def _is_before(session: Session, place: Place | None) -> bool:
-    return place is None or place_of(session) < place
-
-
-def _fresh(stored: StoredSession | None, turns: Iterable[Turn]) -> list[HistoryMessage]:
-    """Return the messages that are newer than every stored one, in order."""
-    messages = sorted((shown for turn in turns for shown in shown_of(turn)), key=lambda shown: shown.place)
+def _fresh(stored: StoredSession | None, turns: Iterable[Glimpse]) -> list[tuple[Said, Glimpse]]:
+    """Return the messages that are newer than every stored one, in order, each with its turn."""
+    messages = sorted(((said, turn) for turn in turns for said in turn.said()), key=lambda pair: pair[0].place)
     if stored is None or stored.last_message_at is None:
         return messages
-    return [shown for shown in messages if shown.created_at > stored.last_message_at]
+    return [(said, turn) for said, turn in messages if said.created_at > stored.last_message_at]
 
 
-def _trip_of(facts: SessionFacts, newest: HistoryMessage | None) -> TripSummary | None:
+def _trip_of(facts: SessionFacts, newest: Said | None) -> TripSummary | None:
     """Show the trip: what was said and is not stored yet wakes one that has paused."""
     trip = facts.trip
     if trip is None or newest is None or facts.read_at is None or trip.status != "paused":
@@ -203,13 +213,13 @@ def _trip_of(facts: SessionFacts, newest: HistoryMessage | None) -> TripSummary 
     return trip.model_copy(update={"status": "active"}) if facts.read_at - newest.created_at < PAUSED_AFTER else trip
 
 
-def _begun(turns: Sequence[Turn], fresh: Sequence[HistoryMessage]) -> StoredSession:
+def _begun(turns: Sequence[Glimpse], fresh: Sequence[tuple[Said, Glimpse]]) -> StoredSession:
     """Make up the row that the logger will make of these turns.
 
     They show nothing where the newest turn is all that was read, and asks again what was asked before.
     """
     newest = max(turns, key=lambda turn: turn.asked_at)
-    began = fresh[0].created_at if fresh else newest.asked_at
+    began = fresh[0][0].created_at if fresh else newest.asked_at
     return StoredSession(
         last_activity_at=began,
         created_at=began,
@@ -220,7 +230,7 @@ def _begun(turns: Sequence[Turn], fresh: Sequence[HistoryMessage]) -> StoredSess
     )
 
 
-def _running(turns: Iterable[Turn]) -> RunningTurn | None:
+def _running(turns: Iterable[Glimpse]) -> RunningTurn | None:
     for turn in turns:
         if turn.state == "running" and not turn.expired:
             return RunningTurn(turn_id=turn.turn_id, started_at=turn.asked_at)

@@ -15,7 +15,7 @@ from services.gateway.sessions.status import status_of
 from services.gateway.trips.detail_queries import whole_trip
 from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.record import Segment, Trip, TripRow
-from services.gateway.turns.windows import Spoken
+from services.gateway.turns.readings import Spoken
 from shared.database import Connection, Pool, reading
 
 

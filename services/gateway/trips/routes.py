@@ -21,7 +21,7 @@ from services.gateway.trips.placed import lost_trip
 from services.gateway.trips.placing import Placing
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip, TripAnswer, TripPage
-from services.gateway.turns.windows import Spoken, TurnWindows
+from services.gateway.turns.readings import Spoken, TurnReadings
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import NoSuchTrip
@@ -37,7 +37,7 @@ class Trips:
 
     settings: Settings
     own: OwnSessions
-    turns: TurnWindows
+    turns: TurnReadings
     queries: TripQueries
     admin_queries: TripQueries  # which see the trips of others, too
     publisher: Publisher

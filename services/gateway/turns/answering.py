@@ -33,9 +33,10 @@ def storable(text: str) -> str:
 class Answering:
     """One call of the model for one attempt at a turn."""
 
-    def __init__(self, upstream: Upstream, buffer: TurnBuffer) -> None:
+    def __init__(self, upstream: Upstream, buffer: TurnBuffer, most_characters: int = LONGEST_ANSWER) -> None:
         self._upstream = upstream
         self._buffer = buffer
+        self._most = most_characters
         self._meter = Meter()
         self._asked = self._said = 0  # characters
         self._has_text = self._calls_tool = self._is_done = self._is_refusal = False
@@ -61,8 +62,8 @@ class Answering:
             async with aclosing(self._upstream.stream(turn.model, messages, thread_id)) as chunks:
                 async for chunk in chunks:
                     self._take(chunk)
-                    if self._said >= LONGEST_ANSWER:
-                        return self.answer("interrupted", f"the answer grew to {LONGEST_ANSWER} characters")
+                    if self._said >= self._most:
+                        return self.answer("interrupted", f"the answer grew to {self._most} characters")
         except ModelAway as error:
             # Not its text, which may repeat what was said; that is in the turn's row.
             self._refused_with = error.extra.get("upstream_status")
@@ -117,7 +118,7 @@ class Answering:
         kind = type(delta)
         self._said += SWITCH if kind is not self._last_kind else 0
         self._last_kind = kind
-        delta = kind(delta[: max(LONGEST_ANSWER - self._said, 0)])
+        delta = kind(delta[: max(self._most - self._said, 0)])
         if delta:
             self._said += len(delta)
             self._meter.token_came()

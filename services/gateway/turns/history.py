@@ -4,7 +4,7 @@ The turns are read first: what the logger stores between the two reads is then s
 So chat goes on, with its memory, while the logger or the broker is away.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -84,44 +84,3 @@ def answer_of(turn: Turn) -> HistoryMessage | None:
         stored=False,
         error=turn.answer.error,
     )
-
-
-def branch(history: Sequence[HistoryMessage], leaf: str | None) -> list[HistoryMessage]:
-    """Return what was said on the way to `leaf`, in order; without a leaf, on the way to the newest message.
-
-    Other answers to a question, and other wordings of one, are on other branches. What the system noted without a
-    parent is on every branch.
-    """
-    by_id = {shown.message_id: shown for shown in history}
-    at = leaf if leaf is not None else newest(history)
-    path: set[str] = set()
-    while at is not None and at in by_id and at not in path:
-        path.add(at)
-        at = by_id[at].parent_id
-    return [shown for shown in history if shown.message_id in path or _is_note(shown)]
-
-
-def missing_parents(history: Sequence[HistoryMessage], message_ids: Iterable[str]) -> set[str]:
-    """Return where the ways to these messages, by our ids or the client's, leave what is known."""
-    named = set(message_ids)
-    ends = [shown for shown in history if shown.message_id in named or shown.client_message_id in named]
-    by_id = {shown.message_id: shown for shown in history} if ends else {}
-    firsts = (_first_known(shown, by_id) for shown in ends)
-    return {shown.parent_id for shown in firsts if shown.parent_id is not None and shown.parent_id not in by_id}
-
-
-def _first_known(shown: HistoryMessage, by_id: Mapping[str, HistoryMessage]) -> HistoryMessage:
-    seen: set[str] = set()
-    while shown.message_id not in seen and (before := by_id.get(shown.parent_id or "")):
-        seen.add(shown.message_id)
-        shown = before
-    return shown
-
-
-def newest(history: Sequence[HistoryMessage]) -> str | None:
-    """Return the id of the newest message that can be answered or replied to; None in an empty session."""
-    return next((shown.message_id for shown in reversed(history) if not _is_note(shown)), None)
-
-
-def _is_note(shown: HistoryMessage) -> bool:
-    return shown.parent_id is None and shown.role in ("system", "tool")

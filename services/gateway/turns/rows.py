@@ -6,10 +6,20 @@ from typing import Any
 
 import asyncpg
 
+from services.gateway.turns.said import Glimpse
 from services.gateway.turns.turn import Answer, Question, Turn
 
 COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, nonce, model, provider,
     project_id, helper, question, known_at, asked_at, answer, answered_at, partial,
+    question_published AND answer_published AS told,
+    state = 'running' AND lease_until < clock_timestamp() AS expired"""
+# The same without what may be large, which is then not even unpacked where it was said in answer.
+GLIMPSE = """turn_id, user_id, session_id, attempt, state, model, project_id, helper, asked_at, answered_at,
+    question - '{content,parts,metadata,earlier}'::text[] AS question,
+    CASE WHEN jsonb_array_length(question -> 'earlier') > 0 THEN (
+        SELECT jsonb_agg(said - '{content,parts,metadata}'::text[] ORDER BY number)
+        FROM jsonb_array_elements(question -> 'earlier') WITH ORDINALITY AS each (said, number)
+    ) END AS earlier,
     question_published AND answer_published AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 
@@ -20,6 +30,12 @@ def read_turn(row: asyncpg.Record) -> Turn:
     answer = values.pop("answer")
     question = _read_question(values.pop("question"), values.pop("known_at"))
     return Turn(**values, question=question, answer=Answer(**answer) if answer else None)
+
+
+def read_glimpse(row: asyncpg.Record) -> Glimpse:
+    """Make what is small of a turn of a row with GLIMPSE."""
+    values = dict(row)
+    return Glimpse(**values | {"earlier": values["earlier"] or ()})
 
 
 def question_columns(question: Question) -> tuple[dict[str, Any], dict[str, datetime] | None]:

@@ -16,9 +16,8 @@ from services.gateway.model.upstream import Upstream
 from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
-from services.gateway.turns.history import HistoryMessage, merge_history
 from services.gateway.turns.keeper import Keeper
-from services.gateway.turns.running import Running
+from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from shared.backoff import Delays
@@ -33,6 +32,7 @@ FINISH_PATIENCE_S = 15.0  # how long the caller waits until the answer is kept
 KEEP_EVERY_S = 2.0  # checkpoints of texts that have changed
 DRAIN_S = 20.0
 PUBLISH_DEADLINE_S = 60.0
+TOLD_AT_ONCE = 2  # turns of somebody who did not tell of them
 
 Result = TypeVar("Result")
 
@@ -47,13 +47,13 @@ class Runner:
         self._store = store
         self._publisher = publisher
         self._upstream = upstream
-        self.running = Running()
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
         self._keeper = Keeper(store, self._buffers)
         self._answering: dict[UUID, asyncio.Task[Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._published: list[tuple[UUID, int, str]] = []
         self._telling: set[tuple[UUID, int, str]] = set()  # answers being published, or published and not marked so yet
+        self._reading = asyncio.Semaphore(TOLD_AT_ONCE)
         self._closing = asyncio.Event()
 
     @property
@@ -64,16 +64,17 @@ class Runner:
         """Return a turn that runs here."""
         return self._buffers.get(turn_id)
 
-    def begin(self, turn: Turn, history: Sequence[HistoryMessage], account: str = "") -> TurnBuffer:
-        """Run a turn that was claimed; the model is told of its question's branch in `history`.
+    def count(self, user_id: str) -> int:
+        """Count this user's turns that run here."""
+        return sum(buffer.turn.user_id == user_id for buffer in self._buffers.values())
 
-        `account` is whom the limits count it for.
-        """
+    def begin(self, turn: Turn, history: Sequence[Said]) -> TurnBuffer:
+        """Run a turn that was claimed; the model is told of its question's branch in `history`."""
         buffer = TurnBuffer(turn)
         self._buffers[turn.turn_id] = buffer
-        messages = conversation(self._settings.system_prompt, merge_history(history, turn.earlier()), buffer)
-        self.running.began(account)
-        self._spawn(self._run(buffer, messages, account))
+        known = unite(said_before(turn), history) if turn.question.earlier else history
+        messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
+        self._spawn(self._run(buffer, messages))
         return buffer
 
     def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
@@ -84,6 +85,25 @@ class Runner:
         """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
         if (turn.turn_id, turn.attempt, turn.state) not in self._telling:
             self._start_telling(turn, questions_too=True)
+
+    def tell_untold(self, turn: Glimpse) -> None:
+        """Do the same for a turn whose texts are not at hand; few of them are read at once, since they may be large."""
+        attempt = (turn.turn_id, turn.attempt, turn.state)
+        if attempt not in self._telling:
+            self._telling.add(attempt)
+            self._spawn(self._tell_read(attempt))
+
+    async def _tell_read(self, attempt: tuple[UUID, int, str]) -> None:
+        async with self._reading:
+            try:
+                turn = await self._store.find(*attempt)
+            except DATABASE_ERRORS as error:
+                log.warning("turn not told", turn_id=str(attempt[0]), error=describe(error))
+                turn = None
+            if turn is None:  # it has gone on, or whoever reads the session next tells of it
+                self._telling.discard(attempt)
+            else:
+                await self._tell(turn, questions_too=True)
 
     def _start_telling(self, turn: Turn, *, questions_too: bool = False) -> asyncio.Task[None]:
         self._telling.add((turn.turn_id, turn.attempt, turn.state))
@@ -96,9 +116,9 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]], account: str) -> None:
+    async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]]) -> None:
         turn_id = buffer.turn.turn_id
-        answering = Answering(self._upstream, buffer)
+        answering = Answering(self._upstream, buffer, self._settings.model_answer_characters)
         calling = self._answering[turn_id] = asyncio.create_task(answering.run(messages))
         try:
             if await self._post(buffer):
@@ -108,7 +128,6 @@ class Runner:
             log.exception("turn failed", turn_id=str(turn_id))
             buffer.fail(TripthreadError("Something went wrong on our side."))
         finally:
-            self.running.ended(account)
             calling.cancel()
             if self._buffers.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
                 del self._answering[turn_id], self._buffers[turn_id]

@@ -6,8 +6,8 @@ from services.gateway.http.idempotency_key import HEADER
 from services.gateway.http.refused_field import refused_field
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim, Lost
-from services.gateway.turns.history import HistoryMessage
 from services.gateway.turns.runner import Runner
+from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
 from services.gateway.writes.broker_gate import require_broker
@@ -28,7 +28,7 @@ class TurnStarter:
         self._publisher = publisher
         self._runner = runner
 
-    async def start(self, claim: Claim, history: Sequence[HistoryMessage], *, again: bool = False) -> TurnBuffer:
+    async def start(self, claim: Claim, history: Sequence[Said], *, again: bool = False) -> TurnBuffer:
         """Claim the session and begin to answer; a repeat joins, replays or begins again the turn it repeats.
 
         Args:
@@ -46,20 +46,20 @@ class TurnStarter:
             raise ShuttingDown
         require_broker(self._publisher)
         turn = await self._claim(claim)
-        return (
-            self._runner.begin(turn, history, claim.account)
-            if turn
-            else await self._resolve(claim, history, again=again)
-        )
+        return self._runner.begin(turn, history) if turn else await self._resolve(claim, history, again=again)
 
-    def tell_untold(self, turns: Sequence[Turn]) -> None:
+    def tell_untold(self, turns: Sequence[Glimpse]) -> None:
         """Tell of turns that have ended, and of which their owner is not known to have told.
 
         It may be about to, and then consumers ignore the second copy. If it is gone, nobody else will.
         """
         for turn in turns:
-            if turn.answer is not None and not turn.told:
-                self._runner.tell(turn)
+            if turn.answered_at is not None and not turn.told:
+                self._runner.tell_untold(turn)
+
+    def running_of(self, user_id: str) -> int:
+        """Count this user's turns that run here."""
+        return self._runner.count(user_id)
 
     async def _claim(self, claim: Claim) -> Turn | None:
         try:
@@ -71,7 +71,7 @@ class TurnStarter:
             raise StaleHistory
         return turn if isinstance(turn, Turn) else None
 
-    async def _resolve(self, claim: Claim, history: Sequence[HistoryMessage], *, again: bool) -> TurnBuffer:
+    async def _resolve(self, claim: Claim, history: Sequence[Said], *, again: bool) -> TurnBuffer:
         """Find what the claim ran into, and do what a repeat of that turn asks for."""
         known = await self._store.by_key(claim.user_id, claim.key) if claim.key else None
         if known is not None:
@@ -87,7 +87,7 @@ class TurnStarter:
             return buffer
         raise SessionBusy(turn_id=str(busy.turn_id))
 
-    async def _repeat(self, known: Turn, claim: Claim, history: Sequence[HistoryMessage]) -> TurnBuffer:
+    async def _repeat(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
         if known.body_hash != claim.body_hash:
             raise refused_field(HEADER, "was used for another request; take a new one")
         buffer = self._here(known)
@@ -98,8 +98,9 @@ class TurnStarter:
         if known.state == "running":
             raise SessionBusy("this turn is being answered by another gateway", turn_id=str(known.turn_id))
         if known.state in ("failed", "interrupted"):
-            return await self._run_again(known, claim, history)
-        self.tell_untold([known])
+            return await self._run_again(known, claim.owner, history)
+        if not known.told:
+            self._runner.tell(known)
         return _replay(known)
 
     def _here(self, known: Turn) -> TurnBuffer | None:
@@ -107,15 +108,14 @@ class TurnStarter:
         buffer = self._runner.find(known.turn_id)
         return buffer if buffer is not None and buffer.turn.attempt == known.attempt else None
 
-    async def _run_again(self, known: Turn, claim: Claim, history: Sequence[HistoryMessage]) -> TurnBuffer:
+    async def _run_again(self, known: Turn, owner: str, history: Sequence[Said]) -> TurnBuffer:
         """Begin another attempt, once what the last one said is with the broker: the row can hold one answer only."""
         await self._publisher.publish(known.posted())
         await self._publisher.publish(known.answered())
-        again = await self._store.rerun(known, claim.owner)
+        again = await self._store.rerun(known, owner)
         if again is None:
             raise SessionBusy
-        known_before = [shown for shown in history if shown.message_id != known.answer_id]
-        return self._runner.begin(again, known_before, claim.account)
+        return self._runner.begin(again, [shown for shown in history if shown.message_id != known.answer_id])
 
     async def _take_over(self, expired: Turn) -> Turn | None:
         """End a turn whose owner is gone, and tell of it in its stead."""

@@ -1,4 +1,4 @@
-"""All SQL on `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
+"""Write `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,10 +12,6 @@ from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, borrowed
-
-NEWEST = 100  # turns of a session, as most requests need no older ones
-# How far a list of sessions looks for what is not stored yet, on each of its pages.
-LISTED_TURNS, LISTED_SESSIONS = 10_000, 500
 
 
 @dataclass(frozen=True)
@@ -181,6 +177,16 @@ class TurnStore:
         )
         return read_turn(rows[0]) if rows else None
 
+    async def find(self, turn_id: UUID, attempt: int, state: str) -> Turn | None:
+        """Return a turn, where it is at this attempt and in this state."""
+        rows = await self._read(
+            f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = $1 AND attempt = $2 AND state = $3",  # noqa: S608
+            turn_id,
+            attempt,
+            state,
+        )
+        return read_turn(rows[0]) if rows else None
+
     async def running(self, user_id: str, session_id: str) -> Turn | None:
         """Find the turn that this session is busy with."""
         rows = await self._read(
@@ -189,49 +195,6 @@ class TurnStore:
             session_id,
         )
         return read_turn(rows[0]) if rows else None
-
-    async def session(self, user_ids: Sequence[str], session_id: str, limit: int = NEWEST) -> list[Turn]:
-        """Return the turns of each user's session of this id that were the last to say something, newest first.
-
-        Of a turn that runs again only the question has a place, which may be one of long ago: it is among them too.
-        """
-        rows = await self._read(
-            f"""
-            SELECT {COLUMNS} FROM unnest($1::text[]) AS identity (id) CROSS JOIN LATERAL (
-                SELECT * FROM gateway.turns busy
-                WHERE busy.user_id = identity.id AND busy.session_id = $2 AND busy.state = 'running'
-                UNION ALL
-                (SELECT * FROM gateway.turns ended
-                WHERE ended.user_id = identity.id AND ended.session_id = $2 AND ended.state <> 'running'
-                ORDER BY ended.place DESC LIMIT $3)) turn
-            ORDER BY place DESC
-            """,  # noqa: S608
-            list(user_ids),
-            session_id,
-            limit,
-        )
-        return [read_turn(row) for row in rows]
-
-    async def sessions_of(self, user_ids: Sequence[str]) -> list[Turn]:
-        """Return the newest turn of each session in which somebody spoke within a day, newest first.
-
-        Of a user who says more than `LISTED_TURNS` things a day, or in more than `LISTED_SESSIONS`, the newest.
-        """
-        rows = await self._read(
-            f"""
-            SELECT {COLUMNS} FROM gateway.turns WHERE turn_id IN (
-                SELECT turn_id FROM (
-                    SELECT DISTINCT ON (user_id, session_id) turn_id, asked_at FROM (
-                        SELECT user_id, session_id, turn_id, asked_at FROM gateway.turns
-                        WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
-                        ORDER BY asked_at DESC LIMIT {LISTED_TURNS}) turn
-                    ORDER BY user_id, session_id, asked_at DESC) newest
-                ORDER BY asked_at DESC LIMIT {LISTED_SESSIONS})
-            ORDER BY asked_at DESC
-            """,  # noqa: S608
-            list(user_ids),
-        )
-        return [read_turn(row) for row in rows]
 
     async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a short query: nearly every request begins with one, so they find out that a database hangs."""

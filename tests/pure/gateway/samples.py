@@ -1,10 +1,13 @@
 """Claims, turns and stored sessions to test with."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.history import shown_of
+from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.ids import new_id
 
@@ -58,6 +61,33 @@ def turn(session_id: str = "s1", at: float = 0, *, answered: float | None = None
         "answered_at": None if answered is None else minutes(answered),
     }
     return Turn(**{**values, **changes})
+
+
+def glimpse(turn: Turn) -> Glimpse:
+    """Return what is small of a turn."""
+    return Glimpse(
+        turn_id=turn.turn_id,
+        user_id=turn.user_id,
+        session_id=turn.session_id,
+        attempt=turn.attempt,
+        state=turn.state,
+        model=turn.model,
+        project_id=turn.project_id,
+        helper=turn.helper,
+        question=vars(turn.question),
+        asked_at=turn.asked_at,
+        answered_at=turn.answered_at,
+        told=turn.told,
+        expired=turn.expired,
+        earlier=[vars(asked) for asked in turn.question.earlier],
+    )
+
+
+def said_in(turns: Iterable[Turn]) -> list[Said]:
+    """Return what these turns say, in order."""
+    shown = [message for turn in turns for message in shown_of(turn)]
+    told = [Said(m.message_id, m.role, m.parent_id, m.created_at, m.client_message_id, m.content) for m in shown]
+    return sorted(told, key=lambda said: said.place)
 
 
 def stored(at: float = 0, **changes: Any) -> StoredSession:

@@ -18,11 +18,12 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.http.cursors import Place
-from services.gateway.models.allowed import AllowedModels
+from services.gateway.http.room import Room
 from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.routes import Models
-from services.gateway.sessions.message_queries import MessageQueries, Window
+from services.gateway.sessions.message_page import Listed, Window
+from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
@@ -35,12 +36,11 @@ from services.gateway.trips.record import Trip, TripRow
 from services.gateway.trips.routes import Trips
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
-from services.gateway.turns.history import HistoryMessage, merge_history
-from services.gateway.turns.running import Running
+from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.readings import Spoken, TurnReadings
+from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Answer, Turn
-from services.gateway.turns.windows import Spoken, TurnWindows
+from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.receipts import Receipts
@@ -56,7 +56,7 @@ from shared.events import (
 )
 from shared.publisher import Publisher
 from shared.settings import Settings
-from tests.pure.gateway.samples import NOON
+from tests.pure.gateway.samples import NOON, glimpse, said_in
 from tests.tokens import token_for
 
 BASE_URL = "http://gateway.test"
@@ -99,25 +99,21 @@ class World:
         return self._app
 
     def _make_api(self) -> FastAPI:
-        publisher, store = cast(Publisher, FakePublisher(self)), cast(TurnStore, _Store(self))
+        publisher, turns = cast(Publisher, FakePublisher(self)), cast(TurnReadings, _Readings(self))
         accepting = Accepting(publisher, self.receipts)
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
-        own, trips = OwnSessions(store, sessions), cast(TripQueries, _Trips(self))
-        windows = cast(TurnWindows, _Windows(self))
-        throttle = Throttle(self.settings, Running())
+        own, trips = OwnSessions(turns, sessions), cast(TripQueries, _Trips(self))
         subjects = (
-            throttle,
             Chat(
                 self.settings,
                 cast(TurnStarter, _Turns(self)),
                 cast(Memory, _Memory(self)),
                 tags,
-                throttle=throttle,
-                models=AllowedModels(self.settings, self.settings.default_model.__eq__),
+                Throttle(self.settings),
             ),
-            Sessions(own, store, sessions, tags, self.receipts),
-            SessionMessages(own, windows, cast(MessageQueries, _Messages(self))),
-            Trips(self.settings, own, windows, trips, trips, publisher, accepting),
+            Sessions(own, turns, sessions, tags, self.receipts),
+            SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),
+            Trips(self.settings, own, turns, trips, trips, publisher, accepting),
             Models(self.settings, cast(ModelQueries, FakeModelQueries(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
@@ -198,7 +194,7 @@ class _Turns:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def start(self, claim: Claim, history: Sequence[HistoryMessage], *, again: bool = False) -> TurnBuffer:
+    async def start(self, claim: Claim, history: Sequence[Said], *, again: bool = False) -> TurnBuffer:
         if self._world.broker_away:
             raise BrokerAway
         running = TurnBuffer(self._turn(claim))
@@ -214,8 +210,11 @@ class _Turns:
         self._world.answer(running)
         return running
 
-    def tell_untold(self, turns: Sequence[Turn]) -> None:
+    def tell_untold(self, turns: Sequence[Glimpse]) -> None:
         pass
+
+    def running_of(self, user_id: str) -> int:
+        return sum(turn.user_id == user_id and turn.state == "running" for turn in self._world.turns)
 
     def _turn(self, claim: Claim) -> Turn:
         return Turn(
@@ -245,32 +244,44 @@ class _Memory:
         if any(known[key].deleted for key in known if key[0] in user_ids and key[1] == session_id):
             raise NotFound("this session was deleted")
         turns = [turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id]
-        return Remembered(user_ids[0], merge_history([], turns))
+        return Remembered(user_ids[0], said_in(turns))
+
+    async def question(self, user_id: str, session_id: str, message_id: str) -> Question | None:
+        own = (turn.question for turn in self._world.turns if (turn.user_id, turn.session_id) == (user_id, session_id))
+        return next((replace(asked, is_known=True) for asked in own if asked.message_id == message_id), None)
 
 
-class _Store:
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    async def session(self, user_ids: Sequence[str], session_id: str) -> list[Turn]:
-        return [turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id]
-
-    async def sessions_of(self, user_ids: Sequence[str]) -> list[Turn]:
-        return [turn for turn in self._world.turns if turn.user_id in user_ids]
-
-
-class _Windows:
+class _Readings:
     """Knows no window: a session's turns are few here."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def said_between(self, user_id: str, session_id: str, *_window: Any, **_direction: Any) -> list[Turn]:
-        return [turn for turn in self._world.turns if (turn.user_id, turn.session_id) == (user_id, session_id)]
+    async def session(self, user_ids: Sequence[str], session_id: str) -> list[Glimpse]:
+        turns = (turn for turn in self._world.turns if turn.user_id in user_ids)
+        return [glimpse(turn) for turn in turns if turn.session_id == session_id]
+
+    async def sessions_of(self, user_ids: Sequence[str]) -> list[Glimpse]:
+        return [glimpse(turn) for turn in self._world.turns if turn.user_id in user_ids]
+
+    async def said_between(self, user_id: str, session_id: str, *_window: Any, **_direction: Any) -> list[Glimpse]:
+        return await self.session([user_id], session_id)
 
     async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
         turns = (turn for turn in self._world.turns if turn.user_id in user_ids)
         return [Spoken(turn.user_id, turn.session_id, turn.place) for turn in turns]
+
+    async def previews(self, turn_ids: Sequence[UUID], length: int) -> dict[UUID, str]:
+        return {
+            turn.turn_id: (turn.answer.content if turn.answer else turn.question.content)[:length]
+            for turn in await self.whole(turn_ids)
+        }
+
+    async def sizes(self, turn_ids: Sequence[UUID], most_bytes: int) -> dict[UUID, int]:
+        return {turn.turn_id: len(turn.question.content) for turn in await self.whole(turn_ids)}
+
+    async def whole(self, turn_ids: Sequence[UUID]) -> list[Turn]:
+        return [turn for turn in self._world.turns if turn.turn_id in turn_ids]
 
 
 class _Sessions:
@@ -286,7 +297,7 @@ class _Sessions:
         wanted: SessionFilter,
         limit: int,
         before: Place | None,
-        turns: Sequence[Turn],
+        turns: Sequence[Glimpse],
     ) -> list[SessionFacts]:
         fresh = [self._known(turn.user_id, turn.session_id) for turn in turns]
         return [*fresh, *(facts for facts in self._world.sessions if facts.user_id in user_ids)]
@@ -300,8 +311,12 @@ class _Messages:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def page(self, user_id: str, session_id: str, window: Window, limit: int) -> list[HistoryMessage]:
-        return [shown for shown in self._world.messages if window.holds(shown.place)]
+    async def listed(self, user_id: str, session_id: str, window: Window, limit: int) -> list[Listed]:
+        held = (shown for shown in self._world.messages if window.holds(shown.place))
+        return [Listed(shown.message_id, shown.created_at, len(shown.content)) for shown in held]
+
+    async def whole(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[HistoryMessage]:
+        return [shown for shown in self._world.messages if shown.message_id in message_ids]
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
         return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)

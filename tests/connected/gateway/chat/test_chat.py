@@ -84,15 +84,15 @@ async def test_a_reply_to_a_message_of_long_ago_continues_its_branch(stage: Stag
 
 
 async def test_the_next_turn_tells_of_an_answer_that_its_owner_did_not(stage: Stage, owner: asyncpg.Connection) -> None:
+    async def told() -> bool:
+        return bool(await owner.fetchval("SELECT bool_and(answer_published) FROM gateway.turns"))
+
     await chat(stage, message="[echo lost]")
+    await until(told, "the first one to note that it has told")
     await owner.execute("UPDATE gateway.turns SET answer_published = false")
     await empty_broker(stage.settings.amqp_url)
-    async with open_stage(stage.settings) as another:  # the first one knows that it has told
+    async with open_stage(stage.settings) as another:
         await chat(another, message="[echo next]")
-
-        async def told() -> bool:
-            return bool(await owner.fetchval("SELECT bool_and(answer_published) FROM gateway.turns"))
-
         await until(told, "both answers to be told of")
     async with await aio_pika.connect(stage.settings.amqp_url) as connection:
         queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from deploy.doctor import check_database
+from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
 from shared.database import Pool, open_pool
@@ -22,6 +23,7 @@ class Watched:
     """A store whose statements' reading and writing is counted."""
 
     store: TurnStore
+    readings: TurnReadings
     pool: Pool  # of one connection
     owner: asyncpg.Connection
 
@@ -75,11 +77,11 @@ async def watched(settings: Settings, owner: asyncpg.Connection) -> AsyncIterato
     await owner.execute("VACUUM ANALYZE gateway.turns")
     await owner.execute("SELECT pg_stat_reset()")
     async with open_pool(settings.gateway_database_url, "test", size=1) as pool:
-        yield Watched(TurnStore(pool), pool, owner)
+        yield Watched(TurnStore(pool), TurnReadings(pool), pool, owner)
 
 
 async def test_claiming_a_long_session_reads_few_rows(watched: Watched) -> None:
-    [newest] = await watched.store.session(["ann"], "s1", limit=1)
+    [newest] = await watched.readings.session(["ann"], "s1", limit=1)
     before = await watched.rows_read()
     claimed = await watched.store.claim(claim(known_until=newest.place))
     assert isinstance(claimed, Turn)
@@ -87,7 +89,7 @@ async def test_claiming_a_long_session_reads_few_rows(watched: Watched) -> None:
 
 
 async def test_reading_a_long_session_reads_what_is_shown(watched: Watched) -> None:
-    turns = await watched.store.session(["ann", "nobody"], "s1", limit=10)
+    turns = await watched.readings.session(["ann", "nobody"], "s1", limit=10)
     assert [turn.place for turn in turns] == sorted((turn.place for turn in turns), reverse=True)
     assert len(turns) == 10
     assert await watched.rows_read() < 40

@@ -14,6 +14,7 @@ import pytest
 from deploy.supervisor.servers import Postgres
 from services.gateway.model.upstream import open_upstream
 from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import StaleHistory, TurnStarter
 from services.gateway.turns.store import Finish, TurnStore
@@ -169,7 +170,7 @@ async def test_an_error_that_nobody_foresaw_ends_the_turn_for_its_followers(gate
         running = await TurnStarter(gateway.store, publisher, runner).start(gateway.claim("[slow 50] [chunks 5]"), [])
         with pytest.raises(TripthreadError, match="on our side"):
             await running.result()
-        assert runner.running.total == 0
+        assert runner.count("ann") == 0
 
 
 async def test_what_came_with_a_question_is_told_by_whoever_takes_its_turn_over(
@@ -296,7 +297,7 @@ async def test_a_session_goes_on_after_a_turn_of_long_ago_ran_again(
     await gateway.say(said, key="k1")
     await many_later_turns(owner)
     running = await gateway.ask(said, key="k1")
-    assert running.turn.turn_id in {turn.turn_id for turn in await gateway.store.session(["ann"], "s1")}
+    assert running.turn.turn_id in {turn.turn_id for turn in await gateway.readings.session(["ann"], "s1")}
     again = await running.result()
     assert again.attempt == 2
     remembered = await gateway.memory.of(["ann"], "s1")
@@ -351,7 +352,7 @@ async def test_a_database_that_hangs_in_a_reading_is_left_soon(
         stack.callback(os.kill, hanging, signal.SIGCONT)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            await TurnStore(pool).session(["ann"], "s1")
+            await TurnReadings(pool).session(["ann"], "s1")
         assert time.monotonic() - began < 2
 
 

@@ -15,6 +15,7 @@ from services.gateway.chat.memory import Memory
 from services.gateway.model.upstream import open_upstream
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import Finish, TurnStore
@@ -37,6 +38,7 @@ class Gateway:
     turns: TurnStarter
     runner: Runner
     store: TurnStore
+    readings: TurnReadings
     memory: Memory
     publisher: Publisher
     model_url: str
@@ -84,12 +86,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
         short = {"model_silence_s": 0.5, "model_first_piece_s": 0.5}
         mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", **short})
-        store = TurnStore(await stack.enter_async_context(open_pool(mine.gateway_database_url, "test")))
-        memory = Memory(await stack.enter_async_context(open_pool(mine.reader_database_url, "test")), store)
+        own_pool = await stack.enter_async_context(open_pool(mine.gateway_database_url, "test"))
+        reader_pool = await stack.enter_async_context(open_pool(mine.reader_database_url, "test"))
+        store, readings = TurnStore(own_pool), TurnReadings(own_pool)
+        memory = Memory(reader_pool, readings, mine.context_bytes)
         publisher = await stack.enter_async_context(Publisher(mine, "gateway", Declaring()))
         runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
         keeping = asyncio.create_task(runner.run())
-        yield Gateway(mine, TurnStarter(store, publisher, runner), runner, store, memory, publisher, sandbox.model)
+        starter = TurnStarter(store, publisher, runner)
+        yield Gateway(mine, starter, runner, store, readings, memory, publisher, sandbox.model)
         runner.shut_down()
         await keeping
 

@@ -1,13 +1,15 @@
 """Which message a request asks, what it replies to, and what the model is told before it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
 from services.gateway.chat.question import choose_question
 from services.gateway.chat.request import ChatRequest
-from services.gateway.turns.history import HistoryMessage, branch, newest
+from services.gateway.turns.said import Said, branch, newest
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid, NotFound
 from shared.ids import new_id
@@ -16,8 +18,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 TURN = new_id()
 
 
-def said(message_id: str, role: str, content: str, parent: str | None, at: int) -> HistoryMessage:
-    return HistoryMessage(message_id, role, content, [], None, "complete", parent, START + timedelta(seconds=at))
+def said(message_id: str, role: str, content: str, parent: str | None, at: int) -> Said:
+    return Said(message_id, role, parent, START + timedelta(seconds=at), content=content)
 
 
 HISTORY = [
@@ -49,9 +51,21 @@ def asks(*texts: str, message_id: str = "", **changes: object) -> ChatRequest:
     return replace(request, **changes)  # type: ignore[arg-type]
 
 
+def asked_anew(request: ChatRequest, history: Sequence[Said] = HISTORY) -> Question:
+    chosen = choose_question(request, history, TURN)
+    assert isinstance(chosen, Question)
+    return chosen
+
+
+def asked_again(request: ChatRequest) -> str:
+    chosen = choose_question(request, HISTORY, TURN)
+    assert isinstance(chosen, Said)
+    return chosen.message_id
+
+
 def test_a_message_replies_to_the_newest_one() -> None:
-    asked = choose_question(asks("three", message_id="q3"), HISTORY, TURN)
-    assert (asked.question.message_id, asked.question.parent_id, asked.question.earlier) == ("q3", "a2", ())
+    asked = asked_anew(asks("three", message_id="q3"))
+    assert (asked.message_id, asked.parent_id, asked.earlier) == ("q3", "a2", ())
 
 
 @pytest.mark.parametrize(
@@ -61,20 +75,26 @@ def test_a_message_replies_to_the_newest_one() -> None:
         (asks("two, in other words", message_id="q2"), False),
         (asks("three", message_id="q3"), False),
         (asks("two"), False),
-        (asks("one", "two"), True),
-        (asks(regenerate=True), True),
     ],
 )
 def test_a_question_that_was_asked_before_is_known(request_: ChatRequest, is_known: bool) -> None:
-    assert choose_question(request_, HISTORY, TURN).question.is_known is is_known
+    assert asked_anew(request_).is_known is is_known
+
+
+def test_a_text_is_known_by_its_digest_where_it_was_not_read() -> None:
+    digest = sha256(b"two").digest()
+    unread = [replace(each, content=None, digest=digest) if each.message_id == "q2" else each for each in HISTORY]
+    assert asked_anew(asks("two", message_id="q2"), unread).is_known
+    assert not asked_anew(asks("else", message_id="q2"), unread).is_known
+    assert asked_anew(asks("one", "two", "three"), unread).earlier == ()
 
 
 def test_the_first_message_replies_to_nothing() -> None:
-    assert choose_question(asks("hi"), [], TURN).question.parent_id is None
+    assert asked_anew(asks("hi"), []).parent_id is None
 
 
 def test_two_messages_of_one_text_are_two_messages() -> None:
-    first, second = (choose_question(asks("ok"), HISTORY, new_id()).question for _ in range(2))
+    first, second = (choose_question(asks("ok"), HISTORY, new_id()) for _ in range(2))
     assert first.message_id != second.message_id
 
 
@@ -83,39 +103,38 @@ def test_a_repeat_of_a_turn_makes_the_same_messages() -> None:
 
 
 def test_an_id_that_an_answer_has_is_not_taken_from_it() -> None:
-    question = choose_question(asks("three", message_id="a2"), HISTORY, TURN).question
+    question = asked_anew(asks("three", message_id="a2"))
     assert question.message_id != "a2"
     assert (question.client_message_id, question.parent_id) == ("a2", "a2")
 
 
 def test_a_known_id_with_other_text_is_a_sibling_with_an_id_of_its_own() -> None:
-    question = choose_question(asks("two, but better", message_id="q2"), HISTORY, TURN).question
+    question = asked_anew(asks("two, but better", message_id="q2"))
     assert question.message_id not in ("", "q2")
     assert (question.client_message_id, question.parent_id) == ("q2", "a1")
 
 
 def test_an_edit_of_an_edit_has_the_first_one_s_parent() -> None:
     edit = replace(said("other", "user", "two, but better", "a1", 5), client_message_id="q2")
-    question = choose_question(asks("two, best", message_id="q2"), [*HISTORY, edit], TURN).question
+    question = asked_anew(asks("two, best", message_id="q2"), [*HISTORY, edit])
     assert (question.client_message_id, question.parent_id) == ("q2", "a1")
 
 
 def test_of_many_texts_those_after_the_common_prefix_are_new() -> None:
-    asked = choose_question(asks("one", "two", "three", "four"), HISTORY, TURN)
-    assert [question.content for question in asked.question.earlier] == ["three"]
-    assert asked.question.content == "four"
-    assert asked.question.earlier[0].parent_id == "a2"
-    assert asked.question.parent_id == asked.question.earlier[0].message_id
+    asked = asked_anew(asks("one", "two", "three", "four"))
+    assert [question.content for question in asked.earlier] == ["three"]
+    assert asked.content == "four"
+    assert asked.earlier[0].parent_id == "a2"
+    assert asked.parent_id == asked.earlier[0].message_id
 
 
 def test_many_texts_that_are_all_there_ask_the_newest_again() -> None:
-    asked = choose_question(asks("one", "two"), HISTORY, TURN)
-    assert (asked.question.message_id, asked.again) == ("q2", True)
+    assert asked_again(asks("one", "two")) == "q2"
 
 
 def test_many_texts_that_differ_early_are_all_new_from_there() -> None:
-    asked = choose_question(asks("one", "else", "three"), HISTORY, TURN)
-    assert [question.content for question in (*asked.question.earlier, asked.question)] == ["else", "three"]
+    asked = asked_anew(asks("one", "else", "three"))
+    assert [question.content for question in (*asked.earlier, asked)] == ["else", "three"]
 
 
 def asks_all(*named: tuple[str, str]) -> ChatRequest:
@@ -123,9 +142,7 @@ def asks_all(*named: tuple[str, str]) -> ChatRequest:
 
 
 def test_what_follows_an_edit_is_said_anew_after_it() -> None:
-    question = choose_question(
-        asks_all(("q1", "one, but better"), ("q2", "two"), ("q3", "three")), HISTORY, TURN
-    ).question
+    question = asked_anew(asks_all(("q1", "one, but better"), ("q2", "two"), ("q3", "three")))
     chain = [*question.earlier, question]
     assert [each.client_message_id for each in chain] == ["q1", "q2", None]
     assert not {"q1", "q2"} & {each.message_id for each in chain}
@@ -135,7 +152,7 @@ def test_what_follows_an_edit_is_said_anew_after_it() -> None:
 
 def test_known_messages_without_those_before_them_keep_their_places() -> None:
     said_more = [*HISTORY, said("q3", "user", "three", "a2", 5), said("a3", "assistant", "third", "q3", 6)]
-    question = choose_question(asks_all(("q2", "two"), ("q3", "three"), ("q4", "four")), said_more, TURN).question
+    question = asked_anew(asks_all(("q2", "two"), ("q3", "three"), ("q4", "four")), said_more)
     chain = [*question.earlier, question]
     assert [(each.message_id, each.parent_id, each.is_known, each.said_at) for each in chain] == [
         ("q2", "a1", True, START + timedelta(seconds=3)),
@@ -146,16 +163,14 @@ def test_known_messages_without_those_before_them_keep_their_places() -> None:
 
 @pytest.mark.parametrize(("parent_id", "is_known"), [("a1", True), ("a2", False)])
 def test_a_known_message_is_another_one_under_another_parent(parent_id: str, is_known: bool) -> None:
-    question = choose_question(asks("two", message_id="q2", parent_id=parent_id), HISTORY, TURN).question
+    question = asked_anew(asks("two", message_id="q2", parent_id=parent_id))
     assert (question.parent_id, question.is_known, question.message_id == "q2") == (parent_id, is_known, is_known)
     assert question.client_message_id == (None if is_known else "q2")
 
 
 @pytest.mark.parametrize("about", [None, "q2", "a2"])
 def test_regenerating_asks_the_question_again(about: str | None) -> None:
-    asked = choose_question(asks(regenerate=True, regenerate_id=about), HISTORY, TURN)
-    assert (asked.question.message_id, asked.question.parent_id, asked.again) == ("q2", "a1", True)
-    assert asked.question.said_at == START + timedelta(seconds=3)
+    assert asked_again(asks(regenerate=True, regenerate_id=about)) == "q2"
 
 
 def test_regenerating_what_is_not_there_is_refused() -> None:
@@ -170,7 +185,7 @@ def test_an_unknown_parent_is_refused() -> None:
         choose_question(asks("hi", parent_id="nope"), HISTORY, TURN)
 
 
-def ids(messages: list[HistoryMessage]) -> list[str]:
+def ids(messages: list[Said]) -> list[str]:
     return [message.message_id for message in messages]
 
 

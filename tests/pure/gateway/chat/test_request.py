@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
-from services.gateway.chat.request import ChatRequest, read_chat_request
-from shared.errors import Invalid, UnsupportedMedia
+from services.gateway.chat.request import MOST_MESSAGES, MOST_PARTS, ChatRequest, read_chat_request
+from shared.errors import Invalid, TooLarge, UnsupportedMedia
 
 JSON = {"content-type": "application/json"}
+MOST_EXTRA = 2000  # bytes
 
 
 def read(body: Any, **headers: str) -> ChatRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return read_chat_request(raw, {**JSON, **named})
+    return read_chat_request(raw, {**JSON, **named}, max_extra_bytes=MOST_EXTRA)
 
 
 def ui_message(text: str, message_id: str = "m1", role: str = "user") -> dict[str, Any]:
@@ -190,3 +191,38 @@ def test_a_form_is_not_json() -> None:
 def test_an_overlong_key_is_refused() -> None:
     with pytest.raises(Invalid):
         read({"message": "hi"}, idempotency_key="k" * 256)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "hi", "metadata": {"k": "x" * MOST_EXTRA}},
+        {"message": {"content": "hi", "metadata": {"k": "x" * MOST_EXTRA}}},
+        {"message": {"parts": [{"type": "text", "text": "hi"}, {"type": "data-a", "data": "x" * MOST_EXTRA}]}},
+        {"message": {"parts": [{"type": "text", "text": "hi", "state": "x" * MOST_EXTRA}]}},
+        {"message": {"parts": [{"type": "text", "text": "hi"}] * 200}},
+        {"userMessages": ["hi", {"content": "ho", "metadata": {"k": "x" * MOST_EXTRA}}]},
+    ],
+)
+def test_what_is_kept_beside_a_text_is_bounded(body: dict[str, Any]) -> None:
+    with pytest.raises(TooLarge):
+        read(body)
+
+
+def test_a_text_is_no_extra_however_long() -> None:
+    long = "x" * 10 * MOST_EXTRA
+    assert read({"message": {"parts": [{"type": "text", "text": long}]}}).questions[0].content == long
+    assert len(read({"userMessages": [long, long]}).questions) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("userMessages", {"userMessages": ["a"] * (MOST_MESSAGES + 1)}),
+        ("messages", {"messages": [{}] * (MOST_MESSAGES + 1)}),
+        ("message.parts", {"message": {"parts": [{}] * (MOST_PARTS + 1)}}),
+    ],
+)
+def test_a_list_has_a_greatest_length(field: str, body: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match=f"{field}: Expected `array` of length <= "):
+        read(body)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.json_body import MAX_DEPTH, read_json, require_json
+from services.gateway.http.json_body import MAX_DEPTH, count_nodes, read_json, require_json
 from shared.errors import Invalid, UnsupportedMedia
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text().filter(lambda text: "\x00" not in text)
@@ -126,3 +126,30 @@ def test_a_body_that_another_sites_form_could_have_sent_must_say_that_it_is_json
 ) -> None:
     with pytest.raises(UnsupportedMedia):
         require_json(typed(content_type, headers))
+
+
+ODD_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text(',:[{"\\a', max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('"\\,a', max_size=3), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def nodes_of(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(1 + nodes_of(each) for each in value.values())
+    return 1 + sum(map(nodes_of, value)) if isinstance(value, list) else 1
+
+
+@given(ODD_JSON)
+def test_no_fewer_values_are_counted_than_there_are_and_not_many_more(value: Any) -> None:
+    counted = count_nodes(orjson.dumps(value), 1000)
+    assert nodes_of(value) <= counted <= 2 * nodes_of(value)
+
+
+def test_a_body_of_too_many_values_is_refused_unparsed() -> None:
+    few = b'{"a": "' + b"[,:" * 1000 + b'", "b": [' + b",".join([b"1"] * 10) + b"]}"
+    assert read_json(few, 50)["b"] == [1] * 10
+    for many in (b"[" + b",".join([b"1"] * 60) + b"]", b"[" + b",".join([b'"a"'] * 60) + b"]", b"[" * 60, b'"' * 200):
+        with pytest.raises(Invalid, match="more than 50 keys and values"):
+            read_json(many, 50)

@@ -1,5 +1,6 @@
 """A session is what is stored of it, and what its turns say beyond that."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,19 @@ from hypothesis import strategies as st
 from services.gateway.http.pages import PageQuery, Paging
 from services.gateway.models.answers import Tag
 from services.gateway.sessions.answers import Session, TripSummary
-from services.gateway.sessions.view import SessionFacts, SessionFilter, etag_of, place_of, show_in_order, show_session
+from services.gateway.sessions.view import SessionFacts, SessionFilter, SessionView, etag_of, place_of, show_in_order
+from services.gateway.sessions.view import show_session as view_session
 from services.gateway.turns.turn import Question, Turn
 from shared.ids import new_id
-from tests.pure.gateway.samples import facts, minutes, stored, turn
+from tests.pure.gateway.samples import facts, glimpse, minutes, stored, turn
+
+
+def show_session(known: SessionFacts, turns: Sequence[Turn]) -> Session | None:
+    """Show a session, with the beginning of its newest message."""
+    view = view_session(known, [glimpse(each) for each in turns])
+    previews = {turn.turn_id: turn.answer.content if turn.answer else turn.question.content for turn in turns}
+    return view.quoting(previews) if view else None
+
 
 TAG = Tag(
     session_tag="chat_model_a1b2c3_015", counter=15, experiment_name="exp", model_id=new_id(), model_name="Model Name"
@@ -182,15 +192,15 @@ def test_a_session_that_is_not_stored_has_no_etag() -> None:
 def test_a_filter_keeps_what_it_names(wanted: SessionFilter, change: dict[str, Any]) -> None:
     candidates = [facts("fits", stored=stored(1, **change)), facts("other", stored=stored(2))]
     sessions = show_in_order(candidates, {}, wanted=wanted, before=None)
-    assert [session.id for session in sessions] == ["fits"]
+    assert [view.session.id for view in sessions] == ["fits"]
 
 
 def test_a_filter_keeps_unstored_sessions_that_fit() -> None:
-    turns = {("u1", "a"): turn("a", helper="h"), ("u1", "b"): turn("b")}
+    turns = {("u1", "a"): glimpse(turn("a", helper="h")), ("u1", "b"): glimpse(turn("b"))}
     candidates = [facts("a", tag=TAG), facts("b")]
     for wanted in (SessionFilter(helper="h"), SessionFilter(tag=TAG.session_tag)):
         sessions = show_in_order(candidates, turns, wanted=wanted, before=None)
-        assert [session.id for session in sessions] == ["a"]
+        assert [view.session.id for view in sessions] == ["a"]
 
 
 @given(
@@ -209,8 +219,8 @@ def test_pages_together_hold_every_session_once_in_order(
         for name, (at, asked) in sessions.items()
         if at is not None or asked is not None
     ]
-    turns = {("u1", name): turn(name, at=asked) for name, (_, asked) in sessions.items() if asked is not None}
-    paging, query, seen = Paging("sessions"), PageQuery(limit=limit), list[Session]()
+    turns = {("u1", name): glimpse(turn(name, at=asked)) for name, (_, asked) in sessions.items() if asked is not None}
+    paging, query, seen = Paging("sessions"), PageQuery(limit=limit), list[SessionView]()
     while True:
         shown = show_in_order(known, turns, wanted=SessionFilter(), before=paging.before(query))
         page, cursor = paging.cut([(place_of(session), session) for session in shown], query)
@@ -219,6 +229,6 @@ def test_pages_together_hold_every_session_once_in_order(
             break
         assert len(page) == limit
         query = PageQuery(limit=limit, cursor=cursor)
-    assert {session.id for session in seen} == {fact.session_id for fact in known}
+    assert {view.session.id for view in seen} == {fact.session_id for fact in known}
     assert len(seen) == len(known)
     assert [place_of(session) for session in seen] == sorted(map(place_of, seen), reverse=True)

@@ -1,0 +1,73 @@
+"""JSON answers that are longer than what is held at once: each slice is read when the one before it was sent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.http.room import Room
+
+# For a slice to be taken by whoever asked for it, since it takes room from others: so long, and longer if it is large.
+SEND_S = 30.0
+SLOWEST = 16 * 1024  # bytes a second
+
+Slice = tuple[int, Callable[[], Awaitable[bytes]]]  # how many bytes it is, about, and what makes them
+
+
+class SlicedResponse(Response):
+    """Sends `before`, the slices that are not empty with commas between, and `after`.
+
+    An error is a problem document until the first slice is made; after that it can only break the connection off.
+    """
+
+    media_type = "application/json"
+
+    def __init__(self, room: Room, slices: Iterable[Slice], *, before: bytes, after: bytes) -> None:
+        super().__init__()
+        self._room = room
+        self._slices = list(slices)
+        self._before = before
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self._slices) > 1:
+            await self._send_all(receive, send)
+            return
+        size, make = next(iter(self._slices), (0, _nothing))
+        async with self._room.for_bytes(size), asyncio.timeout(None) as sending:
+            self.body = self._before + await make() + self._after
+            self.init_headers()
+            sending.reschedule(asyncio.get_running_loop().time() + SEND_S + size / SLOWEST)
+            await super().__call__(scope, receive, send)
+
+    async def _send_all(self, receive: Receive, send: Send) -> None:
+        del self.headers["content-length"]
+        leaving = asyncio.create_task(_left(receive))
+        lead, is_begun = self._before, False
+        try:
+            for size, make in self._slices:
+                async with self._room.for_bytes(size), asyncio.timeout(None) as sending:
+                    made = await make()
+                    sending.reschedule(asyncio.get_running_loop().time() + SEND_S + size / SLOWEST)
+                    if not is_begun:
+                        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                        is_begun = True
+                    if made:
+                        await send({"type": "http.response.body", "body": lead + made, "more_body": True})
+                        lead = b","
+                if leaving.done():
+                    return
+            await send({"type": "http.response.body", "body": (b"" if lead == b"," else lead) + self._after})
+        finally:
+            leaving.cancel()
+
+
+async def _nothing() -> bytes:
+    return b""
+
+
+async def _left(receive: Receive) -> None:
+    """Return when whoever asked has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

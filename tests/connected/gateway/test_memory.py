@@ -1,0 +1,71 @@
+"""Many readings at once of sessions in which much was said leave the gateway well within the memory it is given."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from shared.settings import Settings
+from tests.much import say_much
+from tests.processes import Process, running
+from tests.simulated import simulated
+from tests.tokens import token_for
+
+GIVEN_MIB = 512  # what deploy/compose.yaml gives a gateway
+AT_ONCE = 20
+SESSIONS = "/api/chat/sessions"
+READS = (
+    SESSIONS,
+    f"{SESSIONS}/told",
+    f"{SESSIONS}/untold",
+    f"{SESSIONS}/untold/tag",
+    f"{SESSIONS}/told/messages",
+    f"{SESSIONS}/untold/messages",
+    f"{SESSIONS}/told/messages?limit=1000&order=desc",
+    f"{SESSIONS}/untold/messages?after=m50",
+)
+
+
+@pytest.fixture
+async def gateway(settings: Settings, owner: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[Process]:
+    await say_much(owner, "ann")
+    async with simulated(settings) as outside, running(outside.settings, tmp_path, "gateway") as processes:
+        yield processes["gateway"]
+
+
+def most_mib(process: Process) -> float:
+    """Return the most resident memory that the process has had so far."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
+
+
+async def statuses(gateway: Process, method: str, path: str, *bodies: Any) -> set[int]:
+    """Ask many times at once, and read every answer to its end."""
+    url = f"http://{gateway.settings.http_host}:{gateway.settings.http_port}{path}"
+    headers = {"Authorization": f"Bearer {token_for(gateway.settings, 'ann')}"}
+
+    async def ask(http: aiohttp.ClientSession, body: Any) -> int:
+        async with http.request(method, url, headers=headers, json=body) as answer:
+            async for _ in answer.content.iter_chunked(65536):
+                pass
+            return answer.status
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        return set(await asyncio.gather(*(ask(http, body) for body in bodies or [None] * AT_ONCE)))
+
+
+async def test_many_readings_of_much(gateway: Process) -> None:
+    for path in READS:
+        assert await statuses(gateway, "GET", path) <= {200, 204}, path
+        assert most_mib(gateway) < GIVEN_MIB, path
+    asked = [{"session_id": f"s{number}", "message": "[echo hi]", "stream": False} for number in range(AT_ONCE)]
+    for session_id in ("told", "untold"):
+        busy = [{"session_id": session_id, "message": "[echo hi]", "stream": False}] * AT_ONCE
+        assert await statuses(gateway, "POST", "/api/chat", *busy) == {200, 409}
+        assert most_mib(gateway) < GIVEN_MIB, session_id
+    assert await statuses(gateway, "POST", "/api/chat", *asked) == {200}
+    assert most_mib(gateway) < GIVEN_MIB
