@@ -196,3 +196,14 @@ async def serving(**values: object) -> AsyncIterator[Serving]:
             served.app.release()
         await served.hang_up()
         await asyncio.to_thread(thread.join)
+
+
+def write_all_then_read(port: int, head: bytes, body: bytes) -> bytes:
+    """Do as most clients do: nothing is read before all is written."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
+        caller.sendall(head)
+        caller.sendall(body)
+        answer = b""
+        while data := caller.recv(2**16):
+            answer += data
+        return answer

@@ -1,12 +1,11 @@
 """What a caller may send, how long it may take, and how many may be there at once; with the deadlines made short."""
 
 import asyncio
-import socket
 
 import pytest
 
 from shared.settings import Settings
-from tests.service.gateway.http.raw_http import LARGE, Answer, RawCaller, serving
+from tests.service.gateway.http.raw_http import LARGE, Answer, RawCaller, serving, write_all_then_read
 from tests.waiting import until_true
 
 BEGUN = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
@@ -325,17 +324,6 @@ async def test_an_answer_that_breaks_off_does_not_end_in_order() -> None:
 
 
 # Bodies that nobody wants
-
-
-def write_all_then_read(port: int, head: bytes, body: bytes) -> bytes:
-    """Do as most clients do: nothing is read before all is written."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
-        caller.sendall(head)
-        caller.sendall(body)
-        answer = b""
-        while data := caller.recv(2**16):
-            answer += data
-        return answer
 
 
 BODY = b"x" * 20_000_000
