@@ -10,6 +10,8 @@ from services.gateway.account import routes as account
 from services.gateway.admin import routes as admin
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.routes import chat_route
+from services.gateway.http import documents
+from services.gateway.http.documents import Documents
 from services.gateway.http.edge import Edge
 from services.gateway.http.handed import hand_over
 from services.gateway.http.openapi import complete_openapi
@@ -39,19 +41,19 @@ def create_api(settings: Settings, subjects: Iterable[object], faults: Faults) -
     app = FastAPI(
         title="Tripthread",
         version="1",
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # and so no page for it: `http/documents.py` has both
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
         telemetry=TELEMETRY,
         redirect_slashes=False,  # behind a proxy it would send callers, and their tokens, to http and any `Host`
     )
-    hand_over(app, settings, *subjects)
+    hand_over(app, settings, Documents(app), *subjects)
     handle_problems(app)
     app.add_middleware(Edge, settings=settings)
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(operations(faults))
+    app.include_router(documents.router)
     app.router.routes.append(chat_route())
     complete_openapi(app, describe_chat, webhooks.describe_credentials)
     return app

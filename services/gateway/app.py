@@ -12,6 +12,8 @@ from services.gateway.admin.routes import DeadLetters
 from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
+from services.gateway.http.documents import Documents
+from services.gateway.http.handed import handed_over
 from services.gateway.http.operations import Faults
 from services.gateway.http.room import Room
 from services.gateway.http.server import PublicServer
@@ -62,6 +64,7 @@ class Gateway:
     runner: Runner
     outcomes: Outcomes
     registration: ModelRegistration
+    documents: Documents
     api: FastAPI
 
 
@@ -79,6 +82,7 @@ async def main(settings: Settings) -> None:
         gateway = wire(settings, Pools(own, reader, admin), publisher, upstream, service.faults)
         service.check("broker", lambda: publisher.away)
         service.check("database", lambda: probe(own))
+        gateway.documents.prepare()
         public = PublicServer(settings, gateway.api)
         await service.run(gateway.registration, gateway.runner, gateway.outcomes, public)
 
@@ -105,4 +109,5 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
     )
-    return Gateway(runner, outcomes, registration, create_api(settings, subjects, faults))
+    api = create_api(settings, subjects, faults)
+    return Gateway(runner, outcomes, registration, handed_over(api, Documents), api)

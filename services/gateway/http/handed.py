@@ -13,10 +13,15 @@ def hand_over(app: FastAPI, *things: object) -> None:
     app.state.handed = {type(thing): thing for thing in things}
 
 
+def handed_over(app: FastAPI, kind: type[Thing]) -> Thing:
+    """Return what `app` has of this class."""
+    thing: Thing = app.state.handed[kind]
+    return thing
+
+
 def handed(request: HTTPConnection, kind: type[Thing]) -> Thing:
     """Return what was handed over of this class."""
-    thing: Thing = request.app.state.handed[kind]
-    return thing
+    return handed_over(request.app, kind)
 
 
 def from_app(kind: type[Thing]) -> Any:
