@@ -4,11 +4,13 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 from opentelemetry import trace
+from prometheus_client import Gauge
 
 from shared.connection import describe
 from shared.telemetry import spanning
@@ -28,6 +30,9 @@ READ_STATEMENT_TIMEOUT_MS = 3_500
 PROBE_DEADLINE_S = 2.5  # less than `Service` gives a probe
 CLOSE_TIMEOUT_S = 3.0
 NAME_LENGTH = 50  # the server cuts the whole name after 63 bytes
+
+CONNECTIONS = Gauge("tripthread_database_connections", "Connections of a pool, by its login", ["login", "state"])
+MOST_CONNECTIONS = Gauge("tripthread_database_connections_max", "Connections that a pool may have", ["login"])
 
 _tracer = trace.get_tracer("tripthread.database")
 
@@ -61,6 +66,7 @@ async def open_pool(
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
         },
     )
+    _count_connections(pool, urlsplit(url).username or "", size)
     try:
         yield pool
     finally:
@@ -68,6 +74,12 @@ async def open_pool(
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await pool.close()
+
+
+def _count_connections(pool: Pool, login: str, size: int) -> None:
+    CONNECTIONS.labels(login, "idle").set_function(pool.get_idle_size)
+    CONNECTIONS.labels(login, "busy").set_function(lambda: pool.get_size() - pool.get_idle_size())
+    MOST_CONNECTIONS.labels(login).set(size)
 
 
 def signed(application_name: str) -> str:

@@ -55,6 +55,7 @@ PATIENCE_S = 5.0  # how long an outage may last before the deliveries are given 
 QUIET_S = 15.0
 
 OLDEST_SECONDS = Gauge("tripthread_oldest_uncommitted_seconds", "Since the oldest open delivery arrived", ["queue"])
+AWAY = Gauge("tripthread_consumer_away", "1 while a consumer commits nothing, whatever is the reason", ["queue"])
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -123,6 +124,7 @@ class GroupCommit(Generic[T]):
         self._trouble: str | None = "not started"
         self._group_arrived_at: float | None = None
         OLDEST_SECONDS.labels(queue.name).set_function(self._oldest_s)
+        AWAY.labels(queue.name).set_function(lambda: self.fault() is not None)
 
     def __str__(self) -> str:
         return self._queue.name

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from prometheus_client import Gauge
 
 from shared.backoff import Delays
 from shared.connection import Disconnected, Prepare, describe, disconnections, is_blocked, open_connection, prepared
@@ -16,6 +17,13 @@ from shared.settings import Settings
 
 LOOK_EVERY_S = 5.0  # some forty small calls, 0.15 s of waiting on a broker that is busy
 BLOCKED = "blocked: the broker has a memory or disk alarm"
+
+AWAY = Gauge(
+    "tripthread_broker_away", "1 while nothing can be sent over this connection, an alarm included", ["connection"]
+)
+ALARM = Gauge(
+    "tripthread_broker_blocked", "1 while the broker refuses messages, for a memory or disk alarm", ["connection"]
+)
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +57,8 @@ class KeptLine:
         self._delays = Delays()
         self.line: Line | None = None
         self.lacks: str | None = None  # what is missing or of another shape, while the line is open
+        AWAY.labels(name).set_function(lambda: self.away is not None)
+        ALARM.labels(name).set_function(lambda: self.away == BLOCKED)
 
     @property
     def away(self) -> str | None:

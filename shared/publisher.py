@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+from aio_pika.abc import AbstractConnection
 from aiormq import spec
 from aiormq.exceptions import PublishError
 from prometheus_client import Counter, Histogram
@@ -113,6 +114,11 @@ class Publisher:
     def away(self) -> str | None:
         """Why nothing can be published now; None where it can."""
         return self._kept.away
+
+    @property
+    def connection(self) -> AbstractConnection | None:
+        """The connection as it is now, to ask the broker for something; None while there is none."""
+        return None if self._kept.line is None else self._kept.line.connection
 
     async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
         """Publish one event, and return when the broker has it.

@@ -7,6 +7,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from services.gateway.account.throttle import Throttle
+from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.api import create_api
@@ -29,6 +30,7 @@ from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
+from services.gateway.turns.census import TurnCensus
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import TurnStarter
@@ -38,9 +40,11 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
 from services.gateway.writes.receipts import Receipts
 from shared.backoff import Delays
+from shared.census import Census
 from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool, probe
 from shared.declaring import Declaring
 from shared.publisher import Publisher
+from shared.queue_census import QueueCensus
 from shared.service import Service
 from shared.settings import Settings
 
@@ -63,6 +67,7 @@ class Gateway:
 
     runner: Runner
     outcomes: Outcomes
+    census: Census
     registration: ModelRegistration
     documents: Documents
     api: FastAPI
@@ -84,7 +89,7 @@ async def main(settings: Settings) -> None:
         service.check("database", lambda: probe(own))
         gateway.documents.prepare()
         public = PublicServer(settings, gateway.api)
-        await service.run(gateway.registration, gateway.runner, gateway.outcomes, public)
+        await service.run(gateway.registration, gateway.runner, gateway.outcomes, gateway.census, public)
 
 
 def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncContextManager[Pool]:
@@ -109,5 +114,7 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
     )
+    letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
+    census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
     api = create_api(settings, subjects, faults)
-    return Gateway(runner, outcomes, registration, handed_over(api, Documents), api)
+    return Gateway(runner, outcomes, census, registration, handed_over(api, Documents), api)

@@ -36,6 +36,19 @@ class DeadLetterQueries:
             )
         return [((row["received_at"], str(row["id"])), DeadLetter.model_validate(dict(row))) for row in rows]
 
+    async def parked(self) -> list[tuple[str, int]]:
+        """Count those that wait for an operator, by their queue, among the 10,000 newest letters."""
+        async with reading(self._pool) as db:
+            rows = await db.fetch(
+                """
+                SELECT queue, count(*) FILTER (WHERE state = 'parked') AS parked
+                FROM (SELECT queue, state FROM chat.dead_letters
+                    ORDER BY received_at DESC, dead_letter_id DESC LIMIT 10000) newest
+                GROUP BY queue
+                """
+            )
+        return [(row["queue"], row["parked"]) for row in rows]
+
     async def find(self, dead_letter_id: UUID) -> Parked | None:
         """Return one with its body, which is for its queue and nobody else."""
         async with reading(self._pool) as db:

@@ -10,7 +10,8 @@ from services.gateway.http.fields import Json
 STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin-bottom: 2rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ccc; overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ccc; }
+td { overflow-wrap: anywhere; }
 """
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "
@@ -37,7 +38,13 @@ def _operation(document: Json, name: str) -> tuple[str, ...]:
     channel = document["channels"][name]
     message = document["components"]["messages"][_last(next(iter(channel["messages"].values())))]
     body = _type(message["payload"])
-    return escape(name), escape(operation["action"]), escape(channel.get("address") or ""), body, escape(channel["description"])
+    return (
+        escape(name),
+        escape(operation["action"]),
+        escape(channel.get("address") or ""),
+        body,
+        escape(channel["description"]),
+    )
 
 
 def _schema(name: str, schema: Json) -> str:

@@ -4,11 +4,24 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from prometheus_client import Histogram
+
 from services.gateway.model.chunks import Usage
 from services.gateway.model.usage import newest
 from shared.events import AnswerStatus, Trace
 
 CHARACTERS_PER_TOKEN = 4  # a rule of thumb, for services that report no usage
+BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
+# By the upstream, never by the model: callers name those, and there is no end to them.
+CALL_SECONDS = Histogram(
+    "tripthread_model_call_seconds", "One call of the model, to its last piece", ["upstream", "status"], buckets=BUCKETS
+)
+FIRST_PIECE_SECONDS = Histogram(
+    "tripthread_model_first_piece_seconds",
+    "From the call of the model to its first piece",
+    ["upstream"],
+    buckets=BUCKETS,
+)
 _STATUS = {"complete": "ok", "stopped": "stopped", "interrupted": "interrupted", "failed": "error"}
 
 
@@ -42,6 +55,7 @@ class Meter:
         said: int,
     ) -> dict[str, Any]:
         """Return the trace; `asked` and `said` are characters, from which missing token counts are estimated."""
+        self._count(provider, _STATUS[status])
         usage = self._usage or Usage(asked // CHARACTERS_PER_TOKEN, said // CHARACTERS_PER_TOKEN)
         return Trace.model_validate(
             {
@@ -59,6 +73,11 @@ class Meter:
                 "error": error,
             }
         ).model_dump(mode="json")
+
+    def _count(self, upstream: str, status: str) -> None:
+        CALL_SECONDS.labels(upstream, status).observe(time.perf_counter() - self._started)
+        if self._first is not None:
+            FIRST_PIECE_SECONDS.labels(upstream).observe(self._first - self._started)
 
     def _ms(self, at: float | None) -> float | None:
         return None if at is None else round((at - self._started) * 1000, 3)

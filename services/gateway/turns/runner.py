@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter, Gauge
 
 from services.gateway.model.upstream import Upstream
 from services.gateway.turns.answering import Answering
@@ -34,6 +35,9 @@ DRAIN_S = 20.0
 PUBLISH_DEADLINE_S = 60.0
 TOLD_AT_ONCE = 2  # turns of somebody who did not tell of them
 
+ENDED = Counter("tripthread_turns_ended_total", "Turns that ended here, by how", ["status"])
+RUNNING = Gauge("tripthread_turns_running", "Turns that run in this gateway")
+
 Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
@@ -55,6 +59,7 @@ class Runner:
         self._telling: set[tuple[UUID, int, str]] = set()  # answers being published, or published and not marked so yet
         self._reading = asyncio.Semaphore(TOLD_AT_ONCE)
         self._closing = asyncio.Event()
+        RUNNING.set_function(lambda: len(self._buffers))
 
     @property
     def is_closing(self) -> bool:
@@ -171,7 +176,10 @@ class Runner:
         away = DatabaseAway("the answer is not kept yet: the database is away")
         letting_go = asyncio.get_running_loop().call_later(FINISH_PATIENCE_S, buffer.fail, away)
         try:
-            return await _patiently(lambda: self._store.finish(finish))
+            turn = await _patiently(lambda: self._store.finish(finish))
+            if turn is not None:
+                ENDED.labels(turn.state).inc()
+            return turn
         finally:
             letting_go.cancel()
 

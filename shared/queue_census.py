@@ -1,0 +1,48 @@
+"""Count what waits in each queue, and who reads it: a consumer that is away can't tell of its own lag."""
+
+import asyncio
+from math import nan
+
+from aio_pika.abc import AbstractConnection
+from prometheus_client import Gauge
+
+from shared.connection import Disconnected, disconnections
+from shared.publisher import Publisher
+from shared.topology import DEAD, QUEUES
+
+TIMEOUT_S = 5.0
+
+MESSAGES = Gauge("tripthread_queue_messages", "Messages that wait in a queue, delivered ones not counted", ["queue"])
+CONSUMERS = Gauge("tripthread_queue_consumers", "Consumers of a queue", ["queue"])
+
+
+class QueueCensus:
+    """Asks over the connection of a publisher."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def count(self) -> None:
+        for name in {queue.name for queue in (*QUEUES, DEAD)}:
+            messages, consumers = await self._look(name)
+            MESSAGES.labels(name).set(messages)
+            CONSUMERS.labels(name).set(consumers)
+
+    async def _look(self, name: str) -> tuple[float, float]:
+        connection = self._publisher.connection
+        if connection is None or self._publisher.away is not None:
+            return nan, nan
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await _declared(connection, name)
+        except (Disconnected, TimeoutError):  # also where there is no such queue
+            return nan, nan
+
+
+async def _declared(connection: AbstractConnection, name: str) -> tuple[float, float]:
+    """Look at a queue on a channel of its own, which the broker closes where there is none; it needs no permission."""
+    with disconnections():
+        async with connection.channel() as channel:
+            queue = await channel.declare_queue(name, passive=True)
+            found = queue.declaration_result
+            return found.message_count or 0, found.consumer_count or 0
