@@ -17,7 +17,7 @@ REASONS = (STOP, LENGTH, FILTERED, TOOLS, ERROR)
 def describe_chat(document: Json) -> None:
     """Describe `POST /api/chat` by the very type that its body is decoded with."""
     (body,), components = msgspec.json.schema_components([ChatBody], ref_template="#/components/schemas/{name}")
-    document["components"]["schemas"] |= components
+    document["components"]["schemas"] |= components | {"ChatAnswer": CHAT_ANSWER, "Usage": USAGE}
     document["paths"]["/api/chat"] = {
         "post": {
             "tags": ["chat"],
@@ -35,23 +35,44 @@ def describe_chat(document: Json) -> None:
 
 
 def _answer() -> Json:
-    events = {"schema": {"description": "The parts of the AI SDK's UI message stream, version 1, each as JSON"}}
-    text = {"schema": {"type": "string"}}
-    record = {
-        "type": "object",
-        "required": ["session_id", "message", "session_tag", "finish_reason", "usage"],
-        "properties": {
-            "session_id": {"type": "string"},
-            "message": {"$ref": REF.format(model="Message")},
-            "session_tag": {"type": ["string", "null"]},
-            "finish_reason": {"type": ["string", "null"], "enum": [*REASONS, None]},
-            "usage": {"type": "object"},
-        },
+    """Describe all its forms; JSON comes first, because generated clients take the first that they can read."""
+    record = {"schema": {"$ref": REF.format(model="ChatAnswer")}}
+    events = {
+        "schema": {"type": "string", "description": "The AI SDK's UI message stream, version 1: each event is JSON"}
     }
+    text = {"schema": {"type": "string"}}
     return {
         "description": "The answer as it comes, or whole where `stream` is false",
-        "content": {"text/event-stream": events, "text/plain": text, "application/json": {"schema": record}},
+        "content": {"application/json": record, "text/event-stream": events, "text/plain": text},
     }
+
+
+CHAT_ANSWER: Json = {
+    "type": "object",
+    "title": "ChatAnswer",
+    "description": "The whole answer, where `stream` is false.",
+    "required": ["session_id", "message", "session_tag", "finish_reason", "usage"],
+    "properties": {
+        "session_id": {"type": "string"},
+        "message": {"$ref": REF.format(model="Message")},
+        "session_tag": {"type": ["string", "null"]},
+        "finish_reason": {"type": ["string", "null"], "description": f"One of {', '.join(REASONS)}; there may be more"},
+        "usage": {"$ref": REF.format(model="Usage")},
+    },
+}
+USAGE: Json = {
+    "type": "object",
+    "title": "Usage",
+    "required": ["input_tokens", "output_tokens", "usage_source"],
+    "properties": {
+        "input_tokens": {"type": ["integer", "null"]},
+        "output_tokens": {"type": ["integer", "null"]},
+        "usage_source": {
+            "type": ["string", "null"],
+            "description": "`reported` by the model's service, or `estimated`",
+        },
+    },
+}
 
 
 def _refusals() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the OpenAPI document says beyond what FastAPI finds out by itself."""
 
 from collections.abc import Callable
+from json import dumps
 
 from fastapi import FastAPI
 
@@ -18,7 +19,7 @@ def complete_openapi(app: FastAPI, *describe: Describe) -> None:
 
     def openapi() -> Json:
         document = generate()
-        for each in (_describe_problems, *describe):
+        for each in (_describe_problems, *describe, _tell_defaults):
             each(document)
         return document
 
@@ -28,3 +29,13 @@ def complete_openapi(app: FastAPI, *describe: Describe) -> None:
 def _describe_problems(document: Json) -> None:
     problem = Problem.model_json_schema(ref_template=REF)
     document["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}
+
+
+def _tell_defaults(document: Json) -> None:
+    """Say the defaults of fields in words: generated clients hold a field that has one for one that must be there."""
+    for schema in document["components"]["schemas"].values():
+        for field in schema.get("properties", {}).values():
+            default = field.pop("default", None)
+            if default not in (None, [], {}):
+                said = f"Default: `{dumps(default)}`."
+                field["description"] = f"{field['description']} {said}" if field.get("description") else said
