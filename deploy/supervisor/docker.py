@@ -141,8 +141,9 @@ def _admin_token(layout: Layout) -> dict[str, str]:
 
 def _foreign_images(layout: Layout) -> list[str]:
     """The images that come from elsewhere: the servers', and the one that ours is built on, if not ours itself."""
-    text = "".join((layout.root / "deploy" / name).read_text() for name in (*_FILES, "Dockerfile"))
-    images = re.findall(r"(?m)^ *(?:image: |ARG PYTHON_IMAGE=)([a-z0-9][^\s$]*)", text)
+    text = "".join((layout.root / "deploy" / name).read_text() for name in _FILES)
+    defaults = re.findall(r"\$\{((?!TRIPTHREAD_)\w+_IMAGE):-([^}]+)\}", text)
+    images = [os.environ.get(name) or default for name, default in dict(defaults).items()]
     given = os.environ.get(_OUR_IMAGE)
     return images if given is None else [*images, given]
 

@@ -15,6 +15,11 @@ class Layout:
         return self.root / "requirements-dev.txt"
 
     @property
+    def tools(self) -> Path:
+        """What installs the requirements."""
+        return self.root / "requirements-tools.txt"
+
+    @property
     def venv(self) -> Path:
         return self.root / ".venv"
 

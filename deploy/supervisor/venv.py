@@ -57,13 +57,16 @@ def _create(layout: Layout) -> None:
 
 
 def _install(layout: Layout) -> None:
-    """Install the requirements by uv where it can be had (a second or two), else by pip (some ten)."""
+    """Install the requirements by uv where it can be had (a second or two), else by pip (some ten).
+
+    All of them are known by their hashes, uv too: what a registry has in their place is not installed.
+    """
     log = layout.log("venv")
     print(f"Installing {layout.requirements.name} into .venv (output in {log})", flush=True)
-    requirements = ["-r", str(layout.requirements)]
+    requirements = ["--require-hashes", "-r", str(layout.requirements)]
     pip = [str(layout.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     try:
-        _run([*pip, "uv"], log)
+        _run([*pip, "--require-hashes", "-r", str(layout.tools)], log)
         uv = str(layout.python.with_name("uv"))
         _run([uv, "pip", "install", "-q", "--python", str(layout.python), *requirements], log)
     except Trouble:  # uv knows the default index only; pip also knows what pip.conf says.

@@ -86,4 +86,8 @@ def test_a_container_has_limits_and_bounded_logs(name: str) -> None:
 
 def test_the_servers_are_those_that_the_tests_know() -> None:
     images = {service["image"] for service in SERVICES.values()}
-    assert images == {POSTGRES_IMAGE, RABBITMQ_IMAGE, "${TRIPTHREAD_IMAGE:-tripthread:local}"}
+    assert images == {
+        f"${{POSTGRES_IMAGE:-{POSTGRES_IMAGE}}}",
+        f"${{RABBITMQ_IMAGE:-{RABBITMQ_IMAGE}}}",
+        "${TRIPTHREAD_IMAGE:-tripthread:local}",
+    }
