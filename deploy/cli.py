@@ -137,14 +137,29 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+_ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(add_help_option=False, context_settings=_ANY)
 def dead(context: typer.Context) -> None:
     """List, show, replay or drop what could not be processed."""
     from deploy.dead import app as commands
 
+    _hand_on(commands, "dead", context)
+
+
+@app.command(add_help_option=False, context_settings=_ANY)
+def trips(context: typer.Context) -> None:
+    """Release a trip that somebody holds who was not to have it."""
+    from deploy.trips import app as commands
+
+    _hand_on(commands, "trips", context)
+
+
+def _hand_on(commands: typer.Typer, name: str, context: typer.Context) -> None:
     whole = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    whole.add_typer(commands, name="dead")
-    whole(["dead", *context.args], prog_name="tripthread")
+    whole.add_typer(commands, name=name)
+    whole([name, *context.args], prog_name="tripthread")
 
 
 def _duration(text: str) -> timedelta:

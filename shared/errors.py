@@ -24,6 +24,7 @@
     │   ├── ModelAway
     │   ├── Overloaded
     │   ├── TooManyConnections
+    │   ├── Crowded
     │   └── ShuttingDown
     └── Poison                   a message that can never succeed; parked with its reason
         ├── Undecodable
@@ -196,6 +197,12 @@ class TooManyConnections(Away):
     """As many callers as can be served at once are being served."""
 
     code = "too_many_connections"
+
+
+class Crowded(Away):
+    """This instance answers as many questions as it can."""
+
+    code = "crowded"
 
 
 class ShuttingDown(Away):

@@ -157,6 +157,16 @@ class TripAttached(SessionEvent):
     avinode_trip_id: Name  # either form: `atrip-123`, or the six-character code people see
 
 
+class TripReleased(Event):
+    """An operator took a trip from users who were not to have it; they may not attach it again."""
+
+    trip_id: UUID
+    user_ids: tuple[Name, ...] = Field(
+        min_length=1
+    )  # who held it when the operator looked; whoever comes later keeps it
+    operator: Name
+
+
 class WebhookReceived(Event):
     """An outside system posted a notice; it is kept as it came and worked later."""
 
@@ -195,6 +205,7 @@ EVENTS: tuple[type[Event], ...] = (
     ModelRegistered,
     TripRequested,
     TripAttached,
+    TripReleased,
     WebhookReceived,
     DeadLetterReplayed,
     DeadLetterDropped,

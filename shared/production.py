@@ -13,7 +13,9 @@ SHORTEST_PASSWORD = 16  # bytes; nobody types it
 
 def unsafe(settings: "Settings", part: str) -> list[str]:
     """Say what is unsafe in the settings of one part; nothing where all is well."""
-    return [*(_unsafe_callers(settings) if part == "gateway" else ()), *_unsafe_broker(settings.amqp_url, part)]
+    if part == "migrate":
+        return []
+    return [*(_unsafe_callers(settings) if part == "gateway" else ()), *_unsafe_broker(settings, part)]
 
 
 def _unsafe_callers(settings: "Settings") -> list[str]:
@@ -30,10 +32,10 @@ def _unsafe_callers(settings: "Settings") -> list[str]:
     return found
 
 
-def _unsafe_broker(amqp_url: str, part: str) -> list[str]:
-    if part == "migrate":
+def _unsafe_broker(settings: "Settings", service: str) -> list[str]:
+    used = settings.as_service(service).amqp_url
+    url = URL(used)
+    if (url.user or GUEST, url.password or GUEST) != (GUEST, GUEST):
         return []
-    url = URL(amqp_url)
-    if ((url.user or GUEST), (url.password or GUEST)) != (GUEST, GUEST):
-        return []
-    return ["AMQP_URL logs in as guest with the password that every new broker has: make a login of its own"]
+    variable = "AMQP_URL" if used == settings.amqp_url else f"{service.upper()}_AMQP_URL"
+    return [f"{variable} logs in as guest with the password that every new broker has: make a login of its own"]

@@ -119,12 +119,21 @@ class Settings(BaseSettings):
     jwt_any_audience: bool = False  # a token may be for any application that has the same secret
     jwt_issuer: str = ""  # what a token's `iss` must be; checked only where it is set
     cookie_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
-    allow_visitors: bool | None = None  # None: on in development and test, off in production
+    allow_visitors: bool | None = None  # None: in development without real keys, and in tests
     max_body_bytes: int = Field(1_000_000, ge=1000)
     max_extra_bytes: int = Field(65_536, ge=1000)  # of one message: its metadata, and its parts beside their texts
     read_bytes_at_once: int = Field(32 * 2**20, ge=2**20)  # of messages that are read for callers and not sent yet
     turns_per_minute: int = Field(300, ge=1)  # for one user, on one replica
-    turns_at_once: int = Field(200, ge=1)  # for one user, on one replica
+    turns_at_once: int = Field(200, ge=1)  # for one user, on one replica; all visitors of one address are one
+    all_turns_at_once: int = Field(1000, ge=1)  # of everybody, on one replica; visitors have half of them at most
+    visitor_turns_per_minute: int = Field(300, ge=1)  # of all visitors of one address, with the making of visitors
+    allowed_models: str = (
+        ""  # names with commas between, beside the default one; see services/gateway/models/allowed.py
+    )
+    visitor_trips: bool = False  # may a visitor order trips, and attach them?
+    trip_orders_per_minute: int = Field(60, ge=1)  # of one user, on one replica
+    trip_guesses_per_hour: int = Field(20, ge=1)  # attachments of one user that are wrong, on one replica
+    visitor_models: str = ""  # the same for visitors, who have no others
     stored_wait_s: float = Field(2.0, ge=0)  # how long a write waits until its row is readable
 
     # The model: any OpenAI-compatible service
@@ -157,9 +166,15 @@ class Settings(BaseSettings):
 
     @property
     def visitors_allowed(self) -> bool:
+        """Tell whether somebody without credentials may chat; not where that costs real money, unless it is said."""
         if self.allow_visitors is None:
-            return self.environment != "production"
+            return self.environment == "test" or (self.environment == "development" and not self._has_real_keys)
         return self.allow_visitors
+
+    @property
+    def _has_real_keys(self) -> bool:
+        keys = (self.openai_api_key, self.avinode_api_token, self.avinode_auth_token)
+        return any(key.get_secret_value() not in ("", SANDBOX_KEY) for key in keys)
 
     def as_service(self, service: str) -> Self:
         """Return these settings with the service's own login at the broker as `amqp_url`, where there is one."""

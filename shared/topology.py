@@ -25,6 +25,7 @@ from shared.events import (
     Stored,
     TripAdvanced,
     TripAttached,
+    TripReleased,
     TripRequested,
     WebhookReceived,
 )
@@ -92,7 +93,7 @@ LOGGER_CHAT = Queue("logger.chat", (MessagePosted, MessageAnswered, DeadLetterRe
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
 LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
 TAGGER_SESSIONS = Queue("tagger.sessions", (MessagePosted, ModelRegistered), single_active_consumer=True)
-WORKFLOW_TRIPS = Queue("workflow.trips", (TripRequested, TripAttached), no_longer_hears=(MessagePosted,))
+WORKFLOW_TRIPS = Queue("workflow.trips", (TripRequested, TripAttached, TripReleased), no_longer_hears=(MessagePosted,))
 WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived,))
 DEAD = Queue(DEAD_QUEUE, dead_letters=False)
 
@@ -106,6 +107,7 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     ModelRegistered: ("gateway",),
     TripRequested: ("gateway",),
     TripAttached: ("gateway",),
+    TripReleased: ("tripthread",),
     WebhookReceived: ("gateway",),
     DeadLetterReplayed: ("gateway", "tripthread"),
     DeadLetterDropped: ("gateway", "tripthread"),

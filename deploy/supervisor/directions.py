@@ -25,7 +25,7 @@ Tripthread is up. {how_it_ends}
   {_avinode(env)}
   addresses, keys    {layout.env_file}
 {_disk(layout)}
-{demo}  ./run tripthread token --user ann   a token to call the API with
+{demo}  ./run tripthread token --user ann   a token to call the API with{_visitors(env)}
   ./run status                        what runs; ./run logs shows what it prints
 """)
 
@@ -33,6 +33,12 @@ Tripthread is up. {how_it_ends}
 def _disk(layout: Layout) -> str:
     little = little_disk(layout.run)
     return f"\n  {little}\n" if little else ""
+
+
+def _visitors(env: Mapping[str, str]) -> str:
+    if env.get("ALLOW_VISITORS", "").lower() != "false":
+        return ""
+    return "; without one nobody may (ALLOW_VISITORS=true lets visitors, on your keys)"
 
 
 def _model(env: Mapping[str, str]) -> str:

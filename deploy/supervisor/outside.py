@@ -46,7 +46,15 @@ def outside_systems(caller: Mapping[str, str], *, model_url: str, avinode_url: s
     }
     if has_real_avinode(caller):
         avinode = _set(caller, "AVINODE_")
-    return model | avinode
+    return model | avinode | _visitors(caller)
+
+
+def _visitors(caller: Mapping[str, str]) -> dict[str, str]:
+    """Keep strangers from spending what real keys cost, unless that is wanted."""
+    wanted = caller.get("ALLOW_VISITORS", "")
+    if wanted or not (has_real_model(caller) or has_real_avinode(caller)):
+        return {"ALLOW_VISITORS": wanted} if wanted else {}
+    return {"ALLOW_VISITORS": "false"}
 
 
 def sandbox_directions(variables: Mapping[str, str], *, model_url: str, avinode_url: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from services.gateway.account.buckets import Buckets
 from services.gateway.account.throttle import Throttle
 from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.queries import DeadLetterQueries
@@ -20,6 +21,7 @@ from services.gateway.http.room import Room
 from services.gateway.http.server import PublicServer
 from services.gateway.model.listing import list_models
 from services.gateway.model.upstream import Upstream, open_upstream
+from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.routes import Models
@@ -28,6 +30,7 @@ from services.gateway.sessions.messages import SessionMessages
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
+from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
 from services.gateway.turns.census import TurnCensus
@@ -100,16 +103,29 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
     """Make everything, and hand each subject its own."""
     store, receipts = TurnStore(pools.own), Receipts()
     runner = Runner(settings, store, publisher, upstream)
+    buckets, trips = Buckets(), TripQueries(pools.reader)
+    throttle = Throttle(settings, runner.running, buckets)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
     own, memory = OwnSessions(turns, sessions), Memory(pools.reader, turns, settings.context_bytes)
+    allowed = AllowedModels(settings, settings.default_model.__eq__)
     registration = ModelRegistration(settings, models, publisher, partial(list_models, settings), Delays(1.0, 60.0))
     subjects = (
-        Chat(settings, TurnStarter(store, publisher, runner), memory, tags, Throttle(settings)),
+        throttle,
+        Chat(settings, TurnStarter(store, publisher, runner), memory, tags, throttle=throttle, models=allowed),
         Sessions(own, turns, sessions, tags, receipts),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once)),
-        Trips(settings, own, turns, TripQueries(pools.reader), TripQueries(pools.admin), publisher, accepting),
+        Trips(
+            settings,
+            own,
+            turns,
+            OrderLimits(settings, buckets, trips),
+            trips,
+            TripQueries(pools.admin),
+            publisher,
+            accepting,
+        ),
         Models(settings, models, accepting),
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),

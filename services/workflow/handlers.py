@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from services.workflow.notices import Notice, read_notice
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.trips import TripStore
-from shared.events import Event, TripAdvanced, TripAttached, TripRequested, WebhookReceived
+from shared.events import Event, TripAdvanced, TripAttached, TripReleased, TripRequested, WebhookReceived
 
 Wake = Callable[[], None]
+
+log = structlog.get_logger(__name__)
 
 
 class TripHandler:
@@ -19,13 +23,13 @@ class TripHandler:
 
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
         """Store one group; every request and attachment is answered, a repeated one too."""
-        begun = [event for event in events if isinstance(event, TripRequested | TripAttached)]
-        trip_ids = await self._trips.record(begun)
+        heard = [event for event in events if isinstance(event, TripRequested | TripAttached | TripReleased)]
+        outcomes = await self._trips.record(heard)
         self._wake()
-        return [
-            TripAdvanced(user_id=event.user_id, session_id=event.session_id, trip_id=trip_id, causes=(event.event_id,))
-            for event, trip_id in zip(begun, trip_ids, strict=True)
-        ]
+        for event in heard:
+            if isinstance(event, TripReleased):
+                log.warning("trip released", trip_id=str(event.trip_id), users=event.user_ids, operator=event.operator)
+        return outcomes
 
 
 class DeliveryHandler:

@@ -2,8 +2,11 @@
 
 from services.workflow.store.quotes import QuoteStore, UntoldQuote
 from shared.events import MessagePosted
+from shared.flat_text import flat
 from shared.ids import NAMESPACE, derived_id, scoped
 from shared.publisher import Publisher
+
+LONGEST_NAME = 100  # characters, of an operator or an aircraft
 
 
 class Teller:
@@ -43,15 +46,18 @@ def message_about(quote: UntoldQuote, user_id: str, session_id: str) -> MessageP
 
 
 def sentence_about(quote: UntoldQuote) -> str:
-    """Say it in one sentence: `Simulated Operator A quoted 33,500 USD for the Simulated Midsize (SIM-001).`"""
-    operator = quote.operator_name or "An operator"
+    """Say it in one sentence: `Simulated Operator A quoted 33,500 USD for the Simulated Midsize (SIM-001).`
+
+    Names are the operator's own words, so each is kept to a part of the line.
+    """
+    operator = flat(quote.operator_name or "", LONGEST_NAME) or "An operator"
     price = _price(quote)
     if quote.is_revised:
         said = "revised its quote" + (f" to {price}" if price else "")
     else:
         said = f"quoted {price}" if price else "sent a quote without a price"
-    tail = f" ({quote.aircraft_tail})" if quote.aircraft_tail else ""
-    aircraft = f" for the {quote.aircraft_type}{tail}" if quote.aircraft_type else ""
+    kind, tail = flat(quote.aircraft_type or "", LONGEST_NAME), flat(quote.aircraft_tail or "", LONGEST_NAME)
+    aircraft = f" for the {kind}{f' ({tail})' if tail else ''}" if kind else ""
     return f"{operator} {said}{aircraft}."
 
 

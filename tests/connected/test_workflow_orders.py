@@ -174,7 +174,7 @@ async def test_orders_that_meet_a_merge_wait_for_it(quiet: Stage, pool: Pool) ->
             await name_trip(db, kept, "atrip-5", None, shared=False)
             placing = asyncio.create_task(TripStore(pool, shared=False).record([event]))
             await until_blocked(quiet.owner)
-        assert await placing == [kept]
+        assert [outcome.trip_id for outcome in await placing] == [kept]
         row = await order(quiet, event)
         assert (row["state"], row["trip_id"]) == (state, kept)
         await quiet.owner.execute("UPDATE workflow.trip_sessions SET open = false, ended_at = clock_timestamp()")
@@ -194,6 +194,6 @@ async def test_an_order_whose_place_an_older_workflow_takes_is_lost(quiet: Stage
         )
         placing = asyncio.create_task(TripStore(pool, shared=False).record([event]))
         await until_blocked(quiet.owner)
-    assert await placing == [first]
+    assert [outcome.trip_id for outcome in await placing] == [first]
     row = await order(quiet, event)
     assert (row["state"], row["code"], row["trip_id"]) == ("lost", "trip_open", first)

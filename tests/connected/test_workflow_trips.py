@@ -130,7 +130,7 @@ async def test_what_one_session_asks_for_at_once_makes_one_trip(quiet: Stage) ->
     async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
         store = TripStore(pool, shared=False)
         trips = await asyncio.gather(*(store.record([event]) for event in wanted))
-    assert len({trip_id for (trip_id,) in trips}) == 1
+    assert len({outcome.trip_id for (outcome,) in trips}) == 1
     assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.trips") == 1
 
 

@@ -118,8 +118,13 @@ def test_production_takes_any_audience_where_that_is_said() -> None:
 def test_no_service_reaches_a_productions_broker_as_a_guest(part: str) -> None:
     values = dict.fromkeys(NEEDED[part], STRONG) | {f"{part}_database_url": "postgresql://x", "amqp_url": BROKER}
     assert settings(environment="production", **values).checked_for(part)
-    with pytest.raises(ValueError, match="AMQP_URL logs in as guest"):
-        settings(environment="production", **values | {"amqp_url": settings().amqp_url}).checked_for(part)
+    guest = settings().amqp_url
+    with pytest.raises(ValueError, match=": AMQP_URL logs in as guest"):
+        settings(environment="production", **values | {"amqp_url": guest}).checked_for(part)
+    own = f"{part}_amqp_url"
+    assert settings(environment="production", **values | {"amqp_url": guest, own: BROKER}).checked_for(part)
+    with pytest.raises(ValueError, match=f"{own.upper()} logs in as guest"):
+        settings(environment="production", **values | {own: f"{guest}vhost"}).checked_for(part)
 
 
 def test_development_runs_on_what_production_refuses() -> None:
@@ -135,10 +140,14 @@ def test_a_secret_is_not_shown() -> None:
     assert STRONG not in repr(settings(jwt_secret=STRONG))
 
 
-def test_visitors_are_for_development_unless_said_otherwise() -> None:
+def test_visitors_are_for_development_without_real_keys_unless_said_otherwise() -> None:
     assert settings().visitors_allowed
     assert not settings(environment="production").visitors_allowed
+    for key in ("openai_api_key", "avinode_api_token", "avinode_auth_token"):
+        assert not settings(**{key: "real"}).visitors_allowed
+        assert settings(**{key: "real"}, allow_visitors=True).visitors_allowed
     assert settings(environment="production", allow_visitors=True).visitors_allowed
+    assert not settings(allow_visitors=False).visitors_allowed
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "loopback", "10.0.0.1 10.0.0.2"])

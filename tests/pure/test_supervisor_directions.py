@@ -39,3 +39,9 @@ def test_real_model_without_a_name_of_its_own_is_pointed_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "set DEFAULT_MODEL" in said(Layout(tmp_path), capsys)
+
+
+def test_who_needs_a_token_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "ALLOW_VISITORS" not in said(Layout(tmp_path), capsys, **SANDBOX)
+    text = said(Layout(tmp_path), capsys, **SANDBOX, ALLOW_VISITORS="false")
+    assert "./run tripthread token --user ann   a token to call the API with; without one nobody may" in text

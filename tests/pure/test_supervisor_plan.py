@@ -215,3 +215,12 @@ def test_gateways_stop_before_consumers_and_consumers_before_the_sandbox() -> No
 
     assert services["gateway"].order > services["logger"].order > services["sandbox"].order
     assert services["logger"].order == services["tagger"].order == services["workflow"].order
+
+
+@pytest.mark.parametrize("real", [{"OPENAI_API_KEY": "sk"}, {"AVINODE_API_TOKEN": "a", "AVINODE_AUTH_TOKEN": "b"}])
+def test_strangers_do_not_spend_what_real_keys_cost_unless_it_is_said(real: dict[str, str]) -> None:
+    assert "ALLOW_VISITORS" not in by_name(plan({}).services({}))["gateway"].env
+    assert by_name(plan(real).services({}))["gateway"].env["ALLOW_VISITORS"] == "false"
+    assert plan(real).directions()["ALLOW_VISITORS"] == "false"
+    wanted = real | {"ALLOW_VISITORS": "true"}
+    assert by_name(plan(wanted).services({}))["gateway"].env["ALLOW_VISITORS"] == "true"

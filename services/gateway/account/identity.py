@@ -10,8 +10,9 @@ import jwt
 from fastapi import Depends, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from jwt.types import Options
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
+from services.gateway.account.throttle import Throttle, user_account, visitors_account
 from services.gateway.http.authorization import credentials_in
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import NEW_COOKIE
@@ -44,6 +45,10 @@ class Caller:
     role: Role
     projects: tuple[str, ...] | None  # none: all of them
     user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
+
+    @property
+    def is_visitor(self) -> bool:
+        return self.user_id == self.visitor_id
 
 
 def identify(authorization: str | None, visitor_cookies: Iterable[str], settings: Settings) -> Caller | None:
@@ -89,10 +94,20 @@ def visitor_cookie_header(value: str, settings: Settings) -> str:
     )
 
 
-def caller_of(request: Request) -> Caller:
+def account_of(caller: Caller, request: HTTPConnection) -> str:
+    """Name whom the limits count a caller as: a user by their id, a visitor by the address."""
+    return visitors_account(_host_of(request)) if caller.is_visitor else user_account(caller.user_id)
+
+
+def _host_of(request: HTTPConnection) -> str:
+    return request.client.host if request.client else ""  # a Unix socket has no address
+
+
+async def caller_of(request: Request) -> Caller:
     """Return who is calling; where visitors are allowed, somebody without credentials becomes one.
 
     Raises:
+        TooMany: Too many visitors were made for callers from there.
         NotAuthenticated: The credentials are wrong, or there are none and there must be.
         Forbidden: Another site's page wants to write with this browser's cookie.
     """
@@ -102,6 +117,7 @@ def caller_of(request: Request) -> Caller:
         return caller
     if not settings.visitors_allowed:
         raise NotAuthenticated(UNKNOWN)
+    await handed(request, Throttle).count_visitor(visitors_account(_host_of(request)))
     caller, cookie = new_visitor(settings)
     request.scope[NEW_COOKIE] = visitor_cookie_header(cookie, settings)
     return caller
@@ -113,7 +129,7 @@ _COOKIE = Security(APIKeyCookie(name=VISITOR_COOKIE, scheme_name="visitor", auto
 
 
 async def _caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
-    return caller_of(request)
+    return await caller_of(request)
 
 
 async def _known_caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:

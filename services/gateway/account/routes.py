@@ -32,13 +32,13 @@ async def get_me(caller: KnownCallerDep) -> Me:
 @router.post(
     "/api/auth/visitor",
     status_code=201,
-    responses={200: {"model": Me, "description": "The caller is known already"}, **problem_responses(401, 403)},
+    responses={200: {"model": Me, "description": "The caller is known already"}, **problem_responses(401, 403, 429)},
 )
 async def become_visitor(settings: Annotated[Settings, from_app(Settings)], request: Request, response: Response) -> Me:
     """Make the caller a visitor, whom the cookie will show to be the same one for a year."""
     if not settings.visitors_allowed:
         raise Forbidden("Visitors are not allowed here.")
-    caller = caller_of(request)
+    caller = await caller_of(request)
     response.status_code = 201 if NEW_COOKIE in request.scope else 200
     return _shown(caller)
 

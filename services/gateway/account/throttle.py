@@ -1,54 +1,68 @@
-"""Limit the bursts of one user on this replica; quotas over days are another matter."""
+"""Limit the bursts of one caller, and of all together, on this replica; quotas over days are another matter."""
 
-import math
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from shared.errors import TooMany
+from services.gateway.account.buckets import Buckets
+from services.gateway.http.peer import neighbourhood
+from services.gateway.turns.running import Running
+from shared.errors import Crowded, TooMany
 from shared.settings import Settings
+
+VISITORS = "from "  # an account that begins so is an address
+
+
+def user_account(user_id: str) -> str:
+    """Name a user to the limits."""
+    return f"user {user_id}"
+
+
+def visitors_account(host: str) -> str:
+    """Name all visitors of one address to the limits: a visitor is made in a moment, an address is not."""
+    return f"{VISITORS}{neighbourhood(host)}"
 
 
 class Throttle:
-    """How many turns one user may begin a minute, and have running at once."""
+    """How many turns one account may begin a minute and have running at once, and all accounts together."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._rate = RateLimitItemPerMinute(settings.turns_per_minute)
+    def __init__(self, settings: Settings, running: Running, buckets: Buckets) -> None:
+        self._buckets = buckets
+        self._rates = {
+            True: RateLimitItemPerMinute(settings.visitor_turns_per_minute),
+            False: RateLimitItemPerMinute(settings.turns_per_minute),
+        }
         self._at_once = settings.turns_at_once
-        self._beginning: Counter[str] = Counter()
+        self._all_at_once = settings.all_turns_at_once
+        self._running = running
 
-    @asynccontextmanager
-    async def admitted(self, user_id: str, running: Callable[[str], int]) -> AsyncIterator[None]:
-        """Begin one more turn of this user in the block; at its end the turn runs, or there is none.
-
-        Args:
-            user_id: Whose turn it is.
-            running: How many of a user's turns run by now. Those that are just beginning are counted here, or all of
-                a burst would find none running.
+    async def count_visitor(self, account: str) -> None:
+        """Count a visitor who is made for a caller without credentials as a turn from there.
 
         Raises:
-            TooMany: It is one too many; `retry_after_s` says when to try again.
+            TooMany: Too many came from there.
         """
-        if running(user_id) + self._beginning[user_id] >= self._at_once:
-            raise TooMany(f"at most {self._at_once} turns may run at once", retry_after_s=1)
-        self._beginning[user_id] += 1
-        try:
-            await self._count(user_id)
-            yield
-        finally:
-            self._beginning[user_id] -= 1
-            if not self._beginning[user_id]:
-                del self._beginning[user_id]
+        await self._buckets.take(self._rates[True], account, "turns and new visitors")
 
-    async def _count(self, user_id: str) -> None:
-        """Count one more turn of this minute."""
-        if not await self._limiter.hit(self._rate, user_id):
-            window = await self._limiter.get_window_stats(self._rate, user_id)
-            wait = max(1, math.ceil(window.reset_time - time.time()))
-            raise TooMany(f"at most {self._rate.amount} turns a minute", retry_after_s=wait)
+    @asynccontextmanager
+    async def admitted(self, account: str) -> AsyncIterator[None]:
+        """Begin one more turn in the block; at its end the turn runs, or there is none.
+
+        A turn that is just beginning counts as one that runs, or all of a burst would find none running.
+
+        Raises:
+            TooMany: It is one too many of this account; `retry_after_s` says when to try again.
+            Crowded: It is one too many of all. Visitors may take half of the room, so that users always find some.
+        """
+        is_visitor = account.startswith(VISITORS)
+        if self._running.of(account) >= self._at_once:
+            raise TooMany(f"at most {self._at_once} turns may run at once", retry_after_s=1)
+        if self._running.total >= self._all_at_once or (is_visitor and self._has_too_many_visitors()):
+            raise Crowded
+        with self._running.counting(account):
+            await self._buckets.take(self._rates[is_visitor], account, "turns")
+            yield
+
+    def _has_too_many_visitors(self) -> bool:
+        return self._running.of_those(VISITORS) >= max(1, self._all_at_once // 2)

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from services.gateway.account.identity import Caller, caller_of
+from services.gateway.account.identity import Caller, account_of, caller_of
 from services.gateway.account.throttle import Throttle
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault
@@ -22,6 +22,7 @@ from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.handed import handed
 from services.gateway.http.problems import problem_response, unexpected_response
+from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import TagQueries
 from services.gateway.sessions.answers import message_out
 from services.gateway.turns.buffer import TurnBuffer
@@ -46,13 +47,21 @@ class Chat:
     """Serve one turn: claim it, follow it, and write it in the form that the caller asked for."""
 
     def __init__(
-        self, settings: Settings, turns: TurnStarter, memory: Memory, tags: TagQueries, throttle: Throttle
+        self,
+        settings: Settings,
+        turns: TurnStarter,
+        memory: Memory,
+        tags: TagQueries,
+        *,
+        throttle: Throttle,
+        models: AllowedModels,
     ) -> None:
         self._settings = settings
         self._turns = turns
         self._memory = memory
         self._tags = tags
         self._throttle = throttle
+        self._models = models
         # Where other gateways find this one's running turns.
         self._owner = f"{settings.internal_host}:{settings.internal_port}"
 
@@ -62,11 +71,12 @@ class Chat:
         Raises:
             Refused, Away: It can't be served; the problem document says why.
         """
-        body = await request.body()
-        async with self._throttle.admitted(caller.user_id, self._turns.running_of):  # to read it takes time, too
+        body, account = await request.body(), account_of(caller, request)
+        async with self._throttle.admitted(account):  # to read it takes time, too
             kept = cookie_values(request, "session_id")
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
-            buffer = await self._begin(asked, caller, correlation_id_of(request))
+            asked = replace(asked, model=self._models.chosen(asked.model, caller))
+            buffer = await self._begin(asked, caller, account, correlation_id_of(request))
         response = await self._answer_or_refuse(asked, buffer)
         self._name_turn(response, buffer)
         return response
@@ -82,14 +92,16 @@ class Chat:
         except TripthreadError:  # the turn's task has logged what it was
             return unexpected_response()
 
-    async def _begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> TurnBuffer:
+    async def _begin(self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID) -> TurnBuffer:
         """Read the session, claim it, and read again where more was said in between."""
         for _ in range(READINGS):
             with suppress(StaleHistory):
-                return await self._try_to_begin(request, caller, correlation_id)
+                return await self._try_to_begin(request, caller, account, correlation_id)
         raise SessionBusy("others are talking in this session, too fast to follow")
 
-    async def _try_to_begin(self, request: ChatRequest, caller: Caller, correlation_id: UUID) -> TurnBuffer:
+    async def _try_to_begin(
+        self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID
+    ) -> TurnBuffer:
         session_id, remembered = await self._remember(request, caller)
         user_id = remembered.user_id
         turn_id, new_session_id = _ids(user_id, request.key)
@@ -102,6 +114,7 @@ class Chat:
             key=request.key,
             body_hash=request.body_hash,
             owner=self._owner,
+            account=account,
             correlation_id=correlation_id,
             traceparent=inject().get("traceparent"),
             model=request.model or self._settings.default_model,
@@ -208,7 +221,7 @@ def chat_route() -> Route:
 
     async def post_chat(request: Request) -> Response:
         request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
-        return await handed(request, Chat).answer(request, caller_of(request))
+        return await handed(request, Chat).answer(request, await caller_of(request))
 
     route = Route("/api/chat", post_chat, methods=["POST"])
     return route

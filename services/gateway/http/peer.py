@@ -6,7 +6,7 @@ further than proxies of ours have written it.
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from starlette.types import Scope
 
@@ -57,6 +57,15 @@ def caller_behind(peer: str, forwarded: Sequence[bytes], trusted: Sequence[Netwo
             break
         nearest, address = str(named), named
     return nearest
+
+
+@lru_cache(maxsize=1024)
+def neighbourhood(host: str) -> str:
+    """Name the addresses that one caller has at least: an IPv4 address, or the /64 of an IPv6 address."""
+    address = _read(host)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address) >> 64 << 64, 64)))
+    return host if address is None else str(address)
 
 
 def _from_the_end(forwarded: Sequence[bytes]) -> Iterator[str]:

@@ -71,7 +71,7 @@ class MessagePage(Page):
 @router.get(
     "/api/chat/sessions/{session_id}/messages",
     response_model=MessagePage,
-    responses=problem_responses(401, 404, 422, 503),
+    responses=problem_responses(401, 404, 422, 429, 503),
 )
 async def list_messages(
     messages: Annotated[SessionMessages, from_app(SessionMessages)],

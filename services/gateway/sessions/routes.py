@@ -61,7 +61,7 @@ class SessionAnswer(BaseModel):
     session: Session
 
 
-@router.get("/api/chat/sessions", responses=problem_responses(401, 422, 503))
+@router.get("/api/chat/sessions", responses=problem_responses(401, 422, 429, 503))
 async def list_sessions(
     sessions: SessionsDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]
 ) -> SessionPage:
@@ -81,7 +81,7 @@ async def list_sessions(
 @router.get(
     "/api/chat/sessions/{session_id}",
     response_model=SessionAnswer,
-    responses={304: {"description": "It is as `If-None-Match` says"}, **problem_responses(401, 404, 422, 503)},
+    responses={304: {"description": "It is as `If-None-Match` says"}, **problem_responses(401, 404, 422, 429, 503)},
 )
 async def get_session(
     sessions: SessionsDep,
@@ -109,7 +109,7 @@ def _is_named(etag: str, if_none_match: str | None) -> bool:
 @router.get(
     "/api/chat/sessions/{session_id}/tag",
     response_model=Tag,
-    responses={204: {"description": "It has no tag, or none yet"}, **problem_responses(401, 404, 422, 503)},
+    responses={204: {"description": "It has no tag, or none yet"}, **problem_responses(401, 404, 422, 429, 503)},
 )
 async def get_tag(
     sessions: SessionsDep,

@@ -37,6 +37,11 @@ class PlacedOrder:
         return self.state not in ("intended", "sending", "attaching")
 
     @property
+    def is_wrong_guess(self) -> bool:
+        """Tell whether it named a trip that is somebody else's, or that Avinode does not know."""
+        return self.reference is not None and self.code in (NoSuchTrip.code, "avinode_missing")
+
+    @property
     def refusal(self) -> Refused | None:
         """Say why it is no trip; None while it may be one."""
         if self.state != "lost":

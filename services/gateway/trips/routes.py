@@ -1,13 +1,14 @@
 """Trips: ask for one, attach one, see them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from services.gateway.account.identity import Caller, CallerDep, KnownCallerDep
+from services.gateway.account.identity import Caller, KnownCallerDep, account_of
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import PageQuery, Paging
@@ -16,7 +17,8 @@ from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.trips.expected import expected_trip
-from services.gateway.trips.order import AttachTrip, TripName, TripOrder, TripReference, begun_by
+from services.gateway.trips.order import TripName, TripOrder, TripReference, begun_by
+from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.placed import lost_trip
 from services.gateway.trips.placing import Placing
 from services.gateway.trips.queries import TripFilter, TripQueries
@@ -24,7 +26,8 @@ from services.gateway.trips.record import Trip, TripAnswer, TripPage
 from services.gateway.turns.readings import Spoken, TurnReadings
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
-from shared.errors import NoSuchTrip
+from shared.errors import Forbidden, NoSuchTrip
+from shared.events import TripAttached
 from shared.publisher import Publisher
 from shared.settings import Settings
 
@@ -38,6 +41,7 @@ class Trips:
     settings: Settings
     own: OwnSessions
     turns: TurnReadings
+    limits: OrderLimits
     queries: TripQueries
     admin_queries: TripQueries  # which see the trips of others, too
     publisher: Publisher
@@ -58,20 +62,38 @@ class TripQuery(PageQuery):
     quote_id: Name | None = None
 
 
+async def _orderer(trips: TripsDep, caller: KnownCallerDep) -> Caller:
+    if caller.is_visitor and not trips.settings.visitor_trips:
+        raise Forbidden("Visitors order no trips here: sign in.")
+    return caller
+
+
+OrdererDep = Annotated[Caller, Depends(_orderer)]
+
+
 @router.post(
     "/api/chat/sessions/{session_id}/trips",
     status_code=201,
     responses={
         200: {"model": TripAnswer, "description": "It is this session's trip already"},
         202: {"model": TripAnswer, "description": "Accepted, and not stored yet"},
-        **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+        **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     },
 )
 async def begin_trip(
-    *, trips: TripsDep, caller: CallerDep, session_id: SessionId, body: TripOrder, write: WriteDep, response: Response
+    *,
+    trips: TripsDep,
+    caller: OrdererDep,
+    session_id: SessionId,
+    body: TripOrder,
+    write: WriteDep,
+    request: Request,
+    response: Response,
 ) -> TripAnswer:
     """Ask for a trip to be created at Avinode, or attach one that is there; a session has one open trip at most."""
     require_broker(trips.publisher)
+    account = account_of(caller, request)
+    await trips.limits.count_order(account)
     own = await trips.own.find(caller, session_id)
     event = begun_by(body, own.user_id, session_id, write.key, write.correlation_id)
     placing = Placing(trips.accepting, trips.queries, event)
@@ -79,9 +101,10 @@ async def begin_trip(
     if repeated is not None:
         response.status_code = 200
         return TripAnswer(trip=repeated, stored=True)
-    if isinstance(body, AttachTrip):
-        await _refuse_strangers(trips, own.user_id, body.avinode_trip_id)
-    stored = await placing.publish(write.wait_s)
+    if isinstance(event, TripAttached):
+        stored = await _attach(trips, account, event, partial(placing.publish, write.wait_s))
+    else:
+        stored = await placing.publish(write.wait_s)
     response.status_code = 201 if stored else 202
     return TripAnswer(trip=stored or expected_trip(event, own.shown.message_count), stored=stored is not None)
 
@@ -124,7 +147,16 @@ async def _trip_promised(trips: Trips, caller: Caller, trip_id: UUID, spoken: Se
     return await trips.queries.find((order.user_id,), wanted, spoken)
 
 
-async def _refuse_strangers(trips: Trips, user_id: str, reference: str) -> None:
-    """A trip of somebody else's does not exist for this user, unless trips are shared."""
-    if not trips.settings.trips_shared and await trips.admin_queries.held_by_others((user_id,), reference):
+async def _attach(
+    trips: Trips, account: str, order: TripAttached, publish: Callable[[], Awaitable[Trip | None]]
+) -> Trip | None:
+    """Attach a trip, unless it is somebody else's: that does not exist for this user, unless trips are shared."""
+    await trips.limits.count_attachment(account, order)
+    is_shared = trips.settings.trips_shared
+    if not is_shared and await trips.admin_queries.held_by_others((order.user_id,), order.avinode_trip_id):
+        await trips.limits.count_wrong(account, order)
         raise NoSuchTrip
+    try:
+        return await publish()
+    finally:
+        await trips.limits.look_again(account)

@@ -41,6 +41,7 @@ class Claim:
     question: Question
     # Tells this claim from every other, also of the same turn and request, as where a proxy sent it to two gateways.
     nonce: UUID = field(default_factory=new_id)
+    account: str = ""  # whom the limits count the turn for; of no interest to other gateways
     known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
 
 

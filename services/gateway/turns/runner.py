@@ -18,6 +18,7 @@ from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
 from services.gateway.turns.keeper import Keeper
+from services.gateway.turns.running import Running
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Turn
@@ -51,6 +52,7 @@ class Runner:
         self._store = store
         self._publisher = publisher
         self._upstream = upstream
+        self.running = Running()
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
         self._keeper = Keeper(store, self._buffers)
         self._answering: dict[UUID, asyncio.Task[Answer]] = {}
@@ -69,17 +71,17 @@ class Runner:
         """Return a turn that runs here."""
         return self._buffers.get(turn_id)
 
-    def count(self, user_id: str) -> int:
-        """Count this user's turns that run here."""
-        return sum(buffer.turn.user_id == user_id for buffer in self._buffers.values())
+    def begin(self, turn: Turn, history: Sequence[Said], account: str = "") -> TurnBuffer:
+        """Run a turn that was claimed; the model is told of its question's branch in `history`.
 
-    def begin(self, turn: Turn, history: Sequence[Said]) -> TurnBuffer:
-        """Run a turn that was claimed; the model is told of its question's branch in `history`."""
+        `account` is whom the limits count it for.
+        """
         buffer = TurnBuffer(turn)
         self._buffers[turn.turn_id] = buffer
         known = unite(said_before(turn), history) if turn.question.earlier else history
         messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
-        self._spawn(self._run(buffer, messages))
+        self.running.began(account)
+        self._spawn(self._run(buffer, messages, account))
         return buffer
 
     def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
@@ -121,7 +123,7 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]]) -> None:
+    async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]], account: str) -> None:
         turn_id = buffer.turn.turn_id
         answering = Answering(self._upstream, buffer, self._settings.model_answer_characters)
         calling = self._answering[turn_id] = asyncio.create_task(answering.run(messages))
@@ -133,6 +135,7 @@ class Runner:
             log.exception("turn failed", turn_id=str(turn_id))
             buffer.fail(TripthreadError("Something went wrong on our side."))
         finally:
+            self.running.ended(account)
             calling.cancel()
             if self._buffers.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
                 del self._answering[turn_id], self._buffers[turn_id]

@@ -46,7 +46,11 @@ class TurnStarter:
             raise ShuttingDown
         require_broker(self._publisher)
         turn = await self._claim(claim)
-        return self._runner.begin(turn, history) if turn else await self._resolve(claim, history, again=again)
+        return (
+            self._runner.begin(turn, history, claim.account)
+            if turn
+            else await self._resolve(claim, history, again=again)
+        )
 
     def tell_untold(self, turns: Sequence[Glimpse]) -> None:
         """Tell of turns that have ended, and of which their owner is not known to have told.
@@ -56,10 +60,6 @@ class TurnStarter:
         for turn in turns:
             if turn.answered_at is not None and not turn.told:
                 self._runner.tell_untold(turn)
-
-    def running_of(self, user_id: str) -> int:
-        """Count this user's turns that run here."""
-        return self._runner.count(user_id)
 
     async def _claim(self, claim: Claim) -> Turn | None:
         try:
@@ -98,7 +98,7 @@ class TurnStarter:
         if known.state == "running":
             raise SessionBusy("this turn is being answered by another gateway", turn_id=str(known.turn_id))
         if known.state in ("failed", "interrupted"):
-            return await self._run_again(known, claim.owner, history)
+            return await self._run_again(known, claim, history)
         if not known.told:
             self._runner.tell(known)
         return _replay(known)
@@ -108,14 +108,15 @@ class TurnStarter:
         buffer = self._runner.find(known.turn_id)
         return buffer if buffer is not None and buffer.turn.attempt == known.attempt else None
 
-    async def _run_again(self, known: Turn, owner: str, history: Sequence[Said]) -> TurnBuffer:
+    async def _run_again(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
         """Begin another attempt, once what the last one said is with the broker: the row can hold one answer only."""
         await self._publisher.publish(known.posted())
         await self._publisher.publish(known.answered())
-        again = await self._store.rerun(known, owner)
+        again = await self._store.rerun(known, claim.owner)
         if again is None:
             raise SessionBusy
-        return self._runner.begin(again, [shown for shown in history if shown.message_id != known.answer_id])
+        known_before = [shown for shown in history if shown.message_id != known.answer_id]
+        return self._runner.begin(again, known_before, claim.account)
 
     async def _take_over(self, expired: Turn) -> Turn | None:
         """End a turn whose owner is gone, and tell of it in its stead."""

@@ -15,9 +15,10 @@ from services.workflow.store.orders import (
     known_order,
     open_trip_of,
 )
+from services.workflow.store.releasing import RELEASED, release_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
-from shared.events import TripAttached
+from shared.events import TripAdvanced, TripAttached, TripReleased
 from shared.ids import scoped
 
 
@@ -28,21 +29,28 @@ class TripStore:
         self._pool = pool
         self._shared = shared  # may a user attach a trip that another user holds?
 
-    async def record(self, orders: Sequence[Order]) -> list[UUID]:
-        """Store these events, once.
+    async def record(self, events: Sequence[Order | TripReleased]) -> list[TripAdvanced]:
+        """Store these events, once, in their order.
 
         Returns:
-            For each the trip that its session has now; the promised one where it has none.
+            For each order the trip that its session has now; the promised one where it has none. For each release the
+            sessions that have lost the trip.
         """
         try:
-            return await self._record(orders)
+            return await self._record(events)
         except asyncpg.IntegrityConstraintViolationError:
             # Somebody was quicker who takes no lock of ours, such as an older workflow: now their rows are seen.
-            return await self._record(orders)
+            return await self._record(events)
 
-    async def _record(self, orders: Sequence[Order]) -> list[UUID]:
+    async def _record(self, events: Sequence[Order | TripReleased]) -> list[TripAdvanced]:
         async with transaction(self._pool) as db:
-            return [await self._place(db, order) for order in orders]
+            return [outcome for event in events for outcome in await self._heard(db, event)]
+
+    async def _heard(self, db: Connection, event: Order | TripReleased) -> list[TripAdvanced]:
+        if isinstance(event, TripReleased):
+            return await release_trip(db, event)
+        trip_id, causes = await self._place(db, event), (event.event_id,)
+        return [TripAdvanced(user_id=event.user_id, session_id=event.session_id, trip_id=trip_id, causes=causes)]
 
     async def _place(self, db: Connection, order: Order) -> UUID:
         """Tie the session to a trip, unless it has an open one, and keep the order with what becomes of it.
@@ -75,7 +83,7 @@ class TripStore:
         return await keep_attachment(db, order, attached)
 
     async def _trip_called(self, db: Connection, order: TripAttached, reference: str) -> UUID | None:
-        """Return the trip of that name, made here if need be; None where it is a stranger's."""
+        """Return the trip of that name, made here if need be; None where it is a stranger's, or was this user's."""
         await db.execute(
             """
             INSERT INTO workflow.trips (trip_id, avinode_trip_id, trip_code)
@@ -97,10 +105,13 @@ class TripStore:
             WHERE (avinode_trip_id = $1 OR trip_code = $1)
                 AND ($2 OR NOT EXISTS (SELECT FROM workflow.trip_sessions s
                     WHERE s.trip_id = t.trip_id AND s.user_id <> $3 AND s.deleted_at IS NULL))
+                AND NOT EXISTS (SELECT FROM workflow.requests r
+                    WHERE r.trip_id = t.trip_id AND r.user_id = $3 AND r.code = $4)
             """,
             reference,
             self._shared,
             order.user_id,
+            RELEASED,
         )
         return trip_id
 

@@ -14,6 +14,7 @@ import orjson
 
 from services.gateway.app import Pools, wire
 from services.gateway.model.upstream import open_upstream
+from services.gateway.turns.running import Running
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
 from shared.database import open_pool
@@ -36,6 +37,7 @@ class Stage:
     store: TurnStore
     publisher: Publisher
     outcomes: Outcomes
+    running: Running
     http: httpx2.AsyncClient
 
     async def get(self, path: str, user: str = "ann", role: str = "user", **query: Any) -> httpx2.Response:
@@ -66,7 +68,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         transport = httpx2.ASGITransport(gateway.api)
         keeping = asyncio.create_task(gateway.runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
-            yield Stage(settings, TurnStore(own_pool), publisher, gateway.outcomes, http)
+            yield Stage(settings, TurnStore(own_pool), publisher, gateway.outcomes, gateway.runner.running, http)
         gateway.runner.shut_down()
         await keeping
 

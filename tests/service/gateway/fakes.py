@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx2
 from fastapi import FastAPI
 
+from services.gateway.account.buckets import Buckets
 from services.gateway.account.throttle import Throttle
 from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.admin.queries import DeadLetterQueries
@@ -19,6 +20,7 @@ from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.http.cursors import Place
 from services.gateway.http.room import Room
+from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.routes import Models
@@ -30,6 +32,7 @@ from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.sessions.view import SessionFacts, SessionFilter
 from services.gateway.trips.expected import expected_trip
+from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.queries import TripFilter, TripQueries
 from services.gateway.trips.record import Trip, TripRow
@@ -38,6 +41,7 @@ from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage
 from services.gateway.turns.readings import Spoken, TurnReadings
+from services.gateway.turns.running import Running
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.turn import Answer, Question, Turn
@@ -103,17 +107,30 @@ class World:
         accepting = Accepting(publisher, self.receipts)
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
         own, trips = OwnSessions(turns, sessions), cast(TripQueries, _Trips(self))
+        buckets = Buckets()
+        throttle = Throttle(self.settings, Running(), buckets)
         subjects = (
+            throttle,
             Chat(
                 self.settings,
                 cast(TurnStarter, _Turns(self)),
                 cast(Memory, _Memory(self)),
                 tags,
-                Throttle(self.settings),
+                throttle=throttle,
+                models=AllowedModels(self.settings, self.settings.default_model.__eq__),
             ),
             Sessions(own, turns, sessions, tags, self.receipts),
             SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),
-            Trips(self.settings, own, turns, trips, trips, publisher, accepting),
+            Trips(
+                self.settings,
+                own,
+                turns,
+                OrderLimits(self.settings, buckets, trips),
+                trips,
+                trips,
+                publisher,
+                accepting,
+            ),
             Models(self.settings, cast(ModelQueries, FakeModelQueries(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
@@ -212,9 +229,6 @@ class _Turns:
 
     def tell_untold(self, turns: Sequence[Glimpse]) -> None:
         pass
-
-    def running_of(self, user_id: str) -> int:
-        return sum(turn.user_id == user_id and turn.state == "running" for turn in self._world.turns)
 
     def _turn(self, claim: Claim) -> Turn:
         return Turn(

@@ -108,6 +108,7 @@ async def test_another_sites_page_can_not_write_with_a_visitors_cookie(
     world: World, headers: dict[str, str], status: int
 ) -> None:
     body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}], "pax": 2}
+    world.settings = world.settings.model_copy(update={"visitor_trips": True})
     async with world.client() as client:
         visitor_id = (await client.post("/api/auth/visitor")).json()["visitor_id"]
         world.sessions.append(facts("s1", stored=stored()))

@@ -103,7 +103,7 @@ class RawCaller:
         await self.writer.drain()
 
     async def get(self, path: str = "/echo") -> Answer:
-        await self.say(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await self.say(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return await self.answer()
 
     async def head(self) -> Answer:
