@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-BENCHMARKS = ("logger", "reader")
+BENCHMARKS = ("logger", "reader", "hostile")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from deploy.supervisor.child import Child
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.settings import Settings
 from tests.processes import ROOT, environment_of
+from tests.servers import login_definitions
 from tests.settings import settings_for
 
 
@@ -28,6 +29,7 @@ def private_servers() -> Iterator[Settings]:
         for server in (postgres, broker):
             stack.callback(server.stop)
             server.start()
+        broker.import_definitions(login_definitions(broker.url))
         settings = settings_for(postgres.url, broker.url, instance="bench")
         migrate(settings)
         yield settings

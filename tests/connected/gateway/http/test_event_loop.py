@@ -20,6 +20,7 @@ from services.gateway.app import Pools, wire
 from services.gateway.http.server import PublicServer
 from services.gateway.model.upstream import open_upstream
 from shared.database import open_pool
+from shared.declaring import Declaring
 from shared.publisher import Publisher
 from shared.settings import DEVELOPMENT_SECRET, Settings
 from tests import odd
@@ -94,7 +95,7 @@ class ServedApart:
                     self._settings.admin_database_url,
                 )
             ]
-            publisher = await stack.enter_async_context(Publisher(self._settings, "watched"))
+            publisher = await stack.enter_async_context(Publisher(self._settings, "watched", Declaring()))
             upstream = await stack.enter_async_context(open_upstream(self._settings))
             gateway = wire(self._settings, Pools(*opened), publisher, upstream, _no_faults)
             server = PublicServer(self._settings, gateway.api)
