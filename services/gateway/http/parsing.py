@@ -17,6 +17,7 @@ from shared.errors import HeadTooLarge, Refused, TripthreadError
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
+MOST_HEADERS = 200  # each costs many times its bytes
 MOST_PIPELINED = 16  # whole requests that wait for the answer to one before them
 
 
@@ -69,7 +70,8 @@ class Parsing(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             return self._head_without_upgrade() + piece[upgrade.args[0] :]
         except httptools.HttpParserError:
-            self.refuse(Refused("This is not HTTP."))
+            too_many = self.incomplete is Phase.HEAD and len(self.headers) >= MOST_HEADERS
+            self.refuse(HeadTooLarge() if too_many else Refused("This is not HTTP."))
         return b""
 
     def _head_without_upgrade(self) -> bytes:
@@ -95,8 +97,11 @@ class Parsing(HttpToolsProtocol):
         self.moved = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.incomplete is Phase.HEAD:  # nobody reads trailers
-            super().on_header(name, value)
+        if self.incomplete is not Phase.HEAD:
+            return  # nobody reads trailers
+        if len(self.headers) >= MOST_HEADERS:
+            raise OverflowError
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:

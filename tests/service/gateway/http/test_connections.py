@@ -36,7 +36,11 @@ async def pour(caller: RawCaller, what: bytes, most: int) -> None:
 
 @pytest.mark.parametrize(
     ("beginning", "more"),
-    [(BEGUN + b"X-Long: ", b"X-More: and more\r\n"), (BEGUN + b"X-Long: ", b"x" * 1024), (b"GET /", b"x" * 1024)],
+    [
+        (BEGUN + b"X-Long: ", b"X-More: and %b\r\n" % (b"x" * 1000)),
+        (BEGUN + b"X-Long: ", b"x" * 1024),
+        (b"GET /", b"x" * 1024),
+    ],
     ids=["headers", "one value", "path"],
 )
 async def test_a_head_without_end_is_refused_at_its_limit(beginning: bytes, more: bytes) -> None:
@@ -47,6 +51,15 @@ async def test_a_head_without_end_is_refused_at_its_limit(beginning: bytes, more
         await pour(caller, more * 10, 50_000_000)
         await caller.ended()
         assert not served.app.requests
+
+
+async def test_a_head_of_too_many_headers_is_refused() -> None:
+    async with serving() as served:
+        caller = await served.call(BEGUN + b"a:b\r\n" * 199 + b"\r\n")  # and `Host`
+        assert (await caller.answer()).status == 200
+        await caller.say(BEGUN + b"a:b\r\n" * 200 + b"\r\n")
+        refused(await caller.answer(), 431, "head_too_large")
+        assert len(served.app.requests) == 1
 
 
 async def test_a_head_of_just_the_limit_is_read() -> None:
