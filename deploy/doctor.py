@@ -15,17 +15,28 @@ from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from deploy.migrate import MIGRATIONS, SERVICE_URLS, is_known
+from deploy.migrate import MIGRATIONS, is_known
 from deploy.supervisor.disk import little_disk
 from deploy.supervisor.layout import PROJECT
 from services.gateway.model.listing import list_models
 from shared import topology
-from shared.database import DATABASE_ERRORS
+from shared.connection import describe
+from shared.database import DATABASE_ERRORS, lacking
+from shared.declaring import Declaring
 from shared.errors import ModelAway
 from shared.settings import NEEDED, Settings
 from shared.urls import malformed
 
 TIMEOUT_S = 5.0
+# The schema that each login of the database writes; the others read.
+WRITTEN_BY = {
+    "gateway_database_url": "gateway",
+    "reader_database_url": None,
+    "admin_database_url": None,
+    "logger_database_url": "chat",
+    "tagger_database_url": "tagging",
+    "workflow_database_url": "workflow",
+}
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,8 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
             yield await _refused_credentials(connection)
     finally:
         await connection.close()
-    for name in SERVICE_URLS:
-        yield await _login(name, getattr(settings, name))
+    for name, schema in WRITTEN_BY.items():
+        yield await _login(name, getattr(settings, name), schema)
 
 
 async def _revision(connection: asyncpg.Connection) -> Finding:
@@ -184,16 +195,17 @@ async def _refused_credentials(connection: asyncpg.Connection) -> Finding:
     return Finding("Avinode's login", "refused" if refusal else "not refused", trouble)
 
 
-async def _login(name: str, url: str) -> Finding:
+async def _login(name: str, url: str, writes: str | None) -> Finding:
     role = name.removesuffix("_database_url")
     try:
         connection = await asyncpg.connect(url, timeout=TIMEOUT_S)
+        lacks = await lacking(connection, writes)
         await connection.close()
     except (*DATABASE_ERRORS, ValueError) as error:
         return Finding(
             f"login of {role}", "refused", f"{name.upper()}: {error}; `tripthread migrate` sets its password"
         )
-    return Finding(f"login of {role}", "works")
+    return Finding(f"login of {role}", "works" if lacks is None else "is of no use", lacks)
 
 
 async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
@@ -237,6 +249,10 @@ async def _queue(connection: aio_pika.abc.AbstractConnection, queue: topology.Qu
     except ChannelNotFoundEntity:
         return Finding(f"queue {name}", "missing", "is a gateway running? Otherwise `tripthread migrate` makes it")
     await channel.close()
+    try:
+        await Declaring().declare_queue(connection, queue)
+    except AMQPError as error:
+        return Finding(f"queue {name}", "of another shape", f"{describe(error)}; delete it when it is empty")
     result = declared.declaration_result
     waiting, consumers = result.message_count or 0, result.consumer_count or 0
     trouble = None if consumers else f"nobody consumes it: is the {queue.reader} running?"
@@ -250,10 +266,26 @@ async def check_gateways(environment: Mapping[str, str]) -> AsyncIterator[Findin
         for url in urls:
             try:
                 async with http.get(f"{url}/readyz") as response:
-                    body = await response.text()
-                    yield Finding(f"gateway {url}", f"answers {response.status}", None if response.ok else body)
-            except (aiohttp.ClientError, TimeoutError) as error:
+                    body = await response.json()
+                    wrong = [*body["away"], *body["degraded"]]
+                    trouble = f"away: {', '.join(wrong)}; `/readyz` on its internal address says why" if wrong else None
+                    yield Finding(f"gateway {url}", f"answers {response.status}", trouble)
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
                 yield Finding(f"gateway {url}", "away", str(error) or type(error).__name__)
+        for name in sorted(name for name in environment if name.startswith("INTERNAL_URL_")):
+            yield await _process(http, name.removeprefix("INTERNAL_URL_"), environment[name])
+
+
+async def _process(http: aiohttp.ClientSession, name: str, url: str) -> Finding:
+    """Ask a process of a native stack, which says why it is not ready."""
+    try:
+        async with http.get(f"{url}/readyz") as response:
+            body = await response.json()
+            wrong = {**body["faults"], **body["degraded"]}
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+        return Finding(f"process {name}", "away", str(error) or type(error).__name__)
+    trouble = "; ".join(f"{subject}: {why}" for subject, why in wrong.items())
+    return Finding(f"process {name}", body["status"], trouble or None)
 
 
 async def check_outside(settings: Settings) -> AsyncIterator[Finding]:

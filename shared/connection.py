@@ -5,6 +5,7 @@ Here a delivery belongs to the channel that brought it, and a lost connection is
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -19,6 +20,8 @@ from shared.settings import Settings
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0  # a broker with an alarm does not answer a close
 HEARTBEAT_S = 10  # a peer that vanished without a word is noticed after three of these
+
+OBJECT = re.compile(r"<[^<>]*(?:<[^<>]*>[^<>]*)*\bat 0x[0-9a-fA-F]+[^<>]*>")  # the repr of an object, of two say
 
 # RuntimeError: aiormq raises it, and a subclass of it, where a connection or channel has closed in the meantime.
 LOST = (AMQPError, OSError, EOFError, RuntimeError)
@@ -93,7 +96,9 @@ def describe(error: BaseException | None) -> str:
     """Say in one line what went wrong, for logs and readiness."""
     if error is None or isinstance(error, asyncio.CancelledError):
         return "the connection was closed"
-    text = " ".join(str(argument) for argument in error.args if argument is not None)
+    # Libraries put whole objects into their errors, which say nothing but where in our memory something is.
+    text = " ".join(str(argument) for argument in error.args if isinstance(argument, str | int | float | Exception))
+    text = " ".join(OBJECT.sub("", text).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -4,6 +4,7 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -34,6 +35,10 @@ NAME_LENGTH = 50  # the server cuts the whole name after 63 bytes
 CONNECTIONS = Gauge("tripthread_database_connections", "Connections of a pool, by its login", ["login", "state"])
 MOST_CONNECTIONS = Gauge("tripthread_database_connections_max", "Connections that a pool may have", ["login"])
 
+SCHEMAS = ("chat", "gateway", "tagging", "workflow")
+WRITING = ("SELECT", "INSERT", "UPDATE", "DELETE")
+READING = ("SELECT",)
+
 _tracer = trace.get_tracer("tripthread.database")
 
 
@@ -57,14 +62,9 @@ async def open_pool(
         max_size=size,
         timeout=ACQUIRE_TIMEOUT_S,
         command_timeout=statement_timeout_ms / 1000 + 2,
-        init=_prepare,
+        init=partial(_prepare, statement_timeout_ms, lock_timeout_ms),
         reset=_as_it_is,
-        server_settings={
-            "application_name": signed(application_name),
-            "statement_timeout": str(statement_timeout_ms),
-            "lock_timeout": str(lock_timeout_ms),
-            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-        },
+        server_settings={"application_name": signed(application_name)},
     )
     _count_connections(pool, urlsplit(url).username or "", size)
     try:
@@ -87,7 +87,15 @@ def signed(application_name: str) -> str:
     return f"{application_name[:NAME_LENGTH]} {knowledge()}"
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
+async def _prepare(statement_timeout_ms: int, lock_timeout_ms: int, connection: asyncpg.Connection) -> None:
+    # Not at its start, where a pooler refuses what it does not know.
+    await connection.execute(
+        f"""
+        SET statement_timeout = {int(statement_timeout_ms)};
+        SET lock_timeout = {int(lock_timeout_ms)};
+        SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_TIMEOUT_MS}
+        """
+    )
     # Binary jsonb starts with its version, 1; the text format would be parsed by us and by the server.
     await connection.set_type_codec(
         "jsonb",
@@ -176,13 +184,41 @@ async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
 DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
-async def probe(pool: Pool) -> str | None:
-    """Say, for readiness, why the database is of no use; None where it answers."""
+async def probe(pool: Pool, writes: str | None = None) -> str | None:
+    """Say, for readiness, why the database is of no use; None where it answers, and lets this login do its work.
+
+    Args:
+        pool: Of the login.
+        writes: The schema whose tables it writes; without one it reads those of every service.
+    """
     try:
         async with borrowed(pool, PROBE_DEADLINE_S) as connection:
-            await connection.fetchval("SELECT 1")
+            return await lacking(connection, writes)
     except (*DATABASE_ERRORS, TimeoutError) as error:
         return describe(error)
+
+
+async def lacking(connection: asyncpg.Connection | Connection, writes: str | None = None) -> str | None:
+    """Say what this login lacks to do its work; None where nothing."""
+    schemas, rights = ([writes], WRITING) if writes else (SCHEMAS, READING)
+    (found,) = await connection.fetch(
+        """
+        SELECT current_setting('transaction_read_only')::boolean AS read_only, (
+            SELECT min(schema || coalesce('.' || relname, ''))
+            FROM unnest($1::text[]) AS schema
+            LEFT JOIN pg_class ON relnamespace = to_regnamespace(schema) AND relkind IN ('r', 'p')
+            WHERE relname IS NULL OR NOT has_schema_privilege(relnamespace, 'USAGE') OR NOT (
+                SELECT bool_and(has_table_privilege(pg_class.oid, wanted)) FROM unnest($2::text[]) AS wanted
+            )
+        ) AS lacks
+        """,
+        schemas,
+        rights,
+    )
+    if found["read_only"] and writes:
+        return "the database is read-only"
+    if found["lacks"]:
+        return f"this login has not all of its rights to {found['lacks']}: run `tripthread migrate`"
     return None
 
 

@@ -27,11 +27,16 @@ class Declaring:
         channel = await connection.channel(publisher_confirms=False)
         exchanges = {name: await channel.declare_exchange(name, kind, durable=True) for name, kind in EXCHANGES.items()}
         for queue in QUEUES:
-            await self._declare_queue(connection, queue)
+            await self.declare_queue(connection, queue)
             await _bind(channel, exchanges, queue)
         await channel.close()
 
-    async def _declare_queue(self, connection: AbstractConnection, queue: Queue) -> None:
+    async def declare_queue(self, connection: AbstractConnection, queue: Queue) -> None:
+        """Make one queue, or see that it is of a shape that we know.
+
+        Raises:
+            ChannelPreconditionFailed: It is not.
+        """
         if len(queue.shapes) == 1 or (self._shape and not await _exists(connection, queue)):
             return await _declare(connection, queue, 0)
         # One that is missing is made of the newest shape: another is tried first only where there is a queue.

@@ -159,15 +159,15 @@ class GroupCommit(Generic[T]):
         prepare = partial(require, queues=(self._queue,))
         try:
             async with open_connection(self._settings, self._queue.name, prepare, kind) as connection:
-                log.info("consuming", queue=self._queue.name)
+                log.debug("consuming", queue=self._queue.name)
                 await self._consume(connection)
         except Disconnected as error:
             self._careful = self._careful or isinstance(error.__cause__, FRAME_ERRORS)
             self._trouble = f"disconnected: {error.detail}"
-            log.warning("consumer disconnected", queue=self._queue.name, reason=error.detail)
+            log.debug("consumer disconnected", queue=self._queue.name, reason=error.detail)
             await pause(self._delays.next(), self._stopping)
         except Outage:
-            log.warning("deliveries given back", queue=self._queue.name, reason=self._database.fault())
+            log.debug("deliveries given back", queue=self._queue.name, reason=self._database.fault())
             await self._database.wait_out()
 
     async def _consume(self, connection: AbstractConnection) -> None:

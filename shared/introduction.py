@@ -70,7 +70,7 @@ class Introduction:
             try:
                 await self._publisher.publish(started)
             except BrokerAway as away:
-                log.info("not introduced yet", queue=self._queue.name, away=away.detail)
+                log.debug("not introduced yet", queue=self._queue.name, away=away.detail)
                 await pause(delays.next(), self._stopping)
             else:
                 return

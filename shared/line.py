@@ -106,7 +106,7 @@ class KeptLine:
             # Not for ever: Python 3.11's wait_for loses a cancellation that comes together with what it waits for.
             while not self._refusing:
                 await self._be_connected()
-                log.warning("publisher disconnected", reason=self._trouble)
+                log.debug("publisher disconnected", reason=self._trouble)
                 await asyncio.sleep(self._delays.next())
         except BaseException as error:
             self._trouble = f"ended by {describe(error)}"
@@ -151,7 +151,7 @@ class KeptLine:
         self.lacks = None
         self._tried.set()
         self._changed.set()
-        log.info("publisher connected")
+        log.debug("publisher connected")
 
 
 async def _open_channels(connection: AbstractConnection) -> Line:

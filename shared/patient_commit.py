@@ -126,14 +126,14 @@ class PatientCommit(Generic[T]):
             return Guilty(error)
         trouble = f"waiting for the database: {describe(error)}"
         if trouble != self._trouble:
-            level = logging.WARNING if fault is Fault.TRANSIENT else logging.ERROR
+            level = logging.DEBUG if fault is Fault.TRANSIENT else logging.ERROR
             log.log(level, "commit postponed", queue=self._queue.name, fault=fault.value, reason=describe(error))
         self._trouble = trouble
         return _Unanswered()
 
     def _answered(self) -> None:
         if self._trouble is not None:
-            log.info("the database answers again", queue=self._queue.name)
+            log.debug("the database answers again", queue=self._queue.name)
         self._trouble = None
 
 

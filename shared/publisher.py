@@ -91,6 +91,7 @@ class Publisher:
         self._kept = KeptLine(settings, f"{name} publisher", prepare)
         self._slots = asyncio.Semaphore(OUTSTANDING)
         self._mending = asyncio.Lock()
+        self._untaken: str | None = None
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -119,6 +120,13 @@ class Publisher:
     def connection(self) -> AbstractConnection | None:
         """The connection as it is now, to ask the broker for something; None while there is none."""
         return None if self._kept.line is None else self._kept.line.connection
+
+    def fault(self) -> str | None:
+        """Say for readiness what is wrong with the broker, also where publishing is still worth a try.
+
+        That is what it lacks or has of another shape, and that it took the last message not, until it takes one.
+        """
+        return self.away or self._kept.lacks or self._untaken
 
     async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
         """Publish one event, and return when the broker has it.
@@ -188,7 +196,13 @@ class Publisher:
                     await self._try_repeatedly(outgoing)
         except TimeoutError:
             why = self.away or (outgoing.trouble.detail if outgoing.trouble else "no confirm")
-            raise BrokerAway(f"not confirmed in time: {why}") from outgoing.trouble
+            self._untaken = f"not confirmed in time: {why}"
+            raise BrokerAway(self._untaken) from outgoing.trouble
+        except _Unroutable as error:
+            if outgoing.exchange != REPLAYS_EXCHANGE:  # of a queue that perhaps never was
+                self._untaken = error.detail
+            raise
+        self._untaken = None
         self._kept.worked()
         PUBLISH_SECONDS.observe(time.monotonic() - began)
 

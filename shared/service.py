@@ -15,12 +15,14 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared.condition import Condition, Outages
 from shared.logs import configure_logs
 from shared.settings import Settings
 from shared.telemetry import configure_telemetry, shut_down_telemetry
 
 Probe = Callable[[], str | Awaitable[str | None] | None]
 PROBE_TIMEOUT_S = 3.0
+WATCH_EVERY_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +50,8 @@ class Service:
         self._settings = settings
         self.name = name
         self._probes: dict[str, Probe] = {}
+        self._degrades: set[str] = set()
+        self._was_ready = False
         self._running = False
         self._stopping = asyncio.Event()
 
@@ -66,9 +70,17 @@ class Service:
         await self._runner.cleanup()
         await shut_down_telemetry(self._tracing)
 
-    def check(self, name: str, probe: Probe) -> None:
-        """Make readiness depend on `probe`, which returns None or says what is wrong."""
+    def check(self, name: str, probe: Probe, *, degrades: bool = False) -> None:
+        """Make readiness depend on `probe`, which returns None or says what is wrong.
+
+        Args:
+            name: What is asked.
+            probe: Who answers.
+            degrades: A process that was ready stays so without it.
+        """
         self._probes[name] = probe
+        if degrades:
+            self._degrades.add(name)
 
     async def run(self, *workers: Worker) -> None:
         """Run the workers until a signal, or until one of them ends; then stop the others.
@@ -81,6 +93,7 @@ class Service:
         self._running = True
         tasks = [asyncio.create_task(worker.run(), name=str(worker)) for worker in workers]
         signalled = asyncio.create_task(self._stopping.wait())
+        watching = asyncio.create_task(self._watch())
         log.info("started", workers=[str(worker) for worker in workers])
         await asyncio.wait([*tasks, signalled], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
@@ -88,10 +101,19 @@ class Service:
             worker.shut_down()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         signalled.cancel()
+        watching.cancel()
+        await asyncio.wait({watching})
         log.info("stopped")
         for error in ended:
             if isinstance(error, BaseException):
                 raise error
+
+    async def _watch(self) -> None:
+        """Write into the log what goes away and comes back, whoever meets it first."""
+        outages = Outages()
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            outages.note(await self.condition())
 
     async def _serve_internal(self) -> web.AppRunner:
         app = web.Application()
@@ -107,20 +129,23 @@ class Service:
         return web.json_response({"status": "up", "service": self.name, "instance": self._settings.instance})
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        faults = await self.faults()
-        status = 503 if faults else 200
-        return web.json_response({"status": "not ready" if faults else "ready", "faults": faults}, status=status)
+        condition = await self.condition()
+        said = {"status": condition.status, "faults": condition.faults, "degraded": condition.degraded}
+        return web.json_response(said, status=503 if condition.faults else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def faults(self) -> dict[str, str]:
-        """Ask every probe, all at once, and return what is wrong by the probe's name; empty when ready."""
+    async def condition(self) -> Condition:
+        """Ask every probe, all at once, and return what is wrong."""
         if not self._running or self._stopping.is_set():
-            return {self.name: "shutting down" if self._running else "starting"}
+            return Condition({self.name: "shutting down" if self._running else "starting"})
         probes = dict(self._probes)
         answers = await asyncio.gather(*map(self._ask, probes.values()))
-        return {name: fault for name, fault in zip(probes, answers, strict=True) if fault is not None}
+        wrong = {name: fault for name, fault in zip(probes, answers, strict=True) if fault is not None}
+        self._was_ready = self._was_ready or not wrong
+        degraded = {name: fault for name, fault in wrong.items() if self._was_ready and name in self._degrades}
+        return Condition({name: fault for name, fault in wrong.items() if name not in degraded}, degraded)
 
     async def _ask(self, probe: Probe) -> str | None:
         try:

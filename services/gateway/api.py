@@ -15,7 +15,7 @@ from services.gateway.http.documents import Documents
 from services.gateway.http.edge import Edge
 from services.gateway.http.handed import hand_over
 from services.gateway.http.openapi import complete_openapi
-from services.gateway.http.operations import Faults, operations
+from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.models import routes as models
 from services.gateway.sessions import messages
@@ -30,7 +30,7 @@ ROUTERS = (sessions.router, messages.router, trips.router, models.router, webhoo
 TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
-def create_api(settings: Settings, subjects: Iterable[object], faults: Faults) -> FastAPI:
+def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> FastAPI:
     """Make the application.
 
     Args:
@@ -52,7 +52,7 @@ def create_api(settings: Settings, subjects: Iterable[object], faults: Faults) -
     app.add_middleware(Edge, settings=settings)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(operations(faults))
+    app.include_router(operations(ask))
     app.include_router(documents.router)
     app.router.routes.append(chat_route())
     complete_openapi(app, describe_chat, webhooks.describe_credentials)

@@ -1,5 +1,6 @@
 """Wire the gateway: its turns, what it reads, what it hears, and the public HTTP API."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
 from services.gateway.http.documents import Documents
 from services.gateway.http.handed import handed_over
-from services.gateway.http.operations import Faults
+from services.gateway.http.operations import Ask
 from services.gateway.http.room import Room
 from services.gateway.http.server import PublicServer
 from services.gateway.model.listing import list_models
@@ -87,19 +88,25 @@ async def main(settings: Settings) -> None:
         Publisher(settings, "gateway", Declaring()) as publisher,
         open_upstream(settings) as upstream,
     ):
-        gateway = wire(settings, Pools(own, reader, admin), publisher, upstream, service.faults)
-        service.check("broker", lambda: publisher.away)
-        service.check("database", lambda: probe(own))
+        gateway = wire(settings, Pools(own, reader, admin), publisher, upstream, service.condition)
+        service.check("broker", lambda: publisher.fault() or gateway.outcomes.away(), degrades=True)
+        service.check("database", partial(_database_fault, own, reader, admin))
         gateway.documents.prepare()
         public = PublicServer(settings, gateway.api)
         await service.run(gateway.registration, gateway.runner, gateway.outcomes, gateway.census, public)
+
+
+async def _database_fault(own: Pool, reader: Pool, admin: Pool) -> str | None:
+    """Ask by each of the gateway's logins; the one that has something to say is told."""
+    faults = await asyncio.gather(probe(own, "gateway"), probe(reader), probe(admin))
+    return next(filter(None, faults), None)
 
 
 def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncContextManager[Pool]:
     return open_pool(url, settings.instance, size, statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS)
 
 
-def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstream, faults: Faults) -> Gateway:
+def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstream, ask: Ask) -> Gateway:
     """Make everything, and hand each subject its own."""
     store, receipts = TurnStore(pools.own), Receipts()
     runner = Runner(settings, store, publisher, upstream)
@@ -132,5 +139,5 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
-    api = create_api(settings, subjects, faults)
+    api = create_api(settings, subjects, ask)
     return Gateway(runner, outcomes, census, registration, handed_over(api, Documents), api)

@@ -20,8 +20,8 @@ async def main(settings: Settings) -> None:
     ):
         store = Store(pool)
         chat, letters, consumers = ChatHandler(store), DeadLetterHandler(store), ConsumerHandler(store, publisher)
-        service.check("publisher", lambda: publisher.away)
-        service.check("database", lambda: probe(pool))
+        service.check("publisher", publisher.fault)
+        service.check("database", lambda: probe(pool, "chat"))
         await service.run(
             GroupCommit(settings, topology.LOGGER_CHAT, decode=decode_event, commit=chat.commit, publisher=publisher),
             GroupCommit(settings, topology.DEAD, decode=read_letter, commit=letters.commit, publisher=publisher),

@@ -18,8 +18,8 @@ async def main(settings: Settings) -> None:
         Publisher(settings, "tagger") as publisher,
     ):
         sessions = SessionHandler(Store(pool))
-        service.check("publisher", lambda: publisher.away)
-        service.check("database", lambda: probe(pool))
+        service.check("publisher", publisher.fault)
+        service.check("database", lambda: probe(pool, "tagging"))
         await service.run(
             GroupCommit(
                 settings, topology.TAGGER_SESSIONS, decode=decode_event, commit=sessions.commit, publisher=publisher

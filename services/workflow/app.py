@@ -38,8 +38,8 @@ async def main(settings: Settings) -> None:
         Publisher(settings, "workflow") as publisher,
         open_avinode(settings, waits) as avinode,
     ):
-        service.check("publisher", lambda: publisher.away)
-        service.check("database", lambda: probe(pool))
+        service.check("publisher", publisher.fault)
+        service.check("database", lambda: probe(pool, "workflow"))
         await service.run(*wire(settings, pool, publisher, avinode, waits))
 
 

@@ -211,7 +211,10 @@ async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site,
     assert await post_webhook(site) == 200
     for process in site.processes.values():
         assert "database" in await process.faults(), process.service
-    assert await site.call("GET", "/readyz") == (503, {"status": "not ready", "away": ["database"]})
+    assert await site.call("GET", "/readyz") == (
+        503,
+        {"status": "not ready", "away": ["database"], "degraded": []},
+    )
     await restart(site, site.postgres)
     await until(lambda: site.all_stored(session, 2), "what was said before")
     status, _ = await site.say("[echo after]", session)

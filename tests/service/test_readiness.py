@@ -37,6 +37,6 @@ async def test_every_probe_is_asked_at_the_same_time() -> None:
     service.check("broken", lambda: "it is broken")
     running = asyncio.create_task(service.run(worker))
     await worker.began.wait()
-    assert await service.faults() == {"broken": "it is broken"}
+    assert (await service.condition()).faults == {"broken": "it is broken"}
     worker.shut_down()
     await running

@@ -1,13 +1,14 @@
 """Is it up, and can it work."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from services.gateway.http.strict_route import StrictRoute
+from shared.condition import Condition
 
-Faults = Callable[[], Awaitable[Mapping[str, str]]]  # what keeps this gateway from its job; empty when ready
+Ask = Callable[[], Awaitable[Condition]]
 
 
 class Health(BaseModel):
@@ -17,9 +18,10 @@ class Health(BaseModel):
 class Readiness(BaseModel):
     status: str
     away: list[str]  # what keeps it from its job; why is on the internal address
+    degraded: list[str]  # what it does without for now, having been ready with it
 
 
-def operations(faults: Faults) -> APIRouter:
+def operations(ask: Ask) -> APIRouter:
     """Make the routes."""
     router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
@@ -33,8 +35,8 @@ def operations(faults: Faults) -> APIRouter:
     @router.get("/readyz", responses={503: {"model": Readiness, "description": "It can't do its job"}})
     async def readyz(response: Response) -> Readiness:
         """Say whether it can do its job."""
-        away = sorted(await faults())
-        response.status_code = 503 if away else 200
-        return Readiness(status="not ready" if away else "ready", away=away)
+        condition = await ask()
+        response.status_code = 503 if condition.faults else 200
+        return Readiness(status=condition.status, away=sorted(condition.faults), degraded=sorted(condition.degraded))
 
     return router

@@ -98,7 +98,7 @@ async def _on_ours(_request: Request, error: Exception) -> Response:
 async def _on_database(_request: Request, error: Exception) -> Response:
     fault = fault_of(error)
     if fault is Fault.TRANSIENT:
-        log.warning("database away", error=str(error) or type(error).__name__)
+        log.debug("database away", error=str(error) or type(error).__name__)
         return problem_response(DatabaseAway())
     if fault is Fault.MESSAGE:
         log.warning("the database refused a request's values", error=str(error))

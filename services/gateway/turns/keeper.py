@@ -37,7 +37,7 @@ class Keeper:
                 self._renewed = now
             await self._checkpoint()
         except DATABASE_ERRORS as error:
-            log.warning("turns not kept", error=str(error) or type(error).__name__)
+            log.debug("turns not kept", error=str(error) or type(error).__name__)
 
     async def _renew(self) -> None:
         running = [_attempt(buffer) for buffer in self._buffers.values()]

@@ -229,7 +229,7 @@ class Runner:
         try:
             await self._store.mark_published(marks)
         except DATABASE_ERRORS as error:
-            log.warning("turns not marked", error=str(error) or type(error).__name__)
+            log.debug("turns not marked", error=str(error) or type(error).__name__)
             return
         del self._published[: len(marks)]
         self._telling.difference_update(marks)

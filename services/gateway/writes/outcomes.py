@@ -69,6 +69,11 @@ class Outcomes:
         self._stopping.set()
 
     def fault(self) -> str | None:
+        """Nothing: whatever keeps hints away keeps the broker away, which `away` says."""
+        return None
+
+    def away(self) -> str | None:
+        """Say why no hints come now; None where they do."""
         connection = (
             self._broker._connection
         )  # what FastStream's own `ping` looks at, which is not for a probe like this

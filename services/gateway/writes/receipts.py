@@ -44,7 +44,7 @@ class Receipt:
         except Exception as error:
             if fault_of(error) is not Fault.TRANSIENT:
                 raise
-            log.warning("not seen in time", error=str(error) or type(error).__name__)
+            log.debug("not seen in time", error=str(error) or type(error).__name__)
             return None
 
     async def _until(self, look: Look[Row], timeout_s: float) -> Row | None:

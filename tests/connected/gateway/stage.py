@@ -17,6 +17,7 @@ from services.gateway.model.upstream import open_upstream
 from services.gateway.turns.running import Running
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
+from shared.condition import Condition
 from shared.database import open_pool
 from shared.declaring import Declaring
 from shared.events import MessageEvent
@@ -60,11 +61,11 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         open_upstream(settings) as upstream,
     ):
 
-        async def faults() -> dict[str, str]:
-            return {}
+        async def ask() -> Condition:
+            return Condition()
 
         pools = Pools(own_pool, reader_pool, admin_pool)
-        gateway = wire(settings, pools, publisher, upstream, faults)
+        gateway = wire(settings, pools, publisher, upstream, ask)
         transport = httpx2.ASGITransport(gateway.api)
         keeping = asyncio.create_task(gateway.runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:

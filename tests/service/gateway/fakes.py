@@ -49,6 +49,7 @@ from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.receipts import Receipts
 from shared import ids
+from shared.condition import Condition
 from shared.errors import BrokerAway, NotFound, TripthreadError
 from shared.events import (
     DeadLetterDropped,
@@ -93,6 +94,7 @@ class World:
     held_by_others: set[str] = field(default_factory=set)  # references of strangers' trips
     parked: dict[UUID, Parked] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    degraded: dict[str, str] = field(default_factory=dict)
     receipts: Receipts = field(default_factory=Receipts)
     _app: FastAPI | None = None
 
@@ -135,7 +137,7 @@ class World:
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
         )
-        return create_api(self.settings, subjects, self._faults)
+        return create_api(self.settings, subjects, self._condition)
 
     @asynccontextmanager
     async def client(self, user: str | None = None, role: str = "user") -> AsyncIterator[httpx2.AsyncClient]:
@@ -161,8 +163,8 @@ class World:
         self.turns = [ended if turn is running.turn else turn for turn in self.turns]
         running.end(ended)
 
-    async def _faults(self) -> Mapping[str, str]:
-        return self.faults
+    async def _condition(self) -> Condition:
+        return Condition(self.faults, self.degraded)
 
     def store(self, event: Event) -> None:
         """Do what the event's consumer does."""

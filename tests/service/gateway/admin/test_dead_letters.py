@@ -156,8 +156,11 @@ async def test_readiness_names_what_is_away_and_keeps_the_reasons_inside(world: 
         ready = await client.get("/readyz")
         world.faults = {"broker": "no connection to 10.0.0.7", "turns": "stopped"}
         away = await client.get("/readyz")
+        world.faults, world.degraded = {}, {"broker": "no connection to 10.0.0.7"}
+        degraded = await client.get("/readyz")
         alive = await client.get("/healthz")
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "away": []})
-    assert (away.status_code, away.json()) == (503, {"status": "not ready", "away": ["broker", "turns"]})
-    assert "10.0.0.7" not in away.text
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "away": [], "degraded": []})
+    assert (away.status_code, away.json()["away"]) == (503, ["broker", "turns"])
+    assert (degraded.status_code, degraded.json()) == (200, {"status": "ready", "away": [], "degraded": ["broker"]})
+    assert "10.0.0.7" not in away.text + degraded.text
     assert alive.status_code == 200
