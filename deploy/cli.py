@@ -47,9 +47,22 @@ def settings_for(part: str) -> Settings:
 @app.command()
 def serve(service: Annotated[ServiceName, typer.Argument(help="which service this process is")]) -> None:
     """Run one service until SIGTERM."""
+    from shared.pooler import refuse_shared_sessions
+
     settings = settings_for(service)
     main = import_module(f"services.{service}.app").main
-    uvloop.run(main(settings))
+
+    async def run() -> str | None:
+        try:
+            await refuse_shared_sessions(settings, service)
+        except ValueError as error:
+            return str(error)
+        await main(settings)
+        return None
+
+    if refusal := uvloop.run(run()):
+        typer.echo(f"tripthread: {service} cannot run: {refusal}", err=True)
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -88,6 +88,11 @@ class Process:
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
 
+    async def ended(self) -> int:
+        """Wait until it has ended by itself, and return its exit status."""
+        assert self._popen is not None
+        return await asyncio.to_thread(self._popen.wait, READY_S)
+
     async def stop(self) -> int:
         """Stop it in order, and return its exit status."""
         assert self._popen is not None

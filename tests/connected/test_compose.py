@@ -18,6 +18,7 @@ import pytest
 
 from deploy.supervisor.ports import free_port
 from shared.ids import new_id
+from shared.topology import LOGINS
 from tests.servers import POSTGRES_IMAGE, RABBITMQ_IMAGE
 
 ROOT = Path(__file__).parents[2]
@@ -105,9 +106,11 @@ class Compose:
         passwords = ("POSTGRES", "RABBITMQ", "AVINODE_WEBHOOK")
         roles = ("GATEWAY", "READER", "ADMIN", "LOGGER", "TAGGER", "WORKFLOW")
         names = [*(f"{name}_PASSWORD" for name in passwords), *(f"{role}_DATABASE_PASSWORD" for role in roles)]
+        names += [f"{login.upper()}_AMQP_PASSWORD" for login in LOGINS]
         return {
             **{name: secrets.token_hex(24) for name in (*names, "JWT_SECRET", "COOKIE_SECRET")},
             "TRIPTHREAD_IMAGE": self.image,
+            "RABBITMQ_IMAGE": RABBITMQ_IMAGE,
             "ENVIRONMENT": "development",
             "COMPOSE_PROFILES": "sandbox",
             "OPENAI_BASE_URL": "http://sandbox:8090/v1",

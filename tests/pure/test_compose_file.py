@@ -88,6 +88,16 @@ def test_the_servers_are_those_that_the_tests_know() -> None:
     images = {service["image"] for service in SERVICES.values()}
     assert images == {
         f"${{POSTGRES_IMAGE:-{POSTGRES_IMAGE}}}",
-        f"${{RABBITMQ_IMAGE:-{RABBITMQ_IMAGE}}}",
+        "${RABBITMQ_IMAGE:-rabbitmq:4.2-management}",
         "${TRIPTHREAD_IMAGE:-tripthread:local}",
     }
+    assert f"RABBITMQ_IMAGE={RABBITMQ_IMAGE}" in TEXT  # said to be tried
+
+
+def test_connections_fit_into_the_memory_given() -> None:
+    command = SERVICES["postgres"]["command"]
+    settings = dict(entry.split("=") for entry in command if "=" in entry)
+    assert SERVICES["postgres"]["mem_limit"] == "1g"
+    most, buffers_mb = int(settings["max_connections"]), int(settings["shared_buffers"].removesuffix("MB"))
+    assert buffers_mb + most * 5.3 < 1024 - 100  # what one has of its own, as measured
+    assert most >= 2 * (23 + 3 * 10)

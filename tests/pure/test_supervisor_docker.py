@@ -56,3 +56,18 @@ def test_down_stops_the_project_and_forgets_that_it_ran(layout: Layout) -> None:
     assert asked(layout).endswith(" down --remove-orphans")
     assert not docker.is_ours(layout)
     assert not docker.down(layout)
+
+
+def test_the_servers_images_are_looked_for_by_the_names_that_are_set(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = layout.root / "deploy"
+    deploy.mkdir()
+    for name in ("compose.yaml", "compose.development.yaml", "Dockerfile"):
+        (deploy / name).write_bytes((Path(__file__).parents[2] / "deploy" / name).read_bytes())
+    monkeypatch.setenv("RABBITMQ_IMAGE", "rabbitmq:4.0-management")
+
+    docker.why_not(layout)
+    looked_for = (layout.root / "asked").read_text()
+    assert "image inspect rabbitmq:4.0-management" in looked_for
+    assert "image inspect postgres:17" in looked_for
