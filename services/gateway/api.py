@@ -36,7 +36,7 @@ def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> Fast
     Args:
         settings: What every route may ask.
         subjects: What each subject's routes work with; they find it by its class.
-        faults: Says what keeps this gateway from its job.
+        ask: Says what keeps this gateway from its job, and what it does without.
     """
     app = FastAPI(
         title="Tripthread",

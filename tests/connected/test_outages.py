@@ -192,6 +192,7 @@ async def test_broker_away_nothing_is_accepted_and_a_running_turn_is_told_later(
     status, problem = await site.say("[echo refused]", f"{session}2")
     assert (status, problem["code"]) == (503, "broker_away")
     assert await post_webhook(site) == 503
+    assert await site.call("GET", "/readyz") == (200, {"status": "ready", "away": [], "degraded": ["broker"]})
     status, body = await answering
     assert (status, body["message"]["status"]) == (200, "complete")
     assert len(await site.messages(session)) == 2

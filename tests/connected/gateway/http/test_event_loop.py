@@ -19,6 +19,7 @@ from deploy.supervisor.ports import free_port
 from services.gateway.app import Pools, wire
 from services.gateway.http.server import PublicServer
 from services.gateway.model.upstream import open_upstream
+from shared.condition import Condition
 from shared.database import open_pool
 from shared.declaring import Declaring
 from shared.publisher import Publisher
@@ -97,7 +98,7 @@ class ServedApart:
             ]
             publisher = await stack.enter_async_context(Publisher(self._settings, "watched", Declaring()))
             upstream = await stack.enter_async_context(open_upstream(self._settings))
-            gateway = wire(self._settings, Pools(*opened), publisher, upstream, _no_faults)
+            gateway = wire(self._settings, Pools(*opened), publisher, upstream, _well)
             server = PublicServer(self._settings, gateway.api)
             serving = asyncio.create_task(server.run())
             self._dog.thread, self.api = threading.get_ident(), gateway.api
@@ -111,8 +112,8 @@ class ServedApart:
         self.loop.call_soon_threadsafe(self._stopping.set)
 
 
-async def _no_faults() -> dict[str, str]:
-    return {}
+async def _well() -> Condition:
+    return Condition()
 
 
 @pytest.fixture
