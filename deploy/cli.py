@@ -15,7 +15,7 @@ import uvloop
 from pydantic import ValidationError
 
 from deploy.supervisor.terminal import plain
-from shared.settings import Settings
+from shared.settings import Misconfigured, Settings
 
 ABOUT = "Tripthread: the one command of the one image; the sub-command picks what it does."
 
@@ -57,7 +57,10 @@ def serve(service: Annotated[ServiceName, typer.Argument(help="which service thi
             await refuse_shared_sessions(settings, service)
         except ValueError as error:
             return str(error)
-        await main(settings)
+        try:
+            await main(settings)
+        except Misconfigured as error:
+            return plain(str(error))
         return None
 
     if refusal := uvloop.run(run()):
@@ -147,6 +150,25 @@ def doctor() -> None:
         return well
 
     if not asyncio.run(report()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(
+    list_only: Annotated[bool, typer.Option("--list", help="ask none of them: a question costs a few tokens")] = False,
+) -> None:
+    """Show which models are configured, and which of them answer; the exit status is 1 where one does not."""
+    from deploy.models import table
+
+    try:
+        rows = asyncio.run(table(Settings(), ask=not list_only))
+    except Misconfigured as error:
+        typer.echo(f"tripthread models: {plain(str(error))}", err=True)
+        raise typer.Exit(2) from error
+    widths = [max(len(row.cells[column]) for row in rows) for column in range(len(rows[0].cells))]
+    for row in rows:
+        typer.echo(plain("  ".join(cell.ljust(width) for cell, width in zip(row.cells, widths, strict=True)).rstrip()))
+    if any(row.is_trouble for row in rows):
         raise typer.Exit(1)
 
 

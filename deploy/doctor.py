@@ -14,11 +14,14 @@ import asyncpg
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.migrate import MIGRATIONS, is_known
 from deploy.supervisor.disk import little_disk
 from deploy.supervisor.layout import PROJECT
+from services.gateway.model.catalog import UpstreamSpec, read_catalog
 from services.gateway.model.listing import list_models
+from services.gateway.model.models_file import ENVIRONMENT, InvalidModelsFile
 from shared import topology
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS, lacking
@@ -28,6 +31,7 @@ from shared.settings import NEEDED, Settings
 from shared.urls import malformed
 
 TIMEOUT_S = 5.0
+OPEN_CIRCUIT = "tripthread_model_circuit_open"
 # The schema that each login of the database writes; the others read.
 WRITTEN_BY = {
     "gateway_database_url": "gateway",
@@ -59,6 +63,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in check_broker(settings):
         yield finding
     async for finding in check_gateways(os.environ):
+        yield finding
+    async for finding in check_circuits(os.environ):
         yield finding
     async for finding in check_outside(settings):
         yield finding
@@ -288,19 +294,48 @@ async def _process(http: aiohttp.ClientSession, name: str, url: str) -> Finding:
     return Finding(f"process {name}", body["status"], trouble or None)
 
 
+async def check_circuits(environment: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """Ask each gateway whose internal address is known which upstreams it leaves alone."""
+    urls = [value for name, value in environment.items() if name.startswith("TRIPTHREAD_INTERNAL_URL")]
+    async with _http() as http:
+        for url in urls:
+            try:
+                async with http.get(f"{url}/metrics") as response:
+                    left_alone = open_circuits(await response.text())
+            except (aiohttp.ClientError, TimeoutError) as error:
+                yield Finding(f"metrics {url}", "away", str(error) or type(error).__name__)
+                continue
+            trouble = f"they failed several times in a row: {', '.join(left_alone)}; see the gateway's log"
+            yield Finding(f"upstreams of {url}", f"{len(left_alone)} left alone", trouble if left_alone else None)
+
+
+def open_circuits(metrics: str) -> list[str]:
+    """Return the names of the upstreams whose circuit is open, by a gateway's metrics."""
+    families = text_string_to_metric_families(metrics)
+    samples = (sample for family in families for sample in family.samples)
+    return [each.labels["upstream"] for each in samples if each.name == OPEN_CIRCUIT and each.value]
+
+
 async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
-    """Ask the two outside systems for a sign of life; whether they do what they should, only using them tells."""
-    yield await _models_service(settings)
+    """Ask the outside systems for a sign of life; whether they do what they should, only using them tells."""
+    try:
+        upstreams = read_catalog(settings).upstreams
+    except InvalidModelsFile as error:
+        yield Finding("models", "not as they are configured", str(error))
+        upstreams = ()
+    for upstream in upstreams:
+        yield await _models_service(upstream)
     yield await _avinode(settings.avinode_base_url)
 
 
-async def _models_service(settings: Settings) -> Finding:
+async def _models_service(upstream: UpstreamSpec) -> Finding:
     """Ask for the models as a gateway does at its start."""
-    subject, url = "model's service", settings.openai_base_url
+    name = "" if upstream.name == ENVIRONMENT else f" {upstream.name}"
+    subject, url = f"model's service{name}", upstream.base_url
     try:
-        models = await list_models(settings)
+        models = await list_models(upstream)
     except ModelAway as error:
-        return Finding(subject, f"{url} is of no use", f"{error.detail}; see OPENAI_BASE_URL, OPENAI_API_KEY")
+        return Finding(subject, f"{url} is of no use", f"{error.detail}; see {upstream.see}")
     said = "answers, without a list of models" if models is None else f"lists {len(models)} models"
     return Finding(subject, f"{url} {said}")
 

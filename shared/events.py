@@ -92,6 +92,7 @@ class Trace(BaseModel):
     trace_id: ClientId
     model: Name
     provider: Name
+    upstream: Name | None = None  # which of the services that have the model was asked, the last one where several were
     status: Literal["running", "ok", "error", "stopped", "interrupted"]
     started_at: Moment
     ttft_ms: float | None = None  # time to the first token

@@ -1,11 +1,12 @@
 """The settings: one frozen object, read once from the environment (and `.env`) at start."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from os import getpid
 from socket import gethostname
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.production import unsafe
@@ -54,6 +55,10 @@ def read_networks(text: str) -> tuple[Network, ...]:
 def _checked_networks(text: str) -> str:
     read_networks(text)
     return text
+
+
+class Misconfigured(ValueError):
+    """What a file says that a setting names cannot be meant so; the text names the setting, the file and the key."""
 
 
 class Settings(BaseSettings):
@@ -145,6 +150,7 @@ class Settings(BaseSettings):
     model_first_piece_s: float = Field(300.0, gt=0)  # from the call to the first piece of the answer
     model_silence_s: float = Field(60.0, gt=0)  # the longest pause between two pieces of an answer
     model_turn_s: float = Field(900.0, gt=0)  # from the call to the end of the answer; no session is busy for longer
+    models_file: str = ""  # TOML: further services, and which models each of them has; empty: only the one above
     model_event_bytes: int = Field(8 * 2**20, ge=1024)  # one event of an answer, or one line, at most
     model_answer_characters: int = Field(1_000_000, ge=1000, le=1_000_000)  # more fits no event
     context_bytes: int = Field(1_000_000, ge=1000)  # of the past that the model is told, at most, the newest
@@ -201,6 +207,8 @@ class Settings(BaseSettings):
         return self
 
     def _unfit(self, name: str) -> bool:
+        if name == "openai_api_key" and self.models_file and name not in self.model_fields_set:
+            return False  # the file's services are called then, and no other
         value = getattr(self, name)
         if not isinstance(value, SecretStr):
             return not value
@@ -209,3 +217,14 @@ class Settings(BaseSettings):
 
     def _is_short(self, name: str) -> bool:
         return len(getattr(self, name).get_secret_value().encode()) < SHORTEST_SECRET
+
+
+class _Secrets(BaseSettings):
+    model_config = Settings.model_config
+
+
+def read_secrets(variables: Iterable[str]) -> dict[str, SecretStr]:
+    """Read secrets whose variables a file names, from where the settings come from; empty where one is not set."""
+    fields: dict[str, Any] = {name: (SecretStr, SecretStr("")) for name in variables}
+    read = create_model("Secrets", __base__=_Secrets, **fields)()
+    return {name: getattr(read, name) for name in fields}

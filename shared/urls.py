@@ -14,12 +14,20 @@ _FORMS = {
 def malformed(setting: str, url: str) -> str | None:
     """Say what a URL should be where it is none; None where it may lead somewhere. Its text may hold a password."""
     schemes, example = next(form for end, form in _FORMS.items() if setting.endswith(end))
+    return None if _is_whole(url, schemes) else f"{setting.upper()} is not a URL such as {example}"
+
+
+def is_base_url(url: str) -> bool:
+    """Tell whether calls can begin with it."""
+    return _is_whole(url, _FORMS["base_url"][0])
+
+
+def _is_whole(url: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(url)
-        is_whole = parts.scheme in schemes and _has_host(parts)
+        return parts.scheme in schemes and _has_host(parts)
     except ValueError:  # half a bracket, a port that is no number
-        is_whole = False
-    return None if is_whole else f"{setting.upper()} is not a URL such as {example}"
+        return False
 
 
 def _has_host(parts: SplitResult) -> bool:

@@ -1,6 +1,7 @@
 """The two outside systems: the real ones where there is a key to them, else the sandbox."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from deploy.supervisor.trouble import Trouble
 
@@ -37,6 +38,8 @@ def outside_systems(caller: Mapping[str, str], *, model_url: str, avinode_url: s
     model = {"OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_API_KEY": SANDBOX_TOKEN}
     if has_real_model(caller):
         model = _set(caller, "OPENAI_", "DEFAULT_MODEL", "MODEL_PROVIDER")
+    if caller.get("MODELS_FILE"):  # beside the one above; from wherever we were called
+        model |= _set(caller, "DEFAULT_MODEL") | {"MODELS_FILE": str(Path(caller["MODELS_FILE"]).absolute())}
     avinode = {
         "AVINODE_BASE_URL": f"{avinode_url}/api",
         "AVINODE_API_TOKEN": SANDBOX_TOKEN,

@@ -21,7 +21,7 @@ from services.gateway.http.operations import Ask
 from services.gateway.http.room import Room
 from services.gateway.http.server import PublicServer
 from services.gateway.model.listing import list_models
-from services.gateway.model.upstream import Upstream, open_upstream
+from services.gateway.model.upstreams import Upstreams, open_upstreams
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.registering import ModelRegistration
@@ -86,9 +86,9 @@ async def main(settings: Settings) -> None:
         _reading_pool(settings, settings.reader_database_url, size) as reader,
         _reading_pool(settings, settings.admin_database_url, ADMIN_POOL_SIZE) as admin,
         Publisher(settings, "gateway", Declaring()) as publisher,
-        open_upstream(settings) as upstream,
+        open_upstreams(settings) as upstreams,
     ):
-        gateway = wire(settings, Pools(own, reader, admin), publisher, upstream, service.condition)
+        gateway = wire(settings, Pools(own, reader, admin), publisher, upstreams, service.condition)
         service.check("broker", lambda: publisher.fault() or gateway.outcomes.away(), degrades=True)
         service.check("database", partial(_database_fault, own, reader, admin))
         gateway.documents.prepare()
@@ -106,21 +106,30 @@ def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncConte
     return open_pool(url, settings.instance, size, statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS)
 
 
-def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstream, ask: Ask) -> Gateway:
+def wire(settings: Settings, pools: Pools, publisher: Publisher, upstreams: Upstreams, ask: Ask) -> Gateway:
     """Make everything, and hand each subject its own."""
     store, receipts = TurnStore(pools.own), Receipts()
-    runner = Runner(settings, store, publisher, upstream)
+    runner = Runner(settings, store, publisher, upstreams)
     buckets, trips = Buckets(), TripQueries(pools.reader)
     throttle = Throttle(settings, runner.running, buckets)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
     own, memory = OwnSessions(turns, sessions), Memory(pools.reader, turns, settings.context_bytes)
-    allowed = AllowedModels(settings, settings.default_model.__eq__)
-    registration = ModelRegistration(settings, models, publisher, partial(list_models, settings), Delays(1.0, 60.0))
+    catalog = upstreams.catalog
+    allowed = AllowedModels(settings, catalog.is_listed)
+    registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
     subjects = (
         throttle,
-        Chat(settings, TurnStarter(store, publisher, runner), memory, tags, throttle=throttle, models=allowed),
+        Chat(
+            settings,
+            TurnStarter(store, publisher, runner),
+            memory,
+            tags,
+            throttle=throttle,
+            models=allowed,
+            catalog=catalog,
+        ),
         Sessions(own, turns, sessions, tags, receipts),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once)),
         Trips(
@@ -133,7 +142,7 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstream: Upstr
             publisher,
             accepting,
         ),
-        Models(settings, models, accepting),
+        Models(catalog, models, accepting),
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
     )

@@ -63,7 +63,9 @@ async def test_message_is_stored_whole(store: Store, owner: asyncpg.Connection) 
 
 
 async def test_answer_is_stored_with_its_trace(store: Store, owner: asyncpg.Connection) -> None:
-    told = trace(ttft_ms=12.5, duration_ms=900.0, input_tokens=7, output_tokens=9, usage_source="reported")
+    told = trace(
+        ttft_ms=12.5, duration_ms=900.0, input_tokens=7, output_tokens=9, usage_source="reported", upstream="east"
+    )
     event = answered(status="failed", error="the model said no", model="gpt", turn_id=new_id(), trace=told)
     await keep(store, event)
     (message,) = await rows(owner, "messages")

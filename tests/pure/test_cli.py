@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import jwt
 import pytest
@@ -11,6 +12,7 @@ import structlog
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from shared.settings import NEEDED
 
 SECRET = "a-secret-that-only-this-test-knows-0123456789"
 
@@ -51,6 +53,20 @@ def test_a_service_says_which_variables_it_lacks() -> None:
     status, output = run("serve", "logger", LOGGER_DATABASE_URL="")
     assert status == 2
     assert "LOGGER_DATABASE_URL" in output
+
+
+@pytest.mark.parametrize("command", [("serve", "gateway"), ("models", "--list")])
+def test_a_models_file_that_cannot_be_used_is_said_by_its_key(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "models.toml").write_text('[[upstreams]]\nname = "a"\n')
+    needed = {
+        name.upper(): "postgresql://x:x@127.0.0.1:9/x" for name in NEEDED["gateway"] if name.endswith("database_url")
+    }
+    file = str(tmp_path / "models.toml")
+    status, output = run(*command, MODELS_FILE=file, INTERNAL_PORT="0", COOKIE_SECRET=SECRET, **needed)
+    assert (status, output.splitlines()[-1].partition(": ")[2]) == (
+        2,
+        f"MODELS_FILE {file}: upstreams[0].base_url: is missing",
+    )
 
 
 def test_the_doctor_says_in_its_own_words_what_is_away() -> None:

@@ -25,7 +25,8 @@ SECRETS |= {f"{login.upper()}_AMQP_URL" for login in LOGINS}
 @pytest.mark.parametrize("variable", sorted(set(re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY|TOKEN))", TEXT))))
 def test_a_secret_must_be_set(variable: str) -> None:
     uses = re.findall(rf"\$\{{{variable}\b([^}}]*)\}}", TEXT)
-    assert set(uses) == {":?set it"}
+    # With a MODELS_FILE the service of the environment may be none.
+    assert set(uses) == {"?set it" if variable == "OPENAI_API_KEY" else ":?set it"}
 
 
 def test_the_way_to_production_sets_every_secret_that_one_can_make_up(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_the_way_to_production_sets_every_secret_that_one_can_make_up(tmp_path: 
     file = tmp_path / "production.env"
     asked_of_others = {"OPENAI_API_KEY", "AVINODE_API_TOKEN", "AVINODE_AUTH_TOKEN"}
     chosen = {"JWT_AUDIENCE"}  # production wants it
-    assert set(read_env(file)) == (set(re.findall(r"\$\{(\w+):\?", TEXT)) - asked_of_others) | chosen
+    assert set(read_env(file)) == (set(re.findall(r"\$\{(\w+):?\?", TEXT)) - asked_of_others) | chosen
     assert file.stat().st_mode & 0o077 == 0
 
 

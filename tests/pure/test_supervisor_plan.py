@@ -1,6 +1,7 @@
 """What a stack is made of."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +140,14 @@ def test_caller_with_a_model_key_gets_the_real_model() -> None:
 
     assert env["OPENAI_API_KEY"] == "sk-real"
     assert "OPENAI_BASE_URL" not in env
+
+
+def test_a_models_file_is_found_from_wherever_a_command_runs() -> None:
+    ours = plan({"MODELS_FILE": "models.toml", "DEFAULT_MODEL": "m"})
+    file = str(Path("models.toml").absolute())
+
+    assert by_name(ours.services({}))["gateway"].env["MODELS_FILE"] == file
+    assert (ours.directions()["MODELS_FILE"], ours.directions()["DEFAULT_MODEL"]) == (file, "m")
 
 
 def test_caller_with_avinode_tokens_gets_the_real_avinode() -> None:

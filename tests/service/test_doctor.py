@@ -1,15 +1,22 @@
 """What the doctor finds of the two outside systems."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from prometheus_client import generate_latest
 
-from deploy.doctor import Finding, check_outside
+from deploy.doctor import Finding, check_circuits, check_outside
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from services.gateway.model.circuit import OPENS_AFTER
+from services.gateway.model.upstreams import open_upstreams
+from shared.errors import ModelAway
+from shared.ids import new_id
 from shared.settings import Settings
+from tests.service.gateway.model.stand_in import Reply, at_once, standing_in
 
 MODEL = "model's service"
 
@@ -20,11 +27,11 @@ async def found(model: str, avinode: str = "http://127.0.0.1:9") -> dict[str, Fi
 
 
 @asynccontextmanager
-async def answering(status: int) -> AsyncIterator[str]:
+async def answering(status: int, body: str = "") -> AsyncIterator[str]:
     """Answer every request with this status."""
 
     async def handle(_request: web.Request) -> web.Response:
-        return web.Response(status=status)
+        return web.Response(status=status, text=body)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", handle)
@@ -63,6 +70,30 @@ async def test_what_cannot_be_reached_is_away() -> None:
     findings = await found("http://127.0.0.1:9/v1", avinode="http://127.0.0.1:9/api")
     assert "OPENAI_BASE_URL" in (findings[MODEL].trouble or "")
     assert "AVINODE_BASE_URL" in (findings["Avinode"].trouble or "")
+
+
+async def test_each_upstream_of_the_file_is_asked_and_the_file_is_named_where_it_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    async with answering(404) as url:
+        file.write_text(f'[[upstreams]]\nname = "a"\nbase_url = "{url}"\nmodels = ["sandbox-small"]\n')
+        settings = Settings(_env_file=None, models_file=str(file), avinode_base_url=url)
+        findings = [finding async for finding in check_outside(settings)]
+        file.write_text("upstreams = 1")
+        troubles = [finding.trouble async for finding in check_outside(settings)]
+    assert findings[0] == Finding(f"{MODEL} a", f"{url} answers, without a list of models")
+    assert troubles[0] == f"MODELS_FILE {file}: upstreams: Input should be a valid list"
+
+
+async def test_an_upstream_that_gateways_leave_alone_is_named() -> None:
+    async with standing_in(Reply((b"{}",), 503)) as service, open_upstreams(service.settings(), at_once) as upstreams:
+        for _ in range(OPENS_AFTER):
+            with suppress(ModelAway):
+                [_ async for _ in upstreams.call("m", [], new_id()).chunks()]
+        async with answering(200, generate_latest().decode()) as url:
+            findings = [finding async for finding in check_circuits({"TRIPTHREAD_INTERNAL_URL_2": url})]
+        [finding] = findings
+    assert (finding.subject, finding.detail) == (f"upstreams of {url}", "1 left alone")
+    assert "environment" in (finding.trouble or "")
 
 
 async def test_url_that_is_none_is_found_and_not_stumbled_over() -> None:

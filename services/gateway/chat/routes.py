@@ -22,6 +22,8 @@ from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.handed import handed
 from services.gateway.http.problems import problem_response, unexpected_response
+from services.gateway.http.refused_field import refused_field
+from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import TagQueries
 from services.gateway.sessions.answers import message_out
@@ -55,8 +57,10 @@ class Chat:
         *,
         throttle: Throttle,
         models: AllowedModels,
+        catalog: Catalog,
     ) -> None:
         self._settings = settings
+        self._catalog = catalog
         self._turns = turns
         self._memory = memory
         self._tags = tags
@@ -75,7 +79,7 @@ class Chat:
         async with self._throttle.admitted(account):  # to read it takes time, too
             kept = cookie_values(request, "session_id")
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
-            asked = replace(asked, model=self._models.chosen(asked.model, caller))
+            asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
             buffer = await self._begin(asked, caller, account, correlation_id_of(request))
         response = await self._answer_or_refuse(asked, buffer)
         self._name_turn(response, buffer)
@@ -102,6 +106,7 @@ class Chat:
     async def _try_to_begin(
         self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID
     ) -> TurnBuffer:
+        model = self._model(request.model)
         session_id, remembered = await self._remember(request, caller)
         user_id = remembered.user_id
         turn_id, new_session_id = _ids(user_id, request.key)
@@ -117,8 +122,8 @@ class Chat:
             account=account,
             correlation_id=correlation_id,
             traceparent=inject().get("traceparent"),
-            model=request.model or self._settings.default_model,
-            provider=self._settings.model_provider,
+            model=model.name,
+            provider=model.provider,
             project_id=request.project_id,
             helper=request.helper,
             question=replace(question, metadata={**request.metadata, **question.metadata}),
@@ -136,6 +141,18 @@ class Chat:
         if question is None:
             raise StaleHistory  # it was just deleted
         return question
+
+    def _listed_name(self, name: str | None) -> str | None:
+        """Return the name of a model that was called by an alias."""
+        model = None if name is None else self._catalog.find(name)
+        return name if model is None else model.name
+
+    def _model(self, name: str | None) -> ConfiguredModel:
+        """Return the model that is asked for."""
+        model = self._catalog.find(name)
+        if model is None:
+            raise refused_field("model", "is none that can be asked here: GET /api/models says which are configured")
+        return model
 
     async def _remember(self, request: ChatRequest, caller: Caller) -> tuple[str | None, Remembered]:
         """Return the session that is meant, and its past; none where it is to be a new one."""

@@ -47,9 +47,11 @@ class Habits:
 
     def body(self, model: str, messages: Sequence[Message], fields: Mapping[str, Any]) -> Message:
         """Return the request; `fields` are those that it can do without."""
-        names = dict(self.renamed)
-        wanted = {names.get(name, name): value for name, value in fields.items()}
-        sent = {name: value for name, value in wanted.items() if name not in self.refused}
+        sent = fields
+        if self.renamed or self.refused:
+            names = dict(self.renamed)
+            wanted = {names.get(name, name): value for name, value in fields.items()}
+            sent = {name: value for name, value in wanted.items() if name not in self.refused}
         return {"model": model, "messages": self.arranged(messages), "stream": True, **sent}
 
     def arranged(self, messages: Sequence[Message]) -> list[Message]:

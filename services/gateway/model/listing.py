@@ -10,21 +10,21 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
+from services.gateway.model.catalog import UpstreamSpec
 from shared.errors import ModelAway
-from shared.settings import Settings
 
 PROGRAM = "services.gateway.model.openai_listing"
 ROOT = Path(__file__).parents[3]  # where `services` is
 TIMEOUT_S = 30.0
 
 
-async def list_models(settings: Settings) -> list[str] | None:
-    """Return the names of the service's models, None where it has no list of them.
+async def list_models(upstream: UpstreamSpec) -> list[str] | None:
+    """Return the names of a service's models, None where it has no list of them.
 
     Raises:
         ModelAway: It can't be reached, or refuses; the detail says which, and never the key.
     """
-    question = {"url": settings.openai_base_url, "key": settings.openai_api_key.get_secret_value()}
+    question = {"url": upstream.base_url, "key": upstream.key.get_secret_value()}
     status, said, trouble = await _run(json.dumps(question).encode())
     if status != 0:
         raise ModelAway(f"the model's service cannot be asked for its models: {trouble or status}")

@@ -10,17 +10,27 @@ import ssl
 import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
 TIMEOUT_S = 10.0  # for connecting, and for each pause in the answer
+NO_KEY = "none"  # the client wants one, and a service without keys does not mind
 NO_SUCH_LIST = frozenset((404, 405, 410, 501))
 
 
 async def ask(url: str, key: str) -> Mapping[str, Any]:
     """Ask once, by the way that chats go: without the environment's proxies, and with the system's certificates."""
     http = DefaultAsyncHttpxClient(trust_env=False, verify=ssl.create_default_context())
-    client = AsyncOpenAI(base_url=url, api_key=key, timeout=TIMEOUT_S, max_retries=0, http_client=http)
+    base, _, query = url.partition("?")
+    client = AsyncOpenAI(
+        base_url=base,
+        api_key=key or NO_KEY,
+        default_query=dict(parse_qsl(query)),
+        timeout=TIMEOUT_S,
+        max_retries=0,
+        http_client=http,
+    )
     try:
         async with client:
             # Raw, since the client takes for granted that an answer has the right shape.

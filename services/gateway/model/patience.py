@@ -6,8 +6,7 @@ router looks for a machine and loads the model: there only the first piece's own
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -62,16 +61,14 @@ class Patience:
         """When to give up, by the event loop's clock."""
         return min(self._due, self._until)
 
-    @contextmanager
-    def lasting(self, give_up: Callable[[], None]) -> Iterator[None]:
-        """Call `give_up` once the deadline, wherever it has moved to by then, has passed."""
+    def begin(self, give_up: Callable[[], None]) -> None:
+        """Call `give_up` once the deadline, wherever it has moved to by then, has passed; not after `end`."""
         self._give_up = give_up
         self._set_timer()
-        try:
-            yield
-        finally:
-            self._give_up = None
-            self._set_timer()
+
+    def end(self) -> None:
+        self._give_up = None
+        self._set_timer()
 
     def pieces_came(self, chunks: Sequence[Chunk]) -> None:
         """Begin to wait for the next piece, if there is one among these.

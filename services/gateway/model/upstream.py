@@ -1,81 +1,164 @@
-"""Call the model: any OpenAI-compatible service, always streaming.
+"""Call one upstream: any OpenAI-compatible service, always streaming.
 
 Our own thin call on aiohttp rather than the openai client: per request it costs a quarter (ARCHITECTURE.md, decisions).
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from typing import Any
-from uuid import UUID
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
 
 import aiohttp
 import orjson
 import structlog
+from yarl import URL
 
 from services.gateway.model.answer_reader import AnswerReader
-from services.gateway.model.chunks import Chunk
+from services.gateway.model.catalog import UpstreamSpec
+from services.gateway.model.chunks import Chunk, Complaint
+from services.gateway.model.circuit import Circuit
 from services.gateway.model.complaints import told
+from services.gateway.model.failures import BROKEN, DOWN, HOPELESS, UpstreamFailed, outlook_of, wanted_wait_s
 from services.gateway.model.habits import Habits
-from services.gateway.model.patience import Limits, Patience
+from services.gateway.model.patience import Patience
 from services.gateway.model.refusals import complaint_of_body, read_refusal
-from shared.errors import ModelAway
-from shared.settings import Settings
 
 END_WAIT_S = 0.25
 MUST_KNOW = frozenset(("model", "messages", "stream"))
+LONGEST_ALONE_S = 3600.0
 MOST_LESSONS = 6  # of one call; each costs a request
 MOST_MODELS = 1000  # that are remembered; callers name them
+
+CONNECTION_ERRORS = (TimeoutError, aiohttp.ClientError, OSError)
+Ask = Callable[[Patience], Awaitable[aiohttp.ClientResponse]]
 
 log = structlog.get_logger(__name__)
 
 
-class Upstream:
-    """The model's service, over one pool of connections."""
+class Reading:
+    """One call: entered it asks, and then gives what comes of the answer.
 
-    def __init__(self, settings: Settings, http: aiohttp.ClientSession) -> None:
-        self._http = http
-        self._limits = Limits.of(settings)
-        self._longest_event = settings.model_event_bytes
-        self._usual = Habits()
-        self._habits: dict[str, Habits] = {}  # by model, where it has taught us something
-        self._url = settings.openai_base_url.rstrip("/") + "/chat/completions"
-        self._key = settings.openai_api_key.get_secret_value()
-        self._headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+    Raises:
+        UpstreamFailed: The service can't be reached, refused the request, or broke off; the detail says which.
+    """
 
-    async def stream(self, model: str, messages: Sequence[dict[str, Any]], thread_id: UUID) -> AsyncGenerator[Chunk]:
-        """Yield what the service says, until it says no more.
+    def __init__(self, ask: Ask, longest_event: int, patience: Patience) -> None:
+        self.is_over = False
+        self.is_done = False  # the service has said so
+        self._ask = ask
+        self._longest_event = longest_event
+        self._reader = AnswerReader(longest_event)
+        self._patience = patience
 
-        Raises:
-            ModelAway: It can't be reached, refused the request, complained, or broke off; the detail says which.
-        """
-        fields = {"stream_options": {"include_usage": True}, "prompt_cache_key": str(thread_id)}
-        patience = Patience(self._limits, asyncio.get_running_loop().time() + self._limits.turn_s)
+    async def __aenter__(self) -> Self:
         try:
-            async with await self._ask(model, messages, fields, patience) as response:
-                content, reader = response.content, AnswerReader(self._longest_event)
-                with patience.lasting(lambda: content.set_exception(TimeoutError())):
-                    data = b" "
-                    while data:
-                        data = await content.readany()
-                        chunks = reader.feed(data) if data else reader.close()
-                        patience.pieces_came(chunks)
-                        for chunk in chunks:
-                            yield self._checked(chunk)
-                            if chunk.is_done:
-                                await _read_to_end(content)
-                                return
-                        self._check_length(reader)
-        except aiohttp.ServerTimeoutError as error:
-            raise ModelAway("the model's service cannot be reached") from error
-        except TimeoutError as error:
-            raise ModelAway(patience.impatience()) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ModelAway(f"the connection to the model's service broke: {type(error).__name__}") from error
+            self._response = await self._ask(self._patience)
+        except CONNECTION_ERRORS as error:
+            raise self._failure(error) from error
+        self._content = self._response.content
+        self._patience.begin(self._give_up)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self.is_done:
+                await self._read_to_end()
+        finally:
+            self._patience.end()
+            self._response.release()
+        if isinstance(error, CONNECTION_ERRORS):
+            raise self._failure(error) from error
+
+    async def next(self) -> list[Chunk]:
+        """Wait for what comes next, and return what it says, if anything."""
+        if self._reader.is_too_long:
+            raise UpstreamFailed(
+                f"the model's service sent an event of more than {self._longest_event} bytes", HOPELESS
+            )
+        data = await self._content.readany()
+        chunks = self._reader.feed(data) if data else self._reader.close()
+        self._patience.pieces_came(chunks)
+        for number, chunk in enumerate(chunks, 1):
+            if chunk.is_done:
+                self.is_done = self.is_over = True
+                return chunks[:number]
+        self.is_over = not data and not self._reader.is_too_long
+        return chunks
+
+    def _give_up(self) -> None:
+        self._content.set_exception(TimeoutError())
+
+    async def _read_to_end(self) -> None:
+        """Read the end of an answer that is whole already: only then can its connection serve another call."""
+        with suppress(*CONNECTION_ERRORS):
+            async with asyncio.timeout(END_WAIT_S):
+                while await self._content.readany():
+                    pass
+
+    def _failure(self, error: Exception) -> UpstreamFailed:
+        if isinstance(error, aiohttp.ServerTimeoutError):
+            return UpstreamFailed("the model's service cannot be reached", BROKEN)
+        if isinstance(error, TimeoutError):
+            return UpstreamFailed(self._patience.impatience(), DOWN)
+        return UpstreamFailed(f"the connection to the model's service broke: {type(error).__name__}", BROKEN)
+
+
+class Upstream:
+    """One service, over a pool of connections of its own."""
+
+    def __init__(self, spec: UpstreamSpec, longest_event: int, http: aiohttp.ClientSession) -> None:
+        self.name = spec.name
+        self.circuit = Circuit()
+        self._limits = spec.limits
+        self._longest_event = longest_event
+        self._http = http
+        self._usual = spec.habits
+        self._habits: dict[str, Habits] = {}  # by model, where it has taught us something
+        self._url = endpoint(spec.base_url)
+        self._key = spec.key.get_secret_value()
+
+    def answer(
+        self, model: str, messages: Sequence[dict[str, Any]], fields: Mapping[str, Any], until: float
+    ) -> Reading:
+        """Make a call.
+
+        Args:
+            model: As it is called there.
+            messages: What was said.
+            fields: What else it is sent, as far as it takes that.
+            until: When the turn must be over, by the event loop's clock.
+        """
+        return Reading(partial(self._ask, model, messages, fields), self._longest_event, Patience(self._limits, until))
+
+    def succeeded(self) -> None:
+        """Note the first piece of an answer."""
+        if self.circuit.is_open:
+            log.info("the model's service is back", upstream=self.name)
+        self.circuit.succeeded()
+
+    def failed(self, failure: UpstreamFailed, now: float) -> None:
+        """Note a failure; not its text, which may repeat what was said."""
+        status = failure.extra.get("upstream_status")
+        log.warning("the model's service failed", upstream=self.name, upstream_status=status)
+        was_open = self.circuit.is_open
+        if failure.outlook.counts:
+            self.circuit.failed(now)
+        if failure.outlook.again and failure.wait_s:
+            self.circuit.leave_alone(now + min(failure.wait_s, LONGEST_ALONE_S))
+        if self.circuit.is_open and not was_open:
+            log.error("the model's service is left alone where another has the model", upstream=self.name)
+
+    def complained(self, complaint: Complaint) -> UpstreamFailed:
+        """Make the error of a complaint in the middle of an answer."""
+        return UpstreamFailed(told(None, complaint, self._key), outlook_of(None, complaint))
 
     async def _ask(
-        self, model: str, messages: Sequence[dict[str, Any]], fields: dict[str, Any], patience: Patience
+        self, model: str, messages: Sequence[dict[str, Any]], fields: Mapping[str, Any], patience: Patience
     ) -> aiohttp.ClientResponse:
         """Ask, as the service wants to be asked, and return the beginning of its answer."""
         known = habits = self._habits.get(model, self._usual)
@@ -92,12 +175,13 @@ class Upstream:
                 if taught is None:
                     break
                 habits = taught
-        complaint = complaint_of_body(refusal)
-        raise ModelAway(told(response.status, complaint, self._key), upstream_status=response.status)
+        complaint, status = complaint_of_body(refusal), response.status
+        outlook, wait_s = outlook_of(status, complaint), wanted_wait_s(response.headers)
+        raise UpstreamFailed(told(status, complaint, self._key), outlook, wait_s, status)
 
     async def _post(self, body: dict[str, Any]) -> aiohttp.ClientResponse:
         """Send a request; nothing of it, and no key, goes where a redirect points."""
-        return await self._http.post(self._url, data=orjson.dumps(body), headers=self._headers, allow_redirects=False)
+        return await self._http.post(self._url, data=orjson.dumps(body), allow_redirects=False)
 
     def _remember(self, model: str, known: Habits, habits: Habits) -> None:
         """Keep what helped; a refusal that only repeats the words of somebody who chats teaches nothing."""
@@ -106,30 +190,24 @@ class Upstream:
         if len(self._habits) >= MOST_MODELS:
             self._habits.clear()
         self._habits[model] = habits
-        log.warning("the model's service wants to be asked otherwise", model=model, **asdict(habits))
-
-    def _checked(self, chunk: Chunk) -> Chunk:
-        if chunk.complaint is not None:
-            raise ModelAway(told(None, chunk.complaint, self._key))
-        return chunk
-
-    def _check_length(self, reader: AnswerReader) -> None:
-        if reader.is_too_long:
-            raise ModelAway(f"the model's service sent an event of more than {self._longest_event} bytes")
+        log.warning(
+            "the model's service wants to be asked otherwise", upstream=self.name, model=model, **asdict(habits)
+        )
 
 
-async def _read_to_end(content: aiohttp.StreamReader) -> None:
-    """Read the end of an answer that is whole already: only then can its connection serve another call."""
-    with suppress(TimeoutError, aiohttp.ClientError, OSError):
-        async with asyncio.timeout(END_WAIT_S):
-            while await content.readany():
-                pass
+def endpoint(base_url: str) -> URL:
+    """Return where chats go; a query stays, since Azure wants its API's version there."""
+    base = URL(base_url)
+    return base.with_path(base.path.rstrip("/") + "/chat/completions", keep_query=True)
 
 
 @asynccontextmanager
-async def open_upstream(settings: Settings) -> AsyncIterator[Upstream]:
-    """Open the pool of connections to the model's service."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.model_connect_s)
+async def open_upstream(spec: UpstreamSpec, longest_event: int) -> AsyncIterator[Upstream]:
+    """Open the pool of connections to one service."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=spec.limits.connect_s)
     connector = aiohttp.TCPConnector(limit=1000)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
-        yield Upstream(settings, http)
+    key = spec.key.get_secret_value()
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+    cookies = aiohttp.DummyCookieJar()  # calls are of many people: what a service sets with one, no other brings back
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector, cookie_jar=cookies) as http:
+        yield Upstream(spec, longest_event, http)

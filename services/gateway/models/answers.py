@@ -27,3 +27,5 @@ class Model(BaseModel):
     provider: str
     tracked: bool  # its sessions get tags
     short_id: str | None  # the model's part of a tag; none until the model is stored
+    configured: bool = False  # it can be asked for
+    aliases: list[str] = []  # other names that it can be asked for by

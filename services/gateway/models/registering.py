@@ -1,16 +1,18 @@
 """Register the models that the gateway is configured with, so that a newcomer's first chat has its tag.
 
-They are `DEFAULT_MODEL` and whatever the model's service lists. Readiness does not wait for that: whatever is away is
-tried again until it was there once. A model that is known already stays as it is, tracked or not.
+They are those of the catalog, and what a service lists that takes any. Readiness does not wait for that: whatever is
+away is tried again until it was there once. A model that is known already stays as it is, tracked or not.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
 
+from services.gateway.model.catalog import Catalog, UpstreamSpec
 from services.gateway.models.queries import ModelQueries
 from services.gateway.models.routes import NewModel
 from shared.backoff import Delays
@@ -19,9 +21,8 @@ from shared.errors import Away
 from shared.events import ModelRegistered
 from shared.ids import derived_id, model_id, new_id
 from shared.publisher import Publisher
-from shared.settings import Settings
 
-ListModels = Callable[[], Awaitable[list[str] | None]]
+ListModels = Callable[[UpstreamSpec], Awaitable[list[str] | None]]
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +31,14 @@ class ModelRegistration:
     """Works once in a gateway's life, and then waits for its end."""
 
     def __init__(
-        self, settings: Settings, queries: ModelQueries, publisher: Publisher, list_models: ListModels, delays: Delays
+        self,
+        catalog: Catalog,
+        queries: ModelQueries,
+        publisher: Publisher,
+        list_models: ListModels,
+        delays: Callable[[], Delays],
     ) -> None:
-        self._settings = settings
+        self._catalog = catalog
         self._queries = queries
         self._publisher = publisher
         self._list_models = list_models
@@ -57,13 +63,15 @@ class ModelRegistration:
         """Say nothing: a gateway that has not registered its models yet does its job."""
 
     async def _register_all(self) -> None:
-        # Apart, since there may be chats with the default model before its service says what else it has.
-        await self._until_done(self._register_default)
-        await self._until_done(self._register_listed)
+        # Apart, since there may be chats with these before a service says what else it has.
+        await self._until_done(self._register_configured)
+        async with asyncio.TaskGroup() as group:  # since one that is away must not hold up another
+            for upstream in self._catalog.upstreams:
+                if upstream.passes_any:
+                    group.create_task(self._until_done(partial(self._register_listed, upstream)))
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
-        said = None
-        self._delays.reset()
+        said, delays = None, self._delays()
         while not self._stopping.is_set():
             try:
                 await work()
@@ -74,19 +82,20 @@ class ModelRegistration:
             if trouble != said:  # once, however often it is so
                 log.warning("models are not registered yet", error=trouble)
                 said = trouble
-            await asyncio.sleep(self._delays.next())
+            await asyncio.sleep(delays.next())
 
-    async def _register_default(self) -> None:
-        await self._register([self._settings.default_model])
+    async def _register_configured(self) -> None:
+        await self._register((model.provider, model.name) for model in self._catalog.models)
 
-    async def _register_listed(self) -> None:
-        names = await self._list_models()
+    async def _register_listed(self, upstream: UpstreamSpec) -> None:
+        names = await self._list_models(upstream)
         if names is None:
-            log.info("the model's service has no list of its models")
-        else:
-            await self._register(names)
+            log.info("the model's service has no list of its models", upstream=upstream.name)
+            return
+        found = (self._catalog.find(name) for name in names if not self._catalog.is_listed(name))
+        await self._register((model.provider, model.name) for model in found if model is not None)
 
-    async def _register(self, names: Iterable[str]) -> None:
+    async def _register(self, names: Iterable[tuple[str, str]]) -> None:
         """Publish each model that nobody knows yet, one after the other: a list may have hundreds."""
         models = self._storable(names)
         done = self._told | await self._queries.known(list(models))
@@ -95,25 +104,25 @@ class ModelRegistration:
                 await self._publisher.publish(event)
                 self._told.add(key)
 
-    def _storable(self, names: Iterable[str]) -> dict[UUID, ModelRegistered]:
+    def _storable(self, names: Iterable[tuple[str, str]]) -> dict[UUID, ModelRegistered]:
         """Make the events of those models that an administrator could register too, by the models' ids."""
         events: dict[UUID, ModelRegistered] = {}
-        for name in names:
+        for provider, name in names:
             try:
-                model = NewModel(name=name, provider=self._settings.model_provider)
+                model = NewModel(name=name, provider=provider)
             except ValidationError:
                 log.warning("a model's name cannot be stored", name=ascii(name[:300]))
             else:
-                key = model_id(self._settings.model_provider, model.name)
-                events[key] = self._event(key, model.name)
+                key = model_id(provider, model.name)
+                events[key] = self._event(key, provider, model.name)
         return events
 
-    def _event(self, key: UUID, name: str) -> ModelRegistered:
+    def _event(self, key: UUID, provider: str, name: str) -> ModelRegistered:
         """Make the event that every gateway makes of this model at every start."""
         return ModelRegistered(
             event_id=derived_id(key, "configured"),
             correlation_id=self._correlation_id,
             name=name,
-            provider=self._settings.model_provider,
+            provider=provider,
             only_if_new=True,
         )

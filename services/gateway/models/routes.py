@@ -14,12 +14,12 @@ from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
+from services.gateway.model.catalog import Catalog
 from services.gateway.models.answers import Model
 from services.gateway.models.queries import ModelQueries
 from services.gateway.writes.accept import Accepting
 from shared.events import ModelRegistered
 from shared.ids import model_id
-from shared.settings import Settings
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
 
@@ -28,9 +28,16 @@ router = APIRouter(tags=["models"], route_class=StrictRoute)
 class Models:
     """What these routes work with."""
 
-    settings: Settings
+    catalog: Catalog
     queries: ModelQueries
     accepting: Accepting
+
+    def shown(self, model: Model) -> Model:
+        """Say of a model whether it can be asked for, and by which other names."""
+        found = self.catalog.find(model.name)
+        if found is None or (found.provider, found.name) != (model.provider, model.name):
+            return model
+        return model.model_copy(update={"configured": True, "aliases": list(found.aliases)})
 
 
 PAGING = Paging("models", UUID)
@@ -59,7 +66,7 @@ async def list_models(models: ModelsDep, _caller: KnownCallerDep, query: Annotat
     """List the known models, the newest first."""
     rows = await models.queries.page(query.limit + 1, PAGING.before(query))
     page, cursor = PAGING.cut(rows, query)
-    return ModelPage(models=page, next_cursor=cursor)
+    return ModelPage(models=[models.shown(model) for model in page], next_cursor=cursor)
 
 
 @router.post(
@@ -75,7 +82,8 @@ async def register_model(
     models: ModelsDep, _admin: AdminDep, body: NewModel, write: WriteDep, response: Response
 ) -> ModelAnswer:
     """Make a model known; the same provider and name are the same model."""
-    provider = body.provider or models.settings.model_provider
+    configured = models.catalog.find(body.name)
+    provider = body.provider or (configured.provider if configured else models.catalog.usual_provider)
     wanted = Model(
         id=model_id(provider, body.name), name=body.name, provider=provider, tracked=body.tracked, short_id=None
     )
@@ -90,4 +98,4 @@ async def register_model(
 
     stored = await models.accepting.accept([event], look, write.wait_s)
     response.status_code = 202 if stored is None else 200 if known else 201
-    return ModelAnswer(**(stored or wanted).model_dump(), stored=stored is not None)
+    return ModelAnswer(**models.shown(stored or wanted).model_dump(), stored=stored is not None)

@@ -11,7 +11,7 @@ from services.gateway.model.chunks import Chunk
 from services.gateway.model.ending import ERROR, Seen, ending_of
 from services.gateway.model.inference_span import describe_inference, inference_span
 from services.gateway.model.meter import Meter
-from services.gateway.model.upstream import Upstream
+from services.gateway.model.upstreams import Call, Upstreams
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.turn import Answer, answer_parts
 from shared.errors import ModelAway
@@ -33,8 +33,9 @@ def storable(text: str) -> str:
 class Answering:
     """One call of the model for one attempt at a turn."""
 
-    def __init__(self, upstream: Upstream, buffer: TurnBuffer, most_characters: int = LONGEST_ANSWER) -> None:
-        self._upstream = upstream
+    def __init__(self, upstreams: Upstreams, buffer: TurnBuffer, most_characters: int = LONGEST_ANSWER) -> None:
+        self._upstreams = upstreams
+        self._call: Call | None = None
         self._buffer = buffer
         self._most = most_characters
         self._meter = Meter()
@@ -58,8 +59,9 @@ class Answering:
         turn = self._buffer.turn
         self._asked = sum(len(message["content"]) for message in messages)
         thread_id = upstream_thread_id(turn.user_id, turn.session_id)
+        self._call = self._upstreams.call(turn.model, messages, thread_id)
         try:
-            async with aclosing(self._upstream.stream(turn.model, messages, thread_id)) as chunks:
+            async with aclosing(self._call.chunks()) as chunks:
                 async for chunk in chunks:
                     self._take(chunk)
                     if self._said >= self._most:
@@ -97,6 +99,7 @@ class Answering:
             trace_id=turn.answer_id,
             model=turn.model,
             provider=turn.provider,
+            upstream=self._call.upstream if self._call else None,
             status=status,
             finish_reason=finish_reason,
             error=error,

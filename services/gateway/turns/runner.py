@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.gateway.model.upstream import Upstream
+from services.gateway.model.upstreams import Upstreams
 from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
@@ -47,11 +47,11 @@ log = structlog.get_logger(__name__)
 class Runner:
     """The turns that this gateway runs, and the worker that keeps their rows up to date."""
 
-    def __init__(self, settings: Settings, store: TurnStore, publisher: Publisher, upstream: Upstream) -> None:
+    def __init__(self, settings: Settings, store: TurnStore, publisher: Publisher, upstreams: Upstreams) -> None:
         self._settings = settings
         self._store = store
         self._publisher = publisher
-        self._upstream = upstream
+        self._upstreams = upstreams
         self.running = Running()
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
         self._keeper = Keeper(store, self._buffers)
@@ -125,7 +125,7 @@ class Runner:
 
     async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]], account: str) -> None:
         turn_id = buffer.turn.turn_id
-        answering = Answering(self._upstream, buffer, self._settings.model_answer_characters)
+        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
         calling = self._answering[turn_id] = asyncio.create_task(answering.run(messages))
         try:
             if await self._post(buffer):

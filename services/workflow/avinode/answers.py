@@ -1,8 +1,6 @@
 """Tell Avinode's answers apart: a body to read, a refusal, busy, or nobody knows what became of the call. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from services.workflow.avinode.errors import (
@@ -14,6 +12,7 @@ from services.workflow.avinode.errors import (
     AvinodeUnclear,
 )
 from shared.lenient_json import Unreadable, read_json
+from shared.retry_after import retry_after_s
 
 LONGEST_WAIT_S = 3600.0
 # After these the call surely changed nothing. Not so 408, 409 or a redirect: a proxy may say them after the fact.
@@ -70,18 +69,8 @@ def errors_in(body: Any) -> str:
 
 def wanted_wait_s(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After (seconds or a date), else X-Rate-Limit-Reset (seconds)."""
-    wanted = headers.get("Retry-After") or headers.get("X-Rate-Limit-Reset") or ""
-    try:
-        wait_s = float(wanted) if wanted.replace(".", "", 1).isdecimal() else _seconds_until(wanted)
-    except ValueError:
-        return None
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S)
-
-
-def _seconds_until(http_date: str) -> float:
-    then = parsedate_to_datetime(http_date)
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return (then - datetime.now(UTC)).total_seconds()
+    wait_s = retry_after_s(headers.get("Retry-After") or headers.get("X-Rate-Limit-Reset"))
+    return None if wait_s is None else min(wait_s, LONGEST_WAIT_S)
 
 
 def _json(content: bytes) -> Any:

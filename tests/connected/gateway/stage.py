@@ -13,7 +13,7 @@ import httpx2
 import orjson
 
 from services.gateway.app import Pools, wire
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.running import Running
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
@@ -58,14 +58,14 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         open_pool(settings.reader_database_url, "gateway test", 5) as reader_pool,
         open_pool(settings.admin_database_url, "gateway test", 2) as admin_pool,
         Publisher(settings, "gateway test", Declaring()) as publisher,
-        open_upstream(settings) as upstream,
+        open_upstreams(settings) as upstreams,
     ):
 
         async def ask() -> Condition:
             return Condition()
 
         pools = Pools(own_pool, reader_pool, admin_pool)
-        gateway = wire(settings, pools, publisher, upstream, ask)
+        gateway = wire(settings, pools, publisher, upstreams, ask)
         transport = httpx2.ASGITransport(gateway.api)
         keeping = asyncio.create_task(gateway.runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:

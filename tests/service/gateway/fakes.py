@@ -20,6 +20,7 @@ from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.http.cursors import Place
 from services.gateway.http.room import Room
+from services.gateway.model.catalog import read_catalog
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
@@ -111,6 +112,7 @@ class World:
         own, trips = OwnSessions(turns, sessions), cast(TripQueries, _Trips(self))
         buckets = Buckets()
         throttle = Throttle(self.settings, Running(), buckets)
+        catalog = read_catalog(self.settings)
         subjects = (
             throttle,
             Chat(
@@ -119,7 +121,8 @@ class World:
                 cast(Memory, _Memory(self)),
                 tags,
                 throttle=throttle,
-                models=AllowedModels(self.settings, self.settings.default_model.__eq__),
+                models=AllowedModels(self.settings, catalog.is_listed),
+                catalog=catalog,
             ),
             Sessions(own, turns, sessions, tags, self.receipts),
             SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),
@@ -133,7 +136,7 @@ class World:
                 publisher,
                 accepting,
             ),
-            Models(self.settings, cast(ModelQueries, FakeModelQueries(self)), accepting),
+            Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
         )

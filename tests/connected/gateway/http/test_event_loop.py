@@ -18,7 +18,7 @@ from yarl import URL
 from deploy.supervisor.ports import free_port
 from services.gateway.app import Pools, wire
 from services.gateway.http.server import PublicServer
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from shared.condition import Condition
 from shared.database import open_pool
 from shared.declaring import Declaring
@@ -97,8 +97,8 @@ class ServedApart:
                 )
             ]
             publisher = await stack.enter_async_context(Publisher(self._settings, "watched", Declaring()))
-            upstream = await stack.enter_async_context(open_upstream(self._settings))
-            gateway = wire(self._settings, Pools(*opened), publisher, upstream, _well)
+            upstreams = await stack.enter_async_context(open_upstreams(self._settings))
+            gateway = wire(self._settings, Pools(*opened), publisher, upstreams, _well)
             server = PublicServer(self._settings, gateway.api)
             serving = asyncio.create_task(server.run())
             self._dog.thread, self.api = threading.get_ident(), gateway.api

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import StaleHistory, TurnStarter
 from services.gateway.turns.store import TurnStore
@@ -94,9 +94,9 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
     monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
     monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
     patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
-    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
+    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstreams(patient) as upstreams:
         store = Absent(pool)
-        runner = Runner(patient, store, gateway.publisher, upstream)
+        runner = Runner(patient, store, gateway.publisher, upstreams)
         keeping = asyncio.create_task(runner.run())
         running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
 
@@ -132,9 +132,9 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
     monkeypatch.setattr("services.gateway.turns.keeper.RENEW_EVERY_S", 0.02)
     monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
     patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
-    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstream(patient) as upstream:
+    async with open_pool(patient.gateway_database_url, "test") as pool, open_upstreams(patient) as upstreams:
         store = Counted(pool)
-        runner = Runner(patient, store, gateway.publisher, upstream)
+        runner = Runner(patient, store, gateway.publisher, upstreams)
         keeping = asyncio.create_task(runner.run())
         running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
         await until_true(lambda: len(running.deltas) == 2 and running.text in store.texts)

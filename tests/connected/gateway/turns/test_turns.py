@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from deploy.supervisor.servers import Postgres
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
@@ -165,8 +165,8 @@ async def test_an_error_that_nobody_foresaw_ends_the_turn_for_its_followers(gate
         async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
             raise LookupError("a secret of the inside")
 
-    async with Broken(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
-        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+    async with Broken(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstreams)
         running = await TurnStarter(gateway.store, publisher, runner).start(gateway.claim("[slow 50] [chunks 5]"), [])
         with pytest.raises(TripthreadError, match="on our side"):
             await running.result()
@@ -200,10 +200,10 @@ async def test_an_answer_that_the_database_is_away_for_is_kept_and_told_later(
     monkeypatch.setattr("services.gateway.turns.runner.FINISH_PATIENCE_S", 0.2)
     async with (
         open_pool(gateway.settings.gateway_database_url, "test") as pool,
-        open_upstream(gateway.settings) as upstream,
+        open_upstreams(gateway.settings) as upstreams,
     ):
         store = Absent(pool)
-        runner = Runner(gateway.settings, store, gateway.publisher, upstream)
+        runner = Runner(gateway.settings, store, gateway.publisher, upstreams)
         running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[echo hello]"), [])
         with pytest.raises(DatabaseAway):
             await running.result()
@@ -227,8 +227,8 @@ async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_t
             await super().publish(event, deadline_s=deadline_s)
 
     monkeypatch.setattr("services.gateway.turns.runner.CONFIRM_WAIT_S", 0.1)
-    async with Absent(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
-        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+    async with Absent(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstreams)
         running = await TurnStarter(gateway.store, publisher, runner).start(gateway.claim("[echo hello]"), [])
         turn = await running.result()
         assert answered(turn) == ("complete", "hello")

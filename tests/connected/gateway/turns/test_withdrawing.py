@@ -5,7 +5,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.claims import Lost, insert_claims
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import TurnStarter
@@ -21,8 +21,8 @@ from tests.waiting import until
 
 async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
     away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
-    async with away, open_upstream(gateway.settings) as upstream:
-        turns = TurnStarter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstream))
+    async with away, open_upstreams(gateway.settings) as upstreams:
+        turns = TurnStarter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstreams))
         with pytest.raises(BrokerAway):
             await turns.start(gateway.claim("hello"), [])
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
@@ -34,8 +34,8 @@ async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, o
         async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
             raise BrokerAway("no confirm")
 
-    async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstream(gateway.settings) as upstream:
-        runner = Runner(gateway.settings, gateway.store, publisher, upstream)
+    async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
+        runner = Runner(gateway.settings, gateway.store, publisher, upstreams)
         turns = TurnStarter(gateway.store, publisher, runner)
         running = await turns.start(gateway.claim("hello"), [])
         with pytest.raises(BrokerAway):
@@ -51,8 +51,8 @@ async def test_a_withdrawal_spares_the_repeat_that_another_gateway_answers(gatew
     lost = gateway.claim("[slow 50] [chunks 5]", key="k1")
     # What a proxy sends again is the same to the last header, so the ids of turn and request are the same too.
     running = await gateway.turns.start(replace(lost, nonce=new_id()), [])
-    async with open_upstream(gateway.settings) as upstream:
-        elsewhere = Runner(gateway.settings, gateway.store, gateway.publisher, upstream)
+    async with open_upstreams(gateway.settings) as upstreams:
+        elsewhere = Runner(gateway.settings, gateway.store, gateway.publisher, upstreams)
         elsewhere.withdraw(lost.turn_id, lost.nonce)
         elsewhere.shut_down()
         await elsewhere.run()

@@ -12,7 +12,7 @@ import aiohttp
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from services.gateway.chat.memory import Memory
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.readings import TurnReadings
@@ -91,7 +91,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         store, readings = TurnStore(own_pool), TurnReadings(own_pool)
         memory = Memory(reader_pool, readings, mine.context_bytes)
         publisher = await stack.enter_async_context(Publisher(mine, "gateway", Declaring()))
-        runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstream(mine)))
+        runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstreams(mine)))
         keeping = asyncio.create_task(runner.run())
         starter = TurnStarter(store, publisher, runner)
         yield Gateway(mine, starter, runner, store, readings, memory, publisher, sandbox.model)

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.turn import Answer
+from shared.backoff import Delays
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
 
@@ -34,6 +35,10 @@ class StandIn:
     requests: list[dict[str, Any]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     port: int = 0
+
+    @property
+    def asked(self) -> int:
+        return len(self.requests)
 
     @property
     def url(self) -> str:
@@ -91,10 +96,15 @@ async def standing_in(answer: Callable[[dict[str, Any]], Reply] | Reply) -> Asyn
         yield service
 
 
+def at_once() -> Delays:
+    """Let nobody wait between two calls."""
+    return Delays(first_s=0, longest_s=0)
+
+
 async def answered(service: StandIn, messages: Sequence[dict[str, Any]] = (), **changes: Any) -> Answer:
     """Ask it once, as a turn does."""
-    async with open_upstream(service.settings(**changes)) as upstream, asyncio.timeout(20):
-        return await Answering(upstream, TurnBuffer(turn())).run(messages)
+    async with open_upstreams(service.settings(**changes), at_once) as upstreams, asyncio.timeout(20):
+        return await Answering(upstreams, TurnBuffer(turn())).run(messages)
 
 
 def event(value: Any) -> bytes:

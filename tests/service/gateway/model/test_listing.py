@@ -8,6 +8,7 @@ from aiohttp import web
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
+from services.gateway.model.catalog import UpstreamSpec, read_catalog
 from services.gateway.model.listing import list_models
 from shared.errors import ModelAway
 from shared.settings import Settings
@@ -16,7 +17,7 @@ KEY = "sk-a-key-that-nobody-may-read"
 
 
 @asynccontextmanager
-async def service(answer: Callable[[], web.Response]) -> AsyncIterator[Settings]:
+async def service(answer: Callable[[], web.Response]) -> AsyncIterator[UpstreamSpec]:
     """Serve this as the list, to those who have the key."""
 
     async def handle(request: web.Request) -> web.Response:
@@ -30,24 +31,25 @@ async def service(answer: Callable[[], web.Response]) -> AsyncIterator[Settings]
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         host, port = runner.addresses[0]
-        yield settings_for(f"http://{host}:{port}/v1")
+        yield spec_for(f"http://{host}:{port}/v1")
     finally:
         await runner.cleanup()
 
 
-def settings_for(url: str) -> Settings:
-    return Settings(_env_file=None, openai_base_url=url, openai_api_key=KEY)
+def spec_for(url: str) -> UpstreamSpec:
+    [spec] = read_catalog(Settings(_env_file=None, openai_base_url=url, openai_api_key=KEY)).upstreams
+    return spec
 
 
 async def test_sandbox_lists_its_models() -> None:
     async with serving(SandboxSettings(llm_port=0, avinode_port=0)) as sandbox:
-        assert await list_models(settings_for(f"{sandbox.model}/v1")) == ["sandbox-small", "sandbox-large"]
+        assert await list_models(spec_for(f"{sandbox.model}/v1")) == ["sandbox-small", "sandbox-large"]
 
 
 async def test_what_has_no_name_is_left_out() -> None:
     items = [{"id": "a"}, {"id": 1}, {"name": "b"}, "c", None, {"id": "\ud800"}, {"id": "d"}]
-    async with service(lambda: web.json_response({"data": items})) as settings:
-        assert await list_models(settings) == ["a", "\ud800", "d"]
+    async with service(lambda: web.json_response({"data": items})) as spec:
+        assert await list_models(spec) == ["a", "\ud800", "d"]
 
 
 @pytest.mark.parametrize(
@@ -67,8 +69,8 @@ async def test_what_has_no_name_is_left_out() -> None:
     ],
 )
 async def test_service_may_have_no_list(answer: Callable[[], web.Response]) -> None:
-    async with service(answer) as settings:
-        assert await list_models(settings) is None
+    async with service(answer) as spec:
+        assert await list_models(spec) is None
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
@@ -76,9 +78,9 @@ async def test_refusal_is_told_by_its_status_and_without_the_key(status: int) ->
     def refuse() -> web.Response:
         return web.json_response({"error": {"message": f"Incorrect API key: {KEY}"}}, status=status)
 
-    async with service(refuse) as settings:
+    async with service(refuse) as spec:
         with pytest.raises(ModelAway, match=str(status)) as refused:
-            await list_models(settings)
+            await list_models(spec)
     assert KEY not in refused.value.detail
 
 
@@ -88,4 +90,4 @@ async def test_refusal_is_told_by_its_status_and_without_the_key(status: int) ->
 )
 async def test_service_that_cannot_be_reached_is_away(url: str, why: str) -> None:
     with pytest.raises(ModelAway, match=why):
-        await list_models(settings_for(url))
+        await list_models(spec_for(url))

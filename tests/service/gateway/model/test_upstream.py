@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from services.gateway.model.upstream import open_upstream
+from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.answering import LONGEST_ANSWER, Answering
 from services.gateway.turns.buffer import TurnBuffer
 from shared.errors import ModelAway
@@ -16,6 +16,7 @@ from shared.events import LARGEST_BODY
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
+from tests.service.gateway.model.stand_in import at_once
 
 ANSWER = b"""data: {"choices":[{"delta":{"content":"hi"}}]}
 
@@ -63,9 +64,9 @@ async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 async def ask(settings: Settings, times: int = 1) -> list[str]:
     texts = []
-    async with open_upstream(settings) as upstream, asyncio.timeout(5):
+    async with open_upstreams(settings, at_once) as upstreams, asyncio.timeout(5):
         for _ in range(times):
-            chunks = [chunk async for chunk in upstream.stream("m", [], new_id())]
+            chunks = [chunk async for chunk in upstreams.call("m", [], new_id()).chunks()]
             assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
             texts.append("".join(chunk.text for chunk in chunks))
     return texts
@@ -144,8 +145,8 @@ async def test_an_answer_without_an_end_is_left_before_it_fits_no_event() -> Non
         return response
 
     asked = turn()
-    async with serving(run_wild) as settings, open_upstream(settings) as upstream, asyncio.timeout(20):
-        answer = await Answering(upstream, TurnBuffer(asked)).run([])
+    async with serving(run_wild) as settings, open_upstreams(settings, at_once) as upstreams, asyncio.timeout(20):
+        answer = await Answering(upstreams, TurnBuffer(asked)).run([])
 
     assert (answer.status, answer.content) == ("interrupted", LONGEST_ANSWER * "\x01")
     assert answer.error == "the answer grew to 1000000 characters"

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
 
+from services.gateway.model.catalog import UpstreamSpec, read_catalog
 from services.gateway.models.queries import ModelQueries
 from services.gateway.models.registering import ModelRegistration
 from shared.backoff import Delays
@@ -17,11 +19,11 @@ from shared.publisher import Publisher
 from tests.service.gateway.fakes import FakeModelQueries, FakePublisher, World
 from tests.waiting import until_true
 
-List = Callable[[], Awaitable[list[str] | None]]
+List = Callable[[UpstreamSpec], Awaitable[list[str] | None]]
 
 
 def listing(*names: str) -> List:
-    async def list_models() -> list[str] | None:
+    async def list_models(_upstream: UpstreamSpec) -> list[str] | None:
         return list(names)
 
     return list_models
@@ -39,17 +41,21 @@ class Pauses(Delays):
         return super().next()
 
 
+def _same(pauses: Pauses) -> Pauses:
+    return pauses
+
+
 @asynccontextmanager
 async def registering(
     world: World, list_models: List, pauses: Pauses | None = None
 ) -> AsyncIterator[ModelRegistration]:
     """Let a gateway register its models until the block is left."""
     worker = ModelRegistration(
-        world.settings,
+        read_catalog(world.settings),
         cast(ModelQueries, FakeModelQueries(world)),
         cast(Publisher, FakePublisher(world)),
         list_models,
-        pauses or Pauses(),
+        partial(_same, pauses or Pauses()),
     )
     task = asyncio.create_task(worker.run())
     try:
@@ -109,7 +115,7 @@ async def test_gateways_that_start_at_once_make_the_same_events() -> None:
 async def test_default_model_is_registered_while_the_models_service_is_away_and_the_others_when_it_is_back() -> None:
     world, answers = World(), asyncio.Event()
 
-    async def list_models() -> list[str] | None:
+    async def list_models(_upstream: UpstreamSpec) -> list[str] | None:
         if not answers.is_set():
             raise ModelAway
         return ["large"]
@@ -125,7 +131,7 @@ async def test_default_model_is_registered_while_the_models_service_is_away_and_
 async def test_models_are_registered_when_broker_and_database_are_back(trouble: str) -> None:
     world, tries = World(), 0
 
-    async def list_models() -> list[str] | None:
+    async def list_models(_upstream: UpstreamSpec) -> list[str] | None:
         nonlocal tries
         tries += 1
         setattr(world, trouble, tries == 1)
@@ -140,7 +146,7 @@ async def test_models_are_registered_when_broker_and_database_are_back(trouble: 
 async def test_what_is_away_for_long_is_logged_once() -> None:
     world, pauses = World(), Pauses()
 
-    async def list_models() -> list[str] | None:
+    async def list_models(_upstream: UpstreamSpec) -> list[str] | None:
         raise ModelAway
 
     with capture_logs() as logs:
@@ -152,7 +158,7 @@ async def test_what_is_away_for_long_is_logged_once() -> None:
 async def test_service_without_a_list_is_asked_once() -> None:
     world, tries = World(), 0
 
-    async def list_models() -> list[str] | None:
+    async def list_models(_upstream: UpstreamSpec) -> list[str] | None:
         nonlocal tries
         tries += 1
         return None
@@ -176,7 +182,7 @@ async def test_name_that_cannot_be_stored_is_left_out(name: str) -> None:
 async def test_end_does_not_wait_for_a_service_that_hangs() -> None:
     world, hangs = World(), asyncio.Event()
 
-    async def list_models() -> list[str] | None:
+    async def list_models(_upstream: UpstreamSpec) -> list[str] | None:
         hangs.set()
         await asyncio.Event().wait()
         return None

@@ -1,0 +1,1 @@
+ALTER TABLE chat.traces DROP COLUMN upstream;
