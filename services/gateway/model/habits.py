@@ -20,8 +20,8 @@ ALTERNATION = re.compile(
     re.IGNORECASE,
 )
 NO_SYSTEM = re.compile(
-    r"system (?:role|messages?|prompts?) (?:is |are )?(?:not|un)\s?(?:supported|allowed)|not support (?:the )?system"
-    r"|developer instruction is not enabled",
+    r"system (?:role|messages?|prompts?) (?:is |are )?(?:not|un)\s?(?:supported|allowed)|not support (?:the )?'?system"
+    r"|developer instruction is not enabled|only user(?:,| and) (?:assistant|model)[\w ]* roles? (?:is|are) supported",
     re.IGNORECASE,
 )
 UNKNOWN_FIELD = re.compile(
@@ -71,9 +71,11 @@ class Habits:
             said: All of it.
             fields: What was sent that need not be.
         """
-        if status in LEARNS_ROLES and ALTERNATION.search(said) and not self.alternates:
+        wants_turns = ALTERNATION.search(said)
+        if status in LEARNS_ROLES and wants_turns and not self.alternates:
             return replace(self, alternates=True)
-        if status in LEARNS_ROLES and NO_SYSTEM.search(said) and not self.without_system:
+        # What still wants turns counts the prompt as one: templates without a role for it say no more than that.
+        if status in LEARNS_ROLES and (wants_turns or NO_SYSTEM.search(said)) and not self.without_system:
             return replace(self, without_system=True)
         return self._taught_fields(said, set(fields)) if status in LEARNS_FIELDS else None
 

@@ -53,8 +53,8 @@ def _messages(said: Sequence[tuple[str, str]], question: str) -> list[dict[str, 
     messages: list[dict[str, Any]] = []
     notes: list[str] = []
     for role, content in (*said, ("user", question)):
-        if not content:
-            continue  # an answer that failed
+        if not content.strip():
+            continue  # an answer that failed, or said nothing: blank texts are refused by some services
         if role not in SPEAKERS:
             notes.append(content)
             continue

@@ -81,8 +81,11 @@ def test_a_limit_of_tokens_takes_the_name_that_the_service_knows_and_goes_if_it_
 def test_a_service_that_wants_turns_is_sent_turns(status: int, said: str) -> None:
     taught = Habits().taught(status, said, ())
     assert taught is not None
-    assert taught.alternates
-    assert taught.taught(status, said, ()) is None
+    assert (taught.alternates, taught.without_system) == (True, False)
+    again = taught.taught(status, said, ())
+    assert again is not None
+    assert again.without_system, "a template without a role for the prompt says no more than that"
+    assert again.taught(status, said, ()) is None
 
 
 @given(MESSAGES, st.booleans())
@@ -96,7 +99,15 @@ def test_turns_leave_nothing_out(messages: list[dict[str, Any]], with_prompt: bo
     assert said == "\n\n".join(message["content"] for message in messages)
 
 
-@pytest.mark.parametrize("said", ["System role not supported", "Developer instruction is not enabled for models/gemma"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "System role not supported",
+        "Developer instruction is not enabled for models/gemma",
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        "Only user and assistant roles are supported!",
+    ],
+)
 def test_a_service_without_a_system_role_finds_the_prompt_in_the_first_question(said: str) -> None:
     taught = Habits().taught(400, said, ())
     assert taught is not None

@@ -78,6 +78,8 @@ FIELDS = [
     Kind("choices missing", event({"id": "x"}) + HI + STOP + DONE),
     Kind("choices an object", event({"choices": {"delta": {"content": "hi"}}}) + STOP + DONE),
     Kind("delta null", delta_of(None) + HI + STOP + DONE),
+    Kind("delta null with the reason", HI + event({"choices": [{"delta": None, "finish_reason": "stop"}]}) + DONE),
+    Kind("role null, and role empty", chunk(role=None, content="h") + chunk(role="", content="i") + STOP + DONE),
     Kind("delta missing", event({"choices": [{"index": 0}]}) + HI + STOP + DONE),
     Kind("delta a text", delta_of("hi") + STOP + DONE),
     Kind("content null", delta_of({"content": None}) + HI + STOP + DONE),
@@ -130,6 +132,7 @@ FIELDS = [
 ]
 
 USAGE = [
+    Kind("usage without tokens", beside(usage={"total_tokens": 0, "total_characters": 0}) + STOP + DONE),
     Kind("usage", with_usage({"prompt_tokens": 3, "completion_tokens": 2}), tokens=(3, 2)),
     Kind("usage with nulls", with_usage({"prompt_tokens": None, "completion_tokens": 2}), tokens=(None, 2)),
     Kind("usage in floats", with_usage({"prompt_tokens": 3.0, "completion_tokens": 2.0}), tokens=(3, 2)),
@@ -283,6 +286,14 @@ ENDS = [
         "",
         "error",
         ": too long",
+    ),
+    Kind(
+        "an error with its status in status_code",
+        event({"error": {"message": "no tool f", "code": "tool_use_failed", "status_code": 400}}),
+        "failed",
+        "",
+        "error",
+        "reported an error: no tool f",
     ),
     Kind("FastAPI's detail", event({"detail": "no"}), "failed", "", "error", "reported an error"),
     Kind("[DONE] only", DONE, "failed", "", "error", "said nothing"),
