@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.events import TripReleased
 from tests.connected.gateway.stage import Rows
@@ -50,6 +51,10 @@ def release(gateway: Gateway, name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def wrong_guesses() -> float:
+    return REGISTRY.get_sample_value("tripthread_trip_guesses_total") or 0.0
+
+
 async def holders(stage: Stage) -> list[str]:
     rows = await stage.owner.fetch("SELECT user_id FROM workflow.trip_sessions WHERE deleted_at IS NULL ORDER BY 1")
     return [row["user_id"] for row in rows]
@@ -82,6 +87,7 @@ async def test_one_may_order_so_much_a_minute(stage: Stage) -> None:
 async def test_a_strangers_trip_is_a_wrong_guess_and_so_is_one_that_avinode_does_not_know(
     gateway: Gateway, stage: Stage
 ) -> None:
+    counted = wrong_guesses()
     theirs, right = await trips_at_avinode(stage, 2)
     assert (await begin(gateway, attach(theirs), user="bob")).status_code == 201
     assert (await begin(gateway, attach(theirs))).status_code == 404
@@ -90,6 +96,7 @@ async def test_a_strangers_trip_is_a_wrong_guess_and_so_is_one_that_avinode_does
     refused = await begin(gateway, attach(right))
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
     assert int(refused.headers["retry-after"]) > 60
+    assert wrong_guesses() == counted + GUESSES
     assert (await begin(gateway, TRIP)).status_code == 201  # that is no guess
     assert (await begin(gateway, attach(right), "s2", user="bob")).status_code == 201
 
@@ -132,8 +139,8 @@ async def test_an_operator_takes_a_trip_from_whoever_guessed_it(gateway: Gateway
     assert (done.returncode, done.stdout) == (0, f"{trip_id}  released from ada\n")
     await until(lambda: _is_free(stage), "the release")
 
+    assert (await begin(gateway, attach(reference))).status_code == 404  # though nobody holds it now
     assert (await begin(gateway, attach(reference), user="bob")).status_code == 201
-    assert (await begin(gateway, attach(reference))).status_code == 404
     for name in (reference, trip_id):
         assert (await gateway.get(f"/api/trips/{name}", user="bob")).status_code == 200
     assert (await gateway.get(f"/api/trips/{reference}", user="ada")).status_code == 404
