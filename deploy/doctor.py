@@ -158,7 +158,9 @@ async def _abandoned_turns(connection: asyncpg.Connection) -> Finding:
     count = await connection.fetchval(
         "SELECT count(*) FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp()"
     )
-    trouble = "their gateway died; each ends as interrupted when its session is used again" if count else None
+    trouble = (
+        "their gateway died; each is ended as interrupted within a minute, by a gateway that lives" if count else None
+    )
     return Finding("turns past their lease", str(count), trouble)
 
 

@@ -7,7 +7,7 @@ the internal address, which is never public.
 import asyncio
 import inspect
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -46,9 +46,17 @@ class Service:
     `async with Service(settings, "logger") as service: await service.run(worker, ...)`
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, routes: Iterable[web.RouteDef] = ()) -> None:
+        """Prepare one.
+
+        Args:
+            settings: Where it listens, and what every process is told.
+            name: Which service it is.
+            routes: What its internal address serves besides.
+        """
         self._settings = settings
         self.name = name
+        self._routes = routes
         self._probes: dict[str, Probe] = {}
         self._degrades: set[str] = set()
         self._was_ready = False
@@ -120,6 +128,7 @@ class Service:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        app.add_routes(self._routes)
         runner = web.AppRunner(app, handle_signals=False, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, self._settings.internal_host, self._settings.internal_port).start()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from os import getpid
-from socket import gethostname
+from socket import gethostbyname, gethostname
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, create_model
@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     http_connections: int = Field(4000, ge=1)  # at once, on one replica; idle ones make room for others
     internal_host: str = "127.0.0.1"
     internal_port: int = 9080
+    internal_url: str = ""  # where other gateways reach that; empty: by this host's own address
 
     # PostgreSQL: the owner's login migrates; each service logs in as its own role.
     database_url: str = ""
@@ -186,6 +187,16 @@ class Settings(BaseSettings):
         """Return these settings with the service's own login at the broker as `amqp_url`, where there is one."""
         own: str = getattr(self, f"{service}_amqp_url")
         return self.model_copy(update={"amqp_url": own}) if own else self
+
+    @property
+    def reachable_at(self) -> str:
+        """The base URL of the internal address, for other gateways."""
+        if self.internal_url:
+            return self.internal_url.rstrip("/")
+        host = self.internal_host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - to be told from an address
+            host = gethostbyname(gethostname())  # in a container, what its network knows it by
+        return f"http://[{host}]:{self.internal_port}" if ":" in host else f"http://{host}:{self.internal_port}"
 
     def checked_for(self, part: str) -> Self:
         """Return these settings when `part` can run on them.

@@ -8,6 +8,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from services.gateway.account import routes as account
 from services.gateway.admin import routes as admin
+from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.routes import chat_route
 from services.gateway.http import documents
@@ -24,7 +25,16 @@ from services.gateway.trips import routes as trips
 from services.gateway.webhooks import routes as webhooks
 from shared.settings import Settings
 
-ROUTERS = (sessions.router, messages.router, trips.router, models.router, webhooks.router, account.router, admin.router)
+ROUTERS = (
+    running.router,
+    sessions.router,
+    messages.router,
+    trips.router,
+    models.router,
+    webhooks.router,
+    account.router,
+    admin.router,
+)
 
 # `Edge` makes the one span of a request; FastAPI would add three, outside of it, and so in a trace of their own.
 TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}

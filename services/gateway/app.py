@@ -15,6 +15,7 @@ from services.gateway.admin.routes import DeadLetters
 from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
+from services.gateway.chat.running import RunningChat
 from services.gateway.http.documents import Documents
 from services.gateway.http.handed import handed_over
 from services.gateway.http.operations import Ask
@@ -35,10 +36,14 @@ from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
 from services.gateway.turns.census import TurnCensus
+from services.gateway.turns.peer_routes import PeerRoutes
+from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
+from services.gateway.turns.running_turns import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
+from services.gateway.turns.sweeper import Sweeper
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
@@ -51,6 +56,7 @@ from shared.publisher import Publisher
 from shared.queue_census import QueueCensus
 from shared.service import Service
 from shared.settings import Settings
+from shared.worker import Worker
 
 ADMIN_POOL_SIZE = 3
 LOCK_TIMEOUT_MS = 1000  # one claim that is stuck elsewhere must not hold up those that are grouped with its repeat
@@ -66,10 +72,20 @@ class Pools:
 
 
 @dataclass(frozen=True)
+class Links:
+    """Whom the gateway talks to besides."""
+
+    publisher: Publisher
+    upstreams: Upstreams
+    peers: Peers
+
+
+@dataclass(frozen=True)
 class Gateway:
     """What runs, and what is served."""
 
     runner: Runner
+    sweeper: Worker
     outcomes: Outcomes
     census: Census
     registration: ModelRegistration
@@ -80,20 +96,25 @@ class Gateway:
 async def main(settings: Settings) -> None:
     """Run the gateway until a signal."""
     size = settings.database_pool_size
+    peer_routes = PeerRoutes(settings)
     async with (
-        Service(settings, "gateway") as service,
+        Service(settings, "gateway", peer_routes.routes()) as service,
         open_pool(settings.gateway_database_url, settings.instance, size, lock_timeout_ms=LOCK_TIMEOUT_MS) as own,
         _reading_pool(settings, settings.reader_database_url, size) as reader,
         _reading_pool(settings, settings.admin_database_url, ADMIN_POOL_SIZE) as admin,
         Publisher(settings, "gateway", Declaring()) as publisher,
         open_upstreams(settings) as upstreams,
+        open_peers(settings) as peers,
     ):
-        gateway = wire(settings, Pools(own, reader, admin), publisher, upstreams, service.condition)
+        gateway = wire(settings, Pools(own, reader, admin), Links(publisher, upstreams, peers), service.condition)
+        peer_routes.serve(gateway.runner)
         service.check("broker", lambda: publisher.fault() or gateway.outcomes.away(), degrades=True)
         service.check("database", partial(_database_fault, own, reader, admin))
         gateway.documents.prepare()
         public = PublicServer(settings, gateway.api)
-        await service.run(gateway.registration, gateway.runner, gateway.outcomes, gateway.census, public)
+        await service.run(
+            gateway.registration, gateway.runner, gateway.sweeper, gateway.outcomes, gateway.census, public
+        )
 
 
 async def _database_fault(own: Pool, reader: Pool, admin: Pool) -> str | None:
@@ -106,30 +127,33 @@ def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncConte
     return open_pool(url, settings.instance, size, statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS)
 
 
-def wire(settings: Settings, pools: Pools, publisher: Publisher, upstreams: Upstreams, ask: Ask) -> Gateway:
+def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     """Make everything, and hand each subject its own."""
-    store, receipts = TurnStore(pools.own), Receipts()
-    runner = Runner(settings, store, publisher, upstreams)
+    store, receipts, publisher = TurnStore(pools.own), Receipts(), links.publisher
+    runner = Runner(settings, store, publisher, links.upstreams)
+    running = RunningTurns(store, runner, links.peers)
+    starter = TurnStarter(store, publisher, runner, running)
     buckets, trips = Buckets(), TripQueries(pools.reader)
     throttle = Throttle(settings, runner.running, buckets)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
     own, memory = OwnSessions(turns, sessions), Memory(pools.reader, turns, settings.context_bytes)
-    catalog = upstreams.catalog
+    catalog = links.upstreams.catalog
     allowed = AllowedModels(settings, catalog.is_listed)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
     subjects = (
         throttle,
         Chat(
             settings,
-            TurnStarter(store, publisher, runner),
+            starter,
             memory,
             tags,
             throttle=throttle,
             models=allowed,
             catalog=catalog,
         ),
+        RunningChat(own, store, running),
         Sessions(own, turns, sessions, tags, receipts),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once)),
         Trips(
@@ -149,4 +173,5 @@ def wire(settings: Settings, pools: Pools, publisher: Publisher, upstreams: Upst
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
     api = create_api(settings, subjects, ask)
-    return Gateway(runner, outcomes, census, registration, handed_over(api, Documents), api)
+    sweeper = Sweeper(store, publisher, runner, running).worker(pools.own)
+    return Gateway(runner, sweeper, outcomes, census, registration, handed_over(api, Documents), api)

@@ -246,7 +246,9 @@ async def test_gateway_killed_in_the_middle_of_an_answer_keeps_the_question(site
     owner = await asyncpg.connect(site.settings.database_url)
 
     async def checkpointed() -> Any:
-        return await owner.fetchval("SELECT partial <> '' FROM gateway.turns WHERE session_id = $1", session)
+        return await owner.fetchval(
+            "SELECT partial_parts IS NOT NULL FROM gateway.turns WHERE session_id = $1", session
+        )
 
     await until(checkpointed, "a checkpoint")
     site.processes["gateway"].kill()

@@ -50,7 +50,14 @@ def test_a_service_gets_what_it_needs_and_nobody_elses_secrets(part: str) -> Non
 
 
 def test_every_setting_can_be_set() -> None:
-    own = {"HTTP_HOST", "HTTP_PORT", "INTERNAL_HOST", "INTERNAL_PORT", "INSTANCE"}  # each container's business
+    own = {
+        "HTTP_HOST",
+        "HTTP_PORT",
+        "INTERNAL_HOST",
+        "INTERNAL_PORT",
+        "INTERNAL_URL",
+        "INSTANCE",
+    }  # each container's business
     taken = {name for service in SERVICES.values() for name in service.get("environment", ())}
     assert {name.upper() for name in Settings.model_fields} - own <= taken
 

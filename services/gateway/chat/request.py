@@ -17,6 +17,7 @@ from services.gateway.http.idempotency_key import read_key
 from services.gateway.http.json_body import read_json, require_json
 from services.gateway.http.media_ranges import accepted_ranges
 from services.gateway.http.refused_field import refused_field
+from services.gateway.turns.running_turns import OnBusy
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid, TooLarge
 from shared.ids import is_client_id
@@ -67,6 +68,7 @@ class ChatBody(msgspec.Struct):
     helper: str | None = None
     metadata: dict[str, Any] | None = None
     stream: bool | None = None
+    on_busy: OnBusy | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class ChatRequest:
     regenerate_id: str | None  # the answer, or the question, that it is about; none: the newest
     key: str | None  # what makes a repeat the same turn
     body_hash: bytes
+    on_busy: OnBusy | None = None  # what becomes of another turn of its session; none: see `RunningTurns.make_way`
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -137,6 +140,7 @@ def read_chat_request(
         regenerate_id=_client_id(_given(parsed.message_id, parsed.messageId), "message_id"),
         key=key,
         body_hash=body_hash,
+        on_busy=parsed.on_busy,
         metadata=parsed.metadata or {},
     )
 

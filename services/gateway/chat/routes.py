@@ -7,12 +7,12 @@ from uuid import UUID
 import orjson
 import structlog
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Send
 
 from services.gateway.account.identity import Caller, account_of, caller_of
 from services.gateway.account.throttle import Throttle
+from services.gateway.chat.following import BreakingResponse, FollowingResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question
@@ -66,8 +66,7 @@ class Chat:
         self._tags = tags
         self._throttle = throttle
         self._models = models
-        # Where other gateways find this one's running turns.
-        self._owner = f"{settings.internal_host}:{settings.internal_port}"
+        self._owner = settings.reachable_at
 
     async def answer(self, request: Request, caller: Caller) -> Response:
         """Answer one request of this caller.
@@ -81,15 +80,19 @@ class Chat:
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
             asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
             buffer = await self._begin(asked, caller, account, correlation_id_of(request))
-        response = await self._answer_or_refuse(asked, buffer)
+        follower = buffer.attach()
+        try:
+            response = await self._answer_or_refuse(asked, request, buffer)
+        finally:
+            follower.close()
         self._name_turn(response, buffer)
         return response
 
-    async def _answer_or_refuse(self, request: ChatRequest, buffer: TurnBuffer) -> Response:
+    async def _answer_or_refuse(self, asked: ChatRequest, request: Request, buffer: TurnBuffer) -> Response:
         """Answer, whatever it came to: who is refused must learn the session too, or each try begins another one."""
         try:
             await buffer.accepted()
-            return await self._respond(request, buffer)
+            return await self._respond(asked, request, buffer)
         except (Refused, Away) as error:
             turn = buffer.turn
             return problem_response(error, session_id=turn.session_id, turn_id=str(turn.turn_id))
@@ -129,7 +132,8 @@ class Chat:
             question=replace(question, metadata={**request.metadata, **question.metadata}),
             known_until=remembered.known_until,
         )
-        buffer = await self._turns.start(claim, remembered.history, again=isinstance(chosen, Said))
+        again = isinstance(chosen, Said)
+        buffer = await self._turns.start(claim, remembered.history, again=again, on_busy=request.on_busy)
         self._turns.tell_untold(remembered.turns)
         return buffer
 
@@ -170,16 +174,15 @@ class Chat:
             return None, new  # a visitor's, who may have been somebody else at this browser
         return request.session_id, remembered
 
-    async def _respond(self, request: ChatRequest, buffer: TurnBuffer) -> Response:
-        if request.form == "json":
-            return await self._record(buffer)
-        if request.form == "text":
-            return BreakingResponse(text_stream(buffer), headers=TEXT_HEADERS)
-        return StreamingResponse(ui_stream(buffer), headers=UI_HEADERS)
+    async def _respond(self, asked: ChatRequest, request: Request, buffer: TurnBuffer) -> Response:
+        if asked.form == "json":
+            return await self._record(await whole_turn(buffer, request))
+        if asked.form == "text":
+            return BreakingResponse(buffer, text_stream(buffer), TEXT_HEADERS)
+        return FollowingResponse(buffer, ui_stream(buffer), UI_HEADERS)
 
-    async def _record(self, buffer: TurnBuffer) -> Response:
-        """Wait for the whole answer: `{session_id, message, session_tag, finish_reason, usage}`."""
-        turn = await buffer.result()
+    async def _record(self, turn: Turn) -> Response:
+        """Spell the whole answer: `{session_id, message, session_tag, finish_reason, usage}`."""
         shown = answer_of(turn)
         if shown is None or shown.status == "failed":
             raise model_fault(turn)
@@ -223,14 +226,6 @@ def _ids(user_id: str, key: str | None) -> tuple[UUID, UUID]:
         return new_id(), new_id()
     turn_id = derived_id(NAMESPACE, f"turn/{scoped(user_id, key)}")
     return turn_id, derived_id(turn_id, "session")
-
-
-class BreakingResponse(StreamingResponse):
-    """Plain text whose connection breaks off where the answer did: the text itself has no way to say so."""
-
-    async def stream_response(self, send: Send) -> None:
-        with suppress(BrokenPipeError):
-            await super().stream_response(send)
 
 
 def chat_route() -> Route:

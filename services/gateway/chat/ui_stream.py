@@ -1,10 +1,15 @@
 """Write a turn for its caller: the AI SDK's UI message stream (version 1), plain text, or one JSON record.
 
-Every part of a stream has an id `turn:number`.
+Every part of a stream has an id, `turn:place`. The place is how many parts and characters of text there are up to its
+end: the same however the text was cut into pieces, and whether it is read from memory or from the turn's row. Each
+attempt at a turn has an answer of its own, so of a later one than the first the id is `turn:attempt.place`.
 """
 
+import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -29,25 +34,57 @@ _UNFINISHED = {
 }
 
 
-class PartWriter:
-    """Writes the parts of one turn's stream, and keeps count of them and of what is open."""
+_PART_ID = re.compile(r"([0-9a-fA-F-]{36}):(?:([0-9]{1,9})\.)?([0-9]{1,9})")
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn_id = str(turn.turn_id).encode()
-        self._number = 0
+
+@dataclass(frozen=True)
+class PartId:
+    """How far somebody has read a turn's stream."""
+
+    turn_id: UUID
+    attempt: int
+    place: int
+
+    @classmethod
+    def read(cls, text: str) -> "PartId | None":
+        """Read the id of a part; None where it is none of ours."""
+        found = _PART_ID.fullmatch(text)
+        try:
+            return cls(UUID(found[1]), int(found[2] or 1), int(found[3])) if found else None
+        except ValueError:
+            return None
+
+    def within(self, turn: Turn) -> int:
+        """Return how much of this turn's stream was read; nothing of another one's, or of another attempt's."""
+        return self.place if (self.turn_id, self.attempt) == (turn.turn_id, turn.attempt) else 0
+
+
+class PartWriter:
+    """Writes the parts of one turn's stream, each with its place, from the one `after` a place."""
+
+    def __init__(self, turn: Turn, after: int = 0) -> None:
+        attempt = f"{turn.attempt}." if turn.attempt > 1 else ""
+        self._id = f"id: {turn.turn_id}:{attempt}".encode()
+        self._after = after
+        self._place = 0
         self._open: tuple[str, str] | None = None  # the kind and the id of the text or reasoning that goes on
         self._opened = 0
 
     def part(self, **fields: Any) -> bytes:
-        return self._event(orjson.dumps(fields))
+        self._place += 1
+        return self._event(orjson.dumps(fields)) if self._place > self._after else b""
 
     def delta(self, piece: str) -> bytes:
         """Write the next piece; a kind that is not the last one's begins a part of its own."""
         kind = "reasoning" if isinstance(piece, Reasoning) else "text"
         begin = b"" if self._open and self._open[0] == kind else self.close() + self._begin(kind)
         assert self._open is not None  # noqa: S101 - it has just begun
+        known = max(self._after - self._place, 0)
+        self._place += len(piece)
+        if known >= len(piece):
+            return begin
         head = f'{{"type":"{kind}-delta","id":"{self._open[1]}","delta":'.encode()
-        return begin + self._event(b"%s%s}" % (head, orjson.dumps(str(piece))))
+        return begin + self._event(b"%s%s}" % (head, orjson.dumps(str(piece[known:]))))
 
     def close(self) -> bytes:
         """End what is open."""
@@ -62,19 +99,20 @@ class PartWriter:
         return self.part(type=f"{kind}-start", id=self._open[1])
 
     def _event(self, data: bytes) -> bytes:
-        self._number += 1
-        return b"id: %s:%d\ndata: %s\n\n" % (self._turn_id, self._number, data)
+        return b"%s%d\ndata: %s\n\n" % (self._id, self._place, data)
 
 
-async def ui_stream(buffer: TurnBuffer) -> AsyncIterator[bytes]:
-    """Yield the turn as server-sent events, in the parts that `useChat` reads."""
-    turn, writer = buffer.turn, PartWriter(buffer.turn)
+async def ui_stream(buffer: TurnBuffer, after: int = 0) -> AsyncIterator[bytes]:
+    """Yield the turn as server-sent events, in the parts that `useChat` reads, from the one after a place."""
+    turn, writer = buffer.turn, PartWriter(buffer.turn, after)
     metadata = {"session_id": turn.session_id, "turn_id": str(turn.turn_id)}
-    yield writer.part(type="start", messageId=turn.answer_id, messageMetadata=metadata)
-    yield writer.part(type="start-step")
+    start = writer.part(type="start", messageId=turn.answer_id, messageMetadata=metadata)
+    if begin := start + writer.part(type="start-step"):
+        yield begin
     try:
         async for piece in buffer.follow_all():
-            yield writer.delta(piece) if piece else KEEPALIVE
+            if event := writer.delta(piece) if piece else KEEPALIVE:
+                yield event
     except TripthreadError as error:
         yield writer.close() + writer.part(type="error", errorText=error.detail) + DONE
         return

@@ -40,6 +40,7 @@ class Answering:
         self._most = most_characters
         self._meter = Meter()
         self._asked = self._said = 0  # characters
+        self._is_stopped = False  # by the user
         self._has_text = self._calls_tool = self._is_done = self._is_refusal = False
         self._tool: str | None = None  # the first one that the model calls
         self._reason: str | None = None  # why it ended, in the service's words
@@ -73,9 +74,15 @@ class Answering:
             return self._ended(problem=error.detail)
         return self._ended()
 
+    def stop(self) -> None:
+        """Note that the user wants no more of it; what ends the call comes from elsewhere."""
+        self._is_stopped = True
+
     def outcome(self, run: asyncio.Task[Answer]) -> Answer:
         """Return what `run` came to; what ended it by surprise costs the rest of the answer, not what was said."""
         if run.cancelled():
+            if self._is_stopped:
+                return self.answer("stopped")
             return self.answer("interrupted", "the gateway shut down")
         error = run.exception()
         if error is None:

@@ -1,10 +1,12 @@
 """A turn while it is answered: the text so far, and whoever follows it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
+from typing import Any
 
-from services.gateway.turns.turn import Answer, Turn
+from services.gateway.turns.turn import Turn
 
 QUIET_S = 15.0
 
@@ -13,6 +15,9 @@ class Reasoning(str):
     """A piece of what the model thinks, which is no part of the answer's text."""
 
     __slots__ = ()
+
+
+KINDS: dict[str, type[str]] = {"text": str, "reasoning": Reasoning}  # of the parts that are streamed
 
 
 class TurnBuffer:
@@ -24,6 +29,8 @@ class TurnBuffer:
         self.ended: Turn | None = None  # the turn with its answer
         self.failure: Exception | None = None  # why it has no answer at all
         self._accepted = False
+        self._followers = 0
+        self._left = asyncio.Event()  # the last follower has gone
         self._news: asyncio.Event | None = None  # what somebody waits for, if anybody does
 
     @property
@@ -39,6 +46,30 @@ class TurnBuffer:
         """Whether the broker has the question."""
         return self._accepted
 
+    def attach(self) -> "Follower":
+        """Count somebody who reads this turn, until they close."""
+        self._followers += 1
+        self._left.clear()
+        return Follower(self)
+
+    def detach(self) -> None:
+        """Count one follower less, who has closed."""
+        self._followers -= 1
+        if not self._followers:
+            self._left.set()
+
+    async def unfollowed(self, wait_s: float) -> bool:
+        """Tell whether nobody follows, where somebody does after up to `wait_s`, in which they may go."""
+        if self._followers:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._left.wait()
+        return not self._followers
+
+    async def abandoned(self) -> None:
+        """Wait until all who followed have gone."""
+        await self._left.wait()
+
     def accept(self) -> None:
         """Note that the question is with the broker, so followers may see what comes of it."""
         self._accepted = True
@@ -48,11 +79,14 @@ class TurnBuffer:
         self.deltas.append(delta)
         self._announce()
 
-    def replay(self, answer: Answer) -> None:
-        """Fill it with an answer that is over."""
-        kinds = {"text": str, "reasoning": Reasoning}
-        pieces = [kinds[part["type"]](part["text"]) for part in answer.parts if part.get("type") in kinds]
-        self.deltas += pieces or filter(None, [answer.content])
+    def catch_up(self, parts: Sequence[Mapping[str, Any]]) -> None:
+        """Take what a row has of this attempt beyond what is here: as AI SDK parts, of text and of reasoning."""
+        known = [len(piece) for piece in self.parts()]
+        pieces = _united([KINDS[part["type"]](part["text"]) for part in parts if part.get("type") in KINDS])
+        for index, piece in enumerate(pieces):
+            begun = known[index] if index < len(known) else 0
+            if index >= len(known) - 1 and begun < len(piece):
+                self.deltas.append(type(piece)(piece[begun:]))
         self._announce()
 
     def end(self, turn: Turn) -> None:
@@ -131,6 +165,28 @@ class TurnBuffer:
     def _raise_failure(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+class Follower:
+    """Somebody who reads a turn, from its claim until their connection closes."""
+
+    def __init__(self, buffer: TurnBuffer) -> None:
+        self._buffer: TurnBuffer | None = buffer
+
+    def close(self) -> None:
+        """Read no more; once is enough, and twice does no harm."""
+        buffer, self._buffer = self._buffer, None
+        if buffer is not None:
+            buffer.detach()
+
+
+def replay(turn: Turn) -> TurnBuffer:
+    """Make a buffer of a turn that has ended, for who asks for it once more."""
+    buffer = TurnBuffer(turn)
+    buffer.accept()
+    buffer.catch_up(turn.parts_so_far)
+    buffer.end(turn)
+    return buffer
 
 
 def _united(deltas: list[str]) -> list[str]:

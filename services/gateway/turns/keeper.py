@@ -1,7 +1,7 @@
 """Keep the rows of the turns that run here: their leases, and the texts that they have so far."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import structlog
 
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.store import TurnStore
+from services.gateway.turns.turn import answer_parts
 from shared.database import DATABASE_ERRORS
 
 RENEW_EVERY_S = 10.0  # a third of a lease
@@ -21,10 +22,17 @@ log = structlog.get_logger(__name__)
 class Keeper:
     """Writes what is due; what the database does not take is due the next time."""
 
-    def __init__(self, store: TurnStore, buffers: Mapping[UUID, TurnBuffer]) -> None:
-        """Take the turns that run here, as the runner has them at any time."""
+    def __init__(self, store: TurnStore, buffers: Mapping[UUID, TurnBuffer], on_ended: Callable[[UUID], None]) -> None:
+        """Prepare to keep.
+
+        Args:
+            store: Has the rows.
+            buffers: The turns that run here, as the runner has them at any time.
+            on_ended: Called for a turn that runs here although its row says that it was ended elsewhere.
+        """
         self._store = store
         self._buffers = buffers
+        self._on_ended = on_ended
         self._renewed = -inf  # when, by the loop's clock
         self._kept: dict[Attempt, int] = {}  # how many pieces of each text the rows have
 
@@ -42,12 +50,13 @@ class Keeper:
     async def _renew(self) -> None:
         running = [_attempt(buffer) for buffer in self._buffers.values()]
         if running:
-            await self._store.renew(running)
+            for turn_id in await self._store.renew(running):
+                self._on_ended(turn_id)
 
     async def _checkpoint(self) -> None:
         pieces = {_attempt(buffer): len(buffer.deltas) for buffer in self._buffers.values()}
         changed = [
-            (*attempt, buffer.text)
+            (*attempt, answer_parts(buffer.parts(), is_refusal=False))
             for buffer in self._buffers.values()
             if pieces[attempt := _attempt(buffer)] != self._kept.get(attempt, 0)
         ]

@@ -10,7 +10,9 @@ from services.gateway.turns.said import Glimpse
 from services.gateway.turns.turn import Answer, Question, Turn
 
 COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, nonce, model, provider,
-    project_id, helper, question, known_at, asked_at, answer, answered_at, partial,
+    project_id, helper, question, known_at, asked_at, answer, answered_at,
+    coalesce(partial_parts, CASE WHEN partial <> '' THEN  -- of a gateway from before the former
+        jsonb_build_array(jsonb_build_object('type', 'text', 'text', partial)) END) AS partial_parts,
     question_published AND answer_published AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 # The same without what may be large, which is then not even unpacked where it was said in answer.

@@ -7,6 +7,7 @@ and what happens where one of them fails.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.running import Running
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Answer, Turn
 from shared.backoff import Delays
 from shared.connection import describe
@@ -33,8 +35,6 @@ CONFIRM_WAIT_S = 2.0  # how long the closing part waits for the broker
 FINISH_PATIENCE_S = 15.0  # how long the caller waits until the answer is kept
 KEEP_EVERY_S = 2.0  # checkpoints of texts that have changed
 DRAIN_S = 20.0
-PUBLISH_DEADLINE_S = 60.0
-TOLD_AT_ONCE = 2  # turns of somebody who did not tell of them
 
 ENDED = Counter("tripthread_turns_ended_total", "Turns that ended here, by how", ["status"])
 RUNNING = Gauge("tripthread_turns_running", "Turns that run in this gateway")
@@ -42,6 +42,17 @@ RUNNING = Gauge("tripthread_turns_running", "Turns that run in this gateway")
 Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Call:
+    """The asking of the model, for one attempt."""
+
+    attempt: int
+    answering: Answering
+    task: asyncio.Task[Answer]
+    # The turn with its answer, once the row has it; None where it got another, or none.
+    kept: asyncio.Future[Turn | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Runner:
@@ -54,13 +65,11 @@ class Runner:
         self._upstreams = upstreams
         self.running = Running()
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
-        self._keeper = Keeper(store, self._buffers)
-        self._answering: dict[UUID, asyncio.Task[Answer]] = {}
+        self._keeper = Keeper(store, self._buffers, self._let_go)
+        self._calls: dict[UUID, _Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._published: list[tuple[UUID, int, str]] = []
-        self._telling: set[tuple[UUID, int, str]] = set()  # answers being published, or published and not marked so yet
-        self._reading = asyncio.Semaphore(TOLD_AT_ONCE)
         self._closing = asyncio.Event()
+        self._telling = Telling(store, publisher, self._spawn, self._closing.is_set)
         RUNNING.set_function(lambda: len(self._buffers))
 
     @property
@@ -90,31 +99,41 @@ class Runner:
 
     def tell(self, turn: Turn) -> None:
         """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
-        if (turn.turn_id, turn.attempt, turn.state) not in self._telling:
-            self._start_telling(turn, questions_too=True)
+        self._telling.tell(turn)
 
     def tell_untold(self, turn: Glimpse) -> None:
         """Do the same for a turn whose texts are not at hand; few of them are read at once, since they may be large."""
-        attempt = (turn.turn_id, turn.attempt, turn.state)
-        if attempt not in self._telling:
-            self._telling.add(attempt)
-            self._spawn(self._tell_read(attempt))
+        self._telling.tell_untold(turn)
 
-    async def _tell_read(self, attempt: tuple[UUID, int, str]) -> None:
-        async with self._reading:
-            try:
-                turn = await self._store.find(*attempt)
-            except DATABASE_ERRORS as error:
-                log.warning("turn not told", turn_id=str(attempt[0]), error=describe(error))
-                turn = None
-            if turn is None:  # it has gone on, or whoever reads the session next tells of it
-                self._telling.discard(attempt)
-            else:
-                await self._tell(turn, questions_too=True)
+    async def tell_now(self, turn: Turn) -> None:
+        """Publish all that a turn said, once, in the stead of its owner; nothing where that is under way here.
 
-    def _start_telling(self, turn: Turn, *, questions_too: bool = False) -> asyncio.Task[None]:
-        self._telling.add((turn.turn_id, turn.attempt, turn.state))
-        return self._spawn(self._tell(turn, questions_too=questions_too))
+        Raises:
+            BrokerAway: Not all of it could be.
+        """
+        await self._telling.tell_now(turn)
+
+    async def mark_told(self) -> None:
+        """Note in the rows which turns were told of since the last time."""
+        await self._telling.mark()
+
+    async def stop(self, turn: Turn) -> Turn | None:
+        """End this attempt with the text that it has, and return the turn as it was kept.
+
+        Returns:
+            None where it does not run here (any more).
+        """
+        call = self._calls.get(turn.turn_id)
+        if call is None or call.attempt != turn.attempt:
+            return None
+        call.answering.stop()
+        call.task.cancel()
+        return await asyncio.shield(call.kept)
+
+    def _let_go(self, turn_id: UUID) -> None:
+        """Ask the model no more for a turn that was ended elsewhere."""
+        if turn_id in self._calls:
+            self._calls[turn_id].task.cancel()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that must not end with the request that began it."""
@@ -126,25 +145,28 @@ class Runner:
     async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]], account: str) -> None:
         turn_id = buffer.turn.turn_id
         answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
-        calling = self._answering[turn_id] = asyncio.create_task(answering.run(messages))
+        asking = asyncio.create_task(answering.run(messages))
+        call = self._calls[turn_id] = _Call(buffer.turn.attempt, answering, asking)
         try:
             if await self._post(buffer):
-                await asyncio.wait({calling})
-                await self._end(buffer, answering.outcome(calling))
+                await asyncio.wait({call.task})
+                await self._end(buffer, call)
         except Exception:  # the task's boundary: its followers must hear of it
             log.exception("turn failed", turn_id=str(turn_id))
             buffer.fail(TripthreadError("Something went wrong on our side."))
         finally:
             self.running.ended(account)
-            calling.cancel()
+            call.task.cancel()
+            if not call.kept.done():
+                call.kept.set_result(None)
             if self._buffers.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
-                del self._answering[turn_id], self._buffers[turn_id]
+                del self._calls[turn_id], self._buffers[turn_id]
 
     async def _post(self, buffer: TurnBuffer) -> bool:
         """Publish the question; without it with the broker, nothing of the turn may be seen."""
         turn = buffer.turn
         try:
-            await self._publish_questions(turn)
+            await self._telling.ask(turn)
         except BrokerAway as error:
             if turn.attempt > 1:
                 failed = Answer("", [], "failed", error=error.detail)
@@ -156,23 +178,29 @@ class Runner:
         buffer.accept()
         return True
 
-    async def _publish_questions(self, turn: Turn, deadline_s: float | None = None) -> None:
-        for asked in (*turn.earlier(), turn):
-            await self._publisher.publish(asked.posted(), deadline_s=deadline_s)
-
     async def _withdraw(self, turn_id: UUID, nonce: UUID) -> None:
         await _patiently(lambda: self._store.withdraw(turn_id, nonce))
 
-    async def _end(self, buffer: TurnBuffer, answer: Answer) -> None:
+    async def _end(self, buffer: TurnBuffer, call: "_Call") -> None:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
+        answer = call.answering.outcome(call.task)
         turn = await self._finish(buffer, Finish(buffer.turn.turn_id, buffer.turn.attempt, answer))
+        call.kept.set_result(turn)
         if turn is None:
-            buffer.fail(SessionBusy("this turn was taken over after its lease had passed"))
+            await self._end_otherwise(buffer)
             return
-        telling = self._start_telling(turn)
+        telling = self._telling.begin(turn)
         if self._publisher.away is None:
             await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
         buffer.end(turn)
+
+    async def _end_otherwise(self, buffer: TurnBuffer) -> None:
+        """End as another gateway has ended this attempt, which then tells of it, too."""
+        turn = await _patiently(lambda: self._store.find(buffer.turn.turn_id))
+        if turn is not None and turn.attempt == buffer.turn.attempt and turn.answer is not None:
+            buffer.end(turn)
+        else:
+            buffer.fail(SessionBusy("this turn was taken over after its lease had passed"))
 
     async def _finish(self, buffer: TurnBuffer, finish: Finish) -> Turn | None:
         """Keep the answer, however long the database takes; the caller is let go when it takes too long."""
@@ -186,21 +214,6 @@ class Runner:
         finally:
             letting_go.cancel()
 
-    async def _tell(self, turn: Turn, *, questions_too: bool) -> None:
-        """Publish the answer, however long the broker takes; until then the row holds it."""
-        while True:
-            try:
-                if questions_too:
-                    await self._publish_questions(turn, PUBLISH_DEADLINE_S)
-                await self._publisher.publish(turn.answered(), deadline_s=PUBLISH_DEADLINE_S)
-            except BrokerAway:
-                if self.is_closing:
-                    log.warning("answer not published", turn_id=str(turn.turn_id))
-                    return
-                continue
-            self._published.append((turn.turn_id, turn.attempt, turn.state))
-            return
-
     async def run(self) -> None:
         """Keep leases, texts and marks until `shut_down`; then let running turns end."""
         while not self.is_closing:
@@ -209,7 +222,7 @@ class Runner:
                     await self._closing.wait()
             # All leases once more at the end: the time that turns are given then is nearly as long as one.
             await self._keeper.keep(renew_now=self.is_closing)
-            await self._mark()
+            await self._telling.mark()
         await self._drain()
 
     def shut_down(self) -> None:
@@ -221,29 +234,16 @@ class Runner:
     def __str__(self) -> str:
         return "turns"
 
-    async def _mark(self) -> None:
-        """Note in the rows which turns were told of since the last time."""
-        marks = list(self._published)
-        if not marks:
-            return
-        try:
-            await self._store.mark_published(marks)
-        except DATABASE_ERRORS as error:
-            log.debug("turns not marked", error=str(error) or type(error).__name__)
-            return
-        del self._published[: len(marks)]
-        self._telling.difference_update(marks)
-
     async def _drain(self) -> None:
         """Let the turns end by themselves for a while, then end those that have not."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=DRAIN_S)
-        for calling in self._answering.values():
-            calling.cancel()
+        for call in self._calls.values():
+            call.task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=CONFIRM_WAIT_S + 1)
         await self._keeper.keep()
-        await self._mark()
+        await self._telling.mark()
 
 
 async def _patiently(write: Callable[[], Awaitable[Result]]) -> Result:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from services.gateway.http.idempotency_key import HEADER
 from services.gateway.http.refused_field import refused_field
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.buffer import TurnBuffer, replay
 from services.gateway.turns.claims import Claim, Lost
 from services.gateway.turns.runner import Runner
+from services.gateway.turns.running_turns import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
@@ -23,18 +24,27 @@ class StaleHistory(Conflict):
 class TurnStarter:
     """Which turn answers a request."""
 
-    def __init__(self, store: TurnStore, publisher: Publisher, runner: Runner) -> None:
+    def __init__(self, store: TurnStore, publisher: Publisher, runner: Runner, running: RunningTurns) -> None:
         self._store = store
         self._publisher = publisher
         self._runner = runner
+        self._running = running
 
-    async def start(self, claim: Claim, history: Sequence[Said], *, again: bool = False) -> TurnBuffer:
+    async def start(
+        self,
+        claim: Claim,
+        history: Sequence[Said],
+        *,
+        again: bool = False,
+        on_busy: OnBusy | None = None,
+    ) -> TurnBuffer:
         """Claim the session and begin to answer; a repeat joins, replays or begins again the turn it repeats.
 
         Args:
             claim: What to answer, and where.
             history: What the claimant knows of the session; the model is told of its question's branch.
             again: The question is there already, so a turn that is answering in this session will do.
+            on_busy: What becomes of another turn that is answering in this session.
 
         Raises:
             StaleHistory: More was said in the session since the claimant read it: read it again.
@@ -46,11 +56,9 @@ class TurnStarter:
             raise ShuttingDown
         require_broker(self._publisher)
         turn = await self._claim(claim)
-        return (
-            self._runner.begin(turn, history, claim.account)
-            if turn
-            else await self._resolve(claim, history, again=again)
-        )
+        if turn is None:
+            return await self._resolve(claim, history, again, on_busy)
+        return self._runner.begin(turn, history, claim.account)
 
     def tell_untold(self, turns: Sequence[Glimpse]) -> None:
         """Tell of turns that have ended, and of which their owner is not known to have told.
@@ -71,42 +79,37 @@ class TurnStarter:
             raise StaleHistory
         return turn if isinstance(turn, Turn) else None
 
-    async def _resolve(self, claim: Claim, history: Sequence[Said], *, again: bool) -> TurnBuffer:
+    async def _resolve(self, claim: Claim, history: Sequence[Said], again: bool, on_busy: OnBusy | None) -> TurnBuffer:
         """Find what the claim ran into, and do what a repeat of that turn asks for."""
         known = await self._store.by_key(claim.user_id, claim.key) if claim.key else None
         if known is not None:
             return await self._repeat(known, claim, history)
-        busy = await self._store.running(claim.user_id, claim.session_id)
+        busy = await self._store.running([claim.user_id], claim.session_id)
         if busy is None:
             raise StaleHistory  # it has ended in the meantime, so there is more to know
-        buffer = self._here(busy)
-        if busy.expired and buffer is None:
-            await self._take_over(busy)
+        if busy.expired and self._running.here(busy) is None:
+            await self._running.interrupt(busy)
             raise StaleHistory
-        if again and claim.key is None and buffer is not None:
-            return buffer
-        raise SessionBusy(turn_id=str(busy.turn_id))
+        if again and claim.key is None:
+            return self._running.follow(busy)
+        await self._running.make_way(busy, on_busy)
+        raise StaleHistory
 
     async def _repeat(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
         if known.body_hash != claim.body_hash:
             raise refused_field(HEADER, "was used for another request; take a new one")
-        buffer = self._here(known)
+        buffer = self._running.here(known)
         if buffer is not None:
             return buffer
         if known.expired:
-            known = await self._take_over(known) or known
+            known = await self._running.interrupt(known) or known
         if known.state == "running":
-            raise SessionBusy("this turn is being answered by another gateway", turn_id=str(known.turn_id))
+            return self._running.follow(known)
         if known.state in ("failed", "interrupted"):
             return await self._run_again(known, claim, history)
         if not known.told:
             self._runner.tell(known)
-        return _replay(known)
-
-    def _here(self, known: Turn) -> TurnBuffer | None:
-        """Return this attempt where it runs here, whatever its row says: a database that was away renewed no lease."""
-        buffer = self._runner.find(known.turn_id)
-        return buffer if buffer is not None and buffer.turn.attempt == known.attempt else None
+        return replay(known)
 
     async def _run_again(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
         """Begin another attempt, once what the last one said is with the broker: the row can hold one answer only."""
@@ -117,20 +120,3 @@ class TurnStarter:
             raise SessionBusy
         known_before = [shown for shown in history if shown.message_id != known.answer_id]
         return self._runner.begin(again, known_before, claim.account)
-
-    async def _take_over(self, expired: Turn) -> Turn | None:
-        """End a turn whose owner is gone, and tell of it in its stead."""
-        turn = await self._store.interrupt_expired(expired)
-        if turn is not None:
-            self._runner.tell(turn)
-        return turn
-
-
-def _replay(turn: Turn) -> TurnBuffer:
-    """Make a buffer of a turn that has ended, for a repeat of its request."""
-    buffer = TurnBuffer(turn)
-    buffer.accept()
-    if turn.answer is not None:
-        buffer.replay(turn.answer)
-    buffer.end(turn)
-    return buffer

@@ -6,12 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, borrowed
+
+# An owner tells by itself, and notes it every two seconds: whoever has not by then is gone, or has no broker.
+UNTOLD_S, UNTOLD_AT_ONCE = 10, 100
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class TurnStore:
         rows = await self._pool.fetch(
             f"""
             UPDATE gateway.turns t
-            SET state = f.said ->> 'status', answer = f.said, partial = '',
+            SET state = f.said ->> 'status', answer = f.said, partial = '', partial_parts = NULL,
                 question_published = t.question_published OR f.told,
                 -- of the answer that this one replaces, if any, and not of this one
                 answer_published = t.answer_published AND t.answer IS NOT DISTINCT FROM f.said,
@@ -69,7 +73,7 @@ class TurnStore:
                 f"""
                 UPDATE gateway.turns
                 SET state = 'running', attempt = attempt + 1, owner = $3, answer = NULL, answered_at = NULL,
-                    answer_published = false, partial = '',
+                    answer_published = false, partial = '', partial_parts = NULL,
                     lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
                 WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
                 RETURNING {COLUMNS}
@@ -111,46 +115,65 @@ class TurnStore:
 
     async def interrupt_expired(self, turn: Turn) -> Turn | None:
         """End a running turn whose owner let its lease pass, with the text it had; None when it is not so any more."""
-        answer = Answer(
-            turn.partial, _text_parts(turn.partial), "interrupted", error="The gateway that answered is gone."
-        )
-        row = await self._pool.fetchrow(
+        answer = turn.so_far("interrupted", "The gateway that answered is gone.")
+        return await self._end_instead(turn, answer, "lease_until < clock_timestamp()")
+
+    async def stop(self, turn: Turn) -> Turn | None:
+        """End a running turn in its owner's stead, as its user wants, with the text that the row has.
+
+        Returns:
+            None when it has ended, or runs as another attempt.
+        """
+        return await self._end_instead(turn, turn.so_far("stopped"), "true")
+
+    async def _end_instead(self, turn: Turn, answer: Answer, where: str) -> Turn | None:
+        rows = await self._read(
             f"""
             UPDATE gateway.turns
-            SET state = 'interrupted', answer = $3,
+            SET state = $3::jsonb ->> 'status', answer = $3,
                 answered_at = greatest(clock_timestamp(), asked_at + interval '1 microsecond')
-            WHERE turn_id = $1 AND attempt = $2 AND state = 'running' AND lease_until < clock_timestamp()
+            WHERE turn_id = $1 AND attempt = $2 AND state = 'running' AND {where}
             RETURNING {COLUMNS}
             """,  # noqa: S608
             turn.turn_id,
             turn.attempt,
             asdict(answer),
         )
-        return read_turn(row) if row else None
+        return read_turn(rows[0]) if rows else None
 
-    async def renew(self, running: Sequence[tuple[UUID, int]]) -> None:
-        """Renew the leases of running turns: (turn, attempt).
+    async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        """Renew the leases of running turns: (turn, attempt); return those that were ended for good meanwhile.
 
         No index knows a lease, so this writes each row's new version beside the old one, and nothing else.
         """
-        await self._pool.execute(
+        renewed = await self._pool.fetch(
             f"""
             UPDATE gateway.turns t SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
             FROM unnest($1::uuid[], $2::integer[]) AS r (id, number)
             WHERE t.turn_id = r.id AND t.attempt = r.number AND t.state = 'running'
+            RETURNING t.turn_id
             """,  # noqa: S608
             *columns(running),
         )
+        missing = {turn_id for turn_id, _ in running} - {row["turn_id"] for row in renewed}
+        if not missing:
+            return missing
+        # One that was only interrupted, as where the database was away for longer than a lease, can still end well.
+        rows = await self._pool.fetch(
+            "SELECT turn_id FROM gateway.turns WHERE turn_id = ANY ($1) AND state = 'interrupted'", list(missing)
+        )
+        return missing - {row["turn_id"] for row in rows}
 
-    async def checkpoint(self, texts: Sequence[tuple[UUID, int, str]]) -> None:
-        """Keep the text that running turns have so far: (turn, attempt, text)."""
+    async def checkpoint(self, parts: Sequence[tuple[UUID, int, list[dict[str, Any]]]]) -> None:
+        """Keep what running turns have said so far: (turn, attempt, parts)."""
         await self._pool.execute(
             """
-            UPDATE gateway.turns t SET partial = c.so_far
+            UPDATE gateway.turns t SET partial_parts = c.so_far::jsonb
             FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS c (id, number, so_far)
             WHERE t.turn_id = c.id AND t.attempt = c.number AND t.state = 'running'
             """,
-            *columns(texts),
+            # As text, since a list of lists is an array of two dimensions.
+            *columns([(turn_id, attempt, orjson.dumps(so_far).decode()) for turn_id, attempt, so_far in parts]),
         )
 
     async def mark_published(self, turns: Sequence[tuple[UUID, int, str]]) -> None:
@@ -177,31 +200,50 @@ class TurnStore:
         )
         return read_turn(rows[0]) if rows else None
 
-    async def find(self, turn_id: UUID, attempt: int, state: str) -> Turn | None:
-        """Return a turn, where it is at this attempt and in this state."""
+    async def expired(self) -> list[Turn]:
+        """Return running turns whose owner has let the lease pass, a few at once, since they may be large."""
         rows = await self._read(
-            f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = $1 AND attempt = $2 AND state = $3",  # noqa: S608
-            turn_id,
-            attempt,
-            state,
+            f"SELECT {COLUMNS} FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp() LIMIT 20"  # noqa: S608
         )
+        return [read_turn(row) for row in rows]
+
+    async def untold(self) -> list[list[UUID]]:
+        """Return turns that ended a while ago, with events that the broker is not known to have, the oldest first.
+
+        Each list is of one session, in its order.
+        """
+        rows = await self._read(
+            f"""
+            SELECT array_agg(turn_id ORDER BY place) AS turns FROM (
+                SELECT turn_id, user_id, session_id, place FROM gateway.turns
+                WHERE (NOT question_published OR (answer IS NOT NULL AND NOT answer_published))
+                    AND answered_at < clock_timestamp() - interval '{UNTOLD_S} s'
+                ORDER BY asked_at LIMIT {UNTOLD_AT_ONCE}) untold
+            GROUP BY user_id, session_id
+            """  # noqa: S608
+        )
+        return [row["turns"] for row in rows]
+
+    async def find(self, turn_id: UUID) -> Turn | None:
+        """Return the turn of this id."""
+        rows = await self._read(f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = $1", turn_id)  # noqa: S608
         return read_turn(rows[0]) if rows else None
 
-    async def running(self, user_id: str, session_id: str) -> Turn | None:
-        """Find the turn that this session is busy with."""
+    async def running(self, user_ids: Sequence[str], session_id: str) -> Turn | None:
+        """Find the turn that this session is busy with, of the first of these users who has one."""
         rows = await self._read(
-            f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND state = 'running'",  # noqa: S608
-            user_id,
+            f"""
+            SELECT {COLUMNS} FROM gateway.turns
+            WHERE user_id = ANY ($1) AND session_id = $2 AND state = 'running'
+            ORDER BY array_position($1, user_id) LIMIT 1
+            """,  # noqa: S608
+            list(user_ids),
             session_id,
         )
         return read_turn(rows[0]) if rows else None
 
     async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a short query: nearly every request begins with one, so they find out that a database hangs."""
+        """Run a short statement: nearly every request begins with one, so they find out that a database hangs."""
         async with borrowed(self._pool) as db:
             rows: list[asyncpg.Record] = await db.fetch(query, *arguments)
             return rows
-
-
-def _text_parts(text: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": text}] if text else []

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from services.gateway.model.ending import ERROR
+from services.gateway.model.meter import CHARACTERS_PER_TOKEN
 from shared.events import AnswerStatus, MessageAnswered, MessagePosted, Trace
 from shared.ids import answer_id, derived_id
 
@@ -41,6 +43,11 @@ def answer_parts(pieces: Sequence[str], *, is_refusal: bool) -> list[dict[str, A
         {"type": "text", "text": piece, **mark} if type(piece) is str else {"type": "reasoning", "text": str(piece)}
         for piece in pieces
     ]
+
+
+def text_parts(text: str) -> list[dict[str, Any]]:
+    """Make the parts of an answer that is nothing but text."""
+    return [{"type": "text", "text": text}] if text else []
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Turn:
     nonce: UUID | None = None  # of the claim that it began with; none: an older gateway's
     answer: Answer | None = None
     answered_at: datetime | None = None
-    partial: str = ""
+    partial_parts: list[dict[str, Any]] | None = None  # of the answer, while it runs: the last checkpoint
     told: bool = False  # both its events are known to be with the broker
     expired: bool = False  # running, but past its lease: its owner is taken for dead
 
@@ -101,6 +108,30 @@ class Turn:
     def place(self) -> datetime:
         """When the newest of its messages was said."""
         return self.answered_at or self.asked_at
+
+    @property
+    def parts_so_far(self) -> list[dict[str, Any]]:
+        """The parts of its answer, or of the last checkpoint while it runs."""
+        if self.answer is None:
+            return self.partial_parts or []
+        return self.answer.parts or text_parts(self.answer.content)
+
+    def so_far(self, status: AnswerStatus, error: str | None = None) -> Answer:
+        """Make an answer of the last checkpoint, in the stead of an owner who knew more of the call."""
+        parts = self.parts_so_far
+        text = "".join(part["text"] for part in parts if part["type"] == "text")
+        trace = Trace(
+            trace_id=self.answer_id,
+            model=self.model,
+            provider=self.provider,
+            status="stopped" if status == "stopped" else "interrupted",
+            started_at=self.asked_at,
+            output_tokens=len(text) // CHARACTERS_PER_TOKEN,
+            usage_source="estimated",
+            finish_reason=ERROR if error else None,
+            error=error,
+        )
+        return Answer(text, parts, status, error, trace.model_dump(mode="json"))
 
     def earlier(self) -> list["Turn"]:
         """Return this turn as it would be for each of the messages that come just before its question."""

@@ -12,8 +12,9 @@ import asyncpg
 import httpx2
 import orjson
 
-from services.gateway.app import Pools, wire
+from services.gateway.app import Links, Pools, wire
 from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns.peers import open_peers
 from services.gateway.turns.running import Running
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
@@ -59,13 +60,14 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         open_pool(settings.admin_database_url, "gateway test", 2) as admin_pool,
         Publisher(settings, "gateway test", Declaring()) as publisher,
         open_upstreams(settings) as upstreams,
+        open_peers(settings) as peers,
     ):
 
         async def ask() -> Condition:
             return Condition()
 
         pools = Pools(own_pool, reader_pool, admin_pool)
-        gateway = wire(settings, pools, publisher, upstreams, ask)
+        gateway = wire(settings, pools, Links(publisher, upstreams, peers), ask)
         transport = httpx2.ASGITransport(gateway.api)
         keeping = asyncio.create_task(gateway.runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:

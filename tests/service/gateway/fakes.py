@@ -18,6 +18,7 @@ from services.gateway.admin.routes import DeadLetters
 from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
+from services.gateway.chat.running import RunningChat
 from services.gateway.http.cursors import Place
 from services.gateway.http.room import Room
 from services.gateway.model.catalog import read_catalog
@@ -43,8 +44,10 @@ from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage
 from services.gateway.turns.readings import Spoken, TurnReadings
 from services.gateway.turns.running import Running
+from services.gateway.turns.running_turns import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
+from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
@@ -124,6 +127,7 @@ class World:
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
             ),
+            RunningChat(own, cast(TurnStore, _Store(self)), cast(RunningTurns, _Turns(self))),
             Sessions(own, turns, sessions, tags, self.receipts),
             SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),
             Trips(
@@ -216,7 +220,9 @@ class _Turns:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def start(self, claim: Claim, history: Sequence[Said], *, again: bool = False) -> TurnBuffer:
+    async def start(
+        self, claim: Claim, history: Sequence[Said], *, again: bool = False, on_busy: OnBusy | None = None
+    ) -> TurnBuffer:
         if self._world.broker_away:
             raise BrokerAway
         running = TurnBuffer(self._turn(claim))
@@ -268,6 +274,18 @@ class _Memory:
     async def question(self, user_id: str, session_id: str, message_id: str) -> Question | None:
         own = (turn.question for turn in self._world.turns if (turn.user_id, turn.session_id) == (user_id, session_id))
         return next((replace(asked, is_known=True) for asked in own if asked.message_id == message_id), None)
+
+
+class _Store:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def running(self, user_ids: Sequence[str], session_id: str) -> Turn | None:
+        own = (turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id)
+        return next((turn for turn in own if turn.state == "running"), None)
+
+    async def find(self, turn_id: UUID) -> Turn | None:
+        return next((turn for turn in self._world.turns if turn.turn_id == turn_id), None)
 
 
 class _Readings:

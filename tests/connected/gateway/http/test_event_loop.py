@@ -16,9 +16,10 @@ from fastapi import FastAPI
 from yarl import URL
 
 from deploy.supervisor.ports import free_port
-from services.gateway.app import Pools, wire
+from services.gateway.app import Links, Pools, wire
 from services.gateway.http.server import PublicServer
 from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns.peers import open_peers
 from shared.condition import Condition
 from shared.database import open_pool
 from shared.declaring import Declaring
@@ -98,7 +99,8 @@ class ServedApart:
             ]
             publisher = await stack.enter_async_context(Publisher(self._settings, "watched", Declaring()))
             upstreams = await stack.enter_async_context(open_upstreams(self._settings))
-            gateway = wire(self._settings, Pools(*opened), publisher, upstreams, _well)
+            peers = await stack.enter_async_context(open_peers(self._settings))
+            gateway = wire(self._settings, Pools(*opened), Links(publisher, upstreams, peers), _well)
             server = PublicServer(self._settings, gateway.api)
             serving = asyncio.create_task(server.run())
             self._dog.thread, self.api = threading.get_ident(), gateway.api

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -10,20 +11,22 @@ import pytest
 
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.starting import StaleHistory, TurnStarter
+from services.gateway.turns.starting import StaleHistory
 from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.turn import Turn, text_parts
 from shared.database import open_pool
 from shared.errors import SessionBusy, ShuttingDown
 from shared.events import MessageEvent
 from tests.connected.gateway.turns.turn_stage import Gateway, answered
 from tests.waiting import until, until_true
 
+PARTIAL = "SELECT partial_parts -> 0 ->> 'text' FROM gateway.turns"
+
 
 async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
     abandoned = await gateway.store.claim(gateway.claim("never answered"))
     assert isinstance(abandoned, Turn)
-    await gateway.store.checkpoint([(abandoned.turn_id, 1, "so far")])
+    await gateway.store.checkpoint([(abandoned.turn_id, 1, text_parts("so far"))])
     with pytest.raises(SessionBusy):
         await gateway.ask("hello")
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
@@ -38,12 +41,12 @@ async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, ow
 
 
 async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    running = await gateway.ask("[slow 50] [chunks 10]", key="k1")
+    running = await gateway.ask("[slow 50] [chunks 60]", key="k1")
     await running.accepted()
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
     with pytest.raises(SessionBusy):
         await gateway.ask("hello")
-    assert await gateway.ask("[slow 50] [chunks 10]", key="k1") is running
+    assert await gateway.ask("[slow 50] [chunks 60]", key="k1") is running
     turn = await running.result()
     assert (turn.state, turn.attempt) == ("complete", 1)
     assert len(await gateway.requests()) == 1
@@ -73,9 +76,9 @@ async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_en
 async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
     running = await gateway.ask("[chunks 50] [slow 100]")
     async with asyncio.timeout(10):
-        while not await owner.fetchval("SELECT partial FROM gateway.turns"):
+        while not await owner.fetchval(PARTIAL):
             await asyncio.sleep(0.1)  # until the checkpoint, which is due every two seconds
-    assert running.text.startswith(await owner.fetchval("SELECT partial FROM gateway.turns"))
+    assert running.text.startswith(await owner.fetchval(PARTIAL))
 
 
 async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
@@ -85,11 +88,11 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
         missed = ""
         away = True
 
-        async def checkpoint(self, texts: Sequence[tuple[UUID, int, str]]) -> None:
+        async def checkpoint(self, parts: Sequence[tuple[UUID, int, list[dict[str, Any]]]]) -> None:
             if self.away:
-                self.missed = texts[0][2]
+                self.missed = parts[0][2][0]["text"]
                 raise ConnectionRefusedError
-            await super().checkpoint(texts)
+            await super().checkpoint(parts)
 
     monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
     monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
@@ -98,13 +101,15 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
         store = Absent(pool)
         runner = Runner(patient, store, gateway.publisher, upstreams)
         keeping = asyncio.create_task(runner.run())
-        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
+        running = await gateway.starter(store, gateway.publisher, runner).start(
+            gateway.claim("[chunks 6] [stall 2]"), []
+        )
 
         async def stalled() -> bool:
             return len(running.deltas) == 2 and store.missed == running.text
 
         async def kept() -> bool:
-            return bool(await owner.fetchval("SELECT partial = $1 FROM gateway.turns", running.text))
+            return bool(await owner.fetchval(PARTIAL) == running.text)
 
         await until(stalled, "a checkpoint that fails")
         store.away = False
@@ -120,13 +125,13 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
         renewals = 0
         texts: tuple[str, ...] = ()
 
-        async def renew(self, running: Sequence[tuple[UUID, int]]) -> None:
-            await super().renew(running)
+        async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[UUID]:
             self.renewals += 1
+            return await super().renew(running)
 
-        async def checkpoint(self, texts: Sequence[tuple[UUID, int, str]]) -> None:
-            await super().checkpoint(texts)
-            self.texts += (texts[0][2],)
+        async def checkpoint(self, parts: Sequence[tuple[UUID, int, list[dict[str, Any]]]]) -> None:
+            await super().checkpoint(parts)
+            self.texts += (parts[0][2][0]["text"],)
 
     monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.02)
     monkeypatch.setattr("services.gateway.turns.keeper.RENEW_EVERY_S", 0.02)
@@ -136,7 +141,9 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
         store = Counted(pool)
         runner = Runner(patient, store, gateway.publisher, upstreams)
         keeping = asyncio.create_task(runner.run())
-        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[chunks 6] [stall 2]"), [])
+        running = await gateway.starter(store, gateway.publisher, runner).start(
+            gateway.claim("[chunks 6] [stall 2]"), []
+        )
         await until_true(lambda: len(running.deltas) == 2 and running.text in store.texts)
         began, renewals = await owner.fetchval("SELECT lease_until FROM gateway.turns"), store.renewals
         await until_true(lambda: store.renewals >= renewals + 5)

@@ -9,7 +9,7 @@ import pytest
 from deploy.doctor import check_database
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.turn import Turn, text_parts
 from shared.database import Pool, open_pool
 from shared.settings import Settings
 from tests.pure.gateway.samples import claim
@@ -109,5 +109,5 @@ async def test_a_renewal_and_a_checkpoint_touch_no_index(watched: Watched) -> No
     assert isinstance(claimed, Turn)
     for _ in range(5):
         await watched.store.renew([(claimed.turn_id, 1)])
-        await watched.store.checkpoint([(claimed.turn_id, 1, "so far")])
+        await watched.store.checkpoint([(claimed.turn_id, 1, text_parts("so far"))])
     assert await watched.updates() == (10, 10)

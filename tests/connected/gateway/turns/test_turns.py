@@ -16,7 +16,7 @@ from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.starting import StaleHistory, TurnStarter
+from services.gateway.turns.starting import StaleHistory
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
@@ -66,7 +66,7 @@ async def test_a_busy_session_names_the_turn_it_is_busy_with(gateway: Gateway) -
 
 async def test_of_many_at_once_one_gets_the_session(gateway: Gateway) -> None:
     started = await asyncio.gather(
-        *(gateway.turns.start(gateway.claim("[slow 100] [chunks 5]"), []) for _ in range(8)),
+        *(gateway.turns.start(gateway.claim("[slow 100] [chunks 5]"), [], on_busy="reject") for _ in range(8)),
         return_exceptions=True,
     )
     won = [running for running in started if isinstance(running, TurnBuffer)]
@@ -167,7 +167,9 @@ async def test_an_error_that_nobody_foresaw_ends_the_turn_for_its_followers(gate
 
     async with Broken(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
         runner = Runner(gateway.settings, gateway.store, publisher, upstreams)
-        running = await TurnStarter(gateway.store, publisher, runner).start(gateway.claim("[slow 50] [chunks 5]"), [])
+        running = await gateway.starter(gateway.store, publisher, runner).start(
+            gateway.claim("[slow 50] [chunks 5]"), []
+        )
         with pytest.raises(TripthreadError, match="on our side"):
             await running.result()
         assert runner.running.total == 0
@@ -204,7 +206,7 @@ async def test_an_answer_that_the_database_is_away_for_is_kept_and_told_later(
     ):
         store = Absent(pool)
         runner = Runner(gateway.settings, store, gateway.publisher, upstreams)
-        running = await TurnStarter(store, gateway.publisher, runner).start(gateway.claim("[echo hello]"), [])
+        running = await gateway.starter(store, gateway.publisher, runner).start(gateway.claim("[echo hello]"), [])
         with pytest.raises(DatabaseAway):
             await running.result()
         store.away = False
@@ -229,7 +231,7 @@ async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_t
     monkeypatch.setattr("services.gateway.turns.runner.CONFIRM_WAIT_S", 0.1)
     async with Absent(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
         runner = Runner(gateway.settings, gateway.store, publisher, upstreams)
-        running = await TurnStarter(gateway.store, publisher, runner).start(gateway.claim("[echo hello]"), [])
+        running = await gateway.starter(gateway.store, publisher, runner).start(gateway.claim("[echo hello]"), [])
         turn = await running.result()
         assert answered(turn) == ("complete", "hello")
         publisher.gone = False

@@ -8,7 +8,6 @@ import pytest
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.claims import Lost, insert_claims
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.starting import TurnStarter
 from shared.database import open_pool, transaction
 from shared.errors import BrokerAway
 from shared.events import Event
@@ -22,7 +21,7 @@ from tests.waiting import until
 async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
     away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
     async with away, open_upstreams(gateway.settings) as upstreams:
-        turns = TurnStarter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstreams))
+        turns = gateway.starter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstreams))
         with pytest.raises(BrokerAway):
             await turns.start(gateway.claim("hello"), [])
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
@@ -36,7 +35,7 @@ async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, o
 
     async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
         runner = Runner(gateway.settings, gateway.store, publisher, upstreams)
-        turns = TurnStarter(gateway.store, publisher, runner)
+        turns = gateway.starter(gateway.store, publisher, runner)
         running = await turns.start(gateway.claim("hello"), [])
         with pytest.raises(BrokerAway):
             await running.accepted()

@@ -15,10 +15,13 @@ from services.gateway.chat.memory import Memory
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
+from services.gateway.turns.running_turns import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.sweeper import Sweeper
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
 from shared.declaring import Declaring
@@ -41,7 +44,16 @@ class Gateway:
     readings: TurnReadings
     memory: Memory
     publisher: Publisher
+    peers: Peers
     model_url: str
+
+    def starter(self, store: TurnStore, publisher: Publisher, runner: Runner) -> TurnStarter:
+        """Make what another gateway starts its turns with."""
+        return TurnStarter(store, publisher, runner, RunningTurns(store, runner, self.peers))
+
+    def sweeper(self, publisher: Publisher | None = None) -> Sweeper:
+        running = RunningTurns(self.store, self.runner, self.peers)
+        return Sweeper(self.store, publisher or self.publisher, self.runner, running)
 
     async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> TurnBuffer:
         remembered = await self.memory.of([user], session)
@@ -49,7 +61,9 @@ class Gateway:
         claim = self.claim(text, session=session, key=key, user=user)
         question = replace(claim.question, parent_id=last)
         claim = replace(claim, question=question, known_until=remembered.known_until)
-        return await self.turns.start(claim, remembered.history)
+        running = await self.turns.start(claim, remembered.history)
+        running.attach()  # as a request does, until its connection closes
+        return running
 
     def claim(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> Claim:
         question = Question(str(new_id()), text, [{"type": "text", "text": text}])
@@ -93,8 +107,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         publisher = await stack.enter_async_context(Publisher(mine, "gateway", Declaring()))
         runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstreams(mine)))
         keeping = asyncio.create_task(runner.run())
-        starter = TurnStarter(store, publisher, runner)
-        yield Gateway(mine, starter, runner, store, readings, memory, publisher, sandbox.model)
+        peers = await stack.enter_async_context(open_peers(mine))
+        starter = TurnStarter(store, publisher, runner, RunningTurns(store, runner, peers))
+        yield Gateway(mine, starter, runner, store, readings, memory, publisher, peers, sandbox.model)
         runner.shut_down()
         await keeping
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.gateway.chat.ui_stream import text_stream, ui_stream
-from services.gateway.turns.buffer import Reasoning, TurnBuffer
-from services.gateway.turns.turn import Answer, Question, Turn
+from services.gateway.chat.ui_stream import PartId, text_stream, ui_stream
+from services.gateway.turns.buffer import Reasoning, TurnBuffer, replay
+from services.gateway.turns.turn import Answer, Question, Turn, answer_parts
 from shared.errors import BrokerAway, DatabaseAway
 from shared.events import AnswerStatus
 from shared.ids import new_id
@@ -45,9 +47,9 @@ def end(running: TurnBuffer, status: AnswerStatus = "complete", error: str | Non
 async def parts_of(running: TurnBuffer) -> list[dict[str, Any]]:
     events = b"".join([piece async for piece in ui_stream(running)]).decode().split("\n\n")
     assert events[-2:] == ["data: [DONE]", ""]
-    assert [event.split("\n")[0] for event in events[:-2]] == [
-        f"id: {running.turn.turn_id}:{number}" for number in range(1, len(events) - 1)
-    ]
+    ids = [PartId.read(event.split("\n")[0].removeprefix("id: ")) for event in events[:-2]]
+    places = [read.within(running.turn) if read else 0 for read in ids]
+    assert places == sorted(set(places)), "each is further than the one before"
     return [json.loads(event.partition("data: ")[2]) for event in events[:-2]]
 
 
@@ -91,7 +93,6 @@ async def test_a_silent_stretch_gets_a_sign_of_life(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("services.gateway.turns.buffer.QUIET_S", 0.01)
     running = TurnBuffer(turn())
     pieces = ui_stream(running)
-    assert b'"start"' in await anext(pieces)
     assert b'"start-step"' in await anext(pieces)
     assert await anext(pieces) == b": keep-alive\n\n"
     end(running)
@@ -198,13 +199,85 @@ async def test_the_metadata_of_a_message_that_is_not_whole_says_so(status: Answe
     assert told == [{"type": "message-metadata", "messageMetadata": {"finish_reason": "error"}}]
 
 
-async def test_a_replayed_answer_has_all_its_parts_again() -> None:
-    replayed = TurnBuffer(turn())
-    parts = [{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    replayed.replay(Answer("ab", parts, "complete"))
-    end(replayed)
+def over(*parts: tuple[str, str], content: str = "text", attempt: int = 1) -> Turn:
+    answer = Answer(content, [{"type": kind, "text": text} for kind, text in parts], "complete")
+    return replace(turn(), state="complete", answer=answer, answered_at=NOW, attempt=attempt)
+
+
+def test_a_replayed_answer_has_all_its_parts_again() -> None:
+    replayed = replay(over(("reasoning", "so"), ("text", "a"), ("text", "b")))
     assert replayed.parts() == ["so", "ab"]
     assert [type(piece) for piece in replayed.parts()] == [Reasoning, str]
-    older = TurnBuffer(turn())
-    older.replay(Answer("text", [], "complete"))
-    assert older.parts() == ["text"]
+    assert replay(over()).parts() == ["text"]
+
+
+texts = st.text(alphabet="ab\u00e9\U0001f600", min_size=1, max_size=5)
+spoken = st.lists(st.tuples(st.sampled_from([str, Reasoning]), texts), max_size=6)
+
+
+@given(spoken=spoken, cut=st.integers(0, 40))
+def test_the_rest_of_a_stream_is_what_comes_after_any_part_of_it(spoken: list[tuple[type[str], str]], cut: int) -> None:
+    """Whoever read up to a part, from memory piece by piece, gets the rest from the turn's row."""
+    running = TurnBuffer(turn())
+    for kind, text in spoken:
+        running.add(kind(text))
+    answer = Answer(running.text, answer_parts(running.parts(), is_refusal=False), "complete")
+    ended = replace(running.turn, state="complete", answer=answer, answered_at=NOW)
+    running.end(ended)
+    events = asyncio.run(_events(running))
+    read = events[: min(cut, len(events) - 1)]
+    last = PartId.read(read[-1].split("\n")[0].removeprefix("id: ")) if read else None
+    rest = asyncio.run(_events(replay(ended), last.within(ended) if last else 0))
+    assert _told([*read, *rest]) == _told(events)
+    assert not {event.split("\n")[0] for event in read} & {event.split("\n")[0] for event in rest[:-1]}
+
+
+async def _events(buffer: TurnBuffer, after: int = 0) -> list[str]:
+    stream = b"".join([event async for event in ui_stream(buffer, after)]).decode()
+    return stream.removesuffix("\n\n").split("\n\n")
+
+
+def _told(events: list[str]) -> list[tuple[str, str]]:
+    """Return what a client makes of them: parts, with the text that was cut into several put together."""
+    told: list[tuple[str, str]] = []
+    for event in events:
+        data = event.partition("data: ")[2]
+        part = {} if data == "[DONE]" else json.loads(data)
+        if told and part.get("type", "").endswith("-delta") and told[-1][0] == part["type"] + part["id"]:
+            told[-1] = (told[-1][0], told[-1][1] + part["delta"])
+        elif "delta" in part:
+            told.append((part["type"] + part["id"], part["delta"]))
+        else:
+            told.append(("", data))
+    return told
+
+
+def test_each_attempt_has_places_of_its_own() -> None:
+    first, second = over(), over(attempt=2)
+    second = replace(second, turn_id=first.turn_id)
+    ids = [asyncio.run(_events(replay(ended)))[0].split("\n")[0] for ended in (first, second)]
+    assert ids == [f"id: {first.turn_id}:1", f"id: {first.turn_id}:2.1"]
+    read = [PartId.read(each.removeprefix("id: ")) for each in ids]
+    assert [part is not None and part.within(first) for part in read] == [1, 0]
+    assert [part is not None and part.within(second) for part in read] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", f"{NOW}:1", ":1", f"{new_id()}", f"{new_id()}:", f"{new_id()}:1.", "-" * 36 + ":1"]
+)
+def test_what_is_no_id_of_a_part_is_none(text: str) -> None:
+    assert PartId.read(text) is None
+
+
+async def test_a_turn_knows_whether_anybody_follows_it() -> None:
+    running = TurnBuffer(turn())
+    assert await running.unfollowed(0)
+    here, there = running.attach(), running.attach()
+    assert not await running.unfollowed(0)
+    here.close()
+    here.close()
+    assert not await running.unfollowed(0)
+    leaving = asyncio.create_task(running.unfollowed(60))
+    there.close()
+    assert await leaving
+    await running.abandoned()

@@ -1,0 +1,1 @@
+ALTER TABLE gateway.turns DROP COLUMN partial_parts;

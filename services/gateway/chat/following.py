@@ -1,0 +1,60 @@
+"""Answers that go on for as long as a turn does; whoever reads one counts as following the turn until it closes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.turn import Turn
+
+
+class FollowingResponse(StreamingResponse):
+    """A turn as a stream."""
+
+    def __init__(self, buffer: TurnBuffer, stream: AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(stream, headers=headers)
+        self._follower = buffer.attach()  # before the first byte: nobody may take it for left alone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._follower.close()
+
+
+class BreakingResponse(FollowingResponse):
+    """Plain text whose connection breaks off where the answer did: the text itself has no way to say so."""
+
+    async def stream_response(self, send: Send) -> None:
+        with suppress(BrokenPipeError):
+            await super().stream_response(send)
+
+
+async def whole_turn(buffer: TurnBuffer, request: Request) -> Turn:
+    """Wait for the end of a turn, for a caller who wants all of it at once.
+
+    Raises:
+        ClientDisconnect: The caller is gone.
+        Refused, Away: The turn has no answer.
+    """
+    follower = buffer.attach()
+    ending = asyncio.create_task(buffer.result())
+    leaving = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            raise ClientDisconnect
+        return ending.result()
+    finally:
+        follower.close()
+        ending.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass  # of a body that was read already nothing comes any more

@@ -1,0 +1,95 @@
+"""The turn that a session is busy with: follow it, from its start or from where one left off, and stop it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel
+
+from services.gateway.account.identity import CallerDep
+from services.gateway.chat.following import FollowingResponse
+from services.gateway.chat.ui_stream import DONE, UI_HEADERS, PartId, ui_stream
+from services.gateway.http.fields import SessionId
+from services.gateway.http.handed import from_app
+from services.gateway.http.problems import problem_responses
+from services.gateway.http.strict_route import StrictRoute
+from services.gateway.sessions.own_session import OwnSessions
+from services.gateway.turns.buffer import TurnBuffer, replay
+from services.gateway.turns.running_turns import RunningTurns
+from services.gateway.turns.store import TurnStore
+from services.gateway.turns.turn import Turn
+
+router = APIRouter(tags=["chat"], route_class=StrictRoute)
+
+
+@dataclass(frozen=True)
+class RunningChat:
+    """What these routes work with."""
+
+    own: OwnSessions
+    turns: TurnStore
+    running: RunningTurns
+
+
+RunningDep = Annotated[RunningChat, from_app(RunningChat)]
+
+
+class Stopped(BaseModel):
+    turn_id: UUID
+    status: Literal["stopped"] = "stopped"
+
+
+@router.get(
+    "/api/chat/{session_id}/stream",
+    responses={
+        200: {"description": "The parts of the AI SDK's UI message stream", "content": {"text/event-stream": {}}},
+        204: {"description": "Nothing is answered in this session"},
+        **problem_responses(401, 404, 422, 503),
+    },
+    response_class=Response,
+)
+async def follow_turn(
+    chat: RunningDep,
+    caller: CallerDep,
+    session_id: SessionId,
+    last_event_id: Annotated[str, Header()] = "",
+) -> Response:
+    """Follow the turn that this session is busy with, from its start or after the part that was read last."""
+    read = PartId.read(last_event_id)
+    turn = await chat.turns.running(caller.user_ids, session_id)
+    if turn is not None:
+        return _stream(chat.running.follow(turn), read.within(turn) if read else 0)
+    ended = await chat.turns.find(read.turn_id) if read else None
+    if ended is not None and ended.user_id in caller.user_ids and ended.session_id == session_id:
+        return await _rest(ended, read)
+    await chat.own.find(caller, session_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/api/chat/{session_id}/stop",
+    responses={
+        204: {"description": "Nothing was answered in this session"},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
+)
+async def stop_turn(chat: RunningDep, caller: CallerDep, session_id: SessionId) -> Stopped:
+    """Stop the turn that this session is busy with, wherever it runs; its text so far is kept."""
+    turn = await chat.turns.running(caller.user_ids, session_id)
+    if turn is not None and await chat.running.stop(turn):
+        return Stopped(turn_id=turn.turn_id)
+    if turn is None:
+        await chat.own.find(caller, session_id)
+    return Response(status_code=204)  # type: ignore[return-value]  # FastAPI passes a response on as it is
+
+
+def _stream(buffer: TurnBuffer, after: int) -> Response:
+    return FollowingResponse(buffer, ui_stream(buffer, after), UI_HEADERS)
+
+
+async def _rest(ended: Turn, read: PartId | None) -> Response:
+    """Return what somebody who left off has not read of a turn that has ended; 204 when that is nothing."""
+    stream = ui_stream(replay(ended), read.within(ended) if read else 0)
+    rest = b"".join([event async for event in stream])
+    return Response(rest, headers=UI_HEADERS) if rest != DONE else Response(status_code=204)

@@ -1,0 +1,74 @@
+"""What a gateway tells others of the turns that it runs, on its internal address: see `peers.py` for the other end."""
+
+import hmac
+from uuid import UUID
+
+import orjson
+from aiohttp import web
+
+from services.gateway.turns.buffer import KINDS, TurnBuffer
+from services.gateway.turns.peers import internal_token
+from services.gateway.turns.runner import Runner
+from shared.errors import TripthreadError
+from shared.settings import Settings
+
+LONGEST_PIECE = 16_000  # characters: as JSON not longer than the line that a peer reads
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+class PeerRoutes:
+    """`GET /turns/{turn}/{attempt}/pieces` and `POST /turns/{turn}/{attempt}/stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._credential = f"Bearer {internal_token(settings)}".encode()
+        self._runner: Runner | None = None
+
+    def serve(self, runner: Runner) -> None:
+        """Serve the turns of this runner from now on; before, none runs here."""
+        self._runner = runner
+
+    def routes(self) -> list[web.RouteDef]:
+        turn = "/turns/{turn}/{attempt}"
+        return [web.get(f"{turn}/pieces", self._pieces), web.post(f"{turn}/stop", self._stop)]
+
+    async def _pieces(self, request: web.Request) -> web.StreamResponse:
+        """Send the turn from its start: one line of JSON a piece, `["text", "..."]`."""
+        _, buffer = self._find(request)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        follower = buffer.attach()
+        try:
+            await buffer.accepted()
+            await response.prepare(request)
+            async for piece in buffer.follow_all():
+                name = _NAMES[type(piece)]
+                cuts = range(0, max(len(piece), 1), LONGEST_PIECE)
+                lines = [orjson.dumps([name, str(piece[at : at + LONGEST_PIECE])]) + b"\n" for at in cuts]
+                await response.write(b"".join(lines))
+        except TripthreadError:  # the peer finds in the row what became of it
+            pass
+        finally:
+            follower.close()
+        return response
+
+    async def _stop(self, request: web.Request) -> web.Response:
+        """Stop the turn: 200; 409 where somebody follows it still; 404 where it does not run here (any more)."""
+        runner, buffer = self._find(request)
+        wait_s = request.query.get("unless_followed_for_s")
+        if wait_s is not None and not await buffer.unfollowed(float(wait_s)):
+            raise web.HTTPConflict
+        ended = await runner.stop(buffer.turn)
+        if ended is None or ended.state != "stopped":
+            raise web.HTTPNotFound
+        return web.Response()
+
+    def _find(self, request: web.Request) -> tuple[Runner, TurnBuffer]:
+        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), self._credential):
+            raise web.HTTPUnauthorized
+        try:
+            turn_id, attempt = UUID(request.match_info["turn"]), int(request.match_info["attempt"])
+        except ValueError as error:
+            raise web.HTTPNotFound from error
+        buffer = self._runner.find(turn_id) if self._runner else None
+        if self._runner is None or buffer is None or buffer.turn.attempt != attempt:
+            raise web.HTTPNotFound
+        return self._runner, buffer
