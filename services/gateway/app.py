@@ -40,7 +40,7 @@ from services.gateway.turns.peer_routes import PeerRoutes
 from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.running_turns import RunningTurns
+from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.sweeper import Sweeper
@@ -134,7 +134,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     running = RunningTurns(store, runner, links.peers)
     starter = TurnStarter(store, publisher, runner, running)
     buckets, trips = Buckets(), TripQueries(pools.reader)
-    throttle = Throttle(settings, runner.running, buckets)
+    throttle = Throttle(settings, runner.counts, buckets)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)

@@ -7,7 +7,7 @@ from limits import RateLimitItemPerMinute
 
 from services.gateway.account.buckets import Buckets
 from services.gateway.http.peer import neighbourhood
-from services.gateway.turns.running import Running
+from services.gateway.turns.counts import TurnCounts
 from shared.errors import Crowded, TooMany
 from shared.settings import Settings
 
@@ -27,7 +27,7 @@ def visitors_account(host: str) -> str:
 class Throttle:
     """How many turns one account may begin a minute and have running at once, and all accounts together."""
 
-    def __init__(self, settings: Settings, running: Running, buckets: Buckets) -> None:
+    def __init__(self, settings: Settings, running: TurnCounts, buckets: Buckets) -> None:
         self._buckets = buckets
         self._rates = {
             True: RateLimitItemPerMinute(settings.visitor_turns_per_minute),

@@ -17,7 +17,7 @@ from services.gateway.http.idempotency_key import read_key
 from services.gateway.http.json_body import read_json, require_json
 from services.gateway.http.media_ranges import accepted_ranges
 from services.gateway.http.refused_field import refused_field
-from services.gateway.turns.running_turns import OnBusy
+from services.gateway.turns.running import OnBusy
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid, TooLarge
 from shared.ids import is_client_id

@@ -16,7 +16,7 @@ from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.turns.buffer import TurnBuffer, replay
-from services.gateway.turns.running_turns import RunningTurns
+from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
 
@@ -45,7 +45,7 @@ class Stopped(BaseModel):
     responses={
         200: {"description": "The parts of the AI SDK's UI message stream", "content": {"text/event-stream": {}}},
         204: {"description": "Nothing is answered in this session"},
-        **problem_responses(401, 404, 422, 503),
+        **problem_responses(401, 404, 422, 429, 503),
     },
     response_class=Response,
 )
@@ -71,7 +71,7 @@ async def follow_turn(
     "/api/chat/{session_id}/stop",
     responses={
         204: {"description": "Nothing was answered in this session"},
-        **problem_responses(401, 403, 404, 422, 503),
+        **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
 async def stop_turn(chat: RunningDep, caller: CallerDep, session_id: SessionId) -> Stopped:

@@ -18,8 +18,8 @@ from services.gateway.model.upstreams import Upstreams
 from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
+from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.keeper import Keeper
-from services.gateway.turns.running import Running
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.telling import Telling
@@ -63,7 +63,7 @@ class Runner:
         self._store = store
         self._publisher = publisher
         self._upstreams = upstreams
-        self.running = Running()
+        self.counts = TurnCounts()
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
         self._keeper = Keeper(store, self._buffers, self._let_go)
         self._calls: dict[UUID, _Call] = {}
@@ -89,7 +89,7 @@ class Runner:
         self._buffers[turn.turn_id] = buffer
         known = unite(said_before(turn), history) if turn.question.earlier else history
         messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
-        self.running.began(account)
+        self.counts.began(account)
         self._spawn(self._run(buffer, messages, account))
         return buffer
 
@@ -155,7 +155,7 @@ class Runner:
             log.exception("turn failed", turn_id=str(turn_id))
             buffer.fail(TripthreadError("Something went wrong on our side."))
         finally:
-            self.running.ended(account)
+            self.counts.ended(account)
             call.task.cancel()
             if not call.kept.done():
                 call.kept.set_result(None)

@@ -7,7 +7,7 @@ from services.gateway.http.refused_field import refused_field
 from services.gateway.turns.buffer import TurnBuffer, replay
 from services.gateway.turns.claims import Claim, Lost
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.running_turns import OnBusy, RunningTurns
+from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn

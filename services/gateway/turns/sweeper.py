@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.running_turns import RunningTurns
+from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.store import TurnStore
 from shared.backoff import Backoff
 from shared.database import Pool

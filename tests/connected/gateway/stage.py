@@ -14,8 +14,8 @@ import orjson
 
 from services.gateway.app import Links, Pools, wire
 from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.peers import open_peers
-from services.gateway.turns.running import Running
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
 from shared.condition import Condition
@@ -39,7 +39,7 @@ class Stage:
     store: TurnStore
     publisher: Publisher
     outcomes: Outcomes
-    running: Running
+    running: TurnCounts
     http: httpx2.AsyncClient
 
     async def get(self, path: str, user: str = "ann", role: str = "user", **query: Any) -> httpx2.Response:
@@ -71,7 +71,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         transport = httpx2.ASGITransport(gateway.api)
         keeping = asyncio.create_task(gateway.runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
-            yield Stage(settings, TurnStore(own_pool), publisher, gateway.outcomes, gateway.runner.running, http)
+            yield Stage(settings, TurnStore(own_pool), publisher, gateway.outcomes, gateway.runner.counts, http)
         gateway.runner.shut_down()
         await keeping
 

@@ -41,10 +41,10 @@ from services.gateway.trips.record import Trip, TripRow
 from services.gateway.trips.routes import Trips
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.history import HistoryMessage
 from services.gateway.turns.readings import Spoken, TurnReadings
-from services.gateway.turns.running import Running
-from services.gateway.turns.running_turns import OnBusy, RunningTurns
+from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
@@ -114,7 +114,7 @@ class World:
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
         own, trips = OwnSessions(turns, sessions), cast(TripQueries, _Trips(self))
         buckets = Buckets()
-        throttle = Throttle(self.settings, Running(), buckets)
+        throttle = Throttle(self.settings, TurnCounts(), buckets)
         catalog = read_catalog(self.settings)
         subjects = (
             throttle,

@@ -50,7 +50,7 @@ async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway
     turn = await running.result()
     assert (turn.state, turn.attempt) == ("complete", 1)
     assert len(await gateway.requests()) == 1
-    assert gateway.runner.running.total == 0
+    assert gateway.runner.counts.total == 0
 
 
 async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_ends(
@@ -70,7 +70,7 @@ async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_en
         await lost.result()
     assert gateway.runner.find(running.turn.turn_id) is running
     assert (await running.result()).state == "complete"
-    assert gateway.runner.running.total == 0
+    assert gateway.runner.counts.total == 0
 
 
 async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:

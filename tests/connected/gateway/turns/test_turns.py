@@ -172,7 +172,7 @@ async def test_an_error_that_nobody_foresaw_ends_the_turn_for_its_followers(gate
         )
         with pytest.raises(TripthreadError, match="on our side"):
             await running.result()
-        assert runner.running.total == 0
+        assert runner.counts.total == 0
 
 
 async def test_what_came_with_a_question_is_told_by_whoever_takes_its_turn_over(

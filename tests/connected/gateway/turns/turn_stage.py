@@ -18,7 +18,7 @@ from services.gateway.turns.claims import Claim
 from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.running_turns import RunningTurns
+from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.sweeper import Sweeper

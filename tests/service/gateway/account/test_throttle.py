@@ -7,15 +7,15 @@ import pytest
 
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.throttle import Throttle, user_account, visitors_account
-from services.gateway.turns.running import Running
+from services.gateway.turns.counts import TurnCounts
 from shared.errors import Crowded, TooMany
 from shared.settings import Settings
 
 
-def throttle(at_once: int, running: Running | None = None, **values: int) -> Throttle:
+def throttle(at_once: int, running: TurnCounts | None = None, **values: int) -> Throttle:
     limits = {"turns_at_once": at_once, "turns_per_minute": 3, **values}
     settings = Settings(_env_file=None, environment="test", **limits)  # type: ignore[arg-type]  # fields by name
-    return Throttle(settings, running or Running(), Buckets())
+    return Throttle(settings, running or TurnCounts(), Buckets())
 
 
 async def is_admitted(limits: Throttle, account: str = "u1") -> bool:
@@ -35,7 +35,7 @@ async def test_turns_that_are_only_beginning_count_and_each_user_has_their_own()
 
 
 async def test_turns_that_run_count() -> None:
-    running = Running()
+    running = TurnCounts()
     limits = throttle(2, running)
     with running.counting("u1"), running.counting("u1"):
         with pytest.raises(TooMany) as refused:
