@@ -5,7 +5,8 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.doctor import Finding, examine
+from deploy.doctor import examine
+from deploy.doctor.finding import Finding
 from deploy.migrate import downgrade
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings

@@ -6,7 +6,8 @@ from uuid import UUID
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from deploy.doctor import Finding, examine
+from deploy.doctor import examine
+from deploy.doctor.finding import Finding
 from services.gateway.trips.queries import TripFilter, TripQueries
 from shared.database import open_pool
 from tests.connected.workflow_stage import QUICK, Stage, running_workflow

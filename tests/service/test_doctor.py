@@ -8,7 +8,9 @@ import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from deploy.doctor import Finding, check_circuits, check_outside
+from deploy.doctor.finding import Finding
+from deploy.doctor.outside import check_outside
+from deploy.doctor.processes import check_circuits
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from services.gateway.model.circuit import OPENS_AFTER

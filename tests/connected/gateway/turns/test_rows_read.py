@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
-from deploy.doctor import check_database
+from deploy.doctor.database import check_database
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn, text_parts
