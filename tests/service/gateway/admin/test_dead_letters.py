@@ -50,6 +50,8 @@ async def test_a_model_is_registered_under_the_id_that_its_name_gives(world: Wor
         "provider": "p",
         "tracked": False,
         "short_id": "a1b2c3",
+        "configured": False,
+        "aliases": [],
         "stored": True,
     }
     assert again.json()["tracked"] is True
