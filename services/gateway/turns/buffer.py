@@ -66,8 +66,12 @@ class TurnBuffer:
                     await self._left.wait()
         return not self._followers
 
+    @property
+    def is_followed(self) -> bool:
+        return self._followers > 0
+
     async def abandoned(self) -> None:
-        """Wait until all who followed have gone."""
+        """Wait until all who followed have gone; somebody may have come again by the time that the waiter runs."""
         await self._left.wait()
 
     def accept(self) -> None:

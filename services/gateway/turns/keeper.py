@@ -22,13 +22,15 @@ log = structlog.get_logger(__name__)
 class Keeper:
     """Writes what is due; what the database does not take is due the next time."""
 
-    def __init__(self, store: TurnStore, buffers: Mapping[UUID, TurnBuffer], on_ended: Callable[[UUID], None]) -> None:
+    def __init__(
+        self, store: TurnStore, buffers: Mapping[UUID, TurnBuffer], on_ended: Callable[[UUID, int], None]
+    ) -> None:
         """Prepare to keep.
 
         Args:
             store: Has the rows.
             buffers: The turns that run here, as the runner has them at any time.
-            on_ended: Called for a turn that runs here although its row says that it was ended elsewhere.
+            on_ended: Called for an attempt that runs here although its row says that it was ended elsewhere.
         """
         self._store = store
         self._buffers = buffers
@@ -50,8 +52,8 @@ class Keeper:
     async def _renew(self) -> None:
         running = [_attempt(buffer) for buffer in self._buffers.values()]
         if running:
-            for turn_id in await self._store.renew(running):
-                self._on_ended(turn_id)
+            for turn_id, attempt in await self._store.renew(running):
+                self._on_ended(turn_id, attempt)
 
     async def _checkpoint(self) -> None:
         pieces = {_attempt(buffer): len(buffer.deltas) for buffer in self._buffers.values()}

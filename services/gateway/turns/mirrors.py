@@ -42,13 +42,16 @@ class Mirrors:
 
     async def _mirror(self, buffer: TurnBuffer) -> None:
         filling = asyncio.create_task(self._fill(buffer))
-        leaving = asyncio.create_task(buffer.abandoned())
         try:
-            await asyncio.wait({filling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            while not filling.done():
+                leaving = asyncio.create_task(buffer.abandoned())
+                await asyncio.wait({filling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                leaving.cancel()
+                if not buffer.is_followed:
+                    break
         finally:
             del self._buffers[buffer.turn.turn_id, buffer.turn.attempt]
             filling.cancel()
-            leaving.cancel()
 
     async def _fill(self, buffer: TurnBuffer) -> None:
         try:

@@ -90,7 +90,10 @@ class Runner:
         known = unite(said_before(turn), history) if turn.question.earlier else history
         messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
         self.counts.began(account)
-        self._spawn(self._run(buffer, messages, account))
+        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
+        call = _Call(turn.attempt, answering, asyncio.create_task(answering.run(messages)))
+        self._calls[turn.turn_id] = call
+        self._spawn(self._run(buffer, call, account))
         return buffer
 
     def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
@@ -105,13 +108,13 @@ class Runner:
         """Do the same for a turn whose texts are not at hand; few of them are read at once, since they may be large."""
         self._telling.tell_untold(turn)
 
-    async def tell_now(self, turn: Turn) -> None:
-        """Publish all that a turn said, once, in the stead of its owner; nothing where that is under way here.
+    async def tell_now(self, turn: Turn) -> bool:
+        """Publish all that a turn said, once, in the stead of its owner; False where that is under way here.
 
         Raises:
             BrokerAway: Not all of it could be.
         """
-        await self._telling.tell_now(turn)
+        return await self._telling.tell_now(turn)
 
     async def mark_told(self) -> None:
         """Note in the rows which turns were told of since the last time."""
@@ -130,10 +133,11 @@ class Runner:
         call.task.cancel()
         return await asyncio.shield(call.kept)
 
-    def _let_go(self, turn_id: UUID) -> None:
-        """Ask the model no more for a turn that was ended elsewhere."""
-        if turn_id in self._calls:
-            self._calls[turn_id].task.cancel()
+    def _let_go(self, turn_id: UUID, attempt: int) -> None:
+        """Ask the model no more for an attempt that was ended elsewhere."""
+        call = self._calls.get(turn_id)
+        if call is not None and call.attempt == attempt:
+            call.task.cancel()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that must not end with the request that began it."""
@@ -142,11 +146,8 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run(self, buffer: TurnBuffer, messages: Sequence[dict[str, Any]], account: str) -> None:
+    async def _run(self, buffer: TurnBuffer, call: "_Call", account: str) -> None:
         turn_id = buffer.turn.turn_id
-        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
-        asking = asyncio.create_task(answering.run(messages))
-        call = self._calls[turn_id] = _Call(buffer.turn.attempt, answering, asking)
         try:
             if await self._post(buffer):
                 await asyncio.wait({call.task})

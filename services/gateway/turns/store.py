@@ -141,7 +141,7 @@ class TurnStore:
         )
         return read_turn(rows[0]) if rows else None
 
-    async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[UUID]:
+    async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
         """Renew the leases of running turns: (turn, attempt); return those that were ended for good meanwhile.
 
         No index knows a lease, so this writes each row's new version beside the old one, and nothing else.
@@ -151,18 +151,19 @@ class TurnStore:
             UPDATE gateway.turns t SET lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
             FROM unnest($1::uuid[], $2::integer[]) AS r (id, number)
             WHERE t.turn_id = r.id AND t.attempt = r.number AND t.state = 'running'
-            RETURNING t.turn_id
+            RETURNING t.turn_id, t.attempt
             """,  # noqa: S608
             *columns(running),
         )
-        missing = {turn_id for turn_id, _ in running} - {row["turn_id"] for row in renewed}
+        missing = set(running) - {(row["turn_id"], row["attempt"]) for row in renewed}
         if not missing:
             return missing
         # One that was only interrupted, as where the database was away for longer than a lease, can still end well.
         rows = await self._pool.fetch(
-            "SELECT turn_id FROM gateway.turns WHERE turn_id = ANY ($1) AND state = 'interrupted'", list(missing)
+            "SELECT turn_id, attempt FROM gateway.turns WHERE turn_id = ANY ($1) AND state = 'interrupted'",
+            [turn_id for turn_id, _ in missing],
         )
-        return missing - {row["turn_id"] for row in rows}
+        return missing - {(row["turn_id"], row["attempt"]) for row in rows}
 
     async def checkpoint(self, parts: Sequence[tuple[UUID, int, list[dict[str, Any]]]]) -> None:
         """Keep what running turns have said so far: (turn, attempt, parts)."""

@@ -69,13 +69,15 @@ class Sweeper:
         if self._publisher.away is not None:
             return False
         sessions = await self._store.untold()
-        await asyncio.gather(*map(self._tell, sessions))
+        told = await asyncio.gather(*map(self._tell, sessions))
         await self._runner.mark_told()
-        return bool(sessions)
+        return any(told)
 
-    async def _tell(self, session: Sequence[UUID]) -> None:
+    async def _tell(self, session: Sequence[UUID]) -> bool:
+        told = False
         for turn_id in session:
             async with self._reading:
                 turn = await self._store.find(turn_id)
                 if turn is not None and turn.answer is not None:
-                    await self._runner.tell_now(turn)
+                    told = await self._runner.tell_now(turn) or told
+        return told

@@ -54,15 +54,15 @@ class Telling:
         if (turn.turn_id, turn.attempt, turn.state) not in self._telling:
             self.begin(turn, questions_too=True)
 
-    async def tell_now(self, turn: Turn) -> None:
-        """Publish all that a turn said, once; nothing where that is under way here.
+    async def tell_now(self, turn: Turn) -> bool:
+        """Publish all that a turn said, once; False where that is under way here, or done and not marked yet.
 
         Raises:
             BrokerAway: Not all of it could be.
         """
         known = (turn.turn_id, turn.attempt, turn.state)
         if known in self._telling:
-            return
+            return False
         self._telling.add(known)
         try:
             await self.ask(turn)
@@ -71,6 +71,7 @@ class Telling:
             self._telling.discard(known)
             raise
         self._published.append(known)
+        return True
 
     def tell_untold(self, turn: Glimpse) -> None:
         """Do what `tell` does for a turn whose texts are not at hand; few are read at once, since they may be large."""

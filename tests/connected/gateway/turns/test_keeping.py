@@ -125,7 +125,7 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
         renewals = 0
         texts: tuple[str, ...] = ()
 
-        async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
             self.renewals += 1
             return await super().renew(running)
 

@@ -32,6 +32,23 @@ async def test_what_an_owner_did_not_tell_is_told_in_order(gateway: Gateway, own
     assert not await sweeper.tell_untold()
 
 
+async def test_what_is_told_and_cannot_be_marked_is_not_told_again_and_again(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_turns: object) -> None:
+        raise ConnectionRefusedError
+
+    await finished(gateway, gateway.claim("hello"))
+    await owner.execute(LONG_AGO)
+    monkeypatch.setattr(gateway.store, "mark_published", refuse)
+    sweeper = gateway.sweeper()
+    assert await sweeper.tell_untold()
+    assert not await sweeper.tell_untold(), "there is nothing to do at once"
+    monkeypatch.undo()
+    assert not await sweeper.tell_untold()
+    assert await owner.fetchval(TOLD)
+
+
 async def test_nothing_is_told_and_nothing_forgotten_without_a_broker(
     gateway: Gateway, owner: asyncpg.Connection
 ) -> None:
