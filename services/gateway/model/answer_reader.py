@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.complaints import NO_ANSWER, WEB_PAGE
+from services.gateway.model.ending import ERROR, reason_of
 from services.gateway.model.event_stream import ErrorEvent, EventStream
 from services.gateway.model.known_shapes import UNFIT, read_text, read_usual
 from services.gateway.model.lenient import read_leniently
 from services.gateway.model.surrogates import Halves
+from services.gateway.model.thoughts import Thoughts
 
 DONE = b"[DONE]"
 BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -32,7 +34,9 @@ class AnswerReader:
         self._body: list[bytes] = []
         self._size = 0
         self._text, self._reasoning = Halves(), Halves()
+        self._thoughts = Thoughts()
         self._said = False
+        self._whole = ""  # what has come in whole messages
         self._is_odd = False  # half a character waits for the other half
 
     @property
@@ -51,12 +55,13 @@ class AnswerReader:
         chunks = self._read(self._events.feed(data))
         if (open_data := self._events.open_data) and open_data[0].strip() == DONE:
             chunks.append(self._end())  # who keeps the connection open may never send the blank line behind it
-        return chunks
+        return self._without_thoughts(chunks) if self._thoughts.may_come else chunks
 
     def close(self) -> list[Chunk]:
         """Return what the end of the body tells."""
         rest = self._read(self._events.close()) if self._is_stream else self._read_body()
-        return [*rest, replace(self._end(), is_done=False)]
+        told = self._without_thoughts([*rest, replace(self._end(), is_done=False)])
+        return [*told, Chunk(*self._thoughts.rest())]
 
     def _begin(self, data: bytes) -> bytes:
         """Find out from its first byte what the body is."""
@@ -98,12 +103,32 @@ class AnswerReader:
         return Chunk(self._text.rest(), self._reasoning.rest(), is_done=True)
 
     def _mended(self, chunk: Chunk) -> Chunk:
-        if chunk.is_whole and self._said:
-            chunk.text = chunk.reasoning = ""  # it repeats what came piece by piece
+        if chunk.is_whole:
+            self._leave_new(chunk)
         chunk.text = self._text.join(chunk.text)
         chunk.reasoning = self._reasoning.join(chunk.reasoning)
         self._said = self._said or bool(chunk.text)
         return chunk
+
+    def _leave_new(self, chunk: Chunk) -> None:
+        """Take out of a message what has come: it may repeat the pieces, go on with the last, or be the next."""
+        if self._said and not self._whole:
+            chunk.text = chunk.reasoning = ""
+            return
+        chunk.text = chunk.text.removeprefix(self._whole)
+        self._whole += chunk.text
+
+    def _without_thoughts(self, chunks: Iterable[Chunk]) -> list[Chunk]:
+        """Let what the text begins with be reasoning, where it is."""
+        told: list[Chunk] = []
+        for chunk in chunks:
+            if chunk.text:
+                chunk.text, thought = self._thoughts.split(chunk.text)
+                chunk.reasoning += thought
+            if chunk.complaint is not None or chunk.is_done:
+                told.append(Chunk(*self._thoughts.rest()))
+            told.append(chunk)
+        return told
 
     def _read_body(self) -> list[Chunk]:
         """Read a body that is no stream: an answer, an error, or nothing that says anything."""
@@ -115,8 +140,9 @@ class AnswerReader:
 
 
 def _parted(chunk: Chunk) -> list[Chunk]:
-    """Let a complaint come after what was said beside it."""
-    if chunk.complaint is None or not chunk.is_piece:
+    """Let a complaint come after what was said beside it; that it ended with an error is no more than the complaint."""
+    is_failure = chunk.is_only_end and reason_of(chunk.finish_reason or "") == ERROR
+    if chunk.complaint is None or is_failure or not chunk.is_piece:
         return [chunk]
     complaint, chunk.complaint = chunk.complaint, None
     return [chunk, Chunk(complaint=complaint)]

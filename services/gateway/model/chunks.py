@@ -21,6 +21,7 @@ class Complaint(msgspec.Struct, frozen=True, gc=False):
     status: int | None = None  # as HTTP has them; services write it into a stream too
     name: str | None = None  # the word that programs know it by
     text: str | None = None
+    wait_s: float | None = None  # for which it wants to be left alone
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -41,3 +42,8 @@ class Chunk(msgspec.Struct, gc=False):
     def is_piece(self) -> bool:
         """Whether the answer goes on with it: signs of life alone do not count."""
         return bool(self.text or self.reasoning or self.calls_tool or self.finish_reason)
+
+    @property
+    def is_only_end(self) -> bool:
+        """Whether it says why the answer ended, and nothing else of it."""
+        return bool(self.finish_reason) and not (self.text or self.reasoning or self.calls_tool)

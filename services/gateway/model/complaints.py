@@ -28,6 +28,13 @@ SECRET = re.compile(
     r"|\b[\w.+-]+@[\w-]+\.[\w.-]+",
     re.IGNORECASE,
 )
+# Services say so with a 400, which is no fault of the question, and with others that waiting does not help.
+OF_THE_ACCOUNT = re.compile(
+    r"credit balance is too low|insufficient (?:account )?balance"
+    r"|api[ _-]?key (?:is )?(?:not valid|not found|expired|invalid)|(?:invalid|incorrect) api[ _-]?key",
+    re.IGNORECASE,
+)
+DELAY = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 # What came in the stead of an answer, under status 200.
 WEB_PAGE = Complaint(name="web_page")
 NO_ANSWER = Complaint(name="no_answer")
@@ -35,9 +42,11 @@ OURS = {
     WEB_PAGE: "the model's service sent a web page instead of an answer",
     NO_ANSWER: "the model's service sent something that is no answer",
 }
-TEXTS = ("message", "detail", "msg", "error_msg", "error_message", "error", "reason", "title")
+TEXTS = ("message", "detail", "msg", "error_msg", "error_message", "status_msg", "error", "errors", "reason", "title")
 NAMES = ("code", "type", "error_type", "status", "error")
-STATUSES = ("code", "status", "status_code", "error_code", "http_status")
+STATUSES = ("code", "status", "status_code", "statusCode", "error_code", "http_code", "http_status")
+WELL = ("", "0", "ok", "success", "succeeded")  # what they say where nothing is wrong
+FAILED = ("error", "fail", "failed", "failure")  # what `status` says of an error, and not of how far something is
 
 
 def told(status: int | None, complaint: Complaint | None, key: str = "") -> str:
@@ -54,9 +63,14 @@ def told(status: int | None, complaint: Complaint | None, key: str = "") -> str:
         return f"{begun}: it does not take our credentials"
     if complaint is None or complaint in OURS:
         return OURS.get(complaint, begun) if complaint else begun
-    if about in ABOUT_THE_REQUEST and complaint.text:
+    if about in ABOUT_THE_REQUEST and complaint.text and not is_about_account(complaint):
         return f"{begun}: {_cleaned(complaint.text, key)[:LONGEST_TEXT]}"
     return f"{begun} ({complaint.name})" if complaint.name else begun
+
+
+def is_about_account(complaint: Complaint | None) -> bool:
+    """Tell whether the complaint is of our key or of what our account has left, whatever its status."""
+    return complaint is not None and OF_THE_ACCOUNT.search(complaint.text or "") is not None
 
 
 def _cleaned(text: str, key: str) -> str:
@@ -77,6 +91,8 @@ def complaint_in(value: Any, *, is_error: bool = False, is_inner: bool = False) 
     error = value.get("error")
     if _says_something(error):
         return _read(error, beside=value)
+    if _is_code_of_error("status_code", _inner(value, "base_resp", "status_code")):  # MiniMax has it in every chunk
+        return _read(value["base_resp"], beside={})
     is_error = is_error or value.get("object") in ("error", "Error") or value.get("type") == "error"
     if is_inner or "choices" in value or not (is_error or _looks_like_one(value)):
         return None
@@ -88,8 +104,26 @@ def _says_something(error: Any) -> bool:
 
 
 def _looks_like_one(value: dict[str, Any]) -> bool:
-    """Tell by its fields: FastAPI's `detail`, or a message with a code, and nothing of an answer."""
-    return "detail" in value or (isinstance(value.get("message"), str) and not value.keys().isdisjoint(STATUSES))
+    """Tell by its fields: FastAPI's `detail`, a list of errors, or a message with the code of one."""
+    if "detail" in value or _says_something(value.get("errors")):
+        return True
+    has_text = any(isinstance(value.get(name), str) for name in ("message", "msg", "error_msg", "error_message"))
+    return has_text and any(_is_code_of_error(name, value.get(name)) for name in STATUSES)
+
+
+def _is_code_of_error(name: str, code: Any) -> bool:
+    """Tell a code of an error from one that says that all is well, or how far something is."""
+    if isinstance(code, bool) or not isinstance(code, int | str):
+        return False
+    word = str(code).strip().lower()
+    if word.isdigit() or name != "status":
+        return word not in WELL and not re.fullmatch("[1-3][0-9]{2}", word)
+    return word in FAILED
+
+
+def _inner(value: dict[str, Any], outer: str, inner: str) -> Any:
+    held = value.get(outer)
+    return held.get(inner) if isinstance(held, dict) else None
 
 
 def _read(error: Any, beside: dict[str, Any]) -> Complaint:
@@ -101,13 +135,24 @@ def _read(error: Any, beside: dict[str, Any]) -> Complaint:
         status=next((int(number) for number in numbers if STATUS.fullmatch(number)), None),
         name=next((word for word in words if NAME.fullmatch(word)), None),
         text=_text_of(error),
+        wait_s=next(map(float, _delays(fields)), None),
     )
+
+
+def _delays(fields: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the seconds that Google's `RetryInfo` asks for; it sends no `Retry-After`."""
+    for details in (field.get("details") for field in fields):
+        for each in details if isinstance(details, list) else []:
+            delay = each.get("retryDelay") if isinstance(each, dict) else None
+            if isinstance(delay, str) and (found := DELAY.fullmatch(delay)):
+                yield found[1]
 
 
 def _fields(error: Any) -> Iterator[dict[str, Any]]:
     """Yield the objects of an error, the outer one first: some services put one into another, also as a text."""
     if isinstance(error, dict):
         yield error
+        yield from _fields(_unpacked(_inner(error, "metadata", "raw")))
         for name in TEXTS:
             yield from _fields(_unpacked(error.get(name)))
     elif isinstance(error, list):
@@ -123,7 +168,8 @@ def _text_of(error: Any) -> str | None:
         return "; ".join(filter(None, map(_text_of, error[:3]))) or None
     if not isinstance(error, dict):
         return None
-    text = next((text for name in TEXTS if (text := _text_of(error.get(name)))), None)
+    texts = (_inner(error, "metadata", "raw"), *map(error.get, TEXTS))  # OpenRouter's own text says nothing
+    text = next((text for each in texts if (text := _text_of(each))), None)
     where = error.get("loc")
     return f"{text}: {'.'.join(map(str, where))}" if text and isinstance(where, list) else text
 

@@ -21,6 +21,7 @@ REASONS = {
     ),
 }
 REASON_OF = {word: reason for reason, words in REASONS.items() for word in words}
+ENDED_WITH_ERROR = "the model's service ended the answer with an error"
 WITHOUT_TEXT = {
     STOP: "the model said nothing",
     LENGTH: "the model reached its limit of tokens before it said anything",
@@ -51,7 +52,8 @@ class Ending:
 
 def reason_of(word: str) -> str:
     """Return our word for a service's finish reason; one that nobody knows is an end like any other."""
-    return REASON_OF.get(word.lower().partition(":")[0].strip(), STOP)
+    plain = word.lower().partition(":")[0].strip().removeprefix("finishreason.").replace("-", "_")
+    return REASON_OF.get(plain, STOP)
 
 
 def ending_of(seen: Seen) -> Ending:
@@ -66,7 +68,7 @@ def ending_of(seen: Seen) -> Ending:
     if (seen.calls_tool and is_over) or (reason == TOOLS and not seen.said):
         return _broken(seen, _wants_tool(seen.tool), TOOLS)
     if reason == ERROR:
-        return _broken(seen, seen.problem or "the model's service ended the answer with an error")
+        return _broken(seen, seen.problem or ENDED_WITH_ERROR)
     if reason is None and seen.problem:
         return _broken(seen, seen.problem)
     if reason is None and not seen.is_done:

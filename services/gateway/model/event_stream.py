@@ -1,7 +1,7 @@
 """Read server-sent events from the pieces that a connection gives: bytes in, the data of events out, nothing else.
 
 As the WHATWG standard says (https://html.spec.whatwg.org/multipage/server-sent-events.html, "Interpreting an event
-stream"), with three departures for what the services of models really send:
+stream"), with four departures for what the services of models really send:
 
 - An event counts at the end of the stream although its blank line, or the end of its line, is missing: llama.cpp's
   `[DONE]` has been seen so (https://github.com/darshi1337/apogee/pull/139).
@@ -9,6 +9,8 @@ stream"), with three departures for what the services of models really send:
   (https://github.com/ggml-org/llama.cpp/pull/16109).
 - A `data:` line that begins with `{` or `[` after one that ended with `}` is an event of its own: no JSON goes on like
   that, so the blank line between the two is missing (https://github.com/ggml-org/llama.cpp/issues/14268).
+- A line that begins with `{` or `[` is an event of its own: services write an error into a stream as they write it
+  into a body (https://github.com/pepperoni21/ollama-rs/pull/357).
 
 `id` and `retry` mean nothing here, since nobody reconnects to an answer, nor does any name but `error`.
 """
@@ -130,6 +132,9 @@ class EventStream:
             self._name = value
         elif field == b"error":
             events.append(ErrorEvent(value))
+        elif line[:1] in (b"{", b"["):
+            self._end_event(events)
+            events.append(line)
         if not self.open_data and not self._name and not self.is_too_long:
             self._size = 0
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.gateway.model.chunks import Complaint
+from services.gateway.model.complaints import is_about_account
 from shared.errors import ModelAway
 from shared.retry_after import retry_after_s
 
@@ -48,14 +49,15 @@ def outlook_of(status: int | None, complaint: Complaint | None) -> Outlook:
     """Return what may help after an HTTP error, or after an error in the stream, whose status may be unknown."""
     status = status or (complaint.status if complaint else None)
     name = (complaint.name if complaint else None) or ""
-    if name in SPENT:
+    if name in SPENT or is_about_account(complaint):
         return DOWN
     if status is None:
         return BUSY if MOMENTARY.search(name) else ELSEWHERE
     return OUTLOOKS.get(status, BROKEN if status >= 500 else ELSEWHERE)
 
 
-def wanted_wait_s(headers: Mapping[str, str]) -> float | None:
-    """Read how long to wait; Azure says it in milliseconds, too."""
+def wanted_wait_s(headers: Mapping[str, str], complaint: Complaint | None) -> float | None:
+    """Read how long to wait; Azure says it in milliseconds, too, and Google in the body alone."""
     milliseconds = retry_after_s(headers.get("retry-after-ms"))
-    return milliseconds / 1000 if milliseconds is not None else retry_after_s(headers.get("Retry-After"))
+    wait_s = milliseconds / 1000 if milliseconds is not None else retry_after_s(headers.get("Retry-After"))
+    return complaint.wait_s if wait_s is None and complaint is not None else wait_s

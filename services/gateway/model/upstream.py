@@ -155,7 +155,7 @@ class Upstream:
 
     def complained(self, complaint: Complaint) -> UpstreamFailed:
         """Make the error of a complaint in the middle of an answer."""
-        return UpstreamFailed(told(None, complaint, self._key), outlook_of(None, complaint))
+        return UpstreamFailed(told(None, complaint, self._key), outlook_of(None, complaint), complaint.wait_s)
 
     async def _ask(
         self, model: str, messages: Sequence[dict[str, Any]], fields: Mapping[str, Any], patience: Patience
@@ -176,7 +176,7 @@ class Upstream:
                     break
                 habits = taught
         complaint, status = complaint_of_body(refusal), response.status
-        outlook, wait_s = outlook_of(status, complaint), wanted_wait_s(response.headers)
+        outlook, wait_s = outlook_of(status, complaint), wanted_wait_s(response.headers, complaint)
         raise UpstreamFailed(told(status, complaint, self._key), outlook, wait_s, status)
 
     async def _post(self, body: dict[str, Any]) -> aiohttp.ClientResponse:

@@ -13,6 +13,7 @@ from services.gateway.model.catalog import Catalog, Offer, read_catalog
 from services.gateway.model.choosing import Attempts, Next
 from services.gateway.model.chunks import Chunk
 from services.gateway.model.circuit import Circuit
+from services.gateway.model.ending import ENDED_WITH_ERROR, ERROR, reason_of
 from services.gateway.model.failures import BROKEN, UpstreamFailed
 from services.gateway.model.upstream import Reading, Upstream, open_upstream
 from shared.backoff import Delays
@@ -112,6 +113,8 @@ class Call:
                             if chunk.complaint is not None:
                                 raise upstream.complained(chunk.complaint)
                             if not is_said and chunk.is_piece:
+                                if chunk.is_only_end and reason_of(chunk.finish_reason or "") == ERROR:
+                                    raise UpstreamFailed(ENDED_WITH_ERROR, BROKEN)
                                 is_said = True
                                 upstream.succeeded()
                             yield chunk

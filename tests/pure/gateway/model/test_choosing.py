@@ -10,6 +10,7 @@ from services.gateway.model.catalog import Offer, UpstreamSpec
 from services.gateway.model.choosing import LONGEST_WAIT_S, MOST_CALLS, Attempts, Next, choose
 from services.gateway.model.chunks import Complaint
 from services.gateway.model.circuit import OPENS_AFTER, Circuit
+from services.gateway.model.complaints import told
 from services.gateway.model.failures import BROKEN, BUSY, DOWN, ELSEWHERE, HOPELESS, Outlook, outlook_of, wanted_wait_s
 from services.gateway.model.patience import Limits
 from shared.backoff import Delays
@@ -162,4 +163,22 @@ def test_an_error_says_what_may_help(status: int | None, name: str | None, outlo
     ],
 )
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], wait_s: float | None) -> None:
-    assert wanted_wait_s(headers) == wait_s
+    assert wanted_wait_s(headers, None) == wait_s
+    assert wanted_wait_s(headers, Complaint(wait_s=39)) == (39 if wait_s is None else wait_s)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your credit balance is too low to access the Anthropic API.",
+        "insufficient balance (1008)",
+        "API key not valid. Please pass a valid API key.",
+        "Incorrect API key provided: x",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 429, 500, None])
+def test_what_is_said_of_the_account_is_no_fault_of_the_question(status: int | None, text: str) -> None:
+    complaint = Complaint(text=text)
+    assert outlook_of(status, complaint) == DOWN
+    assert "key" not in told(status, complaint)
+    assert "balance" not in told(status, complaint)

@@ -31,7 +31,7 @@ def named(data: bytes, name: bytes) -> bytes:
 
 
 def by_the_book(whole: bytes) -> Iterator[bytes]:
-    """Read a stream that is there whole, as the standard describes it, with our three departures."""
+    """Read a stream that is there whole, as the standard describes it, with our four departures."""
     data: list[bytes] = []
     name = b""
     for line in [*END.split(whole.removeprefix(b"\xef\xbb\xbf")), b""]:
@@ -48,6 +48,11 @@ def by_the_book(whole: bytes) -> Iterator[bytes]:
             name = value
         elif field == b"error":
             yield ErrorEvent(value)
+        elif line[:1] in (b"{", b"["):
+            if data:
+                yield named(b"\n".join(data), name)
+            data, name = [], b""
+            yield line
 
 
 @given(STREAMS, st.data())
@@ -93,6 +98,8 @@ def test_httpx_sse_reads_the_same_where_both_follow_the_standard(blocks: list[li
         (b"\n\n\n\ndata: a\n\n\n\ndata: b\n\n", [b"a", b"b"]),
         (b"id: 1\nevent: completion\nretry: 5\ndata: a\n\n", [b"a"]),
         (b"event: ping\n\ndata: a\n\n", [b"a"]),
+        (b'data: a\n\n{"error":1}\n', [b"a", b'{"error":1}']),
+        (b'data: a\n{"error":1}', [b"a", b'{"error":1}']),
     ],
 )
 def test_the_ways_that_services_write_events(sent: bytes, events: list[bytes]) -> None:

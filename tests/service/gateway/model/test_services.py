@@ -52,6 +52,10 @@ def whole(finish_reason: str | None = "stop", **message: Any) -> bytes:
     return json.dumps(completion | {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}).encode()
 
 
+def message(text: str) -> bytes:
+    return event({"choices": [{"index": 0, "message": {"content": text}}]})
+
+
 FRAMES = [
     Kind("lines end with LF", HI + STOP + DONE),
     Kind("lines end with CRLF", (HI + STOP + DONE).replace(b"\n", b"\r\n")),
@@ -69,6 +73,9 @@ FRAMES = [
     Kind("the last chunk without its line's end", HI + STOP.strip()),
     Kind("no blank line between two chunks", (HI + STOP + DONE).replace(b"\n\n", b"\n")),
     Kind("blank lines too many", b"\n\n" + HI + b"\n\n\n" + STOP + b"\n" + DONE),
+    Kind("a bare [DONE]", HI + b"[DONE]\n\n"),
+    Kind("a comment as data", b"data: : OPENROUTER PROCESSING\n\n" + HI + STOP + DONE),
+    Kind("blanks behind the data", (HI + STOP + DONE).replace(b"\n\n", b"  \n\n")),
     Kind("JSON lines without data:", (HI + STOP).replace(b"data: ", b"").replace(b"\n\n", b"\n")),
 ]
 
@@ -99,6 +106,17 @@ FIELDS = [
     Kind("error false", beside(error=False) + STOP + DONE),
     Kind("error null", beside(error=None) + STOP + DONE),
     Kind("error with nothing in it", beside(error={"code": None, "message": ""}) + STOP + DONE),
+    Kind("how far it is", event({"status": "processing", "message": "queue 3"}) + HI + STOP + DONE),
+    Kind("a code that says all is well", event({"code": 200, "message": "success"}) + HI + STOP + DONE),
+    Kind("MiniMax's status in every chunk", beside(base_resp={"status_code": 0, "status_msg": ""}) + STOP + DONE),
+    Kind("citations beside the text", beside(citations=["x"], search_results=[{"url": "x"}]) + STOP + DONE),
+    Kind("messages instead of deltas", message("h") + message("i") + STOP + DONE),
+    Kind("messages that grow", message("h") + message("hi") + message("hi") + STOP + DONE),
+    Kind(
+        "a message that grows beside the deltas",
+        event({"choices": [{"delta": {"content": "h"}, "message": {"content": "h"}}]})
+        + event({"choices": [{"delta": {"content": "i"}, "message": {"content": "hi"}, "finish_reason": "stop"}]}),
+    ),
     Kind("data: null", b"data: null\n\n" + HI + STOP + DONE),
     Kind("data: []", b"data: []\n\n" + HI + STOP + DONE),
     Kind("data: ping", b"data: ping\n\n" + HI + STOP + DONE),
@@ -180,12 +198,24 @@ REASONING = [
         chunk(reasoning="\ud83d") + chunk(reasoning="\ude00") + HI + STOP + DONE,
         reasoning=EMOJI,
     ),
+    Kind("reasoning in tags", chunk(content="<think>so</think>\n\nhi") + STOP + DONE, reasoning="so"),
+    Kind(
+        "reasoning in tags that are cut",
+        b"".join(chunk(content=each) for each in ("\n<th", "ink>s", "o</thi", "nk>", "\n\n", "hi")) + STOP + DONE,
+        reasoning="so",
+    ),
+    Kind("reasoning in Gemini's tags", chunk(content="<thought>so</thought>hi") + STOP + DONE, reasoning="so"),
+    Kind("reasoning in tags, whole", whole(content="<think>so</think>hi"), reasoning="so", tokens=(3, 2)),
+    Kind("tags that are empty", chunk(content="<think>\n\n</think>\n\nhi") + STOP + DONE, reasoning="\n\n"),
+    Kind("what only begins like a tag", chunk(content="<thi") + STOP + DONE, text="<thi"),
+    Kind("a tag further on", HI + chunk(content="<think>") + STOP + DONE, text="hi<think>"),
     Kind("nothing but reasoning", chunk(reasoning="so") + STOP + DONE, "failed", "", "error", "said nothing", "so"),
     Kind("a refusal", chunk(refusal="hi") + STOP + DONE),
     Kind("a refusal beside an empty text", chunk(content="", refusal="hi") + STOP + DONE),
 ]
 
 SERVER_ERROR = {"error": {"message": "at 10.0.0.7", "code": "overloaded"}}
+RAW = json.dumps({"error": {"message": "too long"}})
 ABOUT_US = {"error": {"message": "too long for org-1a", "code": 400}}
 
 ENDS = [
@@ -195,6 +225,9 @@ ENDS = [
     Kind("SAFETY", HI + chunk("SAFETY"), reason="content_filter"),
     Kind("a reason with a remark", HI + chunk("content_filter: PROHIBITED_CONTENT"), reason="content_filter"),
     Kind("end_turn", HI + chunk("end_turn"), reason="stop"),
+    Kind("content-filter", HI + chunk("content-filter"), reason="content_filter"),
+    Kind("FinishReason.MAX_TOKENS", HI + chunk("FinishReason.MAX_TOKENS"), reason="length"),
+    *(Kind(word, HI + chunk(word)) for word in ("eos", "eos_token", "stop_sequence", "COMPLETE", "STOP")),
     Kind("a reason that nobody knows", HI + chunk("eos_found"), reason="stop"),
     Kind("a reason and no [DONE]", HI + STOP),
     Kind("[DONE] and no reason", HI + DONE),
@@ -278,6 +311,52 @@ ENDS = [
         "",
         "error",
         ": too long",
+    ),
+    Kind(
+        "an error as a bare line",
+        HI + b'{"error": {"message": "too long", "code": 400}}\n',
+        "interrupted",
+        reason="error",
+        error="reported an error: too long",
+    ),
+    Kind(
+        "a list of errors",
+        event({"success": False, "errors": [{"code": 400, "message": "too long"}]}),
+        "failed",
+        "",
+        "error",
+        "reported an error: too long",
+    ),
+    Kind(
+        "MiniMax's error",
+        event({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+        "failed",
+        "",
+        "error",
+        "reported an error",
+    ),
+    Kind(
+        "an error's status in statusCode",
+        event({"statusCode": 413, "message": "too long"}),
+        "failed",
+        "",
+        "error",
+        "reported an error: too long",
+    ),
+    Kind(
+        "OpenRouter's word for another's error",
+        event({"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": RAW}}}),
+        "failed",
+        "",
+        "error",
+        "reported an error: too long",
+    ),
+    Kind(
+        "an error with the reason error",
+        HI + event({"choices": [{"delta": {"content": ""}, "finish_reason": "error"}], **SERVER_ERROR}),
+        "interrupted",
+        reason="error",
+        error="reported an error (overloaded)",
     ),
     Kind(
         "object: error",

@@ -102,8 +102,14 @@ async def test_whichever_answers_the_model_is_the_files_and_the_trace_names_the_
         BROKEN_OFF,
         Reply(),
         Reply((b"<html>",)),
+        Reply((event({"choices": [{"delta": {"content": ""}, "finish_reason": "error"}], "error": {"code": 502}}),)),
+        Reply((chunk("error"), DONE)),
+        Reply((b'{"error": {"message": "API key not valid. Please pass a valid API key."}}',), 400),
     ],
-    ids=["503", "401", "404", "429", "500", "302", "broken off", "empty", "a web page"],
+    ids=[
+        *("503", "401", "404", "429", "500", "302", "broken off", "empty", "a web page"),
+        *("an error with its reason", "the reason error", "400 of the key"),
+    ],
 )
 async def test_another_one_answers_where_one_does_not(tmp_path: Path, trouble: Reply) -> None:
     async with upstreams_of(tmp_path, a=trouble, b=FINE) as (upstreams, services):
@@ -144,8 +150,17 @@ async def test_one_that_is_alone_is_asked_again(tmp_path: Path) -> None:
     assert services["a"].requests[0] == services["a"].requests[2]
 
 
-async def test_retry_after_is_waited_for(tmp_path: Path) -> None:
-    replies = iter((refused(429, "retry-after-ms: 300"), FINE))
+@pytest.mark.parametrize(
+    "busy",
+    [
+        refused(429, "retry-after-ms: 300"),
+        Reply((b'[{"error": {"code": 429, "details": [{}, {"retryDelay": "0.3s"}]}}]',), 429),
+        Reply((event({"error": {"code": 429, "details": [{"retryDelay": "0.300000001s"}]}}),)),
+    ],
+    ids=["a header", "Google's body", "Google's words in a stream"],
+)
+async def test_who_asks_for_time_is_given_it(tmp_path: Path, busy: Reply) -> None:
+    replies = iter((busy, FINE))
     async with upstreams_of(tmp_path, a=lambda _request: next(replies)) as (upstreams, _):
         began = asyncio.get_running_loop().time()
         assert (await ask(upstreams)).status == "complete"
