@@ -15,18 +15,25 @@ from typing import Any, Self
 LEARNS_FIELDS = frozenset((400, 422))
 LEARNS_ROLES = frozenset((400, 422, 500))
 ALTERNATION = re.compile(
-    r"roles? must alternate|roles? (?:should|must) be alternating|must alternate between|alternat\w* user"
-    r"|consecutive (?:user|messages|roles)|expected last role|multiple consecutive",
+    r"roles? must alternate|roles? (?:should|must) be alternating|alternate (?:between|with)|alternat\w* user"
+    r"|(?:consecutive|successive) (?:user|messages|roles)|expected last role|multiple consecutive",
     re.IGNORECASE,
 )
 NO_SYSTEM = re.compile(
-    r"system (?:role|messages?|prompts?) (?:is |are )?(?:not|un)\s?(?:supported|allowed)|not support (?:the )?'?system"
+    r"system (?:role|messages?|prompts?) (?:is |are )?(?:not|un)\s?(?:supported|allowed)"
+    r"|n[o']t support (?:the )?'?system"
     r"|developer instruction is not enabled|only user(?:,| and) (?:assistant|model)[\w ]* roles? (?:is|are) supported",
     re.IGNORECASE,
 )
 UNKNOWN_FIELD = re.compile(
     r"extra (?:inputs|fields|parameters)|(?:unknown|unrecognized|unexpected|unsupported|additional) "
     r"(?:request )?(?:argument|parameter|field|propert|key|name)|not permitted",
+    re.IGNORECASE,
+)
+# The field is known, and what was sent in it is not taken: whoever chose it must hear that.
+BAD_VALUE = re.compile(
+    r"\btoo (?:large|small|big|high|low|long|short)\b|out of range|\brange\b|(?:less|greater) than|at (?:most|least)"
+    r"|must be (?:in|between|within|an?)\b|maximum|minimum|exceed",
     re.IGNORECASE,
 )
 INNER = {"include_usage": "stream_options"}  # a field that is refused by the name of what is in it
@@ -80,14 +87,22 @@ class Habits:
         return self._taught_fields(said, set(fields)) if status in LEARNS_FIELDS else None
 
     def _taught_fields(self, said: str, fields: set[str]) -> Self | None:
-        named = {name for name in fields if re.search(rf"\b{name}\b", said)}
-        named |= {outer for inner, outer in INNER.items() if outer in fields and re.search(rf"\b{inner}\b", said)}
+        is_unknown = UNKNOWN_FIELD.search(said)
+        if not is_unknown and BAD_VALUE.search(said):
+            return None
+        named = {name for name in fields if _names(said, name)}
+        named |= {outer for inner, outer in INNER.items() if outer in fields and _names(said, inner)}
         for name, other in (LIMITS, LIMITS[::-1]):
             if name in named and name not in dict(self.renamed).values():
                 return replace(self, renamed=(*self.renamed, (name, other)))
-        if not named and UNKNOWN_FIELD.search(said):
+        if not named and is_unknown:
             named = fields
         return replace(self, refused=self.refused | named) if named else None
+
+
+def _names(said: str, field: str) -> bool:
+    """Tell whether a field is named, be it as xAI writes `presencePenalty`."""
+    return re.search(rf"\b{re.escape(field).replace('_', '_?')}\b", said, re.IGNORECASE) is not None
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:

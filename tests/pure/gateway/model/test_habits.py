@@ -32,6 +32,8 @@ def forbidden(*names: str) -> str:
         (400, "Unsupported value: 'temperature' does not support 0.2 with this model.", {"temperature"}),
         (400, "stream_options.include_usage: not allowed", {"stream_options"}),
         (400, "include_usage is unknown", {"stream_options"}),
+        (400, "Argument not supported on this model: promptCacheKey", {"prompt_cache_key"}),
+        (400, "Extra inputs are not permitted: temperature. At most two.", {"temperature"}),
         (400, "Unknown parameter.", set(FIELDS)),
         (422, "Extra inputs are not permitted", set(FIELDS)),
     ],
@@ -47,6 +49,10 @@ def test_a_field_that_is_refused_is_left_out(status: int, said: str, gone: set[s
     [
         (400, "context length exceeded"),
         (400, ""),
+        (400, "'max_tokens' or 'max_completion_tokens' is too large: 9. This model's maximum context length is 8."),
+        (400, "Invalid max_tokens value, the valid range of max_tokens is [1, 8]"),
+        (400, "temperature: range: 0..1"),
+        (422, '{"loc": ["body", "temperature"], "msg": "Input should be less than or equal to 1"}'),
         (401, "Unknown parameter"),
         (404, "prompt_cache_key"),
         (429, forbidden("prompt_cache_key")),
@@ -75,6 +81,9 @@ def test_a_limit_of_tokens_takes_the_name_that_the_service_knows_and_goes_if_it_
         "Jinja Exception: After the optional system message, conversation roles must alternate user and assistant",
         "After the (optional) system message(s), user and assistant roles should be alternating.",
         "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant",
+        "After the (optional) system message(s), user or tool message(s) should alternate with assistant message(s).",
+        "deepseek-reasoner does not support successive user or assistant messages (messages[1] and messages[2]).",
+        "Please ensure that multiturn requests alternate between user and model.",
     ],
 )
 @pytest.mark.parametrize("status", [400, 422, 500])
@@ -106,6 +115,7 @@ def test_turns_leave_nothing_out(messages: list[dict[str, Any]], with_prompt: bo
         "Developer instruction is not enabled for models/gemma",
         "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
         "Only user and assistant roles are supported!",
+        "This model doesn't support system messages. Try again without a system message.",
     ],
 )
 def test_a_service_without_a_system_role_finds_the_prompt_in_the_first_question(said: str) -> None:
