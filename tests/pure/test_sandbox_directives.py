@@ -27,6 +27,13 @@ def test_directives_combine() -> None:
     assert orders.rest == "so: then over"
 
 
+def test_what_services_do_can_be_ordered() -> None:
+    orders = read_orders("[think so [x]][refuse no][finish content_filter] [unmetered][fail 2][comments 3] rest")
+
+    assert (orders.thought, orders.refusal, orders.rest) == ("so [x]", "no", "rest")
+    assert orders.pacing == Pacing(finish="content_filter", is_metered=False, fail=2, comments=3)
+
+
 def test_echo_with_unmatched_bracket_ends_at_the_first_closing_one() -> None:
     assert read_orders("[echo :[ ] and on").steps == (Say(":[ "),)
 
@@ -72,10 +79,20 @@ def test_tool_with_a_json_string_sends_broken_arguments() -> None:
         "[tool look {} {}]",
         "[tool look " + "[" * 100_000 + "]",
         "[rounds 0]",
+        "[think open",
+        "[refuse open",
+        "[finish]",
+        "[finish two words]",
+        "[unmetered 1]",
+        "[fail]",
+        "[comments x]",
     ],
 )
 def test_directive_with_a_wrong_argument_is_named(text: str) -> None:
-    with pytest.raises(UnreadableDirectiveError, match=r"\[(chunks|slow|error|echo|recall|raw|tool|rounds)"):
+    with pytest.raises(
+        UnreadableDirectiveError,
+        match=r"\[(chunks|slow|error|echo|recall|raw|tool|rounds|think|refuse|finish|unmetered|fail|comments)",
+    ):
         read_orders(text)
 
 

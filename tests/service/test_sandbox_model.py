@@ -133,6 +133,26 @@ async def test_openai_client_calls_a_tool_and_is_told_its_result(model: Model) -
     assert told.choices[0].message.content == "Done. create_trip answered: SIM7K2"
 
 
+async def test_a_whole_answer_obeys_too(model: Model) -> None:
+    async with model.ask("[think so][refuse no][finish length][unmetered]") as response:
+        told = await response.json()
+    [choice] = told["choices"]
+    assert choice["message"] == {"role": "assistant", "content": None, "refusal": "no", "reasoning_content": "so"}
+    assert choice["finish_reason"] == "length"
+    assert "usage" not in told
+
+    async with model.ask("[fail 1]") as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (200, "simulated")
+
+
+async def test_what_is_unmetered_has_no_usage_in_its_stream(model: Model) -> None:
+    asked = {"stream": True, "stream_options": {"include_usage": True}}
+    async with model.ask("[echo hi][unmetered]", **asked) as response:
+        stream = await read_stream(response)
+    assert contents(stream) == ["hi"]
+    assert not any("usage" in event for event in stream)
+
+
 async def test_openai_client_lists_the_models(model: Model) -> None:
     assert [listed.id async for listed in model.openai.models.list()] == ["sandbox-small", "sandbox-large"]
     assert (await model.openai.models.retrieve("sandbox-large")).owned_by == "sandbox (simulated)"

@@ -1,6 +1,7 @@
 """The model's HTTP face: `/v1/chat/completions`, `/v1/models`, and `/sim/requests` to look behind the scenes."""
 
 import asyncio
+import json
 from http import HTTPStatus
 
 from aiohttp import web
@@ -16,6 +17,8 @@ from deploy.sandbox.model.requests import read_chat_request
 
 _MODELS = ("sandbox-small", "sandbox-large")
 _MODELS_MADE = 1_767_225_600  # 2026-01-01, in Unix seconds: the list is the same each time.
+_FAILURE = openai_error("The sandbox was told to fail.", 500, None, "simulated")
+_COMMENT_EACH_S = 0.25
 _MAX_BODY = 32 * 2**20
 _SIMULATED = {"X-Simulator": "model-sim"}
 _STREAM_HEADERS = {**_SIMULATED, "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
@@ -57,6 +60,8 @@ class ModelApi:
         if asked.stream:
             return await _stream(request, ChunkWriter(request_id, asked, answered), answered.pacing)
         await _hold_whole(request, answered)
+        if answered.pacing.fail is not None:
+            return web.json_response(_FAILURE)
         return web.json_response(whole_completion(request_id, asked, answered))
 
     async def list_models(self, _: web.Request) -> web.Response:
@@ -87,7 +92,10 @@ async def _stream(request: web.Request, writer: ChunkWriter, pacing: Pacing) -> 
     response = web.StreamResponse(headers=_STREAM_HEADERS)
     await response.prepare(request)
     await response.write(writer.opening())
-    stop = min((n for n in (pacing.cut, pacing.end, pacing.stall) if n is not None), default=None)
+    for chunk in writer.before():
+        await response.write(chunk)
+    stops = (pacing.cut, pacing.end, pacing.stall, pacing.comments, pacing.fail)
+    stop = min((n for n in stops if n is not None), default=None)
     for number, chunk in enumerate(writer.content()):
         if number == stop:
             break
@@ -97,9 +105,20 @@ async def _stream(request: web.Request, writer: ChunkWriter, pacing: Pacing) -> 
     if stop is None:
         for chunk in writer.closing():
             await response.write(chunk)
+    elif stop == pacing.fail:
+        await response.write(b"data: " + json.dumps(_FAILURE).encode() + b"\n\n")
+    elif stop == pacing.comments:
+        await _comment_on(response)
     elif stop != pacing.end:
         await _break_off(request, stalling=stop == pacing.stall)
     return response
+
+
+async def _comment_on(response: web.StreamResponse) -> None:
+    """Show signs of life, and nothing else, until the client leaves."""
+    while True:
+        await response.write(b": still here\n\n")
+        await asyncio.sleep(_COMMENT_EACH_S)
 
 
 async def _hold_whole(request: web.Request, answered: Answer) -> None:
@@ -107,8 +126,9 @@ async def _hold_whole(request: web.Request, answered: Answer) -> None:
     pacing = answered.pacing
     chunks = len(text_pieces(answered.text, pacing.chunks))
     await asyncio.sleep(pacing.slow_ms / 1000 * max(0, chunks - 1))
-    if pacing.cut is not None or pacing.stall is not None:
-        await _break_off(request, stalling=pacing.stall is not None)
+    stalls = pacing.stall is not None or pacing.comments is not None
+    if pacing.cut is not None or stalls:
+        await _break_off(request, stalling=stalls)
 
 
 async def _break_off(request: web.Request, *, stalling: bool) -> None:

@@ -30,11 +30,13 @@ class Answer:
     text: str
     tools: tuple[CalledTool, ...]
     pacing: Pacing
+    thought: str = ""
+    refusal: str = ""
 
     @property
     def finish_reason(self) -> str:
-        """Say why the model stopped, in OpenAI's words."""
-        return "tool_calls" if self.tools else "stop"
+        """Say why the model stopped, in OpenAI's words unless others were ordered."""
+        return self.pacing.finish or ("tool_calls" if self.tools else "stop")
 
 
 def answer(asked: ChatRequest) -> Answer:
@@ -46,10 +48,11 @@ def answer(asked: ChatRequest) -> Answer:
     last = max((i for i, message in enumerate(asked.messages) if message.role == "user"), default=-1)
     orders = read_orders(asked.messages[last].text) if last >= 0 else Orders()
     steps = _steps_now(orders, asked.messages[last + 1 :])
-    steps = steps or [_grown(_charter_step(asked), orders.pacing.chunks)]
+    if not steps and not orders.refusal:
+        steps = [_grown(_charter_step(asked), orders.pacing.chunks)]
     text = "".join(_spoken(step, asked.messages) for step in steps if isinstance(step, Say))
     calls = [step for step in steps if isinstance(step, CallTool)]
-    return Answer(text, tuple(_identified(calls, asked.messages)), orders.pacing)
+    return Answer(text, tuple(_identified(calls, asked.messages)), orders.pacing, orders.thought, orders.refusal)
 
 
 def _steps_now(orders: Orders, since: list[Message]) -> list[Say | CallTool]:

@@ -25,7 +25,9 @@ class Usage:
     @classmethod
     def of(cls, asked: ChatRequest, answered: Answer) -> "Usage":
         """Estimate what a request and its answer cost."""
-        said = len(answered.text) + sum(len(call.name) + len(call.arguments) for call in answered.tools)
+        said = len(answered.thought + answered.text + answered.refusal) + sum(
+            len(call.name) + len(call.arguments) for call in answered.tools
+        )
         return cls(sum(3 + _tokens(len(message.text)) for message in asked.messages), _tokens(said))
 
     def as_json(self) -> dict[str, int]:
@@ -53,11 +55,13 @@ def whole_completion(request_id: int, asked: ChatRequest, answered: Answer) -> d
     """Return the body of an answer that isn't streamed; `[end N]` keeps N chunks and gives no finish_reason."""
     end = answered.pacing.end
     text = answered.text if end is None else "".join(text_pieces(answered.text, answered.pacing.chunks)[:end])
-    message: dict[str, object] = {"role": "assistant", "content": text or None, "refusal": None}
+    message: dict[str, object] = {"role": "assistant", "content": text or None, "refusal": answered.refusal or None}
+    if answered.thought:
+        message["reasoning_content"] = answered.thought
     if answered.tools:
         calls = [_call_json(call) for call in answered.tools]
         message["tool_calls"] = calls
-    elif not text:
+    elif not text and not answered.refusal:
         message["content"] = ""
     choice = {
         "index": 0,
@@ -71,7 +75,7 @@ def whole_completion(request_id: int, asked: ChatRequest, answered: Answer) -> d
         "created": int(time.time()),
         "model": asked.model,
         "choices": [choice],
-        "usage": Usage.of(asked, answered).as_json(),
+        **({"usage": Usage.of(asked, answered).as_json()} if answered.pacing.is_metered else {}),
         "system_fingerprint": "fp_sandbox",
     }
 
@@ -86,7 +90,8 @@ class ChunkWriter:
     def __init__(self, request_id: int, asked: ChatRequest, answered: Answer) -> None:
         self._asked = asked
         self._answered = answered
-        self._with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+        wants_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+        self._with_usage = wants_usage and answered.pacing.is_metered
         self._head = (
             f'data: {{"id":"chatcmpl-sim-{request_id}","object":"chat.completion.chunk",'
             f'"created":{int(time.time())},"model":{encode_basestring_ascii(asked.model)},'
@@ -100,6 +105,12 @@ class ChunkWriter:
     def opening(self) -> bytes:
         """Return the chunk that names the role."""
         return self._chunk('{"role":"assistant","content":"","refusal":null}')
+
+    def before(self) -> Iterator[bytes]:
+        """Yield what directives don't count: the thoughts, then the refusal."""
+        for name, text in (("reasoning_content", self._answered.thought), ("refusal", self._answered.refusal)):
+            for piece in text_pieces(text, None):
+                yield self._chunk(f'{{"{name}":{encode_basestring_ascii(piece)}}}')
 
     def content(self) -> Iterator[bytes]:
         """Yield the chunks that directives count: text, then tool calls."""

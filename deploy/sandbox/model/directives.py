@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from deploy.sandbox.model.errors import UnreadableDirectiveError
 
@@ -19,12 +20,19 @@ DIRECTIVES = (
     "cut",
     "end",
     "stall",
+    "comments",
+    "fail",
     "error",
+    "think",
+    "refuse",
+    "finish",
+    "unmetered",
 )
 _START = re.compile(rf"\[({'|'.join(DIRECTIVES)})(?=[\s\]])")
 _SPACE = re.compile(r"\s*")
 _CLOSE = re.compile(r"\s*\]")
 _NUMBER = re.compile(r"\s+([0-9]{1,9})\s*\]")
+_WORD = re.compile(r"\s+([A-Za-z_-]{1,64})\s*\]")
 _NAME = re.compile(r"\s*([A-Za-z0-9_-]{1,64})\s*")
 _JSON = json.JSONDecoder(strict=False)
 
@@ -35,6 +43,8 @@ _PACES = {
     "cut": ("cut", 0, 10_000),
     "end": ("end", 0, 10_000),
     "stall": ("stall", 0, 10_000),
+    "comments": ("comments", 0, 10_000),
+    "fail": ("fail", 0, 10_000),
     "error": ("error", 400, 599),
 }
 
@@ -64,7 +74,11 @@ class Pacing:
     cut: int | None = None
     end: int | None = None
     stall: int | None = None
+    comments: int | None = None
+    fail: int | None = None
     error: int | None = None
+    finish: str | None = None
+    is_metered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,8 @@ class Orders:
     steps: tuple[Say | CallTool, ...] = ()
     rounds: int = 1
     pacing: Pacing = field(default_factory=Pacing)
+    thought: str = ""
+    refusal: str = ""
     rest: str = ""
 
 
@@ -127,7 +143,10 @@ def _obey(name: str, scan: _Scan, orders: Orders) -> Orders:
     if name in _PACES:
         field_name, lowest, highest = _PACES[name]
         number = _take_number(scan, name, lowest, highest)
-        return replace(orders, pacing=replace(orders.pacing, **{field_name: number}))
+        paced: dict[str, Any] = {field_name: number}
+        return replace(orders, pacing=replace(orders.pacing, **paced))
+    if name in _ORDERS:
+        return _ORDERS[name](scan, orders)
     if name == "rounds":
         return replace(orders, rounds=_take_number(scan, name, 1, 1000))
     return replace(orders, steps=(*orders.steps, _STEPS[name](scan)))
@@ -142,14 +161,36 @@ def _take_number(scan: _Scan, name: str, lowest: int, highest: int) -> int:
 
 
 def _take_echo(scan: _Scan) -> Say:
+    return Say(_take_text(scan, "echo"))
+
+
+def _take_text(scan: _Scan, name: str) -> str:
     """Take the text up to the matching bracket, or to the first closing one where they don't match."""
     end = _matching_bracket(scan.text, scan.position)
     if end < 0:
-        msg = "[echo TEXT] has no closing bracket"
+        msg = f"[{name} TEXT] has no closing bracket"
         raise UnreadableDirectiveError(msg)
     said = scan.text[scan.position : end].removeprefix(" ")
     scan.position = end + 1
-    return Say(said)
+    return said
+
+
+def _obey_think(scan: _Scan, orders: Orders) -> Orders:
+    return replace(orders, thought=orders.thought + _take_text(scan, "think"))
+
+
+def _obey_refuse(scan: _Scan, orders: Orders) -> Orders:
+    return replace(orders, refusal=orders.refusal + _take_text(scan, "refuse"))
+
+
+def _obey_finish(scan: _Scan, orders: Orders) -> Orders:
+    word = scan.take(_WORD, "[finish REASON] needs a word")[1]
+    return replace(orders, pacing=replace(orders.pacing, finish=word))
+
+
+def _obey_unmetered(scan: _Scan, orders: Orders) -> Orders:
+    scan.take(_CLOSE, "[unmetered] takes no argument")
+    return replace(orders, pacing=replace(orders.pacing, is_metered=False))
 
 
 def _matching_bracket(text: str, position: int) -> int:
@@ -193,4 +234,10 @@ _STEPS: dict[str, Callable[[_Scan], Say | CallTool]] = {
     "recall": _take_recall,
     "raw": _take_raw,
     "tool": _take_tool,
+}
+_ORDERS: dict[str, Callable[[_Scan, Orders], Orders]] = {
+    "think": _obey_think,
+    "refuse": _obey_refuse,
+    "finish": _obey_finish,
+    "unmetered": _obey_unmetered,
 }
