@@ -52,6 +52,21 @@ def test_calls_that_began_before_it_opened_count_no_more() -> None:
     assert circuit.alone_until == until
 
 
+def test_nor_do_those_that_end_after_one_found_out_in_vain() -> None:
+    circuit = opened()
+    circuit.call_begins(10)
+    circuit.failed(11)
+    until = circuit.alone_until
+    circuit.failed(12)
+    assert circuit.alone_until == until
+
+
+def test_who_asks_for_less_time_than_it_has_gets_no_less() -> None:
+    circuit = opened()
+    circuit.leave_alone(1)
+    assert not circuit.admits(ALONE.first_s - 1)
+
+
 def test_who_asks_to_be_left_alone_is_left_alone_and_is_well() -> None:
     circuit = Circuit()
     circuit.leave_alone(20)

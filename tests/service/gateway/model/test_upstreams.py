@@ -141,6 +141,29 @@ async def test_what_is_about_the_request_is_refused_once(tmp_path: Path) -> None
     assert services["a"].asked + services["b"].asked == 1
 
 
+@pytest.mark.parametrize("status", [400, 404, 429])
+async def test_what_tells_of_the_question_or_of_much_to_do_opens_no_circuit(tmp_path: Path, status: int) -> None:
+    async with upstreams_of(tmp_path, a=refused(status)) as (upstreams, services):
+        while services["a"].asked < 2 * OPENS_AFTER:
+            await ask(upstreams)
+        assert REGISTRY.get_sample_value("tripthread_model_circuit_open", {"upstream": "a"}) == 0
+
+
+async def test_nobody_is_left_alone_for_more_than_an_hour(tmp_path: Path) -> None:
+    async with upstreams_of(tmp_path, a=refused(429, "Retry-After: 99999")) as (upstreams, _):
+        await ask(upstreams)
+        circuit, now = upstreams.upstream("a").circuit, asyncio.get_running_loop().time()
+        assert not circuit.admits(now + 3500)
+        assert circuit.admits(now + 3600)
+
+
+async def test_who_refuses_for_good_is_not_left_alone_though_it_names_a_time(tmp_path: Path) -> None:
+    async with upstreams_of(tmp_path, a=refused(404, "Retry-After: 3000"), b=FINE) as (upstreams, services):
+        for number in range(20):
+            assert (await ask(upstreams, f"s{number}")).status == "complete"
+    assert services["a"].asked > 1
+
+
 async def test_one_that_is_alone_is_asked_again(tmp_path: Path) -> None:
     replies = iter((AWAY, AWAY, FINE))
     async with upstreams_of(tmp_path, a=lambda _request: next(replies)) as (upstreams, services):
