@@ -15,6 +15,7 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.packages import require
 from deploy.supervisor.ports import free_port
+from services.gateway.model.models_file import ENVIRONMENT
 from shared.settings import Settings
 from tests.processes import ROOT, Process, running
 from tests.tokens import token_for
@@ -79,7 +80,7 @@ async def test_the_processes_say_what_the_alerts_look_at(settings: Settings, tmp
     assert gateway["tripthread_turns_ended_total", frozenset({("status", "complete")})] == 1
     assert gateway["tripthread_turns_ended_total", frozenset({("status", "failed")})] == 1
     assert gateway["tripthread_turns_running", frozenset()] == 0
-    calls = {("upstream", mine.model_provider), ("status", "ok")}
+    calls = {("upstream", ENVIRONMENT), ("status", "ok")}
     assert gateway["tripthread_model_call_seconds_count", frozenset(calls)] == 1
     assert gateway["tripthread_turns_expired", frozenset()] == 0
     assert gateway["tripthread_turns_untold", frozenset()] == 0

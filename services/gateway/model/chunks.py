@@ -44,6 +44,11 @@ class Chunk(msgspec.Struct, gc=False):
         return bool(self.text or self.reasoning or self.calls_tool or self.finish_reason)
 
     @property
+    def says_more(self) -> bool:
+        """Whether it says anything beside what is said and thought."""
+        return bool(self.finish_reason or self.usage or self.is_refusal or self.calls_tool or self.is_done)
+
+    @property
     def is_only_end(self) -> bool:
         """Whether it says why the answer ended, and nothing else of it."""
         return bool(self.finish_reason) and not (self.text or self.reasoning or self.calls_tool)

@@ -16,7 +16,7 @@ LEARNS_FIELDS = frozenset((400, 422))
 LEARNS_ROLES = frozenset((400, 422, 500))
 ALTERNATION = re.compile(
     r"roles? must alternate|roles? (?:should|must) be alternating|alternate (?:between|with)|alternat\w* user"
-    r"|(?:consecutive|successive) (?:user|messages|roles)|expected last role|multiple consecutive",
+    r"|(?:consecutive|successive) (?:user|assistant|messages|roles)|expected last role",
     re.IGNORECASE,
 )
 NO_SYSTEM = re.compile(

@@ -10,6 +10,7 @@ from services.gateway.model.chunks import Usage
 from services.gateway.model.usage import newest
 from shared.events import AnswerStatus, Trace
 
+NOBODY = "none"  # has the model
 CHARACTERS_PER_TOKEN = 4  # a rule of thumb, for services that report no usage
 BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
 # By the upstream, never by the model: callers name those, and there is no end to them.
@@ -56,7 +57,7 @@ class Meter:
         said: int,
     ) -> dict[str, Any]:
         """Return the trace; `asked` and `said` are characters, from which missing token counts are estimated."""
-        self._count(provider, _STATUS[status])
+        self._count(upstream or NOBODY, _STATUS[status])
         usage = self._usage or Usage(asked // CHARACTERS_PER_TOKEN, said // CHARACTERS_PER_TOKEN)
         return Trace.model_validate(
             {

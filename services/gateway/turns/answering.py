@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from services.gateway.model.chunks import Chunk
-from services.gateway.model.ending import ERROR, Seen, ending_of
+from services.gateway.model.ending import ERROR, Seen, ending_of, reason_of
 from services.gateway.model.inference_span import describe_inference, inference_span
 from services.gateway.model.meter import Meter
 from services.gateway.model.upstreams import Call, Upstreams
@@ -44,6 +44,7 @@ class Answering:
         self._has_text = self._calls_tool = self._is_done = self._is_refusal = False
         self._tool: str | None = None  # the first one that the model calls
         self._reason: str | None = None  # why it ended, in the service's words
+        self._said_at_reason = 0
         self._last_kind: type[str] = str
         self._refused_with: int | None = None  # the status of a service that refused the call
 
@@ -121,7 +122,7 @@ class Answering:
             self._add(Reasoning(storable(chunk.reasoning)))
         if chunk.text:
             self._add(storable(chunk.text))
-        if not (chunk.text or chunk.reasoning) or chunk.finish_reason or chunk.usage or chunk.is_refusal:
+        if not (chunk.text or chunk.reasoning) or chunk.says_more:
             self._note(chunk)
 
     def _add(self, delta: str) -> None:
@@ -141,5 +142,10 @@ class Answering:
         self._is_refusal = self._is_refusal or chunk.is_refusal
         self._calls_tool = self._calls_tool or chunk.calls_tool
         self._tool = self._tool or (chunk.tool and storable(chunk.tool))
-        self._reason = chunk.finish_reason or self._reason
+        if chunk.finish_reason and not self._is_late(chunk.finish_reason):
+            self._reason, self._said_at_reason = chunk.finish_reason, self._said
         self._is_done = self._is_done or chunk.is_done
+
+    def _is_late(self, reason: str) -> bool:
+        """Tell an error that comes after the answer has ended, and nothing more was said."""
+        return self._reason is not None and self._said == self._said_at_reason and reason_of(reason) == ERROR

@@ -74,6 +74,9 @@ def test_where_nobody_is_well_the_one_that_is_so_soonest_is_asked() -> None:
     known = circuits(given, opened="ab")
     known["b"].call_begins(1)
     assert choose(given, known, SESSION, 1).upstream.name == "a"
+    known = circuits(given, opened="ab")
+    known["a"].call_begins(1)
+    assert choose(given, known, SESSION, 1).upstream.name == "b"
 
 
 def test_each_is_asked_once_before_one_is_asked_again() -> None:
@@ -102,6 +105,21 @@ def test_one_that_asks_for_time_is_given_it_unless_it_is_too_much() -> None:
     tries = attempts([alone])
     tries.first(0)
     assert tries.after(alone, BUSY, LONGEST_WAIT_S + 1, 100) is None
+
+
+@pytest.mark.parametrize(("first_s", "second_s", "is_first"), [(9, 1, False), (1, 9, True)])
+def test_of_two_that_ask_for_time_the_one_that_asks_for_less_is_asked_again(
+    first_s: float, second_s: float, is_first: bool
+) -> None:
+    given = offers(a=1, b=1)
+    tries = attempts(given)
+    first = tries.first(0)
+    assert first is not None
+    second = tries.after(first.offer, BUSY, first_s, 0)
+    assert second is not None
+    following = tries.after(second.offer, BUSY, second_s, 0)
+    assert following is not None
+    assert following.offer == (first if is_first else second).offer
 
 
 def test_waits_without_a_word_are_jittered() -> None:

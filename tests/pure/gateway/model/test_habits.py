@@ -82,6 +82,8 @@ def test_a_limit_of_tokens_takes_the_name_that_the_service_knows_and_goes_if_it_
         "After the (optional) system message(s), user and assistant roles should be alternating.",
         "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant",
         "After the (optional) system message(s), user or tool message(s) should alternate with assistant message(s).",
+        'messages: roles must alternate between "user" and "assistant", but found multiple "user" roles in a row',
+        "Cannot have consecutive assistant messages",
         "deepseek-reasoner does not support successive user or assistant messages (messages[1] and messages[2]).",
         "Please ensure that multiturn requests alternate between user and model.",
     ],

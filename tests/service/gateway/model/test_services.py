@@ -239,6 +239,8 @@ ENDS = [
         HI + STOP + event({"choices": [{"content_filter_offsets": {}, "finish_reason": None}]}) + DONE,
     ),
     Kind("a reason and then an error", HI + STOP + event(SERVER_ERROR)),
+    Kind("a reason and then the reason error", HI + STOP + chunk("error") + DONE),
+    Kind("a half at the end, and [DONE]", HI + chunk(content="\ud83d") + DONE, text="hi\ufffd"),
     Kind("a reason and then a cut", HI + STOP, cut=True),
     Kind("tool_calls without a call", HI + chunk("tool_calls") + DONE),
     Kind("neither", HI, "interrupted", reason="error", error="broke off"),
@@ -427,6 +429,13 @@ ENDS = [
     Kind(
         "a tool after text, and stop",
         HI + chunk("stop", tool_calls=[{"function": {"name": "f"}}]) + DONE,
+        "interrupted",
+        reason="tool_calls",
+        error="the tool 'f'; this version offers it none",
+    ),
+    Kind(
+        "a tool beside text, and stop",
+        chunk(content="hi", tool_calls=[{"function": {"name": "f"}}]) + STOP + DONE,
         "interrupted",
         reason="tool_calls",
         error="the tool 'f'; this version offers it none",

@@ -83,6 +83,8 @@ async def test_whichever_answers_the_model_is_the_files_and_the_trace_names_the_
         for name in "ab":
             answer = await ask_of(upstreams, name)
             trace = answer.trace or {}
+            counted = {"upstream": name, "status": "ok"}
+            assert REGISTRY.get_sample_value("tripthread_model_call_seconds_count", counted)
             assert (trace["model"], trace["provider"], trace["upstream"]) == ("m", "acme", name)
             assert services[name].requests[-1]["model"] == f"m-of-{name}"
         found = upstreams.catalog.find("also-m")
@@ -204,6 +206,16 @@ async def test_one_that_fails_again_and_again_is_left_alone_and_the_metrics_say_
         opened = {name: REGISTRY.get_sample_value("tripthread_model_circuit_open", {"upstream": name}) for name in "ab"}
     assert services["a"].asked == OPENS_AFTER
     assert opened == {"a": 1, "b": 0}
+
+
+async def test_one_call_finds_out_whether_it_is_back(tmp_path: Path) -> None:
+    async with upstreams_of(tmp_path, a=AWAY, b=FINE) as (upstreams, services):
+        for number in range(60):
+            await ask(upstreams, f"s{number}")
+        upstreams.upstream("a").circuit.alone_until = 0  # as if its time were over
+        for number in range(60):
+            assert (await ask(upstreams, f"s{number}")).status == "complete"
+    assert services["a"].asked == OPENS_AFTER + 1
 
 
 async def test_one_that_is_alone_is_asked_once_a_turn_while_its_circuit_is_open_and_is_back_at_once(
