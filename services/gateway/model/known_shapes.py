@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from services.gateway.model.chunks import Chunk
+from services.gateway.model.ending import ERROR, reason_of
 from services.gateway.model.usage import usage_in
 
 NO_REASON = ("", "null", "none")
@@ -26,6 +27,7 @@ class _TextDelta(msgspec.Struct, gc=False):
 class _TextChoice(msgspec.Struct, gc=False):
     delta: _TextDelta
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
     text: None = None
     message: None = None
     usage: None = None
@@ -54,6 +56,7 @@ class _Delta(msgspec.Struct, gc=False):
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
     text: None = None
     message: None = None
     usage: None = None
@@ -83,7 +86,7 @@ def read_text(event: bytes) -> Chunk:
     choice = _text_chunk(event).choices[0]
     chunk = Chunk(choice.delta.content or "")
     if choice.finish_reason is not None:
-        chunk.finish_reason = reason_in(choice.finish_reason)
+        chunk.finish_reason = reason_in(choice.finish_reason, choice.native_finish_reason)
     return chunk
 
 
@@ -100,10 +103,17 @@ def read_usual(event: bytes) -> Chunk | None:
         choice = usual.choices[0]
         chunk.text = choice.delta.content or ""
         chunk.reasoning = choice.delta.reasoning_content or choice.delta.reasoning or ""
-        chunk.finish_reason = reason_in(choice.finish_reason)
+        chunk.finish_reason = reason_in(choice.finish_reason, choice.native_finish_reason)
     return chunk
 
 
-def reason_in(value: Any) -> str | None:
-    """Return a finish reason; some services write the lack of one in a word."""
-    return value if isinstance(value, str) and value.lower() not in NO_REASON else None
+def reason_in(value: Any, native: Any = None) -> str | None:
+    """Return a finish reason; some services write the lack of one in a word.
+
+    Args:
+        value: The reason.
+        native: In the words of the service behind a router; OpenRouter calls an end `stop` that was an error there.
+    """
+    if not isinstance(value, str) or value.lower() in NO_REASON:
+        return None
+    return native if isinstance(native, str) and reason_of(native) == ERROR else value

@@ -86,7 +86,8 @@ def chunk_of(value: Any, *, is_error: bool = False) -> Chunk | None:
         is_whole=is_whole,
         calls_tool=calls,
         tool=tool,
-        finish_reason=reason_in(choice.get("finish_reason")) or ("stop" if is_whole else None),
+        finish_reason=reason_in(choice.get("finish_reason"), choice.get("native_finish_reason"))
+        or ("stop" if is_whole else None),
         usage=_usage(value, choice),
         complaint=complaint_in(value, is_error=is_error) or complaint_in(choice, is_inner=True),
     )

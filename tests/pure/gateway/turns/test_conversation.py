@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,8 +51,9 @@ def test_a_note_before_any_question_goes_with_the_first() -> None:
     assert told([("system", "note")])[1:] == [{"role": "user", "content": f"{NOTED}\n> note\n\nnow?"}]
 
 
-def test_an_answer_without_text_is_not_sent() -> None:
-    assert [message["content"] for message in told([("user", "a"), ("assistant", "")])[1:]] == ["a", "now?"]
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_answer_without_text_is_not_sent(text: str) -> None:
+    assert [message["content"] for message in told([("user", "a"), ("assistant", text)])[1:]] == ["a", "now?"]
 
 
 def test_no_prompt_is_no_message() -> None:

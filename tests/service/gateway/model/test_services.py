@@ -52,6 +52,10 @@ def whole(finish_reason: str | None = "stop", **message: Any) -> bytes:
     return json.dumps(completion | {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}).encode()
 
 
+def choice(**fields: Any) -> bytes:
+    return event({"choices": [{"index": 0, **fields}]})
+
+
 def message(text: str) -> bytes:
     return event({"choices": [{"index": 0, "message": {"content": text}}]})
 
@@ -253,6 +257,21 @@ ENDS = [
         error="ClientPayloadError",
         cut=True,
     ),
+    Kind(
+        "another's error called stop",
+        HI + choice(delta={}, finish_reason="stop", native_finish_reason="network_error") + DONE,
+        "interrupted",
+        reason="error",
+        error="with an error",
+    ),
+    Kind(
+        "another's error called stop, in an odd chunk",
+        HI + choice(delta=None, finish_reason="stop", native_finish_reason="error") + DONE,
+        "interrupted",
+        reason="error",
+        error="with an error",
+    ),
+    Kind("another's word for it", HI + choice(delta={}, finish_reason="stop", native_finish_reason="STOP") + DONE),
     Kind("the reason error", HI + chunk("error") + DONE, "interrupted", reason="error", error="with an error"),
     Kind(
         "insufficient_system_resource",
@@ -352,6 +371,14 @@ ENDS = [
         "",
         "error",
         "reported an error: too long",
+    ),
+    Kind(
+        "an error about the request with the reason error",
+        event({"choices": [{"delta": {}, "finish_reason": "error"}], **ABOUT_US}),
+        "failed",
+        "",
+        "error",
+        "reported an error: too long for ***",
     ),
     Kind(
         "an error with the reason error",
