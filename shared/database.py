@@ -158,7 +158,9 @@ async def borrowed(pool: Pool, deadline_s: float | None = None) -> AsyncIterator
         finally:
             await pool.release(connection)
             ending.cancel()
-    except DATABASE_ERRORS as error:
+    except Exception as error:  # asyncpg raises anything where its connection ends in the middle of a statement
+        if not is_late and not isinstance(error, DATABASE_ERRORS):
+            raise
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError from error  # which the end of the connection has taken the place of
         if is_late or waiting.expired():

@@ -129,7 +129,7 @@ class Service:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         app.add_routes(self._routes)
-        runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        runner = web.AppRunner(app, handle_signals=False, access_log=None, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, self._settings.internal_host, self._settings.internal_port).start()
         return runner

@@ -62,7 +62,12 @@ async def follow_turn(
         return _stream(chat.running.follow(turn), read.within(turn) if read else 0)
     ended = await chat.turns.find(read.turn_id) if read else None
     if ended is not None and ended.user_id in caller.user_ids and ended.session_id == session_id:
-        return await _rest(ended, read)
+        after = read.within(ended) if read else 0
+        if ended.state == "running":  # again, since the first look
+            return _stream(chat.running.follow(ended), after)
+        if await _is_more(ended, after):
+            return _stream(replay(ended), after)
+        return Response(status_code=204)
     await chat.own.find(caller, session_id)
     return Response(status_code=204)
 
@@ -88,8 +93,8 @@ def _stream(buffer: TurnBuffer, after: int) -> Response:
     return FollowingResponse(buffer, ui_stream(buffer, after), UI_HEADERS)
 
 
-async def _rest(ended: Turn, read: PartId | None) -> Response:
-    """Return what somebody who left off has not read of a turn that has ended; 204 when that is nothing."""
-    stream = ui_stream(replay(ended), read.within(ended) if read else 0)
-    rest = b"".join([event async for event in stream])
-    return Response(rest, headers=UI_HEADERS) if rest != DONE else Response(status_code=204)
+async def _is_more(ended: Turn, after: int) -> bool:
+    """Tell whether anything comes after this place of a turn that has ended."""
+    async for event in ui_stream(replay(ended), after):
+        return event != DONE
+    return False

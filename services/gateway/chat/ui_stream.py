@@ -6,7 +6,7 @@ attempt at a turn has an answer of its own, so of a later one than the first the
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -93,6 +93,13 @@ class PartWriter:
         (kind, part_id), self._open = self._open, None
         return self.part(type=f"{kind}-end", id=part_id)
 
+    def end(self, closing: Sequence[dict[str, Any]]) -> bytes:
+        """Write the closing parts; all of them, where somebody has read more than was kept of a turn that broke off."""
+        parts = len(closing) + (self._open is not None)
+        if self._after > self._place + parts:
+            self._after = self._place
+        return self.close() + b"".join([self.part(**fields) for fields in closing])
+
     def _begin(self, kind: str) -> bytes:
         self._opened += 1
         self._open = (kind, kind if self._opened == 1 else f"{kind}-{self._opened}")
@@ -114,9 +121,9 @@ async def ui_stream(buffer: TurnBuffer, after: int = 0) -> AsyncIterator[bytes]:
             if event := writer.delta(piece) if piece else KEEPALIVE:
                 yield event
     except TripthreadError as error:
-        yield writer.close() + writer.part(type="error", errorText=error.detail) + DONE
+        yield writer.end([{"type": "error", "errorText": error.detail}]) + DONE
         return
-    yield writer.close() + b"".join(writer.part(**fields) for fields in _closing_parts(buffer.ended)) + DONE
+    yield writer.end(_closing_parts(buffer.ended)) + DONE
 
 
 def _closing_parts(turn: Turn | None) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from services.gateway.turns.turn import Turn
 
 QUIET_S = 15.0
+LONGEST_PIECE = 16_000  # characters
 
 
 class Reasoning(str):
@@ -134,7 +135,8 @@ class TurnBuffer:
                 if seen < len(self.deltas):
                     pieces, seen, told_at = _united(self.deltas[seen:]), len(self.deltas), now
                     for piece in pieces:
-                        yield piece
+                        for short in _cut(piece):
+                            yield short
                 elif self.ended is not None or self.failure is not None:
                     self._raise_failure()
                     return
@@ -191,6 +193,13 @@ def replay(turn: Turn) -> TurnBuffer:
     buffer.catch_up(turn.parts_so_far)
     buffer.end(turn)
     return buffer
+
+
+def _cut(piece: str) -> Sequence[str]:
+    """Cut a piece so that whoever reads slowly holds little of it."""
+    if len(piece) <= LONGEST_PIECE:
+        return (piece,)
+    return [type(piece)(piece[at : at + LONGEST_PIECE]) for at in range(0, len(piece), LONGEST_PIECE)]
 
 
 def _united(deltas: list[str]) -> list[str]:

@@ -12,7 +12,6 @@ from services.gateway.turns.runner import Runner
 from shared.errors import TripthreadError
 from shared.settings import Settings
 
-LONGEST_PIECE = 16_000  # characters: as JSON not longer than the line that a peer reads
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
@@ -40,11 +39,8 @@ class PeerRoutes:
             await buffer.accepted()
             await response.prepare(request)
             async for piece in buffer.follow_all():
-                name = _NAMES[type(piece)]
-                cuts = range(0, max(len(piece), 1), LONGEST_PIECE)
-                lines = [orjson.dumps([name, str(piece[at : at + LONGEST_PIECE])]) + b"\n" for at in cuts]
-                await response.write(b"".join(lines))
-        except TripthreadError:  # the peer finds in the row what became of it
+                await response.write(orjson.dumps([_NAMES[type(piece)], str(piece)]) + b"\n")
+        except (TripthreadError, ConnectionResetError):  # the peer finds in the row what became of it, or is gone
             pass
         finally:
             follower.close()
@@ -62,7 +58,8 @@ class PeerRoutes:
         return web.Response()
 
     def _find(self, request: web.Request) -> tuple[Runner, TurnBuffer]:
-        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), self._credential):
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self._credential):
             raise web.HTTPUnauthorized
         try:
             turn_id, attempt = UUID(request.match_info["turn"]), int(request.match_info["attempt"])

@@ -1,6 +1,7 @@
 """How rows of `gateway.turns` become turns, and lists of rows the columns that `unnest` takes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -26,12 +27,20 @@ GLIMPSE = """turn_id, user_id, session_id, attempt, state, model, project_id, he
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 
 
+ANSWER_FIELDS, QUESTION_FIELDS = (frozenset(each.name for each in fields(kind)) for kind in (Answer, Question))
+
+
+def _known(values: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Leave out what a gateway of a later release has added."""
+    return values if values.keys() <= names else {name: values[name] for name in values.keys() & names}
+
+
 def read_turn(row: asyncpg.Record) -> Turn:
     """Make a turn of a row with COLUMNS."""
     values = dict(row)
     answer = values.pop("answer")
     question = _read_question(values.pop("question"), values.pop("known_at"))
-    return Turn(**values, question=question, answer=Answer(**answer) if answer else None)
+    return Turn(**values, question=question, answer=Answer(**_known(answer, ANSWER_FIELDS)) if answer else None)
 
 
 def read_glimpse(row: asyncpg.Record) -> Glimpse:
@@ -50,18 +59,20 @@ def question_columns(question: Question) -> tuple[dict[str, Any], dict[str, date
 
 
 def _document(question: Question) -> dict[str, Any]:
-    fields = {
+    values = {
         **vars(question),
         "earlier": [_document(each) for each in question.earlier],
     }  # asdict would copy all of it
-    del fields["said_at"]
-    return fields
+    del values["said_at"]
+    return values
 
 
-def _read_question(fields: dict[str, Any], known_at: Mapping[str, str] | None) -> Question:
-    earlier = tuple([_read_question(each, known_at) for each in fields.pop("earlier", ())])
-    said_at = known_at.get(fields["message_id"]) if known_at else None
-    return Question(**fields, said_at=datetime.fromisoformat(said_at) if said_at else None, earlier=earlier)
+def _read_question(values: dict[str, Any], known_at: Mapping[str, str] | None) -> Question:
+    earlier = tuple([_read_question(each, known_at) for each in values.pop("earlier", ())])
+    said_at = known_at.get(values["message_id"]) if known_at else None
+    return Question(
+        **_known(values, QUESTION_FIELDS), said_at=datetime.fromisoformat(said_at) if said_at else None, earlier=earlier
+    )
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -7,7 +7,7 @@ and what happens where one of them fails.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -186,6 +186,7 @@ class Runner:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
         answer = call.answering.outcome(call.task)
         turn = await self._finish(buffer, Finish(buffer.turn.turn_id, buffer.turn.attempt, answer))
+        turn = turn or await self._lengthened(buffer, answer)
         call.kept.set_result(turn)
         if turn is None:
             await self._end_otherwise(buffer)
@@ -194,6 +195,11 @@ class Runner:
         if self._publisher.away is None:
             await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
         buffer.end(turn)
+
+    async def _lengthened(self, buffer: TurnBuffer, answer: Answer) -> Turn | None:
+        """Keep the text that its readers have of a turn that was stopped by its row, which knew a checkpoint of it."""
+        longer = replace(answer, status="stopped", error=None, revision=answer.revision + 1)
+        return await _patiently(lambda: self._store.lengthen(buffer.turn, longer))
 
     async def _end_otherwise(self, buffer: TurnBuffer) -> None:
         """End as another gateway has ended this attempt, which then tells of it, too."""

@@ -29,6 +29,7 @@ class RunningTurns:
     """The turns that run here and at other gateways: follow them, stop them, wait for them."""
 
     def __init__(self, store: TurnStore, runner: Runner, peers: Peers) -> None:
+        self._store = store
         self._runner = runner
         self._peers = peers
         self._abandoned = Abandoned(store, runner)
@@ -56,10 +57,18 @@ class RunningTurns:
         if self.here(turn) is not None:
             return await self._stop_here(turn)
         try:
-            return await self._peers.stop(turn) == "stopped"
+            if await self._peers.stop(turn) == "stopped":
+                return True
         except PeerAway as error:
             log.info("owner of a turn not reached", turn_id=str(turn.turn_id), error=str(error))
-            return await self._abandoned.stop(turn) is not None
+        return await self._stop_by_row(turn)
+
+    async def _stop_by_row(self, turn: Turn) -> bool:
+        """Stop what its owner does not: it is gone, has begun anew without it, or is too slow."""
+        if await self._abandoned.stop(turn) is not None:
+            return True
+        now = await self._store.find(turn.turn_id)  # it may have been the owner, in the end
+        return now is not None and (now.attempt, now.state) == (turn.attempt, "stopped")
 
     async def make_way(self, turn: Turn, on_busy: OnBusy | None) -> None:
         """Return when this running turn is out of the way of the next, or may be.
@@ -94,9 +103,12 @@ class RunningTurns:
             await self._stop_here(turn)
             return True
         try:
-            return await self._peers.stop(turn, unless_followed_for_s=LAST_FOLLOWER_S) != "followed"
+            outcome = await self._peers.stop(turn, unless_followed_for_s=LAST_FOLLOWER_S)
         except PeerAway:
             return False
+        if outcome == "ended":
+            await self._stop_by_row(turn)  # which does nothing where that is so
+        return outcome != "followed"
 
     async def _wait(self, turn: Turn) -> None:
         buffer = self.follow(turn)

@@ -126,6 +126,25 @@ class TurnStore:
         """
         return await self._end_instead(turn, turn.so_far("stopped"), "true")
 
+    async def lengthen(self, turn: Turn, answer: Answer) -> Turn | None:
+        """Keep what its owner had more of an answer than the checkpoint by which another gateway stopped the turn.
+
+        Returns:
+            None where the row has another attempt, another end, or as much already.
+        """
+        rows = await self._read(
+            f"""
+            UPDATE gateway.turns SET answer = $3, answer_published = false
+            WHERE turn_id = $1 AND attempt = $2 AND state = 'stopped'
+                AND (answer ->> 'revision')::integer < ($3::jsonb ->> 'revision')::integer
+            RETURNING {COLUMNS}
+            """,  # noqa: S608
+            turn.turn_id,
+            turn.attempt,
+            asdict(answer),
+        )
+        return read_turn(rows[0]) if rows else None
+
     async def _end_instead(self, turn: Turn, answer: Answer, where: str) -> Turn | None:
         rows = await self._read(
             f"""
@@ -201,12 +220,12 @@ class TurnStore:
         )
         return read_turn(rows[0]) if rows else None
 
-    async def expired(self) -> list[Turn]:
-        """Return running turns whose owner has let the lease pass, a few at once, since they may be large."""
+    async def expired(self) -> list[tuple[UUID, int]]:
+        """Return the running turns whose owner has let the lease pass: (turn, attempt)."""
         rows = await self._read(
-            f"SELECT {COLUMNS} FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp() LIMIT 20"  # noqa: S608
+            "SELECT turn_id, attempt FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp()"
         )
-        return [read_turn(row) for row in rows]
+        return [(row["turn_id"], row["attempt"]) for row in rows]
 
     async def untold(self) -> list[list[UUID]]:
         """Return turns that ended a while ago, with events that the broker is not known to have, the oldest first.

@@ -5,7 +5,8 @@ while they answered.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
@@ -14,7 +15,8 @@ from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.store import TurnStore
 from shared.backoff import Backoff
-from shared.database import Pool
+from shared.database import DATABASE_ERRORS, Pool
+from shared.errors import BrokerAway
 from shared.leader import Leader
 from shared.publisher import Publisher
 from shared.worker import Worker
@@ -39,6 +41,7 @@ class Sweeper:
         self._runner = runner
         self._running = running
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
+        self._unfit: set[UUID] = set()  # turns whose rows can't be read or told of; another release may
         self._expired: dict[Attempt, float] = {}  # when each was seen first, by the loop's clock
 
     def worker(self, pool: Pool) -> Worker:
@@ -52,13 +55,30 @@ class Sweeper:
     async def end_abandoned(self) -> bool:
         """End every turn whose lease was seen expired for a while, with the text of its checkpoint."""
         now = asyncio.get_running_loop().time()
-        turns = {(turn.turn_id, turn.attempt): turn for turn in await self._store.expired()}
-        self._expired = {attempt: self._expired.get(attempt, now) for attempt in turns}
-        for attempt, turn in turns.items():
-            if now - self._expired[attempt] >= TWICE_S and self._running.here(turn) is None:
-                await self._running.interrupt(turn)
-                log.warning("ended a turn whose gateway is gone", turn_id=str(turn.turn_id), owner=turn.owner)
+        self._expired = {attempt: self._expired.get(attempt, now) for attempt in await self._store.expired()}
+        for (turn_id, attempt), since in self._expired.items():
+            if now - since >= TWICE_S and turn_id not in self._unfit:
+                with self._passing_over(turn_id):
+                    await self._end(turn_id, attempt)
         return False
+
+    async def _end(self, turn_id: UUID, attempt: int) -> None:
+        turn = await self._store.find(turn_id)
+        if turn is None or turn.attempt != attempt or self._running.here(turn) is not None:
+            return
+        if await self._running.interrupt(turn) is not None:
+            log.warning("ended a turn whose gateway is gone", turn_id=str(turn_id), owner=turn.owner)
+
+    @contextmanager
+    def _passing_over(self, turn_id: UUID) -> Iterator[None]:
+        """Let one row that can't be worked stand, and the others go on."""
+        try:
+            yield
+        except (*DATABASE_ERRORS, BrokerAway):
+            raise
+        except Exception:
+            self._unfit.add(turn_id)
+            log.exception("turn not swept", turn_id=str(turn_id))
 
     async def tell_untold(self) -> bool:
         """Publish what the broker is not known to have, in each session's order.
@@ -77,7 +97,10 @@ class Sweeper:
         told = False
         for turn_id in session:
             async with self._reading:
-                turn = await self._store.find(turn_id)
-                if turn is not None and turn.answer is not None:
-                    told = await self._runner.tell_now(turn) or told
+                with self._passing_over(turn_id):
+                    told = await self._tell_one(turn_id) or told
         return told
+
+    async def _tell_one(self, turn_id: UUID) -> bool:
+        turn = None if turn_id in self._unfit else await self._store.find(turn_id)
+        return turn is not None and turn.answer is not None and await self._runner.tell_now(turn)

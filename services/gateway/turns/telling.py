@@ -108,6 +108,13 @@ class Telling:
             await self._publisher.publish(asked.posted(), deadline_s=deadline_s)
 
     async def _tell(self, turn: Turn, *, questions_too: bool) -> None:
+        try:
+            await self._tell_patiently(turn, questions_too=questions_too)
+        except Exception:  # the task's boundary: somebody else may tell of it
+            self._telling.discard((turn.turn_id, turn.attempt, turn.state))
+            log.exception("answer not published", turn_id=str(turn.turn_id))
+
+    async def _tell_patiently(self, turn: Turn, *, questions_too: bool) -> None:
         """Publish the answer, however long the broker takes; until then the row holds it."""
         while True:
             try:
@@ -124,13 +131,13 @@ class Telling:
 
     async def mark(self) -> None:
         """Note in the rows which turns were told of since the last time."""
-        marks = list(self._published)
+        marks, self._published = self._published, []  # two may mark at once
         if not marks:
             return
         try:
             await self._store.mark_published(marks)
         except DATABASE_ERRORS as error:
+            self._published = [*marks, *self._published]
             log.debug("turns not marked", error=str(error) or type(error).__name__)
             return
-        del self._published[: len(marks)]
         self._telling.difference_update(marks)

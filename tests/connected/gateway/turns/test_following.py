@@ -211,7 +211,7 @@ async def test_a_killed_owner_s_turn_ends_though_nobody_asks(
 
 async def test_a_turn_of_an_owner_that_hangs_is_stopped_by_its_row(pair: Pair, session: str) -> None:
     async with pair.chat(pair.here, session, "[chunks 1000] [slow 30]") as response:
-        await first_words(response)
+        _, begun = await first_words(response)
         pair.here.signal(signal.SIGSTOP)
         try:
             assert (await pair.stop(pair.there, session))[0] == 200
@@ -223,6 +223,28 @@ async def test_a_turn_of_an_owner_that_hangs_is_stopped_by_its_row(pair: Pair, s
     assert rest[-1][1]["type"] == "abort", "its owner learns of it when it renews the lease"
     answers = [m for m in await pair.messages(pair.here, session) if m["role"] == "assistant"]
     assert [answer["status"] for answer in answers] == ["stopped", "complete"]
+    assert answers[0]["content"] == begun + text_of(rest), "and then keeps all that its reader has"
+
+
+async def test_a_turn_of_an_owner_that_began_anew_is_stopped(pair: Pair, session: str) -> None:
+    async with pair.chat(pair.here, session, "[chunks 1000] [slow 30]") as response:
+        await first_words(response)
+        pair.here.kill()
+    await pair.here.start()
+    assert (await pair.stop(pair.there, session))[0] == 200
+    async with pair.chat(pair.there, session, "[echo next]", stream=False) as after:
+        assert (await after.json())["message"]["content"] == "next"
+
+
+async def test_a_reader_who_leaves_a_silent_turn_elsewhere_makes_way(pair: Pair, session: str) -> None:
+    async with pair.chat(pair.here, session, "[chunks 3] [stall 1]") as response:
+        await first_words(response)
+        following = asyncio.create_task(pair.stream(pair.there, session))
+        await asyncio.sleep(0.5)  # it follows by now, and hears nothing more
+    following.cancel()
+    async with pair.chat(pair.there, session, "[echo next]", stream=False) as after:
+        assert after.status == 200, await after.text()
+        assert (await after.json())["message"]["content"] == "next"
 
 
 async def test_the_internal_routes_are_for_gateways_alone(pair: Pair, session: str) -> None:

@@ -1,5 +1,6 @@
 """Turns that nobody comes back to are ended and told of, each once, by the one gateway that sweeps."""
 
+import asyncio
 from dataclasses import replace
 
 import asyncpg
@@ -10,6 +11,7 @@ from services.gateway.turns.turn import Turn, text_parts
 from shared.events import MessageAnswered, MessageEvent
 from shared.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway, finished
+from tests.waiting import until
 
 LONG_AGO = "UPDATE gateway.turns SET answered_at = answered_at - interval '1 minute' WHERE answer IS NOT NULL"
 PAST_ITS_LEASE = "UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'"
@@ -85,6 +87,51 @@ async def test_a_turn_is_ended_when_its_lease_was_seen_expired_twice(
     assert (answered.status, answered.content) == ("interrupted", "so far")
     assert answered.trace is not None
     assert (answered.trace.status, answered.trace.finish_reason) == ("interrupted", "error")
+
+
+async def test_a_row_that_cannot_be_read_stops_nobody(
+    gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.turns.sweeper.TWICE_S", 0.0)
+    bad = await gateway.store.claim(gateway.claim("bad", session="s1"))
+    assert isinstance(bad, Turn)
+    await gateway.store.claim(gateway.claim("good", session="s2"))
+    await owner.execute("UPDATE gateway.turns SET question = '[]' WHERE turn_id = $1", bad.turn_id)
+    await owner.execute(PAST_ITS_LEASE)
+    sweeper = gateway.sweeper()
+    await sweeper.end_abandoned()
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns WHERE state = 'interrupted'") == 1
+    await owner.execute(
+        "UPDATE gateway.turns SET state = 'failed', answer = '[]', answered_at = now() WHERE turn_id = $1", bad.turn_id
+    )
+    await owner.execute(LONG_AGO)
+    await sweeper.tell_untold()
+    assert (
+        await owner.fetchval("SELECT count(*) FROM gateway.turns WHERE state = 'failed' AND NOT answer_published") == 1
+    )
+
+
+async def test_what_a_later_release_has_added_to_a_row_is_passed_over(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    ended = await finished(gateway, gateway.claim("hello"))
+    await owner.execute(
+        """UPDATE gateway.turns SET answer = answer || '{"later": 1}', question = question || '{"later": 1}'"""
+    )
+    read = await gateway.store.find(ended.turn_id)
+    assert read is not None
+    assert (read.answer, read.question) == (ended.answer, ended.question)
+
+
+async def test_two_who_mark_at_once_forget_nothing(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    for session in ("s1", "s2", "s3"):
+        gateway.runner.tell(await finished(gateway, gateway.claim("hello", session=session)))
+
+    async def told() -> bool:
+        await asyncio.gather(*(gateway.runner.mark_told() for _ in range(3)))
+        return bool(await owner.fetchval(TOLD))
+
+    await until(told, "all to be marked")
 
 
 async def test_a_turn_that_runs_here_is_not_swept(

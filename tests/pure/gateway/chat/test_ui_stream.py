@@ -252,6 +252,16 @@ def _told(events: list[str]) -> list[tuple[str, str]]:
     return told
 
 
+def test_who_has_read_more_than_was_kept_learns_the_end() -> None:
+    ended = over(("text", "kept"))
+    events = asyncio.run(_events(replay(ended), 500))
+    assert [json.loads(event.partition("data: ")[2])["type"] for event in events[:-1]] == [
+        "text-end",
+        "finish-step",
+        "finish",
+    ]
+
+
 def test_each_attempt_has_places_of_its_own() -> None:
     first, second = over(), over(attempt=2)
     second = replace(second, turn_id=first.turn_id)
