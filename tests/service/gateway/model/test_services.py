@@ -212,6 +212,7 @@ REASONING = [
     Kind("reasoning in tags, whole", whole(content="<think>so</think>hi"), reasoning="so", tokens=(3, 2)),
     Kind("tags that are empty", chunk(content="<think>\n\n</think>\n\nhi") + STOP + DONE, reasoning="\n\n"),
     Kind("what only begins like a tag", chunk(content="<thi") + STOP + DONE, text="<thi"),
+    Kind("what only begins like a tag, and no [DONE]", chunk("stop", content="<thi"), text="<thi"),
     Kind("a tag further on", HI + chunk(content="<think>") + STOP + DONE, text="hi<think>"),
     Kind("nothing but reasoning", chunk(reasoning="so") + STOP + DONE, "failed", "", "error", "said nothing", "so"),
     Kind("a refusal", chunk(refusal="hi") + STOP + DONE),
