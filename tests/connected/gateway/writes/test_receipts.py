@@ -78,7 +78,7 @@ async def test_what_is_no_outcome_is_passed_over(settings: Settings) -> None:
             for body in (b"", b"garbage", b"{}", b'[{"outcome": "Unheard"}]', b"\xff"):
                 await exchange.publish(aio_pika.Message(body, content_type="application/json"), "")
         await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
-        assert outcomes.fault() is None
+        assert outcomes.away() is None
 
 
 async def test_properties_that_cannot_be_read_do_not_end_the_hearing(
@@ -94,16 +94,16 @@ async def test_properties_that_cannot_be_read_do_not_end_the_hearing(
             with monkeypatch.context() as patched:
                 patched.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
                 await exchange.publish(aio_pika.Message(b"body"), "")
-        await eventually(lambda: outcomes.fault() is not None)  # its connection, and with it this queue of its own
+        await eventually(lambda: outcomes.away() is not None)  # its connection, and with it this queue of its own
         await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
-        await eventually(lambda: outcomes.fault() is None)
+        await eventually(lambda: outcomes.away() is None)
 
 
 async def test_a_gateway_without_its_broker_says_so_and_waits(settings: Settings) -> None:
     nowhere = settings.model_copy(update={"amqp_url": "amqp://guest:guest@127.0.0.1:1/"})
     async with hearing(nowhere, Receipts()) as outcomes:
         await asyncio.sleep(0)
-        assert outcomes.fault() is not None
+        assert outcomes.away() is not None
 
 
 @pytest.mark.fault
@@ -115,7 +115,7 @@ async def test_outcomes_are_heard_again_after_the_broker_was_away() -> None:
             await asyncio.to_thread(broker.ctl, "close_all_connections", "test")
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
             await asyncio.to_thread(broker.ctl, "stop_app")
-            await eventually(lambda: outcomes.fault() is not None)
+            await eventually(lambda: outcomes.away() is not None)
             await asyncio.to_thread(broker.ctl, "start_app")
-            await eventually(lambda: outcomes.fault() is None)
+            await eventually(lambda: outcomes.away() is None)
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
