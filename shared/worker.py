@@ -30,6 +30,7 @@ class Worker:
         close: Callable[[], None] = lambda: None,
         idle_s: float = IDLE_S,
         backoff: Backoff = BACKOFF,
+        is_vital: bool = True,
     ) -> None:
         """Prepare to work.
 
@@ -40,6 +41,7 @@ class Worker:
             close: Called at the stop; ends whatever a job waits for, by `ShuttingDown`.
             idle_s: Between two looks for work, where nothing has told of any.
             backoff: Before another try, where the database or the broker is away.
+            is_vital: Whether its process can't do its job while the work is postponed.
         """
         self._name = name
         self._leader = leader
@@ -47,6 +49,7 @@ class Worker:
         self._close = close
         self._idle_s = idle_s
         self._backoff = backoff
+        self._is_vital = is_vital
         self._stopping = asyncio.Event()
         self._bells = {name: asyncio.Event() for name in jobs}
         self._troubles: dict[str, str] = {}
@@ -75,7 +78,8 @@ class Worker:
 
     def fault(self) -> str | None:
         """Say what keeps the work from going on. To wait for another leader is no fault."""
-        return "; ".join(filter(None, [self._leader.trouble, *self._troubles.values()])) or None
+        troubles = [self._leader.trouble, *self._troubles.values()] if self._is_vital else []
+        return "; ".join(filter(None, troubles)) or None
 
     async def _repeat(self, name: str, job: Job) -> None:
         failures = 0

@@ -47,7 +47,8 @@ class Sweeper:
     def worker(self, pool: Pool) -> Worker:
         """Make what runs the jobs, wherever this gateway is the one that sweeps."""
         jobs = {"abandoned turns": self.end_abandoned, "untold turns": self.tell_untold}
-        return Worker("sweeper", Leader(pool, LEADER_LOCK, self._begin), jobs, idle_s=LOOK_S, backoff=BACKOFF)
+        leader = Leader(pool, LEADER_LOCK, self._begin)
+        return Worker("sweeper", leader, jobs, idle_s=LOOK_S, backoff=BACKOFF, is_vital=False)
 
     async def _begin(self) -> None:
         self._expired.clear()
