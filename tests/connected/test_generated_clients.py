@@ -75,7 +75,8 @@ async def test_a_python_client_is_made_and_talks(gateway: Settings, tmp_path: Pa
         run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
         requirements = CLIENTS / "python/requirements.txt"
         run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", requirements, cwd=tmp_path)
-        generator = (tmp_path / "venv/bin/openapi-python-client", "generate", "--fail-on-warning")
+        config = ("--config", CLIENTS / "python/generator.yaml")
+        generator = (tmp_path / "venv/bin/openapi-python-client", "generate", "--fail-on-warning", *config)
         run(*generator, "--path", tmp_path / "openapi.json", "--output-path", generated, cwd=tmp_path)
         shutil.copy(CLIENTS / "python/talk.py", generated)
         return run(python, "talk.py", address(gateway), token_for(gateway, "ann"), cwd=generated)

@@ -50,7 +50,7 @@ async def test_turns_of_an_older_gateway_are_read_and_ended(settings: Settings, 
     async with open_pool(settings.gateway_database_url, "test") as pool:
         store = TurnStore(pool)
         for session_id in ("before", "after"):
-            turn = await store.running("ann", session_id)
+            turn = await store.running(["ann"], session_id)
             assert turn is not None
             assert (turn.nonce, turn.posted().created_at) == (None, turn.asked_at)
             ended = await store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))

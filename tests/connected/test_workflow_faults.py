@@ -19,7 +19,7 @@ from tests.connected.workflow_stage import QUICK, Stage, open_stage, running_wor
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
-        (b"\xff\x00 no JSON", "not a JSON object"),
+        (b"\xff\x00 no JSON", "unreadable: not JSON"),
         (b'{"id": "arfq-1"}', "no href"),
         (b'{"id": "arfq-1", "href": "http://127.0.0.1:1/api/rfqs/arfq-1"}', "the href is not a resource below"),
     ],
