@@ -65,7 +65,7 @@ class PeerRoutes:
             turn_id, attempt = UUID(request.match_info["turn"]), int(request.match_info["attempt"])
         except ValueError as error:
             raise web.HTTPNotFound from error
-        buffer = self._runner.find(turn_id) if self._runner else None
-        if self._runner is None or buffer is None or buffer.turn.attempt != attempt:
+        buffer = self._runner.find(turn_id, attempt) if self._runner else None
+        if self._runner is None or buffer is None:
             raise web.HTTPNotFound
         return self._runner, buffer

@@ -48,7 +48,6 @@ log = structlog.get_logger(__name__)
 class _Call:
     """The asking of the model, for one attempt."""
 
-    attempt: int
     answering: Answering
     task: asyncio.Task[Answer]
     # The turn with its answer, once the row has it; None where it got another, or none.
@@ -76,9 +75,10 @@ class Runner:
     def is_closing(self) -> bool:
         return self._closing.is_set()
 
-    def find(self, turn_id: UUID) -> TurnBuffer | None:
-        """Return a turn that runs here."""
-        return self._buffers.get(turn_id)
+    def find(self, turn_id: UUID, attempt: int) -> TurnBuffer | None:
+        """Return the buffer of an attempt that runs here."""
+        buffer = self._buffers.get(turn_id)
+        return buffer if buffer is not None and buffer.turn.attempt == attempt else None
 
     def begin(self, turn: Turn, history: Sequence[Said], account: str = "") -> TurnBuffer:
         """Run a turn that was claimed; the model is told of its question's branch in `history`.
@@ -91,7 +91,7 @@ class Runner:
         messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
         self.counts.began(account)
         answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
-        call = _Call(turn.attempt, answering, asyncio.create_task(answering.run(messages)))
+        call = _Call(answering, asyncio.create_task(answering.run(messages)))
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))
         return buffer
@@ -126,18 +126,17 @@ class Runner:
         Returns:
             None where it does not run here (any more).
         """
-        call = self._calls.get(turn.turn_id)
-        if call is None or call.attempt != turn.attempt:
+        if self.find(turn.turn_id, turn.attempt) is None:
             return None
+        call = self._calls[turn.turn_id]
         call.answering.stop()
         call.task.cancel()
         return await asyncio.shield(call.kept)
 
     def _let_go(self, turn_id: UUID, attempt: int) -> None:
         """Ask the model no more for an attempt that was ended elsewhere."""
-        call = self._calls.get(turn_id)
-        if call is not None and call.attempt == attempt:
-            call.task.cancel()
+        if self.find(turn_id, attempt) is not None:
+            self._calls[turn_id].task.cancel()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that must not end with the request that began it."""

@@ -37,8 +37,7 @@ class RunningTurns:
 
     def here(self, turn: Turn) -> TurnBuffer | None:
         """Return this attempt where it runs here, whatever its row says: a database that was away renewed no lease."""
-        buffer = self._runner.find(turn.turn_id)
-        return buffer if buffer is not None and buffer.turn.attempt == turn.attempt else None
+        return self._runner.find(turn.turn_id, turn.attempt)
 
     def follow(self, turn: Turn) -> TurnBuffer:
         """Return the buffer of a running turn, wherever it runs; whoever takes it attaches to it at once."""

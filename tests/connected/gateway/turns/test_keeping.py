@@ -68,7 +68,7 @@ async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_en
     assert (running.turn.turn_id, running.turn.attempt) == (elsewhere["turn_id"], 3)
     with pytest.raises(SessionBusy):
         await lost.result()
-    assert gateway.runner.find(running.turn.turn_id) is running
+    assert gateway.runner.find(running.turn.turn_id, running.turn.attempt) is running
     assert (await running.result()).state == "complete"
     assert gateway.runner.counts.total == 0
 
