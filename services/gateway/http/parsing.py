@@ -70,9 +70,19 @@ class Parsing(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             return self._head_without_upgrade() + piece[upgrade.args[0] :]
         except httptools.HttpParserError:
-            too_many = self.incomplete is Phase.HEAD and len(self.headers) >= MOST_HEADERS
-            self.refuse(HeadTooLarge() if too_many else Refused("This is not HTTP."))
+            self.refuse(self._fault())
         return b""
+
+    def _fault(self) -> TripthreadError:
+        """Tell what is wrong with what the parser has just stopped at."""
+        if self.incomplete is Phase.HEAD and len(self.headers) >= MOST_HEADERS:
+            return HeadTooLarge()
+        if self.incomplete is Phase.HEAD and self._hosts() > 1:  # a proxy may have gone by the other (RFC 9112, 3.2)
+            return Refused("A request has one Host.")
+        return Refused("This is not HTTP.")
+
+    def _hosts(self) -> int:
+        return [name for name, _ in self.headers].count(b"host")
 
     def _head_without_upgrade(self) -> bytes:
         """Spell the head that was just read as one that asks for no other protocol.
@@ -105,6 +115,8 @@ class Parsing(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
+            raise OverflowError
+        if self._hosts() > 1:
             raise OverflowError
         if self.parser.should_upgrade():
             return  # it comes again, see `_head_without_upgrade`

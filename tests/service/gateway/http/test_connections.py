@@ -62,6 +62,15 @@ async def test_a_head_of_too_many_headers_is_refused() -> None:
         assert len(served.app.requests) == 1
 
 
+@pytest.mark.parametrize("second", [b"Host: localhost", b"HOST: evil.example", b"host:"])
+async def test_a_head_of_two_hosts_is_refused(second: bytes) -> None:
+    async with serving() as served:
+        caller = await served.call(BEGUN + second + b"\r\nContent-Length: 2\r\n\r\n{}")
+        refused(await caller.answer(), 400, "bad_request")
+        await caller.ended()
+        assert not served.app.requests
+
+
 async def test_a_head_of_just_the_limit_is_read() -> None:
     async with serving() as served:
         head = BEGUN + b"X-Long: \r\n\r\n"
