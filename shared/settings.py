@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from os import getpid
-from socket import gethostbyname, gethostname
+from socket import gethostname
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.own_address import own_address
 from shared.production import unsafe
 from shared.urls import malformed
 
@@ -195,7 +196,7 @@ class Settings(BaseSettings):
             return self.internal_url.rstrip("/")
         host = self.internal_host
         if host in ("0.0.0.0", "::"):  # noqa: S104 - to be told from an address
-            host = gethostbyname(gethostname())  # in a container, what its network knows it by
+            host = own_address()  # in a container, what its network knows it by
         return f"http://[{host}]:{self.internal_port}" if ":" in host else f"http://{host}:{self.internal_port}"
 
     def checked_for(self, part: str) -> Self:

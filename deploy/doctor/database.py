@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from yarl import URL
 
 from deploy.doctor.finding import TIMEOUT_S, Finding
 from deploy.migrate import MIGRATIONS, is_known
 from shared.database import DATABASE_ERRORS, lacking
+from shared.own_address import is_loopback
 from shared.settings import Settings
 
 # The schema that each login of the database writes; the others read.
@@ -35,11 +37,13 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
         revision = await _revision(connection)
         yield revision
         yield await _releases(connection)
+        yield check_address(settings, await _hosts_of_gateways(connection))
         if revision.trouble is None:
             yield await _dead_letters(connection)
             yield await _abandoned_turns(connection)
             yield await _untold_turns(connection)
             yield await _stuck_deliveries(connection)
+            yield await _unreadable_deliveries(connection)
             yield await _refused_credentials(connection)
     finally:
         await connection.close()
@@ -74,6 +78,25 @@ async def _releases(connection: asyncpg.Connection) -> Finding:
     apart = "; others than ".join(", ".join(instances) for instances in releases.values())
     trouble = f"{apart} know: finish the upgrade, consumers before gateways" if len(releases) > 1 else None
     return Finding("events that processes know", f"{len(rows)} processes, {len(releases)} releases", trouble)
+
+
+async def _hosts_of_gateways(connection: asyncpg.Connection) -> int:
+    count: int = await connection.fetchval(
+        """
+        SELECT count(DISTINCT client_addr) FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = 'tripthread_gateway'
+        """
+    )
+    return count
+
+
+def check_address(settings: Settings, hosts: int) -> Finding:
+    """Look whether gateways, which are on so many hosts now, are told an address at which each finds only itself."""
+    told = settings.reachable_at
+    may_be_many = hosts > 1 or (settings.environment == "production" and not settings.internal_url)
+    is_lost = may_be_many and is_loopback(URL(told).host or "")
+    trouble = "there a gateway on another host finds only itself: set each gateway's INTERNAL_URL"
+    return Finding("where other gateways find this one", told, trouble if is_lost else None)
 
 
 async def _dead_letters(connection: asyncpg.Connection) -> Finding:
@@ -126,6 +149,22 @@ async def _stuck_deliveries(connection: asyncpg.Connection) -> Finding:
     )
     trouble = "they are long due: is the workflow running, and does Avinode answer?" if count else None
     return Finding("webhook deliveries overdue", str(count), trouble)
+
+
+async def _unreadable_deliveries(connection: asyncpg.Connection) -> Finding:
+    count = await connection.fetchval(
+        """
+        SELECT count(*) FROM workflow.deliveries
+        WHERE state = 'unreadable' AND received_at > clock_timestamp() - interval '7 days'
+        """
+    )
+    trouble = (
+        "they came in the last 7 days with the right password, and what they say is lost on us: `payload` and `error`"
+        " are in workflow.deliveries"
+        if count
+        else None
+    )
+    return Finding("webhook deliveries unreadable", str(count), trouble)
 
 
 async def _refused_credentials(connection: asyncpg.Connection) -> Finding:

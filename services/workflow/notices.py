@@ -35,7 +35,7 @@ class Pointer:
 class Notice:
     """What a payload says, and what is to become of it."""
 
-    state: Literal["due", "refused", "ignored"]
+    state: Literal["due", "refused", "ignored", "unreadable"]
     error: str | None = None
     href: str | None = None
     kind: str | None = None
@@ -55,7 +55,7 @@ def read_notice(payload: bytes, base_url: str, *, encoding: str = "", most: int 
     try:
         body = read_json(payload, encoding=encoding, most=most)
     except Unreadable as why:
-        return Notice("refused", f"unreadable: {why}")
+        return Notice("unreadable", str(why))
     if not isinstance(body, dict):
         return Notice("refused", "not a JSON object")
     href = body.get("href")

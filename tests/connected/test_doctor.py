@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 
 from deploy.doctor import examine
+from deploy.doctor.database import check_address
 from deploy.doctor.finding import Finding
 from deploy.migrate import downgrade
 from deploy.sandbox.serving import serving
@@ -114,6 +115,18 @@ async def test_servers_and_logins_that_refuse_are_named(settings: Settings) -> N
     assert "DATABASE_URL" in (await troubles(away))["database"]
 
 
+async def test_an_address_at_which_other_hosts_find_only_themselves_is_named(settings: Settings) -> None:
+    subject = "where other gateways find this one"
+    assert subject not in await troubles(settings)
+    production = settings.model_copy(update={"environment": "production"})
+    assert "INTERNAL_URL" in (await troubles(production))[subject]
+    assert subject not in await troubles(production.model_copy(update={"internal_url": "http://127.0.0.1:9080"}))
+    assert subject not in await troubles(production.model_copy(update={"internal_host": "10.0.0.1"}))
+    assert check_address(settings, hosts=1).trouble is None
+    assert check_address(settings, hosts=2).trouble
+    assert check_address(settings.model_copy(update={"internal_host": "10.0.0.1"}), hosts=2).trouble is None
+
+
 async def test_what_waits_for_somebody_is_counted(settings: Settings, owner: asyncpg.Connection) -> None:
     await owner.execute(
         """
@@ -129,6 +142,12 @@ async def test_what_waits_for_somebody_is_counted(settings: Settings, owner: asy
     )
     await owner.execute(
         """
+        INSERT INTO workflow.deliveries (delivery_id, source, payload, state, error, received_at, event_id)
+        VALUES (gen_random_uuid(), 'avinode', '', 'unreadable', 'not JSON', now(), gen_random_uuid())
+        """
+    )
+    await owner.execute(
+        """
         INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
             model, provider, question, asked_at)
         VALUES (gen_random_uuid(), 'ann', 's1', '', 'gone', 'running', now() - interval '1 hour', gen_random_uuid(),
@@ -136,4 +155,5 @@ async def test_what_waits_for_somebody_is_counted(settings: Settings, owner: asy
         """
     )
     found = await troubles(settings)
-    assert {"dead letters", "webhook deliveries overdue", "turns past their lease"} <= found.keys()
+    waiting = ("dead letters", "webhook deliveries overdue", "webhook deliveries unreadable", "turns past their lease")
+    assert set(waiting) <= found.keys()

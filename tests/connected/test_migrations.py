@@ -96,6 +96,26 @@ async def test_an_older_database_keeps_its_orders(settings: Settings, owner: asy
     assert await owner.fetchval("SELECT count(*) FROM workflow.requests") == 4
 
 
+async def test_an_older_database_keeps_its_notices(settings: Settings, owner: asyncpg.Connection) -> None:
+    await asyncio.to_thread(downgrade, settings, "0009_checkpoints")
+    before = [("ignored", "no use for x"), ("refused", "no href"), ("refused", "unreadable: not JSON")]
+    for state, error in before:
+        await owner.execute(
+            """
+            INSERT INTO workflow.deliveries (delivery_id, source, payload, state, error, received_at, event_id)
+            VALUES (gen_random_uuid(), 'avinode', '', $1, $2, now(), gen_random_uuid())
+            """,
+            state,
+            error,
+        )
+    notices = "SELECT state, error FROM workflow.deliveries ORDER BY 1, 2"
+
+    await asyncio.to_thread(migrate, settings)
+    assert [tuple(row) for row in await owner.fetch(notices)] == [*before[:2], ("unreadable", "not JSON")]
+    await asyncio.to_thread(downgrade, settings, "0009_checkpoints")
+    assert [tuple(row) for row in await owner.fetch(notices)] == before
+
+
 async def old_request(owner: asyncpg.Connection, number: int, state: str, session_id: str, trip: int) -> None:
     """Write an order as revision 0005 has it."""
     await owner.execute(

@@ -17,22 +17,26 @@ from tests.connected.workflow_stage import QUICK, Stage, open_stage, running_wor
 
 
 @pytest.mark.parametrize(
-    ("payload", "error"),
+    ("payload", "state", "error"),
     [
-        (b"\xff\x00 no JSON", "unreadable: not JSON"),
-        (b'{"id": "arfq-1"}', "no href"),
-        (b'{"id": "arfq-1", "href": "http://127.0.0.1:1/api/rfqs/arfq-1"}', "the href is not a resource below"),
+        (b"\xff\x00 no JSON", "unreadable", "not JSON"),
+        (b'{"id": "arfq-1"}', "refused", "no href"),
+        (b'{"id": "arfq-1", "href": "http://127.0.0.1:1/api/rfqs/arfq-1"}', "refused", "the href is not a resource"),
     ],
 )
 async def test_a_notice_that_nobody_can_follow_is_kept_with_its_reason(
-    stage: Stage, payload: bytes, error: str
+    stage: Stage, payload: bytes, state: str, error: str
 ) -> None:
     event = await stage.notify(payload, event_name="chat", headers={"content-type": "text/plain"})
-    await stage.becomes("refused", "SELECT state FROM workflow.deliveries")
+    await stage.becomes(state, "SELECT state FROM workflow.deliveries")
     kept = await stage.owner.fetchrow("SELECT * FROM workflow.deliveries")
     assert kept is not None
     assert (kept["delivery_id"], bytes(kept["payload"]), kept["event_name"]) == (event.delivery_id, payload, "chat")
     assert kept["error"].startswith(error)
+    requested, avinode_trip_id = await stage.created()
+    await stage.send_rfqs(avinode_trip_id, 1)
+    await stage.stands(requested.trip_id, "requesting_quotes", 1, 1, 0)
+    assert await stage.owner.fetchval("SELECT attempts FROM workflow.deliveries WHERE state = $1", state) == 0
 
 
 async def test_a_notice_with_a_huge_href_holds_nobody_up(stage: Stage) -> None:
