@@ -31,13 +31,23 @@ def choose_question(request: ChatRequest, history: Sequence[Said], turn_id: UUID
         Invalid: There is nothing to ask.
     """
     if request.regenerate:
-        return _asked_again(request.regenerate_id, history)
+        return _asked_again(request, history)
     unsaid = _unsaid(request.questions, history)
     if len(unsaid) > MOST_UNSAID:
         raise refused_field("userMessages", f"may have at most {MOST_UNSAID} new messages at once")
     if not unsaid:
-        return _asked_again(None, history)
-    return _chained(unsaid, request.parent_id, history, turn_id)
+        return _newest_question(history)
+    return _chained(unsaid, request, history, turn_id)
+
+
+def never_arrived(request: ChatRequest, history: Sequence[Said]) -> bool:
+    """Tell whether a question that is to be answered again was never asked here, as where the sending of it failed.
+
+    A client shows it all the same, and its user's retry is a regeneration.
+    """
+    if not request.questions or not request.questions[-1].message_id:
+        return False
+    return _asked_about(request, history) is None
 
 
 def _unsaid(questions: Sequence[Question], history: Sequence[Said]) -> Sequence[Question]:
@@ -51,18 +61,18 @@ def _unsaid(questions: Sequence[Question], history: Sequence[Said]) -> Sequence[
     return questions[same:]
 
 
-def _chained(unsaid: Sequence[Question], parent_id: str | None, history: Sequence[Said], turn_id: UUID) -> Question:
+def _chained(unsaid: Sequence[Question], request: ChatRequest, history: Sequence[Said], turn_id: UUID) -> Question:
     """Give each message its id and its parent, the one before it; return the last, which brings the others."""
     names = _Names(history)
     chain: list[Question] = []
     for index, question in enumerate(unsaid):
         before = chain[-1].message_id if chain else None
         known = names.asked.get(question.message_id)
-        if known is not None and _is_same(question, known, before, parent_id, names):
+        if known is not None and _is_same(question, known, before, request.parent_id, names):
             chain.append(replace(question, parent_id=known.parent_id, is_known=True, said_at=known.created_at))
             continue
         own_id = str(derived_id(turn_id, f"question/{index}"))
-        parent = before or _parent(known, parent_id, history, names)
+        parent = before or _parent(known, request, history, names)
         chain.append(replace(_new(question, own_id, names), parent_id=parent))
     return replace(chain[-1], earlier=tuple(chain[:-1]))
 
@@ -106,22 +116,64 @@ def _new(question: Question, own_id: str, names: _Names) -> Question:
     return replace(question, message_id=named or own_id)
 
 
-def _parent(known: Said | None, parent_id: str | None, history: Sequence[Said], names: _Names) -> str | None:
-    if parent_id is not None:
-        if parent_id not in names.by_id:
+def _parent(known: Said | None, request: ChatRequest, history: Sequence[Said], names: _Names) -> str | None:
+    if request.parent_id is not None:
+        if request.parent_id not in names.by_id:
             raise NotFound("parent_id names no message of this session.")
-        return parent_id
-    return known.parent_id if known is not None else newest(history)
+        return request.parent_id
+    return known.parent_id if known is not None else _end_of_shown(request.shown_before, history)
 
 
-def _asked_again(message_id: str | None, history: Sequence[Said]) -> Said:
-    """Return the question that `message_id`, it or its answer, is about; without one, the newest."""
-    by_id = {shown.message_id: shown for shown in history}
-    at = by_id.get(message_id) if message_id else next((m for m in reversed(history) if m.role == "user"), None)
-    if at is not None and at.role == "assistant":
-        at = by_id.get(at.parent_id or "")
-    if at is None or at.role != "user":
-        if message_id:
-            raise NotFound("message_id names no question of this session, and no answer to one.")
+def _end_of_shown(shown: str | None, history: Sequence[Said]) -> str | None:
+    """Return the newest message on the branch that a client shows, by the last message that it shows of it.
+
+    So a tab on another answer than the newest goes on from its own, and one that was left open, or was cut off from an
+    answer, from what it has missed. A branch that nobody knows is the newest.
+    """
+    last = newest(history)
+    if shown is None or shown == last:
+        return last
+    end: str | None = None
+    reached: set[str | None] = set()
+    for said in history:
+        if shown in (said.message_id, said.client_message_id):
+            reached = set()  # a wording of it that came later
+        elif said.parent_id not in reached:
+            continue
+        reached.add(said.message_id)
+        end = said.message_id
+    return end or last
+
+
+def _asked_again(request: ChatRequest, history: Sequence[Said]) -> Said:
+    """Return the question that a regeneration is about; of one that names none, the newest."""
+    asked = _asked_about(request, history)
+    if asked is not None:
+        return asked
+    if request.regenerate_id:
+        raise NotFound("message_id names no question of this session, and no answer to one.")
+    return _newest_question(history)
+
+
+def _asked_about(request: ChatRequest, history: Sequence[Said]) -> Said | None:
+    """Return the question whose answer is named, or that is shown last, in the words that are shown, or is named."""
+    by_id = {said.message_id: said for said in history}
+    named = by_id.get(request.regenerate_id or "")
+    if named is not None and named.role == "assistant":
+        named = by_id.get(named.parent_id or "")
+    elif request.questions and request.questions[-1].message_id:
+        return _wording(request.questions[-1], history)
+    return named if named is not None and named.role == "user" else None
+
+
+def _wording(question: Question, history: Sequence[Said]) -> Said | None:
+    """Return the newest message of this name and text: edits bear the name of what they replace."""
+    asked = (said for said in reversed(history) if said.role == "user" and said.says(question.content))
+    return next((said for said in asked if question.message_id in (said.message_id, said.client_message_id)), None)
+
+
+def _newest_question(history: Sequence[Said]) -> Said:
+    asked = next((said for said in reversed(history) if said.role == "user"), None)
+    if asked is None:
         raise Invalid("There is nothing to answer: this session has no question yet.")
-    return at
+    return asked

@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
@@ -89,6 +89,8 @@ class ChatRequest:
     body_hash: bytes
     on_busy: OnBusy | None = None  # what becomes of another turn of its session; none: see `RunningTurns.make_way`
     metadata: dict[str, Any] = field(default_factory=dict)
+    shown_before: str | None = None  # the message that the client shows just before its question
+    first_asking: "ChatRequest | None" = None  # of a regeneration: what it is where its question never arrived
 
     @property
     def about(self) -> list[str]:
@@ -126,8 +128,8 @@ def read_chat_request(
         raise refused_field("message", "is missing: send messages, message or userMessages")
     if len(body) > max_extra_bytes:
         _check_extras(questions, parsed.metadata, max_extra_bytes)
-    key, body_hash = _identity(body, headers, named, questions, regenerate=regenerate)
-    return ChatRequest(
+    key, body_hash = _identity(body, headers, named, questions)
+    asking = ChatRequest(
         session_id=session_id,
         session_is_named=named is not None,
         questions=tuple(questions),
@@ -136,13 +138,18 @@ def read_chat_request(
         helper=_name(parsed.helper, "helper"),
         project_id=_name(_given(parsed.project_id, parsed.projectId), "project_id"),
         parent_id=_client_id(_given(parsed.parent_id, parsed.parentId), "parent_id"),
-        regenerate=regenerate,
+        regenerate=False,
         regenerate_id=_client_id(_given(parsed.message_id, parsed.messageId), "message_id"),
         key=key,
         body_hash=body_hash,
         on_busy=parsed.on_busy,
         metadata=parsed.metadata or {},
+        shown_before=_shown_before(parsed.messages or []),
     )
+    if not regenerate:
+        return asking
+    key, body_hash = _identity(body, headers, named, [])
+    return replace(asking, regenerate=True, key=key, body_hash=body_hash, first_asking=asking if questions else None)
 
 
 def _decode(body: bytes) -> ChatBody:
@@ -197,6 +204,12 @@ def _questions(parsed: ChatBody) -> list[Question]:
     return [_question(spoken[-1])] if spoken else []
 
 
+def _shown_before(messages: Sequence[ChatMessage]) -> str | None:
+    """Return the id of what stands before the last message of the user."""
+    asked = next((at for at in reversed(range(len(messages))) if messages[at].role in ("user", None)), 0)
+    return messages[asked - 1].id if asked else None
+
+
 def _question(item: str | ChatMessage) -> Question:
     message = ChatMessage(content=item) if isinstance(item, str) else item
     if message.role not in ("user", None):
@@ -244,7 +257,7 @@ def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:
 
 
 def _identity(
-    body: bytes, headers: Mapping[str, str], named: str | None, questions: Sequence[Question], *, regenerate: bool
+    body: bytes, headers: Mapping[str, str], named: str | None, questions: Sequence[Question]
 ) -> tuple[str | None, bytes]:
     """Return what makes a repeat the same turn, and the hash that must then be equal.
 
@@ -255,7 +268,7 @@ def _identity(
     if key is not None:
         return f"key:{key}", sha256(body).digest()
     newest = questions[-1] if questions else None
-    if named is None or newest is None or not newest.message_id or regenerate:
+    if named is None or newest is None or not newest.message_id:
         return None, sha256(body).digest()
     text_hash = sha256(msgspec.json.encode([newest.content, newest.parts]))
     return f"message:{named}:{newest.message_id}:{text_hash.hexdigest()[:32]}", text_hash.digest()

@@ -15,7 +15,7 @@ from services.gateway.account.throttle import Throttle
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault
-from services.gateway.chat.question import choose_question
+from services.gateway.chat.question import choose_question, never_arrived
 from services.gateway.chat.request import ChatRequest, read_chat_request
 from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
 from services.gateway.http.cookies import cookie_values
@@ -111,6 +111,8 @@ class Chat:
     ) -> TurnBuffer:
         model = self._model(request.model)
         session_id, remembered = await self._remember(request, caller)
+        if request.first_asking is not None and never_arrived(request, remembered.history):
+            request = request.first_asking
         user_id = remembered.user_id
         turn_id, new_session_id = _ids(user_id, request.key)
         chosen = choose_question(request, remembered.history, turn_id)

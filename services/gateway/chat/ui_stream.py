@@ -133,7 +133,7 @@ def _closing_parts(turn: Turn | None) -> list[dict[str, Any]]:
         text = (answer.error if answer else None) or _UNFINISHED["interrupted"]
         return [{"type": "message-metadata", "messageMetadata": metadata}, {"type": "error", "errorText": text}]
     if answer.status == "stopped":
-        return [{"type": "abort", "reason": "stopped"}]
+        return [{"type": "abort"}]  # the AI SDK 5 refuses one with a reason, which it does not know
     reason = answer.finish_reason
     told = {"finishReason": SDK_REASONS.get(reason, reason), "messageMetadata": metadata} if reason else {}
     return [{"type": "finish-step"}, {"type": "finish", **told}]

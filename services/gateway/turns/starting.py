@@ -43,7 +43,7 @@ class TurnStarter:
         Args:
             claim: What to answer, and where.
             history: What the claimant knows of the session; the model is told of its question's branch.
-            again: The question is there already, so a turn that is answering in this session will do.
+            again: The question is there already, so a turn that is answering it will do.
             on_busy: What becomes of another turn that is answering in this session.
 
         Raises:
@@ -90,7 +90,7 @@ class TurnStarter:
         if busy.expired and self._running.here(busy) is None:
             await self._running.interrupt(busy)
             raise StaleHistory
-        if again and claim.key is None:
+        if again and claim.key is None and busy.question.message_id == claim.question.message_id:
             return self._running.follow(busy)
         await self._running.make_way(busy, on_busy)
         raise StaleHistory

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from services.gateway.chat.question import choose_question
+from services.gateway.chat.question import choose_question, never_arrived
 from services.gateway.chat.request import ChatRequest
 from services.gateway.turns.said import Said, branch, newest
 from services.gateway.turns.turn import Question
@@ -178,6 +178,57 @@ def test_regenerating_what_is_not_there_is_refused() -> None:
         choose_question(asks(regenerate=True, regenerate_id="nope"), HISTORY, TURN)
     with pytest.raises(Invalid):
         choose_question(asks(regenerate=True), [], TURN)
+
+
+EDIT = replace(said("edit", "user", "two, but better", "a1", 5), client_message_id="q2")
+EDITED = [*HISTORY, EDIT, said("a3", "assistant", "third", "edit", 6)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message_id", "about", "asked"),
+    [
+        ("two", "q2", None, "q2"),
+        ("two, but better", "q2", None, "edit"),
+        ("two, but better", "q2", "q2", "edit"),
+        ("two", "q2", "unknown", "q2"),
+        ("two, but better", "q2", "a2", "q2"),
+        ("one", "q1", None, "q1"),
+        ("from a client without ids", "", None, "edit"),
+    ],
+)
+def test_regenerating_asks_what_is_shown(words: str, message_id: str, about: str | None, asked: str) -> None:
+    request = asks(words, message_id=message_id, regenerate=True, regenerate_id=about)
+    chosen = choose_question(request, EDITED, TURN)
+    assert chosen.message_id == asked
+    assert not never_arrived(request, EDITED)
+
+
+@pytest.mark.parametrize("about", [None, "q3"])
+@pytest.mark.parametrize(("words", "message_id"), [("three", "q3"), ("two, even better", "q2")])
+def test_a_question_that_is_only_shown_never_arrived(words: str, message_id: str, about: str | None) -> None:
+    assert never_arrived(asks(words, message_id=message_id, regenerate=True, regenerate_id=about), EDITED)
+
+
+@pytest.mark.parametrize(
+    ("shown", "parent"),
+    [
+        ("a2", "a2"),
+        ("a3", "a3"),
+        ("edit", "a3"),
+        ("q2", "a3"),
+        ("a1", "a3"),
+        ("q1", "a3"),
+        ("unknown", "a3"),
+        (None, "a3"),
+    ],
+)
+def test_a_message_continues_the_branch_that_is_shown_to_its_end(shown: str | None, parent: str) -> None:
+    assert asked_anew(asks("more", message_id="q4", shown_before=shown), EDITED).parent_id == parent
+
+
+def test_an_edit_and_a_named_parent_know_better_than_what_is_shown() -> None:
+    assert asked_anew(asks("again", message_id="q2", shown_before="a3"), EDITED).parent_id == "a1"
+    assert asked_anew(asks("more", parent_id="a1", shown_before="a3"), EDITED).parent_id == "a1"
 
 
 def test_an_unknown_parent_is_refused() -> None:

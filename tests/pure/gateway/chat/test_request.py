@@ -37,6 +37,23 @@ def test_use_chat_names_the_session_and_the_last_user_message_is_the_question() 
     assert request.form == "ui"
 
 
+def test_what_use_chat_shows_before_its_question_is_known() -> None:
+    messages = [ui_message("one"), ui_message("reply", "a1", "assistant"), ui_message("two", "m2")]
+    assert read({"id": "chat1", "messages": messages}).shown_before == "a1"
+    assert read({"id": "chat1", "messages": messages[:1]}).shown_before is None
+
+
+def test_a_regeneration_may_be_a_first_asking() -> None:
+    body = {"id": "chat1", "messages": [ui_message("one")], "trigger": "submit-message"}
+    again = read({**body, "trigger": "regenerate-message"})
+    assert (again.regenerate, again.key) == (True, None)
+    assert again.first_asking is not None
+    first = read(body)
+    assert (first.regenerate, again.first_asking.regenerate) == (False, False)
+    assert (again.first_asking.key, again.first_asking.body_hash) == (first.key, first.body_hash)
+    assert read({"id": "chat1", "trigger": "regenerate-message"}).first_asking is None
+
+
 @pytest.mark.parametrize("name", ["session_id", "sessionId", "thread_id", "threadId"])
 def test_every_spelling_of_the_session_is_read(name: str) -> None:
     assert read({name: "s1", "message": "hi"}).session_id == "s1"

@@ -82,6 +82,12 @@ async def test_an_answer_that_is_not_whole_says_so(status: AnswerStatus, closing
     assert "finish" not in [part["type"] for part in parts]
 
 
+async def test_a_stop_is_told_without_a_reason_which_strict_clients_do_not_know() -> None:
+    running = TurnBuffer(turn())
+    end(running, "stopped")
+    assert (await parts_of(running))[-1] == {"type": "abort"}
+
+
 async def test_a_turn_without_an_answer_ends_in_an_error() -> None:
     running = TurnBuffer(turn())
     running.add("so far")
