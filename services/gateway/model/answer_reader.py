@@ -6,38 +6,50 @@ proxy; `docs/models.md` has the sources.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.complaints import NO_ANSWER, WEB_PAGE
-from services.gateway.model.ending import ERROR, reason_of
+from services.gateway.model.ending import ERROR, STOP, reason_of
 from services.gateway.model.event_stream import ErrorEvent, EventStream
 from services.gateway.model.known_shapes import UNFIT, read_text, read_usual
 from services.gateway.model.lenient import read_leniently
-from services.gateway.model.surrogates import Halves
-from services.gateway.model.thoughts import Thoughts
+from services.gateway.model.mending import Mending
+from services.gateway.model.thoughts import Thoughts, begins_plainly
 
 DONE = b"[DONE]"
 BLANK = b"\xef\xbb\xbf \t\r\n"
 HTML = b"<"
-SHORT = 8  # bytes that no chunk fits in: `[DONE]`, `null`
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How one service answers otherwise than others do: only what it is certain of, since it could be the text, too."""
+
+    repeats: bool = False  # each piece is all that came so far, and what is new
+    thinks_first: bool = False  # the text begins with a thought, without the tag that says so
+
+
+USUAL = Manner()
 
 
 class AnswerReader:
     """Reads one body."""
 
-    def __init__(self, longest_event: int) -> None:
+    def __init__(self, longest_event: int, manner: Manner = USUAL) -> None:
         self._longest = longest_event
+        self._manner = manner
         self._events = EventStream(longest_event)
         self._is_stream: bool | None = None  # none: nothing has come yet but blanks
+        self._may_be_lines = False  # of JSON, as long as the body's first one has not ended
         self._body: list[bytes] = []
         self._size = 0
-        self._text, self._reasoning = Halves(), Halves()
-        self._thoughts = Thoughts()
-        self._said = False
-        self._whole = ""  # what has come in whole messages
-        self._is_odd = False  # half a character waits for the other half
+        self._is_early = True  # what comes may be a thought
+        self._thoughts: Thoughts | None = None  # none: nothing has come that may be one
+        self._mending: Mending | None = None  # none: every event could be taken as it was
+        self._is_odd = manner.repeats  # the next one cannot
 
     @property
     def is_too_long(self) -> bool:
@@ -45,90 +57,113 @@ class AnswerReader:
 
     def feed(self, data: bytes) -> list[Chunk]:
         """Take the next bytes, and return what they say."""
-        if self._is_stream is None:
-            data = self._begin(data)
         if not self._is_stream:
-            self._size += len(data)
-            if not self.is_too_long:
-                self._body.append(data)
-            return []
+            data = self._begin(data)
+            if not self._is_stream:
+                return []
         chunks = self._read(self._events.feed(data))
         if (open_data := self._events.open_data) and open_data[0].strip() == DONE:
             chunks.append(self._end())  # who keeps the connection open may never send the blank line behind it
-        return self._without_thoughts(chunks) if self._thoughts.may_come else chunks
+        return self._without_thoughts(chunks) if self._is_early else chunks
 
     def close(self) -> list[Chunk]:
         """Return what the end of the body tells."""
         rest = self._read(self._events.close()) if self._is_stream else self._read_body()
-        told = self._without_thoughts([*rest, replace(self._end(), is_done=False)])
-        return [*told, Chunk(*self._thoughts.rest())]
+        told = [*rest, replace(self._end(), is_done=False)]
+        told = self._without_thoughts(told) if self._is_early else told
+        return [*told, Chunk(*self._thoughts.rest())] if self._thoughts else told
 
     def _begin(self, data: bytes) -> bytes:
-        """Find out from its first byte what the body is."""
-        data = b"".join((*self._body, data))
-        first = data.lstrip(BLANK)[:1]
-        self._is_stream = first not in (b"{", b"[", HTML) if first else None
-        self._body, self._size = [], 0
+        """Find out from its first byte what the body is, and keep it where it is no stream."""
+        if self._is_stream is None:
+            if data.startswith(b"data:") and not self._body:
+                self._is_stream = True
+                return data
+            data = b"".join((*self._body, data))
+            first = data.lstrip(BLANK)[:1]
+            self._is_stream = first not in (b"{", b"[", HTML) if first else None
+            self._may_be_lines = first == b"{"
+            self._body, self._size = [], 0
+        if self._may_be_lines and b"\n" in data:
+            data = b"".join((*self._body, data))
+            self._is_stream, self._may_be_lines = _begins_with_chunk(data), False
+            self._body, self._size = [], 0
+        if not self._is_stream:
+            self._size += len(data)
+            if not self.is_too_long:
+                self._body.append(data)
         return data
 
     def _read(self, events: Iterable[bytes]) -> list[Chunk]:
         chunks: list[Chunk] = []
         for event in events:
+            if event == DONE:
+                chunks.append(self._end())
+                continue
+            if self._is_odd or type(event) is not bytes:
+                self._look_at(event, chunks)
+                continue
             try:
-                if len(event) < SHORT or self._is_odd or type(event) is not bytes:
-                    raise ValueError
                 chunks.append(read_text(event))
             except UNFIT:
-                self._said = self._said or any(chunk.text for chunk in chunks)
-                chunks += self._look_at(event)
-        self._said = self._said or any(chunk.text for chunk in chunks)
+                self._look_at(event, chunks)
         return chunks
 
-    def _look_at(self, event: bytes) -> list[Chunk]:
-        """Read an event that is no plain piece of the text."""
+    def _look_at(self, event: bytes, chunks: list[Chunk]) -> None:
+        """Read an event that is no plain piece of the text, behind the chunks that came with it."""
         if event.strip().upper() == DONE:
-            return [self._end()]
+            chunks.append(self._end())
+            return
         is_error = isinstance(event, ErrorEvent)
         usual = None if is_error or self._is_odd else read_usual(event)
         if usual is not None:
-            return [usual]
-        chunks = [part for chunk in read_leniently(event, is_error=is_error) for part in _parted(self._mended(chunk))]
-        self._is_odd = bool(self._text.held or self._reasoning.held)
-        if is_error and not chunks:
-            return [Chunk(complaint=Complaint(text=event.decode("utf-8", "replace").strip() or None))]
-        return chunks
+            chunks.append(usual)
+            return
+        before = len(chunks)
+        mending = self._mending = self._mending or Mending(repeats=self._manner.repeats)
+        for chunk in read_leniently(event, is_error=is_error):
+            chunks += _parted(mending.mend(chunk, has_said=self._has_said(chunks)))
+        self._is_odd = mending.is_needed
+        if is_error and len(chunks) == before:
+            chunks.append(Chunk(complaint=Complaint(text=event.decode("utf-8", "replace").strip() or None)))
+
+    def _has_said(self, chunks: Iterable[Chunk]) -> bool:
+        """Tell whether there is text, in what was told already or in what comes next."""
+        has_begun = not self._is_early or (self._thoughts is not None and self._thoughts.has_begun)
+        return has_begun or any(chunk.text for chunk in chunks)
 
     def _end(self) -> Chunk:
-        """Give up the halves of characters that stayed alone."""
-        return Chunk(self._text.rest(), self._reasoning.rest(), is_done=True)
+        text, reasoning = self._mending.rest() if self._mending else ("", "")
+        return Chunk(text, reasoning, is_done=True)
 
-    def _mended(self, chunk: Chunk) -> Chunk:
-        if chunk.is_whole:
-            self._leave_new(chunk)
-        chunk.text = self._text.join(chunk.text)
-        chunk.reasoning = self._reasoning.join(chunk.reasoning)
-        self._said = self._said or bool(chunk.text)
-        return chunk
-
-    def _leave_new(self, chunk: Chunk) -> None:
-        """Take out of a message what has come: it may repeat the pieces, go on with the last, or be the next."""
-        if self._said and not self._whole:
-            chunk.text = chunk.reasoning = ""
-            return
-        chunk.text = chunk.text.removeprefix(self._whole)
-        self._whole += chunk.text
-
-    def _without_thoughts(self, chunks: Iterable[Chunk]) -> list[Chunk]:
+    def _without_thoughts(self, chunks: list[Chunk]) -> list[Chunk]:
         """Let what the text begins with be reasoning, where it is."""
+        thoughts = self._thoughts or self._open_thoughts(chunks)
+        if thoughts is None:
+            return chunks
         told: list[Chunk] = []
         for chunk in chunks:
             if chunk.text:
-                chunk.text, thought = self._thoughts.split(chunk.text)
+                chunk.text, thought = thoughts.split(chunk.text)
                 chunk.reasoning += thought
+            if chunk.finish_reason and reason_of(chunk.finish_reason) == STOP:
+                chunk.text += thoughts.taken_back()
             if chunk.complaint is not None or chunk.is_done:
-                told.append(Chunk(*self._thoughts.rest()))
+                told.append(Chunk(*thoughts.rest()))
             told.append(chunk)
+        self._is_early = thoughts.may_come
         return told
+
+    def _open_thoughts(self, chunks: Iterable[Chunk]) -> Thoughts | None:
+        """Find the first piece; None where there is none, or it is no thought, and what comes then is none either."""
+        comes_first = self._manner.thinks_first
+        for chunk in chunks:
+            if chunk.text or chunk.reasoning:
+                self._is_early = comes_first or not begins_plainly(chunk.text)
+                # Who tells a thought from the text needs no tags for it.
+                self._thoughts = Thoughts(come_first=comes_first and not chunk.reasoning) if self._is_early else None
+                return self._thoughts
+        return None
 
     def _read_body(self) -> list[Chunk]:
         """Read a body that is no stream: an answer, an error, or nothing that says anything."""
@@ -137,6 +172,12 @@ class AnswerReader:
         if any(chunk.is_piece or chunk.complaint for chunk in chunks) or not body:
             return chunks
         return [Chunk(complaint=WEB_PAGE if body[:1] == HTML else NO_ANSWER)]
+
+
+def _begins_with_chunk(body: bytes) -> bool:
+    """Tell whether the first line says something alone: Ollama answers so, a line of JSON for each piece."""
+    line = body.lstrip(BLANK).partition(b"\n")[0]
+    return any(b'"%s"' % key in line for key in (b"choices", b"done")) and bool(read_leniently(line))
 
 
 def _parted(chunk: Chunk) -> list[Chunk]:

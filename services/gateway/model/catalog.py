@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from services.gateway.model.answer_reader import Manner
 from services.gateway.model.habits import Habits
 from services.gateway.model.models_file import (
     ENVIRONMENT,
@@ -22,6 +23,8 @@ from services.gateway.model.models_file import (
 )
 from services.gateway.model.patience import Limits
 from shared.settings import PUBLIC_SECRETS, Settings, read_secrets
+
+CHATS = "/chat/completions"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class UpstreamSpec:
     provider: str
     limits: Limits
     habits: Habits = field(default_factory=Habits)
+    manner: Manner = field(default_factory=Manner)
     weight: float = 1
     passes_any: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +126,7 @@ def read_catalog(settings: Settings) -> Catalog:
 def _environment(settings: Settings) -> UpstreamSpec:
     return UpstreamSpec(
         name=ENVIRONMENT,
-        base_url=settings.openai_base_url,
+        base_url=_base_of(settings.openai_base_url),
         key=settings.openai_api_key,
         provider=settings.model_provider,
         limits=Limits.of(settings),
@@ -145,7 +149,7 @@ def _spec_of(table: UpstreamTable, key: SecretStr, settings: Settings) -> Upstre
     quirks = table.quirks
     return UpstreamSpec(
         name=table.name,
-        base_url=table.base_url,
+        base_url=_base_of(table.base_url),
         key=key,
         provider=table.provider or settings.model_provider,
         limits=replace(Limits.of(settings), **table.timeouts.model_dump(exclude_none=True)),
@@ -154,12 +158,20 @@ def _spec_of(table: UpstreamTable, key: SecretStr, settings: Settings) -> Upstre
             renamed=tuple(quirks.renames.items()),
             alternates=quirks.alternates,
             without_system=quirks.without_system,
+            whole=quirks.whole,
         ),
+        manner=Manner(repeats=quirks.repeats, thinks_first=quirks.thinks_first),
         weight=table.weight,
         passes_any=table.passes_any,
         parameters=table.parameters,
         may_override=frozenset(table.may_override),
     )
+
+
+def _base_of(url: str) -> str:
+    """Return where `/chat/completions` and `/models` are; some services show their users the whole path."""
+    path, mark, query = url.partition("?")
+    return path.rstrip("/").removesuffix(CHATS) + mark + query
 
 
 def _models_of(tables: Sequence[UpstreamTable], specs: Sequence[UpstreamSpec]) -> list[ConfiguredModel]:

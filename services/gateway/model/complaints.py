@@ -34,6 +34,8 @@ OF_THE_ACCOUNT = re.compile(
     r"|api[ _-]?key (?:is )?(?:not valid|not found|expired|invalid)|(?:invalid|incorrect) api[ _-]?key",
     re.IGNORECASE,
 )
+# llama.cpp has said so with a 500 (https://github.com/ggml-org/llama.cpp/pull/15780).
+TOO_LONG = frozenset(("exceed_context_size_error", "context_length_exceeded"))
 DELAY = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 # What came in the stead of an answer, under status 200.
 WEB_PAGE = Complaint(name="web_page")
@@ -42,7 +44,10 @@ OURS = {
     WEB_PAGE: "the model's service sent a web page instead of an answer",
     NO_ANSWER: "the model's service sent something that is no answer",
 }
-TEXTS = ("message", "detail", "msg", "error_msg", "error_message", "status_msg", "error", "errors", "reason", "title")
+TEXTS = (
+    *("message", "detail", "msg", "error_msg", "error_message", "status_msg", "error", "errors", "reason", "title"),
+    "details",
+)
 NAMES = ("code", "type", "error_type", "status", "error")
 STATUSES = ("code", "status", "status_code", "statusCode", "error_code", "http_code", "http_status")
 WELL = ("", "0", "ok", "success", "succeeded")  # what they say where nothing is wrong
@@ -63,7 +68,8 @@ def told(status: int | None, complaint: Complaint | None, key: str = "") -> str:
         return f"{begun}: it does not take our credentials"
     if complaint is None or complaint in OURS:
         return OURS.get(complaint, begun) if complaint else begun
-    if about in ABOUT_THE_REQUEST and complaint.text and not is_about_account(complaint):
+    is_about_request = about in ABOUT_THE_REQUEST or complaint.name in TOO_LONG
+    if is_about_request and complaint.text and not is_about_account(complaint):
         return f"{begun}: {_cleaned(complaint.text, key)[:LONGEST_TEXT]}"
     return f"{begun} ({complaint.name})" if complaint.name else begun
 

@@ -17,7 +17,7 @@ REASONS = {
     TOOLS: ("tool_calls", "tool_call", "tool_use", "function_call"),
     ERROR: (
         *("error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"),
-        *("malformed_function_call", "error_limit"),
+        *("malformed_function_call", "malformed_response", "unexpected_tool_call", "error_limit"),
     ),
 }
 REASON_OF = {word: reason for reason, words in REASONS.items() for word in words}

@@ -17,6 +17,8 @@ stream"), with four departures for what the services of models really send:
 
 BOM = b"\xef\xbb\xbf"
 DATA = b"data: "
+LF = b"\n"
+CR = ord("\r")  # a number is found faster than a text
 BETWEEN = b"\n\n" + DATA
 
 
@@ -39,7 +41,7 @@ class EventStream:
         self._longest = longest_event
         self._start: bytes | None = b""  # as much of it as a byte order mark may still be; None once that is clear
         self._after_cr = False  # whose LF, if one follows, ends no other line
-        self._is_odd = True  # at the start, or after a CR
+        self._is_odd = False  # after a CR, or after a part of the byte order mark
         self._line: list[bytes] = []  # what has come of a line
         self.open_data: list[bytes] = []  # what has come of an event: the values of its data lines
         self._name = b""
@@ -47,17 +49,16 @@ class EventStream:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece, and return the events that it ends."""
-        if self._is_odd or b"\r" in data:
+        if not self._size and not self._is_odd and data.startswith(DATA) and CR not in data:
+            self._start = None
+            return self._take_many(data)
+        if self._is_odd or self._start is not None or CR in data:
             data = self._in_lf(data)
         events: list[bytes] = []
         if self._size:
             data = self._finish_open(data, events)
-        # Nearly every event of nearly every service is one line of data, and most come alone.
-        end = data.find(b"\n") + 2
-        if end == len(data) <= self._longest and data.startswith(DATA) and data.endswith(b"\n\n"):
-            events.append(data[6:-2])
-        elif data:
-            self._take_many(data, events)
+        if data:
+            events += self._take_many(data)
         return events
 
     def close(self) -> list[bytes]:
@@ -76,17 +77,24 @@ class EventStream:
             data = data.removeprefix(b"\n")
             self._after_cr = False
         self._after_cr = self._after_cr or data.endswith(b"\r")
-        self._is_odd = self._after_cr or self._start is not None
+        self._is_odd = self._after_cr or bool(self._start)
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _take_many(self, data: bytes, events: list[bytes]) -> None:
+    def _take_many(self, data: bytes) -> list[bytes]:
+        """Take a piece that comes between two events."""
+        # Nearly every event of nearly every service is one line of data, and most come alone.
+        line, _, rest = data.partition(LF)
+        if rest == LF and line.startswith(DATA) and len(data) <= self._longest:
+            return [line[6:]]
         end = data.rfind(b"\n\n") + 2
-        if end > 1 and data.startswith(DATA):
+        events: list[bytes] = []
+        if data.startswith(DATA) and end <= self._longest:
             plain = data[6 : end - 2].split(BETWEEN)
-            if data.count(b"\n", 0, end) == 2 * len(plain) and end <= self._longest:
-                events += plain
-                data = data[end:]
-        self._take_lines(data, events)
+            if data.count(LF, 0, end) == 2 * len(plain):
+                events, data = plain, data[end:]
+        if data:
+            self._take_lines(data, events)
+        return events
 
     def _finish_open(self, data: bytes, events: list[bytes]) -> bytes:
         """Take what belongs to the event that is open, and return what comes after it."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.gateway.model.chunks import Complaint
-from services.gateway.model.complaints import is_about_account
+from services.gateway.model.complaints import TOO_LONG, is_about_account
 from shared.errors import ModelAway
 from shared.retry_after import retry_after_s
 
@@ -51,6 +51,8 @@ def outlook_of(status: int | None, complaint: Complaint | None) -> Outlook:
     name = (complaint.name if complaint else None) or ""
     if name in SPENT or is_about_account(complaint):
         return DOWN
+    if name in TOO_LONG:
+        return HOPELESS
     if status is None:
         return BUSY if MOMENTARY.search(name) else ELSEWHERE
     return OUTLOOKS.get(status, BROKEN if status >= 500 else ELSEWHERE)

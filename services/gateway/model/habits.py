@@ -36,8 +36,17 @@ BAD_VALUE = re.compile(
     r"|must be (?:in|between|within|an?)\b|maximum|minimum|exceed",
     re.IGNORECASE,
 )
+# OpenAI's first models that think, and those that an account has not been let stream.
+NO_STREAM = re.compile(
+    r"['\"`]?stream['\"`]? does(?:n't| not) support|verified to stream|(?:does not|n't) support stream(?:ing)?\b"
+    r"|streaming is (?:not|un)\s?(?:supported|allowed|available|enabled)",
+    re.IGNORECASE,
+)
+OF_STREAMS = "stream_options"  # refused without one
+MUST_KNOW = frozenset(("model", "messages", "stream"))
 INNER = {"include_usage": "stream_options"}  # a field that is refused by the name of what is in it
 LIMITS = ("max_tokens", "max_completion_tokens")  # one name each, of different ages
+MOST_LESSONS = 6  # of one question; each costs a request
 OPENING = "(The assistant opened the conversation.)"
 
 Message = dict[str, Any]
@@ -51,6 +60,7 @@ class Habits:
     renamed: tuple[tuple[str, str], ...] = ()  # fields that have another name there
     alternates: bool = False  # user and assistant must take turns
     without_system: bool = False  # the prompt must stand in the first question
+    whole: bool = False  # it answers all at once, or not at all
 
     def body(self, model: str, messages: Sequence[Message], fields: Mapping[str, Any]) -> Message:
         """Return the request; `fields` are those that it can do without."""
@@ -59,7 +69,9 @@ class Habits:
             names = dict(self.renamed)
             wanted = {names.get(name, name): value for name, value in fields.items()}
             sent = {name: value for name, value in wanted.items() if name not in self.refused}
-        return {"model": model, "messages": self.arranged(messages), "stream": True, **sent}
+        if self.whole:
+            sent = {name: value for name, value in sent.items() if name != OF_STREAMS}
+        return {"model": model, "messages": self.arranged(messages), "stream": not self.whole, **sent}
 
     def arranged(self, messages: Sequence[Message]) -> list[Message]:
         """Put the messages as this service takes them; nothing that was said is left out."""
@@ -84,6 +96,8 @@ class Habits:
         # What still wants turns counts the prompt as one: templates without a role for it say no more than that.
         if status in LEARNS_ROLES and (wants_turns or NO_SYSTEM.search(said)) and not self.without_system:
             return replace(self, without_system=True)
+        if status in LEARNS_FIELDS and NO_STREAM.search(said) and not self.whole:
+            return replace(self, whole=True)
         return self._taught_fields(said, set(fields)) if status in LEARNS_FIELDS else None
 
     def _taught_fields(self, said: str, fields: set[str]) -> Self | None:
@@ -98,6 +112,38 @@ class Habits:
         if not named and is_unknown:
             named = fields
         return replace(self, refused=self.refused | named) if named else None
+
+
+class Asking:
+    """A question, put to a service as that wants it: what a refusal teaches is for the next try.
+
+    Args:
+        known: How it wants to be asked, as far as that is known.
+        model: As it is called there.
+        messages: What was said.
+        fields: What else it is sent, as far as it takes that.
+    """
+
+    def __init__(self, known: Habits, model: str, messages: Sequence[Message], fields: Mapping[str, Any]) -> None:
+        self.model = model
+        self.habits = self.known = known
+        self._messages = messages
+        self._fields = fields
+        self._lessons = 0
+        self._sent: set[str] = set()
+
+    def body(self) -> Message:
+        """Return the request."""
+        body = self.habits.body(self.model, self._messages, self._fields)
+        self._sent = body.keys() - MUST_KNOW
+        return body
+
+    def learns(self, status: int, said: str) -> bool:
+        """Tell whether a refusal teaches how to ask; then the next `body` is another one."""
+        self._lessons += 1
+        taught = self.habits.taught(status, said, self._sent) if self._lessons < MOST_LESSONS else None
+        self.habits = taught or self.habits
+        return taught is not None
 
 
 def _names(said: str, field: str) -> bool:

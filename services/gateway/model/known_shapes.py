@@ -11,7 +11,7 @@ from services.gateway.model.chunks import Chunk
 from services.gateway.model.ending import ERROR, reason_of
 from services.gateway.model.usage import usage_in
 
-NO_REASON = ("", "null", "none")
+NO_REASON = frozenset(("", "null", "none"))
 
 
 class _TextDelta(msgspec.Struct, gc=False):
@@ -19,7 +19,9 @@ class _TextDelta(msgspec.Struct, gc=False):
     refusal: None = None
     reasoning_content: None = None
     reasoning: None = None
+    reasoning_details: None = None
     thinking: None = None
+    audio: None = None
     tool_calls: None = None
     function_call: None = None
 
@@ -28,6 +30,7 @@ class _TextChoice(msgspec.Struct, gc=False):
     delta: _TextDelta
     finish_reason: str | None = None
     native_finish_reason: str | None = None
+    finishReason: None = None  # noqa: N815 - as Gemini writes it
     text: None = None
     message: None = None
     usage: None = None
@@ -47,8 +50,10 @@ class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_details: Any = None
     refusal: None = None
     thinking: None = None
+    audio: None = None
     tool_calls: None = None
     function_call: None = None
 
@@ -57,6 +62,7 @@ class _Choice(msgspec.Struct, gc=False):
     delta: _Delta
     finish_reason: str | None = None
     native_finish_reason: str | None = None
+    finishReason: None = None  # noqa: N815 - as Gemini writes it
     text: None = None
     message: None = None
     usage: None = None
@@ -103,6 +109,8 @@ def read_usual(event: bytes) -> Chunk | None:
         choice = usual.choices[0]
         chunk.text = choice.delta.content or ""
         chunk.reasoning = choice.delta.reasoning_content or choice.delta.reasoning or ""
+        if choice.delta.reasoning_details and not chunk.reasoning:
+            return None
         chunk.finish_reason = reason_in(choice.finish_reason, choice.native_finish_reason)
     return chunk
 

@@ -74,19 +74,20 @@ def chunk_of(value: Any, *, is_error: bool = False) -> Chunk | None:
         return Chunk(is_done=True)
     if not isinstance(value, dict):
         return None
-    choice = _choice_in(value)
+    choice = _choice_in(value) or _choice_of_ollama(value)
     delta, is_whole = _delta_in(choice)
     text, thought = _said(delta.get("content"))
     refusal = _text(delta.get("refusal"))
     calls, tool = _calls_in(delta)
     return Chunk(
-        text=(text or _text(choice.get("text"))) + refusal,
+        text=(text or _text(choice.get("text")) or _transcript(delta)) + refusal,
         reasoning=_reasoning(delta) or thought,
         is_refusal=bool(refusal),
         is_whole=is_whole,
         calls_tool=calls,
         tool=tool,
         finish_reason=reason_in(choice.get("finish_reason"), choice.get("native_finish_reason"))
+        or reason_in(choice.get("finishReason"))
         or ("stop" if is_whole else None),
         usage=_usage(value, choice),
         complaint=complaint_in(value, is_error=is_error) or complaint_in(choice, is_inner=True),
@@ -99,6 +100,15 @@ def _choice_in(value: dict[str, Any]) -> dict[str, Any]:
     found = [choice for choice in _listed(choices) if isinstance(choice, dict)]
     first = [choice for choice in found if choice.get("index") in (0, None)]
     return next(iter(first or found), {})
+
+
+def _choice_of_ollama(value: dict[str, Any]) -> dict[str, Any]:
+    """Return what Ollama's own protocol says, as a choice: the next piece, in `message` or in `response`."""
+    done = value.get("done")
+    if not isinstance(done, bool):
+        return {}
+    piece = value.get("message") or {"content": value.get("response")}
+    return {"delta": piece, "finish_reason": (value.get("done_reason") or "stop") if done else None}
 
 
 def _delta_in(choice: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -136,10 +146,18 @@ def _text(value: Any) -> str:
     return json.dumps(value) if is_number else ""
 
 
+def _transcript(delta: dict[str, Any]) -> str:
+    """Return what is spoken, where an answer is sound."""
+    audio = delta.get("audio")
+    return _text(audio.get("transcript")) if isinstance(audio, dict) else ""
+
+
 def _reasoning(delta: dict[str, Any]) -> str:
     """Return what the model thinks, under the first of its names: some services send it under two at once."""
     names = ("reasoning_content", "reasoning", "thinking")
-    return next((text for name in names if (text := _text(delta.get(name)))), "")
+    details = [detail for detail in _listed(delta.get("reasoning_details")) if isinstance(detail, dict)]
+    detailed = "".join(_text(detail.get("text") or detail.get("summary")) for detail in details)
+    return next((text for name in names if (text := _text(delta.get(name)))), detailed)
 
 
 def _calls_in(delta: dict[str, Any]) -> tuple[bool, str | None]:
@@ -155,5 +173,5 @@ def _calls_in(delta: dict[str, Any]) -> tuple[bool, str | None]:
 def _usage(value: dict[str, Any], choice: dict[str, Any]) -> Usage | None:
     """Find the usage: where OpenAI has it, where Groq has it, or in the choice, where Moonshot has it."""
     groq = value.get("x_groq")
-    places = (value.get("usage"), groq.get("usage") if isinstance(groq, dict) else None, choice.get("usage"))
+    places = (value.get("usage"), groq.get("usage") if isinstance(groq, dict) else None, choice.get("usage"), value)
     return next((usage for place in places if (usage := usage_in(place))), None)

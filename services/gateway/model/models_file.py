@@ -91,12 +91,15 @@ class Timeouts(_Table):
 
 
 class Quirks(_Table):
-    """What is known of how it wants to be asked; it says the rest itself."""
+    """What is known of how it wants to be asked, the rest of which it says itself; and of how it answers."""
 
     leaves_out: list[ParameterName] = []
     renames: dict[ParameterName, ParameterName] = {}
     alternates: bool = False  # user and assistant must take turns
     without_system: bool = False  # the prompt must stand in the first question
+    whole: bool = False  # it answers all at once, or not at all
+    repeats: bool = False  # each piece is all that came so far, and what is new
+    thinks_first: bool = False  # the text begins with a thought, and only its end has a tag
 
 
 class UpstreamTable(_Table):

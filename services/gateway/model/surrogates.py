@@ -11,8 +11,7 @@ FIRST_HALVES = ("\ud800", "\udbff")
 class Halves:
     """The text of one stream, delta by delta."""
 
-    def __init__(self) -> None:
-        self.held = ""  # the first half of a character whose second half may come
+    held = ""  # the first half of a character whose second half may come
 
     def join(self, text: str) -> str:
         """Return what can be told now: the text after what was held, without a first half at its end."""
@@ -24,7 +23,7 @@ class Halves:
     def rest(self) -> str:
         """Return what stands for a half that stayed alone."""
         held, self.held = self.held, ""
-        return without_halves(held)
+        return without_halves(held) if held else ""
 
 
 def without_halves(text: str) -> str:

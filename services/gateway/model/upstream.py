@@ -4,10 +4,9 @@ Our own thin call on aiohttp rather than the openai client: per request it costs
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,23 +16,21 @@ import structlog
 from yarl import URL
 
 from services.gateway.model.answer_reader import AnswerReader
-from services.gateway.model.catalog import UpstreamSpec
+from services.gateway.model.catalog import CHATS, UpstreamSpec
 from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.circuit import Circuit
 from services.gateway.model.complaints import told
 from services.gateway.model.failures import BROKEN, DOWN, HOPELESS, UpstreamFailed, outlook_of, wanted_wait_s
-from services.gateway.model.habits import Habits
+from services.gateway.model.habits import Asking, Habits
 from services.gateway.model.patience import Patience
 from services.gateway.model.refusals import complaint_of_body, read_refusal
 
 END_WAIT_S = 0.25
-MUST_KNOW = frozenset(("model", "messages", "stream"))
 LONGEST_ALONE_S = 3600.0
-MOST_LESSONS = 6  # of one call; each costs a request
 MOST_MODELS = 1000  # that are remembered; callers name them
 
 CONNECTION_ERRORS = (TimeoutError, aiohttp.ClientError, OSError)
-Ask = Callable[[Patience], Awaitable[aiohttp.ClientResponse]]
+UNSAID = 400  # the status of a complaint about a request that says none
 
 log = structlog.get_logger(__name__)
 
@@ -45,20 +42,19 @@ class Reading:
         UpstreamFailed: The service can't be reached, refused the request, or broke off; the detail says which.
     """
 
-    def __init__(self, ask: Ask, longest_event: int, patience: Patience) -> None:
+    def __init__(self, upstream: "Upstream", asking: Asking, patience: Patience) -> None:
         self.is_over = False
         self.is_done = False  # the service has said so
-        self._ask = ask
-        self._longest_event = longest_event
-        self._reader = AnswerReader(longest_event)
+        self._upstream = upstream
+        self._asking = asking
         self._patience = patience
+        self._is_said = False  # a piece has come
 
     async def __aenter__(self) -> Self:
         try:
-            self._response = await self._ask(self._patience)
+            await self._ask()
         except CONNECTION_ERRORS as error:
             raise self._failure(error) from error
-        self._content = self._response.content
         self._patience.begin(self._give_up)
         return self
 
@@ -77,11 +73,14 @@ class Reading:
     async def next(self) -> list[Chunk]:
         """Wait for what comes next, and return what it says, if anything."""
         if self._reader.is_too_long:
-            raise UpstreamFailed(
-                f"the model's service sent an event of more than {self._longest_event} bytes", HOPELESS
-            )
+            longest = self._upstream.longest_event
+            raise UpstreamFailed(f"the model's service sent an event of more than {longest} bytes", HOPELESS)
         data = await self._content.readany()
         chunks = self._reader.feed(data) if data else self._reader.close()
+        if not self._is_said and self._wants_otherwise(chunks):
+            self._response.release()
+            await self._ask()
+            return []
         self._patience.pieces_came(chunks)
         for number, chunk in enumerate(chunks, 1):
             if chunk.is_done:
@@ -89,6 +88,22 @@ class Reading:
                 return chunks[:number]
         self.is_over = not data and not self._reader.is_too_long
         return chunks
+
+    async def _ask(self) -> None:
+        self._response = await self._upstream.ask(self._asking, self._patience)
+        self._content = self._response.content
+        self._reader = self._upstream.open_reader()
+
+    def _wants_otherwise(self, chunks: Sequence[Chunk]) -> bool:
+        """Tell whether what should be an answer is a refusal that teaches how to ask, as LM Studio's are."""
+        first = next((chunk for chunk in chunks if chunk.complaint or chunk.is_piece), None)
+        if first is None:
+            return False
+        if first.complaint is not None:
+            return self._asking.learns(first.complaint.status or UNSAID, first.complaint.text or "")
+        self._is_said = True
+        self._upstream.remember(self._asking)
+        return False
 
     def _give_up(self) -> None:
         self._content.set_exception(TimeoutError())
@@ -115,9 +130,10 @@ class Upstream:
         self.name = spec.name
         self.circuit = Circuit()
         self._limits = spec.limits
-        self._longest_event = longest_event
+        self.longest_event = longest_event
         self._http = http
         self._usual = spec.habits
+        self._manner = spec.manner
         self._habits: dict[str, Habits] = {}  # by model, where it has taught us something
         self._url = endpoint(spec.base_url)
         self._key = spec.key.get_secret_value()
@@ -133,7 +149,12 @@ class Upstream:
             fields: What else it is sent, as far as it takes that.
             until: When the turn must be over, by the event loop's clock.
         """
-        return Reading(partial(self._ask, model, messages, fields), self._longest_event, Patience(self._limits, until))
+        asking = Asking(self._habits.get(model, self._usual), model, messages, fields)
+        return Reading(self, asking, Patience(self._limits, until))
+
+    def open_reader(self) -> AnswerReader:
+        """Make the reader of one answer."""
+        return AnswerReader(self.longest_event, self._manner)
 
     def succeeded(self) -> None:
         """Note the first piece of an answer."""
@@ -157,35 +178,25 @@ class Upstream:
         """Make the error of a complaint in the middle of an answer."""
         return UpstreamFailed(told(None, complaint, self._key), outlook_of(None, complaint), complaint.wait_s)
 
-    async def _ask(
-        self, model: str, messages: Sequence[dict[str, Any]], fields: Mapping[str, Any], patience: Patience
-    ) -> aiohttp.ClientResponse:
+    async def ask(self, asking: Asking, patience: Patience) -> aiohttp.ClientResponse:
         """Ask, as the service wants to be asked, and return the beginning of its answer."""
-        known = habits = self._habits.get(model, self._usual)
         async with asyncio.timeout_at(patience.deadline):
-            for _ in range(MOST_LESSONS):
-                body = habits.body(model, messages, fields)
-                response = await self._post(body)
+            while True:
+                response = await self._post(asking.body())
                 if response.status // 100 == 2:
-                    self._remember(model, known, habits)
                     return response
                 async with response:
                     refusal = await read_refusal(response)
-                taught = habits.taught(response.status, refusal.decode("utf-8", "replace"), body.keys() - MUST_KNOW)
-                if taught is None:
+                if not asking.learns(response.status, refusal.decode("utf-8", "replace")):
                     break
-                habits = taught
         complaint, status = complaint_of_body(refusal), response.status
         outlook, wait_s = outlook_of(status, complaint), wanted_wait_s(response.headers, complaint)
         raise UpstreamFailed(told(status, complaint, self._key), outlook, wait_s, status)
 
-    async def _post(self, body: dict[str, Any]) -> aiohttp.ClientResponse:
-        """Send a request; nothing of it, and no key, goes where a redirect points."""
-        return await self._http.post(self._url, data=orjson.dumps(body), allow_redirects=False)
-
-    def _remember(self, model: str, known: Habits, habits: Habits) -> None:
+    def remember(self, asking: Asking) -> None:
         """Keep what helped; a refusal that only repeats the words of somebody who chats teaches nothing."""
-        if habits == known:
+        model, habits = asking.model, asking.habits
+        if habits == asking.known:
             return
         if len(self._habits) >= MOST_MODELS:
             self._habits.clear()
@@ -194,11 +205,15 @@ class Upstream:
             "the model's service wants to be asked otherwise", upstream=self.name, model=model, **asdict(habits)
         )
 
+    async def _post(self, body: dict[str, Any]) -> aiohttp.ClientResponse:
+        """Send a request; nothing of it, and no key, goes where a redirect points."""
+        return await self._http.post(self._url, data=orjson.dumps(body), allow_redirects=False)
+
 
 def endpoint(base_url: str) -> URL:
     """Return where chats go; a query stays, since Azure wants its API's version there."""
     base = URL(base_url)
-    return base.with_path(base.path.rstrip("/") + "/chat/completions", keep_query=True)
+    return base.with_path(base.path.rstrip("/") + CHATS, keep_query=True)
 
 
 @asynccontextmanager
@@ -207,7 +222,9 @@ async def open_upstream(spec: UpstreamSpec, longest_event: int) -> AsyncIterator
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=spec.limits.connect_s)
     connector = aiohttp.TCPConnector(limit=1000)
     key = spec.key.get_secret_value()
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+    # Who compresses holds pieces back until there is enough to compress.
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+    headers |= {"Authorization": f"Bearer {key}"} if key else {}
     cookies = aiohttp.DummyCookieJar()  # calls are of many people: what a service sets with one, no other brings back
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector, cookie_jar=cookies) as http:
         yield Upstream(spec, longest_event, http)

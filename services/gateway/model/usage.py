@@ -5,9 +5,9 @@ from typing import Any
 from services.gateway.model.chunks import Usage
 
 MOST_TOKENS = 2**31 - 1  # what the column holds; services have been seen to report others
-# OpenAI's names, those of Anthropic and of OpenAI's newer endpoint, and Google's.
-PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount")
-COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount")
+# OpenAI's names, those of Anthropic and of OpenAI's newer endpoint, Google's, and Ollama's.
+PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
+COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
 
 
 def usage_in(value: Any) -> Usage | None:

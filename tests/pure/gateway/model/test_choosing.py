@@ -149,6 +149,8 @@ def test_a_model_that_nobody_has_is_asked_of_nobody() -> None:
 @pytest.mark.parametrize(
     ("status", "name", "outlook"),
     [
+        (500, "exceed_context_size_error", HOPELESS),
+        (None, "context_length_exceeded", HOPELESS),
         (400, "context_length_exceeded", HOPELESS),
         (404, None, ELSEWHERE),
         (401, None, DOWN),

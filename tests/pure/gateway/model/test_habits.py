@@ -45,6 +45,28 @@ def test_a_field_that_is_refused_is_left_out(status: int, said: str, gone: set[s
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "Unsupported value: 'stream' does not support true with this model. Supported values are: false.",
+        "Your organization must be verified to stream this model. Please go to: https://platform.openai.com/settings",
+        "This model does not support streaming.",
+        "Streaming is not supported for this model",
+    ],
+)
+def test_who_does_not_stream_is_asked_for_all_at_once(said: str) -> None:
+    taught = Habits().taught(400, said, FIELDS)
+    assert taught == Habits(whole=True)
+    assert taught.body("m", [], FIELDS) == {"model": "m", "messages": [], "stream": False} | {
+        name: value for name, value in FIELDS.items() if name != "stream_options"
+    }
+
+
+def test_who_takes_no_options_of_streams_streams() -> None:
+    taught = Habits().taught(400, "this model does not support stream_options", FIELDS)
+    assert taught == Habits(refused=frozenset({"stream_options"}))
+
+
+@pytest.mark.parametrize(
     ("status", "said"),
     [
         (400, "context length exceeded"),

@@ -6,6 +6,10 @@ from typing import Any
 from tests.service.gateway.model.stand_in import DONE, HI, STOP, Reply
 
 FINE = Reply((HI, STOP, DONE))
+WHOLE = Reply(
+    (b'{"object": "chat.completion", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}',),
+    headers=("Content-Type: application/json",),
+)
 
 
 def refusing(status: int, message: Any) -> Reply:
@@ -34,6 +38,29 @@ def llama(request: dict[str, Any]) -> Reply:
     if roles != [("user", "assistant")[number % 2] for number in range(len(roles))]:
         return refusing(500, "Jinja Exception: After the optional system message, conversation roles must alternate")
     return FINE
+
+
+def lm_studio(request: dict[str, Any]) -> Reply:
+    """Want the same, and say so in the stream, after it has begun well."""
+    refused = llama(request)
+    if refused is FINE:
+        return FINE
+    return Reply((b": waiting\n\n", b"event: error\ndata: " + b"".join(refused.body) + b"\n\n", DONE))
+
+
+def body_of_errors(request: dict[str, Any]) -> Reply:
+    """Name an unknown field in a body, under status 200."""
+    refused = one_by_one(request)
+    return FINE if refused is FINE else Reply(refused.body, headers=refused.headers)
+
+
+def o1(request: dict[str, Any]) -> Reply:
+    """Stream nothing, and then take no options of streams."""
+    if request["stream"]:
+        return refusing(400, "Unsupported value: 'stream' does not support true with this model.")
+    if "stream_options" in request:
+        return refusing(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+    return WHOLE
 
 
 def old_mistral(request: dict[str, Any]) -> Reply:

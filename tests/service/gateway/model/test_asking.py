@@ -19,13 +19,29 @@ from services.gateway.turns.said import Said, newest
 from services.gateway.turns.turn import Answer, Question
 from shared.settings import Settings
 from tests.pure.gateway.samples import minutes, said_in, turn
-from tests.service.gateway.model.choosy import FINE, anthropic, gemma, llama, mistral, old_mistral, one_by_one, refusing
+from tests.service.gateway.model.choosy import (
+    FINE,
+    anthropic,
+    body_of_errors,
+    gemma,
+    llama,
+    lm_studio,
+    mistral,
+    o1,
+    old_mistral,
+    one_by_one,
+    refusing,
+    strict,
+)
 from tests.service.gateway.model.stand_in import DONE, Reply, StandIn, answered, at_once, chunk, standing_in
 
 QUESTIONS = [{"role": "system", "content": "prompt"}, *[{"role": "user", "content": text} for text in "ab"]]
 
 
-@pytest.mark.parametrize("service_like", [mistral, one_by_one, llama, gemma, old_mistral])
+CHOOSY = [mistral, one_by_one, llama, gemma, old_mistral, lm_studio, body_of_errors, o1, strict]
+
+
+@pytest.mark.parametrize("service_like", CHOOSY)
 async def test_a_service_is_asked_as_it_wants_once_it_has_said_how(service_like: Callable[[Any], Reply]) -> None:
     async with standing_in(service_like) as service, open_upstreams(service.settings(), at_once) as upstreams:
         with capture_logs() as logs:
@@ -45,6 +61,25 @@ async def test_what_does_not_help_is_not_remembered() -> None:
         await Answering(upstreams, TurnBuffer(turn())).run(QUESTIONS)
     assert answer.status == "failed"
     assert service.requests[asked] == service.requests[0]
+
+
+async def test_a_complaint_in_the_stream_that_is_not_helped_is_told_once() -> None:
+    said = Reply((b'data: {"error": {"message": "roles must alternate", "code": 400}}\n\n',))
+    async with standing_in(said) as service:
+        answer = await answered(service, QUESTIONS)
+    assert (answer.status, answer.error) == ("failed", "the model's service reported an error: roles must alternate")
+    assert [len(request["messages"]) for request in service.requests] == [3, 2, 1]  # what it said was tried
+
+
+@pytest.mark.parametrize("end", ["", "/", "/chat/completions", "/chat/completions/", "/chat/completions?v=1", "?v=1"])
+async def test_the_whole_path_of_chats_may_stand_for_the_base_url(end: str) -> None:
+    async with standing_in(FINE) as service, AsyncExitStack() as stack:
+        settings = Settings(_env_file=None, openai_base_url=service.url + end)
+        upstreams = await stack.enter_async_context(open_upstreams(settings, at_once))
+        await Answering(upstreams, TurnBuffer(turn())).run(QUESTIONS)
+    query = "?v=1" if "?" in end else ""
+    assert service.heads[0].startswith(f"POST /v1/chat/completions{query} HTTP/1.1")
+    assert upstreams.catalog.upstreams[0].base_url.removesuffix(query) == service.url
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -89,7 +124,7 @@ async def hold_ten_turns(session: Session, fourth: str) -> None:
         assert answer.status == ("failed" if number == 4 else "complete"), answer
 
 
-@pytest.mark.parametrize("service_like", [mistral, llama, gemma, old_mistral, lambda _request: FINE])
+@pytest.mark.parametrize("service_like", [*CHOOSY, lambda _request: FINE])
 async def test_a_conversation_goes_on_after_a_failed_turn_and_a_note(service_like: Callable[[Any], Reply]) -> None:
     def answer(request: dict[str, Any]) -> Reply:
         is_fourth = request["messages"][-1]["content"].endswith("question 4")

@@ -4,7 +4,9 @@
 """
 
 import json
+import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ class Kind:
     tokens: tuple[int | None, int | None] | None = None
     http_status: int = 200
     cut: bool = False
+    quirks: str | None = None  # of the service, as the file of models names it
 
 
 def delta_of(value: Any) -> bytes:
@@ -60,6 +63,13 @@ def message(text: str) -> bytes:
     return event({"choices": [{"index": 0, "message": {"content": text}}]})
 
 
+def ollama(**fields: Any) -> bytes:
+    return json.dumps({"model": "m", "done": False, **fields}).encode() + b"\n"
+
+
+OVER = {"done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 2}
+OLLAMA_END = ollama(message={"content": ""}, **OVER)
+
 FRAMES = [
     Kind("lines end with LF", HI + STOP + DONE),
     Kind("lines end with CRLF", (HI + STOP + DONE).replace(b"\n", b"\r\n")),
@@ -80,6 +90,24 @@ FRAMES = [
     Kind("a bare [DONE]", HI + b"[DONE]\n\n"),
     Kind("a comment as data", b"data: : OPENROUTER PROCESSING\n\n" + HI + STOP + DONE),
     Kind("blanks behind the data", (HI + STOP + DONE).replace(b"\n\n", b"  \n\n")),
+    Kind(
+        "Ollama's own protocol",
+        ollama(message={"content": "h"}) + ollama(message={"content": "i"}) + OLLAMA_END,
+        tokens=(3, 2),
+    ),
+    Kind(
+        "the same, as events", b"data: " + ollama(message={"content": "hi"}) + b"\ndata: " + OLLAMA_END, tokens=(3, 2)
+    ),
+    Kind("its older protocol", ollama(response="h") + ollama(response="i") + OLLAMA_END, tokens=(3, 2)),
+    Kind("the same piece twice", ollama(response="ha") * 2 + OLLAMA_END, text="haha", tokens=(3, 2)),
+    Kind("all of it at once", ollama(message={"content": "hi"}, **OVER), tokens=(3, 2)),
+    Kind(
+        "its thoughts",
+        ollama(message={"content": "", "thinking": "so"}) + ollama(message={"content": "hi"}) + OLLAMA_END,
+        reasoning="so",
+        tokens=(3, 2),
+    ),
+    Kind("its limit", ollama(response="hi") + ollama(response="", done=True, done_reason="length"), reason="length"),
     Kind("JSON lines without data:", (HI + STOP).replace(b"data: ", b"").replace(b"\n\n", b"\n")),
 ]
 
@@ -98,6 +126,9 @@ FIELDS = [
     Kind("content a list of texts", delta_of({"content": ["h", "i"]}) + STOP + DONE),
     Kind("content a number", delta_of({"content": 42}) + STOP + DONE, text="42"),
     Kind("content false", delta_of({"content": False}) + HI + STOP + DONE),
+    Kind("what is spoken", chunk(content=None, audio={"transcript": "h"}) + chunk(audio={"transcript": "i"}) + STOP),
+    Kind("what is spoken, beside the text", chunk(content="hi", audio={"transcript": "hi"}) + STOP + DONE),
+    Kind("sound without words", HI + chunk(audio={"data": "UklGRg=="}) + chunk(audio={"expires_at": 1}) + STOP + DONE),
     Kind("the text of an older completion", event({"choices": [{"text": "hi"}]}) + STOP + DONE),
     Kind("tool_calls null", delta_of({"content": "hi", "tool_calls": None}) + STOP + DONE),
     Kind("tool_calls with null", delta_of({"content": "hi", "tool_calls": [None]}) + STOP + DONE),
@@ -196,6 +227,22 @@ REASONING = [
         chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "so"}]}]) + HI + STOP + DONE,
         reasoning="so",
     ),
+    Kind(
+        "nothing but its details",
+        chunk(reasoning_details=[{"type": "reasoning.text", "text": "s"}])
+        + chunk(reasoning_details=[{"type": "reasoning.summary", "summary": "o"}])
+        + chunk(reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}])
+        + HI
+        + STOP
+        + DONE,
+        reasoning="so",
+    ),
+    Kind(
+        "its details beside it",
+        chunk(reasoning="so", reasoning_details=[{"type": "reasoning.text", "text": "so"}]) + HI + STOP + DONE,
+        reasoning="so",
+    ),
+    Kind("its end without its beginning", chunk(content="so</think>hi") + STOP + DONE, text="so</think>hi"),
     Kind("content empty beside it", chunk(content="", reasoning_content="so") + HI + STOP + DONE, reasoning="so"),
     Kind(
         "two halves in two deltas of reasoning",
@@ -210,6 +257,15 @@ REASONING = [
     ),
     Kind("reasoning in Gemini's tags", chunk(content="<thought>so</thought>hi") + STOP + DONE, reasoning="so"),
     Kind("reasoning in tags, whole", whole(content="<think>so</think>hi"), reasoning="so", tokens=(3, 2)),
+    Kind(
+        "reasoning in gpt-oss's own format",
+        chunk(content="<|channel|>analysis<|mess")
+        + chunk(content="age|>so<|end|><|start|>assistant<|chan")
+        + chunk(content="nel|>final<|message|>hi")
+        + STOP
+        + DONE,
+        reasoning="so",
+    ),
     Kind("tags that are empty", chunk(content="<think>\n\n</think>\n\nhi") + STOP + DONE, reasoning="\n\n"),
     Kind("what only begins like a tag", chunk(content="<thi") + STOP + DONE, text="<thi"),
     Kind("what only begins like a tag, and no [DONE]", chunk("stop", content="<thi"), text="<thi"),
@@ -229,6 +285,14 @@ ENDS = [
     Kind("content_filter", HI + chunk("content_filter") + DONE, reason="content_filter"),
     Kind("SAFETY", HI + chunk("SAFETY"), reason="content_filter"),
     Kind("a reason with a remark", HI + chunk("content_filter: PROHIBITED_CONTENT"), reason="content_filter"),
+    Kind("finishReason", HI + choice(delta={}, finish_reason=None, finishReason="MAX_TOKENS"), reason="length"),
+    Kind(
+        "UNEXPECTED_TOOL_CALL",
+        HI + chunk("UNEXPECTED_TOOL_CALL"),
+        "interrupted",
+        reason="error",
+        error="with an error",
+    ),
     Kind("end_turn", HI + chunk("end_turn"), reason="stop"),
     Kind("content-filter", HI + chunk("content-filter"), reason="content_filter"),
     Kind("FinishReason.MAX_TOKENS", HI + chunk("FinishReason.MAX_TOKENS"), reason="length"),
@@ -325,6 +389,22 @@ ENDS = [
         "",
         "error",
         "(overloaded)",
+    ),
+    Kind(
+        "an event called error, with details",
+        b'event: error\ndata: {"code": 400, "details": "too many"}\n\n' + DONE,
+        "failed",
+        "",
+        "error",
+        "reported an error: too many",
+    ),
+    Kind(
+        "llama.cpp's word for too long, under status 200",
+        json.dumps({"error": {"code": 500, "message": "too long", "type": "exceed_context_size_error"}}).encode(),
+        "failed",
+        "",
+        "error",
+        "reported an error: too long",
     ),
     Kind(
         "a line called error",
@@ -479,6 +559,53 @@ ENDS = [
 ]
 
 
+DECLARED = [
+    Kind(
+        "each piece is all that came so far",
+        chunk(content="h") + chunk(content="h") + chunk(content="hi") + STOP + DONE,
+        quirks="repeats",
+    ),
+    Kind(
+        "the same, and thoughts",
+        chunk(reasoning="s") + chunk(reasoning="so") + chunk(reasoning="so", content="h") + chunk(content="hi") + STOP,
+        reasoning="so",
+        quirks="repeats",
+    ),
+    Kind(
+        "the same, and all of it in the end",
+        HI + b"data: " + whole(content="hi") + b"\n\n",
+        tokens=(3, 2),
+        quirks="repeats",
+    ),
+    Kind("the same word twice, where nothing is declared", HI + HI + STOP + DONE, text="hihi"),
+    Kind(
+        "a thought without its beginning",
+        b"".join(chunk(content=each) for each in ("s", "o</th", "ink>", "\n", "hi")) + STOP + DONE,
+        reasoning="so",
+        quirks="thinks_first",
+    ),
+    Kind("the same, whole", whole(content="so</think>hi"), reasoning="so", tokens=(3, 2), quirks="thinks_first"),
+    Kind(
+        "the same, with its beginning",
+        chunk(content="<thi") + chunk(content="nk>so</think>hi") + STOP + DONE,
+        reasoning="so",
+        quirks="thinks_first",
+    ),
+    Kind("the same, told apart", chunk(reasoning="so") + HI + STOP + DONE, reasoning="so", quirks="thinks_first"),
+    Kind("no thought after all", HI + STOP + DONE, reasoning="hi", quirks="thinks_first"),
+    Kind(
+        "a thought that takes all there may be",
+        chunk(content="so") + chunk("length") + DONE,
+        "failed",
+        "",
+        "length",
+        "limit of tokens before it said anything",
+        "so",
+        quirks="thinks_first",
+    ),
+]
+
+
 def described(answer: Answer) -> dict[str, Any]:
     trace = answer.trace or {}
     thoughts = [part["text"] for part in answer.parts if part["type"] == "reasoning"]
@@ -494,8 +621,8 @@ def described(answer: Answer) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
-@pytest.mark.parametrize("kind", [*FRAMES, *FIELDS, *USAGE, *REASONING, *ENDS], ids=lambda kind: kind.name)
-async def test_an_answer_is_read_as_services_really_send_it(kind: Kind, pieces: str) -> None:
+@pytest.mark.parametrize("kind", [*FRAMES, *FIELDS, *USAGE, *REASONING, *ENDS, *DECLARED], ids=lambda kind: kind.name)
+async def test_an_answer_is_read_as_services_really_send_it(kind: Kind, pieces: str, tmp_path: Path) -> None:
     is_long = len(kind.sent) > 10_000
     step = (
         1
@@ -506,7 +633,13 @@ async def test_an_answer_is_read_as_services_really_send_it(kind: Kind, pieces: 
     )
     body = tuple(kind.sent[at : at + step] for at in range(0, len(kind.sent), step))
     async with standing_in(Reply(body, kind.http_status, cut=kind.cut)) as service:
-        answer = await answered(service)
+        file = tmp_path / "models.toml"
+        if kind.quirks:
+            quirks = f"quirks = {{ {kind.quirks} = true }}"
+            file.write_text(
+                f'[[upstreams]]\nname = "odd"\nbase_url = "{service.url}"\nmodels = ["sandbox-small"]\n{quirks}\n'
+            )
+        answer = await answered(service, models_file=str(file) if kind.quirks else "")
     assert described(answer) == {
         "status": kind.status,
         "text": kind.text,
@@ -531,3 +664,44 @@ async def test_a_line_that_is_too_long_ends_the_answer_with_its_text() -> None:
         answer = await answered(service, model_event_bytes=10_000)
     assert (answer.status, answer.content) == ("interrupted", "hi")
     assert answer.error == "the model's service sent an event of more than 10000 bytes"
+
+
+ZIPPED = ("Content-Type: text/event-stream", "Content-Encoding: gzip")
+
+
+def zipped(*pieces: bytes) -> list[bytes]:
+    """Compress a stream so that each piece can be read when it comes."""
+    packer = zlib.compressobj(wbits=31)
+    return [packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for piece in pieces] + [packer.flush()]
+
+
+async def test_nobody_is_asked_to_compress_a_stream() -> None:
+    async with standing_in(Reply((HI, STOP, DONE))) as service:
+        await answered(service)
+    assert "\r\nAccept-Encoding: identity\r\n" in service.heads[0]
+
+
+async def test_a_stream_that_is_compressed_all_the_same_is_read_as_it_comes() -> None:
+    hi, *_ = zipped(HI, STOP, DONE)
+    async with standing_in(Reply((hi,), headers=ZIPPED, forever=b"")) as service:
+        answer = await answered(service, model_silence_s=0.1)
+    assert (answer.status, answer.content) == ("interrupted", "hi")  # while more of it might have come
+
+
+async def test_a_compressed_stream_is_read_to_its_end() -> None:
+    async with standing_in(Reply(zipped(HI, STOP, DONE), headers=ZIPPED)) as service:
+        answer = await answered(service)
+    assert (answer.status, answer.content) == ("complete", "hi")
+
+
+async def test_what_only_says_that_it_is_compressed_ends_the_call() -> None:
+    async with standing_in(Reply((HI, STOP, DONE), headers=ZIPPED)) as service:
+        answer = await answered(service)
+    assert answer.status == "failed"
+    assert (answer.error or "").startswith("the connection to the model's service broke")
+
+
+async def test_lines_of_json_are_read_as_they_come() -> None:
+    async with standing_in(Reply((ollama(message={"content": "hi"}),), forever=b"")) as service:
+        answer = await answered(service, model_silence_s=0.1)
+    assert (answer.status, answer.content) == ("interrupted", "hi")
