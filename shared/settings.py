@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     http_head_bytes: int = Field(64 * 2**10, ge=4096)  # the head of a request, at most; then 431
     http_head_s: float = Field(10.0, gt=0)  # from a head's first byte to its last; then 408
     http_body_s: float = Field(10.0, gt=0)  # the longest pause in a body; then 408
+    http_whole_body_s: float = Field(60.0, gt=0)  # from a body's first byte to its last; then 408
     http_idle_s: float = Field(130.0, gt=0)  # between two requests: longer than proxies keep a connection
     http_unread_s: float = Field(60.0, gt=0)  # that nothing of an answer is taken; then the connection is ended
     # What still comes of a request that has its answer already is dropped, so much and so long, before the end.
@@ -128,6 +129,7 @@ class Settings(BaseSettings):
     cookie_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     allow_visitors: bool | None = None  # None: in development without real keys, and in tests
     max_body_bytes: int = Field(1_000_000, ge=1000)
+    body_bytes_at_once: int = Field(64 * 2**20, ge=2**20)  # of bodies that come or are read; an account has a quarter
     max_extra_bytes: int = Field(65_536, ge=1000)  # of one message: its metadata, and its parts beside their texts
     read_bytes_at_once: int = Field(32 * 2**20, ge=2**20)  # of messages that are read for callers and not sent yet
     turns_per_minute: int = Field(300, ge=1)  # for one user, on one replica

@@ -1,12 +1,14 @@
 """The public HTTP application: every route, behind one edge, with problem documents for whatever goes wrong."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 
 from services.gateway.account import routes as account
+from services.gateway.account.identity import account_in
 from services.gateway.admin import routes as admin
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
@@ -59,7 +61,7 @@ def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> Fast
     )
     hand_over(app, settings, Documents(app), *subjects)
     handle_problems(app)
-    app.add_middleware(Edge, settings=settings)
+    app.add_middleware(Edge, settings=settings, whose=partial(account_in, settings=settings))
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(operations(ask))

@@ -11,6 +11,7 @@ from fastapi import Depends, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from jwt.types import Options
 from starlette.requests import HTTPConnection, Request
+from starlette.types import Scope
 
 from services.gateway.account.throttle import Throttle, user_account, visitors_account
 from services.gateway.http.authorization import credentials_in
@@ -97,6 +98,17 @@ def visitor_cookie_header(value: str, settings: Settings) -> str:
 def account_of(caller: Caller, request: HTTPConnection) -> str:
     """Name whom the limits count a caller as: a user by their id, a visitor by the address."""
     return visitors_account(_host_of(request)) if caller.is_visitor else user_account(caller.user_id)
+
+
+def account_in(scope: Scope, settings: Settings) -> str:
+    """Name whom a request counts for before anybody has looked who it is: who shows nothing good is their address."""
+    request = HTTPConnection(scope)
+    try:
+        cookies = cookie_values(request, visitor_cookie_name(settings))
+        caller = identify(request.headers.get("authorization"), cookies, settings)
+    except NotAuthenticated:
+        caller = None
+    return account_of(caller, request) if caller else visitors_account(_host_of(request))
 
 
 def _host_of(request: HTTPConnection) -> str:

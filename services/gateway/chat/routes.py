@@ -16,8 +16,9 @@ from services.gateway.chat.following import BreakingResponse, FollowingResponse,
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question, never_arrived
-from services.gateway.chat.request import ChatRequest, read_chat_request
+from services.gateway.chat.request import AnswerForm, ChatRequest, read_chat_request
 from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
+from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.handed import handed
@@ -74,25 +75,30 @@ class Chat:
         Raises:
             Refused, Away: It can't be served; the problem document says why.
         """
-        body, account = await request.body(), account_of(caller, request)
-        async with self._throttle.admitted(account):  # to read it takes time, too
-            kept = cookie_values(request, "session_id")
-            asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
-            asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
-            buffer = await self._begin(asked, caller, account, correlation_id_of(request))
+        form, buffer = await self._begin_as_asked(await take_body(request), request, caller)
+        let_go_of_body(request.scope)
         follower = buffer.attach()
         try:
-            response = await self._answer_or_refuse(asked, request, buffer)
+            response = await self._answer_or_refuse(form, request, buffer)
         finally:
             follower.close()
         self._name_turn(response, buffer)
         return response
 
-    async def _answer_or_refuse(self, asked: ChatRequest, request: Request, buffer: TurnBuffer) -> Response:
+    async def _begin_as_asked(self, body: bytes, request: Request, caller: Caller) -> tuple[AnswerForm, TurnBuffer]:
+        """Begin the turn; of what was sent only the turn keeps anything."""
+        account = account_of(caller, request)
+        async with self._throttle.admitted(account):  # to read it takes time, too
+            kept = cookie_values(request, "session_id")
+            asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
+            asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
+            return asked.form, await self._begin(asked, caller, account, correlation_id_of(request))
+
+    async def _answer_or_refuse(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
         """Answer, whatever it came to: who is refused must learn the session too, or each try begins another one."""
         try:
             await buffer.accepted()
-            return await self._respond(asked, request, buffer)
+            return await self._respond(form, request, buffer)
         except (Refused, Away) as error:
             turn = buffer.turn
             return problem_response(error, session_id=turn.session_id, turn_id=str(turn.turn_id))
@@ -176,10 +182,10 @@ class Chat:
             return None, new  # a visitor's, who may have been somebody else at this browser
         return request.session_id, remembered
 
-    async def _respond(self, asked: ChatRequest, request: Request, buffer: TurnBuffer) -> Response:
-        if asked.form == "json":
+    async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
+        if form == "json":
             return await self._record(await whole_turn(buffer, request))
-        if asked.form == "text":
+        if form == "text":
             return BreakingResponse(buffer, text_stream(buffer), TEXT_HEADERS)
         return FollowingResponse(buffer, ui_stream(buffer), UI_HEADERS)
 

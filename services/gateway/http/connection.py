@@ -91,7 +91,7 @@ class Connection(Parsing):
 
     def waited_too_long(self) -> None:
         if self.phase is Phase.BODY and self.flow.read_paused:  # it is the gateway that does not read
-            self._connections.enter(self, Phase.BODY)
+            self._connections.begin_again(self)
         elif self.phase in (Phase.HEAD, Phase.BODY):
             self.refuse(TooSlow())
             self._settle()

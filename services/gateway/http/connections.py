@@ -64,7 +64,9 @@ class Connections:
             Phase.BODY: settings.http_body_s,
         }
         self._unread_s = settings.http_unread_s
+        self._whole_body_s = settings.http_whole_body_s
         self._rows: dict[Phase, dict[Member, float]] = {phase: {} for phase in Phase}
+        self._bodies: dict[Member, float] = {}  # since when each is sending a body
         self._unread: dict[Member, tuple[float, int]] = {}  # since when, and how much was unsent then
 
     def __len__(self) -> int:
@@ -72,12 +74,23 @@ class Connections:
 
     def enter(self, connection: Member, phase: Phase) -> None:
         """Put a connection at the end of a row, from now on."""
+        now = time.monotonic()
         self._rows[connection.phase].pop(connection, None)
         connection.phase = phase
-        self._rows[phase][connection] = time.monotonic()
+        self._rows[phase][connection] = now
+        if phase is Phase.BODY:
+            self._bodies.setdefault(connection, now)
+        else:
+            self._bodies.pop(connection, None)
+
+    def begin_again(self, connection: Member) -> None:
+        """Give a connection all of the time again that its phase may take."""
+        self._bodies.pop(connection, None)
+        self.enter(connection, connection.phase)
 
     def leave(self, connection: Member) -> None:
         self._rows[connection.phase].pop(connection, None)
+        self._bodies.pop(connection, None)
         self._unread.pop(connection, None)
 
     def find_room(self) -> bool:
@@ -113,6 +126,7 @@ class Connections:
             now = time.monotonic()
             for phase, longest_s in self._longest_s.items():
                 self._end_overdue(self._rows[phase], now - longest_s)
+            self._end_overdue(self._bodies, now - self._whole_body_s)
             self._end_unread(now - self._unread_s)
             for phase, row in self._rows.items():
                 CONNECTIONS.labels(phase.name.lower()).set(len(row))

@@ -14,11 +14,12 @@ from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.http.bodies import Bodies, Whose, let_go_of_body
 from services.gateway.http.hosts import allowed_hosts
-from services.gateway.http.peer import TrustedProxies
+from services.gateway.http.peer import TrustedProxies, peer_of
 from services.gateway.http.problems import problem_response, unexpected_response
 from services.gateway.http.request_span import end_request_span, start_request_span
-from shared.errors import Misdirected, TooLarge
+from shared.errors import Misdirected
 from shared.ids import new_id
 from shared.settings import Settings, read_networks
 
@@ -52,9 +53,9 @@ def correlation_id_of(request: HTTPConnection) -> UUID:
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, whose: Whose = peer_of) -> None:
         self._app = app
-        self._most = settings.max_body_bytes
+        self.bodies = Bodies(settings, whose)
         self._proxies = TrustedProxies(read_networks(settings.trusted_proxies))
         self._hosts = allowed_hosts(settings)
         self._headers = HEADERS | (TRANSPORT_SECURITY if settings.environment == "production" else {})
@@ -76,20 +77,21 @@ class Edge:
         try:
             await self._serve(scope, given, receive, answer)
         finally:
+            let_go_of_body(scope)
             _account(scope, answer.status, time.perf_counter() - began, span)
             context.detach(attached)
             structlog.contextvars.reset_contextvars(**bound)
 
     async def _serve(self, scope: Scope, given: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
-        if _announced(given) > self._most:
+        if self.bodies.is_too_long(_announced(given)):
             # Not read, so the connection is of no use for another request.
-            await problem_response(self._too_large(), {"Connection": "close"})(scope, receive, answer)
+            await problem_response(self.bodies.too_large(), {"Connection": "close"})(scope, receive, answer)
             return
         if not self._is_meant(scope, given):
             await problem_response(Misdirected())(scope, receive, answer)
             return
         try:
-            await self._app(scope, self._limited(receive), answer)
+            await self._app(scope, self.bodies.counted(scope, receive), answer)
         except ClientDisconnect:
             log.info("caller went away", method=scope["method"], path=scope["path"])
         except Exception:  # the outermost boundary of a request
@@ -104,23 +106,6 @@ class Edge:
             return True
         path: str = scope["path"]
         return path.startswith(ANY_HOST)
-
-    def _limited(self, receive: Receive) -> Receive:
-        """Count what comes, for a body that came without its length."""
-        seen = 0
-
-        async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._most:
-                raise self._too_large()
-            return message
-
-        return limited
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"A body may have at most {self._most} bytes.")
 
 
 class _Answer:

@@ -59,6 +59,12 @@ def caller_behind(peer: str, forwarded: Sequence[bytes], trusted: Sequence[Netwo
     return nearest
 
 
+def peer_of(scope: Scope) -> str:
+    """Name whom a request comes from, as far as its address tells."""
+    client = scope.get("client")
+    return neighbourhood(client[0]) if client else ""  # a Unix socket has no address
+
+
 @lru_cache(maxsize=1024)
 def neighbourhood(host: str) -> str:
     """Name the addresses that one caller has at least: an IPv4 address, or the /64 of an IPv6 address."""

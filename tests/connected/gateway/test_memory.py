@@ -1,7 +1,9 @@
 """Many readings at once of sessions in which much was said leave the gateway well within the memory it is given."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from services.gateway.http.bodies import FREE
 from shared.settings import Settings
 from tests.much import say_much
 from tests.processes import Process, running
@@ -17,6 +20,8 @@ from tests.tokens import token_for
 
 GIVEN_MIB = 512  # what deploy/compose.yaml gives a gateway
 AT_ONCE = 20
+CONNECTIONS = 300  # of one user, and of as many users
+HALF = 960_000  # bytes
 SESSIONS = "/api/chat/sessions"
 READS = (
     SESSIONS,
@@ -29,11 +34,14 @@ READS = (
     f"{SESSIONS}/untold/messages?after=m50",
 )
 
+Caller = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 @pytest.fixture
 async def gateway(settings: Settings, owner: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[Process]:
     await say_much(owner, "ann")
-    async with simulated(settings) as outside, running(outside.settings, tmp_path, "gateway") as processes:
+    patient = settings.model_copy(update={"http_body_s": 300.0, "http_whole_body_s": 300.0})  # on a slow machine
+    async with simulated(patient) as outside, running(outside.settings, tmp_path, "gateway") as processes:
         yield processes["gateway"]
 
 
@@ -69,3 +77,35 @@ async def test_many_readings_of_much(gateway: Process) -> None:
         assert most_mib(gateway) < GIVEN_MIB, session_id
     assert await statuses(gateway, "POST", "/api/chat", *asked) == {200}
     assert most_mib(gateway) < GIVEN_MIB
+
+
+async def test_many_bodies_that_are_half_sent(gateway: Process) -> None:
+    """Of one user, who has a share, and of many, who have all of the room."""
+    users = ["ann"] * CONNECTIONS + [f"user-{number}" for number in range(CONNECTIONS)]
+    callers = [await send_half(gateway.settings, user) for user in users]
+    answers = await asyncio.gather(*(status(reader) for reader, _ in callers))
+    of_one, of_many = Counter(answers[:CONNECTIONS]), Counter(answers[CONNECTIONS:])
+    assert of_one.keys() == {None, b"429"}
+    assert of_many.keys() == {None, b"503"}
+    assert (of_one[None] + of_many[None]) * (HALF - FREE) <= gateway.settings.body_bytes_at_once
+    assert await statuses(gateway, "POST", "/api/chat", {"message": "[echo hi]", "stream": False}) == {200}
+    assert most_mib(gateway) < GIVEN_MIB
+    for _, writer in callers:
+        writer.close()
+
+
+async def send_half(settings: Settings, user: str) -> Caller:
+    """Send most of a body, and stop."""
+    reader, writer = await asyncio.open_connection(settings.http_host, settings.http_port)
+    head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token_for(settings, user)}\r\n"
+    writer.write(f"{head}Content-Length: {HALF + 1}\r\n\r\n".encode() + b"x" * HALF)
+    await writer.drain()
+    return reader, writer
+
+
+async def status(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the status of an answer that comes soon; None where none does."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(20):
+            return (await reader.readline()).split()[1]
+    return None

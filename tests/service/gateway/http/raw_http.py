@@ -12,8 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from deploy.supervisor.ports import free_port
 from services.gateway.http.edge import Edge
+from services.gateway.http.problems import problem_response
 from services.gateway.http.server import PublicServer
-from shared.errors import TooLarge
+from shared.errors import TripthreadError
 from shared.settings import Settings
 from tests.waiting import until_true
 
@@ -44,8 +45,8 @@ class App:
             return
         try:
             body = await self._body(receive)
-        except TooLarge:
-            await self._answer(send, 413, b"too large")
+        except TripthreadError as error:
+            await problem_response(error)(scope, receive, send)
             return
         if body is None:
             self.disconnected += 1
@@ -155,6 +156,7 @@ class Serving:
     app: App
     port: int
     server: PublicServer
+    edge: Edge
     _callers: list[RawCaller] = field(default_factory=list)
 
     async def call(self, said: bytes = b"", window: int = 2**20) -> RawCaller:
@@ -171,6 +173,10 @@ class Serving:
     def open_connections(self) -> int:
         return len(self.server.connections)
 
+    def held_bytes(self) -> int:
+        """Return how much of bodies is in the room for them."""
+        return self.edge.bodies.held_bytes
+
     async def hang_up(self) -> None:
         for caller in self._callers:
             caller.writer.close()
@@ -183,10 +189,11 @@ async def serving(**values: object) -> AsyncIterator[Serving]:
     """Serve in a thread of its own, as a process of its own does; leaving takes as long as it takes to end."""
     settings = Settings(_env_file=None, environment="test", http_port=free_port(), **values)  # type: ignore[arg-type]
     app = App()
-    server = PublicServer(settings, Edge(app, settings))
+    edge = Edge(app, settings)
+    server = PublicServer(settings, edge)
     thread = threading.Thread(target=uvloop.run, args=(server.run(),), name="public server")
     thread.start()
-    served = Serving(app, settings.http_port, server)
+    served = Serving(app, settings.http_port, server, edge)
     try:
         await until_true(lambda: server.fault() is None)
         yield served

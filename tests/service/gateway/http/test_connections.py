@@ -181,6 +181,29 @@ async def test_a_body_that_does_not_go_on_has_a_deadline(framing: bytes) -> None
         await until_true(lambda: served.app.disconnected == 1)
 
 
+async def test_a_body_that_goes_on_for_ever_has_a_deadline_too() -> None:
+    async with serving(http_whole_body_s=2 * SOON_S) as served:
+        caller = await served.call(BEGUN + b"Content-Length: 1000\r\n\r\n")
+        answer = asyncio.create_task(caller.answer())
+        for _ in range(1000):
+            if answer.done():
+                break
+            await caller.say(b"x")
+            await asyncio.sleep(SOON_S / 20)
+        refused(await answer, 408, "too_slow")
+        await until_true(lambda: served.app.disconnected == 1)
+
+
+async def test_each_body_of_a_connection_has_a_deadline_of_its_own() -> None:
+    async with serving(http_whole_body_s=2 * SOON_S) as served:
+        caller = await served.call()
+        for _ in range(4):
+            await caller.say(BEGUN + b"Content-Length: 2\r\n\r\nx")
+            await asyncio.sleep(SOON_S)
+            await caller.say(b"x")
+            assert (await caller.answer()).body == b"2"
+
+
 async def test_an_answer_that_nobody_reads_is_given_up() -> None:
     async with serving(http_unread_s=SOON_S) as served:
         await served.call(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n", window=2**16)
@@ -197,6 +220,39 @@ async def test_an_answer_that_is_read_slowly_is_not_given_up() -> None:
             came += len(data)
             await asyncio.sleep(SOON_S / 10)
         assert came == LARGE
+
+
+# How much
+
+
+async def test_bodies_beyond_their_callers_share_are_refused_and_what_is_small_is_not() -> None:
+    head = BEGUN + b"Content-Length: 900000\r\n\r\n"
+    async with serving(body_bytes_at_once=2**20) as served:  # of which one caller has as much as the longest body
+        held = await served.call(head + b"x" * 800_000)
+        await until_true(lambda: len(served.app.requests) == 1)
+        second = await served.call(head + b"x" * 900_000)
+        answer = await second.answer()
+        assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        assert b'"code":"too_many_requests"' in answer.body
+        assert await second.is_open()  # what it still sent was dropped
+        small = await served.call(BEGUN + b"Content-Length: 16000\r\n\r\n" + b"x" * 16_000)
+        assert (await small.answer()).body == b"16000"
+        await held.say(b"x" * 100_000)
+        assert (await held.answer()).body == b"900000"
+        await second.say(head + b"x" * 900_000)
+        assert (await second.answer()).body == b"900000"
+
+
+async def test_a_body_whose_caller_has_gone_takes_no_room() -> None:
+    half_sent = BEGUN + b"Content-Length: 900000\r\n\r\n" + b"x" * 800_000
+    async with serving(body_bytes_at_once=2**20) as served:
+        for _ in range(3):
+            before = served.app.disconnected
+            caller = await served.call(half_sent)
+            await until_true(lambda: served.held_bytes() > 700_000)
+            caller.writer.close()
+            await until_true(lambda: served.held_bytes() == 0)
+            assert served.app.disconnected == before + 1
 
 
 # How many
