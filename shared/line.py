@@ -131,12 +131,12 @@ class KeptLine:
             self._tried.set()
 
     async def _look_after(self, line: Line) -> str:
-        """Look whether everything is there until the line is lost, and return why it was."""
-        while not line.lost.done():
+        """Look whether everything is there until the line is lost or to be closed, and return why it ends."""
+        while not line.lost.done() and not self._refusing:  # a look, too, may lose a cancellation
             await asyncio.wait({line.lost}, timeout=LOOK_EVERY_S)
             if not line.lost.done() and not is_blocked(line.connection):
                 await self._look(line)
-        return line.lost.result()
+        return line.lost.result() if line.lost.done() else "closed"
 
     async def _look(self, line: Line) -> None:
         try:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -46,6 +47,31 @@ async def test_line_is_closed_where_the_cancellation_is_lost(connects: bool, mon
     async with asyncio.timeout(5):
         await kept.open()
         await network.trying_again.wait()
+        kept.refuse()
+        await kept.close()
+    assert kept.line is None
+
+
+async def test_line_is_closed_where_a_look_loses_the_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    looking = asyncio.Event()
+
+    @asynccontextmanager
+    async def open_connection(*_: object) -> AsyncIterator[Any]:
+        channel = SimpleNamespace(close_callbacks=set())
+        yield SimpleNamespace(channel=AsyncMock(return_value=channel))
+
+    async def prepare(_: object) -> None:
+        looking.set()
+        with suppress(asyncio.CancelledError):  # as asyncio.wait_for does in Python 3.11
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(line, "open_connection", open_connection)
+    monkeypatch.setattr(line, "is_blocked", lambda _: False)
+    monkeypatch.setattr(line, "LOOK_EVERY_S", 0)
+    kept = KeptLine(Settings(_env_file=None), "test", prepare)
+    async with asyncio.timeout(5):
+        await kept.open()
+        await looking.wait()
         kept.refuse()
         await kept.close()
     assert kept.line is None
