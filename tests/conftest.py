@@ -1,8 +1,12 @@
-"""For every test: signals mean what they always mean, and no example of a property is timed."""
+"""For every test: signals mean what they always mean, no example of a property is timed, and some run alone."""
 
 import signal
+from collections.abc import Generator
 
+import pytest
 from hypothesis import settings
+
+from tests.alone import turn
 
 # Whoever runs the tests in the background may ignore SIGINT, and every process that a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -10,3 +14,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A machine that does other things at the same time makes nothing false.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)

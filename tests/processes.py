@@ -15,10 +15,9 @@ from pydantic import SecretStr
 
 from deploy.supervisor.ports import free_port
 from shared.settings import Settings
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
-READY_S = 30.0
-STOP_S = 30.0
 
 
 class Process:
@@ -58,7 +57,7 @@ class Process:
 
     async def ready(self) -> None:
         """Return when it can do its job."""
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + PATIENCE_S
         faults: object = "no answer"
         while faults:
             assert self._popen is not None
@@ -91,7 +90,7 @@ class Process:
     async def ended(self) -> int:
         """Wait until it has ended by itself, and return its exit status."""
         assert self._popen is not None
-        return await asyncio.to_thread(self._popen.wait, READY_S)
+        return await asyncio.to_thread(self._popen.wait, PATIENCE_S)
 
     async def stop(self) -> int:
         """Stop it in order, and return its exit status."""
@@ -100,7 +99,7 @@ class Process:
             self._popen.send_signal(signal.SIGCONT)
             self._popen.terminate()
         try:
-            return await asyncio.to_thread(self._popen.wait, STOP_S)
+            return await asyncio.to_thread(self._popen.wait, PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.service} did not stop:\n{self.log}") from None

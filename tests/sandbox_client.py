@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from tests.dates import FLIGHT_DAY
+from tests.waiting import PATIENCE_S
 
 SEGMENT: dict[str, Any] = {
     "startAirport": {"icao": "KTEB"},
@@ -86,7 +87,7 @@ class Avinode:
 
     async def deliveries_when(self, is_reached: Callable[[list[Any]], bool]) -> list[Any]:
         """Wait until the deliveries are as expected."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_reached(shown := await self.deliveries()):
                 await asyncio.sleep(0.02)
         return shown
@@ -120,7 +121,7 @@ class Receiver:
 
     async def bodies(self, count: int) -> list[Any]:
         """Wait for that many deliveries."""
-        async with asyncio.timeout(10), self._more:
+        async with asyncio.timeout(PATIENCE_S), self._more:
             await self._more.wait_for(lambda: len(self.received) >= count)
         return [body for _, body in self.received]
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from deploy.supervisor import docker, native
-from deploy.supervisor.checks import check, tool_environment
+from deploy.supervisor.checks import check, pytest_arguments, tool_environment
 from deploy.supervisor.ending import end_by_signals
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import PROJECT
@@ -40,9 +40,6 @@ Tripthread: every conversation stored, tagged and tied to its trip.
 
 Everything it makes is in .venv/ and .run/. PYTHON=/path/to/python3 chooses the interpreter (3.11 or later).
 """
-
-# What the whole suite is run with: how much of the code it runs is reported, never required.
-COVERAGE = ("--cov", "--cov-report=term:skip-covered")
 
 
 def up(arguments: Sequence[str]) -> int:
@@ -110,7 +107,7 @@ def test(arguments: Sequence[str]) -> int:
         install_servers(log=PROJECT.log("apt"))
     except Trouble as trouble:  # The tests that need none, or are given some by URL, can still run.
         print(f"{trouble}\n", file=sys.stderr)
-    return _become_python(("-m", "pytest", *(arguments or COVERAGE)), tool_environment(PROJECT))
+    return _become_python(("-m", "pytest", *pytest_arguments(arguments)), tool_environment(PROJECT))
 
 
 def bench(arguments: Sequence[str]) -> int:

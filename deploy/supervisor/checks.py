@@ -1,38 +1,75 @@
-"""`./run check`: everything that needs no server, the same here, before a commit and in CI."""
+"""`./run check`: everything that needs no server, the same here, before a commit and in CI; and how tests are run."""
 
 import os
 import shlex
 import subprocess
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from deploy.supervisor.layout import Layout
 
-_CHECKS = {
+_CHECKS = {  # the soonest done, then the longest
     "format": ("ruff", "format", "--check", "."),
     "lint": ("ruff", "check", "."),
     "types": ("mypy",),
+    "tests": ("pytest", "-q", "tests/pure", "tests/service"),
     "imports": ("lint-imports", "--no-logo", "--cache-dir", "{cache}/imports"),
     "dependencies": ("deptry", "."),
     # Not of those who use a client that is generated, and so no package here.
     "dependencies of tests": (
         *("deptry", ".", "-e", r"\.venv", "-e", r"\.run", "-e", "tests/clients", "-nddg", "dev", "-i", "DEP002"),
     ),
-    "tests": ("pytest", "-q", "tests/pure", "tests/service"),
 }
+
+# A worker on each core, which has servers of its own; the tests of one file are one worker's, in their order.
+_PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def check(layout: Layout) -> int:
-    """Run every check, also after one has failed; return 0 when all have passed."""
+    """Run every check, as many at once as there are cores, also after one has failed; return 0 when all have passed.
+
+    What one says is shown when it has ended, so that no two are mixed.
+    """
     failed = []
-    for name, (program, *arguments) in _CHECKS.items():
-        argv = [str(layout.venv / "bin" / program), *(part.format(cache=cache_dir(layout)) for part in arguments)]
-        print(f"== {name}: {program} {' '.join(argv[1:])}", flush=True)
-        begin = time.monotonic()
-        status = subprocess.run(argv, cwd=layout.root, env=tool_environment(layout), check=False).returncode
-        print(f"== {name}: {'passed' if status == 0 else 'FAILED'} in {time.monotonic() - begin:.1f} s\n", flush=True)
-        failed += [name] if status else []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = [pool.submit(_run, layout, name, *command) for name, command in _CHECKS.items()]
+        try:
+            for done in as_completed(running):
+                name, passed, said = done.result()
+                print(said, flush=True)
+                failed += [] if passed else [name]
+        except BaseException:  # Ctrl-C: those that run have had it too
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     print(f"failed: {', '.join(failed)}" if failed else "all checks passed")
     return 1 if failed else 0
+
+
+def _run(layout: Layout, name: str, program: str, *arguments: str) -> tuple[str, bool, str]:
+    """Run one check; return its name, whether it passed, and what is to be shown of it."""
+    argv = [str(layout.venv / "bin" / program), *(part.format(cache=cache_dir(layout)) for part in arguments)]
+    begin = time.monotonic()
+    done = subprocess.run(
+        argv,
+        cwd=layout.root,
+        env=tool_environment(layout),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    passed = done.returncode == 0
+    ending = f"== {name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - begin:.1f} s"
+    return name, passed, f"== {name}: {program} {' '.join(argv[1:])}\n{done.stdout}{ending}\n"
+
+
+def pytest_arguments(given: Sequence[str]) -> Sequence[str]:
+    """What pytest is called with: whoever names no test gets all of them, several at once."""
+    names_some = any(not argument.startswith("-") for argument in given)
+    return given if names_some else (*_PARALLEL, *given)
 
 
 def cache_dir(layout: Layout) -> str:

@@ -18,6 +18,7 @@ from shared.settings import Settings
 from shared.topology import QUEUES, Queue
 from tests.servers import login_definitions
 from tests.settings import settings_for
+from tests.waiting import PATIENCE_S
 
 NO_DATABASE = "postgresql://nobody:nothing@127.0.0.1:1/none"
 NOBODY = "amqp://guest:guest@127.0.0.1:1/"  # where no broker listens
@@ -79,7 +80,9 @@ async def waiting(settings: Settings, queue: Queue) -> int:
         return declared.declaration_result.message_count or 0
 
 
-async def take(settings: Settings, queue: Queue, count: int, within_s: float = 10.0) -> list[AbstractIncomingMessage]:
+async def take(
+    settings: Settings, queue: Queue, count: int, within_s: float = PATIENCE_S
+) -> list[AbstractIncomingMessage]:
     """Take this many messages out of a queue for good, waiting for them."""
     taken: list[AbstractIncomingMessage] = []
     async with asyncio.timeout(within_s), raw_channel(settings) as channel:

@@ -57,7 +57,7 @@ async def before(gateway_port: int, proxy: str, directory: Path, changes: Mappin
     file.write_text(text)
     process = _start(_command(proxy, file), directory)
     try:
-        await until_true(lambda: process.poll() is not None or _listens(port), within_s=30)
+        await until_true(lambda: process.poll() is not None or _listens(port))
         assert process.poll() is None, (directory / "output").read_text()
         yield port
     finally:

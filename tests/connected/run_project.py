@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.servers import install_servers
 from deploy.supervisor.venv import fingerprint
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +54,7 @@ class Project:
         with (self.root / "foreground.log").open("wb") as output:
             command = ["./run", "up", "--native"]
             process = subprocess.Popen(command, cwd=self.root, stdout=output, stderr=output)
-        wait_until(lambda: b"Tripthread is up" in (self.root / "foreground.log").read_bytes(), timeout_s=60)
+        wait_until(lambda: b"Tripthread is up" in (self.root / "foreground.log").read_bytes())
         return process
 
     @property
@@ -89,7 +90,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

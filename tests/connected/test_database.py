@@ -106,6 +106,7 @@ async def test_connection_forgets_whom_it_read_for(settings: Settings) -> None:
         assert await pool.fetchval(SEEN) == []
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_database_that_hangs_is_left_soon(own_database: Postgres) -> None:
     async with AsyncExitStack() as stack:
@@ -117,6 +118,7 @@ async def test_database_that_hangs_is_left_soon(own_database: Postgres) -> None:
         assert time.monotonic() - began < 2 * CLOSE_TIMEOUT_S
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_reading_that_hangs_is_left_in_time_and_makes_room(
     own_database: Postgres, monkeypatch: pytest.MonkeyPatch
@@ -135,6 +137,7 @@ async def test_reading_that_hangs_is_left_in_time_and_makes_room(
         assert await backend(pool) != hanging
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_reading_that_hangs_and_is_cancelled_is_left_in_time(
     own_database: Postgres, monkeypatch: pytest.MonkeyPatch

@@ -23,14 +23,13 @@ from tests.processes import running
 from tests.pure.logger_samples import answered, posted, trace
 from tests.servers import looking, run_sql
 from tests.settings import settings_for, with_database
-from tests.waiting import until, until_true
+from tests.waiting import PATIENCE_S, until, until_true
 
 pytestmark = pytest.mark.fault
 
 MESSAGES = 2000
 SESSIONS = 40
 AT_ONCE = 50
-PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ class Flow:
 
     async def reaches(self, share: float) -> None:
         """Wait until such a share of all messages is confirmed."""
-        await until_true(lambda: len(self.confirmed) >= share * MESSAGES, within_s=PATIENCE_S)
+        await until_true(lambda: len(self.confirmed) >= share * MESSAGES)
 
 
 @asynccontextmanager
@@ -220,7 +219,7 @@ async def until_stored(owner: asyncpg.Connection, event_ids: set[UUID]) -> None:
     async def all_there() -> bool:
         return event_ids <= {row[0] for row in await owner.fetch("SELECT event_id FROM chat.messages")}
 
-    await until(all_there, "every message", PATIENCE_S)
+    await until(all_there, "every message")
 
 
 async def parked(owner: asyncpg.Connection, count: int) -> list[asyncpg.Record]:
@@ -228,7 +227,7 @@ async def parked(owner: asyncpg.Connection, count: int) -> list[asyncpg.Record]:
         rows = await owner.fetch("SELECT * FROM chat.dead_letters")
         return rows if len(rows) >= count else None
 
-    return await until(letters, f"{count} dead letters", PATIENCE_S)
+    return await until(letters, f"{count} dead letters")
 
 
 async def drained(settings: Settings) -> None:
@@ -239,7 +238,7 @@ async def drained(settings: Settings) -> None:
             queue = await channel.declare_queue(LOGGER_CHAT.name, passive=True)
             return not queue.declaration_result.message_count
 
-        await until(empty, "an empty queue", PATIENCE_S)
+        await until(empty, "an empty queue")
 
 
 async def assert_consistent(owner: asyncpg.Connection) -> None:

@@ -11,6 +11,7 @@ from shared.settings import Settings
 from tests.connected.locks import until_blocked
 from tests.servers import looking, run_sql
 from tests.settings import with_database
+from tests.waiting import PATIENCE_S
 
 LOGINS = tuple(name for name in SERVICE_URLS)
 
@@ -61,7 +62,7 @@ async def test_service_cannot_hold_up_a_migration(migrated: Settings, login: str
         await service.execute("ROLLBACK")
         await service.execute("SELECT pg_advisory_lock(7470951386)")
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.to_thread(migrate, migrated)
 
 

@@ -170,6 +170,7 @@ async def test_model_away_the_turn_says_so_and_is_kept(site: Site, session: str)
     assert (status, body["message"]["content"]) == (200, "again")
 
 
+@pytest.mark.alone
 async def test_avinode_hanging_a_webhook_is_answered_at_once(site: Site) -> None:
     async with site.http.put(f"{site.avinode_url}/sim/faults", json={"rest_hang_ms": 5000}) as response:
         assert response.status == 200

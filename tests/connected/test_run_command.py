@@ -47,6 +47,7 @@ def test_stopped_service_drains_and_stays_away_until_it_is_started(stack: Projec
     assert alive(stack.pid("tagger"))
 
 
+@pytest.mark.alone
 def test_paused_service_can_be_stopped(stack: Project) -> None:
     os.kill(stack.pid("workflow"), signal.SIGSTOP)
     begin = time.monotonic()

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.connected.run_project import Project, wait_until
+from tests.waiting import PATIENCE_S
 
 
 class Terminal:
@@ -33,7 +34,7 @@ class Terminal:
     def type(self, line: str) -> None:
         os.write(self._master, line.encode() + b"\n")
 
-    def wait_for(self, text: bytes, timeout_s: float = 60.0) -> None:
+    def wait_for(self, text: bytes, timeout_s: float = PATIENCE_S) -> None:
         """Read until it has been shown."""
         deadline = time.monotonic() + timeout_s
         while text not in self.shown:
@@ -76,7 +77,7 @@ def test_closed_terminal_ends_it_as_ctrl_c_does(lying_still: Project) -> None:
 
     terminal.close()
 
-    wait_until(lambda: lying_still.processes() == [], timeout_s=60)
+    wait_until(lambda: lying_still.processes() == [])
     assert lying_still.log("gateway").read_text().endswith("drained\n")
     assert "database system is shut down" in lying_still.log("postgres").read_text().splitlines()[-1]
     assert not lying_still.env_file.exists()
@@ -85,7 +86,7 @@ def test_closed_terminal_ends_it_as_ctrl_c_does(lying_still: Project) -> None:
 def test_nohup_is_meant_to_outlive_the_terminal(lying_still: Project) -> None:
     terminal = Terminal(lying_still.root)
     terminal.type("nohup ./run up --native > foreground.log 2>&1 &")
-    wait_until(lambda: "Tripthread is up" in foreground(lying_still), timeout_s=60)
+    wait_until(lambda: "Tripthread is up" in foreground(lying_still))
 
     terminal.close()
 

@@ -21,7 +21,7 @@ from tests.processes import Process, running
 from tests.servers import Servers, empty_broker, looking
 from tests.settings import settings_for
 from tests.tagging import assert_gapless, holding_counters, read_tags, registered, spoke
-from tests.waiting import until, until_true
+from tests.waiting import PATIENCE_S, until, until_true
 
 NAMES = ("tagger_1", "tagger_2", "tagger_3")
 USERS = ("ada", "bob", "cleo")
@@ -61,7 +61,7 @@ class Flow:
     async def goes_on(self, count: int = 100) -> None:
         """Wait until so many more sessions have begun."""
         enough = len(self.sessions) + count
-        await until_true(lambda: len(self.sessions) >= enough, within_s=30.0)
+        await until_true(lambda: len(self.sessions) >= enough, within_s=PATIENCE_S)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ async def test_database_that_is_killed_loses_no_number(
 async def all_tagged_without_a_gap(
     settings: Settings, owner: asyncpg.Connection, sessions: Sequence[SessionKey]
 ) -> None:
-    await all_tagged(owner, sessions, within_s=30.0)
+    await all_tagged(owner, sessions, within_s=PATIENCE_S)
     await assert_gapless(owner)
     assert await waiting(settings, topology.DEAD) == 0
 

@@ -24,6 +24,7 @@ from shared.settings import Settings
 from shared.topology import EVENTS_EXCHANGE, LOGGER_CHAT
 from tests.processes import running
 from tests.tokens import token_for
+from tests.waiting import PATIENCE_S
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -54,7 +55,7 @@ async def test_a_transaction_is_in_the_trace_of_the_event_that_caused_it(
         consuming = asyncio.create_task(consumer.run())
         with trace.get_tracer("test").start_as_current_span("request") as request:
             await publisher.publish(DeadLetterDropped(dead_letter_id=new_id(), operator="ann"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await committed.wait()
         consumer.shut_down()
         await consuming
@@ -77,7 +78,7 @@ async def test_the_gateway_carries_its_caller_s_trace_into_the_events(settings: 
                 url = f"http://127.0.0.1:{mine.http_port}/api/chat"
                 async with http.post(url, json=body, headers=headers) as response:
                     assert response.status == 200
-            messages = [await queue.get(timeout=5) for _ in range(2)]
+            messages = [await queue.get(timeout=PATIENCE_S) for _ in range(2)]
     assert [message.type for message in messages if message] == ["MessagePosted", "MessageAnswered"]
     for message in messages:
         assert message is not None

@@ -16,7 +16,7 @@ from shared.settings import Settings
 from tests.connected.brokers import posted, take, waiting
 from tests.processes import Process, running
 from tests.servers import delete_topology
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 SERVICES = ("gateway", "logger", "tagger", "workflow")
 MESSAGES = "SELECT count(*) = $1 FROM chat.messages"
@@ -66,7 +66,7 @@ async def test_what_a_queue_of_before_rejects_is_still_a_dead_letter(settings: S
         channel = await connection.channel()
         for queue in (queue for queue in topology.QUEUES if queue.dead_letters):
             await channel.default_exchange.publish(aio_pika.Message(b"x"), queue.name)
-            async with (await channel.get_queue(queue.name)).iterator(timeout=10) as messages:
+            async with (await channel.get_queue(queue.name)).iterator(timeout=PATIENCE_S) as messages:
                 await (await anext(messages)).reject(requeue=False)
         assert len(await take(settings, topology.DEAD, len(topology.QUEUES) - 1)) == len(topology.QUEUES) - 1
 

@@ -114,7 +114,7 @@ async def test_one_thing_that_we_may_not_see_holds_up_nothing_else(
         links = {"rfqs": [{"id": "arfq-9"}, {"id": "arfq-10"}]} if kind == "trips" else {}
         return web.json_response({"data": {"id": asked, "tripId": "SIM001", "links": links, "sellerLift": []}})
 
-    waits = replace(QUICK, refused_s=60)  # for so long everything is held where our credentials are refused
+    waits = replace(QUICK, refused_s=600)  # for so long everything is held where our credentials are refused
     async with open_stage(settings, owner) as stage, serving(guarded) as url:
         changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
         async with running_workflow(changed, waits):

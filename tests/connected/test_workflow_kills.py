@@ -14,6 +14,7 @@ from shared.leader import Leader
 from shared.settings import Settings
 from tests.connected.workflow_stage import Stage, long_ago, running_workflow
 from tests.processes import running as running_processes
+from tests.waiting import PATIENCE_S
 
 HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
 STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
@@ -54,7 +55,7 @@ async def test_killed_with_an_answer_that_is_not_written_its_trip_still_turns_up
         event = await quiet.request()
         await quiet.called("POST", "/api/trips")
         async with quiet.database_away():
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await quiet.avinode.call("GET", "/sim/calls")).body["calls"][-1]["status"] is None:
                     await asyncio.sleep(0.02)
             processes["workflow"].kill()
@@ -92,6 +93,7 @@ async def test_stopped_in_order_the_answer_is_waited_for(quiet: Stage, tmp_path:
     assert await quiet.owner.fetchval(STATE, event.request_id) == "created"
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_the_next_process_takes_over_from_a_suspended_leader(quiet: Stage, tmp_path: Path) -> None:
     async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
@@ -124,7 +126,7 @@ async def test_former_leader_leaves_neither_lock_nor_timeout_to_the_next_user(
     async with open_pool(settings.workflow_database_url, "test", size=1) as pool:
         leader = Leader(pool, 1, note)
         leading = asyncio.create_task(leader.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await elected.wait()
             leader.shut_down() if in_order else leading.cancel()
             with suppress(asyncio.CancelledError):

@@ -27,6 +27,7 @@ from tests.connected.brokers import take
 from tests.dates import FLIGHT_DAY
 from tests.sandbox_client import Avinode
 from tests.sandbox_client import running as running_sandbox
+from tests.waiting import PATIENCE_S
 
 QUICK = Waits(
     idle_s=0.02,
@@ -89,7 +90,7 @@ class Stage:
         sent = await self.avinode.act(f"trips/{avinode_trip_id}/rfqs", {"operators": operators})
         return [str(rfq["id"]) for rfq in sent["rfqs"]]
 
-    async def becomes(self, expected: object, query: str, *arguments: object, within_s: float = 10) -> None:
+    async def becomes(self, expected: object, query: str, *arguments: object, within_s: float = PATIENCE_S) -> None:
         """Wait until a query answers this."""
         found: object = None
         try:
@@ -126,7 +127,7 @@ class Stage:
 
     async def called(self, method: str, path: str, times: int = 1) -> None:
         """Wait until Avinode has got so many such calls."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(await self.calls(method, path)) < times:
                 await asyncio.sleep(0.02)
 
@@ -138,7 +139,7 @@ class Stage:
         messages = await take(self.settings, topology.LOGGER_CHAT, count)
         return [MessagePosted.model_validate_json(message.body) for message in messages]
 
-    async def answered(self, cause: UUID, within_s: float = 10) -> dict[str, Any]:
+    async def answered(self, cause: UUID, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait for an outcome of this cause."""
         async with asyncio.timeout(within_s):
             while True:

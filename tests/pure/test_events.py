@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,6 +13,7 @@ from shared.events import LARGEST_BODY, MessagePosted, ModelRegistered, WebhookR
 from shared.ids import model_id, new_id, upstream_thread_id
 
 POSTED = MessagePosted(
+    event_id=UUID(int=1),
     user_id="ann",
     session_id="s1",
     message_id="m1",

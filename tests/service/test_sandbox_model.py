@@ -208,6 +208,7 @@ async def test_stall_sends_nothing_more(model: Model) -> None:
     assert contents(received) == ["ab", "cd"]
 
 
+@pytest.mark.alone
 async def test_stalled_answer_ends_when_its_reader_leaves() -> None:
     async with AsyncExitStack() as server, aiohttp.ClientSession() as http:
         addresses = await server.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))

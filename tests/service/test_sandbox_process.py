@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from deploy.sandbox.settings import SandboxSettings
+from tests.waiting import PATIENCE_S
 
 
 def unused_port() -> int:
@@ -30,7 +31,7 @@ async def start_process(**environment: str) -> asyncio.subprocess.Process:
 
 async def wait_healthy(port: int) -> str:
     """Wait until the port answers; return what simulator it says it is."""
-    async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as http:
         while True:
             try:
                 async with http.get(f"http://127.0.0.1:{port}/healthz") as response:
@@ -59,7 +60,7 @@ async def test_process_serves_both_until_it_is_told_to_stop() -> None:
     finally:
         process.terminate()
 
-    assert await asyncio.wait_for(process.wait(), timeout=10) == 0
+    assert await asyncio.wait_for(process.wait(), timeout=PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(

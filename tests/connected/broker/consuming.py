@@ -13,6 +13,7 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery
 from tests.connected.brokers import posted
+from tests.waiting import PATIENCE_S
 
 QUEUE = topology.LOGGER_CHAT
 
@@ -80,7 +81,7 @@ async def running(worker: Consumer) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         worker.shut_down()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             await task
 
 

@@ -8,7 +8,7 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import QUEUE, Memory, arrived, consumer, crash, publish, running, texts
 from tests.connected.brokers import answered, posted, raw_channel, take, waiting
-from tests.waiting import until_true
+from tests.waiting import PATIENCE_S, until_true
 
 
 async def test_messages_are_committed_in_order_and_leave_the_queue(
@@ -110,7 +110,7 @@ async def test_outcomes_are_announced_in_one_message_after_the_commit(
         async with running(consumer(settings, memory, publisher)):
             await until_true(lambda: len(memory.contents) == 5)
             told: set[str] = set()
-            async with asyncio.timeout(5), hints.iterator(no_ack=True) as messages:
+            async with asyncio.timeout(PATIENCE_S), hints.iterator(no_ack=True) as messages:
                 async for message in messages:
                     told |= {cause for outcome in json.loads(message.body) for cause in outcome["causes"]}
                     assert {outcome["outcome"] for outcome in json.loads(message.body)} == {"Stored"}

@@ -16,7 +16,7 @@ from shared.settings import Settings
 from shared.subscription import Delivery
 from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, publish, running, texts
 from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
-from tests.waiting import until_true
+from tests.waiting import PATIENCE_S, until_true
 
 
 async def test_a_database_that_is_away_is_waited_for(settings: Settings, publisher: Publisher, memory: Memory) -> None:
@@ -50,7 +50,7 @@ async def test_a_long_outage_gives_the_deliveries_back_once(
     worker = GroupCommit(settings, QUEUE, decode=decode, commit=memory.commit, publisher=publisher, patience_s=0.2)
     async with running(worker):
         await until_true(lambda: memory.attempts > 0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await waiting(settings, QUEUE) < 20:
                 await asyncio.sleep(0.05)
         attempts = memory.attempts
@@ -97,7 +97,7 @@ async def test_stopping_while_the_database_is_away_gives_everything_back(
     memory.fault = lambda _: ConnectionRefusedError("no database")
     await publish(publisher, 5)
 
-    async with running(consumer(settings, memory, publisher, patience_s=60)):
+    async with running(consumer(settings, memory, publisher, patience_s=600)):
         await until_true(lambda: memory.attempts >= 1)
 
     assert len(await take(settings, QUEUE, 5)) == 5
@@ -168,7 +168,7 @@ async def test_a_connection_lost_during_a_commit_brings_the_group_again(breakabl
 
 @pytest.mark.fault
 async def test_every_confirmed_message_survives_a_broker_that_is_killed(breakable: RabbitMQ, memory: Memory) -> None:
-    settings = broker_settings(breakable.url, publish_deadline_s=30)
+    settings = broker_settings(breakable.url, publish_deadline_s=PATIENCE_S)
     await purge(settings)
     confirmed: set[UUID] = set()
 
@@ -184,7 +184,7 @@ async def test_every_confirmed_message_survives_a_broker_that_is_killed(breakabl
         breakable.kill()
         await asyncio.to_thread(breakable.start)
         await publishing
-        await until_true(lambda: confirmed <= memory.stored.keys(), within_s=30)
+        await until_true(lambda: confirmed <= memory.stored.keys())
 
     assert len(confirmed) == 2000
     assert await waiting(settings, QUEUE) == 0

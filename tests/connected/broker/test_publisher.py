@@ -22,7 +22,7 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
 from tests.servers import Servers
-from tests.waiting import until_true
+from tests.waiting import PATIENCE_S, until_true
 
 QUEUE = topology.LOGGER_CHAT
 
@@ -88,6 +88,7 @@ async def test_an_event_for_a_deleted_exchange_waits_until_it_is_declared_again(
     assert len(await take(settings, QUEUE, 1)) == 1
 
 
+@pytest.mark.alone
 async def test_a_message_for_an_unknown_queue_is_refused_at_once(publisher: Publisher) -> None:
     began = time.monotonic()
 
@@ -113,6 +114,7 @@ async def test_a_thousand_events_at_once_are_all_confirmed(settings: Settings, p
     assert sorted(bodies) == sorted(f"message {number}" for number in range(1000))
 
 
+@pytest.mark.alone
 async def test_publishing_to_nobody_ends_at_the_deadline() -> None:
     async with Publisher(broker_settings(NOBODY), "test") as publisher:
         began = time.monotonic()
@@ -123,6 +125,7 @@ async def test_publishing_to_nobody_ends_at_the_deadline() -> None:
         assert publisher.away is not None
 
 
+@pytest.mark.alone
 async def test_outcomes_for_nobody_are_dropped_at_once() -> None:
     async with Publisher(broker_settings(NOBODY), "test") as publisher:
         began = time.monotonic()
@@ -172,13 +175,13 @@ async def test_events_survive_lost_connections(breakable: RabbitMQ) -> None:
 
 @pytest.mark.fault
 async def test_events_survive_a_broker_that_is_killed(breakable: RabbitMQ) -> None:
-    settings = broker_settings(breakable.url, publish_deadline_s=30)
+    settings = broker_settings(breakable.url, publish_deadline_s=PATIENCE_S)
     await purge(settings)
     events = [answered(number) for number in range(2000)]
 
     async with Publisher(settings, "test") as publisher:
         publishing = asyncio.gather(*(publisher.publish(event) for event in events))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await waiting(settings, QUEUE) < 100:
                 await asyncio.sleep(0.01)
         breakable.kill()
@@ -190,6 +193,7 @@ async def test_events_survive_a_broker_that_is_killed(breakable: RabbitMQ) -> No
     assert await stored(settings, len(events)) == {event.event_id for event in events}
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_a_broker_with_an_alarm_is_away(breakable: RabbitMQ) -> None:
     settings = broker_settings(breakable.url)
@@ -212,6 +216,7 @@ async def test_a_broker_with_an_alarm_is_away(breakable: RabbitMQ) -> None:
         assert publisher.away is None
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_closing_does_not_wait_for_a_broker_with_an_alarm(breakable: RabbitMQ) -> None:
     settings = broker_settings(breakable.url)
@@ -226,6 +231,7 @@ async def test_closing_does_not_wait_for_a_broker_with_an_alarm(breakable: Rabbi
         await asyncio.to_thread(breakable.ctl, "set_vm_memory_high_watermark", "absolute", "1GB")
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_a_broker_that_hangs_is_told_in_time(breakable: RabbitMQ) -> None:
     settings = broker_settings(breakable.url, publish_timeout_s=0.5)
@@ -241,12 +247,12 @@ async def test_a_broker_that_hangs_is_told_in_time(breakable: RabbitMQ) -> None:
             await until_true(lambda: publisher.away is not None)
         finally:
             os.kill(breakable.pid, signal.SIGCONT)
-        await publisher.publish(answered(2), deadline_s=20)
+        await publisher.publish(answered(2), deadline_s=PATIENCE_S)
 
 
 @pytest.mark.fault
 async def test_a_publisher_that_started_without_a_broker_finds_it(breakable: RabbitMQ) -> None:
-    settings = broker_settings(breakable.url, publish_deadline_s=30)
+    settings = broker_settings(breakable.url, publish_deadline_s=PATIENCE_S)
     await purge(settings)
     breakable.kill()
     async with Publisher(settings, "test") as publisher:
@@ -261,7 +267,7 @@ async def test_a_publisher_that_started_without_a_broker_finds_it(breakable: Rab
 async def stored(settings: Settings, count: int) -> set[UUID]:
     """Take everything out of the queue, which has at least so many different events, some of them twice."""
     found: set[UUID] = set()
-    async with asyncio.timeout(30), raw_channel(settings) as channel:
+    async with asyncio.timeout(PATIENCE_S), raw_channel(settings) as channel:
         await channel.set_qos(500)
         async with (await channel.get_queue(QUEUE.name)).iterator() as messages:
             async for message in messages:

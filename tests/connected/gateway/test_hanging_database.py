@@ -20,7 +20,7 @@ from tests.simulated import simulated
 from tests.tokens import token_for
 from tests.waiting import until
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.alone]
 
 AT_LATEST_S = 5.0
 TRIP = "01890a5d-ac96-774b-bcce-b302099a8057"

@@ -12,13 +12,14 @@ from shared.database import open_pool
 from shared.events import MessageEvent, decode
 from shared.topology import LOGGER_CHAT
 from tests.connected.gateway.stage import Stage
+from tests.waiting import PATIENCE_S
 
 
 async def told(stage: Stage, count: int) -> list[MessageEvent]:
     """Take so many messages from the logger's queue, in order."""
     async with await aio_pika.connect(stage.settings.amqp_url) as connection:
         queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
-        messages = [await queue.get(no_ack=True, timeout=10) for _ in range(count)]
+        messages = [await queue.get(no_ack=True, timeout=PATIENCE_S) for _ in range(count)]
     events = [decode(message.type, message.body) for message in messages if message is not None]
     return [event for event in events if isinstance(event, MessageEvent)]
 

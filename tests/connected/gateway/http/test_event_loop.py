@@ -163,6 +163,7 @@ def calls(api: FastAPI, *methods: str) -> list[tuple[str, str]]:
     return [(method, path.format(**FIELDS)) for path, known in paths.items() for method in methods if method in known]
 
 
+@pytest.mark.alone
 async def test_no_request_holds_the_event_loop(served: tuple[str, FastAPI, dict[str, str]], watchdog: Watchdog) -> None:
     base, api, token = served
     webhook = aiohttp.encode_basic_auth("avinode", DEVELOPMENT_SECRET)

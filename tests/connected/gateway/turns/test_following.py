@@ -176,7 +176,7 @@ async def test_followers_of_a_killed_owner_see_the_turn_to_its_end(
             query = "SELECT partial_parts IS NOT NULL FROM gateway.turns WHERE session_id = $1"
             return bool(await owner.fetchval(query, session))
 
-        await until(kept, "a checkpoint", patience_s=10)
+        await until(kept, "a checkpoint")
         pair.here.kill()
     try:
         await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() WHERE session_id = $1", session)
@@ -204,7 +204,7 @@ async def test_a_killed_owner_s_turn_ends_though_nobody_asks(
             query = "SELECT state = 'interrupted' AND answer_published FROM gateway.turns WHERE session_id = $1"
             return bool(await owner.fetchval(query, session))
 
-        await until(ended, "the other gateway to have ended it, and told of it", patience_s=30)
+        await until(ended, "the other gateway to have ended it, and told of it")
     finally:
         await pair.here.start()
 

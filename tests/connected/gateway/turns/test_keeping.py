@@ -18,7 +18,7 @@ from shared.database import open_pool
 from shared.errors import SessionBusy, ShuttingDown
 from shared.events import MessageEvent
 from tests.connected.gateway.turns.turn_stage import Gateway, answered
-from tests.waiting import until, until_true
+from tests.waiting import PATIENCE_S, until, until_true
 
 PARTIAL = "SELECT partial_parts -> 0 ->> 'text' FROM gateway.turns"
 
@@ -75,7 +75,7 @@ async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_en
 
 async def test_the_text_so_far_is_kept_while_it_runs(gateway: Gateway, owner: asyncpg.Connection) -> None:
     running = await gateway.ask("[chunks 50] [slow 100]")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not await owner.fetchval(PARTIAL):
             await asyncio.sleep(0.1)  # until the checkpoint, which is due every two seconds
     assert running.text.startswith(await owner.fetchval(PARTIAL))
@@ -113,7 +113,7 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
 
         await until(stalled, "a checkpoint that fails")
         store.away = False
-        await until(kept, "the text so far", patience_s=5)
+        await until(kept, "the text so far")
         runner.shut_down()
         await keeping
 

@@ -342,6 +342,7 @@ async def test_a_repeat_tells_of_an_answer_that_its_owner_did_not(gateway: Gatew
     assert await gateway.events(2) == [following.posted(), following.answered()]  # nothing was told again
 
 
+@pytest.mark.alone
 @pytest.mark.fault
 async def test_a_database_that_hangs_in_a_reading_is_left_soon(
     own_database: Postgres, monkeypatch: pytest.MonkeyPatch

@@ -31,6 +31,7 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
 from tests.pure.gateway.samples import claim
+from tests.waiting import PATIENCE_S
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Gateway:
     async def events(self, count: int) -> list[Event]:
         """Take so many events from the logger's queue."""
         connection = await aio_pika.connect(self.settings.amqp_url)
-        async with connection, asyncio.timeout(10):
+        async with connection, asyncio.timeout(PATIENCE_S):
             queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
             events: list[Event] = []
             async with queue.iterator() as messages:

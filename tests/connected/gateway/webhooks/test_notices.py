@@ -43,6 +43,7 @@ async def test_what_is_answered_200_is_in_the_queue_byte_by_byte(settings: Setti
     assert str(message.headers["traceparent"]).split("-")[1] == TRACEPARENT.split("-")[1]
 
 
+@pytest.mark.alone
 async def test_without_a_broker_a_notice_is_refused_so_that_it_comes_again(settings: Settings) -> None:
     async with open_stage(settings.model_copy(update={"amqp_url": NOBODY})) as stage:
         began = time.monotonic()

@@ -16,9 +16,8 @@ from services.gateway.http.problems import problem_response
 from services.gateway.http.server import PublicServer
 from shared.errors import TripthreadError
 from shared.settings import Settings
-from tests.waiting import until_true
+from tests.waiting import PATIENCE_S, until_true
 
-PATIENCE_S = 10.0
 LARGE = 16_000_000
 
 

@@ -14,6 +14,7 @@ from services.gateway.turns.turn import Answer
 from shared.backoff import Delays
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
+from tests.waiting import PATIENCE_S
 
 EACH_S = 0.01  # between two signs of life
 
@@ -103,7 +104,7 @@ def at_once() -> Delays:
 
 async def answered(service: StandIn, messages: Sequence[dict[str, Any]] = (), **changes: Any) -> Answer:
     """Ask it once, as a turn does."""
-    async with open_upstreams(service.settings(**changes), at_once) as upstreams, asyncio.timeout(20):
+    async with open_upstreams(service.settings(**changes), at_once) as upstreams, asyncio.timeout(PATIENCE_S):
         return await Answering(upstreams, TurnBuffer(turn())).run(messages)
 
 

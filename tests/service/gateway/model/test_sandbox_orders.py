@@ -14,6 +14,7 @@ from services.gateway.turns.buffer import TurnBuffer
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
 from tests.service.gateway.model.stand_in import at_once
+from tests.waiting import PATIENCE_S
 
 FAILED = "the model's service reported an error (simulated)"
 SILENT = "the model's service has gone silent"
@@ -44,7 +45,7 @@ async def sandbox() -> AsyncIterator[Upstreams]:
 async def test_what_is_ordered_is_told_as_it_is(
     sandbox: Upstreams, order: str, ending: tuple[str, str, str, str | None], more: dict[str, Any]
 ) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         answer = await Answering(sandbox, TurnBuffer(turn())).run([{"role": "user", "content": order}])
     trace = answer.trace or {}
     assert (answer.status, answer.content, trace["finish_reason"], answer.error) == ending

@@ -27,6 +27,7 @@ from tests.service.gateway.model.stand_in import (
     event,
     standing_in,
 )
+from tests.waiting import PATIENCE_S
 
 FINE = Reply((HI, STOP, DONE))
 BROKEN_OFF = Reply((b": loading\n\n",), cut=True)
@@ -64,7 +65,7 @@ async def upstreams_of(
 
 
 async def ask(upstreams: Upstreams, session_id: str = "s1", model: str = "m") -> Answer:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         asked = turn(session_id, model=model, provider="acme")
         return await Answering(upstreams, TurnBuffer(asked)).run([{"role": "user", "content": "q"}])
 

@@ -17,7 +17,7 @@ from shared.errors import ModelAway
 from shared.events import ModelRegistered
 from shared.publisher import Publisher
 from tests.service.gateway.fakes import FakeModelQueries, FakePublisher, World
-from tests.waiting import until_true
+from tests.waiting import PATIENCE_S, until_true
 
 List = Callable[[UpstreamSpec], Awaitable[list[str] | None]]
 
@@ -187,5 +187,5 @@ async def test_end_does_not_wait_for_a_service_that_hangs() -> None:
         await asyncio.Event().wait()
         return None
 
-    async with asyncio.timeout(5), registering(world, list_models):
+    async with asyncio.timeout(PATIENCE_S), registering(world, list_models):
         await hangs.wait()

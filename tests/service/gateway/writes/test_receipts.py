@@ -11,6 +11,7 @@ from services.gateway.writes import receipts as module
 from services.gateway.writes.receipts import Receipts
 from shared.events import SessionTagged, Stored
 from shared.ids import new_id
+from tests.waiting import PATIENCE_S
 
 EVENT = UUID(int=1)
 LONG_S = 30.0
@@ -52,7 +53,7 @@ async def until(looked: Callable[[], bool]) -> None:
 
 
 async def promptly(waiting: Awaitable[str | None]) -> str | None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return await waiting
 
 
