@@ -161,7 +161,7 @@ async def test_a_closed_publisher_refuses(settings: Settings) -> None:
 
 @pytest.mark.fault
 async def test_events_survive_lost_connections(breakable: RabbitMQ) -> None:
-    settings = broker_settings(breakable.url)
+    settings = broker_settings(breakable.url, publish_deadline_s=PATIENCE_S)
     await purge(settings)
     events = [answered(number) for number in range(3000)]
 
