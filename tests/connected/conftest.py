@@ -1,6 +1,7 @@
 """Real servers: one pair a session; a fresh database and empty queues for each test."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ from shared.settings import Settings
 from tests.connected.brokers import own_broker
 from tests.connected.run_project import Project, own_project
 from tests.connected.workflow_stage import Stage, open_stage, running_workflow
+from tests.node import install
 from tests.servers import Servers, empty_broker, find_servers, looking, own_postgres, run_sql
 from tests.settings import settings_for, with_database
 
@@ -32,6 +34,12 @@ async def template(servers: Servers) -> str:
     )
     migrate(settings_for(with_database(servers.database_url, TEMPLATE), servers.amqp_url))
     return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def use_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the client that uses the AI SDK; return where it is."""
+    return install("usechat", tmp_path_factory.mktemp("use_chat"))
 
 
 @pytest.fixture

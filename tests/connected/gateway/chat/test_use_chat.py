@@ -8,16 +8,11 @@ import pytest
 
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
-from tests.node import NODE, install, run
+from tests.node import NODE, run
 from tests.processes import running
 from tests.servers import Servers
 from tests.simulated import simulated
 from tests.tokens import token_for
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install("usechat", tmp_path_factory.mktemp("client"))
 
 
 @pytest.fixture(scope="module")
@@ -42,5 +37,5 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("sdk", ["newest", "oldest"])
-async def test_use_chat_shows_what_is_kept(sdk: str, client: Path, browser: dict[str, str]) -> None:
-    await asyncio.to_thread(run, *NODE, "--test", "scenarios.js", cwd=client, env={**browser, "SDK": sdk})
+async def test_use_chat_shows_what_is_kept(sdk: str, use_chat: Path, browser: dict[str, str]) -> None:
+    await asyncio.to_thread(run, *NODE, "--test", "scenarios.js", cwd=use_chat, env={**browser, "SDK": sdk})
