@@ -6,7 +6,6 @@ proxy; `docs/models.md` has the sources.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -16,23 +15,13 @@ from services.gateway.model.ending import ERROR, STOP, reason_of
 from services.gateway.model.event_stream import ErrorEvent, EventStream
 from services.gateway.model.known_shapes import UNFIT, read_text, read_usual
 from services.gateway.model.lenient import read_leniently
+from services.gateway.model.manner import USUAL, Manner
 from services.gateway.model.mending import Mending
 from services.gateway.model.thoughts import Thoughts, begins_plainly
 
 DONE = b"[DONE]"
 BLANK = b"\xef\xbb\xbf \t\r\n"
 HTML = b"<"
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How one service answers otherwise than others do: only what it is certain of, since it could be the text, too."""
-
-    repeats: bool = False  # each piece is all that came so far, and what is new
-    thinks_first: bool = False  # the text begins with a thought, without the tag that says so
-
-
-USUAL = Manner()
 
 
 class AnswerReader:
@@ -49,7 +38,7 @@ class AnswerReader:
         self._is_early = True  # what comes may be a thought
         self._thoughts: Thoughts | None = None  # none: nothing has come that may be one
         self._mending: Mending | None = None  # none: every event could be taken as it was
-        self._is_odd = manner.repeats  # the next one cannot
+        self._is_odd = manner.is_odd  # the next one cannot
 
     @property
     def is_too_long(self) -> bool:
@@ -120,7 +109,7 @@ class AnswerReader:
             chunks.append(usual)
             return
         before = len(chunks)
-        mending = self._mending = self._mending or Mending(repeats=self._manner.repeats)
+        mending = self._mending = self._mending or Mending(self._manner)
         for chunk in read_leniently(event, is_error=is_error):
             chunks += _parted(mending.mend(chunk, has_said=self._has_said(chunks)))
         self._is_odd = mending.is_needed

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from services.gateway.model.answer_reader import Manner
 from services.gateway.model.habits import Habits
+from services.gateway.model.manner import Manner
 from services.gateway.model.models_file import (
     ENVIRONMENT,
     InvalidModelsFile,
@@ -42,7 +42,16 @@ class UpstreamSpec:
     passes_any: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     may_override: frozenset[str] = frozenset()
+    key_header: str | None = None  # in which the key goes alone; none: `Authorization`, behind `Bearer`
     see: str = "MODELS_FILE"  # the settings that it stands in
+
+    @property
+    def key_headers(self) -> dict[str, str]:
+        """The header that says who asks; none where no key is sent."""
+        key = self.key.get_secret_value()
+        if not key:
+            return {}
+        return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,9 @@ def _spec_of(table: UpstreamTable, key: SecretStr, settings: Settings) -> Upstre
             without_system=quirks.without_system,
             whole=quirks.whole,
         ),
-        manner=Manner(repeats=quirks.repeats, thinks_first=quirks.thinks_first),
+        manner=Manner(repeats=quirks.repeats, ends_with_all=quirks.ends_with_all, thinks_first=quirks.thinks_first),
         weight=table.weight,
+        key_header=table.key_header,
         passes_any=table.passes_any,
         parameters=table.parameters,
         may_override=frozenset(table.may_override),

@@ -141,12 +141,15 @@ def _read(error: Any, beside: dict[str, Any]) -> Complaint:
         status=next((int(number) for number in numbers if STATUS.fullmatch(number)), None),
         name=next((word for word in words if NAME.fullmatch(word)), None),
         text=_text_of(error),
-        wait_s=next(map(float, _delays(fields)), None),
+        wait_s=next(map(float, _delays([*fields, beside])), None),
     )
 
 
 def _delays(fields: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the seconds that Google's `RetryInfo` asks for; it sends no `Retry-After`."""
+    """Yield the seconds that a model still loads, or that Google's `RetryInfo` asks for; it sends no `Retry-After`."""
+    for seconds in (field.get("estimated_time") for field in fields):
+        if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < 1e6:
+            yield str(seconds)
     for details in (field.get("details") for field in fields):
         for each in details if isinstance(details, list) else []:
             delay = each.get("retryDelay") if isinstance(each, dict) else None

@@ -24,7 +24,8 @@ async def list_models(upstream: UpstreamSpec) -> list[str] | None:
     Raises:
         ModelAway: It can't be reached, or refuses; the detail says which, and never the key.
     """
-    question = {"url": upstream.base_url, "key": upstream.key.get_secret_value()}
+    key = upstream.key.get_secret_value()
+    question = {"url": upstream.base_url, "key": key, "headers": upstream.key_headers if upstream.key_header else {}}
     status, said, trouble = await _run(json.dumps(question).encode())
     if status != 0:
         raise ModelAway(f"the model's service cannot be asked for its models: {trouble or status}")

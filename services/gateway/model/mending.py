@@ -1,29 +1,27 @@
 """Mend what no event of an answer can tell alone: halves of characters, and messages that tell again what has come."""
 
 from services.gateway.model.chunks import Chunk
+from services.gateway.model.manner import Manner
 from services.gateway.model.surrogates import Halves
 
 
 class Mending:
-    """The text and the reasoning of one answer.
+    """The text and the reasoning of one answer."""
 
-    Args:
-        repeats: Each piece is all that came so far, and what is new, as a whole message is.
-    """
-
-    def __init__(self, *, repeats: bool) -> None:
-        self._repeats = repeats
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
         self._text, self._reasoning = Halves(), Halves()
         self._whole_text, self._whole_reasoning = _Grown(), _Grown()
 
     @property
     def is_needed(self) -> bool:
         """Whether the next piece cannot be taken as it is."""
-        return self._repeats or bool(self._text.held or self._reasoning.held)
+        return self._manner.is_odd or bool(self._text.held or self._reasoning.held)
 
     def mend(self, chunk: Chunk, *, has_said: bool) -> Chunk:
         """Leave in a chunk what is new of it, in whole characters; `has_said`: there is text already."""
-        if chunk.is_whole or self._repeats:
+        is_all = self._manner.ends_with_all and chunk.finish_reason is not None
+        if chunk.is_whole or is_all or self._manner.repeats:
             self._leave_new(chunk, has_said=has_said)
         chunk.text = self._text.join(chunk.text)
         chunk.reasoning = self._reasoning.join(chunk.reasoning)

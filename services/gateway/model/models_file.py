@@ -64,6 +64,7 @@ UpstreamName = Annotated[
 ]
 ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_parameter)]
 Parameters = dict[ParameterName, JsonValue]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -99,6 +100,7 @@ class Quirks(_Table):
     without_system: bool = False  # the prompt must stand in the first question
     whole: bool = False  # it answers all at once, or not at all
     repeats: bool = False  # each piece is all that came so far, and what is new
+    ends_with_all: bool = False  # the piece with the finish reason is all that came before, once more
     thinks_first: bool = False  # the text begins with a thought, and only its end has a tag
 
 
@@ -108,6 +110,7 @@ class UpstreamTable(_Table):
     name: UpstreamName  # in traces, metrics and logs
     base_url: Annotated[str, AfterValidator(_base_url)]
     key_variable: Annotated[str, StringConstraints(pattern=VARIABLE)] | None = None  # none: no key is sent
+    key_header: HeaderName | None = None  # in which the key goes alone; none: in `Authorization`, behind `Bearer`
     provider: ModelName | None = None  # of its models; none: MODEL_PROVIDER
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1  # its share of the sessions, among those of a model
     passes_any: bool = False  # it is asked for models that nobody lists, too

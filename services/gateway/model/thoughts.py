@@ -2,12 +2,14 @@
 
 Servers that are not told which model they run do so (https://github.com/zed-industries/zed/pull/58042), and so does
 Perplexity (https://github.com/langchain-ai/langchain/pull/38070); with gpt-oss what is left is the model's own format
-(https://github.com/kekzl/imp/pull/768). Only what an answer begins with is taken for a
+(https://github.com/kekzl/imp/pull/768), and so it is with Gemma 4
+(https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/2013). Only what an answer begins with is taken for a
 thought: a tag further on may be what it is about.
 """
 
 TAGS = {
     **{f"<{name}>": f"</{name}>" for name in ("think", "thinking", "thought")},
+    "<|channel>thought": "<channel|>",
     "<|channel|>analysis<|message|>": "<|end|><|start|>assistant<|channel|>final<|message|>",
 }
 
@@ -68,7 +70,7 @@ class Thoughts:
         if begun.startswith("<") or not begun:
             opening = next((tag for tag in TAGS if begun.startswith(tag)), None)
             if opening is not None:
-                self._come_first, self._closing = False, TAGS[opening]
+                self._closing = TAGS[opening]
                 return self.split(begun.removeprefix(opening))
             if any(tag.startswith(begun) for tag in TAGS):
                 self._held = text

@@ -221,10 +221,8 @@ async def open_upstream(spec: UpstreamSpec, longest_event: int) -> AsyncIterator
     """Open the pool of connections to one service."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=spec.limits.connect_s)
     connector = aiohttp.TCPConnector(limit=1000)
-    key = spec.key.get_secret_value()
     # Who compresses holds pieces back until there is enough to compress.
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-    headers |= {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **spec.key_headers}
     cookies = aiohttp.DummyCookieJar()  # calls are of many people: what a service sets with one, no other brings back
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector, cookie_jar=cookies) as http:
         yield Upstream(spec, longest_event, http)

@@ -10,7 +10,7 @@ from services.gateway.model.catalog import Offer, UpstreamSpec
 from services.gateway.model.choosing import LONGEST_WAIT_S, MOST_CALLS, Attempts, Next, choose
 from services.gateway.model.chunks import Complaint
 from services.gateway.model.circuit import OPENS_AFTER, Circuit
-from services.gateway.model.complaints import told
+from services.gateway.model.complaints import complaint_in, told
 from services.gateway.model.failures import BROKEN, BUSY, DOWN, ELSEWHERE, HOPELESS, Outlook, outlook_of, wanted_wait_s
 from services.gateway.model.patience import Limits
 from shared.backoff import Delays
@@ -185,6 +185,11 @@ def test_an_error_says_what_may_help(status: int | None, name: str | None, outlo
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], wait_s: float | None) -> None:
     assert wanted_wait_s(headers, None) == wait_s
     assert wanted_wait_s(headers, Complaint(wait_s=39)) == (39 if wait_s is None else wait_s)
+
+
+def test_who_loads_a_model_says_for_how_long() -> None:
+    said = {"error": "Model m is currently loading", "estimated_time": 20.5}
+    assert wanted_wait_s({}, complaint_in(said, is_error=True)) == 20.5
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ PIECES = [
     *(b"retry: 1", b'{"a"', b'"b":1}', b"{", b"}", b"[", b"[DONE]", b" ", b":", "\u00e9\U0001f600".encode(), b"\xff"),
     *(b"\n", b"\n", b"\n\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n", b"\r\r", b"\xef\xbb\xbf", b"\xef\xbb"),
 ]
-STREAMS = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
+STREAMS = st.lists(st.sampled_from(PIECES), max_size=40)
 
 
 def read(pieces: Sequence[bytes], limit: int = LIMIT) -> list[bytes]:
@@ -56,13 +56,18 @@ def by_the_book(whole: bytes) -> Iterator[bytes]:
 
 
 @given(STREAMS, st.data())
-@example(b"data: a\r\n\r\ndata: b\r\n\r\n", None)
-def test_a_stream_cut_anywhere_is_read_by_the_book(whole: bytes, cuts: st.DataObject | None) -> None:
+@example([b"data: a\r\n\r\ndata: b\r\n\r\n"], None)
+@example([b"data: a\n", b"data: b\n\n"], None)
+@example([b"data: a\r\r", b"data: b\n", b"\n", b"data: c\n\n"], None)
+@example([b"\xef", b"data: a\n\n"], None)
+def test_a_stream_cut_anywhere_is_read_by_the_book(written: list[bytes], cuts: st.DataObject | None) -> None:
+    whole = b"".join(written)
     places = cuts.draw(st.lists(st.integers(0, len(whole)))) if cuts else range(len(whole))
     edges = [0, *sorted(places), len(whole)]
     pieces = [whole[start:end] for start, end in pairwise(edges)]
     expected = [(data, type(data)) for data in by_the_book(whole)]
     assert [(data, type(data)) for data in read(pieces)] == expected
+    assert [(data, type(data)) for data in read(written)] == expected
     assert [(data, type(data)) for data in read([whole[at : at + 1] for at in range(len(whole))])] == expected
 
 
@@ -119,6 +124,13 @@ def test_an_event_is_told_as_soon_as_it_is_over() -> None:
     assert stream.feed(b"\ndata: b") == [b"a"]
     assert stream.feed(b"\r") == []
     assert stream.feed(b"\r") == [b"b"]
+
+
+def test_an_event_that_comes_alone_may_be_too_long_too() -> None:
+    stream = EventStream(8)
+    assert stream.feed(b"data: a\n") + stream.feed(b"\n") == [b"a"]
+    assert stream.feed(b"data: xxxxxxxxxx\n\n") == []
+    assert stream.is_too_long
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,17 @@ async def test_a_complaint_in_the_stream_that_is_not_helped_is_told_once() -> No
         answer = await answered(service, QUESTIONS)
     assert (answer.status, answer.error) == ("failed", "the model's service reported an error: roles must alternate")
     assert [len(request["messages"]) for request in service.requests] == [3, 2, 1]  # what it said was tried
+
+
+async def test_a_key_may_have_a_header_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATE_KEY", "k-1")
+    async with standing_in(FINE) as service:
+        file = tmp_path / "models.toml"
+        how = 'models = ["sandbox-small"]\nkey_variable = "GATE_KEY"\nkey_header = "api-key"'
+        file.write_text(f'[[upstreams]]\nname = "gate"\nbase_url = "{service.url}"\n{how}\n')
+        await answered(service, models_file=str(file))
+    assert "\r\napi-key: k-1\r\n" in service.heads[0]
+    assert "Authorization" not in service.heads[0]
 
 
 @pytest.mark.parametrize("end", ["", "/", "/chat/completions", "/chat/completions/", "/chat/completions?v=1", "?v=1"])

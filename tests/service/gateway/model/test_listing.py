@@ -1,7 +1,8 @@
 """What the services of models say when they are asked which models they have."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -24,6 +25,12 @@ async def service(answer: Callable[[], web.Response]) -> AsyncIterator[UpstreamS
         assert request.headers["Authorization"] == f"Bearer {KEY}"
         return answer()
 
+    async with listing(handle) as spec:
+        yield spec
+
+
+@asynccontextmanager
+async def listing(handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[UpstreamSpec]:
     app = web.Application()
     app.router.add_get("/v1/models", handle)
     runner = web.AppRunner(app)
@@ -44,6 +51,19 @@ def spec_for(url: str) -> UpstreamSpec:
 async def test_sandbox_lists_its_models() -> None:
     async with serving(SandboxSettings(llm_port=0, avinode_port=0)) as sandbox:
         assert await list_models(spec_for(f"{sandbox.model}/v1")) == ["sandbox-small", "sandbox-large"]
+
+
+async def test_a_key_may_have_a_header_of_its_own() -> None:
+    heads = []
+
+    async def handle(request: web.Request) -> web.Response:
+        heads.append(request.headers)
+        return web.json_response({"data": [{"id": "a"}]})
+
+    async with listing(handle) as spec:
+        assert await list_models(replace(spec, key_header="api-key")) == ["a"]
+    assert heads[0]["api-key"] == KEY
+    assert "Authorization" not in heads[0]
 
 
 async def test_what_has_no_name_is_left_out() -> None:

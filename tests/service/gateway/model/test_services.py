@@ -266,6 +266,11 @@ REASONING = [
         + DONE,
         reasoning="so",
     ),
+    Kind(
+        "reasoning in Gemma's own format",
+        chunk(content="<|chan") + chunk(content="nel>thought\nso\n<chan") + chunk(content="nel|>hi") + STOP + DONE,
+        reasoning="\nso\n",
+    ),
     Kind("tags that are empty", chunk(content="<think>\n\n</think>\n\nhi") + STOP + DONE, reasoning="\n\n"),
     Kind("what only begins like a tag", chunk(content="<thi") + STOP + DONE, text="<thi"),
     Kind("what only begins like a tag, and no [DONE]", chunk("stop", content="<thi"), text="<thi"),
@@ -578,6 +583,22 @@ DECLARED = [
         quirks="repeats",
     ),
     Kind("the same word twice, where nothing is declared", HI + HI + STOP + DONE, text="hihi"),
+    Kind(
+        "the last piece is all of it",
+        chunk(content="h") + chunk(content="i") + chunk("stop", content="hi") + DONE,
+        quirks="ends_with_all",
+    ),
+    Kind(
+        "the same, where pieces repeat each other",
+        chunk(content="ha") * 2 + chunk("stop", content="haha") + DONE,
+        text="haha",
+        quirks="ends_with_all",
+    ),
+    Kind(
+        "the same, where it is the only one",
+        chunk("stop", content="hi") + DONE,
+        quirks="ends_with_all",
+    ),
     Kind(
         "a thought without its beginning",
         b"".join(chunk(content=each) for each in ("s", "o</th", "ink>", "\n", "hi")) + STOP + DONE,
