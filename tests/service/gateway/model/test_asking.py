@@ -34,7 +34,7 @@ from tests.service.gateway.model.choosy import (
     refusing,
     strict,
 )
-from tests.service.gateway.model.stand_in import DONE, Reply, StandIn, answered, at_once, chunk, standing_in
+from tests.service.gateway.model.stand_in import DONE, HI, Reply, StandIn, answered, at_once, chunk, standing_in
 
 QUESTIONS = [{"role": "system", "content": "prompt"}, *[{"role": "user", "content": text} for text in "ab"]]
 
@@ -70,6 +70,23 @@ async def test_a_complaint_in_the_stream_that_is_not_helped_is_told_once() -> No
         answer = await answered(service, QUESTIONS)
     assert (answer.status, answer.error) == ("failed", "the model's service reported an error: roles must alternate")
     assert [len(request["messages"]) for request in service.requests] == [3, 2, 1]  # what it said was tried
+
+
+async def test_a_complaint_after_the_first_piece_asks_nobody_again() -> None:
+    more_than_is_read_at_once = b": " + b"x" * 2**19 + b"\n\n"
+    complaint = b'data: {"error": {"message": "roles must alternate", "code": 400}}\n\n'
+    async with standing_in(Reply((HI, more_than_is_read_at_once, complaint))) as service:
+        answer = await answered(service, QUESTIONS)
+    assert (answer.status, answer.content, service.asked) == ("interrupted", "hi", 1)
+
+
+async def test_who_is_declared_to_answer_all_at_once_is_asked_so(tmp_path: Path) -> None:
+    async with standing_in(o1) as service:
+        file = tmp_path / "models.toml"
+        how = 'models = ["sandbox-small"]\nquirks = { whole = true }'
+        file.write_text(f'[[upstreams]]\nname = "o1"\nbase_url = "{service.url}"\n{how}\n')
+        answer = await answered(service, QUESTIONS, models_file=str(file))
+    assert (answer.status, answer.content, service.asked) == ("complete", "hi", 1)
 
 
 async def test_a_key_may_have_a_header_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
