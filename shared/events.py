@@ -36,6 +36,12 @@ LARGEST_BODY = 16 * 1024 * 1024
 
 Role = Literal["user", "assistant", "system", "tool"]
 AnswerStatus = Literal["complete", "stopped", "interrupted", "failed"]
+POSTED_RANK = -1  # any answer of the same id replaces what a client has stored for its assistant
+
+
+def rank_of(status: AnswerStatus | str) -> int:
+    """Rank an answer among those of one id and revision, of which the greatest is kept."""
+    return 0 if status == "interrupted" else 1
 
 
 class Event(BaseModel):
@@ -119,7 +125,7 @@ class MessageAnswered(MessageEvent):
 
     @property
     def rank(self) -> int:
-        return 0 if self.status == "interrupted" else 1
+        return rank_of(self.status)
 
 
 class ModelRegistered(Event):

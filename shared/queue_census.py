@@ -24,19 +24,21 @@ class QueueCensus:
 
     async def count(self) -> None:
         for name in {queue.name for queue in (*QUEUES, DEAD)}:
-            messages, consumers = await self._look(name)
+            messages, consumers = await count_queue(self._publisher, name)
             MESSAGES.labels(name).set(messages)
             CONSUMERS.labels(name).set(consumers)
 
-    async def _look(self, name: str) -> tuple[float, float]:
-        connection = self._publisher.connection
-        if connection is None or self._publisher.away is not None:
-            return nan, nan
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await _declared(connection, name)
-        except (Disconnected, TimeoutError):  # also where there is no such queue
-            return nan, nan
+
+async def count_queue(publisher: Publisher, name: str) -> tuple[float, float]:
+    """Return how many messages wait in a queue, delivered ones not counted, and its consumers; NaN where unknown."""
+    connection = publisher.connection
+    if connection is None or publisher.away is not None:
+        return nan, nan
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await _declared(connection, name)
+    except (Disconnected, TimeoutError):  # also where there is no such queue
+        return nan, nan
 
 
 async def _declared(connection: AbstractConnection, name: str) -> tuple[float, float]:

@@ -36,14 +36,17 @@ from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
 from services.gateway.turns.census import TurnCensus
+from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.peer_routes import PeerRoutes
 from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.relay import Relay
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
-from services.gateway.turns.sweeper import Sweeper
+from services.gateway.turns.sweeper import Sweeper, sweeping
+from services.gateway.turns.unfit import Unfit
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.outcomes import Outcomes
@@ -130,9 +133,10 @@ def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncConte
 def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     """Make everything, and hand each subject its own."""
     store, receipts, publisher = TurnStore(pools.own), Receipts(), links.publisher
-    runner = Runner(settings, store, publisher, links.upstreams)
+    outbox = Outbox(pools.own, pools.reader)
+    runner = Runner(settings, store, outbox, publisher, links.upstreams)
     running = RunningTurns(store, runner, links.peers)
-    starter = TurnStarter(store, publisher, runner, running)
+    starter = TurnStarter(store, runner, running)
     buckets, trips = Buckets(), TripQueries(pools.reader)
     throttle = Throttle(settings, runner.counts, buckets)
     outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
@@ -173,5 +177,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
     api = create_api(settings, subjects, ask)
-    sweeper = Sweeper(store, publisher, runner, running).worker(pools.own)
+    unfit = Unfit()
+    relay = Relay(store, outbox, publisher, runner.telling, unfit)
+    sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay)
     return Gateway(runner, sweeper, outcomes, census, registration, handed_over(api, Documents), api)

@@ -10,14 +10,20 @@ from math import inf
 from uuid import UUID
 
 from services.logger.titles import title_of
-from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageAnswered, MessageEvent, MessagePosted, Trace
+from shared.events import (
+    POSTED_RANK,
+    DeadLetterDropped,
+    DeadLetterReplayed,
+    MessageAnswered,
+    MessageEvent,
+    MessagePosted,
+    Trace,
+)
 
 SessionKey = tuple[str, str]  # user and session
 MessageKey = tuple[str, str, str]  # user, session and message
 TraceKey = tuple[str, str]  # user and trace
 Decision = DeadLetterReplayed | DeadLetterDropped
-
-POSTED_RANK = -1  # any answer of the same id replaces what a client has stored for its assistant
 
 
 @dataclass(slots=True)

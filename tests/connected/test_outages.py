@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.fault
 
+TOLD_WITHIN_S = 9.0  # of the return of the broker: 5, and 4 for a machine that does other things too
 SERVICES = ("gateway", "logger", "tagger", "workflow")
 
 
@@ -182,7 +184,7 @@ async def test_avinode_hanging_a_webhook_is_answered_at_once(site: Site) -> None
             assert response.status == 200
 
 
-async def test_broker_away_nothing_is_accepted_and_a_running_turn_is_told_later(site: Site, session: str) -> None:
+async def test_broker_away_chat_goes_on_with_its_memory_and_is_told_later(site: Site, session: str) -> None:
     answering = asyncio.create_task(site.say("[chunks 20] [slow 150]", session))
 
     async def begun() -> bool:
@@ -190,16 +192,20 @@ async def test_broker_away_nothing_is_accepted_and_a_running_turn_is_told_later(
 
     await until(begun, "the turn to begin")
     await asyncio.to_thread(site.broker.kill)
-    status, problem = await site.say("[echo refused]", f"{session}2")
-    assert (status, problem["code"]) == (503, "broker_away")
+    assert (await site.say("[echo one]", f"{session}2"))[0] == 200
+    status, body = await site.say("[recall]", f"{session}2")
+    assert (status, json.loads(body["message"]["content"])) == (200, ["[echo one]", "[recall]"])
+    assert [message["stored"] for message in await site.messages(f"{session}2")] == [False] * 4
     assert await post_webhook(site) == 503
     assert await site.call("GET", "/readyz") == (200, {"status": "ready", "away": [], "degraded": ["broker"]})
     status, body = await answering
     assert (status, body["message"]["status"]) == (200, "complete")
     assert len(await site.messages(session)) == 2
     await restart(site, site.broker)
+    began = time.monotonic()
     await until(lambda: site.all_stored(session, 2), "the answer that was finished without a broker")
-    assert (await site.call("GET", f"/api/chat/sessions/{session}2/messages"))[0] == 404
+    await until(lambda: site.all_stored(f"{session}2", 4), "what was said without a broker")
+    assert time.monotonic() - began < TOLD_WITHIN_S
 
 
 async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site, session: str) -> None:

@@ -55,7 +55,7 @@ async def test_turns_of_an_older_gateway_are_read_and_ended(settings: Settings, 
             assert (turn.nonce, turn.posted().created_at) == (None, turn.asked_at)
             ended = await store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
             assert ended is not None
-            assert [shown.place for shown in await TurnReadings(pool).session(["ann"], session_id)] == [
+            assert [shown.place for shown in (await TurnReadings(pool).session(["ann"], session_id)).turns] == [
                 ended.answered_at
             ]
             claimed = await store.claim(claim(session_id=session_id, known_until=ended.place))

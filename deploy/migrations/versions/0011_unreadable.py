@@ -3,7 +3,7 @@
 from deploy.migrations.revision import down, up
 
 revision = "0011_unreadable"
-down_revision = "0009_checkpoints"
+down_revision = "0010_outbox"
 
 
 def upgrade() -> None:

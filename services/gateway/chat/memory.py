@@ -19,7 +19,7 @@ class Remembered:
     user_id: str
     history: list[Said]
     known_until: datetime | None = None  # the place of the newest turn that is in it
-    turns: Sequence[Glimpse] = ()  # those of its newest turns that are kept
+    turns: Sequence[Glimpse] = ()  # those that are not stored yet
 
 
 class Memory:
@@ -46,7 +46,7 @@ class Memory:
         Raises:
             NotFound: It was deleted.
         """
-        turns = await self._turns.session(user_ids, session_id)  # before the stored ones: see history.py
+        turns, places = await self._turns.session(user_ids, session_id)  # before the stored ones: see history.py
         rows = await stored_messages(
             self._pool,
             user_ids,
@@ -56,7 +56,7 @@ class Memory:
             newest=REMEMBERED,
             most_bytes=self._most_bytes,
         )
-        owners = {row["user_id"] for row in rows} | {turn.user_id for turn in turns}
+        owners = {row["user_id"] for row in rows} | set(places)
         owner = next((user_id for user_id in user_ids if user_id in owners), user_ids[0])
         own_rows = [row for row in rows if row["user_id"] == owner]
         if any(row["deleted"] for row in own_rows):
@@ -66,8 +66,7 @@ class Memory:
         history = unite(await self._unstored(own_turns, stored), stored)
         if missing := missing_parents(history, [*about, *_cut_off(history)]):
             history = unite(await self._branches(owner, session_id, missing), history)
-        known_until = max((turn.place for turn in own_turns), default=None)
-        return Remembered(owner, history, known_until, own_turns)
+        return Remembered(owner, history, places.get(owner), own_turns)
 
     async def question(self, user_id: str, session_id: str, message_id: str) -> Question | None:
         """Return a question of the session whole, to ask it again; None where it is gone."""

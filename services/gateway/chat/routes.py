@@ -36,7 +36,7 @@ from services.gateway.turns.starting import StaleHistory, TurnStarter
 from services.gateway.turns.turn import Question, Turn
 from shared.database import DATABASE_ERRORS
 from shared.errors import Away, NotFound, Refused, SessionBusy, TripthreadError
-from shared.ids import NAMESPACE, derived_id, new_id, scoped
+from shared.ids import new_id
 from shared.settings import Settings
 from shared.telemetry import inject
 
@@ -97,7 +97,6 @@ class Chat:
     async def _answer_or_refuse(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
         """Answer, whatever it came to: who is refused must learn the session too, or each try begins another one."""
         try:
-            await buffer.accepted()
             return await self._respond(form, request, buffer)
         except (Refused, Away) as error:
             turn = buffer.turn
@@ -120,13 +119,13 @@ class Chat:
         if request.first_asking is not None and never_arrived(request, remembered.history):
             request = request.first_asking
         user_id = remembered.user_id
-        turn_id, new_session_id = _ids(user_id, request.key)
+        turn_id = new_id()
         chosen = choose_question(request, remembered.history, turn_id)
         question = await self._question(chosen, remembered, session_id)
         claim = Claim(
             turn_id=turn_id,
             user_id=user_id,
-            session_id=session_id or str(new_session_id),
+            session_id=session_id or str(new_id()),
             key=request.key,
             body_hash=request.body_hash,
             owner=self._owner,
@@ -141,9 +140,9 @@ class Chat:
             known_until=remembered.known_until,
         )
         again = isinstance(chosen, Said)
-        buffer = await self._turns.start(claim, remembered.history, again=again, on_busy=request.on_busy)
-        self._turns.tell_untold(remembered.turns)
-        return buffer
+        return await self._turns.start(
+            claim, remembered.history, remembered.turns, again=again, on_busy=request.on_busy
+        )
 
     async def _question(self, chosen: Question | Said, remembered: Remembered, session_id: str | None) -> Question:
         """Read a question that is asked again whole: of what was said only the texts are remembered."""
@@ -226,14 +225,6 @@ class Chat:
             secure=self._settings.environment == "production",
             samesite="lax",
         )
-
-
-def _ids(user_id: str, key: str | None) -> tuple[UUID, UUID]:
-    """Return the ids of a turn and of the session that it may begin; a repeat by the same key has the same ones."""
-    if key is None:
-        return new_id(), new_id()
-    turn_id = derived_id(NAMESPACE, f"turn/{scoped(user_id, key)}")
-    return turn_id, derived_id(turn_id, "session")
 
 
 def chat_route() -> Route:

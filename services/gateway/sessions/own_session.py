@@ -38,7 +38,7 @@ class OwnSessions:
         Raises:
             NotFound: There is none, it was deleted, or it is somebody else's: nobody can tell which.
         """
-        turns = await self._turns.session(caller.user_ids, session_id)  # before what is stored: see history.py
+        turns, _ = await self._turns.session(caller.user_ids, session_id)  # before what is stored: see history.py
         for facts in await self._queries.facts(caller.user_ids, session_id):
             own = [turn for turn in turns if turn.user_id == facts.user_id]
             view = show_session(facts, own)

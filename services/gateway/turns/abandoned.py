@@ -22,5 +22,5 @@ class Abandoned:
 
     def _tell(self, turn: Turn | None) -> Turn | None:
         if turn is not None:
-            self._runner.tell(turn)
+            self._runner.telling.tell(turn)
         return turn

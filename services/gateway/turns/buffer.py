@@ -29,7 +29,6 @@ class TurnBuffer:
         self.deltas: list[str] = []  # each of the text, or of the reasoning
         self.ended: Turn | None = None  # the turn with its answer
         self.failure: Exception | None = None  # why it has no answer at all
-        self._accepted = False
         self._followers = 0
         self._left = asyncio.Event()  # the last follower has gone
         self._news: asyncio.Event | None = None  # what somebody waits for, if anybody does
@@ -41,11 +40,6 @@ class TurnBuffer:
     def parts(self) -> list[str]:
         """Return the text and the reasoning in the order they came, each as long as nothing else came between."""
         return _united(self.deltas)
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether the broker has the question."""
-        return self._accepted
 
     def attach(self) -> "Follower":
         """Count somebody who reads this turn, until they close."""
@@ -75,11 +69,6 @@ class TurnBuffer:
         """Wait until all who followed have gone; somebody may have come again by the time that the waiter runs."""
         await self._left.wait()
 
-    def accept(self) -> None:
-        """Note that the question is with the broker, so followers may see what comes of it."""
-        self._accepted = True
-        self._announce()
-
     def add(self, delta: str) -> None:
         self.deltas.append(delta)
         self._announce()
@@ -101,16 +90,6 @@ class TurnBuffer:
     def fail(self, error: Exception) -> None:
         self.failure = error
         self._announce()
-
-    async def accepted(self) -> None:
-        """Return once the question is accepted.
-
-        Raises:
-            BrokerAway: It could not be.
-        """
-        while not self._accepted and self.failure is None:
-            await self._hear()
-        self._raise_failure()
 
     async def follow(self) -> AsyncIterator[str]:
         """Yield the text, as `follow_all` does."""
@@ -189,7 +168,6 @@ class Follower:
 def replay(turn: Turn) -> TurnBuffer:
     """Make a buffer of a turn that has ended, for who asks for it once more."""
     buffer = TurnBuffer(turn)
-    buffer.accept()
     buffer.catch_up(turn.parts_so_far)
     buffer.end(turn)
     return buffer

@@ -26,7 +26,7 @@ class TurnCensus:
                         (SELECT count(*) FROM (
                             SELECT FROM gateway.turns
                             WHERE (NOT question_published OR (answer IS NOT NULL AND NOT answer_published))
-                                AND answered_at < clock_timestamp() - interval '1 minute' LIMIT $1
+                                AND state <> 'running' AND place < clock_timestamp() - interval '1 minute' LIMIT $1
                         ) late) AS untold
                     """,
                     MOST,

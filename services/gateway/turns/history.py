@@ -54,7 +54,7 @@ def _question_of(turn: Turn) -> HistoryMessage:
     question = turn.question
     return HistoryMessage(
         message_id=question.message_id,
-        role="user",
+        role=question.role,
         content=question.content,
         parts=question.parts,
         model=turn.model,

@@ -65,7 +65,6 @@ class Mirrors:
         try:
             async with aclosing(self._peers.follow(buffer.turn)) as pieces:
                 async for piece in pieces:
-                    buffer.accept()
                     if piece:
                         buffer.add(piece)
         except PeerAway as error:
@@ -89,7 +88,6 @@ class Mirrors:
         if turn is None or turn.attempt != buffer.turn.attempt:
             buffer.fail(SessionBusy("this turn was begun again, or withdrawn"))
             return
-        buffer.accept()
         buffer.catch_up(turn.parts_so_far)
         if turn.answer is not None:
             buffer.end(turn)

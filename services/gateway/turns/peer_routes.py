@@ -36,7 +36,6 @@ class PeerRoutes:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         follower = buffer.attach()
         try:
-            await buffer.accepted()
             await response.prepare(request)
             async for piece in buffer.follow_all():
                 await response.write(orjson.dumps([_NAMES[type(piece)], str(piece)]) + b"\n")

@@ -1,9 +1,12 @@
-"""Read gateway.turns: which turns there are by what is small of them, and the texts only of those that are shown."""
+"""Read what `gateway.turns` says that is not stored yet: by what is small of it, and the texts only of what is shown.
+
+So it is read in the same time in a session's tenth turn and in its ten thousandth.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -14,9 +17,16 @@ from services.gateway.turns.turn import Turn
 from shared.database import Connection, Pool, borrowed
 from shared.ids import answer_id
 
-NEWEST = 100  # turns of a session, as most requests need no older ones
+NEWEST = 100  # turns of a session, where nothing was stored for so long
 # How far a list of sessions looks for what is not stored yet, on each of its pages.
 LISTED_TURNS, LISTED_SESSIONS = 10_000, 500
+
+
+class Unstored(NamedTuple):
+    """The turns of one session that are not stored yet."""
+
+    turns: list[Glimpse]  # those that were the last to say something, newest first
+    places: dict[str, datetime]  # of the newest turn, stored or not, of each user who has one
 
 
 @dataclass(frozen=True)
@@ -43,32 +53,39 @@ class TurnReadings:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def session(self, user_ids: Sequence[str], session_id: str, limit: int = NEWEST) -> list[Glimpse]:
-        """Return the turns of each user's session of this id that were the last to say something, newest first.
+    async def session(self, user_ids: Sequence[str], session_id: str, limit: int = NEWEST) -> Unstored:
+        """Return what is not stored of each user's session of this id.
 
         Of a turn that runs again only the question has a place, which may be one of long ago: it is among them too.
         """
         rows = await self._read(
             f"""
-            SELECT {GLIMPSE} FROM unnest($1::text[]) AS identity (id) CROSS JOIN LATERAL (
+            SELECT identity.id AS identity, newest, {GLIMPSE}
+            FROM unnest($1::text[]) AS identity (id)
+            CROSS JOIN LATERAL (
+                SELECT max(place) AS newest FROM gateway.turns
+                WHERE user_id = identity.id AND session_id = $2) AS known
+            LEFT JOIN LATERAL (
                 SELECT * FROM gateway.turns busy
                 WHERE busy.user_id = identity.id AND busy.session_id = $2 AND busy.state = 'running'
                 UNION ALL
                 (SELECT * FROM gateway.turns ended
                 WHERE ended.user_id = identity.id AND ended.session_id = $2 AND ended.state <> 'running'
-                ORDER BY ended.place DESC LIMIT $3)) turn
-            ORDER BY place DESC
+                    AND ended.stored_at IS NULL
+                ORDER BY ended.place DESC LIMIT $3)) turn ON true
+            ORDER BY turn.place DESC
             """,  # noqa: S608 - a constant of this folder, here and below
             list(user_ids),
             session_id,
             limit,
         )
-        return [read_glimpse(row) for row in rows]
+        places = {row["identity"]: row["newest"] for row in rows if row["newest"] is not None}
+        return Unstored([read_glimpse(row) for row in rows if row["turn_id"] is not None], places)
 
     async def sessions_of(self, user_ids: Sequence[str]) -> list[Glimpse]:
-        """Return the newest turn of each session in which somebody spoke within a day, newest first.
+        """Return the newest turn that is not stored of each session that has one, newest first.
 
-        Of a user who says more than `LISTED_TURNS` things a day, or in more than `LISTED_SESSIONS`, the newest.
+        Of a user who has more than `LISTED_TURNS` of them, or in more than `LISTED_SESSIONS`, only so many.
         """
         rows = await self._read(
             f"""
@@ -76,8 +93,7 @@ class TurnReadings:
                 SELECT turn_id FROM (
                     SELECT DISTINCT ON (user_id, session_id) turn_id, asked_at FROM (
                         SELECT user_id, session_id, turn_id, asked_at FROM gateway.turns
-                        WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
-                        ORDER BY asked_at DESC LIMIT {LISTED_TURNS}) turn
+                        WHERE user_id = ANY ($1) AND stored_at IS NULL LIMIT {LISTED_TURNS}) turn
                     ORDER BY user_id, session_id, asked_at DESC) newest
                 ORDER BY asked_at DESC LIMIT {LISTED_SESSIONS})
             ORDER BY asked_at DESC
@@ -96,7 +112,7 @@ class TurnReadings:
         *,
         oldest_first: bool = False,
     ) -> list[Glimpse]:
-        """Return up to `limit` turns of one session that said something new from one moment to another.
+        """Return up to `limit` turns of one session that said something new from one moment to another, not stored yet.
 
         A turn says something up to three times, whether the others are in the window or not: what came with the
         question, the question, and the answer. Its place is of those in the window the one nearest to the end that is
@@ -112,7 +128,7 @@ class TurnReadings:
                     (answered_at)) AS spoken (at)
                 WHERE at BETWEEN coalesce($3::timestamptz, '-infinity') AND coalesce($4::timestamptz, 'infinity')
             ) said
-            WHERE user_id = $1 AND session_id = $2 AND said.last IS NOT NULL
+            WHERE user_id = $1 AND session_id = $2 AND stored_at IS NULL AND said.last IS NOT NULL
                 AND place >= coalesce($3::timestamptz, '-infinity')  -- it is the last of these moments
             ORDER BY CASE WHEN $6::boolean THEN said.first END, said.last DESC LIMIT $5
             """,  # noqa: S608
@@ -126,7 +142,7 @@ class TurnReadings:
         return [read_glimpse(row) for row in rows]
 
     async def saying(self, user_id: str, session_id: str, message_id: str) -> list[Glimpse]:
-        """Return those turns of one session, however long ago, of which this message is a part.
+        """Return those turns of one session that are not stored, however long ago, of which this message is a part.
 
         An answer's id follows from its turn, so turns are looked through by what is small of them.
         """
@@ -135,7 +151,8 @@ class TurnReadings:
             rows = await db.fetch(
                 f"""
                 SELECT {GLIMPSE} FROM gateway.turns
-                WHERE user_id = $1 AND session_id = $2 AND (turn_id = ANY ($3) OR question ->> 'message_id' = $4
+                WHERE user_id = $1 AND session_id = $2 AND stored_at IS NULL
+                    AND (turn_id = ANY ($3) OR question ->> 'message_id' = $4
                     OR question -> 'earlier' @> jsonb_build_array(jsonb_build_object('message_id', $4::text)))
                 """,  # noqa: S608
                 user_id,
@@ -146,13 +163,12 @@ class TurnReadings:
         return [read_glimpse(row) for row in rows]
 
     async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
-        """Tell when each session was spoken in last, of those in which somebody spoke within a day."""
+        """Tell when each session was spoken in last, of those in which something is not stored yet."""
         rows = await self._read(
             f"""
             SELECT user_id, session_id, max(place) AS at FROM (
                 SELECT user_id, session_id, place FROM gateway.turns
-                WHERE user_id = ANY ($1) AND asked_at > clock_timestamp() - interval '1 day'
-                ORDER BY asked_at DESC LIMIT {LISTED_TURNS}) turn
+                WHERE user_id = ANY ($1) AND stored_at IS NULL LIMIT {LISTED_TURNS}) turn
             GROUP BY user_id, session_id
             """,  # noqa: S608
             list(user_ids),
@@ -249,6 +265,8 @@ class TurnReadings:
 
 async def _answering(db: Connection, user_id: str, session_id: str, message_id: str) -> list[Any]:
     rows: list[asyncpg.Record] = await db.fetch(
-        "SELECT turn_id, attempt FROM gateway.turns WHERE user_id = $1 AND session_id = $2", user_id, session_id
+        "SELECT turn_id, attempt FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND stored_at IS NULL",
+        user_id,
+        session_id,
     )
     return [row["turn_id"] for row in rows if str(answer_id(row["turn_id"], row["attempt"])) == message_id]

@@ -8,13 +8,13 @@ from typing import Any
 import asyncpg
 
 from services.gateway.turns.said import Glimpse
-from services.gateway.turns.turn import Answer, Question, Turn
+from services.gateway.turns.turn import Answer, PastAttempt, Question, Turn
 
 COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, nonce, model, provider,
-    project_id, helper, question, known_at, asked_at, answer, answered_at,
+    project_id, helper, question, known_at, asked_at, answer, answered_at, past,
     coalesce(partial_parts, CASE WHEN partial <> '' THEN  -- of a gateway from before the former
         jsonb_build_array(jsonb_build_object('type', 'text', 'text', partial)) END) AS partial_parts,
-    question_published AND answer_published AS told,
+    question_published AND (answer_published OR state = 'posted') AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 # The same without what may be large, which is then not even unpacked where it was said in answer.
 GLIMPSE = """turn_id, user_id, session_id, attempt, state, model, project_id, helper, asked_at, answered_at,
@@ -23,10 +23,12 @@ GLIMPSE = """turn_id, user_id, session_id, attempt, state, model, project_id, he
         SELECT jsonb_agg(said - '{content,parts,metadata}'::text[] ORDER BY number)
         FROM jsonb_array_elements(question -> 'earlier') WITH ORDINALITY AS each (said, number)
     ) END AS earlier,
-    question_published AND answer_published AS told,
+    question_published AND (answer_published OR state = 'posted') AS told,
+    extract(epoch FROM clock_timestamp() - place)::float8 AS age_s,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 
 
+GLIMPSE_FIELDS = tuple(each.name for each in fields(Glimpse))
 ANSWER_FIELDS, QUESTION_FIELDS = (frozenset(each.name for each in fields(kind)) for kind in (Answer, Question))
 
 
@@ -38,14 +40,27 @@ def _known(values: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 def read_turn(row: asyncpg.Record) -> Turn:
     """Make a turn of a row with COLUMNS."""
     values = dict(row)
-    answer = values.pop("answer")
+    answer, past = values.pop("answer"), values.pop("past") or ()
     question = _read_question(values.pop("question"), values.pop("known_at"))
-    return Turn(**values, question=question, answer=Answer(**_known(answer, ANSWER_FIELDS)) if answer else None)
+    return Turn(
+        **values,
+        question=question,
+        answer=_read_answer(answer) if answer else None,
+        past=tuple([_read_past(each) for each in past]),
+    )
+
+
+def _read_answer(values: dict[str, Any]) -> Answer:
+    return Answer(**_known(values, ANSWER_FIELDS))
+
+
+def _read_past(values: dict[str, Any]) -> PastAttempt:
+    return PastAttempt(values["attempt"], _read_answer(values["answer"]), datetime.fromisoformat(values["answered_at"]))
 
 
 def read_glimpse(row: asyncpg.Record) -> Glimpse:
     """Make what is small of a turn of a row with GLIMPSE."""
-    values = dict(row)
+    values = {name: row[name] for name in GLIMPSE_FIELDS}
     return Glimpse(**values | {"earlier": values["earlier"] or ()})
 
 
@@ -64,6 +79,8 @@ def _document(question: Question) -> dict[str, Any]:
         "earlier": [_document(each) for each in question.earlier],
     }  # asdict would copy all of it
     del values["said_at"]
+    if question.role == "user":
+        del values["role"]  # which a gateway from before it would not read
     return values
 
 

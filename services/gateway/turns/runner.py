@@ -20,20 +20,21 @@ from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
 from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.keeper import Keeper
+from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
-from services.gateway.turns.telling import Telling
+from services.gateway.turns.telling import NOTE_EVERY_S, Telling, has_asked
 from services.gateway.turns.turn import Answer, Turn
 from shared.backoff import Delays
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
-from shared.errors import BrokerAway, DatabaseAway, SessionBusy, TripthreadError
+from shared.errors import DatabaseAway, SessionBusy, TripthreadError
 from shared.publisher import Publisher
 from shared.settings import Settings
 
 CONFIRM_WAIT_S = 2.0  # how long the closing part waits for the broker
 FINISH_PATIENCE_S = 15.0  # how long the caller waits until the answer is kept
-KEEP_EVERY_S = 2.0  # checkpoints of texts that have changed
+KEEP_EVERY_S = NOTE_EVERY_S  # checkpoints of texts that have changed
 DRAIN_S = 20.0
 
 ENDED = Counter("tripthread_turns_ended_total", "Turns that ended here, by how", ["status"])
@@ -50,6 +51,7 @@ class _Call:
 
     answering: Answering
     task: asyncio.Task[Answer]
+    asking: asyncio.Task[bool]  # publishes the question
     # The turn with its answer, once the row has it; None where it got another, or none.
     kept: asyncio.Future[Turn | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -57,7 +59,9 @@ class _Call:
 class Runner:
     """The turns that this gateway runs, and the worker that keeps their rows up to date."""
 
-    def __init__(self, settings: Settings, store: TurnStore, publisher: Publisher, upstreams: Upstreams) -> None:
+    def __init__(
+        self, settings: Settings, store: TurnStore, outbox: Outbox, publisher: Publisher, upstreams: Upstreams
+    ) -> None:
         self._settings = settings
         self._store = store
         self._publisher = publisher
@@ -66,9 +70,9 @@ class Runner:
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
         self._keeper = Keeper(store, self._buffers, self._let_go)
         self._calls: dict[UUID, _Call] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
-        self._telling = Telling(store, publisher, self._spawn, self._closing.is_set)
+        self.telling = Telling(store, outbox, publisher, self._spawn)
         RUNNING.set_function(lambda: len(self._buffers))
 
     @property
@@ -80,10 +84,16 @@ class Runner:
         buffer = self._buffers.get(turn_id)
         return buffer if buffer is not None and buffer.turn.attempt == attempt else None
 
-    def begin(self, turn: Turn, history: Sequence[Said], account: str = "") -> TurnBuffer:
-        """Run a turn that was claimed; the model is told of its question's branch in `history`.
+    def begin(
+        self, turn: Turn, history: Sequence[Said], account: str = "", session: Sequence[Glimpse] = ()
+    ) -> TurnBuffer:
+        """Run a turn that was claimed.
 
-        `account` is whom the limits count it for.
+        Args:
+            turn: Which.
+            history: The model is told of the question's branch in it.
+            account: Whom the limits count it for.
+            session: The turns of its session that are not stored yet.
         """
         buffer = TurnBuffer(turn)
         self._buffers[turn.turn_id] = buffer
@@ -91,7 +101,7 @@ class Runner:
         messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
         self.counts.began(account)
         answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
-        call = _Call(answering, asyncio.create_task(answering.run(messages)))
+        call = _Call(answering, asyncio.create_task(answering.run(messages)), self.telling.ask(turn, session))
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))
         return buffer
@@ -99,26 +109,6 @@ class Runner:
     def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
         """Forget a claim that failed: it may have been committed all the same, and then nobody would run it."""
         self._spawn(self._withdraw(turn_id, nonce))
-
-    def tell(self, turn: Turn) -> None:
-        """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
-        self._telling.tell(turn)
-
-    def tell_untold(self, turn: Glimpse) -> None:
-        """Do the same for a turn whose texts are not at hand; few of them are read at once, since they may be large."""
-        self._telling.tell_untold(turn)
-
-    async def tell_now(self, turn: Turn) -> bool:
-        """Publish all that a turn said, once, in the stead of its owner; False where that is under way here.
-
-        Raises:
-            BrokerAway: Not all of it could be.
-        """
-        return await self._telling.tell_now(turn)
-
-    async def mark_told(self) -> None:
-        """Note in the rows which turns were told of since the last time."""
-        await self._telling.mark()
 
     async def stop(self, turn: Turn) -> Turn | None:
         """End this attempt with the text that it has, and return the turn as it was kept.
@@ -138,7 +128,7 @@ class Runner:
         if self.find(turn_id, attempt) is not None:
             self._calls[turn_id].task.cancel()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Run something that must not end with the request that began it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -148,35 +138,19 @@ class Runner:
     async def _run(self, buffer: TurnBuffer, call: "_Call", account: str) -> None:
         turn_id = buffer.turn.turn_id
         try:
-            if await self._post(buffer):
-                await asyncio.wait({call.task})
-                await self._end(buffer, call)
+            await asyncio.wait({call.task})
+            await self._end(buffer, call)
         except Exception:  # the task's boundary: its followers must hear of it
             log.exception("turn failed", turn_id=str(turn_id))
             buffer.fail(TripthreadError("Something went wrong on our side."))
         finally:
             self.counts.ended(account)
             call.task.cancel()
+            call.asking.cancel()
             if not call.kept.done():
                 call.kept.set_result(None)
             if self._buffers.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
                 del self._calls[turn_id], self._buffers[turn_id]
-
-    async def _post(self, buffer: TurnBuffer) -> bool:
-        """Publish the question; without it with the broker, nothing of the turn may be seen."""
-        turn = buffer.turn
-        try:
-            await self._telling.ask(turn)
-        except BrokerAway as error:
-            if turn.attempt > 1:
-                failed = Answer("", [], "failed", error=error.detail)
-                await self._finish(buffer, Finish(turn.turn_id, turn.attempt, failed, question_published=False))
-            buffer.fail(error)
-            if turn.nonce is not None:
-                await self._withdraw(turn.turn_id, turn.nonce)
-            return False
-        buffer.accept()
-        return True
 
     async def _withdraw(self, turn_id: UUID, nonce: UUID) -> None:
         await _patiently(lambda: self._store.withdraw(turn_id, nonce))
@@ -184,13 +158,14 @@ class Runner:
     async def _end(self, buffer: TurnBuffer, call: "_Call") -> None:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
         answer = call.answering.outcome(call.task)
-        turn = await self._finish(buffer, Finish(buffer.turn.turn_id, buffer.turn.attempt, answer))
+        finish = Finish(buffer.turn.turn_id, buffer.turn.attempt, answer, has_asked(call.asking))
+        turn = await self._finish(buffer, finish)
         turn = turn or await self._lengthened(buffer, answer)
         call.kept.set_result(turn)
         if turn is None:
             await self._end_otherwise(buffer)
             return
-        telling = self._telling.begin(turn)
+        telling = self.telling.tell(turn, call.asking)
         if self._publisher.away is None:
             await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
         buffer.end(turn)
@@ -228,7 +203,7 @@ class Runner:
                     await self._closing.wait()
             # All leases once more at the end: the time that turns are given then is nearly as long as one.
             await self._keeper.keep(renew_now=self.is_closing)
-            await self._telling.mark()
+            await self.telling.note()
         await self._drain()
 
     def shut_down(self) -> None:
@@ -249,7 +224,7 @@ class Runner:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=CONFIRM_WAIT_S + 1)
         await self._keeper.keep()
-        await self._telling.mark()
+        await self.telling.note(at_once=True)
 
 
 async def _patiently(write: Callable[[], Awaitable[Result]]) -> Result:

@@ -46,14 +46,15 @@ class Glimpse:
     user_id: str
     session_id: str
     attempt: int
-    state: str  # running, or the answer's status
+    state: str  # running, posted, or the answer's status
     model: str
     project_id: str | None
     helper: str | None
-    question: Mapping[str, Any]  # {message_id, parent_id, client_message_id, is_known}
+    question: Mapping[str, Any]  # {message_id, parent_id, client_message_id, is_known, role}
     asked_at: datetime
     answered_at: datetime | None = None
-    told: bool = False  # both its events are known to be with the broker
+    age_s: float = 0.0  # since it said something last
+    told: bool = False  # all its events are known to be with the broker
     expired: bool = False  # running, but past its lease: its owner is taken for dead
     earlier: Sequence[Mapping[str, Any]] = ()  # what came with the question, likewise
 
@@ -70,7 +71,7 @@ class Glimpse:
         """Tell of its question where it is new, of what came with it, and, once it has one, of its answer."""
         count = len(self.earlier)
         asked = [
-            Said(each["message_id"], "user", each.get("parent_id"), at, each.get("client_message_id"))
+            Said(each["message_id"], each.get("role", "user"), each.get("parent_id"), at, each.get("client_message_id"))
             for index, each in enumerate((*self.earlier, self.question))
             if not each.get("is_known")
             for at in (self.asked_at - timedelta(microseconds=count - index),)

@@ -11,10 +11,8 @@ from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
-from services.gateway.writes.broker_gate import require_broker
 from shared.database import DATABASE_ERRORS
 from shared.errors import Conflict, SessionBusy, ShuttingDown
-from shared.publisher import Publisher
 
 
 class StaleHistory(Conflict):
@@ -24,9 +22,8 @@ class StaleHistory(Conflict):
 class TurnStarter:
     """Which turn answers a request."""
 
-    def __init__(self, store: TurnStore, publisher: Publisher, runner: Runner, running: RunningTurns) -> None:
+    def __init__(self, store: TurnStore, runner: Runner, running: RunningTurns) -> None:
         self._store = store
-        self._publisher = publisher
         self._runner = runner
         self._running = running
 
@@ -34,6 +31,7 @@ class TurnStarter:
         self,
         claim: Claim,
         history: Sequence[Said],
+        session: Sequence[Glimpse] = (),
         *,
         again: bool = False,
         on_busy: OnBusy | None = None,
@@ -43,6 +41,7 @@ class TurnStarter:
         Args:
             claim: What to answer, and where.
             history: What the claimant knows of the session; the model is told of its question's branch.
+            session: The turns of the session that are not stored yet, as far as the claimant knows.
             again: The question is there already, so a turn that is answering it will do.
             on_busy: What becomes of another turn that is answering in this session.
 
@@ -50,24 +49,14 @@ class TurnStarter:
             StaleHistory: More was said in the session since the claimant read it: read it again.
             SessionBusy: The session is answering something else.
             Invalid: The key was used for another request.
-            BrokerAway, ShuttingDown: Nothing can be accepted now.
+            ShuttingDown: Nothing can be accepted now.
         """
         if self._runner.is_closing:
             raise ShuttingDown
-        require_broker(self._publisher)
         turn = await self._claim(claim)
         if turn is None:
             return await self._resolve(claim, history, again, on_busy)
-        return self._runner.begin(turn, history, claim.account)
-
-    def tell_untold(self, turns: Sequence[Glimpse]) -> None:
-        """Tell of turns that have ended, and of which their owner is not known to have told.
-
-        It may be about to, and then consumers ignore the second copy. If it is gone, nobody else will.
-        """
-        for turn in turns:
-            if turn.answered_at is not None and not turn.told:
-                self._runner.tell_untold(turn)
+        return self._runner.begin(turn, history, claim.account, session)
 
     async def _claim(self, claim: Claim) -> Turn | None:
         try:
@@ -107,14 +96,9 @@ class TurnStarter:
             return self._running.follow(known)
         if known.state in ("failed", "interrupted"):
             return await self._run_again(known, claim, history)
-        if not known.told:
-            self._runner.tell(known)
         return replay(known)
 
     async def _run_again(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
-        """Begin another attempt, once what the last one said is with the broker: the row can hold one answer only."""
-        await self._publisher.publish(known.posted())
-        await self._publisher.publish(known.answered())
         again = await self._store.rerun(known, claim.owner)
         if again is None:
             raise SessionBusy

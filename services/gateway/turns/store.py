@@ -14,9 +14,6 @@ from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, borrowed
 
-# An owner tells by itself, and notes it every two seconds: whoever has not by then is gone, or has no broker.
-UNTOLD_S, UNTOLD_AT_ONCE = 10, 100
-
 
 @dataclass(frozen=True)
 class Finish:
@@ -25,7 +22,7 @@ class Finish:
     turn_id: UUID
     attempt: int
     answer: Answer
-    question_published: bool = True
+    question_published: bool = False  # it is known to be with the broker
 
 
 class TurnStore:
@@ -48,7 +45,7 @@ class TurnStore:
         rows = await self._pool.fetch(
             f"""
             UPDATE gateway.turns t
-            SET state = f.said ->> 'status', answer = f.said, partial = '', partial_parts = NULL,
+            SET state = f.said ->> 'status', answer = f.said, partial = '', partial_parts = NULL, stored_at = NULL,
                 question_published = t.question_published OR f.told,
                 -- of the answer that this one replaces, if any, and not of this one
                 answer_published = t.answer_published AND t.answer IS NOT DISTINCT FROM f.said,
@@ -73,7 +70,9 @@ class TurnStore:
                 f"""
                 UPDATE gateway.turns
                 SET state = 'running', attempt = attempt + 1, owner = $3, answer = NULL, answered_at = NULL,
-                    answer_published = false, partial = '', partial_parts = NULL,
+                    past = CASE WHEN answer_published THEN past ELSE coalesce(past, '[]') || jsonb_build_array(
+                        jsonb_build_object('attempt', attempt, 'answer', answer, 'answered_at', answered_at)) END,
+                    answer_published = false, stored_at = NULL, retold_at = NULL, partial = '', partial_parts = NULL,
                     lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
                 WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
                 RETURNING {COLUMNS}
@@ -134,7 +133,7 @@ class TurnStore:
         """
         rows = await self._read(
             f"""
-            UPDATE gateway.turns SET answer = $3, answer_published = false
+            UPDATE gateway.turns SET answer = $3, answer_published = false, stored_at = NULL
             WHERE turn_id = $1 AND attempt = $2 AND state = 'stopped'
                 AND (answer ->> 'revision')::integer < ($3::jsonb ->> 'revision')::integer
             RETURNING {COLUMNS}
@@ -196,21 +195,6 @@ class TurnStore:
             *columns([(turn_id, attempt, orjson.dumps(so_far).decode()) for turn_id, attempt, so_far in parts]),
         )
 
-    async def mark_published(self, turns: Sequence[tuple[UUID, int, str]]) -> None:
-        """Note that both events of these turns are confirmed: (turn, attempt, state).
-
-        The state tells the answer that was published from one that has replaced it since. An interrupted one in the
-        stead of another stays untold of at times, which loses nothing: the logger keeps the first of the two.
-        """
-        await self._pool.execute(
-            """
-            UPDATE gateway.turns t SET question_published = true, answer_published = true
-            FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS p (id, number, state)
-            WHERE t.turn_id = p.id AND t.attempt = p.number AND t.state = p.state AND t.answer IS NOT NULL
-            """,
-            *columns(turns),
-        )
-
     async def by_key(self, user_id: str, key: str) -> Turn | None:
         """Find the turn that this key of this user names."""
         rows = await self._read(
@@ -226,23 +210,6 @@ class TurnStore:
             "SELECT turn_id, attempt FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp()"
         )
         return [(row["turn_id"], row["attempt"]) for row in rows]
-
-    async def untold(self) -> list[list[UUID]]:
-        """Return turns that ended a while ago, with events that the broker is not known to have, the oldest first.
-
-        Each list is of one session, in its order.
-        """
-        rows = await self._read(
-            f"""
-            SELECT array_agg(turn_id ORDER BY place) AS turns FROM (
-                SELECT turn_id, user_id, session_id, place FROM gateway.turns
-                WHERE (NOT question_published OR (answer IS NOT NULL AND NOT answer_published))
-                    AND answered_at < clock_timestamp() - interval '{UNTOLD_S} s'
-                ORDER BY asked_at LIMIT {UNTOLD_AT_ONCE}) untold
-            GROUP BY user_id, session_id
-            """  # noqa: S608
-        )
-        return [row["turns"] for row in rows]
 
     async def find(self, turn_id: UUID) -> Turn | None:
         """Return the turn of this id."""

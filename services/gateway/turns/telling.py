@@ -1,143 +1,193 @@
-"""Tell of turns: publish both events of each, however long the broker takes, and note in the rows what it has."""
+"""Tell of the turns that run here: publish their events, and note in the rows what the broker has and what is stored.
+
+The row is the outbox: what cannot be published now is left there, and `relay.py` tells of it.
+"""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from math import inf
 from typing import Any
 from uuid import UUID
 
 import structlog
 
+from services.gateway.turns.outbox import Outbox, Told
 from services.gateway.turns.said import Glimpse
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
+from shared.backoff import Delays
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway
 from shared.publisher import Publisher
 
-PUBLISH_DEADLINE_S = 60.0
-READ_AT_ONCE = 2  # turns of somebody who did not tell of them
+ASK_DEADLINE_S = 60.0  # before another try to publish a question, for as long as its turn runs
+ASKED_WAIT_S = 5.0  # for the question, once there is an answer
+NOTE_EVERY_S = 2.0
+UNTOLD_S = 10.0  # by then whoever ended a turn has told of it and noted that; else it is gone, or had no broker
+NOTE_S = 4.0  # what is stored by then is noted as told and as stored at once
+WATCH_S = 20.0  # what is not stored by then is left to the relay
 
 Known = tuple[UUID, int, str]  # turn, attempt and state, which tells an answer from one that replaces it
 
 log = structlog.get_logger(__name__)
 
 
+def has_asked(asking: "asyncio.Task[bool] | None") -> bool:
+    """Tell whether the broker is known to have the question."""
+    return asking is not None and asking.done() and not asking.cancelled() and asking.exception() is None
+
+
+@dataclass
+class _Watched:
+    """What was published, and is not known to be stored yet."""
+
+    told: Told
+    since: float  # by the loop's clock
+    is_noted: bool = False
+
+
 class Telling:
-    """The answers that this gateway publishes, and those that are published and not marked so yet."""
+    """The answers that this gateway publishes, and those that are published and not noted as stored yet."""
 
     def __init__(
         self,
         store: TurnStore,
+        outbox: Outbox,
         publisher: Publisher,
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        is_closing: Callable[[], bool],
+        spawn: Callable[[Coroutine[Any, Any, bool]], asyncio.Task[bool]],
     ) -> None:
-        """Prepare to tell.
-
-        Args:
-            store: Has the rows.
-            publisher: Has the broker.
-            spawn: Runs what must not end with the request that began it.
-            is_closing: Whether to give up where the broker is away; the rows hold what was not told.
-        """
+        """Prepare to tell; `spawn` runs what must not end with the request that began it."""
         self._store = store
+        self._outbox = outbox
         self._publisher = publisher
         self._spawn = spawn
-        self._is_closing = is_closing
-        self._published: list[Known] = []
+        self._watched: dict[Known, _Watched] = {}
         self._telling: set[Known] = set()
-        self._reading = asyncio.Semaphore(READ_AT_ONCE)
+        self._away_at = -inf  # when the broker was seen to be away last, by the loop's clock
 
-    def tell(self, turn: Turn) -> None:
-        """Publish all that a turn said, in the stead of its owner; nothing where that is under way here."""
-        if (turn.turn_id, turn.attempt, turn.state) not in self._telling:
-            self.begin(turn, questions_too=True)
+    @property
+    def overdue_s(self) -> float:
+        """How many seconds after its end nobody is about to tell of a turn any more.
 
-    async def tell_now(self, turn: Turn) -> bool:
-        """Publish all that a turn said, once; False where that is under way here, or done and not marked yet.
+        What ended before the broker came back was left by whoever ended it; that it is back is seen a while later.
+        """
+        back_for_s = asyncio.get_running_loop().time() - self._away_at - NOTE_EVERY_S
+        return max(0.0, min(UNTOLD_S, back_for_s))
+
+    def ask(self, turn: Turn, session: Sequence[Glimpse] = ()) -> asyncio.Task[bool]:
+        """Begin to publish a question, for as long as it takes; what was left untold of its session goes before it.
+
+        A question that comes before the session's first one may give it another model's tag.
+        """
+        overdue_s = self.overdue_s
+        before = [said for said in session if not said.told and said.state != "running" and said.age_s > overdue_s]
+        return self._spawn(self._ask(turn, sorted(before, key=lambda said: said.place)))
+
+    async def _ask(self, turn: Turn, before: Sequence[Glimpse]) -> bool:
+        delays = Delays()
+        while True:
+            try:
+                for said in before:
+                    await self._tell_earlier(said)
+                for event in turn.asked():
+                    await self._publisher.publish(event, deadline_s=ASK_DEADLINE_S)
+            except BrokerAway:
+                await asyncio.sleep(delays.next())
+            else:
+                return True
+
+    async def _tell_earlier(self, said: Glimpse) -> None:
+        known = (said.turn_id, said.attempt, said.state)
+        if known in self._telling or known in self._watched:
+            return
+        try:
+            turn = await self._store.find(said.turn_id)
+        except DATABASE_ERRORS as error:
+            log.warning("turn not told", turn_id=str(said.turn_id), error=describe(error))
+            return  # the relay will
+        if turn is not None and (turn.attempt, turn.state) == (said.attempt, said.state):
+            await self.tell_now(turn)
+
+    def tell(self, turn: Turn, asking: asyncio.Task[bool] | None = None) -> asyncio.Task[bool]:
+        """Begin to publish all that a turn says that has ended; `asking` is the telling of its question."""
+        return self._spawn(self._tell(turn, asking))
+
+    async def _tell(self, turn: Turn, asking: asyncio.Task[bool] | None) -> bool:
+        """Return whether it could be told; else its row has it."""
+        try:
+            if self._publisher.away is not None:
+                return False
+            if asking is not None:
+                await asyncio.wait({asking}, timeout=ASKED_WAIT_S)
+            return await self.tell_now(turn, is_asked=has_asked(asking))
+        except BrokerAway as error:
+            log.info("turn not told yet", turn_id=str(turn.turn_id), error=error.detail)
+        except Exception:  # the task's boundary: the relay may tell of it
+            log.exception("turn not told", turn_id=str(turn.turn_id))
+        finally:
+            if asking is not None:
+                asking.cancel()
+        return False
+
+    async def tell_now(self, turn: Turn, *, is_asked: bool = False) -> bool:
+        """Publish what a turn says, without its question where that `is_asked`.
+
+        Returns:
+            False where that is under way here, or done and not noted yet.
 
         Raises:
             BrokerAway: Not all of it could be.
         """
         known = (turn.turn_id, turn.attempt, turn.state)
-        if known in self._telling:
+        if known in self._telling or self._has_told(turn):
             return False
         self._telling.add(known)
         try:
-            await self.ask(turn)
-            await self._publisher.publish(turn.answered())
-        except BaseException:
+            for event in turn.answers() if is_asked else turn.events():
+                await self._publisher.publish(event)
+        finally:
             self._telling.discard(known)
-            raise
-        self._published.append(known)
+        self._watched[known] = _Watched(Told.of(turn), asyncio.get_running_loop().time())
         return True
 
-    def tell_untold(self, turn: Glimpse) -> None:
-        """Do what `tell` does for a turn whose texts are not at hand; few are read at once, since they may be large."""
-        known = (turn.turn_id, turn.attempt, turn.state)
-        if known not in self._telling:
-            self._telling.add(known)
-            self._spawn(self._tell_read(known))
+    def _has_told(self, turn: Turn) -> bool:
+        watched = self._watched.get((turn.turn_id, turn.attempt, turn.state))
+        return watched is not None and watched.told.revision == (turn.answer.revision if turn.answer else 0)
 
-    async def _tell_read(self, known: Known) -> None:
-        turn_id, attempt, state = known
-        async with self._reading:
-            try:
-                turn = await self._store.find(turn_id)
-            except DATABASE_ERRORS as error:
-                log.warning("turn not told", turn_id=str(turn_id), error=describe(error))
-                turn = None
-            if turn is None or (turn.attempt, turn.state) != (attempt, state):
-                self._telling.discard(known)  # it has gone on, or whoever reads the session next tells of it
-            else:
-                await self._tell(turn, questions_too=True)
-
-    def begin(self, turn: Turn, *, questions_too: bool = False) -> asyncio.Task[None]:
-        """Begin to publish the answer of a turn."""
-        self._telling.add((turn.turn_id, turn.attempt, turn.state))
-        return self._spawn(self._tell(turn, questions_too=questions_too))
-
-    async def ask(self, turn: Turn, deadline_s: float | None = None) -> None:
-        """Publish what the user said.
-
-        Raises:
-            BrokerAway: Not all of it could be.
-        """
-        for asked in (*turn.earlier(), turn):
-            await self._publisher.publish(asked.posted(), deadline_s=deadline_s)
-
-    async def _tell(self, turn: Turn, *, questions_too: bool) -> None:
-        try:
-            await self._tell_patiently(turn, questions_too=questions_too)
-        except Exception:  # the task's boundary: somebody else may tell of it
-            self._telling.discard((turn.turn_id, turn.attempt, turn.state))
-            log.exception("answer not published", turn_id=str(turn.turn_id))
-
-    async def _tell_patiently(self, turn: Turn, *, questions_too: bool) -> None:
-        """Publish the answer, however long the broker takes; until then the row holds it."""
-        while True:
-            try:
-                if questions_too:
-                    await self.ask(turn, PUBLISH_DEADLINE_S)
-                await self._publisher.publish(turn.answered(), deadline_s=PUBLISH_DEADLINE_S)
-            except BrokerAway:
-                if self._is_closing():
-                    log.warning("answer not published", turn_id=str(turn.turn_id))
-                    return
-                continue
-            self._published.append((turn.turn_id, turn.attempt, turn.state))
-            return
-
-    async def mark(self) -> None:
-        """Note in the rows which turns were told of since the last time."""
-        marks, self._published = self._published, []  # two may mark at once
-        if not marks:
+    async def note(self, *, at_once: bool = False) -> None:
+        """Note in the rows what is stored, and what was told of and is not stored after a while, or `at_once`."""
+        now = asyncio.get_running_loop().time()
+        if self._publisher.away is not None:
+            self._away_at = now
+        if not self._watched:
             return
         try:
-            await self._store.mark_published(marks)
+            await self._note(now, 0.0 if at_once else NOTE_S)
         except DATABASE_ERRORS as error:
-            self._published = [*marks, *self._published]
-            log.debug("turns not marked", error=str(error) or type(error).__name__)
-            return
-        self._telling.difference_update(marks)
+            log.debug("turns not noted", error=describe(error))
+
+    async def _note(self, now: float, told_after_s: float) -> None:
+        watched = list(self._watched.items())
+        stored = await self._stored([each.told for _, each in watched])
+        due = [
+            (known, each)
+            for known, each in watched
+            if each.told.turn_id in stored or (not each.is_noted and now - each.since >= told_after_s)
+        ]
+        if due:
+            await self._outbox.mark([each.told for _, each in due], stored)
+        for _, each in due:
+            each.is_noted = True
+        for known, each in watched:
+            is_over = each.told.turn_id in stored or (each.is_noted and now - each.since >= WATCH_S)
+            if is_over and self._watched.get(known) is each:
+                del self._watched[known]
+
+    async def _stored(self, told: Sequence[Told]) -> set[UUID]:
+        try:
+            return await self._outbox.stored(told)
+        except DATABASE_ERRORS as error:  # what is stored may be looked up later; what is told is noted all the same
+            log.debug("not known what is stored", error=describe(error))
+            return set()

@@ -1,26 +1,27 @@
-"""One turn: a question and its answer, and the two events that tell of them.
+"""One turn: a question and its answer, and the events that tell of them.
 
-A turn's row holds everything that its events say, so that whoever publishes them, its owner or a relay, publishes the
+A turn's row holds everything that its events say, so that whoever publishes them, its owner or the relay, publishes the
 same bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.gateway.model.ending import ERROR
 from services.gateway.model.meter import CHARACTERS_PER_TOKEN
-from shared.events import AnswerStatus, MessageAnswered, MessagePosted, Trace
+from shared.events import POSTED_RANK, AnswerStatus, MessageAnswered, MessageEvent, MessagePosted, Role, Trace, rank_of
 from shared.ids import answer_id, derived_id
 
 FINAL = ("complete", "stopped", "failed")
+POSTED = "posted"  # the state of a message that its client stores itself, and that nobody answers
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the user said."""
+    """What the user said, or another message that a client stores itself."""
 
     message_id: str
     content: str
@@ -31,6 +32,7 @@ class Question:
     is_known: bool = False  # it was said before, and keeps the place that it has in the session
     said_at: datetime | None = None  # that place; none: a new one, whose place is its turn's, or an older gateway's
     earlier: tuple["Question", ...] = ()  # messages just before it that came with it; only the last one is answered
+    role: Role = "user"
 
 
 REFUSAL = {"tripthread": {"refusal": True}}  # of a text part: why the model will not answer
@@ -75,6 +77,23 @@ class Answer:
         return {**reason, "refusal": True} if refused else reason
 
 
+class Version(NamedTuple):
+    """A message, and which version of it; the logger keeps the one that is greater by (revision, rank)."""
+
+    message_id: str
+    revision: int
+    rank: int
+
+
+@dataclass(frozen=True)
+class PastAttempt:
+    """An attempt that ended, and of which nobody was told before the next one began."""
+
+    attempt: int
+    answer: Answer
+    answered_at: datetime
+
+
 @dataclass(frozen=True)
 class Turn:
     """A row of `gateway.turns`."""
@@ -85,7 +104,7 @@ class Turn:
     body_hash: bytes
     owner: str
     attempt: int
-    state: str  # running, or the answer's status
+    state: str  # running, posted, or the answer's status
     correlation_id: UUID
     model: str
     provider: str
@@ -97,7 +116,8 @@ class Turn:
     answer: Answer | None = None
     answered_at: datetime | None = None
     partial_parts: list[dict[str, Any]] | None = None  # of the answer, while it runs: the last checkpoint
-    told: bool = False  # both its events are known to be with the broker
+    past: tuple[PastAttempt, ...] = ()
+    told: bool = False  # all its events are known to be with the broker
     expired: bool = False  # running, but past its lease: its owner is taken for dead
 
     @property
@@ -143,6 +163,29 @@ class Turn:
             for index, question in enumerate(self.question.earlier)
         ]
 
+    def events(self) -> Iterator[MessageEvent]:
+        """Tell all that there is to tell so far, in order."""
+        yield from self.asked()
+        yield from self.answers()
+
+    def answers(self) -> Iterator[MessageAnswered]:
+        """Tell of the attempts that nobody was told of, and of the answer, if there is one."""
+        for before in self.past:
+            yield replace(self, attempt=before.attempt, answer=before.answer, answered_at=before.answered_at).answered()
+        if self.answer is not None:
+            yield self.answered()
+
+    def versions(self) -> list["Version"]:
+        """Name the messages that `events` tells of."""
+        asked = [Version(each.message_id, 0, POSTED_RANK) for each in (*self.question.earlier, self.question)]
+        past = [_version(self.turn_id, each.attempt, each.answer) for each in self.past]
+        return [*asked, *past, *([_version(self.turn_id, self.attempt, self.answer)] if self.answer else [])]
+
+    def asked(self) -> Iterator[MessagePosted]:
+        """Tell of the question, after what came with it."""
+        for each in (*self.earlier(), self):
+            yield each.posted()
+
     def posted(self) -> MessagePosted:
         """Tell that the question was asked.
 
@@ -156,12 +199,12 @@ class Turn:
             user_id=self.user_id,
             session_id=self.session_id,
             message_id=question.message_id,
-            role="user",
+            role=question.role,
             content=question.content,
             parts=tuple(question.parts),
             parent_id=question.parent_id,
             client_message_id=question.client_message_id,
-            turn_id=self.turn_id,
+            turn_id=None if self.state == POSTED else self.turn_id,
             created_at=question.said_at or self.asked_at,
             model=self.model,
             provider=self.provider,
@@ -201,3 +244,7 @@ class Turn:
             error=self.answer.error,
             trace=Trace.model_validate(self.answer.trace) if self.answer.trace else None,
         )
+
+
+def _version(turn_id: UUID, attempt: int, answer: Answer) -> Version:
+    return Version(str(answer_id(turn_id, attempt)), answer.revision, rank_of(answer.status))

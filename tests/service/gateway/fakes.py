@@ -43,7 +43,7 @@ from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.history import HistoryMessage
-from services.gateway.turns.readings import Spoken, TurnReadings
+from services.gateway.turns.readings import Spoken, TurnReadings, Unstored
 from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
@@ -54,7 +54,7 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.receipts import Receipts
 from shared import ids
 from shared.condition import Condition
-from shared.errors import BrokerAway, NotFound, TripthreadError
+from shared.errors import BrokerAway, DatabaseAway, NotFound, TripthreadError
 from shared.events import (
     DeadLetterDropped,
     DeadLetterReplayed,
@@ -85,6 +85,7 @@ class World:
     broker_away: bool = False
     broker_loses_all: bool = False  # what is sent to it, without being known to be away
     consumers_away: bool = False
+    database_leaves: bool = False  # before an answer is kept
     turns_break: bool = False
     reads_fail: bool = False  # of tags, and of which models are known
     model_fails: bool = False
@@ -221,25 +222,25 @@ class _Turns:
         self._world = world
 
     async def start(
-        self, claim: Claim, history: Sequence[Said], *, again: bool = False, on_busy: OnBusy | None = None
+        self,
+        claim: Claim,
+        history: Sequence[Said],
+        session: Sequence[Glimpse] = (),
+        *,
+        again: bool = False,
+        on_busy: OnBusy | None = None,
     ) -> TurnBuffer:
-        if self._world.broker_away:
-            raise BrokerAway
         running = TurnBuffer(self._turn(claim))
         self._world.turns.append(running.turn)
         self._world.published.append(running.turn.posted())
-        if self._world.broker_loses_all:
-            running.fail(BrokerAway())
+        if self._world.database_leaves:
+            running.fail(DatabaseAway())
             return running
         if self._world.turns_break:
             running.fail(TripthreadError("Something went wrong on our side."))
             return running
-        running.accept()
         self._world.answer(running)
         return running
-
-    def tell_untold(self, turns: Sequence[Glimpse]) -> None:
-        pass
 
     def _turn(self, claim: Claim) -> Turn:
         return Turn(
@@ -294,15 +295,16 @@ class _Readings:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def session(self, user_ids: Sequence[str], session_id: str) -> list[Glimpse]:
-        turns = (turn for turn in self._world.turns if turn.user_id in user_ids)
-        return [glimpse(turn) for turn in turns if turn.session_id == session_id]
+    async def session(self, user_ids: Sequence[str], session_id: str) -> Unstored:
+        own = (turn for turn in self._world.turns if turn.user_id in user_ids)
+        turns = [glimpse(turn) for turn in own if turn.session_id == session_id]
+        return Unstored(turns, {turn.user_id: turn.place for turn in turns})
 
     async def sessions_of(self, user_ids: Sequence[str]) -> list[Glimpse]:
         return [glimpse(turn) for turn in self._world.turns if turn.user_id in user_ids]
 
     async def said_between(self, user_id: str, session_id: str, *_window: Any, **_direction: Any) -> list[Glimpse]:
-        return await self.session([user_id], session_id)
+        return (await self.session([user_id], session_id)).turns
 
     async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
         turns = (turn for turn in self._world.turns if turn.user_id in user_ids)

@@ -5,19 +5,14 @@ import json
 from contextlib import AsyncExitStack
 from typing import Any
 
-import aio_pika
 import asyncpg
 import httpx2
 import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from shared.events import MessageEvent, decode
 from shared.settings import Settings
-from shared.topology import LOGGER_CHAT
 from tests.connected.gateway.stage import Rows, Stage, open_stage
-from tests.servers import empty_broker
-from tests.waiting import until
 
 LONG = 260  # messages of a session, more than a turn reads of one
 
@@ -81,25 +76,6 @@ async def test_a_reply_to_a_message_of_long_ago_continues_its_branch(stage: Stag
     await long_session(rows)
     answer = await chat(stage, message="[recall]", parent_id="m3")
     assert json.loads(answer.json()["message"]["content"]) == ["text 0", "text 2", "[recall]"]
-
-
-async def test_the_next_turn_tells_of_an_answer_that_its_owner_did_not(stage: Stage, owner: asyncpg.Connection) -> None:
-    async def told() -> bool:
-        return bool(await owner.fetchval("SELECT bool_and(answer_published) FROM gateway.turns"))
-
-    await chat(stage, message="[echo lost]")
-    await until(told, "the first one to note that it has told")
-    await owner.execute("UPDATE gateway.turns SET answer_published = false")
-    await empty_broker(stage.settings.amqp_url)
-    async with open_stage(stage.settings) as another:
-        await chat(another, message="[echo next]")
-        await until(told, "both answers to be told of")
-    async with await aio_pika.connect(stage.settings.amqp_url) as connection:
-        queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
-        messages = [await queue.get(no_ack=True) for _ in range(4)]
-    events = [decode(message.type, message.body) for message in messages]
-    contents = sorted(event.content for event in events if isinstance(event, MessageEvent))
-    assert contents == ["[echo lost]", "[echo next]", "lost", "next"]
 
 
 async def test_of_a_burst_no_more_turns_begin_than_may_run(settings: Settings) -> None:

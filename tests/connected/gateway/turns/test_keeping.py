@@ -42,7 +42,6 @@ async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, ow
 
 async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway, owner: asyncpg.Connection) -> None:
     running = await gateway.ask("[slow 50] [chunks 60]", key="k1")
-    await running.accepted()
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
     with pytest.raises(SessionBusy):
         await gateway.ask("hello")
@@ -57,7 +56,6 @@ async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_en
     gateway: Gateway, owner: asyncpg.Connection
 ) -> None:
     lost = await gateway.ask("[slow 20] [chunks 10]", key="k1")
-    await lost.accepted()
     elsewhere = await owner.fetchrow(
         """
         UPDATE gateway.turns SET attempt = 2, lease_until = clock_timestamp() - interval '1 second' RETURNING turn_id
@@ -99,11 +97,9 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
     patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
     async with open_pool(patient.gateway_database_url, "test") as pool, open_upstreams(patient) as upstreams:
         store = Absent(pool)
-        runner = Runner(patient, store, gateway.publisher, upstreams)
+        runner = Runner(patient, store, gateway.outbox, gateway.publisher, upstreams)
         keeping = asyncio.create_task(runner.run())
-        running = await gateway.starter(store, gateway.publisher, runner).start(
-            gateway.claim("[chunks 6] [stall 2]"), []
-        )
+        running = await gateway.starter(runner, store).start(gateway.claim("[chunks 6] [stall 2]"), [])
 
         async def stalled() -> bool:
             return len(running.deltas) == 2 and store.missed == running.text
@@ -139,11 +135,9 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
     patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
     async with open_pool(patient.gateway_database_url, "test") as pool, open_upstreams(patient) as upstreams:
         store = Counted(pool)
-        runner = Runner(patient, store, gateway.publisher, upstreams)
+        runner = Runner(patient, store, gateway.outbox, gateway.publisher, upstreams)
         keeping = asyncio.create_task(runner.run())
-        running = await gateway.starter(store, gateway.publisher, runner).start(
-            gateway.claim("[chunks 6] [stall 2]"), []
-        )
+        running = await gateway.starter(runner, store).start(gateway.claim("[chunks 6] [stall 2]"), [])
         await until_true(lambda: len(running.deltas) == 2 and running.text in store.texts)
         began, renewals = await owner.fetchval("SELECT lease_until FROM gateway.turns"), store.renewals
         await until_true(lambda: store.renewals >= renewals + 5)
@@ -158,7 +152,6 @@ async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones
 ) -> None:
     monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.3)
     running = await gateway.ask("[chunks 100] [slow 100]")
-    await running.accepted()
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() + interval '1 second'")
     gateway.runner.shut_down()
     with pytest.raises(ShuttingDown):

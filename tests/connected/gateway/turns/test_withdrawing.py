@@ -1,49 +1,16 @@
-"""A claim of which nothing was accepted is forgotten, and no other."""
+"""A claim that failed is forgotten, in case it was committed all the same, and no other."""
 
 from dataclasses import replace
 
 import asyncpg
-import pytest
 
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.claims import Lost, insert_claims
-from services.gateway.turns.runner import Runner
 from shared.database import open_pool, transaction
-from shared.errors import BrokerAway
-from shared.events import Event
 from shared.ids import new_id
-from shared.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway
 from tests.connected.locks import until_blocked
 from tests.waiting import until
-
-
-async def test_without_a_broker_nothing_is_accepted(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    away = Publisher(gateway.settings.model_copy(update={"amqp_url": "amqp://nobody:x@127.0.0.1:9/"}), "gateway")
-    async with away, open_upstreams(gateway.settings) as upstreams:
-        turns = gateway.starter(gateway.store, away, Runner(gateway.settings, gateway.store, away, upstreams))
-        with pytest.raises(BrokerAway):
-            await turns.start(gateway.claim("hello"), [])
-    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
-    assert await gateway.requests() == []
-
-
-async def test_a_question_that_is_not_confirmed_is_withdrawn(gateway: Gateway, owner: asyncpg.Connection) -> None:
-    class Unconfirmed(Publisher):
-        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
-            raise BrokerAway("no confirm")
-
-    async with Unconfirmed(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
-        runner = Runner(gateway.settings, gateway.store, publisher, upstreams)
-        turns = gateway.starter(gateway.store, publisher, runner)
-        running = await turns.start(gateway.claim("hello"), [])
-        with pytest.raises(BrokerAway):
-            await running.accepted()
-        with pytest.raises(BrokerAway):
-            await running.result()
-        runner.shut_down()
-        await runner.run()
-    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 0
 
 
 async def test_a_withdrawal_spares_the_repeat_that_another_gateway_answers(gateway: Gateway) -> None:
@@ -51,7 +18,7 @@ async def test_a_withdrawal_spares_the_repeat_that_another_gateway_answers(gatew
     # What a proxy sends again is the same to the last header, so the ids of turn and request are the same too.
     running = await gateway.turns.start(replace(lost, nonce=new_id()), [])
     async with open_upstreams(gateway.settings) as upstreams:
-        elsewhere = Runner(gateway.settings, gateway.store, gateway.publisher, upstreams)
+        elsewhere = gateway.another(upstreams)
         elsewhere.withdraw(lost.turn_id, lost.nonce)
         elsewhere.shut_down()
         await elsewhere.run()

@@ -12,17 +12,20 @@ import aiohttp
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from services.gateway.chat.memory import Memory
-from services.gateway.model.upstreams import open_upstreams
+from services.gateway.model.upstreams import Upstreams, open_upstreams
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.relay import Relay
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.sweeper import Sweeper
 from services.gateway.turns.turn import Answer, Question, Turn
+from services.gateway.turns.unfit import Unfit
 from shared.database import open_pool
 from shared.declaring import Declaring
 from shared.events import Event, decode
@@ -42,19 +45,28 @@ class Gateway:
     turns: TurnStarter
     runner: Runner
     store: TurnStore
+    outbox: Outbox
     readings: TurnReadings
     memory: Memory
     publisher: Publisher
     peers: Peers
     model_url: str
 
-    def starter(self, store: TurnStore, publisher: Publisher, runner: Runner) -> TurnStarter:
-        """Make what another gateway starts its turns with."""
-        return TurnStarter(store, publisher, runner, RunningTurns(store, runner, self.peers))
+    def another(
+        self, upstreams: Upstreams, *, store: TurnStore | None = None, publisher: Publisher | None = None
+    ) -> Runner:
+        """Make what another gateway runs its turns with."""
+        return Runner(self.settings, store or self.store, self.outbox, publisher or self.publisher, upstreams)
 
-    def sweeper(self, publisher: Publisher | None = None) -> Sweeper:
-        running = RunningTurns(self.store, self.runner, self.peers)
-        return Sweeper(self.store, publisher or self.publisher, self.runner, running)
+    def starter(self, runner: Runner, store: TurnStore | None = None) -> TurnStarter:
+        """Make what another gateway starts its turns with."""
+        return TurnStarter(store or self.store, runner, RunningTurns(store or self.store, runner, self.peers))
+
+    def sweeper(self) -> Sweeper:
+        return Sweeper(self.store, RunningTurns(self.store, self.runner, self.peers), Unfit())
+
+    def relay(self, publisher: Publisher | None = None) -> Relay:
+        return Relay(self.store, self.outbox, publisher or self.publisher, self.runner.telling, Unfit())
 
     async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> TurnBuffer:
         remembered = await self.memory.of([user], session)
@@ -62,7 +74,7 @@ class Gateway:
         claim = self.claim(text, session=session, key=key, user=user)
         question = replace(claim.question, parent_id=last)
         claim = replace(claim, question=question, known_until=remembered.known_until)
-        running = await self.turns.start(claim, remembered.history)
+        running = await self.turns.start(claim, remembered.history, remembered.turns)
         running.attach()  # as a request does, until its connection closes
         return running
 
@@ -72,7 +84,6 @@ class Gateway:
 
     async def say(self, text: str, **changes: Any) -> Turn:
         running = await self.ask(text, **changes)
-        await running.accepted()
         return await running.result()
 
     async def requests(self) -> list[dict[str, Any]]:
@@ -106,11 +117,12 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         store, readings = TurnStore(own_pool), TurnReadings(own_pool)
         memory = Memory(reader_pool, readings, mine.context_bytes)
         publisher = await stack.enter_async_context(Publisher(mine, "gateway", Declaring()))
-        runner = Runner(mine, store, publisher, await stack.enter_async_context(open_upstreams(mine)))
+        outbox = Outbox(own_pool, reader_pool)
+        runner = Runner(mine, store, outbox, publisher, await stack.enter_async_context(open_upstreams(mine)))
         keeping = asyncio.create_task(runner.run())
         peers = await stack.enter_async_context(open_peers(mine))
-        starter = TurnStarter(store, publisher, runner, RunningTurns(store, runner, peers))
-        yield Gateway(mine, starter, runner, store, readings, memory, publisher, peers, sandbox.model)
+        starter = TurnStarter(store, runner, RunningTurns(store, runner, peers))
+        yield Gateway(mine, starter, runner, store, outbox, readings, memory, publisher, peers, sandbox.model)
         runner.shut_down()
         await keeping
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.gateway.chat.ui_stream import PartId, text_stream, ui_stream
 from services.gateway.turns.buffer import Reasoning, TurnBuffer, replay
 from services.gateway.turns.turn import Answer, Question, Turn, answer_parts
-from shared.errors import BrokerAway, DatabaseAway
+from shared.errors import DatabaseAway
 from shared.events import AnswerStatus
 from shared.ids import new_id
 
@@ -141,17 +141,6 @@ async def test_plain_text_is_the_text_and_breaks_off_where_the_answer_did() -> N
     for running in (broken, away):
         with pytest.raises(BrokenPipeError):
             _ = [piece async for piece in text_stream(running)]
-
-
-async def test_nothing_is_seen_of_a_question_that_was_not_accepted() -> None:
-    running = TurnBuffer(turn())
-    waiting = asyncio.create_task(running.accepted())
-    running.add("too early")
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    running.fail(BrokerAway())
-    with pytest.raises(BrokerAway):
-        await waiting
 
 
 async def test_what_the_model_thinks_has_parts_of_its_own_in_the_order_it_came() -> None:
