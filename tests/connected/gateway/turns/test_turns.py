@@ -27,7 +27,6 @@ from shared.ids import new_id
 from shared.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway, answered
 
-
 MINUTE = timedelta(minutes=1)
 
 
