@@ -8,9 +8,11 @@ import { say, shown, spoken, stop, textOf, until } from "./browser.js";
 const LONG = "[chunks 1000] [slow 50]"; // until it is stopped
 
 /** A scenario in a session of its own, whose id is in every text, so that the model's calls can be told apart. */
-function scenario(name, act) {
-  test(name, (context) => act(randomUUID(), context));
+function scenario(name, act, options = {}) {
+  test(name, options, (context) => act(randomUUID(), context));
 }
+
+const RESUMING_TWICE = { skip: isOldest && "the AI SDK 5 resumes after what it has, so a beginning is shown twice" };
 
 async function isShownAs(chat) {
   const messages = await shown(chat.id);
@@ -176,7 +178,6 @@ describe(`useChat of the ${isOldest ? "oldest" : "newest"} SDK`, { concurrency: 
     way.cut();
     await sending;
     assert.equal(chat.status, "error");
-    if (isOldest) chat.messages = chat.messages.slice(0, -1); // it would write on in the message that it has
     const resuming = chat.resumeStream();
     await firstWords(chat, seen.split(" ").length);
     await stop(id);
@@ -184,7 +185,7 @@ describe(`useChat of the ${isOldest ? "oldest" : "newest"} SDK`, { concurrency: 
     assert.equal(chat.status, "ready");
     await isShownAs(chat);
     assert.equal((await asked(id)).length, 1);
-  });
+  }, RESUMING_TWICE);
 
   scenario("a retry after a cut joins the answer that goes on", async (id, context) => {
     const way = await openWay(context);
@@ -217,11 +218,10 @@ describe(`useChat of the ${isOldest ? "oldest" : "newest"} SDK`, { concurrency: 
     await sending;
     await stop(id);
     way.open();
-    if (isOldest) chat.messages = [chat.messages[0], { ...chat.lastMessage, parts: [] }];
     await chat.resumeStream();
     assert.equal(chat.status, "ready");
     await isShownAs(chat);
-  });
+  }, RESUMING_TWICE);
 
   scenario("a message that never arrived is asked by a retry, and no other", async (id, context) => {
     const way = await openWay(context);
