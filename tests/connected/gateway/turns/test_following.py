@@ -149,10 +149,13 @@ async def test_a_caller_says_what_becomes_of_a_busy_session(pair: Pair, session:
         assert refused.status == 422
 
 
-async def test_one_key_at_two_gateways_asks_the_model_once(pair: Pair, session: str) -> None:
+@pytest.mark.parametrize("named_by", ["key", "message"])
+async def test_one_key_at_two_gateways_asks_the_model_once(pair: Pair, session: str, named_by: str) -> None:
+    """A message's id with its text is a key, too, as of `useChat`."""
     before = await pair.asked()
-    headers = pair.headers(**{"Idempotency-Key": session})
-    asked = {"session_id": session, "message": "[chunks 20] [slow 50]"}
+    headers = pair.headers(**({"Idempotency-Key": session} if named_by == "key" else {}))
+    message = {"id": session, "content": "[chunks 20] [slow 50]"}
+    asked = {"session_id": session, "message": message["content"] if named_by == "key" else message}
 
     async def ask(gateway: Process) -> Parts:
         async with pair.http.post(pair.url(gateway, "/api/chat"), json=asked, headers=headers) as response:
@@ -162,7 +165,23 @@ async def test_one_key_at_two_gateways_asks_the_model_once(pair: Pair, session: 
     here, there = await asyncio.gather(ask(pair.here), ask(pair.there))
     assert text_of(here) == text_of(there) != ""
     assert here[-1] == there[-1]
+    again = await ask(pair.there)
+    assert (text_of(again), again[-1]) == (text_of(here), here[-1]), "when it has ended, it is replayed"
     assert await pair.asked() == before + 1
+    assert [message["role"] for message in await pair.messages(pair.here, session)] == ["user", "assistant"]
+
+
+async def test_what_failed_at_one_gateway_runs_again_at_the_other(pair: Pair, session: str) -> None:
+    asked = {"session_id": session, "message": {"id": session, "content": "[chunks 9] [cut 3]"}}
+    answers = []
+    for gateway in (pair.here, pair.there):
+        async with pair.http.post(pair.url(gateway, "/api/chat"), json=asked, headers=pair.headers()) as response:
+            parts = [part async for _, part in parts_of(response)]
+        assert parts[-1]["type"] == "error"
+        answers.append(parts[0]["messageId"])
+    assert len(set(answers)) == 2
+    shown = [(message["role"], message["status"]) for message in await pair.messages(pair.here, session)]
+    assert shown == [("user", "complete"), ("assistant", "interrupted")]
 
 
 async def test_followers_of_a_killed_owner_see_the_turn_to_its_end(
