@@ -154,10 +154,11 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             memory,
             tags,
             throttle=throttle,
+            room=runner.room,
             models=allowed,
             catalog=catalog,
         ),
-        RunningChat(own, store, running),
+        RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once)),
         Trips(

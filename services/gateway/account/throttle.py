@@ -1,7 +1,8 @@
 """Limit the bursts of one caller, and of all together, on this replica; quotas over days are another matter."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from limits import RateLimitItemPerMinute
 
@@ -36,6 +37,26 @@ class Throttle:
         self._at_once = settings.turns_at_once
         self._all_at_once = settings.all_turns_at_once
         self._running = running
+        self._following = TurnCounts()
+
+    async def count_look(self, account: str) -> None:
+        """Count one who follows a turn or stops it: as many as may begin turns, and in a bucket of their own.
+
+        Raises:
+            TooMany: It is one too many; `retry_after_s` says when to try again.
+        """
+        await self._buckets.take(self._rates[account.startswith(VISITORS)], f"looks {account}", "looks at turns")
+
+    def begin_following(self, account: str) -> Callable[[], None]:
+        """Count one who follows a turn that another request began, until what is returned is called.
+
+        Raises:
+            TooMany: As many of this account do so as it may have turns.
+        """
+        if self._following.of(account) >= self._at_once:
+            raise TooMany(f"at most {self._at_once} turns may be followed at once", retry_after_s=1)
+        self._following.began(account)
+        return partial(self._following.ended, account)
 
     async def count_visitor(self, account: str) -> None:
         """Count a visitor who is made for a caller without credentials as a turn from there.

@@ -1,11 +1,11 @@
 """Answers that go on for as long as a turn does; whoever reads one counts as following the turn until it closes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.turns.buffer import TurnBuffer
@@ -15,9 +15,34 @@ from services.gateway.turns.turn import Turn
 class FollowingResponse(StreamingResponse):
     """A turn as a stream."""
 
-    def __init__(self, buffer: TurnBuffer, stream: AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        buffer: TurnBuffer,
+        stream: AsyncIterator[bytes],
+        headers: Mapping[str, str],
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(stream, headers=headers)
         self._follower = buffer.attach()  # before the first byte: nobody may take it for left alone
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._follower.close()
+            if self._on_end is not None:
+                self._on_end()
+
+
+class WholeResponse(Response):
+    """A turn as one record, whose text is held until the record is sent."""
+
+    media_type = "application/json"
+
+    def __init__(self, buffer: TurnBuffer, record: bytes) -> None:
+        super().__init__(record)
+        self._follower = buffer.attach()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

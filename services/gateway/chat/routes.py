@@ -1,5 +1,6 @@
 """`POST /api/chat`: the hot path, so a plain Starlette route that reads and writes its bodies by hand."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
@@ -12,7 +13,7 @@ from starlette.routing import Route
 
 from services.gateway.account.identity import Caller, account_of, caller_of
 from services.gateway.account.throttle import Throttle
-from services.gateway.chat.following import BreakingResponse, FollowingResponse, whole_turn
+from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question, never_arrived
@@ -24,6 +25,7 @@ from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.handed import handed
 from services.gateway.http.problems import problem_response, unexpected_response
 from services.gateway.http.refused_field import refused_field
+from services.gateway.http.shares import Shares
 from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import TagQueries
@@ -34,6 +36,7 @@ from services.gateway.turns.history import answer_of
 from services.gateway.turns.said import Said
 from services.gateway.turns.starting import StaleHistory, TurnStarter
 from services.gateway.turns.turn import Question, Turn
+from services.gateway.turns.weight import WIDEST, bytes_of, question_bytes
 from shared.database import DATABASE_ERRORS
 from shared.errors import Away, NotFound, Refused, SessionBusy, TripthreadError
 from shared.ids import new_id
@@ -57,6 +60,7 @@ class Chat:
         tags: TagQueries,
         *,
         throttle: Throttle,
+        room: Shares,
         models: AllowedModels,
         catalog: Catalog,
     ) -> None:
@@ -66,6 +70,7 @@ class Chat:
         self._memory = memory
         self._tags = tags
         self._throttle = throttle
+        self._room = room
         self._models = models
         self._owner = settings.reachable_at
 
@@ -140,9 +145,15 @@ class Chat:
             known_until=remembered.known_until,
         )
         again = isinstance(chosen, Said)
-        return await self._turns.start(
-            claim, remembered.history, remembered.turns, again=again, on_busy=request.on_busy
-        )
+        with self._room.held(account, self._weight(question, remembered.history)):
+            return await self._turns.start(
+                claim, remembered.history, remembered.turns, again=again, on_busy=request.on_busy
+            )
+
+    def _weight(self, question: Question, history: Sequence[Said]) -> int:
+        """Weigh what a turn holds until its model begins to answer: the question, and what the model is told."""
+        past = bytes_of(said.content for said in history if said.content is not None)
+        return 2 * question_bytes(question) + min(past, WIDEST * self._settings.context_bytes)
 
     async def _question(self, chosen: Question | Said, remembered: Remembered, session_id: str | None) -> Question:
         """Read a question that is asked again whole: of what was said only the texts are remembered."""
@@ -183,12 +194,12 @@ class Chat:
 
     async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
         if form == "json":
-            return await self._record(await whole_turn(buffer, request))
+            return WholeResponse(buffer, await self._record(await whole_turn(buffer, request)))
         if form == "text":
             return BreakingResponse(buffer, text_stream(buffer), TEXT_HEADERS)
         return FollowingResponse(buffer, ui_stream(buffer), UI_HEADERS)
 
-    async def _record(self, turn: Turn) -> Response:
+    async def _record(self, turn: Turn) -> bytes:
         """Spell the whole answer: `{session_id, message, session_tag, finish_reason, usage}`."""
         shown = answer_of(turn)
         if shown is None or shown.status == "failed":
@@ -201,7 +212,7 @@ class Chat:
             "finish_reason": shown.metadata.get("finish_reason"),
             "usage": {name: trace.get(name) for name in ("input_tokens", "output_tokens", "usage_source")},
         }
-        return Response(orjson.dumps(body), media_type="application/json")
+        return orjson.dumps(body)
 
     async def _tag_of(self, turn: Turn) -> str | None:
         """Return the session's tag where it can be read; the turn is over, so nothing can fail it any more."""

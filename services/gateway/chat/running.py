@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel
 
-from services.gateway.account.identity import CallerDep
+from services.gateway.account.identity import CallerDep, account_of
+from services.gateway.account.throttle import Throttle
 from services.gateway.chat.following import FollowingResponse
 from services.gateway.chat.ui_stream import DONE, UI_HEADERS, PartId, ui_stream
 from services.gateway.http.fields import SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
+from services.gateway.http.shares import Shares
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.turns.buffer import TurnBuffer, replay
@@ -30,6 +32,8 @@ class RunningChat:
     own: OwnSessions
     turns: TurnStore
     running: RunningTurns
+    throttle: Throttle
+    room: Shares  # for turns that have ended and are read again
 
 
 RunningDep = Annotated[RunningChat, from_app(RunningChat)]
@@ -51,22 +55,25 @@ class Stopped(BaseModel):
 )
 async def follow_turn(
     chat: RunningDep,
+    request: Request,
     caller: CallerDep,
     session_id: SessionId,
     last_event_id: Annotated[str, Header()] = "",
 ) -> Response:
     """Follow the turn that this session is busy with, from its start or after the part that was read last."""
+    account = account_of(caller, request)
+    await chat.throttle.count_look(account)
     read = PartId.read(last_event_id)
     turn = await chat.turns.running(caller.user_ids, session_id)
     if turn is not None:
-        return _stream(chat.running.follow(turn), read.within(turn) if read else 0)
+        return _stream(chat, account, chat.running.follow(turn), read.within(turn) if read else 0)
     ended = await chat.turns.find(read.turn_id) if read else None
     if ended is not None and ended.user_id in caller.user_ids and ended.session_id == session_id:
         after = read.within(ended) if read else 0
         if ended.state == "running":  # again, since the first look
-            return _stream(chat.running.follow(ended), after)
+            return _stream(chat, account, chat.running.follow(ended), after)
         if await _is_more(ended, after):
-            return _stream(replay(ended), after)
+            return _stream(chat, account, replay(ended, chat.room.hold(account)), after)
         return Response(status_code=204)
     await chat.own.find(caller, session_id)
     return Response(status_code=204)
@@ -79,8 +86,9 @@ async def follow_turn(
         **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
-async def stop_turn(chat: RunningDep, caller: CallerDep, session_id: SessionId) -> Stopped:
+async def stop_turn(chat: RunningDep, request: Request, caller: CallerDep, session_id: SessionId) -> Stopped:
     """Stop the turn that this session is busy with, wherever it runs; its text so far is kept."""
+    await chat.throttle.count_look(account_of(caller, request))
     turn = await chat.turns.running(caller.user_ids, session_id)
     if turn is not None and await chat.running.stop(turn):
         return Stopped(turn_id=turn.turn_id)
@@ -89,8 +97,13 @@ async def stop_turn(chat: RunningDep, caller: CallerDep, session_id: SessionId) 
     return Response(status_code=204)  # type: ignore[return-value]  # FastAPI passes a response on as it is
 
 
-def _stream(buffer: TurnBuffer, after: int) -> Response:
-    return FollowingResponse(buffer, ui_stream(buffer, after), UI_HEADERS)
+def _stream(chat: RunningChat, account: str, buffer: TurnBuffer, after: int) -> Response:
+    follower = buffer.attach()
+    try:
+        on_end = chat.throttle.begin_following(account)
+        return FollowingResponse(buffer, ui_stream(buffer, after), UI_HEADERS, on_end)
+    finally:
+        follower.close()
 
 
 async def _is_more(ended: Turn, after: int) -> bool:

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge
 from shared.settings import Settings
 
 SWEEP_S = 0.25
+SLOWEST = 4096  # bytes a second that are taken of an answer, where much of it waits
 
 CONNECTIONS = Gauge(
     "tripthread_http_connections", "Open connections to the public port, by what they wait for", ["phase"]
@@ -144,7 +145,7 @@ class Connections:
         for connection, (since, unsent) in list(self._unread.items()):
             if since > latest:
                 continue
-            if connection.unsent_bytes() < unsent:  # slow, but it reads
+            if connection.unsent_bytes() <= unsent - SLOWEST * self._unread_s:  # slow, but it reads
                 self.unread(connection)
             else:
                 self.leave(connection)

@@ -1,6 +1,8 @@
 """How much of what is large each account holds here, and all together: whoever wants more is refused at once."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from shared.errors import Overloaded, TooMany
 
@@ -28,6 +30,20 @@ class Shares:
         """Begin to hold something for this account."""
         return Holding(self, account)
 
+    @contextmanager
+    def held(self, account: str, size: int) -> Iterator[None]:
+        """Hold so many bytes in the block.
+
+        Raises:
+            TooMany, Overloaded: There is no room for them.
+        """
+        holding = self.hold(account)
+        holding.take(size)
+        try:
+            yield
+        finally:
+            holding.let_go()
+
     def require(self, account: str, size: int) -> None:
         """Refuse where there is no room for so much more.
 
@@ -50,8 +66,11 @@ class Shares:
             del self._held[account]
 
     def is_full_for(self, account: str) -> bool:
-        """Tell whether this account, or all together, hold more than they may."""
-        return self.total > self._most or self._held[account] > self._share
+        """Tell whether so much is held, by this account or altogether, that what is held already may grow no more.
+
+        That is a share further than what may come in: else what grows would end for what has just come.
+        """
+        return self.total > self._most + self._share or self._held[account] > 2 * self._share
 
 
 class Holding:

@@ -14,6 +14,7 @@ from services.gateway.model.meter import Meter
 from services.gateway.model.upstreams import Call, Upstreams
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.turn import Answer, answer_parts
+from services.gateway.turns.weight import bytes_of
 from shared.errors import ModelAway
 from shared.events import AnswerStatus
 from shared.ids import upstream_thread_id
@@ -50,16 +51,18 @@ class Answering:
 
     async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
         """Stream the answer into the buffer, and return it; a model that fails gives an answer that says so."""
-        turn = self._buffer.turn
+        turn, messages = self._buffer.turn, list(messages)  # nobody else has them, so they can be let go of
         with inference_span(model=turn.model, provider=turn.provider, session_id=turn.session_id) as span:
             answer = await self._ask(messages)
             if answer.trace is not None:
                 describe_inference(span, answer.trace, self._refused_with)
             return answer
 
-    async def _ask(self, messages: Sequence[dict[str, Any]]) -> Answer:
+    async def _ask(self, messages: list[dict[str, Any]]) -> Answer:
         turn = self._buffer.turn
         self._asked = sum(len(message["content"]) for message in messages)
+        told = bytes_of(message["content"] for message in messages)
+        self._buffer.holding.add(told)
         thread_id = upstream_thread_id(turn.user_id, turn.session_id)
         self._call = self._upstreams.call(turn.model, messages, thread_id)
         try:
@@ -68,6 +71,11 @@ class Answering:
                     self._take(chunk)
                     if self._said >= self._most:
                         return self.answer("interrupted", f"the answer grew to {self._most} characters")
+                    if self._buffer.holding.is_too_much:
+                        return self.answer("interrupted", "there is no room here for more of the answer")
+                    if self._said and messages:  # nobody is asked again now
+                        messages.clear()
+                        self._buffer.holding.add(-told)
         except ModelAway as error:
             # Not its text, which may repeat what was said; that is in the turn's row.
             self._refused_with = error.extra.get("upstream_status")

@@ -6,10 +6,15 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
+from services.gateway.http.shares import Holding, Shares
 from services.gateway.turns.turn import Turn
+from services.gateway.turns.weight import FREE, SAID, bytes_of
+from shared.errors import Overloaded
 
 QUIET_S = 15.0
 LONGEST_PIECE = 16_000  # characters
+LONGEST_KEPT = 1000  # characters up to which pieces are kept as one: each by itself takes 60 bytes more
+UNBOUNDED = Shares(2**60, one_bytes=2**60, free_bytes=FREE)
 
 
 class Reasoning(str):
@@ -24,8 +29,12 @@ KINDS: dict[str, type[str]] = {"text": str, "reasoning": Reasoning}  # of the pa
 class TurnBuffer:
     """The buffer of one turn. It is its task that fills it; a follower that goes away takes nothing with it."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, holding: Holding | None = None) -> None:
+        """Begin a buffer; what it holds is let go of once the turn is over and nobody follows it."""
         self.turn = turn
+        self.length = 0  # characters of text and reasoning
+        self.holding = UNBOUNDED.hold("") if holding is None else holding
+        self._is_over = False
         self.deltas: list[str] = []  # each of the text, or of the reasoning
         self.ended: Turn | None = None  # the turn with its answer
         self.failure: Exception | None = None  # why it has no answer at all
@@ -52,6 +61,18 @@ class TurnBuffer:
         self._followers -= 1
         if not self._followers:
             self._left.set()
+            if self._is_over:
+                self.holding.let_go()
+
+    def leave(self) -> None:
+        """Note that whoever fills it does so no more."""
+        self._is_over = True
+        if not self._followers:
+            self.holding.let_go()
+
+    def leave_to_followers(self) -> None:
+        """Note the same where the first follower is still to come."""
+        self._is_over = True
 
     async def unfollowed(self, wait_s: float) -> bool:
         """Tell whether nobody follows, where somebody does after up to `wait_s`, in which they may go."""
@@ -70,7 +91,7 @@ class TurnBuffer:
         await self._left.wait()
 
     def add(self, delta: str) -> None:
-        self.deltas.append(delta)
+        self._keep(delta)
         self._announce()
 
     def catch_up(self, parts: Sequence[Mapping[str, Any]]) -> None:
@@ -80,7 +101,7 @@ class TurnBuffer:
         for index, piece in enumerate(pieces):
             begun = known[index] if index < len(known) else 0
             if index >= len(known) - 1 and begun < len(piece):
-                self.deltas.append(type(piece)(piece[begun:]))
+                self._keep(type(piece)(piece[begun:]))
         self._announce()
 
     def end(self, turn: Turn) -> None:
@@ -106,13 +127,15 @@ class TurnBuffer:
             Away: The turn could not be finished.
         """
         loop = asyncio.get_running_loop()
-        seen, told_at = 0, loop.time()
+        index, seen, told_at = 0, 0, loop.time()  # which of the kept pieces, and how much of it
         looking_up = loop.call_later(QUIET_S / 3, self._announce)  # a time-out for each piece would cost more than it
         try:
             while True:
                 now = loop.time()
-                if seen < len(self.deltas):
-                    pieces, seen, told_at = _united(self.deltas[seen:]), len(self.deltas), now
+                kept = self.deltas
+                if kept and (index < len(kept) - 1 or seen < len(kept[-1])):
+                    pieces = _since(kept, index, seen)
+                    index, seen, told_at = len(kept) - 1, len(kept[-1]), now
                     for piece in pieces:
                         for short in _cut(piece):
                             yield short
@@ -135,6 +158,15 @@ class TurnBuffer:
             pass
         assert self.ended is not None  # noqa: S101 - follow ends with it, or raises
         return self.ended
+
+    def _keep(self, delta: str) -> None:
+        self.length += len(delta)
+        self.holding.add(SAID * bytes_of((delta,)))
+        last = self.deltas[-1] if self.deltas else None
+        if last is not None and type(last) is type(delta) and len(last) + len(delta) <= LONGEST_KEPT:
+            self.deltas[-1] = type(delta)(last + delta)
+        else:
+            self.deltas.append(delta)
 
     def _announce(self) -> None:
         if self._news is not None:
@@ -165,11 +197,19 @@ class Follower:
             buffer.detach()
 
 
-def replay(turn: Turn) -> TurnBuffer:
-    """Make a buffer of a turn that has ended, for who asks for it once more."""
-    buffer = TurnBuffer(turn)
+def replay(turn: Turn, holding: Holding | None = None) -> TurnBuffer:
+    """Make a buffer of a turn that has ended, for who asks for it once more, and attaches to it at once.
+
+    Raises:
+        Overloaded: There is no room for it.
+    """
+    buffer = TurnBuffer(turn, holding)
     buffer.catch_up(turn.parts_so_far)
+    if buffer.holding.is_too_much:
+        buffer.holding.let_go()
+        raise Overloaded
     buffer.end(turn)
+    buffer.leave_to_followers()
     return buffer
 
 
@@ -178,6 +218,13 @@ def _cut(piece: str) -> Sequence[str]:
     if len(piece) <= LONGEST_PIECE:
         return (piece,)
     return [type(piece)(piece[at : at + LONGEST_PIECE]) for at in range(0, len(piece), LONGEST_PIECE)]
+
+
+def _since(kept: list[str], index: int, seen: int) -> list[str]:
+    """Return what was kept from this place on."""
+    first = kept[index]
+    rest = [type(first)(first[seen:])] if seen < len(first) else []
+    return _united(rest + kept[index + 1 :])
 
 
 def _united(deltas: list[str]) -> list[str]:

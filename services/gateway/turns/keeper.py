@@ -36,7 +36,7 @@ class Keeper:
         self._buffers = buffers
         self._on_ended = on_ended
         self._renewed = -inf  # when, by the loop's clock
-        self._kept: dict[Attempt, int] = {}  # how many pieces of each text the rows have
+        self._kept: dict[Attempt, int] = {}  # how many characters of each text the rows have
 
     async def keep(self, *, renew_now: bool = False) -> None:
         """Renew the leases where that is due, and keep the texts that have changed."""
@@ -56,15 +56,15 @@ class Keeper:
                 self._on_ended(turn_id, attempt)
 
     async def _checkpoint(self) -> None:
-        pieces = {_attempt(buffer): len(buffer.deltas) for buffer in self._buffers.values()}
+        lengths = {_attempt(buffer): buffer.length for buffer in self._buffers.values()}
         changed = [
             (*attempt, answer_parts(buffer.parts(), is_refusal=False))
             for buffer in self._buffers.values()
-            if pieces[attempt := _attempt(buffer)] != self._kept.get(attempt, 0)
+            if lengths[attempt := _attempt(buffer)] != self._kept.get(attempt, 0)
         ]
         if changed:
             await self._store.checkpoint(changed)
-        self._kept = pieces
+        self._kept = lengths
 
 
 def _attempt(buffer: TurnBuffer) -> Attempt:

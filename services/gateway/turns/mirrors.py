@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from services.gateway.http.shares import Shares
 from services.gateway.turns.abandoned import Abandoned
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.peers import PeerAway, Peers
@@ -22,19 +23,26 @@ log = structlog.get_logger(__name__)
 class Mirrors:
     """One buffer for each of those turns, however many follow it here; it goes with the last of them."""
 
-    def __init__(self, store: TurnStore, peers: Peers, abandoned: Abandoned) -> None:
+    def __init__(self, store: TurnStore, peers: Peers, abandoned: Abandoned, room: Shares) -> None:
         self._store = store
         self._peers = peers
         self._abandoned = abandoned
+        self._room = room
         self._buffers: dict[tuple[UUID, int], TurnBuffer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def follow(self, turn: Turn) -> TurnBuffer:
-        """Return the buffer of a turn that runs elsewhere; whoever takes it attaches to it at once."""
+        """Return the buffer of a turn that runs elsewhere; whoever takes it attaches to it at once.
+
+        Raises:
+            TooMany, Overloaded: There is no room for it.
+        """
         attempt = (turn.turn_id, turn.attempt)
         buffer = self._buffers.get(attempt)
         if buffer is None:
-            buffer = self._buffers[attempt] = TurnBuffer(turn)
+            account = f"mirrors of {turn.user_id}"
+            self._room.require(account, 1)
+            buffer = self._buffers[attempt] = TurnBuffer(turn, self._room.hold(account))
             task = asyncio.create_task(self._mirror(buffer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -52,6 +60,7 @@ class Mirrors:
         finally:
             del self._buffers[buffer.turn.turn_id, buffer.turn.attempt]
             filling.cancel()
+            buffer.leave()
 
     async def _fill(self, buffer: TurnBuffer) -> None:
         try:

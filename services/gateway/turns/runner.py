@@ -25,6 +25,7 @@ from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.telling import NOTE_EVERY_S, Telling, has_asked
 from services.gateway.turns.turn import Answer, Turn
+from services.gateway.turns.weight import question_bytes, turn_room
 from shared.backoff import Delays
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
@@ -67,6 +68,7 @@ class Runner:
         self._publisher = publisher
         self._upstreams = upstreams
         self.counts = TurnCounts()
+        self.room = turn_room(settings)
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
         self._keeper = Keeper(store, self._buffers, self._let_go)
         self._calls: dict[UUID, _Call] = {}
@@ -95,7 +97,8 @@ class Runner:
             account: Whom the limits count it for.
             session: The turns of its session that are not stored yet.
         """
-        buffer = TurnBuffer(turn)
+        buffer = TurnBuffer(turn, self.room.hold(account))
+        buffer.holding.add(question_bytes(turn.question))
         self._buffers[turn.turn_id] = buffer
         known = unite(said_before(turn), history) if turn.question.earlier else history
         messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
@@ -145,6 +148,7 @@ class Runner:
             buffer.fail(TripthreadError("Something went wrong on our side."))
         finally:
             self.counts.ended(account)
+            buffer.leave()
             call.task.cancel()
             call.asking.cancel()
             if not call.kept.done():

@@ -33,7 +33,7 @@ class RunningTurns:
         self._runner = runner
         self._peers = peers
         self._abandoned = Abandoned(store, runner)
-        self._mirrors = Mirrors(store, peers, self._abandoned)
+        self._mirrors = Mirrors(store, peers, self._abandoned, runner.room)
 
     def here(self, turn: Turn) -> TurnBuffer | None:
         """Return this attempt where it runs here, whatever its row says: a database that was away renewed no lease."""

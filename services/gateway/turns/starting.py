@@ -96,7 +96,7 @@ class TurnStarter:
             return self._running.follow(known)
         if known.state in ("failed", "interrupted"):
             return await self._run_again(known, claim, history)
-        return replay(known)
+        return replay(known, self._runner.room.hold(claim.account))
 
     async def _run_again(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
         again = await self._store.rerun(known, claim.owner)

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import orjson
 import pytest
 
 from services.gateway.http.bodies import FREE
@@ -22,6 +23,8 @@ GIVEN_MIB = 512  # what deploy/compose.yaml gives a gateway
 AT_ONCE = 20
 CONNECTIONS = 300  # of one user, and of as many users
 HALF = 960_000  # bytes
+QUESTIONS = 40  # of one user, and of as many users
+READERS = 80
 SESSIONS = "/api/chat/sessions"
 READS = (
     SESSIONS,
@@ -109,3 +112,42 @@ async def status(reader: asyncio.StreamReader) -> bytes | None:
         async with asyncio.timeout(20):
             return (await reader.readline()).split()[1]
     return None
+
+
+@pytest.mark.parametrize(
+    "last", ["", "\U0001f6e9"], ids=["plain", "wide"]
+)  # one wide character makes all of a text wide
+async def test_many_large_questions_to_a_slow_model(gateway: Process, last: str) -> None:
+    users = ["ann"] * QUESTIONS + [f"user-{number}" for number in range(QUESTIONS)]
+    question = {"message": "[first 600000] " + "word " * 190_000 + last}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        answers = [await began(gateway, http, user, question) for user in users]
+        of_one, of_many = Counter(answers[:QUESTIONS]), Counter(answers[QUESTIONS:])
+        assert of_one.keys() == {200, 429}
+        assert of_many.keys() == {200, 503}
+        small = {"message": "[echo hi]", "stream": False}
+        assert await statuses(gateway, "POST", "/api/chat", small) == {200}  # by whoever has the most already
+        assert most_mib(gateway) < GIVEN_MIB
+
+
+async def test_many_slow_readers_of_long_answers(gateway: Process) -> None:
+    """Each has its own turn, which is over long before its answer is read."""
+    wide = "\U0001f6e9" * 200_000  # four bytes each
+    users = [f"user-{number % 20}" for number in range(READERS)]
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), read_bufsize=2**12) as http:
+        for form in ({}, {"stream": False}):
+            question = {"message": f"[chunks 20] [echo {wide}]", **form}
+            answers = await asyncio.gather(*(began(gateway, http, user, question) for user in users))
+            assert {200} <= set(answers) <= {200, 429, 503}
+            print("RSS", most_mib(gateway), Counter(answers))
+            assert most_mib(gateway) < GIVEN_MIB
+
+
+async def began(gateway: Process, http: aiohttp.ClientSession, user: str, question: dict[str, Any]) -> int:
+    """Ask, and read nothing of the answer but its head."""
+    url = f"http://{gateway.settings.http_host}:{gateway.settings.http_port}/api/chat"
+    headers = {"Authorization": f"Bearer {token_for(gateway.settings, user)}"}
+    answer = await http.post(url, headers=headers, data=orjson.dumps(question))
+    if answer.status != 200:
+        await answer.read()
+    return answer.status

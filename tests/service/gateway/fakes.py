@@ -49,6 +49,7 @@ from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
+from services.gateway.turns.weight import turn_room
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.receipts import Receipts
@@ -125,10 +126,17 @@ class World:
                 cast(Memory, _Memory(self)),
                 tags,
                 throttle=throttle,
+                room=turn_room(self.settings),
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
             ),
-            RunningChat(own, cast(TurnStore, _Store(self)), cast(RunningTurns, _Turns(self))),
+            RunningChat(
+                own,
+                cast(TurnStore, _Store(self)),
+                cast(RunningTurns, _Turns(self)),
+                throttle,
+                turn_room(self.settings),
+            ),
             Sessions(own, turns, sessions, tags, self.receipts),
             SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),
             Trips(

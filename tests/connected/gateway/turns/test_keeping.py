@@ -102,7 +102,7 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
         running = await gateway.starter(runner, store).start(gateway.claim("[chunks 6] [stall 2]"), [])
 
         async def stalled() -> bool:
-            return len(running.deltas) == 2 and store.missed == running.text
+            return bool(running.text) and store.missed == running.text
 
         async def kept() -> bool:
             return bool(await owner.fetchval(PARTIAL) == running.text)
@@ -138,7 +138,7 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
         runner = Runner(patient, store, gateway.outbox, gateway.publisher, upstreams)
         keeping = asyncio.create_task(runner.run())
         running = await gateway.starter(runner, store).start(gateway.claim("[chunks 6] [stall 2]"), [])
-        await until_true(lambda: len(running.deltas) == 2 and running.text in store.texts)
+        await until_true(lambda: bool(running.text) and running.text in store.texts)
         began, renewals = await owner.fetchval("SELECT lease_until FROM gateway.turns"), store.renewals
         await until_true(lambda: store.renewals >= renewals + 5)
         assert await owner.fetchval("SELECT lease_until FROM gateway.turns") > began

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import cast
 
+from services.gateway.http.shares import Shares
 from services.gateway.turns.abandoned import Abandoned
 from services.gateway.turns.mirrors import Mirrors
 from services.gateway.turns.peers import Peers
@@ -29,7 +30,9 @@ class _Owner:
 
 
 def _mirrors(owner: _Owner) -> Mirrors:
-    return Mirrors(cast(TurnStore, None), cast(Peers, owner), cast(Abandoned, None))
+    return Mirrors(
+        cast(TurnStore, None), cast(Peers, owner), cast(Abandoned, None), Shares(2**20, one_bytes=2**20, free_bytes=0)
+    )
 
 
 async def test_all_who_follow_share_one_and_its_owner_is_left_with_the_last() -> None:

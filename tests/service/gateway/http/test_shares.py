@@ -39,9 +39,19 @@ def test_what_is_small_counts_for_nothing() -> None:
     for _ in range(1000):
         room.hold("ann").take(FREE)
     assert room.total == 100
-    assert full.is_too_much is False
-    room.hold("ann").add(FREE + 1)  # what cannot be refused any more
-    assert full.is_too_much
+    assert not full.is_too_much
+
+
+def test_what_grows_may_take_a_share_more_than_what_comes_in() -> None:
+    room = shares()
+    growing, small = room.hold("ann"), room.hold("ann")
+    growing.take(FREE + 100)
+    growing.add(100)
+    assert not growing.is_too_much
+    growing.add(1)
+    assert growing.is_too_much
+    small.take(FREE)
+    assert not small.is_too_much
 
 
 def test_what_was_let_go_of_is_there_again() -> None:
