@@ -15,6 +15,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+MOST_BYTES = 2 * 2**20  # of texts in one statement: more takes longer than those may wait who came with little
+
+
 class BrokenOff(ConnectionError):
     """The statement of a group was broken off, as by a lost connection: it may have been committed, or not."""
 
@@ -22,9 +25,19 @@ class BrokenOff(ConnectionError):
 class Grouped(Generic[Item, Result]):
     """Give concurrent callers of `call` one run of `run`, which answers each item in the items' order."""
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], most: int = 200) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        most: int = 200,
+        weigh: Callable[[Item], int] = lambda _: 0,
+    ) -> None:
+        """Make groups of `most` calls, and of `MOST_BYTES` by what each weighs.
+
+        Whoever has waited longest is in the next one; of the others those that are too heavy let lighter ones pass.
+        """
         self._run = run
         self._most = most
+        self._weigh = weigh
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -40,11 +53,23 @@ class Grouped(Generic[Item, Result]):
         group: list[tuple[Item, asyncio.Future[Result]]] = []
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                group = self._next_group()
                 await self._settle(group)
         finally:  # where it ends before its time, cancelled say, nobody else would answer those who wait
             left, self._waiting, self._task = [*group, *self._waiting], [], None
             _fail(left, BrokenOff("the statement was broken off"))
+
+    def _next_group(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        group: list[tuple[Item, asyncio.Future[Result]]] = []
+        passed: list[tuple[Item, asyncio.Future[Result]]] = []
+        room = MOST_BYTES
+        for member in self._waiting:
+            weight = self._weigh(member[0])
+            fits = not group or (len(group) < self._most and weight <= room)
+            (group if fits else passed).append(member)
+            room -= weight if fits else 0
+        self._waiting = passed
+        return group
 
     async def _settle(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from math import inf
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -12,6 +13,7 @@ from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import answer_parts
 from shared.database import DATABASE_ERRORS
 
+MOST_CHARACTERS = 1_000_000  # of the texts that one statement keeps, and one text more
 RENEW_EVERY_S = 10.0  # a third of a lease
 
 Attempt = tuple[UUID, int]  # turn and attempt
@@ -56,15 +58,18 @@ class Keeper:
                 self._on_ended(turn_id, attempt)
 
     async def _checkpoint(self) -> None:
-        lengths = {_attempt(buffer): buffer.length for buffer in self._buffers.values()}
-        changed = [
-            (*attempt, answer_parts(buffer.parts(), is_refusal=False))
-            for buffer in self._buffers.values()
-            if lengths[attempt := _attempt(buffer)] != self._kept.get(attempt, 0)
-        ]
-        if changed:
-            await self._store.checkpoint(changed)
-        self._kept = lengths
+        buffers = {_attempt(buffer): buffer for buffer in self._buffers.values()}
+        self._kept = {attempt: length for attempt, length in self._kept.items() if attempt in buffers}
+        changed = [attempt for attempt, buffer in buffers.items() if buffer.length != self._kept.get(attempt, 0)]
+        while changed:  # a portion each: how much all running texts are together nobody knows
+            texts: list[tuple[UUID, int, list[dict[str, Any]]]] = []
+            lengths: dict[Attempt, int] = {}
+            while changed and sum(lengths.values()) < MOST_CHARACTERS:
+                attempt = changed.pop()
+                lengths[attempt] = buffers[attempt].length
+                texts.append((*attempt, answer_parts(buffers[attempt].parts(), is_refusal=False)))
+            await self._store.checkpoint(texts)
+            self._kept |= lengths
 
 
 def _attempt(buffer: TurnBuffer) -> Attempt:

@@ -12,6 +12,7 @@ from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
+from services.gateway.turns.weight import question_bytes
 from shared.database import Pool, borrowed
 
 
@@ -30,8 +31,12 @@ class TurnStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._claims: Grouped[Claim, Turn | Lost] = Grouped(lambda claims: claim_turns(pool, claims))
-        self._finishes: Grouped[Finish, Turn | None] = Grouped(self._finish_group)
+        self._claims: Grouped[Claim, Turn | Lost] = Grouped(
+            lambda claims: claim_turns(pool, claims), weigh=lambda claim: question_bytes(claim.question)
+        )
+        self._finishes: Grouped[Finish, Turn | None] = Grouped(
+            self._finish_group, weigh=lambda finish: 2 * len(finish.answer.content)
+        )
 
     async def claim(self, claim: Claim) -> Turn | Lost:
         """Take the session for this turn."""

@@ -139,7 +139,7 @@ async def test_many_slow_readers_of_long_answers(gateway: Process) -> None:
             question = {"message": f"[chunks 20] [echo {wide}]", **form}
             answers = await asyncio.gather(*(began(gateway, http, user, question) for user in users))
             assert {200} <= set(answers) <= {200, 429, 503}
-            print("RSS", most_mib(gateway), Counter(answers))
+            assert answers.count(200) >= 10  # of one statement that is too large all would fail
             assert most_mib(gateway) < GIVEN_MIB
 
 

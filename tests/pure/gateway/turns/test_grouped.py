@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from services.gateway.turns.grouped import BrokenOff, Grouped
+from services.gateway.turns.grouped import MOST_BYTES, BrokenOff, Grouped
 from shared.database import Fault, fault_of
 
 
@@ -44,6 +44,19 @@ async def test_a_group_has_at_most_so_many_calls() -> None:
     grouped = Grouped(doubler.run, most=2)
     assert await asyncio.gather(*(grouped.call(item) for item in range(5))) == [0, 2, 4, 6, 8]
     assert max(len(group) for group in doubler.groups) == 2
+
+
+async def test_heavy_calls_let_light_ones_pass_and_are_each_next_in_the_end() -> None:
+    doubler = Doubler()
+    grouped = Grouped(doubler.run, weigh=lambda item: MOST_BYTES * item // 100)
+    first = asyncio.create_task(grouped.call(0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(grouped.call(item)) for item in (90, 300, 70, 10, 2)]
+    await asyncio.sleep(0)
+    doubler.gate.set()
+    assert await asyncio.gather(first, *others) == [0, 180, 600, 140, 20, 4]
+    assert doubler.groups == [[0], [90, 10], [300], [70, 2]]
 
 
 async def test_a_call_that_can_t_be_stored_fails_alone() -> None:
