@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { openTab, say, textOf } from "./browser.js";
 
-const A_THOUGHT_MS = 1500;
+const A_THOUGHT_MS = 3000;
 const A_CLICK_MS = 500; // until somebody who sees an error has found the button that says "again"
 const MOST_CLICKS = 20;
 
@@ -17,7 +17,7 @@ async function talk({ id, token }) {
   let sent = 0;
   for (; !isOver; await sleep(A_THOUGHT_MS)) {
     sent += 1;
-    await chat.sendMessage(say(`[chunks 8] [slow 200] ${sent} ${id}`));
+    await chat.sendMessage(say(`[chunks 5] [slow 300] ${sent} ${id}`));
     for (let clicks = 0; chat.status === "error" && clicks < MOST_CLICKS; clicks += 1) {
       const { message } = chat.error;
       await sleep(A_CLICK_MS);
