@@ -339,7 +339,7 @@ async def test_a_question_is_told_while_its_turn_runs_once_the_broker_is_back(ga
     async with Absent(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
         runner = gateway.another(upstreams, publisher=publisher)
         running = await replace_turns(gateway, runner).ask("[slow 100] [chunks 50]")
-        await until_true(lambda: len(running.deltas) > 1)
+        await until_true(lambda: bool(running.text))
         publisher.gone = False
         assert await gateway.events(1) == [running.turn.posted()]
         assert running.ended is None
