@@ -117,7 +117,7 @@ class World:
         own, trips = OwnSessions(turns, sessions), cast(TripQueries, _Trips(self))
         buckets = Buckets()
         throttle = Throttle(self.settings, TurnCounts(), buckets)
-        catalog = read_catalog(self.settings)
+        catalog, room = read_catalog(self.settings), turn_room(self.settings)
         subjects = (
             throttle,
             Chat(
@@ -126,7 +126,7 @@ class World:
                 cast(Memory, _Memory(self)),
                 tags,
                 throttle=throttle,
-                room=turn_room(self.settings),
+                room=room,
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
             ),
@@ -135,7 +135,7 @@ class World:
                 cast(TurnStore, _Store(self)),
                 cast(RunningTurns, _Turns(self)),
                 throttle,
-                turn_room(self.settings),
+                room,
             ),
             Sessions(own, turns, sessions, tags, self.receipts),
             SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),

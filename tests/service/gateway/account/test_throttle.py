@@ -94,3 +94,24 @@ async def test_a_place_is_given_back_by_whoever_fails_is_refused_or_goes_away() 
         with pytest.raises(TooMany, match="a minute"):
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(limits.admitted("u1"))
+
+
+async def test_so_many_look_at_turns_a_minute_beside_those_that_begin() -> None:
+    limits = throttle(at_once=9, turns_per_minute=2)
+    for _ in range(2):
+        await limits.count_look("u1")
+    with pytest.raises(TooMany) as refused:
+        await limits.count_look("u1")
+    assert refused.value.extra["retry_after_s"] >= 1
+    await limits.count_look("u2")
+    assert await is_admitted(limits)
+
+
+async def test_so_many_follow_at_once_until_they_leave() -> None:
+    limits = throttle(at_once=2)
+    leave, _ = limits.begin_following("u1"), limits.begin_following("u1")
+    with pytest.raises(TooMany):
+        limits.begin_following("u1")
+    limits.begin_following("u2")
+    leave()
+    limits.begin_following("u1")

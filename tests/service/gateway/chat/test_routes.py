@@ -5,6 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.gateway.chat.running import RunningChat
 from shared.events import MessagePosted
 from tests.pure.gateway.samples import facts, minutes, stored
 from tests.service.gateway.fakes import World
@@ -201,3 +202,29 @@ async def test_somebody_elses_session_is_another_one(world: World) -> None:
     await chat(world, {"message": "theirs", "session_id": "s1"}, user="u2")
     assert [(turn.user_id, turn.question.parent_id) for turn in world.turns] == [("u1", None), ("u2", None)]
     assert minutes(0) == world.turns[0].asked_at
+
+
+async def test_who_looks_at_turns_too_often_is_told_when_to_come_again(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"turns_per_minute": 2})
+    await chat(world, {"message": "hi", "session_id": "s1"})
+    async with world.client("u1") as client:
+        looks = [await client.get("/api/chat/s1/stream"), await client.post("/api/chat/s1/stop")]
+        refused = [await client.get("/api/chat/s1/stream"), await client.post("/api/chat/s1/stop")]
+    assert {look.status_code for look in looks} == {204}
+    assert {answer.status_code for answer in refused} == {429}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+
+
+async def test_a_question_for_which_there_is_no_room_is_refused_before_it_is_claimed(world: World) -> None:
+    world.settings = world.settings.model_copy(
+        update={"turn_bytes_at_once": 2**20, "max_body_bytes": 100_000, "context_bytes": 1000}
+    )
+    async with world.client("u1") as client:
+        room = world.api().state.handed[RunningChat].room
+        with room.held("user u1", 800_000):
+            large = {"message": "word " * 19_000, "session_id": "s1"}
+            refused = await client.post("/api/chat", json=large)
+            small = await client.post("/api/chat", json={"message": "hi", "session_id": "s2"})
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert small.status_code == 200
+    assert {turn.session_id for turn in world.turns} == {"s2"}
