@@ -21,7 +21,7 @@ from services.gateway.http.openapi import complete_openapi
 from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.models import routes as models
-from services.gateway.sessions import messages
+from services.gateway.sessions import messages, posting
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import routes as trips
 from services.gateway.webhooks import routes as webhooks
@@ -31,6 +31,7 @@ ROUTERS = (
     running.router,
     sessions.router,
     messages.router,
+    posting.router,
     trips.router,
     models.router,
     webhooks.router,

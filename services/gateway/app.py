@@ -30,6 +30,7 @@ from services.gateway.models.routes import Models
 from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
 from services.gateway.sessions.own_session import OwnSessions
+from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.trips.order_limits import OrderLimits
@@ -161,6 +162,16 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once)),
+        Posting(
+            settings,
+            store,
+            turns,
+            MessageQueries(pools.reader),
+            telling=runner.telling,
+            receipts=receipts,
+            buckets=buckets,
+            catalog=catalog,
+        ),
         Trips(
             settings,
             own,

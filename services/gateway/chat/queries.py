@@ -28,19 +28,21 @@ async def stored_messages(
         return await db.fetch(
             """
             SELECT s.user_id, s.deleted_at IS NOT NULL AS deleted, m.message_id, m.role, m.parent_id, m.created_at,
-                m.client_message_id, m.content, m.digest
+                m.client_message_id, m.content, m.digest, m.is_clients
             FROM chat.sessions s
             LEFT JOIN LATERAL (
                 SELECT message_id, role, parent_id, created_at, client_message_id, NULL::bytea AS digest,
-                    CASE WHEN sum(octet_length(content)) OVER newer <= $6 THEN content END AS content
-                FROM (SELECT message_id, role, parent_id, created_at, client_message_id, content FROM chat.messages n
+                    CASE WHEN sum(octet_length(content)) OVER newer <= $6 THEN content END AS content,
+                    turn_id IS NULL AS is_clients
+                FROM (SELECT message_id, role, parent_id, created_at, client_message_id, content, turn_id
+                    FROM chat.messages n
                     WHERE n.user_id = s.user_id AND n.session_id = s.session_id
                     ORDER BY n.created_at DESC, n.message_id DESC LIMIT $3) last
                 WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
                 UNION ALL
                 SELECT message_id, role, parent_id, created_at, client_message_id,
                     sha256(convert_to(content, 'UTF8')),
-                    CASE WHEN sum(octet_length(content)) OVER newer <= $6 THEN content END
+                    CASE WHEN sum(octet_length(content)) OVER newer <= $6 THEN content END, turn_id IS NULL
                 FROM (SELECT * FROM chat.messages a
                     WHERE a.user_id = s.user_id AND a.session_id = s.session_id AND a.message_id = ANY ($4)
                     UNION ALL
@@ -50,7 +52,7 @@ async def stored_messages(
                 WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
                 UNION ALL
                 (SELECT message_id, role, parent_id, created_at, client_message_id,
-                    sha256(convert_to(content, 'UTF8')), NULL
+                    sha256(convert_to(content, 'UTF8')), NULL, turn_id IS NULL
                 FROM chat.messages f
                 WHERE f.user_id = s.user_id AND f.session_id = s.session_id AND f.role = 'user'
                 ORDER BY f.created_at, f.message_id LIMIT $5)
@@ -128,5 +130,6 @@ def said_of(rows: Iterable[asyncpg.Record]) -> list[Said]:
             row["client_message_id"],
             row["content"] if known is None or known.content is None else known.content,
             row["digest"] if known is None or known.digest is None else known.digest,
+            row["is_clients"],
         )
     return list(by_id.values())

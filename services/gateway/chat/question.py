@@ -69,12 +69,34 @@ def _chained(unsaid: Sequence[Question], request: ChatRequest, history: Sequence
         before = chain[-1].message_id if chain else None
         known = names.asked.get(question.message_id)
         if known is not None and _is_same(question, known, before, request.parent_id, names):
-            chain.append(replace(question, parent_id=known.parent_id, is_known=True, said_at=known.created_at))
+            chain.append(_as_said(question, known))
+            continue
+        left = _left_by_client(question, request, history) if len(unsaid) == 1 else None
+        if left is not None:
+            chain.append(_as_said(question, left))
             continue
         own_id = str(derived_id(turn_id, f"question/{index}"))
         parent = before or _parent(known, request, history, names)
         chain.append(replace(_new(question, own_id, names), parent_id=parent))
     return replace(chain[-1], earlier=tuple(chain[:-1]))
+
+
+def _as_said(question: Question, known: Said) -> Question:
+    return replace(
+        question,
+        message_id=known.message_id,
+        parent_id=known.parent_id,
+        is_known=True,
+        said_at=known.created_at,
+    )
+
+
+def _left_by_client(question: Question, request: ChatRequest, history: Sequence[Said]) -> Said | None:
+    """Return the message that the client has just stored itself and now asks, without saying which one it is."""
+    last = next((said for said in reversed(history) if not said.is_note), None)
+    if last is None or question.message_id or not last.is_clients or last.role != "user":
+        return None
+    return last if last.says(question.content) and request.parent_id in (None, last.parent_id) else None
 
 
 class _Names:

@@ -1,11 +1,22 @@
 """Read chat.messages: which messages one session has, and what those on a page say."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.message_page import PAGE_BYTES, Listed, Window
 from services.gateway.turns.history import HistoryMessage
 from shared.database import Pool, reading
+
+_SHOWN = """message_id, role, content, parts, model, status, parent_id, created_at, metadata, error,
+    client_message_id"""
+
+
+class StoredEnd(NamedTuple):
+    """The end of a session that is stored."""
+
+    is_deleted: bool
+    newest: Place | None  # of its newest message that can be replied to
 
 
 class MessageQueries:
@@ -28,16 +39,55 @@ class MessageQueries:
         """Return these messages, in any order."""
         async with reading(self._pool, user_id) as db:
             rows = await db.fetch(
-                """
-                SELECT message_id, role, content, parts, model, status, parent_id, created_at, metadata, error,
-                    client_message_id
-                FROM chat.messages WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
-                """,
+                f"""
+                SELECT {_SHOWN} FROM chat.messages WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
+                """,  # noqa: S608 - a constant of this module
                 user_id,
                 session_id,
                 list(message_ids),
             )
         return [HistoryMessage(**row) for row in map(dict, rows)]
+
+    async def named(self, user_id: str, session_id: str, names: Sequence[str]) -> list[HistoryMessage]:
+        """Return these messages, by our ids or the client's, in any order."""
+        async with reading(self._pool, user_id) as db:
+            rows = await db.fetch(
+                f"""
+                SELECT {_SHOWN} FROM chat.messages
+                WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
+                UNION ALL
+                SELECT {_SHOWN} FROM chat.messages
+                WHERE user_id = $1 AND session_id = $2 AND client_message_id = ANY ($3)
+                """,  # noqa: S608 - a constant of this module
+                user_id,
+                session_id,
+                list(names),
+            )
+        return [HistoryMessage(**row) for row in map(dict, rows)]
+
+    async def ends(self, user_ids: Sequence[str], session_id: str) -> dict[str, StoredEnd]:
+        """Return the end of the session of this id of each of these users who has one that is stored."""
+        async with reading(self._pool, *user_ids) as db:
+            rows = await db.fetch(
+                """
+                SELECT s.user_id, s.deleted_at IS NOT NULL AS is_deleted, newest.message_id, newest.created_at
+                FROM chat.sessions s
+                LEFT JOIN LATERAL (
+                    SELECT m.message_id, m.created_at FROM chat.messages m
+                    WHERE m.user_id = s.user_id AND m.session_id = s.session_id
+                        AND (m.parent_id IS NOT NULL OR m.role NOT IN ('system', 'tool'))
+                    ORDER BY m.created_at DESC, m.message_id DESC LIMIT 1) newest ON true
+                WHERE s.user_id = ANY ($1) AND s.session_id = $2
+                """,
+                list(user_ids),
+                session_id,
+            )
+        return {
+            row["user_id"]: StoredEnd(
+                row["is_deleted"], (row["created_at"], row["message_id"]) if row["message_id"] else None
+            )
+            for row in rows
+        }
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
         """Find a stored message's place in its session."""

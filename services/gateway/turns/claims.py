@@ -4,7 +4,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from services.gateway.turns.rows import COLUMNS, columns, question_columns, read_turn
@@ -24,7 +24,7 @@ class Lost(enum.Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """A turn that somebody wants to run."""
+    """A turn that somebody wants to run, or a message that its client stores and nobody is to answer."""
 
     turn_id: UUID
     user_id: str
@@ -42,6 +42,7 @@ class Claim:
     # Tells this claim from every other, also of the same turn and request, as where a proxy sent it to two gateways.
     nonce: UUID = field(default_factory=new_id)
     account: str = ""  # whom the limits count the turn for; of no interest to other gateways
+    state: Literal["running", "posted"] = "running"
     known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
 
 
@@ -67,7 +68,7 @@ async def insert_claims(db: Connection, claims: Sequence[Claim]) -> dict[UUID, T
         INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
             traceparent, model, provider, project_id, helper, question, known_at, nonce, state, lease_until, asked_at)
         SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
-            c.model, c.provider, c.project_id, c.helper, c.question, c.known_at, c.nonce, 'running',
+            c.model, c.provider, c.project_id, c.helper, c.question, c.known_at, c.nonce, c.state,
             clock_timestamp() + make_interval(secs => {LEASE_S}),
             greatest(clock_timestamp(), (
                 SELECT max(before.place) + c.messages * interval '1 microsecond'
@@ -75,9 +76,9 @@ async def insert_claims(db: Connection, claims: Sequence[Claim]) -> dict[UUID, T
                 WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::jsonb[], $15::uuid[],
-            $16::integer[])
+            $16::text[], $17::integer[])
             AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
-                project_id, helper, question, known_at, nonce, messages)
+                project_id, helper, question, known_at, nonce, state, messages)
         ORDER BY c.user_id, c.session_id
         ON CONFLICT DO NOTHING
         RETURNING {COLUMNS}
@@ -120,5 +121,6 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         claim.helper,
         *question_columns(claim.question),
         claim.nonce,
+        claim.state,
         1 + len(claim.question.earlier),
     )

@@ -45,22 +45,23 @@ def merge_history(stored: Iterable[HistoryMessage], turns: Iterable[Turn]) -> li
 def shown_of(turn: Turn) -> list[HistoryMessage]:
     """Show a turn's question where it is new, what came with it, and, once it has one, its answer."""
     before = [shown for earlier in turn.earlier() for shown in shown_of(earlier)]
-    asked = [] if turn.question.is_known else [_question_of(turn)]
+    asked = [] if turn.question.is_known else [question_of(turn)]
     answer = answer_of(turn)
     return [*before, *asked, answer] if answer else [*before, *asked]
 
 
-def _question_of(turn: Turn) -> HistoryMessage:
+def question_of(turn: Turn) -> HistoryMessage:
+    """Show a turn's question, also where it was asked before."""
     question = turn.question
     return HistoryMessage(
         message_id=question.message_id,
         role=question.role,
         content=question.content,
         parts=question.parts,
-        model=turn.model,
+        model=turn.model or None,
         status="complete",
         parent_id=question.parent_id,
-        created_at=turn.asked_at,
+        created_at=question.said_at or turn.asked_at,
         metadata=question.metadata,
         stored=False,
         client_message_id=question.client_message_id,

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.turn import POSTED, Turn
 from shared.ids import answer_id
 
 Place = tuple[datetime, str]
@@ -27,11 +27,17 @@ class Said:
     client_message_id: str | None = None
     content: str | None = None  # none: it was not read
     digest: bytes | None = None  # SHA-256 of the text, where that was asked for
+    is_clients: bool = False  # its client stored it; it is no turn's
 
     @property
     def place(self) -> Place:
         """The message's place in its session."""
         return self.created_at, self.message_id
+
+    @property
+    def is_note(self) -> bool:
+        """Whether the system noted it, so that it is on every branch and nobody replies to it."""
+        return self.parent_id is None and self.role in ("system", "tool")
 
     def says(self, text: str) -> bool:
         """Tell whether this is its text; one of which nothing was read says nothing."""
@@ -71,7 +77,14 @@ class Glimpse:
         """Tell of its question where it is new, of what came with it, and, once it has one, of its answer."""
         count = len(self.earlier)
         asked = [
-            Said(each["message_id"], each.get("role", "user"), each.get("parent_id"), at, each.get("client_message_id"))
+            Said(
+                each["message_id"],
+                each.get("role", "user"),
+                each.get("parent_id"),
+                at,
+                each.get("client_message_id"),
+                is_clients=self.state == POSTED,
+            )
             for index, each in enumerate((*self.earlier, self.question))
             if not each.get("is_known")
             for at in (self.asked_at - timedelta(microseconds=count - index),)
@@ -109,7 +122,7 @@ def branch(history: Sequence[Said], leaf: str | None) -> list[Said]:
     while at is not None and at in by_id and at not in path:
         path.add(at)
         at = by_id[at].parent_id
-    return [said for said in history if said.message_id in path or _is_note(said)]
+    return [said for said in history if said.message_id in path or said.is_note]
 
 
 def missing_parents(history: Sequence[Said], message_ids: Iterable[str]) -> set[str]:
@@ -131,8 +144,4 @@ def _first_known(said: Said, by_id: Mapping[str, Said]) -> Said:
 
 def newest(history: Sequence[Said]) -> str | None:
     """Return the id of the newest message that can be answered or replied to; None in an empty session."""
-    return next((said.message_id for said in reversed(history) if not _is_note(said)), None)
-
-
-def _is_note(said: Said) -> bool:
-    return said.parent_id is None and said.role in ("system", "tool")
+    return next((said.message_id for said in reversed(history) if not said.is_note), None)

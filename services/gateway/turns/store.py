@@ -11,7 +11,7 @@ import orjson
 from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
-from services.gateway.turns.turn import Answer, Turn
+from services.gateway.turns.turn import POSTED, Answer, Turn
 from services.gateway.turns.weight import question_bytes
 from shared.database import Pool, borrowed
 
@@ -199,6 +199,27 @@ class TurnStore:
             # As text, since a list of lists is an array of two dimensions.
             *columns([(turn_id, attempt, orjson.dumps(so_far).decode()) for turn_id, attempt, so_far in parts]),
         )
+
+    async def take(self, user_id: str, session_id: str, role: str, text: str) -> Turn | None:
+        """Find the session's newest turn where its question or its answer says this and was not taken for another yet.
+
+        A client that stores what it showed stores what the turn has stored: the same message, once a turn.
+        """
+        rows = await self._read(
+            f"""
+            UPDATE gateway.turns SET taken = coalesce(taken, '{{}}') || jsonb_build_object($3::text, true)
+            WHERE turn_id = (SELECT turn_id FROM gateway.turns
+                    WHERE user_id = $1 AND session_id = $2 AND state <> '{POSTED}' ORDER BY place DESC LIMIT 1)
+                AND NOT coalesce(taken ? $3, false)
+                AND CASE $3 WHEN 'user' THEN question ->> 'content' WHEN 'assistant' THEN answer ->> 'content' END = $4
+            RETURNING {COLUMNS}
+            """,  # noqa: S608
+            user_id,
+            session_id,
+            role,
+            text,
+        )
+        return read_turn(rows[0]) if rows else None
 
     async def by_key(self, user_id: str, key: str) -> Turn | None:
         """Find the turn that this key of this user names."""

@@ -81,9 +81,12 @@ class Telling:
 
         A question that comes before the session's first one may give it another model's tag.
         """
+        return self._spawn(self._ask(turn, self._overdue(session)))
+
+    def _overdue(self, session: Sequence[Glimpse]) -> list[Glimpse]:
         overdue_s = self.overdue_s
         before = [said for said in session if not said.told and said.state != "running" and said.age_s > overdue_s]
-        return self._spawn(self._ask(turn, sorted(before, key=lambda said: said.place)))
+        return sorted(before, key=lambda said: said.place)
 
     async def _ask(self, turn: Turn, before: Sequence[Glimpse]) -> bool:
         delays = Delays()
@@ -110,15 +113,25 @@ class Telling:
         if turn is not None and (turn.attempt, turn.state) == (said.attempt, said.state):
             await self.tell_now(turn)
 
-    def tell(self, turn: Turn, asking: asyncio.Task[bool] | None = None) -> asyncio.Task[bool]:
-        """Begin to publish all that a turn says that has ended; `asking` is the telling of its question."""
-        return self._spawn(self._tell(turn, asking))
+    def tell(
+        self, turn: Turn, asking: asyncio.Task[bool] | None = None, session: Sequence[Glimpse] = ()
+    ) -> asyncio.Task[bool]:
+        """Begin to publish all that a turn says that is over.
 
-    async def _tell(self, turn: Turn, asking: asyncio.Task[bool] | None) -> bool:
+        Args:
+            turn: Which.
+            asking: The telling of its question.
+            session: What was left untold of it goes first.
+        """
+        return self._spawn(self._tell(turn, asking, self._overdue(session)))
+
+    async def _tell(self, turn: Turn, asking: asyncio.Task[bool] | None, before: Sequence[Glimpse]) -> bool:
         """Return whether it could be told; else its row has it."""
         try:
             if self._publisher.away is not None:
                 return False
+            for said in before:
+                await self._tell_earlier(said)
             if asking is not None:
                 await asyncio.wait({asking}, timeout=ASKED_WAIT_S)
             return await self.tell_now(turn, is_asked=has_asked(asking))

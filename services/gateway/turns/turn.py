@@ -206,7 +206,7 @@ class Turn:
             client_message_id=question.client_message_id,
             turn_id=None if self.state == POSTED else self.turn_id,
             created_at=question.said_at or self.asked_at,
-            model=self.model,
+            model=self.model or None,
             provider=self.provider,
             project_id=self.project_id,
             helper=self.helper,

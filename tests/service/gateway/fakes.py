@@ -27,9 +27,10 @@ from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.routes import Models
 from services.gateway.sessions.message_page import Listed, Window
-from services.gateway.sessions.message_queries import MessageQueries
+from services.gateway.sessions.message_queries import MessageQueries, StoredEnd
 from services.gateway.sessions.messages import SessionMessages
 from services.gateway.sessions.own_session import OwnSessions
+from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.sessions.view import SessionFacts, SessionFilter
@@ -48,6 +49,7 @@ from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
+from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
 from services.gateway.webhooks.routes import Webhooks
@@ -139,6 +141,16 @@ class World:
             ),
             Sessions(own, turns, sessions, tags, self.receipts),
             SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),
+            Posting(
+                self.settings,
+                cast(TurnStore, _Store(self)),
+                turns,
+                cast(MessageQueries, _Messages(self)),
+                telling=cast(Telling, _Telling(self)),
+                receipts=self.receipts,
+                buckets=buckets,
+                catalog=catalog,
+            ),
             Trips(
                 self.settings,
                 own,
@@ -238,7 +250,7 @@ class _Turns:
         again: bool = False,
         on_busy: OnBusy | None = None,
     ) -> TurnBuffer:
-        running = TurnBuffer(self._turn(claim))
+        running = TurnBuffer(claimed(claim))
         self._world.turns.append(running.turn)
         self._world.published.append(running.turn.posted())
         if self._world.database_leaves:
@@ -250,23 +262,33 @@ class _Turns:
         self._world.answer(running)
         return running
 
-    def _turn(self, claim: Claim) -> Turn:
-        return Turn(
-            turn_id=claim.turn_id,
-            user_id=claim.user_id,
-            session_id=claim.session_id,
-            body_hash=claim.body_hash,
-            owner=claim.owner,
-            attempt=1,
-            state="running",
-            correlation_id=claim.correlation_id,
-            model=claim.model,
-            provider=claim.provider,
-            project_id=claim.project_id,
-            helper=claim.helper,
-            question=claim.question,
-            asked_at=NOON,
-        )
+
+def claimed(claim: Claim) -> Turn:
+    """Return the turn of a claim that got its session."""
+    return Turn(
+        turn_id=claim.turn_id,
+        user_id=claim.user_id,
+        session_id=claim.session_id,
+        body_hash=claim.body_hash,
+        owner=claim.owner,
+        attempt=1,
+        state=claim.state,
+        correlation_id=claim.correlation_id,
+        model=claim.model,
+        provider=claim.provider,
+        project_id=claim.project_id,
+        helper=claim.helper,
+        question=claim.question,
+        asked_at=NOON,
+    )
+
+
+class _Telling:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def tell(self, turn: Turn, *, session: Sequence[Glimpse]) -> None:
+        self._world.published += turn.asked()
 
 
 class _Memory:
@@ -295,6 +317,13 @@ class _Store:
 
     async def find(self, turn_id: UUID) -> Turn | None:
         return next((turn for turn in self._world.turns if turn.turn_id == turn_id), None)
+
+    async def claim(self, claim: Claim) -> Turn:
+        self._world.turns.append(claimed(claim))
+        return self._world.turns[-1]
+
+    async def take(self, *_copy: str) -> None:
+        return None
 
 
 class _Readings:
@@ -364,6 +393,13 @@ class _Messages:
 
     async def whole(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[HistoryMessage]:
         return [shown for shown in self._world.messages if shown.message_id in message_ids]
+
+    async def named(self, user_id: str, session_id: str, names: Sequence[str]) -> list[HistoryMessage]:
+        return await self.whole(user_id, session_id, names)
+
+    async def ends(self, user_ids: Sequence[str], session_id: str) -> dict[str, StoredEnd]:
+        own = (known for known in self._world.sessions if known.user_id in user_ids)
+        return {known.user_id: StoredEnd(known.deleted, None) for known in own if known.session_id == session_id}
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
         return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)

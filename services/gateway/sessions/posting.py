@@ -1,0 +1,235 @@
+"""Messages that a client stores itself, beside those that its turns store or without any.
+
+The rules are those of docs/http.md, `POST .../messages`: one message is one row, whoever stores it first.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from limits import RateLimitItemPerMinute
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.account.buckets import Buckets
+from services.gateway.account.identity import CallerDep, account_of
+from services.gateway.http.fields import Json, Name, SessionId
+from services.gateway.http.handed import from_app
+from services.gateway.http.idempotency_key import HEADER
+from services.gateway.http.problems import problem_responses
+from services.gateway.http.refused_field import refused_field
+from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.write_headers import Write, WriteDep
+from services.gateway.model.catalog import Catalog
+from services.gateway.sessions.answers import Message
+from services.gateway.sessions.message_queries import MessageQueries
+from services.gateway.sessions.session_end import SessionEnd, SessionEnds
+from services.gateway.turns.claims import Claim
+from services.gateway.turns.history import HistoryMessage, answer_of, question_of
+from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.starting import StaleHistory
+from services.gateway.turns.store import TurnStore
+from services.gateway.turns.telling import Telling
+from services.gateway.turns.turn import Question, Turn, text_parts
+from services.gateway.writes.receipts import Receipts
+from shared.errors import NotFound, SessionBusy, TooLarge
+from shared.events import Role
+from shared.ids import new_id
+from shared.settings import Settings
+from shared.telemetry import inject
+
+READINGS = 5  # of a session that others write to at the same time
+MOST_PARTS = 1000
+
+router = APIRouter(tags=["sessions"], route_class=StrictRoute)
+
+
+class NewMessage(BaseModel):
+    """A message as its client has it; `parts` are the AI SDK's, a tool's call and result among them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: SessionId | None = None
+    role: Role
+    content: str = Field(pattern=r"^[^\x00]*$")
+    parts: list[Json] = Field(default_factory=list, max_length=MOST_PARTS)
+    model: Name | None = None  # that said it, or that is asked
+    parent_id: SessionId | None = None
+    metadata: Json = Field(default_factory=dict)
+
+
+class MessageAnswer(BaseModel):
+    message: Message
+
+
+class Posting:
+    """What the route works with."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: TurnStore,
+        turns: TurnReadings,
+        queries: MessageQueries,
+        *,
+        telling: Telling,
+        receipts: Receipts,
+        buckets: Buckets,
+        catalog: Catalog,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._ends = SessionEnds(turns, queries)
+        self._queries = queries
+        self._telling = telling
+        self._receipts = receipts
+        self._buckets = buckets
+        self._catalog = catalog
+        self._rate = RateLimitItemPerMinute(settings.messages_per_minute)
+
+    async def admit(self, account: str, message: NewMessage) -> None:
+        """Let a message in.
+
+        Raises:
+            TooMany: It is one too many of this account in this minute.
+            TooLarge: It has too much beside its text.
+        """
+        await self._buckets.take(self._rate, f"messages {account}", "messages")
+        most = self._settings.max_extra_bytes
+        parts = [{**part, "text": ""} if isinstance(part.get("text"), str) else part for part in message.parts]
+        if len(orjson.dumps([parts, message.metadata])) > most:
+            raise TooLarge(f"A message may have at most {most} bytes of metadata, and of parts beside their texts.")
+
+    async def post(
+        self, user_ids: Sequence[str], session_id: str, message: NewMessage, write: Write
+    ) -> tuple[HistoryMessage, int]:
+        """Store a message, or find the one that it is.
+
+        Returns:
+            The message, and the status: 200 where it was there, 201, or 202 where it is accepted and not stored yet.
+
+        Raises:
+            NotFound: The session was deleted, or the parent is not in it.
+            Invalid: The key was used for another message.
+            SessionBusy: Others write to this session, too fast to follow.
+        """
+        for _ in range(READINGS):
+            with suppress(StaleHistory):
+                return await self._try_to_post(user_ids, session_id, message, write)
+        raise SessionBusy("others are talking in this session, too fast to follow")
+
+    async def _try_to_post(
+        self, user_ids: Sequence[str], session_id: str, message: NewMessage, write: Write
+    ) -> tuple[HistoryMessage, int]:
+        end = await self._ends.find(user_ids, session_id)
+        question = await self._new(end, message)
+        if isinstance(question, HistoryMessage):
+            return question, 200
+        copied = await self._copied(end, message)
+        if copied is not None:
+            return copied, 200
+        claim = self._claim(end, message, question, write)
+        turn = await self._store.claim(claim)
+        if isinstance(turn, Turn):
+            return await self._told(turn, end, write)
+        repeated = await self._store.by_key(end.user_id, claim.key) if claim.key else None
+        if repeated is None:
+            raise StaleHistory
+        if repeated.body_hash != claim.body_hash:
+            raise refused_field(HEADER, "was used for another request; take a new one")
+        return await self._stored_or(question_of(repeated), repeated), 200
+
+    async def _new(self, end: SessionEnd, message: NewMessage) -> Question | HistoryMessage:
+        """Return the new message, at its place; or the one that is there by this id.
+
+        A user's message with another text is an edit: a sibling, which keeps the client's id beside its own.
+        """
+        named = await self._ends.named(end, [each for each in (message.id, message.parent_id) if each])
+        known = named.newest(message.id) if message.id else None
+        is_edit = known is not None and known.role == message.role == "user" and known.content != message.content
+        if known is not None and not is_edit:
+            return known
+        parent = named.exact(message.parent_id) if message.parent_id else None
+        if message.parent_id is not None and parent is None:
+            raise NotFound("parent_id names no message of this session.")
+        parent_id = parent.message_id if parent else known.parent_id if known else end.newest
+        return Question(
+            message_id=message.id if message.id and known is None else str(new_id()),
+            content=message.content,
+            parts=message.parts or text_parts(message.content),
+            parent_id=parent_id,
+            client_message_id=message.id if known is not None else None,
+            metadata=message.metadata,
+            role=message.role,
+        )
+
+    async def _copied(self, end: SessionEnd, message: NewMessage) -> HistoryMessage | None:
+        """Return the message of the newest turn that this is a copy of, once a turn."""
+        if end.known_until is None or message.role not in ("user", "assistant"):
+            return None
+        turn = await self._store.take(end.user_id, end.session_id, message.role, message.content)
+        if turn is None:
+            return None
+        shown = question_of(turn) if message.role == "user" else answer_of(turn)
+        return shown and await self._stored_or(shown, turn)
+
+    def _claim(self, end: SessionEnd, message: NewMessage, question: Question, write: Write) -> Claim:
+        model = self._catalog.find(message.model) if message.model else None
+        return Claim(
+            turn_id=new_id(),
+            user_id=end.user_id,
+            session_id=end.session_id,
+            key=f"posted:{end.session_id}:{write.key}" if write.key else None,
+            body_hash=sha256(orjson.dumps(message.model_dump(), option=orjson.OPT_SORT_KEYS)).digest(),
+            owner=self._settings.reachable_at,
+            correlation_id=write.correlation_id,
+            traceparent=inject().get("traceparent"),
+            model=model.name if model else message.model or "",
+            provider=model.provider if model else self._catalog.usual_provider,
+            project_id=None,
+            helper=None,
+            question=question,
+            state="posted",
+            known_until=end.known_until,
+        )
+
+    async def _told(self, turn: Turn, end: SessionEnd, write: Write) -> tuple[HistoryMessage, int]:
+        """Tell of a message, and wait a while until it is stored where it is read."""
+        with self._receipts.expecting(turn.posted().event_id) as receipt:
+            self._telling.tell(turn, session=end.unstored)
+            stored = await receipt.until(lambda: self._stored(turn, turn.question.message_id), write.wait_s)
+        return (stored, 201) if stored else (question_of(turn), 202)
+
+    async def _stored_or(self, shown: HistoryMessage, turn: Turn) -> HistoryMessage:
+        return await self._stored(turn, shown.message_id) or shown
+
+    async def _stored(self, turn: Turn, message_id: str) -> HistoryMessage | None:
+        found = await self._queries.whole(turn.user_id, turn.session_id, [message_id])
+        return found[0] if found else None
+
+
+@router.post(
+    "/api/chat/sessions/{session_id}/messages",
+    status_code=201,
+    responses={
+        200: {"model": MessageAnswer, "description": "It was there already"},
+        202: {"model": MessageAnswer, "description": "Accepted, and not stored yet"},
+        **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    },
+)
+async def post_message(
+    *,
+    posting: Annotated[Posting, from_app(Posting)],
+    caller: CallerDep,
+    session_id: SessionId,
+    body: NewMessage,
+    write: WriteDep,
+    request: Request,
+    response: Response,
+) -> MessageAnswer:
+    """Store a message that no turn stores; one that a turn has just stored is that one."""
+    await posting.admit(account_of(caller, request), body)
+    shown, response.status_code = await posting.post(caller.user_ids, session_id, body, write)
+    return MessageAnswer(message=Message.of(shown))

@@ -1,0 +1,131 @@
+"""Messages that a client stores itself: one message is one row, whoever stores it first."""
+
+import asyncio
+from typing import Any
+
+import aio_pika
+import httpx2
+import pytest
+
+from shared.events import MessageEvent, decode
+from shared.topology import LOGGER_CHAT
+from tests.connected.gateway.stage import Log, Rows, Stage
+from tests.pure.gateway.samples import minutes
+
+PATH = "/api/chat/sessions/s1/messages"
+
+
+async def post(stage: Stage, key: str | None = None, user: str = "ann", **message: Any) -> httpx2.Response:
+    headers = stage.as_user(user) | {"Prefer": "respond-async"} | ({"Idempotency-Key": key} if key else {})
+    return await stage.http.post(PATH, json={"role": "user", **message}, headers=headers)
+
+
+async def said(stage: Stage, user: str = "ann") -> list[tuple[str, str]]:
+    answer = await stage.get(PATH, user)
+    return [(message["role"], message["content"]) for message in answer.json()["messages"]] if answer.is_success else []
+
+
+async def test_a_message_is_accepted_before_it_is_stored_and_is_in_its_session(gateway: Stage) -> None:
+    first = await post(gateway, content="hello", id="m1", metadata={"a": 1})
+    second = await post(gateway, content="hi", role="assistant", model="gpt-x")
+    assert (first.status_code, second.status_code) == (202, 202)
+    one, two = first.json()["message"], second.json()["message"]
+    assert (one["id"], one["stored"], one["metadata"], one["parent_id"]) == ("m1", False, {"a": 1}, None)
+    assert (two["role"], two["model"], two["parent_id"], two["parts"]) == (
+        "assistant",
+        "gpt-x",
+        "m1",
+        [{"type": "text", "text": "hi"}],
+    )
+    assert await said(gateway) == [("user", "hello"), ("assistant", "hi")]
+    shown = (await gateway.get("/api/chat/sessions/s1")).json()["session"]
+    assert (shown["message_count"], shown["last_message"]) == (2, "hi")
+
+
+async def test_who_waits_is_told_that_it_is_stored(gateway: Stage, log: Log) -> None:
+    posting = asyncio.create_task(gateway.post(PATH, {"role": "user", "content": "hello", "id": "m1"}))
+    hearing = asyncio.create_task(store_what_is_told(gateway, log))
+    answer = await posting
+    await hearing
+    assert (answer.status_code, answer.json()["message"]["stored"]) == (201, True)
+
+
+async def store_what_is_told(stage: Stage, log: Log, count: int = 1) -> None:
+    """Store the next messages as a logger would."""
+    async with await aio_pika.connect(stage.settings.amqp_url) as connection, asyncio.timeout(30):
+        queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
+        async with queue.iterator() as messages:
+            async for message in messages:
+                event = decode(message.type, message.body)
+                await message.ack()
+                if isinstance(event, MessageEvent) and event.user_id == "ann":
+                    await log(event)
+                    count -= 1
+                if not count:
+                    return
+
+
+async def test_the_same_id_is_the_same_message_and_a_user_s_other_text_an_edit(gateway: Stage) -> None:
+    await post(gateway, content="hello", id="m1")
+    again = await post(gateway, content="hello", id="m1")
+    edit = await post(gateway, content="hello you", id="m1")
+    repeated = await post(gateway, content="hello you", id="m1")
+    assert [answer.status_code for answer in (again, edit, repeated)] == [200, 202, 200]
+    assert again.json()["message"]["id"] == "m1"
+    assert edit.json()["message"]["id"] == repeated.json()["message"]["id"] != "m1"
+    assert edit.json()["message"]["parent_id"] is None
+    answer = await post(gateway, content="an answer", id="a1", role="assistant")
+    other = await post(gateway, content="another spelling of it", id="a1", role="assistant")
+    assert (answer.status_code, other.status_code, other.json()["message"]["content"]) == (202, 200, "an answer")
+
+
+async def test_without_an_id_two_of_one_text_are_two_and_a_key_makes_them_one(gateway: Stage) -> None:
+    for _ in range(2):
+        assert (await post(gateway, content="ok")).status_code == 202
+    keyed = [await post(gateway, content="well", key="k1") for _ in range(2)]
+    assert [answer.status_code for answer in keyed] == [202, 200]
+    assert keyed[0].json()["message"]["id"] == keyed[1].json()["message"]["id"]
+    assert (await post(gateway, content="other", key="k1")).status_code == 422
+    assert len(await said(gateway)) == 3
+
+
+async def test_a_message_replies_to_the_one_that_it_names(gateway: Stage) -> None:
+    await post(gateway, content="one", id="m1")
+    await post(gateway, content="two", id="m2")
+    branch = await post(gateway, content="instead of two", parent_id="m1")
+    assert branch.json()["message"]["parent_id"] == "m1"
+    assert (await post(gateway, content="lost", parent_id="nowhere")).status_code == 404
+
+
+async def test_many_at_once_are_all_kept_each_after_another(gateway: Stage) -> None:
+    answers = await asyncio.gather(*(post(gateway, content=f"message {number}") for number in range(6)))
+    kept = [answer for answer in answers if answer.status_code == 202]
+    assert {answer.status_code for answer in answers} <= {202, 409}, "who cannot follow is told so"
+    messages = (await gateway.get(PATH)).json()["messages"]
+    assert len(messages) == len(kept) > 0
+    assert [message["parent_id"] for message in messages] == [None, *(message["id"] for message in messages[:-1])]
+
+
+async def test_a_deleted_session_takes_nothing_and_a_stranger_s_is_another(gateway: Stage, rows: Rows) -> None:
+    await rows.session("s1", deleted_at=minutes(1))
+    assert (await post(gateway, content="hello")).status_code == 404
+    assert (await post(gateway, content="mine", user="bob")).status_code == 202
+    assert await said(gateway, "bob") == [("user", "mine")]
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        ({"content": "a\x00b"}, 422),
+        ({"content": "x", "role": "robot"}, 422),
+        ({"content": 5}, 422),
+        ({}, 422),
+        ({"content": "x", "id": "no spaces"}, 422),
+        ({"content": "x", "surprise": 1}, 422),
+        ({"content": "x", "metadata": {"big": "x" * 70_000}}, 413),
+        ({"content": "x", "parts": [{"type": "tool-x", "output": "x" * 70_000}]}, 413),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused(gateway: Stage, message: dict[str, Any], status: int) -> None:
+    assert (await post(gateway, **message)).status_code == status
+    assert await said(gateway) == []
