@@ -18,8 +18,8 @@ class Budget:
     def reached(self, ratio: float, goal: float) -> bool:
         return ratio >= goal if self.more_is_better else ratio <= goal
 
-    def report(self, ours: Sequence[float], theirs: Sequence[float]) -> None:
-        """Print the median ratio of the rounds, and what it is made of."""
+    def report(self, ours: Sequence[float], theirs: Sequence[float], **beside: object) -> None:
+        """Print the median ratio of the rounds, what it is made of, and what is to be seen beside it."""
         ratio = median(our / their for our, their in zip(ours, theirs, strict=True))
         line = {
             "budget": self.number,
@@ -32,16 +32,30 @@ class Budget:
             "ours": [round(value, 2) for value in ours],
             "theirs": [round(value, 2) for value in theirs],
         }
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line | beside), flush=True)
 
-    def report_alone(self, ours: Sequence[float], hint: str) -> None:
+    def report_alone(self, ours: Sequence[float], hint: str, **beside: object) -> None:
         """Print our side, where nobody is there to compare with."""
         line = {"budget": self.number, "name": self.name, "ratio": None, "must": self.must, "aim": self.aim}
-        print(json.dumps(line | {"unit": self.unit, "ours": [round(value, 2) for value in ours], "hint": hint}))
+        line |= {"unit": self.unit, "ours": [round(value, 2) for value in ours], "hint": hint}
+        print(json.dumps(line | beside), flush=True)
 
 
 DRAIN_RAW = Budget(1, "logger drain / hand-written aio-pika and msgspec consumer", "messages/s", 0.55, 0.80, True)
 DRAIN_INSERT = Budget(2, "logger drain / FastStream with one INSERT a message", "messages/s", 3, 5, True)
 COMMIT_P50 = Budget(3, "publish to commit p50 / publisher confirm p50, 500 messages/s", "ms", 2.5, 1.9, False)
 COMMIT_P99 = Budget(4, "publish to commit p99 / publisher confirm p99, 500 messages/s", "ms", 4, 2.5, False)
+ACCEPT = Budget(
+    5, "messages accepted (202) / FastAPI with one INSERT each (201), 32 connections", "1/s", 1.2, 1.6, True
+)
+FIRST_PIECE = {
+    1: Budget(8, "time added to the first piece, p50 / LiteLLM's, 1 connection", "ms", 0.25, 0.15, False),
+    10: Budget(8, "time added to the first piece, p50 / LiteLLM's, 10 connections", "ms", 0.1, 0.05, False),
+}
+CHAT_RATE = Budget(10, "streamed turns of 20 chunks / LiteLLM's, 50 connections", "turns/s", 8, 15, True)
+STACK_CPU = Budget(
+    18, "processor time of all our processes a turn / LiteLLM's, 50 connections", "ms", 0.15, 0.08, False
+)
+GATEWAY_CPU = Budget(19, "processor time of the gateway a turn / LiteLLM's, 50 connections", "ms", 0.06, 0.03, False)
+GATEWAY_MEMORY = Budget(14, "resident memory of the gateway / LiteLLM's, after the load", "MiB", 0.3, 0.2, False)
 MEMORY = Budget(14, "resident memory of the logger / of an idle LiteLLM proxy", "MiB", 0.25, 0.15, False)

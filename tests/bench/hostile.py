@@ -15,7 +15,7 @@ import aiohttp
 from deploy.supervisor.child import Child
 from deploy.supervisor.ports import free_port
 from shared.settings import Settings
-from tests.bench.servers import private_servers, process
+from tests.bench.servers import is_ready, private_servers, process
 from tests.much import say_much
 from tests.servers import looking
 from tests.simulated import simulated
@@ -61,7 +61,7 @@ async def _measure(settings: Settings, attack: str, options: argparse.Namespace)
     with ExitStack() as stack:
         stack.enter_context(process(["deploy.cli", "serve", "logger"], stored))
         gateway = stack.enter_context(process(["tests.bench.held"], held))
-        await until(lambda: _is_ready(held), "the gateway to be ready")
+        await until(lambda: is_ready(held), "the gateway to be ready")
         await _speak(url, held, EVERY_S)  # what is slow once
         for _ in range(options.rounds):
             before = await _speak(url, held, seconds)
@@ -147,15 +147,6 @@ class Users:
 async def _speak(url: str, settings: Settings, seconds: float) -> Fared:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         return await Users(http, url, settings).speak(seconds)
-
-
-async def _is_ready(settings: Settings) -> bool:
-    try:
-        url = f"http://{settings.internal_host}:{settings.internal_port}/readyz"
-        async with aiohttp.ClientSession() as http, http.get(url) as answer:
-            return answer.status == 200
-    except aiohttp.ClientError:
-        return False
 
 
 def _most_mib(child: Child) -> float:

@@ -1,61 +1,95 @@
-"""An idle LiteLLM proxy, to compare memory with; it is no dependency, so it gets a venv of its own below .run/."""
+"""LiteLLM's proxy, whom we are compared with; it is no dependency, so it gets a venv of its own below .run/."""
 
 import asyncio
 import os
 import secrets
-import subprocess
-import sys
-import urllib.error
-import urllib.request
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from subprocess import CalledProcessError
 
 from deploy.supervisor.child import Child
 from deploy.supervisor.ports import free_port
-from tests.bench.servers import resident_mib
+from tests.bench.processor import cpu_s
+from tests.bench.servers import answers, resident_mib
+from tests.bench.tools import installed
 from tests.processes import ROOT
 
-VENV = ROOT / ".run" / "litellm"
-REQUIREMENT = "litellm[proxy]"
+PROXY = ("litellm", "litellm[proxy]")
 READY_S = 120.0
+LOG = ROOT / ".run" / "litellm.log"
+
+
+@dataclass(frozen=True)
+class LiteLLM:
+    """A proxy that runs."""
+
+    url: str
+    headers: dict[str, str]
+    pid: int
+
+    @property
+    def resident_mib(self) -> float:
+        return resident_mib(self.pid)
+
+    @property
+    def cpu_s(self) -> float:
+        return cpu_s(self.pid)
+
+
+async def can_be_run() -> bool:
+    """Tell whether it is installed, or can be."""
+    try:
+        await asyncio.to_thread(installed, *PROXY)
+    except CalledProcessError:
+        return False
+    return True
 
 
 async def idle_resident_mib() -> float:
-    """Start a proxy with one worker and no database, and return what it takes in MiB when it is ready."""
-    command = await asyncio.to_thread(_install)
-    port = free_port()
+    """Start a proxy, and return what it takes in MiB when it is ready."""
+    async with running_litellm(["--model", "gpt-4o"]) as proxy:
+        return proxy.resident_mib
+
+
+@asynccontextmanager
+async def proxy_of(model_url: str) -> AsyncIterator[LiteLLM]:
+    """Run a proxy whose model `bench` is at this address."""
+    config = LOG.with_suffix(".yaml")
+    place = f"model: openai/bench, api_base: {model_url}/v1, api_key: none"
+    config.write_text(f"model_list: [{{model_name: bench, litellm_params: {{{place}}}}}]\n")
+    async with running_litellm(["--config", str(config)]) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def running_litellm(arguments: Sequence[str]) -> AsyncIterator[LiteLLM]:
+    """Run a proxy with one worker and no database, once it is installed.
+
+    Raises:
+        CalledProcessError: It cannot be installed.
+    """
+    command = await asyncio.to_thread(installed, *PROXY)
+    port, key = free_port(), f"sk-{secrets.token_hex(32)}"
+    quiet = {"LITELLM_MASTER_KEY": key, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     proxy = Child(
         "litellm",
-        [str(command), "--model", "gpt-4o", "--host", "127.0.0.1", "--port", str(port)],
-        log=VENV.with_suffix(".log"),
-        env={**os.environ, "LITELLM_MASTER_KEY": f"sk-{secrets.token_hex(32)}"},  # it does not start without
+        [str(command), *arguments, "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"],
+        log=LOG,
+        env={**os.environ, **quiet},  # it does not start without a key
     )
+    url = f"http://127.0.0.1:{port}"
     proxy.launch()
     try:
-        await _ready(proxy, f"http://127.0.0.1:{port}/health/liveliness")
+        await _ready(proxy, f"{url}/health/liveliness")
         assert proxy.pid is not None
-        return resident_mib(proxy.pid)
+        yield LiteLLM(url, {"Authorization": f"Bearer {key}"}, proxy.pid)
     finally:
         proxy.stop()
 
 
-def _install() -> Path:
-    command = VENV / "bin" / "litellm"
-    if not command.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
-        subprocess.run([str(VENV / "bin" / "pip"), "install", "-q", REQUIREMENT], check=True)
-    return command
-
-
 async def _ready(proxy: Child, url: str) -> None:
     async with asyncio.timeout(READY_S):
-        while not await asyncio.to_thread(_answers, url):
+        while not await answers(url):
             assert proxy.running, f"the proxy ended; see {proxy.log}"
             await asyncio.sleep(0.5)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - a loopback address of ours
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

@@ -1,0 +1,105 @@
+"""Our four services with their two servers, as a user's turn needs them, and what each of them takes for it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+
+import asyncpg
+
+from deploy.supervisor.ports import free_port
+from shared.settings import Settings
+from tests.bench.processor import cpu_ms_each, cpu_s
+from tests.bench.servers import answers, is_ready, measured_servers, process, resident_mib
+from tests.bench.talk import ChatTalker, Talk, talk
+from tests.servers import looking
+from tests.simulated import simulated
+from tests.tokens import token_for
+from tests.waiting import until
+
+SERVICES = ("gateway", "logger", "tagger", "workflow")  # the first makes the queues
+USERS = 200
+TOKEN_S = 3600
+DRAINED_S = 120.0
+LOOK_EVERY_S = 0.5  # seldom, for each look costs the database what is then counted as ours
+
+DRAINED = """
+    SELECT NOT EXISTS (SELECT FROM gateway.turns WHERE stored_at IS NULL)
+        AND NOT EXISTS (
+            SELECT FROM chat.sessions LEFT JOIN tagging.session_tags USING (user_id, session_id)
+            WHERE model IS NOT NULL AND session_tag IS NULL
+        )
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Turns, with the processor time that each of our processes took for one."""
+
+    talk: Talk
+    cpu_ms: dict[str, float]
+
+    @property
+    def stack_ms(self) -> float:
+        return sum(self.cpu_ms.values())
+
+
+class Stack:
+    """What runs."""
+
+    def __init__(self, settings: Settings, model_url: str, pids: dict[str, int], owner: asyncpg.Connection) -> None:
+        self.settings = settings
+        self.url = f"http://{settings.http_host}:{settings.http_port}"
+        self.model_url = model_url
+        self.owner = owner
+        self.tokens = cycle([token_for(settings, f"user-{n}", expires_in_s=TOKEN_S) for n in range(USERS)])
+        self._pids = pids
+
+    @property
+    def gateway_pid(self) -> int:
+        return self._pids["gateway"]
+
+    @property
+    def gateway_mib(self) -> float:
+        return resident_mib(self.gateway_pid)
+
+    async def talk(self, connections: int, turns: int) -> Talk:
+        return await talk([ChatTalker(self.url, self.tokens) for _ in range(connections)], turns)
+
+    async def measure(self, connections: int, turns: int) -> Measured:
+        """Talk, wait until all that was said is stored and tagged, and only then look what it took."""
+        before = self._cpu_s()
+        done = await self.talk(connections, turns)
+        await self.drained()
+        return Measured(done, cpu_ms_each(before, self._cpu_s(), done.turns))
+
+    async def drained(self) -> None:
+        async with asyncio.timeout(DRAINED_S):
+            while not await self.owner.fetchval(DRAINED):
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    def _cpu_s(self) -> dict[str, float]:
+        return {name: cpu_s(pid) for name, pid in self._pids.items()}
+
+
+@asynccontextmanager
+async def running_stack(pause_ms: float) -> AsyncIterator[Stack]:
+    """Run everything, on a model that pauses between its chunks."""
+    with ExitStack() as started:
+        servers = started.enter_context(measured_servers())
+        port = free_port()
+        started.enter_context(process(["tests.bench.mock_model", str(port), str(pause_ms)], servers.settings))
+        model_url = f"http://127.0.0.1:{port}"
+        await until(lambda: answers(f"{model_url}/v1/models"), "the model")
+        async with simulated(servers.settings) as outside, looking(servers.settings.database_url) as owner:
+            settings = outside.settings.model_copy(update={"openai_base_url": f"{model_url}/v1"})
+            pids = dict(servers.pids)
+            for name in SERVICES:
+                own = settings.model_copy(update={"internal_port": free_port(), "instance": f"bench-{name}"})
+                child = started.enter_context(process(["deploy.cli", "serve", name], own))
+                assert child.pid is not None
+                pids[name] = child.pid
+                await until(partial(is_ready, own), f"{name} to be ready")
+            yield Stack(settings, model_url, pids, owner)
