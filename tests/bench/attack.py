@@ -67,7 +67,8 @@ class Attacker:
 
     async def questions(self) -> None:
         """Ask at length, in ever new sessions."""
-        text = f"[slow 100] [chunks 50] {next(self._turns)} " + "word " * 190_000
+        # Told what to answer: the simulated model would look for a trip in all of it, in the process that measures.
+        text = f"[slow 100] [chunks 50] [echo {'ok ' * 50}] {next(self._turns)} " + "word " * 190_000
         await self._ask("POST", "/api/chat", json={"message": text, "stream": False})
 
     async def _ask(self, method: str, path: str, extra: list[tuple[str, str]] | None = None, **request: object) -> None:
