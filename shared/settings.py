@@ -159,6 +159,8 @@ class Settings(BaseSettings):
     models_file: str = ""  # TOML: further services, and which models each of them has; empty: only the one above
     model_event_bytes: int = Field(8 * 2**20, ge=1024)  # one event of an answer, or one line, at most
     model_answer_characters: int = Field(1_000_000, ge=1000, le=1_000_000)  # more fits no event
+    context_tokens: int = Field(100_000, ge=100)  # of a request to a model whose own number MODELS_FILE does not have
+    bytes_per_token: float = Field(4.0, gt=0)  # of UTF-8: a rule of thumb, since each model cuts in its own way
     context_bytes: int = Field(1_000_000, ge=1000)  # of the past that the model is told, at most, the newest
     system_prompt: str = "You are a charter broker's assistant."
 

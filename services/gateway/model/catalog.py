@@ -77,6 +77,7 @@ class ConfiguredModel:
     provider: str
     offers: tuple[Offer, ...]
     aliases: tuple[str, ...] = ()
+    context_bytes: int = 0  # of text that a request may have, by its tokens; 0: as many as of any model
 
 
 class Catalog:
@@ -118,7 +119,7 @@ def read_catalog(settings: Settings) -> Catalog:
     """
     tables = read_models_file(settings.models_file, settings.model_provider) if settings.models_file else []
     specs = _specs_of(tables, settings)
-    models = _models_of(tables, specs)
+    models = _models_of(tables, specs, settings)
     if not tables or "openai_api_key" in settings.model_fields_set:
         ours = _environment(settings)
         specs.append(ours)
@@ -184,18 +185,29 @@ def _base_of(url: str) -> str:
     return path.rstrip("/").removesuffix(CHATS) + mark + query
 
 
-def _models_of(tables: Sequence[UpstreamTable], specs: Sequence[UpstreamSpec]) -> list[ConfiguredModel]:
+def _models_of(
+    tables: Sequence[UpstreamTable], specs: Sequence[UpstreamSpec], settings: Settings
+) -> list[ConfiguredModel]:
     """Unite what the upstreams list: a name is one model, of one provider, which the file has seen to."""
     offers: defaultdict[str, list[Offer]] = defaultdict(list)
     aliases: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    contexts: defaultdict[str, list[int]] = defaultdict(list)
     providers: dict[str, str] = {}
     for spec, listed in ((spec, listed) for table, spec in zip(tables, specs, strict=True) for listed in table.models):
         offers[listed.name].append(_offer(spec, listed))
         aliases[listed.name].update(dict.fromkeys(listed.aliases))
         providers[listed.name] = listed.provider or spec.provider
-    return [
-        ConfiguredModel(name, providers[name], tuple(found), tuple(aliases[name])) for name, found in offers.items()
+        contexts[listed.name].append(_context_bytes(listed, settings))
+    return [  # of a model that several have, what fits them all
+        ConfiguredModel(name, providers[name], tuple(found), tuple(aliases[name]), min(contexts[name]))
+        for name, found in offers.items()
     ]
+
+
+def _context_bytes(listed: ListedModel, settings: Settings) -> int:
+    return int(
+        (listed.context_tokens or settings.context_tokens) * (listed.bytes_per_token or settings.bytes_per_token)
+    )
 
 
 def _offer(spec: UpstreamSpec, listed: ListedModel) -> Offer:

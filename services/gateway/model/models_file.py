@@ -79,6 +79,8 @@ class ListedModel(_Table):
     sent_as: ModelName | None = None  # its name there; none: the same
     aliases: list[ModelName] = []  # other names that callers may use
     provider: ModelName | None = None  # none: the upstream's
+    context_tokens: Annotated[int, Field(ge=100)] | None = None  # that a request may have; none: CONTEXT_TOKENS
+    bytes_per_token: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # of text; none: BYTES_PER_TOKEN
     parameters: Parameters = {}  # over those of the upstream
     may_override: list[ParameterName] = []  # what a request may set, beside those of the upstream
 

@@ -6,6 +6,7 @@ that no text of it can pass for the end of the note; of a long one, and of many,
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from services.gateway.turns.buffer import TurnBuffer
@@ -21,27 +22,42 @@ MOST_NOTES = 50  # with one question, the newest
 
 
 def conversation(
-    system_prompt: str, history: Sequence[Said], buffer: TurnBuffer, most_bytes: int
+    system_prompt: str, history: Sequence[Said], buffer: TurnBuffer, most_bytes: int, room_bytes: float = inf
 ) -> list[dict[str, Any]]:
     """Return what the model is sent: the prompt, the branch that the question continues, and the question.
 
-    Of the branch as much as `most_bytes` hold, the newest messages; prompt and question are sent whole.
+    Args:
+        system_prompt: Sent whole, as the question is.
+        history: What is known of the session.
+        buffer: Of the turn that asks.
+        most_bytes: Of the branch, at most, the newest messages.
+        room_bytes: Of all that is sent, as far as the branch can be cut to it.
     """
     question = buffer.turn.question
     before = branch(history, question.parent_id) if question.parent_id else _notes(history)
-    said = [said for said in before if said.message_id != question.message_id][-CONTEXT_MESSAGES:]
+    said = [said for said in before if said.message_id != question.message_id]
     prompt = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [*prompt, *_messages(_newest(said, most_bytes), question.content)]
+    left = room_bytes - _length(system_prompt) - _length(question.content)
+    return [*prompt, *_messages(_newest(said, min(most_bytes, left)), question.content)]
 
 
-def _newest(said: Sequence[Said], most_bytes: int) -> list[tuple[str, str]]:
-    """Return role and text of the newest messages that are known and fit, in order."""
+def _newest(said: Sequence[Said], most_bytes: float) -> list[tuple[str, str]]:
+    """Return role and text of the newest messages that are known and fit, in order.
+
+    Where something is cut off, what is left begins with no answer whose question is not there.
+    """
     told: list[tuple[str, str]] = []
     for each in reversed(said):
+        if len(told) == CONTEXT_MESSAGES:
+            break
         most_bytes -= 0 if each.content is None else _length(each.content)
         if each.content is None or most_bytes < 0:
             break
         told.append((each.role, each.content))
+    else:
+        return told[::-1]
+    while told and told[-1][0] == "assistant":  # its question is cut off
+        told.pop()
     return told[::-1]
 
 

@@ -101,13 +101,21 @@ class Runner:
         buffer.holding.add(question_bytes(turn.question))
         self._buffers[turn.turn_id] = buffer
         known = unite(said_before(turn), history) if turn.question.earlier else history
-        messages = conversation(self._settings.system_prompt, known, buffer, self._settings.context_bytes)
+        messages = conversation(
+            self._settings.system_prompt, known, buffer, self._settings.context_bytes, self._room_of(turn.model)
+        )
         self.counts.began(account)
         answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
         call = _Call(answering, asyncio.create_task(answering.run(messages)), self.telling.ask(turn, session))
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))
         return buffer
+
+    def _room_of(self, model: str) -> float:
+        """Return how many bytes of text a request to this model may have."""
+        configured = self._upstreams.catalog.find(model)
+        by_tokens = self._settings.context_tokens * self._settings.bytes_per_token
+        return (configured and configured.context_bytes) or by_tokens
 
     def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
         """Forget a claim that failed: it may have been committed all the same, and then nobody would run it."""

@@ -56,6 +56,7 @@ def test_the_example_says_what_it_says_it_does() -> None:
     assert best.offers[0].fields({"temperature": 0.7, "user": "ann"}) == {"reasoning_effort": "low", "temperature": 0.7}
     assert (fast.name, fast.aliases) == ("mistral-small", ("fast", "cheap"))
     assert fast.offers[0].fields({"temperature": 0.7}) == {"temperature": 0.2}
+    assert (fast.context_bytes, mini.context_bytes) == (28_000 * 3.5, 100_000 * 4)
     openai, azure, own, mistral = read.upstreams
     assert openai.key.get_secret_value() == "the-OPENAI_DIRECT_KEY"
     assert own.key.get_secret_value() == ""
@@ -64,6 +65,15 @@ def test_the_example_says_what_it_says_it_does() -> None:
     assert own.habits.alternates
     assert mistral.habits.refused == {"prompt_cache_key", "stream_options"}
     assert read.find("sandbox-small") is None
+
+
+def test_of_a_model_that_several_have_the_smallest_window_counts(tmp_path: Path) -> None:
+    upstream = '[[upstreams]]\nname = "{0}"\nbase_url = "http://{0}.test/v1"\nmodels = [{{ name = "m"{1} }}]\n'
+    text = upstream.format("a", ", context_tokens = 5000") + upstream.format("b", "") + upstream.format("c", "")
+    read = catalog(tmp_path, text, default_model="m", context_tokens=9000, bytes_per_token=2.0)
+    model = read.find("m")
+    assert model is not None
+    assert model.context_bytes == 10_000
 
 
 def test_without_a_file_the_environment_has_its_model_and_takes_any() -> None:

@@ -1,6 +1,7 @@
 """What the model is told of a session."""
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -18,7 +19,11 @@ Spoken = list[tuple[str, str]]
 
 
 def told(
-    said: Spoken, question: str = "now?", prompt: str = "Be brief.", most_bytes: int = 10_000
+    said: Spoken,
+    question: str = "now?",
+    prompt: str = "Be brief.",
+    most_bytes: int = 10_000,
+    room_bytes: float = inf,
 ) -> list[dict[str, Any]]:
     """Return what the model is sent after this: (role, text), notes being the system's."""
     history: list[Said] = []
@@ -29,7 +34,7 @@ def told(
         history.append(Said(f"m{number}", role, None if is_note else parent, at, content=text))
         parent = parent if is_note else f"m{number}"
     asked = replace(turn(), question=Question("q", question, parent_id=parent))
-    return conversation(prompt, history, TurnBuffer(asked), most_bytes)
+    return conversation(prompt, history, TurnBuffer(asked), most_bytes, room_bytes)
 
 
 def test_the_prompt_comes_first_and_once_and_notes_are_never_the_system_s() -> None:
@@ -93,9 +98,20 @@ def test_of_many_notes_the_newest_are_sent() -> None:
 
 def test_the_newest_that_fits_is_sent_and_the_question_always() -> None:
     said = [("user", "a" * 10), ("assistant", "\u00e9" * 5), ("user", "c" * 10)]  # ten bytes each
-    assert [message["content"][0] for message in told(said, most_bytes=29, prompt="")] == ["\u00e9", "c", "n"]
+    assert [message["content"][0] for message in told(said, most_bytes=29, prompt="")] == ["c", "n"]
     assert [message["content"][0] for message in told(said, most_bytes=30, prompt="")] == ["a", "\u00e9", "c", "n"]
     assert told(said, most_bytes=9, prompt="") == [{"role": "user", "content": "now?"}]
+
+
+def test_what_is_cut_to_a_model_s_window_begins_with_a_question_and_keeps_prompt_and_question() -> None:
+    said = [(role, f"{number:010}") for number in range(4) for role in ("user", "assistant")]  # ten bytes each
+    whole = 9 + 80 + 4  # the prompt, the past, the question
+    for room_bytes, kept in [(whole, 8), (whole - 1, 6), (whole - 11, 6), (whole - 21, 4), (13, 0), (0, 0)]:
+        messages = told(said, room_bytes=room_bytes)
+        assert [message["content"] for message in messages[1:-1]] == [text for _, text in said[len(said) - kept :]]
+        assert (messages[0]["content"], messages[-1]["content"]) == ("Be brief.", "now?")
+    long = [(role, f"{number}") for number in range(150) for role in ("user", "assistant")]
+    assert len(told(long)) == 202
 
 
 def test_nothing_older_is_sent_than_a_message_that_was_not_read() -> None:
