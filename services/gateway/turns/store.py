@@ -50,8 +50,12 @@ class TurnStore:
         rows = await self._pool.fetch(
             f"""
             UPDATE gateway.turns t
-            SET state = f.said ->> 'status', answer = f.said, partial = '', partial_parts = NULL, stored_at = NULL,
+            SET state = f.said ->> 'status', partial = '', partial_parts = NULL, stored_at = NULL,
                 question_published = t.question_published OR f.told,
+                -- what its owner has is a greater version than the checkpoint in its stead
+                answer = CASE WHEN t.state = 'interrupted' AND t.answer <> f.said
+                    THEN jsonb_set(f.said, '{{revision}}', to_jsonb((t.answer ->> 'revision')::integer + 1))
+                    ELSE f.said END,
                 -- of the answer that this one replaces, if any, and not of this one
                 answer_published = t.answer_published AND t.answer IS NOT DISTINCT FROM f.said,
                 answered_at = coalesce(t.answered_at,
@@ -60,7 +64,7 @@ class TurnStore:
                 AS f (id, number, said, told)
             WHERE t.turn_id = f.id AND t.attempt = f.number
                 -- or it is this very answer, whose commit succeeded although we were not told so
-                AND (t.state IN ('running', 'interrupted') OR t.answer = f.said)
+                AND (t.state IN ('running', 'interrupted') OR t.answer - 'revision' = f.said - 'revision')
             RETURNING {COLUMNS}
             """,  # noqa: S608
             *columns([(f.turn_id, f.attempt, asdict(f.answer), f.question_published) for f in finishes]),

@@ -361,6 +361,25 @@ async def test_an_owner_that_comes_back_late_changes_no_final_answer(gateway: Ga
     assert await gateway.store.finish(Finish(turn.turn_id, 1, late)) is None
 
 
+async def test_what_an_owner_has_of_an_answer_that_broke_off_is_more_than_its_checkpoint(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    turn = await gateway.store.claim(gateway.claim("hello"))
+    assert isinstance(turn, Turn)
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    short = await gateway.store.interrupt_expired(turn)
+    long = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("so far, and more", [], "interrupted")))
+    assert short is not None
+    assert long is not None
+    assert (short.answered().revision, long.answered().revision) == (0, 1)
+    assert short.answered().event_id != long.answered().event_id
+    final = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("all of it", [], "complete")))
+    assert final is not None
+    assert (final.answered().revision, final.state) == (2, "complete")
+    again = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("all of it", [], "complete")))
+    assert again is not None, "the same answer, whose commit may have succeeded unbeknown to its owner"
+
+
 async def test_an_answer_that_replaces_an_interrupted_one_is_still_to_be_told(
     gateway: Gateway, owner: asyncpg.Connection
 ) -> None:
