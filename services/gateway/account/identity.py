@@ -141,13 +141,20 @@ _COOKIE = Security(APIKeyCookie(name=VISITOR_COOKIE, scheme_name="visitor", auto
 
 
 async def _caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
-    return await caller_of(request)
+    return await _counted(await caller_of(request), request)
 
 
 async def _known_caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
     caller = _known(request, handed(request, Settings))
     if caller is None:
         raise NotAuthenticated(UNKNOWN)
+    return await _counted(caller, request)
+
+
+async def _counted(caller: Caller, request: Request) -> Caller:
+    """Count this call, except where a program speaks for many, or a person for the operators."""
+    if caller.role == "user":
+        await handed(request, Throttle).count_call(account_of(caller, request))
     return caller
 
 

@@ -23,7 +23,7 @@ class Me(BaseModel):
     projects: list[str] | None  # none: all of them
 
 
-@router.get("/api/me", responses=problem_responses(401))
+@router.get("/api/me", responses=problem_responses(401, 429))
 async def get_me(caller: KnownCallerDep) -> Me:
     """Show who is calling."""
     return _shown(caller)

@@ -34,10 +34,19 @@ class Throttle:
             True: RateLimitItemPerMinute(settings.visitor_turns_per_minute),
             False: RateLimitItemPerMinute(settings.turns_per_minute),
         }
+        self._calls = RateLimitItemPerMinute(settings.calls_per_minute)
         self._at_once = settings.turns_at_once
         self._all_at_once = settings.all_turns_at_once
         self._running = running
         self._following = TurnCounts()
+
+    async def count_call(self, account: str) -> None:
+        """Count a call of any route but the chat's.
+
+        Raises:
+            TooMany: It is one too many; `retry_after_s` says when to try again.
+        """
+        await self._buckets.take(self._calls, f"calls {account}", "calls")
 
     async def count_look(self, account: str) -> None:
         """Count one who follows a turn or stops it: as many as may begin turns, and in a bucket of their own.

@@ -53,11 +53,11 @@ class DeadAnswer(BaseModel):
 
 _DECISION = {
     202: {"model": DeadAnswer, "description": "Accepted, and not stored yet"},
-    **problem_responses(401, 403, 404, 409, 422, 503),
+    **problem_responses(401, 403, 404, 409, 422, 429, 503),
 }
 
 
-@router.get("/dead", responses=problem_responses(401, 403, 422, 503))
+@router.get("/dead", responses=problem_responses(401, 403, 422, 429, 503))
 async def list_dead_letters(
     letters: DeadLettersDep, _admin: AdminDep, query: Annotated[DeadQuery, Query()]
 ) -> DeadPage:

@@ -61,7 +61,7 @@ class ModelAnswer(Model):
     stored: bool
 
 
-@router.get("/api/models", responses=problem_responses(401, 422, 503))
+@router.get("/api/models", responses=problem_responses(401, 422, 429, 503))
 async def list_models(models: ModelsDep, _caller: KnownCallerDep, query: Annotated[PageQuery, Query()]) -> ModelPage:
     """List the known models, the newest first."""
     rows = await models.queries.page(query.limit + 1, PAGING.before(query))
@@ -75,7 +75,7 @@ async def list_models(models: ModelsDep, _caller: KnownCallerDep, query: Annotat
     responses={
         200: {"model": ModelAnswer, "description": "It was known already"},
         202: {"model": ModelAnswer, "description": "Accepted, and not stored yet"},
-        **problem_responses(400, 401, 403, 413, 415, 422, 503),
+        **problem_responses(400, 401, 403, 413, 415, 422, 429, 503),
     },
 )
 async def register_model(

@@ -109,7 +109,7 @@ async def begin_trip(
     return TripAnswer(trip=stored or expected_trip(event, own.shown.message_count), stored=stored is not None)
 
 
-@router.get("/api/trips", responses=problem_responses(401, 422, 503))
+@router.get("/api/trips", responses=problem_responses(401, 422, 429, 503))
 async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
     """List the trips of the caller's sessions, one record for each session about it, the newest activity first."""
     spoken = await trips.turns.last_spoken(caller.user_ids)
@@ -119,7 +119,7 @@ async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[T
     return TripPage(trips=page, next_cursor=cursor)
 
 
-@router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 503))
+@router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 429, 503))
 async def get_trip(
     trips: TripsDep,
     caller: KnownCallerDep,

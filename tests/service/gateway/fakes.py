@@ -80,7 +80,11 @@ class World:
 
     settings: Settings = field(
         default_factory=lambda: Settings(
-            _env_file=None, environment="test", stored_wait_s=0.2, allowed_hosts="gateway.test"
+            _env_file=None,
+            environment="test",
+            stored_wait_s=0.2,
+            allowed_hosts="gateway.test",
+            calls_per_minute=1_000_000,
         )
     )
     published: list[Event] = field(default_factory=list)

@@ -153,3 +153,25 @@ async def test_a_load_balancer_may_ask_with_head(world: World) -> None:
     async with world.client() as client:
         answers = [await client.head(path) for path in ("/healthz", "/readyz")]
     assert [answer.status_code for answer in answers] == [200, 200]
+
+
+async def test_who_calls_too_often_is_told_when_to_come_again_and_nobody_else_is(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"calls_per_minute": 2})
+    async with world.client("ann") as ann, world.client("bob") as bob, world.client("root", "admin") as root:
+        assert [(await ann.get("/api/chat/sessions")).status_code for _ in range(2)] == [200, 200]
+        refused = await ann.get("/api/me")
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await bob.get("/api/me")).status_code == 200
+        assert [(await root.get("/api/me")).status_code for _ in range(4)] == [200] * 4
+        answer = await ann.post("/api/chat", json={"message": "hi", "stream": False})
+        assert answer.status_code == 200, "a chat has a limit of its own"
+
+
+async def test_many_visitors_of_one_address_are_one_caller(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"calls_per_minute": 2})
+    statuses = []
+    for _ in range(3):
+        async with world.client() as somebody:
+            statuses.append((await somebody.get("/api/chat/sessions")).status_code)
+    assert statuses == [200, 200, 429]
