@@ -4,12 +4,10 @@ import os
 import signal
 import subprocess
 import sysconfig
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.bench.tools import installed
 from tests.processes import ROOT
@@ -18,6 +16,7 @@ PROFILER = ("py-spy", "py-spy")
 PER_S = 200
 OURS = ("services/", "shared/")  # what starts them is below every stack
 ROWS = 45
+FOLDED = ROOT / ".run" / "profile.folded"
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Profile:
         innermost, with_callees, alone = Counter[str](), Counter[str](), Counter[str]()
         for frames, samples in self.stacks.items():
             ours = [frame for frame in frames if _is_ours(frame)]
-            innermost[ours[-1] if ours else f"none, {_begun_by(frames)}"] += samples
+            innermost[ours[-1] if ours else f"none: {_begun_by(frames)}"] += samples
             alone[frames[-1]] += samples
             for frame in set(ours):
                 with_callees[frame] += samples
@@ -52,22 +51,20 @@ class Profile:
 
 @contextmanager
 def profiling(pid: int) -> Iterator[Profile]:
-    """Sample a process for the length of the block."""
+    """Sample a process for the length of the block; the samples stay in `FOLDED`, for whoever draws flame graphs."""
     command, profile = installed(*PROFILER), Profile()
-    with tempfile.TemporaryDirectory(prefix="profile-", dir=ROOT / ".run") as directory:
-        folded = Path(directory, "folded")
-        options = ("--format", "raw", "--rate", str(PER_S), "--function", "--full-filenames")
-        recorder = subprocess.Popen(
-            [str(command), "record", *options, "--pid", str(pid), "--output", str(folded), "--duration", "unlimited"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield profile
-        finally:
-            recorder.send_signal(signal.SIGINT)  # it writes what it has
-            recorder.wait(30)
-        profile.read(folded.read_text())
+    options = ("--format", "raw", "--rate", str(PER_S), "--function", "--full-filenames")
+    recorder = subprocess.Popen(
+        [str(command), "record", *options, "--pid", str(pid), "--output", str(FOLDED), "--duration", "unlimited"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield profile
+    finally:
+        recorder.send_signal(signal.SIGINT)  # it writes what it has
+        recorder.wait(30)
+    profile.read(FOLDED.read_text())
 
 
 def _function(frame: str) -> str:
@@ -87,12 +84,12 @@ def _is_ours(frame: str) -> bool:
 
 
 def _begun_by(frames: Sequence[str]) -> str:
-    """Name the function of a library that a task or a callback of the loop begins with."""
-    return next((frame for frame in frames if not _is_runner(frame)), frames[-1])
-
-
-def _is_runner(frame: str) -> bool:
-    return frame.rpartition(" (")[2].startswith(("<frozen", "deploy/", "uvloop/__init__.py", "asyncio/runners.py"))
+    """Name the function of a library that a task or a callback of the event loop begins with."""
+    runners = [
+        at for at, frame in enumerate(frames) if "(asyncio/runners.py" in frame or "(uvloop/__init__.py" in frame
+    ]
+    begun = frames[runners[-1] + 1 :] if runners else frames
+    return begun[0] if begun else "the event loop and what is written in C for it"
 
 
 def _table(title: str, counted: Counter[str], share: float) -> str:
