@@ -85,9 +85,7 @@ def _is_ours(frame: str) -> bool:
 
 def _begun_by(frames: Sequence[str]) -> str:
     """Name the function of a library that a task or a callback of the event loop begins with."""
-    runners = [
-        at for at, frame in enumerate(frames) if "(asyncio/runners.py" in frame or "(uvloop/__init__.py" in frame
-    ]
+    runners = [at for at, frame in enumerate(frames) if "(asyncio/runners." in frame or "(uvloop/" in frame]
     begun = frames[runners[-1] + 1 :] if runners else frames
     return begun[0] if begun else "the event loop and what is written in C for it"
 
