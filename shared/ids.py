@@ -5,9 +5,9 @@ A derived id makes a repeat harmless: the same cause makes the same child again.
 
 import re
 from hashlib import sha256
-from uuid import UUID, uuid5
+from uuid import UUID
 
-from uuid_utils.compat import uuid7
+from uuid_utils.compat import uuid5, uuid7
 
 # What a client may call a session or a message.
 CLIENT_ID = r"^[A-Za-z0-9_-]{1,64}$"

@@ -88,6 +88,16 @@ def spanning(
         origin: The context that it continues; the current one where it is not given.
         links: The spans of others that it serves.
     """
+    parent = trace.get_current_span(origin)
+    if parent is not trace.INVALID_SPAN and not parent.get_span_context().trace_flags.sampled:
+        # Of a trace that nobody sees: a span of its own would be ids alone, and cost as much as a round trip.
+        token = context.attach(origin) if origin is not None else None
+        try:
+            yield parent
+        finally:
+            if token is not None:
+                context.detach(token)
+        return
     with tracer.start_as_current_span(
         name, origin, kind, attributes, links, record_exception=False, set_status_on_exception=False
     ) as span:

@@ -63,11 +63,11 @@ def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> Fast
     hand_over(app, settings, Documents(app), *subjects)
     handle_problems(app)
     app.add_middleware(Edge, settings=settings, whose=partial(account_in, settings=settings))
+    app.router.routes.append(chat_route())  # before all others: it is called most, and routes are tried in order
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(operations(ask))
     app.include_router(documents.router)
-    app.router.routes.append(chat_route())
     complete_openapi(app, describe_chat, webhooks.describe_credentials)
     return app
 

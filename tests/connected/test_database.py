@@ -194,3 +194,32 @@ async def test_reading_that_hangs_and_is_cancelled_ends_as_cancelled(
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
+
+
+@pytest.mark.parametrize(
+    "user_ids",
+    [
+        (),
+        ("ann",),
+        ("ann", "visitor_1"),
+        ("",),
+        ("NULL", "null"),
+        (
+            "a,b",
+            "{c}",
+            ' "d" ',
+            "e\\",
+            '\\"',
+            "it's",
+            "'); DROP TABLE chat.messages; --",
+            "\\x41",
+            "ü€\U0001d4b3",
+            "%s $1",
+        ),
+    ],
+)
+async def test_a_reading_is_for_these_users_however_they_are_called(
+    settings: Settings, user_ids: tuple[str, ...]
+) -> None:
+    async with open_pool(settings.reader_database_url, "test") as pool, reading(pool, *user_ids) as db:
+        assert tuple(await db.fetchval(SEEN)) == user_ids

@@ -6,6 +6,7 @@ It works on the raw header lists: Starlette's classes for them took half of the 
 
 import re
 import time
+from functools import lru_cache
 from uuid import UUID
 
 import structlog
@@ -42,6 +43,8 @@ TRANSPORT_SECURITY = {b"strict-transport-security": b"max-age=63072000; includeS
 REQUEST_SECONDS = Histogram(
     "tripthread_http_request_seconds", "From a request's head to its answer's last byte", ["method", "route", "status"]
 )
+
+_seconds = lru_cache(1024)(REQUEST_SECONDS.labels)  # which are looked up anew by the library each time
 
 log = structlog.get_logger(__name__)
 
@@ -154,5 +157,5 @@ def _account(scope: Scope, status: int, seconds: float, span: trace.Span) -> Non
     """Count the request by its route's pattern, since paths are as many as there are sessions."""
     route = getattr(scope.get("route"), "path", None)
     method = scope["method"] if route else "ANY"  # one can send any method to nowhere
-    REQUEST_SECONDS.labels(method, route or "unknown", status).observe(seconds)
+    _seconds(method, route or "unknown", status).observe(seconds)
     end_request_span(span, scope["method"], route, status)

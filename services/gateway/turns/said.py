@@ -6,6 +6,7 @@ The text of a message is there only where it was read: for the model as far as i
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -64,7 +65,7 @@ class Glimpse:
     expired: bool = False  # running, but past its lease: its owner is taken for dead
     earlier: Sequence[Mapping[str, Any]] = ()  # what came with the question, likewise
 
-    @property
+    @cached_property
     def answer_id(self) -> str:
         return str(answer_id(self.turn_id, self.attempt))
 

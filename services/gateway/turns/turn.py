@@ -7,6 +7,7 @@ same bytes.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -120,7 +121,7 @@ class Turn:
     told: bool = False  # all its events are known to be with the broker
     expired: bool = False  # running, but past its lease: its owner is taken for dead
 
-    @property
+    @cached_property
     def answer_id(self) -> str:
         return str(answer_id(self.turn_id, self.attempt))
 
