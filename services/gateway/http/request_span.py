@@ -12,6 +12,9 @@ from shared.telemetry import extract
 # Others are written as one: a caller may make up as many as it likes.
 METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))
 
+TRACEPARENT_LENGTH = 55  # of version 00, the only one there is: https://www.w3.org/TR/trace-context/#traceparent-header
+LONGEST_STATE = 512  # characters that are to be passed on at least (section 3.3.1.5)
+
 _tracer = trace.get_tracer("tripthread.http")
 
 
@@ -39,7 +42,7 @@ def end_request_span(span: trace.Span, method: str, route: str | None, status: i
 
 
 def _callers_context(headers: dict[bytes, bytes]) -> Context:
-    if b"traceparent" not in headers:
-        return Context()
-    wanted = ("traceparent", "tracestate")
-    return extract({name: headers[name.encode()].decode("latin-1") for name in wanted if name.encode() in headers})
+    if len(headers.get(b"traceparent", b"")) != TRACEPARENT_LENGTH:
+        return Context()  # of a longer one the library would write a warning, for whoever likes to fill our logs
+    wanted = {"traceparent": headers[b"traceparent"], "tracestate": headers.get(b"tracestate", b"")}
+    return extract({name: value.decode("latin-1") for name, value in wanted.items() if len(value) <= LONGEST_STATE})

@@ -181,6 +181,21 @@ async def test_a_requests_span_continues_its_callers_trace(world: World, monkeyp
     assert f"{span.context.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"traceparent": "00-" + "a" * 4000},
+        {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=" + "b" * 9000},
+    ],
+)
+async def test_a_trace_that_is_none_fills_nobody_s_log(
+    world: World, caplog: pytest.LogCaptureFixture, headers: dict[str, str]
+) -> None:
+    async with world.client() as client:
+        await client.get("/healthz", headers=headers)
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
+
+
 async def test_logs_of_a_request_carry_its_ids(world: World) -> None:
     app = world.api()
 
