@@ -17,7 +17,7 @@ from tests.tokens import token_for
 from tests.waiting import until
 
 AT_ONCE = 32
-MESSAGES = 3000
+MESSAGES = 1000
 WARM_UP = 200
 SESSIONS = """
     INSERT INTO chat.sessions (user_id, session_id, last_activity_at, created_at)

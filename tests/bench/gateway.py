@@ -5,6 +5,7 @@ Both run all the time and are asked in turn. The model and those who ask are cou
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ async def run(options: argparse.Namespace) -> None:
             await comparison.warm_up()
             for number in range(options.rounds):
                 await comparison.round(theirs_first=number % 2 == 1)
+                print(f"gateway: round {number + 1} of {options.rounds} is done", file=sys.stderr)
             _report(comparison.seen)
             memory = [stack.gateway_mib]
             _print(GATEWAY_MEMORY, memory, [proxy.resident_mib] if proxy else [])
