@@ -127,7 +127,7 @@ class Posting:
         question = await self._new(end, message)
         if isinstance(question, HistoryMessage):
             return question, 200
-        copied = await self._copied(end, message)
+        copied = await self._copied(end, message, write)
         if copied is not None:
             return copied, 200
         claim = self._claim(end, message, question, write)
@@ -165,11 +165,12 @@ class Posting:
             role=message.role,
         )
 
-    async def _copied(self, end: SessionEnd, message: NewMessage) -> HistoryMessage | None:
+    async def _copied(self, end: SessionEnd, message: NewMessage, write: Write) -> HistoryMessage | None:
         """Return the message of the newest turn that this is a copy of, once a turn."""
         if end.known_until is None or message.role not in ("user", "assistant"):
             return None
-        turn = await self._store.take(end.user_id, end.session_id, message.role, message.content)
+        name = message.id or write.key
+        turn = await self._store.take(end.user_id, end.session_id, message.role, message.content, name)
         if turn is None:
             return None
         shown = question_of(turn) if message.role == "user" else answer_of(turn)

@@ -4,13 +4,14 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 from uuid import UUID
 
 from services.gateway.turns.rows import COLUMNS, columns, question_columns, read_turn
 from services.gateway.turns.turn import Question, Turn
 from shared.database import Connection, Pool, borrowed
-from shared.ids import new_id
+from shared.ids import new_id, scoped
 
 LEASE_S = 30  # how long a running turn is its owner's without a renewal
 
@@ -49,10 +50,50 @@ class Claim:
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
     """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
     async with borrowed(pool) as db, db.transaction():
-        claimed = await insert_claims(db, claims)
-        # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
-        # have been in the way of the insert, so only a statement that begins now is sure to see it.
-        stale = await _delete_stale(db, [claim for claim in claims if claim.turn_id in claimed])
+        return await _claim(db, claims)
+
+
+async def claim_posted(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
+    """Accept messages that clients store, in one transaction: of each session one at a time; answer each in order.
+
+    They are no turns, so the insert of one takes no lock of its session: two at once would reply to the same message,
+    and one of them be on no branch that goes on.
+    """
+    first = {(claim.user_id, claim.session_id): claim for claim in reversed(claims)}
+    async with borrowed(pool) as db, db.transaction():
+        await lock_sessions(db, list(first))
+        results = await _claim(db, list(first.values()))
+    claimed = dict(zip([claim.turn_id for claim in first.values()], results, strict=True))
+    return [claimed.get(claim.turn_id, Lost.STALE) for claim in claims]
+
+
+async def lock_sessions(db: Connection, sessions: Sequence[tuple[str, str]]) -> None:
+    """Let nobody else claim these sessions until the end of the transaction; wait for those who do."""
+    digests = [sha256(scoped(*session).encode()).digest() for session in sessions]
+    keys = sorted({int.from_bytes(digest[:8], signed=True) for digest in digests})
+    await db.execute("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key", keys)
+    # Turns take no such lock. A row in the way of theirs, which nobody ever sees, waits for them and lets them wait.
+    placeholders = [(new_id(), *session) for session in sessions]
+    await db.execute(
+        """
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
+            model, provider, question, asked_at)
+        SELECT p.id, p.user_id, p.session_id, '', '', 'running', clock_timestamp(), p.id, '', '', '{}',
+            clock_timestamp()
+        FROM unnest($1::uuid[], $2::text[], $3::text[]) AS p (id, user_id, session_id)
+        ORDER BY p.user_id, p.session_id
+        ON CONFLICT DO NOTHING
+        """,
+        *columns(placeholders),
+    )
+    await db.execute("DELETE FROM gateway.turns WHERE turn_id = ANY ($1)", [each[0] for each in placeholders])
+
+
+async def _claim(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]:
+    claimed = await insert_claims(db, claims)
+    # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
+    # have been in the way of the insert, so only a statement that begins now is sure to see it.
+    stale = await _delete_stale(db, [claim for claim in claims if claim.turn_id in claimed])
     results: list[Turn | Lost] = []
     for claim in claims:
         # Popped, because two repeats of one request may be in one group, and want the same turn.

@@ -20,6 +20,7 @@ from shared.events import POSTED_RANK, rank_of
 from shared.ids import answer_id
 
 AT_ONCE = 200  # turns that one look finds
+ASKED_AT_ONCE = 50  # turns: row-level security reads the list of their users anew for each row
 TRIMMED_AT_ONCE = 1000
 KEPT_H = 24  # how long a key names its turn at least
 
@@ -71,6 +72,10 @@ class Outbox:
 
     async def stored(self, told: Sequence[Told]) -> set[UUID]:
         """Return those whose messages can all be read, in this version or a greater one, or whose session is gone."""
+        portions = [told[at : at + ASKED_AT_ONCE] for at in range(0, len(told), ASKED_AT_ONCE)]
+        return {turn_id for portion in portions for turn_id in await self._stored(portion)}
+
+    async def _stored(self, told: Sequence[Told]) -> list[UUID]:
         messages = [
             {"turn": str(each.turn_id), "owner": each.user_id, "session": each.session_id, **version._asdict()}
             for each in told
@@ -82,23 +87,25 @@ class Outbox:
                 SELECT said.turn
                 FROM json_to_recordset($1::json) AS said (turn uuid, owner text, session text, message_id text,
                     revision integer, rank integer)
-                LEFT JOIN chat.sessions s ON s.user_id = said.owner AND s.session_id = said.session
-                LEFT JOIN chat.messages m ON m.user_id = said.owner AND m.session_id = said.session
-                    AND m.message_id = said.message_id
                 GROUP BY said.turn
-                HAVING bool_and(s.deleted_at IS NOT NULL
-                    OR coalesce((m.revision, m.rank) >= (said.revision, said.rank), false))
+                HAVING bool_and(  -- each row is looked up by itself: a join may read all sessions
+                    coalesce((SELECT (m.revision, m.rank) >= (said.revision, said.rank) FROM chat.messages m
+                        WHERE m.user_id = said.owner AND m.session_id = said.session
+                            AND m.message_id = said.message_id), false)
+                    OR coalesce((SELECT s.deleted_at IS NOT NULL FROM chat.sessions s
+                        WHERE s.user_id = said.owner AND s.session_id = said.session), false))
                 """,
                 orjson.dumps(messages).decode(),
             )
-        return {row["turn"] for row in rows}
+        return [row["turn"] for row in rows]
 
     async def mark(self, told: Sequence[Told], stored: set[UUID]) -> None:
         """Note that all events of these turns are confirmed; and of some, that their messages are stored."""
         await self._pool.execute(
             """
-            UPDATE gateway.turns t SET question_published = true, answer_published = t.answer IS NOT NULL, past = NULL,
-                stored_at = CASE WHEN m.is_stored THEN clock_timestamp() END
+            UPDATE gateway.turns t SET question_published = true, answer_published = t.answer IS NOT NULL,
+                past = CASE WHEN NOT m.is_stored THEN t.past END,
+                stored_at = CASE WHEN m.is_stored THEN clock_timestamp() ELSE t.stored_at END
             FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::boolean[])
                 AS m (id, number, state, revision, is_stored)
             WHERE t.turn_id = m.id AND t.attempt = m.number AND t.state = m.state
@@ -161,7 +168,8 @@ class Outbox:
             DELETE FROM gateway.turns
             WHERE stored_at IS NOT NULL  -- looked at once more where it has begun to run again meanwhile
                 AND turn_id IN (SELECT turn_id FROM gateway.turns
-                    WHERE asked_at < clock_timestamp() - interval '{KEPT_H} hours'
+                    -- No index is looked up by the clock's time: turns_to_trim is to be, and no other.
+                    WHERE asked_at < now() - interval '{KEPT_H} hours'
                         AND place < clock_timestamp() - interval '{KEPT_H} hours' AND stored_at IS NOT NULL
                     LIMIT {TRIMMED_AT_ONCE})
             """  # noqa: S608

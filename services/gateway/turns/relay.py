@@ -40,6 +40,10 @@ class Relay:
         self._is_drained = False  # the logger's queue, when that pass began
         self._next_pass = self._next_trim = 0.0  # by the loop's clock
 
+    def begin(self) -> None:
+        """Forget how far the pass had come before another gateway did this work, and what the queue was like then."""
+        self._after, self._is_drained = FIRST, False
+
     async def tell_untold(self) -> bool:
         """Publish what the broker is not known to have, in each session's order.
 
@@ -49,14 +53,19 @@ class Relay:
         if self._publisher.away is not None:
             return False
         sessions = await self._outbox.untold(self._telling.overdue_s, self._unfit.turns)
-        told = await asyncio.gather(*map(self._tell, sessions))
+        told = await asyncio.gather(*map(self._tell, sessions), return_exceptions=True)  # or those left would go on
         await self._telling.note(at_once=True)
+        for error in told:
+            if isinstance(error, BaseException):
+                raise error
         return any(told)
 
     async def _tell(self, session: Sequence[UUID]) -> bool:
         told = False
         for turn_id in session:
             async with self._reading:
+                if self._publisher.away is not None:  # by now: each of many would wait for it in vain
+                    break
                 with self._unfit.passing_over(turn_id):
                     turn = await self._store.find(turn_id)
                     if turn is not None and turn.state != "running":

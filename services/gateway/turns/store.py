@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
 
-from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_turns
+from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_posted, claim_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
 from services.gateway.turns.weight import question_bytes
 from shared.database import Pool, borrowed
+
+TAKEN_AMONG = 20  # newest turns of a session, for a message that comes again
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class TurnStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._claims: Grouped[Claim, Turn | Lost] = Grouped(
-            lambda claims: claim_turns(pool, claims), weigh=lambda claim: question_bytes(claim.question)
+        self._claims, self._posts = (
+            Grouped[Claim, Turn | Lost](partial(claim, pool), weigh=lambda claim: question_bytes(claim.question))
+            for claim in (claim_turns, claim_posted)
         )
         self._finishes: Grouped[Finish, Turn | None] = Grouped(
             self._finish_group, weigh=lambda finish: 2 * len(finish.answer.content)
@@ -40,7 +44,7 @@ class TurnStore:
 
     async def claim(self, claim: Claim) -> Turn | Lost:
         """Take the session for this turn."""
-        return await self._claims.call(claim)
+        return await (self._posts if claim.state == POSTED else self._claims).call(claim)
 
     async def finish(self, finish: Finish) -> Turn | None:
         """Keep the answer of an attempt; None when that attempt is over already, with another answer."""
@@ -50,10 +54,11 @@ class TurnStore:
         rows = await self._pool.fetch(
             f"""
             UPDATE gateway.turns t
-            SET state = f.said ->> 'status', partial = '', partial_parts = NULL, stored_at = NULL,
+            SET state = f.said ->> 'status', partial = '', partial_parts = NULL, stored_at = NULL, retold_at = NULL,
                 question_published = t.question_published OR f.told,
                 -- what its owner has is a greater version than the checkpoint in its stead
-                answer = CASE WHEN t.state = 'interrupted' AND t.answer <> f.said
+                answer = CASE WHEN t.answer - 'revision' = f.said - 'revision' THEN t.answer
+                    WHEN t.state = 'interrupted'
                     THEN jsonb_set(f.said, '{{revision}}', to_jsonb((t.answer ->> 'revision')::integer + 1))
                     ELSE f.said END,
                 -- of the answer that this one replaces, if any, and not of this one
@@ -79,7 +84,7 @@ class TurnStore:
                 f"""
                 UPDATE gateway.turns
                 SET state = 'running', attempt = attempt + 1, owner = $3, answer = NULL, answered_at = NULL,
-                    past = CASE WHEN answer_published THEN past ELSE coalesce(past, '[]') || jsonb_build_array(
+                    past = CASE WHEN stored_at IS NULL THEN coalesce(past, '[]') || jsonb_build_array(
                         jsonb_build_object('attempt', attempt, 'answer', answer, 'answered_at', answered_at)) END,
                     answer_published = false, stored_at = NULL, retold_at = NULL, partial = '', partial_parts = NULL,
                     lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
@@ -142,7 +147,7 @@ class TurnStore:
         """
         rows = await self._read(
             f"""
-            UPDATE gateway.turns SET answer = $3, answer_published = false, stored_at = NULL
+            UPDATE gateway.turns SET answer = $3, answer_published = false, stored_at = NULL, retold_at = NULL
             WHERE turn_id = $1 AND attempt = $2 AND state = 'stopped'
                 AND (answer ->> 'revision')::integer < ($3::jsonb ->> 'revision')::integer
             RETURNING {COLUMNS}
@@ -204,17 +209,23 @@ class TurnStore:
             *columns([(turn_id, attempt, orjson.dumps(so_far).decode()) for turn_id, attempt, so_far in parts]),
         )
 
-    async def take(self, user_id: str, session_id: str, role: str, text: str) -> Turn | None:
+    async def take(self, user_id: str, session_id: str, role: str, text: str, name: str | None = None) -> Turn | None:
         """Find the session's newest turn where its question or its answer says this and was not taken for another yet.
 
-        A client that stores what it showed stores what the turn has stored: the same message, once a turn.
+        A client that stores what it showed stores what the turn has stored: the same message, once a turn. Who names
+        its message takes the same one again, as where it did not hear of the first time.
         """
         rows = await self._read(
             f"""
-            UPDATE gateway.turns SET taken = coalesce(taken, '{{}}') || jsonb_build_object($3::text, true)
-            WHERE turn_id = (SELECT turn_id FROM gateway.turns
-                    WHERE user_id = $1 AND session_id = $2 AND state <> '{POSTED}' ORDER BY place DESC LIMIT 1)
-                AND NOT coalesce(taken ? $3, false)
+            UPDATE gateway.turns
+            SET taken = coalesce(taken, '{{}}') || jsonb_build_object($3::text, coalesce(to_jsonb($5::text), 'true'))
+            WHERE turn_id = (
+                    SELECT turn_id FROM (
+                        SELECT turn_id, place, taken FROM gateway.turns
+                        WHERE user_id = $1 AND session_id = $2 AND state <> '{POSTED}'
+                        ORDER BY place DESC LIMIT {TAKEN_AMONG}) newest
+                    ORDER BY coalesce(taken ->> $3 = $5, false) DESC, place DESC LIMIT 1)
+                AND (NOT coalesce(taken ? $3, false) OR taken ->> $3 = $5)
                 AND CASE $3 WHEN 'user' THEN question ->> 'content' WHEN 'assistant' THEN answer ->> 'content' END = $4
             RETURNING {COLUMNS}
             """,  # noqa: S608
@@ -222,6 +233,7 @@ class TurnStore:
             session_id,
             role,
             text,
+            name,
         )
         return read_turn(rows[0]) if rows else None
 

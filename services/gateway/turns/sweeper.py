@@ -35,7 +35,7 @@ class Sweeper:
 
     async def begin(self) -> None:
         """Forget what was seen before another gateway did this work."""
-        self._expired.clear()
+        self._expired = {}  # another dictionary: a look of before may still be at the old one
 
     async def end_abandoned(self) -> bool:
         """End every turn whose lease was seen expired for a while, with the text of its checkpoint."""
@@ -63,5 +63,10 @@ def sweeping(pool: Pool, sweeper: Sweeper, relay: Relay) -> Worker:
         "unstored turns": relay.settle,
         "old turns": relay.trim,
     }
-    leader = Leader(pool, LEADER_LOCK, sweeper.begin)
+
+    async def begin() -> None:
+        await sweeper.begin()
+        relay.begin()
+
+    leader = Leader(pool, LEADER_LOCK, begin)
     return Worker("sweeper", leader, jobs, idle_s=LOOK_S, backoff=BACKOFF, is_vital=False)

@@ -88,7 +88,7 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True)
 class PastAttempt:
-    """An attempt that ended, and of which nobody was told before the next one began."""
+    """An attempt that ended, and that was not stored when the next one began."""
 
     attempt: int
     answer: Answer
@@ -170,7 +170,7 @@ class Turn:
         yield from self.answers()
 
     def answers(self) -> Iterator[MessageAnswered]:
-        """Tell of the attempts that nobody was told of, and of the answer, if there is one."""
+        """Tell of the attempts that are not stored, and of the answer, if there is one."""
         for before in self.past:
             yield replace(self, attempt=before.attempt, answer=before.answer, answered_at=before.answered_at).answered()
         if self.answer is not None:

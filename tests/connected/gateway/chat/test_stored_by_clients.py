@@ -28,6 +28,17 @@ async def test_what_a_turn_has_just_stored_is_that_row_once_a_turn(stage: Stage,
     assert len(await said(stage)) == 3
 
 
+@pytest.mark.parametrize("name", [{"key": "k1"}, {"id": "own-1"}])
+async def test_a_copy_that_comes_again_is_the_same_row(stage: Stage, name: dict[str, str]) -> None:
+    told = await chat(stage, "[echo hi]")
+    copy = await post(stage, role="assistant", content="hi", **name)
+    await chat(stage, "[echo on]")
+    again = await post(stage, role="assistant", content="hi", **name)
+    assert (copy.status_code, again.status_code) == (200, 200)
+    assert copy.json()["message"]["id"] == again.json()["message"]["id"] == told["id"]
+    assert len(await said(stage)) == 4
+
+
 @pytest.mark.parametrize("with_id", [False, True])
 async def test_a_question_that_its_client_stored_is_the_one_that_is_asked(stage: Stage, with_id: bool) -> None:
     stored = (await post(stage, content="[echo hi]", **({"id": "m1"} if with_id else {}))).json()["message"]

@@ -10,10 +10,11 @@ import asyncpg
 import pytest
 
 from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns.outbox import Told
 from services.gateway.turns.relay import Relay
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.store import Finish
-from services.gateway.turns.turn import Answer, Turn
+from services.gateway.turns.turn import Answer, Turn, text_parts
 from services.gateway.turns.unfit import Unfit
 from services.logger.store import Store
 from shared.database import open_pool
@@ -197,6 +198,55 @@ async def test_a_turn_that_runs_again_or_gets_another_answer_is_not_stored_any_m
     await again.result()
 
 
+async def test_an_attempt_that_was_told_and_not_stored_is_told_with_the_next(
+    gateway: Gateway, owner: asyncpg.Connection, store_all: StoreAll
+) -> None:
+    first = await gateway.say("[chunks 6] [cut 2]", key="k1")
+    await gateway.runner.telling.note(at_once=True)
+    assert await owner.fetchval(TOLD)
+    await gateway.events(2)  # and somebody deletes the queue
+    second = await gateway.say("[chunks 6] [cut 2]", key="k1")
+    assert [each.attempt for each in second.past] == [1]
+    await gateway.runner.telling.note(at_once=True)
+    answers = [event for event in await gateway.events(3) if isinstance(event, MessageAnswered)]
+    assert [event.message_id for event in answers] == [first.answer_id, second.answer_id]
+    await store_all(second)
+    await gateway.runner.telling.note()
+    assert await owner.fetchval("SELECT stored_at IS NOT NULL AND past IS NULL FROM gateway.turns")
+
+
+async def test_what_is_noted_as_stored_stays_so(
+    gateway: Gateway, owner: asyncpg.Connection, store_all: StoreAll
+) -> None:
+    turn = await gateway.say("[echo hello]")
+    told = [Told.of(turn)]
+    await store_all(turn)
+    await gateway.outbox.mark(told, {turn.turn_id})
+    await gateway.outbox.mark(told, set())  # of who looked before it was stored
+    assert await owner.fetchval(STORED)
+
+
+async def test_an_owner_that_breaks_off_keeps_more_than_who_interrupted_it(
+    gateway: Gateway, owner: asyncpg.Connection, store_all: StoreAll
+) -> None:
+    claimed = await gateway.store.claim(gateway.claim("hello"))
+    assert isinstance(claimed, Turn)
+    await gateway.store.checkpoint([(claimed.turn_id, 1, text_parts("so"))])
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    partial = await gateway.store.find(claimed.turn_id)
+    interrupted = partial and await gateway.store.interrupt_expired(partial)
+    assert interrupted
+    await store_all(interrupted)
+    finish = Finish(claimed.turn_id, 1, Answer("so far", [], "interrupted"))
+    longer = await gateway.store.finish(finish)
+    assert longer == await gateway.store.finish(finish), "its commit may have been lost"
+    assert longer
+    await gateway.outbox.mark([Told.of(interrupted)], {interrupted.turn_id})
+    assert not await owner.fetchval(STORED)
+    await store_all(longer)
+    assert await owner.fetchval("SELECT content FROM chat.messages WHERE role = 'assistant'") == "so far"
+
+
 @pytest.fixture
 async def losing_all(gateway: Gateway) -> AsyncIterator[Losing]:
     """Read the logger's queue, and lose what it brings."""
@@ -320,7 +370,7 @@ async def test_without_a_broker_chat_goes_on_and_is_told_in_order_when_it_is_bac
         ]
         assert [event.attempt for event in told if isinstance(event, MessageAnswered)] == [1, 1, 2, 1]
         assert not await relay.tell_untold()
-        assert await owner.fetchval("SELECT bool_and(past IS NULL AND answer_published) FROM gateway.turns")
+        assert await owner.fetchval(TOLD)
 
 
 async def test_a_question_is_told_after_what_was_left_untold_before_it(gateway: Gateway) -> None:

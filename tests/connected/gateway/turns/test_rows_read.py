@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from deploy.doctor.database import check_database
+from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn, text_parts
@@ -112,3 +113,14 @@ async def test_a_renewal_and_a_checkpoint_touch_no_index(watched: Watched) -> No
         await watched.store.renew([(claimed.turn_id, 1)])
         await watched.store.checkpoint([(claimed.turn_id, 1, text_parts("so far"))])
     assert await watched.updates() == (10, 10)
+
+
+async def test_looking_for_old_turns_reads_no_new_ones(watched: Watched) -> None:
+    await watched.owner.execute(
+        "UPDATE gateway.turns SET asked_at = now(), answered_at = now() + interval '1 ms', stored_at = now()"
+    )
+    await watched.owner.execute("VACUUM FULL ANALYZE gateway.turns")
+    await watched.owner.execute("SELECT pg_stat_force_next_flush()")
+    before = await watched.rows_read()
+    assert await Outbox(watched.pool, watched.pool).trim() == 0
+    assert await watched.rows_read() - before < LONG
