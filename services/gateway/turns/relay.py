@@ -20,7 +20,8 @@ from shared.topology import LOGGER_CHAT
 
 READ_AT_ONCE = 8  # turns, each as large as a question and an answer may be
 PASS_S = 10.0  # between two looks at all that is not stored
-LOST_S = 60.0  # what was told so long ago and is not stored, with nothing left in the logger's queue, is lost
+LOST_S = 60.0  # what is so old, was told, and is not stored, with nothing left in the logger's queue, is lost
+DRAINED_S = 60.0  # that the queue must have been empty for: what the logger has taken from it is not counted
 TRIM_S = 60.0  # between two looks for what may go
 
 log = structlog.get_logger(__name__)
@@ -37,12 +38,13 @@ class Relay:
         self._unfit = unfit
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
         self._after = FIRST  # where the pass over what is not stored has come to
-        self._is_drained = False  # the logger's queue, when that pass began
+        self._is_drained = False  # the logger's queue has been for a while, when that pass began
+        self._drained_since: float | None = None
         self._next_pass = self._next_trim = 0.0  # by the loop's clock
 
     def begin(self) -> None:
         """Forget how far the pass had come before another gateway did this work, and what the queue was like then."""
-        self._after, self._is_drained = FIRST, False
+        self._after, self._is_drained, self._drained_since = FIRST, False, None
 
     async def tell_untold(self) -> bool:
         """Publish what the broker is not known to have, in each session's order.
@@ -80,9 +82,13 @@ class Relay:
                 return False
             self._next_pass = now + PASS_S
             waiting, consumers = await count_queue(self._publisher, LOGGER_CHAT.name)
-            if not consumers > 0:  # not known, perhaps
+            if not (consumers > 0 and waiting == 0):  # or nobody knows
+                self._drained_since = None
+            elif self._drained_since is None:
+                self._drained_since = now
+            self._is_drained = self._drained_since is not None and now - self._drained_since >= DRAINED_S
+            if not consumers > 0:
                 return False
-            self._is_drained = waiting == 0
         self._after = await self._settle_after(self._after)
         return self._after != FIRST
 

@@ -261,6 +261,7 @@ async def test_what_got_lost_is_told_once_more_and_only_once(
     gateway: Gateway, owner: asyncpg.Connection, losing_all: Losing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.gateway.turns.relay.PASS_S", 0.0)
+    monkeypatch.setattr("services.gateway.turns.relay.DRAINED_S", 0.0)
     turn = await gateway.say("[echo hello]")
     await until_true(lambda: len(losing_all.lost) == 2)
     await gateway.runner.telling.note(at_once=True)
