@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,10 +23,14 @@ ROOT = Path(__file__).parents[1]
 class Process:
     """One service, started as `tripthread serve`; its output is in `log`."""
 
-    def __init__(self, service: str, settings: Settings, log: Path) -> None:
+    def __init__(
+        self, service: str, settings: Settings, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Describe it; `environment` has what is no setting."""
         self.service = service
         self.settings = settings.model_copy(update={"internal_port": free_port(), "instance": log.stem})
         self._log = log
+        self._environment = {"PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,12 +42,16 @@ class Process:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    @property
+    def lives(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
     def launch(self) -> None:
         """Start it, and return at once."""
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "deploy.cli", "serve", self.service],
-                env={**os.environ, **environment_of(self.settings), "PYTHONDONTWRITEBYTECODE": "1"},
+                env={**os.environ, **environment_of(self.settings), **self._environment},
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

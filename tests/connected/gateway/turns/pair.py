@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,14 @@ class Pair:
     there: Process
     http: aiohttp.ClientSession
     model: str
+    token_lasts_s: int = 600
 
     def url(self, gateway: Process, path: str) -> str:
         return f"http://127.0.0.1:{gateway.settings.http_port}{path}"
 
     def headers(self, user: str = "ann", **more: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token_for(self.here.settings, user)}", **more}
+        token = token_for(self.here.settings, user, expires_in_s=self.token_lasts_s)
+        return {"Authorization": f"Bearer {token}", **more}
 
     @asynccontextmanager
     async def chat(
@@ -93,12 +95,14 @@ async def first_words(response: aiohttp.ClientResponse) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def open_pair(settings: Settings, logs: Path) -> AsyncIterator[Pair]:
+async def open_pair(
+    settings: Settings, logs: Path, *, environment_there: Mapping[str, str] | None = None
+) -> AsyncIterator[Pair]:
     async with serving(SandboxSettings(llm_port=0, avinode_port=0)) as sandbox, aiohttp.ClientSession() as http:
         told = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1"})
         here, there = (
-            Process("gateway", told.model_copy(update={"http_port": free_port()}), Path(logs, f"{name}.log"))
-            for name in ("here", "there")
+            Process("gateway", told.model_copy(update={"http_port": free_port()}), Path(logs, f"{name}.log"), more)
+            for name, more in (("here", None), ("there", environment_there))
         )
         try:
             await asyncio.gather(here.start(), there.start())

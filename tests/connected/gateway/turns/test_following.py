@@ -3,10 +3,12 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from deploy.supervisor.ports import free_port
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
@@ -207,6 +209,37 @@ async def test_followers_of_a_killed_owner_see_the_turn_to_its_end(
         assert answer["content"] != ""
         assert text_of(seen).startswith(answer["content"]), "what is kept is what was seen, up to the last checkpoint"
     finally:
+        await pair.here.start()
+
+
+async def test_followers_at_two_gateways_of_a_killed_owner_see_the_same(
+    pair: Pair, session: str, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    elsewhere = Process(
+        "gateway", pair.here.settings.model_copy(update={"http_port": free_port()}), tmp_path / "elsewhere.log"
+    )
+    await elsewhere.start()
+    try:
+        async with pair.chat(pair.here, session, "[chunks 1000] [slow 30]") as response:
+            await first_words(response)
+            following = [asyncio.create_task(pair.stream(gateway, session)) for gateway in (pair.there, elsewhere)]
+
+            async def kept() -> bool:
+                query = "SELECT partial_parts IS NOT NULL FROM gateway.turns WHERE session_id = $1"
+                return bool(await owner.fetchval(query, session))
+
+            await until(kept, "a checkpoint")
+            pair.here.kill()
+        await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() WHERE session_id = $1", session)
+        seen = [parts for status, parts in await asyncio.gather(*following) if status == 200]
+        answer = (await pair.messages(pair.there, session))[-1]
+        assert answer["status"] == "interrupted"
+        assert [parts[-1][1]["type"] for parts in seen] == ["error", "error"]
+        assert [parts[0][1]["messageId"] for parts in seen] == [answer["id"]] * 2
+        assert answer["content"] != ""
+        assert all(text_of(parts).startswith(answer["content"]) for parts in seen)
+    finally:
+        await elsewhere.stop()
         await pair.here.start()
 
 
