@@ -16,6 +16,12 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    lengths = parser.getgroup("lengths", "lengths of tests that a person may want to be longer, in seconds")
+    lengths.addoption("--kill-run-s", type=float, default=20.0, help="of the kills of tests/connected/test_kill_run.py")
+    lengths.addoption("--outage-s", type=float, default=10.0, help="of the broker's absence in test_outages.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     with turn(alone=item.get_closest_marker("alone") is not None):
