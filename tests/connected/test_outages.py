@@ -15,8 +15,10 @@ from deploy.migrate import migrate
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.ids import new_id
 from shared.settings import Settings
+from shared.topology import LOGGER_CHAT
 from tests.dates import FLIGHT_DAY
 from tests.processes import Process, running
+from tests.servers import looking
 from tests.settings import settings_for
 from tests.simulated import simulated
 from tests.tokens import token_for
@@ -25,6 +27,12 @@ from tests.waiting import until
 pytestmark = pytest.mark.fault
 
 TOLD_WITHIN_S = 9.0  # of the return of the broker: 5, and 4 for a machine that does other things too
+TALKERS = 10
+A_THOUGHT_S = 0.5
+A_MINUTE_OLDER = """
+    UPDATE gateway.turns SET asked_at = asked_at - interval '1 minute', answered_at = answered_at - interval '1 minute'
+    WHERE session_id = $1
+"""  # than what is taken for lost
 SERVICES = ("gateway", "logger", "tagger", "workflow")
 
 
@@ -48,14 +56,24 @@ class Site:
             text = await response.text()
             return response.status, json.loads(text) if text else None
 
-    async def say(self, text: str, session: str) -> tuple[int, Any]:
-        return await self.call("POST", "/api/chat", {"session_id": session, "message": text, "stream": False})
+    async def say(self, text: str, session: str, user: str = "ann") -> tuple[int, Any]:
+        body = {"session_id": session, "message": text, "stream": False}
+        return await self.call("POST", "/api/chat", body, user=user)
 
     async def messages(self, session: str) -> list[dict[str, Any]]:
         status, body = await self.call("GET", f"/api/chat/sessions/{session}/messages?limit=100")
         assert status == 200, body
         messages: list[dict[str, Any]] = body["messages"]
         return messages
+
+    async def begun(self, session: str) -> bool:
+        return (await self.call("GET", f"/api/chat/sessions/{session}"))[0] == 200
+
+    async def follow(self, session: str) -> tuple[int, str]:
+        """Read the session's running turn to its end."""
+        url = f"http://127.0.0.1:{self.settings.http_port}/api/chat/{session}/stream"
+        async with self.http.get(url, headers=self.headers("ann")) as response:
+            return response.status, await response.text()
 
     async def all_stored(self, session: str, count: int) -> bool:
         messages = await self.messages(session)
@@ -86,6 +104,23 @@ async def restart(site: Site, server: Postgres | RabbitMQ) -> None:
     await asyncio.gather(*(process.ready() for process in site.processes.values()))
 
 
+async def a_turn_is_stopped_and_a_message_stored(site: Site, session: str) -> None:
+    """Use what there is of a chat beside asking: three messages come of it."""
+    answering = asyncio.create_task(site.say("[chunks 1000] [slow 50]", session))
+    await until(lambda: site.begun(session), "the turn to begin")
+    following = asyncio.create_task(site.follow(session))
+    while (stopped := await site.call("POST", f"/api/chat/{session}/stop"))[0] == 204:
+        await asyncio.sleep(0.05)
+    assert (stopped[0], stopped[1]["status"]) == (200, "stopped")
+    status, body = await answering
+    assert (status, body["message"]["status"]) == (200, "stopped")
+    status, seen = await following
+    assert status == 204 or '"type":"abort"' in seen
+    note = {"role": "user", "content": "a note"}
+    status, body = await site.call("POST", f"/api/chat/sessions/{session}/messages", note)
+    assert (status, body["message"]["stored"]) == (202, False)
+
+
 async def test_everything_up_a_chat_is_stored(site: Site, session: str) -> None:
     status, body = await site.say("[echo hello]", session)
     assert (status, body["message"]["content"]) == (200, "hello")
@@ -105,9 +140,11 @@ async def test_logger_away_chat_goes_on_with_its_memory(site: Site, session: str
         assert [message["stored"] for message in await site.messages(session)] == [False] * 4
         _, sessions = await site.call("GET", "/api/chat/sessions")
         assert sessions["sessions"][0]["id"] == session
+        await a_turn_is_stopped_and_a_message_stored(site, f"{session}2")
     finally:
         await site.processes["logger"].start()
     await until(lambda: site.all_stored(session, 4), "what was said meanwhile")
+    await until(lambda: site.all_stored(f"{session}2", 3), "what was stopped and stored meanwhile")
 
 
 async def test_tagger_away_the_tag_comes_later(site: Site, session: str) -> None:
@@ -186,16 +223,13 @@ async def test_avinode_hanging_a_webhook_is_answered_at_once(site: Site) -> None
 
 async def test_broker_away_chat_goes_on_with_its_memory_and_is_told_later(site: Site, session: str) -> None:
     answering = asyncio.create_task(site.say("[chunks 20] [slow 150]", session))
-
-    async def begun() -> bool:
-        return (await site.call("GET", f"/api/chat/sessions/{session}"))[0] == 200
-
-    await until(begun, "the turn to begin")
+    await until(lambda: site.begun(session), "the turn to begin")
     await asyncio.to_thread(site.broker.kill)
     assert (await site.say("[echo one]", f"{session}2"))[0] == 200
     status, body = await site.say("[recall]", f"{session}2")
     assert (status, json.loads(body["message"]["content"])) == (200, ["[echo one]", "[recall]"])
     assert [message["stored"] for message in await site.messages(f"{session}2")] == [False] * 4
+    await a_turn_is_stopped_and_a_message_stored(site, f"{session}3")
     assert await post_webhook(site) == 503
     assert await site.call("GET", "/readyz") == (200, {"status": "ready", "away": [], "degraded": ["broker"]})
     status, body = await answering
@@ -205,7 +239,87 @@ async def test_broker_away_chat_goes_on_with_its_memory_and_is_told_later(site: 
     began = time.monotonic()
     await until(lambda: site.all_stored(session, 2), "the answer that was finished without a broker")
     await until(lambda: site.all_stored(f"{session}2", 4), "what was said without a broker")
+    await until(lambda: site.all_stored(f"{session}3", 3), "what was stopped and stored without a broker")
     assert time.monotonic() - began < TOLD_WITHIN_S
+
+
+async def test_broker_away_for_long_what_is_said_meanwhile_is_told_in_order(
+    site: Site, request: pytest.FixtureRequest
+) -> None:
+    sessions = [f"s{new_id().hex}" for _ in range(TALKERS)]
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(site.broker.kill)
+    over = loop.time() + request.config.getoption("--outage-s")
+
+    async def talk(session: str) -> list[str]:
+        said: list[str] = []
+        while loop.time() < over:
+            said.append(f"[echo {len(said)}]")
+            status, body = await site.say(said[-1], session, user=session)
+            assert (status, body["message"]["content"]) == (200, str(len(said) - 1))
+            await asyncio.sleep(A_THOUGHT_S)
+        return said
+
+    said = dict(zip(sessions, await asyncio.gather(*map(talk, sessions)), strict=True))
+    await restart(site, site.broker)
+    began = time.monotonic()
+    async with looking(site.settings.database_url) as owner:
+
+        async def rows(query: str) -> list[asyncpg.Record]:
+            return list(await owner.fetch(query, sessions))
+
+        await until(lambda: rows("SELECT FROM chat.messages WHERE session_id = ANY ($1)"), "the first to be told")
+        assert time.monotonic() - began < TOLD_WITHIN_S
+
+        async def all_stored() -> bool:
+            return not await rows("SELECT FROM gateway.turns WHERE session_id = ANY ($1) AND stored_at IS NULL")
+
+        await until(all_stored, "everything that was said")
+        query = "SELECT session_id, role, content FROM chat.messages WHERE session_id = ANY ($1) ORDER BY created_at"
+        stored = await rows(query)
+    for session, texts in said.items():
+        assert [row["content"] for row in stored if (row["session_id"], row["role"]) == (session, "user")] == texts
+        answers = [row["content"] for row in stored if (row["session_id"], row["role"]) == (session, "assistant")]
+        assert answers == [str(number) for number in range(len(texts))]
+
+
+async def test_a_queue_that_was_deleted_loses_nothing_for_good(site: Site, session: str) -> None:
+    await site.processes["logger"].stop()
+    try:
+        assert (await site.say("[echo lost]", session))[0] == 200
+        async with looking(site.settings.database_url) as owner:
+
+            async def told() -> bool:
+                query = "SELECT question_published AND answer_published FROM gateway.turns WHERE session_id = $1"
+                return bool(await owner.fetchval(query, session))
+
+            await until(told, "question and answer to be with the broker")
+        await asyncio.to_thread(site.broker.ctl, "delete_queue", LOGGER_CHAT.name)
+    finally:
+        await site.processes["logger"].start()
+    assert (await site.say("[echo kept]", session))[0] == 200
+
+    async def kept() -> bool:
+        return [message["stored"] for message in await site.messages(session)].count(True) == 2
+
+    await until(kept, "what was said since")
+    assert [message["stored"] for message in await site.messages(session)] == [False, False, True, True]
+    async with looking(site.settings.database_url) as owner:
+        await owner.execute(A_MINUTE_OLDER, session)
+        await until(lambda: site.all_stored(session, 4), "what was lost to be told once more")
+        texts = await owner.fetch(
+            "SELECT content FROM chat.messages WHERE session_id = $1 ORDER BY created_at", session
+        )
+    assert [row["content"] for row in texts] == ["[echo lost]", "lost", "[echo kept]", "kept"]
+
+
+async def test_a_queue_that_is_deleted_under_its_reader_is_read_again(site: Site, session: str) -> None:
+    await asyncio.to_thread(site.broker.ctl, "delete_queue", LOGGER_CHAT.name)
+    assert (await site.say("[echo hello]", session))[0] == 200
+    await asyncio.gather(*(process.ready() for process in site.processes.values()))
+    async with looking(site.settings.database_url) as owner:
+        await owner.execute(A_MINUTE_OLDER, session)
+    await until(lambda: site.all_stored(session, 2), "what was said without a queue")
 
 
 async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site, session: str) -> None:
@@ -214,6 +328,9 @@ async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site,
     for status, problem in (
         await site.say("[echo refused]", session),
         await site.call("GET", f"/api/chat/sessions/{session}/messages"),
+        await site.call("POST", f"/api/chat/sessions/{session}/messages", {"role": "user", "content": "refused"}),
+        await site.call("GET", f"/api/chat/{session}/stream"),
+        await site.call("POST", f"/api/chat/{session}/stop"),
     ):
         assert (status, problem["code"]) == (503, "database_away")
     assert await post_webhook(site) == 200
@@ -233,13 +350,10 @@ async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site,
 async def test_database_killed_in_the_middle_of_an_answer_keeps_the_answer(site: Site, session: str) -> None:
     answering = asyncio.create_task(site.say("[chunks 10] [slow 100]", session))
 
-    async def begun() -> bool:
-        return (await site.call("GET", f"/api/chat/sessions/{session}"))[0] == 200
-
     async def cannot_keep() -> bool:
         return "turn not written yet" in site.processes["gateway"].log
 
-    await until(begun, "the turn to begin")
+    await until(lambda: site.begun(session), "the turn to begin")
     await asyncio.to_thread(site.postgres.kill)
     await until(cannot_keep, "the gateway to try to keep the answer")
     await restart(site, site.postgres)

@@ -90,11 +90,14 @@ async def goes_on(site: Site) -> bool:
     return all(answer[0] != 503 for answer, _ in await asyncio.gather(*map(site.get, READS * 5)))
 
 
-async def test_every_read_is_refused_soon(warm: Site) -> None:
+async def test_every_read_and_every_request_of_a_chat_is_refused_soon(warm: Site) -> None:
     with hanging(warm.postgres):
         answers = dict(zip(READS, await asyncio.gather(*map(warm.get, READS)), strict=True))
         answers["chat"] = await warm.say()
         answers["a new chat"] = await warm.say(session=None)
+        answers["a stream"] = await warm.get("/api/chat/s1/stream")
+        answers["a stop"] = await warm.call("POST", "/api/chat/s1/stop")
+        answers["a message"] = await warm.call("POST", READS[2], {"role": "user", "content": "hi"})
     assert late(answers) == {}
     await until(lambda: goes_on(warm), "the database", patience_s=5)
 
