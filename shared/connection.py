@@ -90,6 +90,10 @@ def disconnections() -> Iterator[None]:
         raise Disconnected("the connection was closed") from error
     except LOST as error:
         raise Disconnected(describe(error)) from error
+    except Exception as error:
+        if type(error) is not Exception:  # aiormq ends so what still waits when a line is lost
+            raise
+        raise Disconnected(describe(error)) from error
 
 
 def describe(error: BaseException | None) -> str:

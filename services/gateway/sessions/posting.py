@@ -127,19 +127,23 @@ class Posting:
         question = await self._new(end, message)
         if isinstance(question, HistoryMessage):
             return question, 200
-        copied = await self._copied(end, message, write)
-        if copied is not None:
-            return copied, 200
         claim = self._claim(end, message, question, write)
+        known = await self._repeated(claim) or await self._copied(end, message, write)
+        if known is not None:
+            return known, 200
         turn = await self._store.claim(claim)
-        if isinstance(turn, Turn):
-            return await self._told(turn, end, write)
-        repeated = await self._store.by_key(end.user_id, claim.key) if claim.key else None
+        if not isinstance(turn, Turn):
+            raise StaleHistory  # also where the same key was quicker, which is seen then
+        return await self._told(turn, end, write)
+
+    async def _repeated(self, claim: Claim) -> HistoryMessage | None:
+        """Return the message that this key has stored."""
+        repeated = await self._store.by_key(claim.user_id, claim.key) if claim.key else None
         if repeated is None:
-            raise StaleHistory
+            return None
         if repeated.body_hash != claim.body_hash:
             raise refused_field(HEADER, "was used for another request; take a new one")
-        return await self._stored_or(question_of(repeated), repeated), 200
+        return await self._stored_or(question_of(repeated), repeated)
 
     async def _new(self, end: SessionEnd, message: NewMessage) -> Question | HistoryMessage:
         """Return the new message, at its place; or the one that is there by this id.

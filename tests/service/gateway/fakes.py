@@ -326,6 +326,9 @@ class _Store:
         self._world.turns.append(claimed(claim))
         return self._world.turns[-1]
 
+    async def by_key(self, user_id: str, key: str) -> None:
+        return None
+
     async def take(self, *_copy: str) -> None:
         return None
 

@@ -66,3 +66,10 @@ async def test_the_next_turn_remembers_what_a_client_has_stored(stage: Stage) ->
     told = await chat(stage, "[recall]")
     assert told["content"] == '["one", "[recall]"]'
     assert len(await said(stage)) == 4
+
+
+async def test_a_key_names_its_own_message_whatever_a_turn_has_said_since(stage: Stage) -> None:
+    first = await post(stage, role="assistant", content="hi", key="k1")
+    await chat(stage, "[echo hi]")
+    again = await post(stage, role="assistant", content="hi", key="k1")
+    assert (again.status_code, again.json()["message"]["id"]) == (200, first.json()["message"]["id"])

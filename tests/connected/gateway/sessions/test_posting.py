@@ -43,25 +43,25 @@ async def test_a_message_is_accepted_before_it_is_stored_and_is_in_its_session(g
 
 
 async def test_who_waits_is_told_that_it_is_stored(gateway: Stage, log: Log) -> None:
-    posting = asyncio.create_task(gateway.post(PATH, {"role": "user", "content": "hello", "id": "m1"}))
-    hearing = asyncio.create_task(store_what_is_told(gateway, log))
-    answer = await posting
+    hears = asyncio.Event()
+    hearing = asyncio.create_task(store_what_is_told(gateway, log, hears))
+    await hears.wait()
+    answer = await gateway.post(PATH, {"role": "user", "content": "hello", "id": "m1"})
     await hearing
     assert (answer.status_code, answer.json()["message"]["stored"]) == (201, True)
 
 
-async def store_what_is_told(stage: Stage, log: Log, count: int = 1) -> None:
-    """Store the next messages as a logger would."""
+async def store_what_is_told(stage: Stage, log: Log, hears: asyncio.Event) -> None:
+    """Store the next message of ann as a logger would."""
     async with await aio_pika.connect(stage.settings.amqp_url) as connection, asyncio.timeout(30):
         queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
         async with queue.iterator() as messages:
+            hears.set()
             async for message in messages:
                 event = decode(message.type, message.body)
                 await message.ack()
                 if isinstance(event, MessageEvent) and event.user_id == "ann":
                     await log(event)
-                    count -= 1
-                if not count:
                     return
 
 
