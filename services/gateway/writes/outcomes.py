@@ -1,10 +1,12 @@
 """Hear what the consumers have committed: every gateway has its own queue of hints, gone with its connection."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from faststream import AckPolicy
-from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
 from yarl import URL
 
 from services.gateway.writes.receipts import Receipts
@@ -16,6 +18,8 @@ from shared.topology import OUTCOMES_EXCHANGE, OUTCOMES_QUEUE
 
 RECONNECT_S = 1.0
 PREFETCH = 100
+
+Decode = Callable[[RabbitMessage], Awaitable[Any]]
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +48,13 @@ class Outcomes:
             exchange,
             channel=Channel(prefetch_count=PREFETCH),
             ack_policy=AckPolicy.ACK_FIRST,  # a hint is worth no acknowledgement
+            decoder=self._decode,
         )
         subscriber(self.hear)
+
+    async def _decode(self, message: RabbitMessage, decode: Decode) -> Any:
+        """Read what was committed where somebody waits; most are of chats, for whose outcomes nobody does."""
+        return await decode(message) if self._receipts.are_awaited else []
 
     async def hear(self, outcomes: list[AnyOutcome]) -> None:
         """Let everybody look who waits for one of these."""

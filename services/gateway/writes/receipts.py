@@ -77,6 +77,11 @@ class Receipts:
     def __init__(self) -> None:
         self._waiting: defaultdict[Hashable, set[Receipt]] = defaultdict(set)
 
+    @property
+    def are_awaited(self) -> bool:
+        """Whether anybody waits for anything."""
+        return bool(self._waiting)
+
     @contextmanager
     def expecting(self, *awaited: UUID | tuple[str, str]) -> Iterator[Receipt]:
         """Wait for what follows from these events; enter before they are published, so that no hint is missed.
