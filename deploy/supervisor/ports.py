@@ -13,7 +13,7 @@ from pathlib import Path
 from deploy.supervisor.trouble import Trouble
 
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_LOWEST = 10_000
+LOWEST = 10_000
 _PATIENCE_S = 2.0
 
 
@@ -41,12 +41,12 @@ def free_port(preferred: int | None = None, *, taken: frozenset[int] = frozenset
     Random, so that two callers choosing at the same moment rarely agree.
     Ports in `taken` are promised to somebody who has not started yet.
     """
-    highest = _first_ephemeral_port()
-    start = preferred if preferred is not None else random.randrange(_LOWEST, highest)  # noqa: S311 - no secret
-    for port in chain(range(start, highest), range(_LOWEST, highest)):
+    highest = first_ephemeral_port()
+    start = preferred if preferred is not None else random.randrange(LOWEST, highest)  # noqa: S311 - no secret
+    for port in chain(range(start, highest), range(LOWEST, highest)):
         if port not in taken and is_free(port):
             return port
-    message = f"no free port on 127.0.0.1 between {_LOWEST} and {highest}: stop something that listens there"
+    message = f"no free port on 127.0.0.1 between {LOWEST} and {highest}: stop something that listens there"
     raise Trouble(message)
 
 
@@ -63,7 +63,8 @@ def port_again(port: int | None, *, taken: frozenset[int] = frozenset()) -> int:
     return free_port(taken=taken)
 
 
-def _first_ephemeral_port() -> int:
+def first_ephemeral_port() -> int:
+    """Return where the kernel's range for outgoing connections begins."""
     try:
         return int(_EPHEMERAL_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):

@@ -62,7 +62,8 @@ class TurnStore:
                     THEN jsonb_set(f.said, '{{revision}}', to_jsonb((t.answer ->> 'revision')::integer + 1))
                     ELSE f.said END,
                 -- of the answer that this one replaces, if any, and not of this one
-                answer_published = t.answer_published AND t.answer IS NOT DISTINCT FROM f.said,
+                answer_published = t.answer_published
+                    AND t.answer - 'revision' IS NOT DISTINCT FROM f.said - 'revision',
                 answered_at = coalesce(t.answered_at,
                     greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
             FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])

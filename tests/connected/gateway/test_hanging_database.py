@@ -99,7 +99,7 @@ async def test_every_read_and_every_request_of_a_chat_is_refused_soon(warm: Site
         answers["a stop"] = await warm.call("POST", "/api/chat/s1/stop")
         answers["a message"] = await warm.call("POST", READS[2], {"role": "user", "content": "hi"})
     assert late(answers) == {}
-    await until(lambda: goes_on(warm), "the database", patience_s=5)
+    await until(lambda: goes_on(warm), "the database")
 
 
 async def test_of_many_reads_at_once_each_is_refused_soon(warm: Site) -> None:

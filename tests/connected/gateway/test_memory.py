@@ -76,7 +76,8 @@ async def test_many_readings_of_much(gateway: Process) -> None:
     asked = [{"session_id": f"s{number}", "message": "[echo hi]", "stream": False} for number in range(AT_ONCE)]
     for session_id in ("told", "untold"):
         busy = [{"session_id": session_id, "message": "[echo hi]", "stream": False}] * AT_ONCE
-        assert await statuses(gateway, "POST", "/api/chat", *busy) == {200, 409}
+        # The past of each of them counts for its user until it is known that the session is busy.
+        assert {200} < await statuses(gateway, "POST", "/api/chat", *busy) <= {200, 409, 429}
         assert most_mib(gateway) < GIVEN_MIB, session_id
     assert await statuses(gateway, "POST", "/api/chat", *asked) == {200}
     assert most_mib(gateway) < GIVEN_MIB

@@ -235,7 +235,9 @@ async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_t
         running = await gateway.starter(runner).start(gateway.claim("[echo hello]"), [])
         turn = await running.result()
         assert answered(turn) == ("complete", "hello")
-        await owner.execute("UPDATE gateway.turns SET asked_at = asked_at - $1, answered_at = answered_at - $1", MINUTE)
+        await owner.execute(
+            "UPDATE gateway.turns SET (asked_at, answered_at) = (asked_at - $1::interval, answered_at - $1)", MINUTE
+        )
         await gateway.relay().tell_untold()
         told = (await gateway.events(3))[-1]
         assert isinstance(told, MessageAnswered)
@@ -390,7 +392,8 @@ async def test_an_answer_that_replaces_an_interrupted_one_is_still_to_be_told(
     late = Finish(turn.turn_id, 1, Answer("hi", [], "complete"))
 
     async def told_after(marked: str) -> bool:
-        await gateway.outbox.mark([replace(Told.of(turn), state=marked)], set())
+        revision = 1 if marked == "complete" else 0
+        await gateway.outbox.mark([replace(Told.of(turn), state=marked, revision=revision)], set())
         ended = await gateway.store.finish(late)
         return ended is not None and ended.told
 
