@@ -5,6 +5,7 @@ import enum
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -166,6 +167,17 @@ async def borrowed(pool: Pool, deadline_s: float | None = None) -> AsyncIterator
         if is_late or waiting.expired():
             raise TimeoutError(f"no answer from the database in {most_s:g} s") from error
         raise
+
+
+async def fetched(pool: Pool, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    """Run one short statement by a `borrowed` connection, and return its rows.
+
+    Raises:
+        TimeoutError: It took longer than `READ_DEADLINE_S`.
+    """
+    async with borrowed(pool) as connection:
+        rows: list[asyncpg.Record] = await connection.fetch(query, *arguments)
+        return rows
 
 
 @asynccontextmanager

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import orjson
 
-from services.gateway.chat.request import MOST_MESSAGES, MOST_PARTS
+from services.gateway.chat.request import MOST_MESSAGES
+from services.gateway.http.fields import MOST_PARTS
 from services.gateway.http.json_body import MAX_NODES
 
 MEGABYTE = 1_000_000  # what a body may have

@@ -10,6 +10,7 @@ from yarl import URL
 
 from deploy.doctor.finding import TIMEOUT_S, Finding
 from deploy.migrate import MIGRATIONS, is_known
+from services.gateway.turns.rows import IS_UNTOLD
 from shared.database import DATABASE_ERRORS, lacking
 from shared.own_address import is_loopback
 from shared.settings import Settings
@@ -122,11 +123,7 @@ async def _abandoned_turns(connection: asyncpg.Connection) -> Finding:
 
 async def _untold_turns(connection: asyncpg.Connection) -> Finding:
     count = await connection.fetchval(
-        """
-        SELECT count(*) FROM gateway.turns
-        WHERE (NOT question_published OR (answer IS NOT NULL AND NOT answer_published))
-            AND state <> 'running' AND place < clock_timestamp() - interval '1 minute'
-        """
+        f"SELECT count(*) FROM gateway.turns WHERE {IS_UNTOLD} AND place < clock_timestamp() - interval '1 minute'"  # noqa: S608 - a constant
     )
     trouble = (
         "the broker has not confirmed their events: callers see them, the other services do not" if count else None

@@ -71,7 +71,7 @@ def _chained(unsaid: Sequence[Question], request: ChatRequest, history: Sequence
         if known is not None and _is_same(question, known, before, request.parent_id, names):
             chain.append(_as_said(question, known))
             continue
-        left = _left_by_client(question, request, history) if len(unsaid) == 1 else None
+        left = _left_by_client(question, request, history, names) if len(unsaid) == 1 else None
         if left is not None:
             chain.append(_as_said(question, left))
             continue
@@ -91,10 +91,10 @@ def _as_said(question: Question, known: Said) -> Question:
     )
 
 
-def _left_by_client(question: Question, request: ChatRequest, history: Sequence[Said]) -> Said | None:
+def _left_by_client(question: Question, request: ChatRequest, history: Sequence[Said], names: "_Names") -> Said | None:
     """Return the message that the client has just stored itself and now asks, without saying which one it is."""
-    last = next((said for said in reversed(history) if not said.is_note), None)
-    if last is None or question.message_id or not last.is_clients or last.role != "user":
+    last = None if question.message_id else names.by_id.get(newest(history) or "")
+    if last is None or not last.is_clients or last.role != "user":
         return None
     return last if last.says(question.content) and request.parent_id in (None, last.parent_id) else None
 

@@ -11,19 +11,18 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import msgspec
-import orjson
 
+from services.gateway.http.fields import MOST_PARTS, check_extras
 from services.gateway.http.idempotency_key import read_key
 from services.gateway.http.json_body import read_json, require_json
 from services.gateway.http.media_ranges import accepted_ranges
 from services.gateway.http.refused_field import refused_field
 from services.gateway.turns.running import OnBusy
 from services.gateway.turns.turn import Question
-from shared.errors import Invalid, TooLarge
+from shared.errors import Invalid
 from shared.ids import is_client_id
 
 MOST_MESSAGES = 5000  # in one request, which `useChat` makes of all that was said
-MOST_PARTS = 1000  # of one message
 MAX_EXTRA_BYTES = 65_536  # of JSON that a message has beside its texts, where nothing else is set
 
 AnswerForm = Literal["ui", "text", "json"]
@@ -240,8 +239,7 @@ def _check_extras(questions: Sequence[Question], metadata: dict[str, Any] | None
     """Refuse what is kept with a message and shown with it each time, but is no text, where it is too much."""
     for question in questions:
         parts = [{**part, "text": ""} if part["type"] == "text" else part for part in question.parts]
-        if len(orjson.dumps([parts, question.metadata, metadata])) > most:
-            raise TooLarge(f"A message may have at most {most} bytes of metadata, and of parts beside their texts.")
+        check_extras(most, parts, question.metadata, metadata)
 
 
 def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:

@@ -1,7 +1,6 @@
 """`POST /api/chat`: the hot path, so a plain Starlette route that reads and writes its bodies by hand."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -34,17 +33,16 @@ from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import answer_of
 from services.gateway.turns.said import Said
-from services.gateway.turns.starting import StaleHistory, TurnStarter
+from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fresh
 from services.gateway.turns.turn import Question, Turn
 from services.gateway.turns.weight import WIDEST, bytes_of, question_bytes
 from shared.database import DATABASE_ERRORS
-from shared.errors import Away, NotFound, Refused, SessionBusy, TripthreadError
+from shared.errors import Away, NotFound, Refused, TripthreadError
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.telemetry import inject
 
 SESSION_COOKIE_S = 30 * 24 * 3600
-READINGS = 5  # of a session that others talk in at the same time
 
 log = structlog.get_logger(__name__)
 
@@ -110,11 +108,7 @@ class Chat:
             return unexpected_response()
 
     async def _begin(self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID) -> TurnBuffer:
-        """Read the session, claim it, and read again where more was said in between."""
-        for _ in range(READINGS):
-            with suppress(StaleHistory):
-                return await self._try_to_begin(request, caller, account, correlation_id)
-        raise SessionBusy("others are talking in this session, too fast to follow")
+        return await until_fresh(lambda: self._try_to_begin(request, caller, account, correlation_id))
 
     async def _try_to_begin(
         self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID

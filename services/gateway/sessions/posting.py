@@ -4,7 +4,6 @@ The rules are those of docs/http.md, `POST .../messages`: one message is one row
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from hashlib import sha256
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.identity import CallerDep, account_of
-from services.gateway.http.fields import Json, Name, SessionId
+from services.gateway.http.fields import MOST_PARTS, Json, Name, SessionId, check_extras
 from services.gateway.http.handed import from_app
 from services.gateway.http.idempotency_key import HEADER
 from services.gateway.http.problems import problem_responses
@@ -29,19 +28,16 @@ from services.gateway.sessions.session_end import SessionEnd, SessionEnds
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage, answer_of, question_of
 from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.starting import StaleHistory
+from services.gateway.turns.starting import StaleHistory, until_fresh
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Question, Turn, text_parts
 from services.gateway.writes.receipts import Receipts
-from shared.errors import NotFound, SessionBusy, TooLarge
+from shared.errors import NotFound
 from shared.events import Role
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.telemetry import inject
-
-READINGS = 5  # of a session that others write to at the same time
-MOST_PARTS = 1000
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
@@ -97,10 +93,8 @@ class Posting:
             TooLarge: It has too much beside its text.
         """
         await self._buckets.take(self._rate, f"messages {account}", "messages")
-        most = self._settings.max_extra_bytes
         parts = [{**part, "text": ""} if isinstance(part.get("text"), str) else part for part in message.parts]
-        if len(orjson.dumps([parts, message.metadata])) > most:
-            raise TooLarge(f"A message may have at most {most} bytes of metadata, and of parts beside their texts.")
+        check_extras(self._settings.max_extra_bytes, parts, message.metadata)
 
     async def post(
         self, user_ids: Sequence[str], session_id: str, message: NewMessage, write: Write
@@ -115,10 +109,7 @@ class Posting:
             Invalid: The key was used for another message.
             SessionBusy: Others write to this session, too fast to follow.
         """
-        for _ in range(READINGS):
-            with suppress(StaleHistory):
-                return await self._try_to_post(user_ids, session_id, message, write)
-        raise SessionBusy("others are talking in this session, too fast to follow")
+        return await until_fresh(lambda: self._try_to_post(user_ids, session_id, message, write))
 
     async def _try_to_post(
         self, user_ids: Sequence[str], session_id: str, message: NewMessage, write: Write

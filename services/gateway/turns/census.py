@@ -4,6 +4,7 @@ from math import nan
 
 from prometheus_client import Gauge
 
+from services.gateway.turns.rows import IS_UNTOLD
 from shared.database import DATABASE_ERRORS, Pool, borrowed
 
 MOST = 10_000  # that are counted
@@ -19,16 +20,15 @@ class TurnCensus:
         try:
             async with borrowed(self._pool) as db:
                 row = await db.fetchrow(
-                    """
+                    f"""
                     SELECT
                         (SELECT count(*) FROM gateway.turns
                         WHERE state = 'running' AND lease_until < clock_timestamp()) AS expired,
                         (SELECT count(*) FROM (
                             SELECT FROM gateway.turns
-                            WHERE (NOT question_published OR (answer IS NOT NULL AND NOT answer_published))
-                                AND state <> 'running' AND place < clock_timestamp() - interval '1 minute' LIMIT $1
+                            WHERE {IS_UNTOLD} AND place < clock_timestamp() - interval '1 minute' LIMIT $1
                         ) late) AS untold
-                    """,
+                    """,  # noqa: S608 - a constant of this folder
                     MOST,
                 )
         except (*DATABASE_ERRORS, TimeoutError):

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 
-from services.gateway.turns.rows import columns
+from services.gateway.turns.rows import IS_TOLD, IS_UNTOLD, columns
 from services.gateway.turns.turn import Turn, Version
-from shared.database import Pool, borrowed, reading
+from shared.database import Pool, fetched, reading
 from shared.events import POSTED_RANK, rank_of
 from shared.ids import answer_id
 
@@ -119,11 +118,12 @@ class Outbox:
 
         Each list is of one session, in its order; the sessions of the oldest come first. The unfit are left out.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             SELECT array_agg(turn_id ORDER BY place) AS turns FROM (
                 SELECT turn_id, user_id, session_id, place FROM gateway.turns
-                WHERE (NOT question_published OR (answer IS NOT NULL AND NOT answer_published)) AND state <> 'running'
+                WHERE {IS_UNTOLD}
                     AND place <= clock_timestamp() - make_interval(secs => $1) AND turn_id <> ALL ($2::uuid[])
                 ORDER BY asked_at LIMIT {AT_ONCE}) untold
             GROUP BY user_id, session_id ORDER BY min(place)
@@ -135,7 +135,8 @@ class Outbox:
 
     async def unstored(self, older_than_s: float, after: Row = FIRST) -> list[Unstored]:
         """Return the next turns that said all so long ago and are not known to be stored, after this row."""
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             SELECT turn_id, attempt, state, user_id, session_id, place, question ->> 'message_id' AS asked,
                 jsonb_path_query_array(question, '$.earlier[*].message_id') AS earlier,
@@ -143,7 +144,7 @@ class Outbox:
                 jsonb_path_query_array(past, '$[*].attempt') AS attempts,
                 jsonb_path_query_array(past, '$[*].answer.revision') AS revisions,
                 jsonb_path_query_array(past, '$[*].answer.status') AS statuses,
-                question_published AND (answer_published OR state = 'posted') AS is_told,
+                {IS_TOLD} AS is_told,
                 retold_at IS NOT NULL AS is_retold,
                 extract(epoch FROM clock_timestamp() - place)::float8 AS age_s
             FROM gateway.turns
@@ -175,11 +176,6 @@ class Outbox:
             """  # noqa: S608
         )
         return int(deleted.removeprefix("DELETE "))
-
-    async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        async with borrowed(self._pool) as db:
-            rows: list[asyncpg.Record] = await db.fetch(query, *arguments)
-            return rows
 
 
 def _unstored(row: dict[str, Any]) -> Unstored:

@@ -14,7 +14,7 @@ import asyncpg
 from services.gateway.turns.rows import COLUMNS, GLIMPSE, read_glimpse, read_turn
 from services.gateway.turns.said import Glimpse
 from services.gateway.turns.turn import Turn
-from shared.database import Connection, Pool, borrowed
+from shared.database import Connection, Pool, borrowed, fetched
 from shared.ids import answer_id
 
 NEWEST = 100  # turns of a session, where nothing was stored for so long
@@ -58,7 +58,8 @@ class TurnReadings:
 
         Of a turn that runs again only the question has a place, which may be one of long ago: it is among them too.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             SELECT identity.id AS identity, newest, {GLIMPSE}
             FROM unnest($1::text[]) AS identity (id)
@@ -87,7 +88,8 @@ class TurnReadings:
 
         Of a user who has more than `LISTED_TURNS` of them, or in more than `LISTED_SESSIONS`, only so many.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             SELECT {GLIMPSE} FROM gateway.turns WHERE turn_id IN (
                 SELECT turn_id FROM (
@@ -118,7 +120,8 @@ class TurnReadings:
         question, the question, and the answer. Its place is of those in the window the one nearest to the end that is
         read from; so `limit` turns hold at least `limit` messages, those on the very edges included.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             SELECT {GLIMPSE} FROM gateway.turns CROSS JOIN LATERAL (
                 SELECT min(at) AS first, max(at) AS last
@@ -164,7 +167,8 @@ class TurnReadings:
 
     async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
         """Tell when each session was spoken in last, of those in which something is not stored yet."""
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             SELECT user_id, session_id, max(place) AS at FROM (
                 SELECT user_id, session_id, place FROM gateway.turns
@@ -177,7 +181,8 @@ class TurnReadings:
 
     async def previews(self, turn_ids: Sequence[UUID], length: int) -> dict[UUID, str]:
         """Return the beginning of what each of these turns said last, of so many characters."""
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             """
             SELECT turn_id, left(coalesce(answer ->> 'content', question ->> 'content'), $2) AS preview
             FROM gateway.turns WHERE turn_id = ANY ($1)
@@ -193,7 +198,8 @@ class TurnReadings:
         The questions come with the texts as far back as they are `most_bytes` together, and so do the answers, of which
         no more are unpacked.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             """
             WITH RECURSIVE answered (number, content, total) AS (
                 SELECT 0, NULL::text, 0::bigint
@@ -230,7 +236,8 @@ class TurnReadings:
 
         To measure a turn is to unpack it, so one after the other is, until it is enough.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             """
             WITH RECURSIVE measured (number, size, total) AS (
                 SELECT 0, 0, 0::bigint
@@ -251,16 +258,12 @@ class TurnReadings:
 
     async def whole(self, turn_ids: Sequence[UUID]) -> list[Turn]:
         """Return these turns with all that they say."""
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = ANY ($1)",  # noqa: S608
             list(turn_ids),
         )
         return [read_turn(row) for row in rows]
-
-    async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        async with borrowed(self._pool) as db:
-            rows: list[asyncpg.Record] = await db.fetch(query, *arguments)
-            return rows
 
 
 async def _answering(db: Connection, user_id: str, session_id: str, message_id: str) -> list[Any]:

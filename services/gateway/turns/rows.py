@@ -10,22 +10,25 @@ import asyncpg
 from services.gateway.turns.said import Glimpse
 from services.gateway.turns.turn import Answer, PastAttempt, Question, Turn
 
-COLUMNS = """turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, nonce, model, provider,
+# All that a turn says is known to be with the broker; or it is over and not all is, as `turns_unpublished` has it.
+IS_TOLD = "question_published AND (answer_published OR state = 'posted')"
+IS_UNTOLD = "(NOT question_published OR (answer IS NOT NULL AND NOT answer_published)) AND state <> 'running'"
+COLUMNS = f"""turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, nonce, model, provider,
     project_id, helper, question, known_at, asked_at, answer, answered_at, past,
     coalesce(partial_parts, CASE WHEN partial <> '' THEN  -- of a gateway from before the former
         jsonb_build_array(jsonb_build_object('type', 'text', 'text', partial)) END) AS partial_parts,
-    question_published AND (answer_published OR state = 'posted') AS told,
+    {IS_TOLD} AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 # The same without what may be large, which is then not even unpacked where it was said in answer.
-GLIMPSE = """turn_id, user_id, session_id, attempt, state, model, project_id, helper, asked_at, answered_at,
-    question - '{content,parts,metadata,earlier}'::text[] AS question,
+GLIMPSE = f"""turn_id, user_id, session_id, attempt, state, model, project_id, helper, asked_at, answered_at,
+    question - '{{content,parts,metadata,earlier}}'::text[] AS question,
     CASE WHEN jsonb_array_length(question -> 'earlier') > 0 THEN (
-        SELECT jsonb_agg(said - '{content,parts,metadata}'::text[] ORDER BY number)
+        SELECT jsonb_agg(said - '{{content,parts,metadata}}'::text[] ORDER BY number)
         FROM jsonb_array_elements(question -> 'earlier') WITH ORDINALITY AS each (said, number)
     ) END AS earlier,
-    question_published AND (answer_published OR state = 'posted') AS told,
+    {IS_TOLD} AS told,
     extract(epoch FROM clock_timestamp() - place)::float8 AS age_s,
-    state = 'running' AND lease_until < clock_timestamp() AS expired"""
+    state = 'running' AND lease_until < clock_timestamp() AS expired"""  # noqa: S608 - a constant of this module
 
 
 GLIMPSE_FIELDS = tuple(each.name for each in fields(Glimpse))

@@ -1,6 +1,8 @@
 """Start turns: claim the session for a new one, or find the turn that a request repeats."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
 from services.gateway.http.idempotency_key import HEADER
 from services.gateway.http.refused_field import refused_field
@@ -14,9 +16,25 @@ from services.gateway.turns.turn import Turn
 from shared.database import DATABASE_ERRORS
 from shared.errors import Conflict, SessionBusy, ShuttingDown
 
+READINGS = 5  # of a session that others talk in at the same time
+
+Result = TypeVar("Result")
+
 
 class StaleHistory(Conflict):
     """More was said in this session in the meantime."""
+
+
+async def until_fresh(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Read a session, and claim it; and read it again where more was said in between.
+
+    Raises:
+        SessionBusy: Others talk in it at the same time, again and again.
+    """
+    for _ in range(READINGS):
+        with suppress(StaleHistory):
+            return await attempt()
+    raise SessionBusy("others are talking in this session, too fast to follow")
 
 
 class TurnStarter:

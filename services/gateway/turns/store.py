@@ -14,7 +14,7 @@ from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
 from services.gateway.turns.weight import question_bytes
-from shared.database import Pool, borrowed
+from shared.database import Pool, borrowed, fetched
 
 TAKEN_AMONG = 20  # newest turns of a session, for a message that comes again
 
@@ -146,7 +146,8 @@ class TurnStore:
         Returns:
             None where the row has another attempt, another end, or as much already.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             UPDATE gateway.turns SET answer = $3, answer_published = false, stored_at = NULL, retold_at = NULL
             WHERE turn_id = $1 AND attempt = $2 AND state = 'stopped'
@@ -160,7 +161,8 @@ class TurnStore:
         return read_turn(rows[0]) if rows else None
 
     async def _end_instead(self, turn: Turn, answer: Answer, where: str) -> Turn | None:
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             UPDATE gateway.turns
             SET state = $3::jsonb ->> 'status', answer = $3,
@@ -216,7 +218,8 @@ class TurnStore:
         A client that stores what it showed stores what the turn has stored: the same message, once a turn. Who names
         its message takes the same one again, as where it did not hear of the first time.
         """
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             UPDATE gateway.turns
             SET taken = coalesce(taken, '{{}}') || jsonb_build_object($3::text, coalesce(to_jsonb($5::text), 'true'))
@@ -240,7 +243,8 @@ class TurnStore:
 
     async def by_key(self, user_id: str, key: str) -> Turn | None:
         """Find the turn that this key of this user names."""
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND idempotency_key = $2",  # noqa: S608
             user_id,
             key,
@@ -249,19 +253,21 @@ class TurnStore:
 
     async def expired(self) -> list[tuple[UUID, int]]:
         """Return the running turns whose owner has let the lease pass: (turn, attempt)."""
-        rows = await self._read(
-            "SELECT turn_id, attempt FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp()"
+        rows = await fetched(
+            self._pool,
+            "SELECT turn_id, attempt FROM gateway.turns WHERE state = 'running' AND lease_until < clock_timestamp()",
         )
         return [(row["turn_id"], row["attempt"]) for row in rows]
 
     async def find(self, turn_id: UUID) -> Turn | None:
         """Return the turn of this id."""
-        rows = await self._read(f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = $1", turn_id)  # noqa: S608
+        rows = await fetched(self._pool, f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = $1", turn_id)  # noqa: S608
         return read_turn(rows[0]) if rows else None
 
     async def running(self, user_ids: Sequence[str], session_id: str) -> Turn | None:
         """Find the turn that this session is busy with, of the first of these users who has one."""
-        rows = await self._read(
+        rows = await fetched(
+            self._pool,
             f"""
             SELECT {COLUMNS} FROM gateway.turns
             WHERE user_id = ANY ($1) AND session_id = $2 AND state = 'running'
@@ -271,9 +277,3 @@ class TurnStore:
             session_id,
         )
         return read_turn(rows[0]) if rows else None
-
-    async def _read(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a short statement: nearly every request begins with one, so they find out that a database hangs."""
-        async with borrowed(self._pool) as db:
-            rows: list[asyncpg.Record] = await db.fetch(query, *arguments)
-            return rows

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.chat.request import MOST_MESSAGES, MOST_PARTS, ChatRequest, read_chat_request
+from services.gateway.chat.request import MOST_MESSAGES, ChatRequest, read_chat_request
+from services.gateway.http.fields import MOST_PARTS
 from shared.errors import Invalid, TooLarge, UnsupportedMedia
 
 JSON = {"content-type": "application/json"}
