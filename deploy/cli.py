@@ -14,7 +14,7 @@ import typer
 import uvloop
 from pydantic import ValidationError
 
-from deploy.supervisor.terminal import plain
+from deploy.terminal import plain
 from shared.settings import Misconfigured, Settings
 
 ABOUT = "Tripthread: the one command of the one image; the sub-command picks what it does."

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from deploy.supervisor.terminal import plain
+from deploy.terminal import plain
 from services.gateway.admin.dead_letter import DeadLetter, Parked, found, send_again, undecided
 from services.gateway.admin.queries import DeadLetterQueries
 from shared.connection import describe

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from deploy.supervisor.terminal import plain
+from deploy.terminal import plain
 from services.gateway.trips.holders import HeldTrip, held_trip
 from services.gateway.trips.order import TripName
 from shared.connection import describe

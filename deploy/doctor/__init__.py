@@ -5,21 +5,22 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from deploy.disk import little_disk
 from deploy.doctor.broker import check_broker
 from deploy.doctor.database import check_database
 from deploy.doctor.finding import Finding
 from deploy.doctor.outside import check_outside
 from deploy.doctor.processes import check_circuits, check_gateways
-from deploy.supervisor.disk import little_disk
-from deploy.supervisor.layout import PROJECT
 from shared.settings import NEEDED, Settings
+
+KEPT = Path(__file__).resolve().parents[2] / ".run"  # by `./run`, which no image has
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Run every check, the deeper ones only where what they stand on is well."""
     for finding in check_settings(settings):
         yield finding
-    for finding in check_disk(PROJECT.run):
+    for finding in check_disk(KEPT):
         yield finding
     async for finding in check_database(settings):
         yield finding

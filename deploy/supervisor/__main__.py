@@ -17,10 +17,10 @@ from deploy.supervisor.logs import show_logs
 from deploy.supervisor.mode import choose_mode
 from deploy.supervisor.servers import install_servers
 from deploy.supervisor.stack import run_stack
-from deploy.supervisor.terminal import forget_output, plain
 from deploy.supervisor.trouble import Trouble, refusal
 from deploy.supervisor.up_options import parse_up_options
 from deploy.supervisor.venv import prepare_venv
+from deploy.terminal import forget_output, plain
 
 HELP = """\
 Tripthread: every conversation stored, tagged and tied to its trip.

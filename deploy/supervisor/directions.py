@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from deploy.supervisor.disk import little_disk
+from deploy.disk import little_disk
 from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import Layout
-from deploy.supervisor.terminal import say
+from deploy.terminal import say
 
 _DEMO = "./run demo                          one conversation, from the first question to the quotes"
 

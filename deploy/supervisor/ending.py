@@ -2,7 +2,7 @@
 
 import signal
 
-from deploy.supervisor.terminal import forget_terminal
+from deploy.terminal import forget_terminal
 
 
 def end_by_signals() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.supervisor.layout import Layout
-from deploy.supervisor.terminal import plain
 from deploy.supervisor.trouble import Trouble
+from deploy.terminal import plain
 
 
 def show_logs(layout: Layout, names: Sequence[str], *, follow: bool) -> int:

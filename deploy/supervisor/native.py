@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from deploy.disk import little_disk
 from deploy.supervisor.child import Child
 from deploy.supervisor.control import NotRunningError, ask
 from deploy.supervisor.directions import print_directions
-from deploy.supervisor.disk import little_disk
 from deploy.supervisor.ending import end_calmly
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import holder
 from deploy.supervisor.readiness import wait_until_ready, why_not_ready
-from deploy.supervisor.terminal import plain, say
 from deploy.supervisor.trouble import Trouble
+from deploy.terminal import plain, say
 
 START_S = 240.0  # Two servers, the migration, and on a slow machine the services.
 _READY_S = 90.0

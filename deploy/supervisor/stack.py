@@ -18,8 +18,8 @@ from deploy.supervisor.programs import output_of
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from deploy.supervisor.spool import turn_over_output
 from deploy.supervisor.supervisor import Supervisor
-from deploy.supervisor.terminal import say
 from deploy.supervisor.unit import Unit
+from deploy.terminal import say
 
 _SERVER_START_S = 90.0
 _MIGRATION_S = 120.0
