@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.supervisor.child import Child
@@ -49,7 +50,13 @@ class Postgres:
     name = "postgres"
 
     def __init__(
-        self, directory: Path, *, durable: bool = True, log: Path | None = None, account: Account | None = None
+        self,
+        directory: Path,
+        *,
+        durable: bool = True,
+        log: Path | None = None,
+        account: Account | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Describe the server; nothing starts yet.
 
@@ -58,9 +65,10 @@ class Postgres:
             durable: False gives up fsync: quicker, for tests that never kill it.
             log: defaults to postgres.log in the directory.
             account: who it runs as where we are root; chosen where nobody says.
+            settings: of the server, beside ours and before them.
         """
         self.directory = directory.absolute()
-        self._settings = _ALWAYS | ({} if durable else _THROW_AWAY)
+        self._settings = _ALWAYS | ({} if durable else _THROW_AWAY) | dict(settings or {})
         self._account = account
         self._log = log or self.directory / "postgres.log"
         self._facts_file = self.directory / "server.json"

@@ -16,7 +16,7 @@ PROFILER = ("py-spy", "py-spy")
 PER_S = 200
 OURS = ("services/", "shared/")  # what starts them is below every stack
 ROWS = 45
-FOLDED = ROOT / ".run" / "profile.folded"
+FOLDED = ROOT / ".run" / "profile.{name}.folded"
 
 
 @dataclass
@@ -50,12 +50,12 @@ class Profile:
 
 
 @contextmanager
-def profiling(pid: int) -> Iterator[Profile]:
+def profiling(pid: int, name: str) -> Iterator[Profile]:
     """Sample a process for the length of the block; the samples stay in `FOLDED`, for whoever draws flame graphs."""
-    command, profile = installed(*PROFILER), Profile()
+    command, profile, folded = installed(*PROFILER), Profile(), FOLDED.with_name(FOLDED.name.format(name=name))
     options = ("--format", "raw", "--rate", str(PER_S), "--function", "--full-filenames")
     recorder = subprocess.Popen(
-        [str(command), "record", *options, "--pid", str(pid), "--output", str(FOLDED), "--duration", "unlimited"],
+        [str(command), "record", *options, "--pid", str(pid), "--output", str(folded), "--duration", "unlimited"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -64,7 +64,7 @@ def profiling(pid: int) -> Iterator[Profile]:
     finally:
         recorder.send_signal(signal.SIGINT)  # it writes what it has
         recorder.wait(30)
-    profile.read(FOLDED.read_text())
+    profile.read(folded.read_text())
 
 
 def _function(frame: str) -> str:

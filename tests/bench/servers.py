@@ -36,14 +36,17 @@ def private_servers() -> Iterator[Settings]:
 
 
 @contextmanager
-def measured_servers() -> Iterator[MeasuredServers]:
+def measured_servers(postgres_settings: Mapping[str, str] | None = None) -> Iterator[MeasuredServers]:
     """Run the same, and say which processes they are."""
     runs = ROOT / ".run"
     runs.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="bench-", dir=runs))  # on the project's disk: /tmp may be memory
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        postgres, broker = Postgres(directory / "postgres"), RabbitMQ(directory / "rabbitmq")
+        postgres, broker = (
+            Postgres(directory / "postgres", settings=postgres_settings),
+            RabbitMQ(directory / "rabbitmq"),
+        )
         for server in (postgres, broker):
             stack.callback(server.stop)
             server.start()

@@ -13,6 +13,7 @@ from deploy.supervisor.ports import free_port
 from shared.settings import Settings
 from tests.bench.processor import cpu_ms_each, cpu_s
 from tests.bench.servers import answers, is_ready, measured_servers, process, resident_mib
+from tests.bench.statements import SETTINGS
 from tests.bench.talk import ChatTalker, Talk, talk
 from tests.servers import looking
 from tests.simulated import simulated
@@ -58,12 +59,11 @@ class Stack:
         self._pids = pids
 
     @property
-    def gateway_pid(self) -> int:
-        return self._pids["gateway"]
-
-    @property
     def gateway_mib(self) -> float:
-        return resident_mib(self.gateway_pid)
+        return resident_mib(self._pids["gateway"])
+
+    def pid(self, service: str) -> int:
+        return self._pids[service]
 
     async def talk(self, connections: int, turns: int) -> Talk:
         return await talk([ChatTalker(self.url, self.tokens) for _ in range(connections)], turns)
@@ -85,10 +85,10 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(pause_ms: float) -> AsyncIterator[Stack]:
+async def running_stack(pause_ms: float, *, counting_statements: bool = False) -> AsyncIterator[Stack]:
     """Run everything, on a model that pauses between its chunks."""
     with ExitStack() as started:
-        servers = started.enter_context(measured_servers())
+        servers = started.enter_context(measured_servers(SETTINGS if counting_statements else None))
         port = free_port()
         started.enter_context(process(["tests.bench.mock_model", str(port), str(pause_ms)], servers.settings))
         model_url = f"http://127.0.0.1:{port}"

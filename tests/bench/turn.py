@@ -1,22 +1,25 @@
-"""What a turn costs our processes, without anybody to compare with; with `--profile`, where in the gateway."""
+"""What a turn costs our processes, without anybody to compare with; with `--profile`, where in them."""
 
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 
 from tests.bench.profiled import PROFILER, profiling
-from tests.bench.stack import running_stack
+from tests.bench.stack import Measured, Stack, running_stack
+from tests.bench.statements import count_anew, statements_table
 from tests.bench.tools import installed
 
 AT_ONCE = 50
 WARM_UP = 100
+PROFILED = ("gateway", "logger", "tagger")
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Print a line for each round; and a table of the last one's steps, of those that were profiled."""
+    """Print a line for each round; and tables of the last one's steps and statements, of those that were profiled."""
     if options.profile:
         installed(*PROFILER)
-    async with running_stack(options.pause_ms) as stack:
+    async with running_stack(options.pause_ms, counting_statements=options.profile) as stack:
         await stack.measure(AT_ONCE, WARM_UP)
         for _ in range(options.rounds):
             seen = await stack.measure(AT_ONCE, options.turns)
@@ -30,7 +33,15 @@ async def run(options: argparse.Namespace) -> None:
             }
             print(json.dumps(line), flush=True)
         if options.profile:
-            # Without the wait at its end: what is sampled then is what turns do.
-            with profiling(stack.gateway_pid) as profile:
-                await stack.talk(AT_ONCE, options.turns)
-            sys.stdout.write(profile.table(seen.cpu_ms["gateway"]))
+            await _print_tables(stack, seen, options.turns)
+
+
+async def _print_tables(stack: Stack, seen: Measured, turns: int) -> None:
+    await count_anew(stack.owner)
+    with ExitStack() as profiled:
+        profiles = {name: profiled.enter_context(profiling(stack.pid(name), name)) for name in PROFILED}
+        # Without the wait at its end: what is sampled then is what turns do.
+        talk = await stack.talk(AT_ONCE, turns)
+    sys.stdout.write(await statements_table(stack.owner, talk.turns))
+    for name, profile in profiles.items():
+        sys.stdout.write(f"\n{name}\n{profile.table(seen.cpu_ms[name])}")
