@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeGuard
 from uuid import UUID
 
 from services.tagger.counter import Heard, SessionKey
+from services.tagger.memory import TaggedSessions
 from services.tagger.store import Store
 from shared.events import Event, MessagePosted, ModelRegistered, SessionTagged
 
@@ -14,24 +16,38 @@ class SessionHandler:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._tagged = TaggedSessions()
 
     async def commit(self, events: Sequence[Event]) -> list[SessionTagged]:
-        """Tag one group's sessions; every user's message in a tagged session is answered, a repeated one too."""
-        heard = [event for event in events if isinstance(event, MessagePosted | ModelRegistered)]
-        causes = user_messages(heard)
-        if not causes and all(isinstance(event, MessagePosted) for event in heard):
-            return []  # the system's and the tools' messages bring no tag
+        """Tag one group's sessions, and answer the messages in sessions that were not known to have a tag.
+
+        What was answered is answered again when it is repeated.
+        """
+        heard = [event for event in events if isinstance(event, ModelRegistered) or self._may_bring_a_tag(event)]
+        if not heard:
+            return []
+        causes = causes_by_session(heard)
         tags = await self._store.tag_sessions(heard, list(causes))
+        for session in tags:
+            self._tagged.remember(session, causes[session])
         return [
             SessionTagged(user_id=user_id, session_id=session_id, session_tag=tag, causes=causes[user_id, session_id])
             for (user_id, session_id), tag in tags.items()
         ]
 
+    def _may_bring_a_tag(self, event: Event) -> TypeGuard[MessagePosted]:
+        """Tell whether a user spoke, whose session is not known to have its tag."""
+        return (
+            isinstance(event, MessagePosted)
+            and event.role == "user"
+            and not self._tagged.needs_nothing((event.user_id, event.session_id), event.event_id)
+        )
 
-def user_messages(events: Sequence[Heard]) -> dict[SessionKey, tuple[UUID, ...]]:
-    """Return the events by which users spoke, by session: only these ever bring a tag."""
+
+def causes_by_session(events: Sequence[Heard]) -> dict[SessionKey, tuple[UUID, ...]]:
+    """Return the events by which users spoke, by session."""
     spoken: defaultdict[SessionKey, list[UUID]] = defaultdict(list)
     for event in events:
-        if isinstance(event, MessagePosted) and event.role == "user":
+        if isinstance(event, MessagePosted):
             spoken[event.user_id, event.session_id].append(event.event_id)
     return {session: tuple(event_ids) for session, event_ids in spoken.items()}

@@ -5,7 +5,6 @@ of taggers may run at once. Each waits for locks in one order only: the table of
 counters by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
 """
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
@@ -42,8 +41,8 @@ class Store:
             known = await _read_models(db, named_models(events))
             candidates, changed = read_in_order(events, known, taken)
             await _save_models(db, changed)
-            await _tag(db, candidates)
-            return await _read_tags(db, sessions)
+            new = await _tag(db, candidates)
+            return new | await _read_tags(db, [session for session in sessions if session not in new])
 
 
 async def _hold_short_ids(db: Connection, models: Collection[UUID]) -> set[str]:
@@ -93,26 +92,43 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
     )
 
 
-async def _tag(db: Connection, candidates: Sequence[Candidate]) -> None:
-    """Give those sessions a tag that have none: the number is taken only for rows that are really new."""
+async def _tag(db: Connection, candidates: Sequence[Candidate]) -> dict[SessionKey, str]:
+    """Give those sessions a tag that have none, and return it: a number is taken only for rows that are really new."""
     if not candidates:
-        return
-    new = await _insert_sessions(db, candidates)
-    if new:
-        last_numbers = await _step_counters(db, Counter(candidate.counter for candidate in new))
-        await _number_sessions(db, number(new, last_numbers))
+        return {}
+    new, last_numbers = await _insert_sessions(db, candidates)
+    tags = number(new, last_numbers)
+    if tags:
+        await _number_sessions(db, tags)
+    return {tag.candidate.session: str(tag) for tag in tags}
 
 
-async def _insert_sessions(db: Connection, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Insert sessions without a number, and return those that were not there: tagged, or deleted."""
+async def _insert_sessions(
+    db: Connection, candidates: Sequence[Candidate]
+) -> tuple[list[Candidate], dict[CounterKey, int]]:
+    """Insert sessions without a number, and step their counters, which stay locked until the transaction ends.
+
+    Counters are locked after all the sessions, since they are stepped by how many of these are new.
+
+    Returns:
+        Those that were not there, tagged or deleted; and of each counter where it is now.
+    """
     rows = await db.fetch(
         """
-        INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[])
-            AS candidate (user_id, session_id, model_id, event_id)
-        ORDER BY user_id, session_id
-        ON CONFLICT (user_id, session_id) DO NOTHING
-        RETURNING user_id, session_id
+        WITH new AS (
+            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[])
+                AS candidate (user_id, session_id, model_id, event_id)
+            ORDER BY user_id, session_id
+            ON CONFLICT (user_id, session_id) DO NOTHING
+            RETURNING user_id, session_id, model_id
+        ), stepped AS (
+            INSERT INTO tagging.counters AS counter (user_id, model_id, last_number)
+            SELECT user_id, model_id, count(*) FROM new GROUP BY user_id, model_id ORDER BY user_id, model_id
+            ON CONFLICT (user_id, model_id) DO UPDATE SET last_number = counter.last_number + excluded.last_number
+            RETURNING user_id, model_id, last_number
+        )
+        SELECT user_id, session_id, model_id, last_number FROM new JOIN stepped USING (user_id, model_id)
         """,
         [candidate.user_id for candidate in candidates],
         [candidate.session_id for candidate in candidates],
@@ -120,24 +136,10 @@ async def _insert_sessions(db: Connection, candidates: Sequence[Candidate]) -> l
         [candidate.event_id for candidate in candidates],
     )
     new = {(row["user_id"], row["session_id"]) for row in rows}
-    return [candidate for candidate in candidates if candidate.session in new]
-
-
-async def _step_counters(db: Connection, steps: Counter[CounterKey]) -> dict[CounterKey, int]:
-    """Lock these counters until the transaction ends, in key order, and step each; return where they are now."""
-    rows = await db.fetch(
-        """
-        INSERT INTO tagging.counters AS counter (user_id, model_id, last_number)
-        SELECT * FROM unnest($1::text[], $2::uuid[], $3::int[]) AS step (user_id, model_id, count)
-        ORDER BY user_id, model_id
-        ON CONFLICT (user_id, model_id) DO UPDATE SET last_number = counter.last_number + excluded.last_number
-        RETURNING user_id, model_id, last_number
-        """,
-        [user_id for user_id, _ in steps],
-        [model_id for _, model_id in steps],
-        list(steps.values()),
+    return (
+        [candidate for candidate in candidates if candidate.session in new],
+        {(row["user_id"], row["model_id"]): row["last_number"] for row in rows},
     )
-    return {(row["user_id"], row["model_id"]): row["last_number"] for row in rows}
 
 
 async def _number_sessions(db: Connection, tags: Sequence[Tag]) -> None:
@@ -155,6 +157,8 @@ async def _number_sessions(db: Connection, tags: Sequence[Tag]) -> None:
 
 
 async def _read_tags(db: Connection, sessions: Sequence[SessionKey]) -> dict[SessionKey, str]:
+    if not sessions:
+        return {}
     rows = await db.fetch(
         """
         SELECT user_id, session_id, session_tag

@@ -38,14 +38,20 @@ TAGGERS = 3
 
 
 @pytest.fixture
-async def taggers(settings: Settings) -> AsyncIterator[list[SessionHandler]]:
-    """Three taggers that nothing keeps apart, each with a pool of its own."""
+async def stores(settings: Settings) -> AsyncIterator[list[Store]]:
+    """What three taggers store by, each with a pool of its own."""
     async with AsyncExitStack() as stack:
         pools = [
             await stack.enter_async_context(open_pool(settings.tagger_database_url, f"tagger_{place}"))
             for place in range(TAGGERS)
         ]
-        yield [SessionHandler(Store(pool)) for pool in pools]
+        yield [Store(pool) for pool in pools]
+
+
+@pytest.fixture
+def taggers(stores: list[Store]) -> list[SessionHandler]:
+    """Three taggers that nothing keeps apart."""
+    return [SessionHandler(store) for store in stores]
 
 
 @pytest.fixture
@@ -79,14 +85,40 @@ async def test_repeated_message_is_tagged_once_and_answered_each_time(
     assert await read_counters(owner) == {("ada", SMALL): 2}
 
 
-async def test_later_message_of_a_tagged_session_is_answered_with_its_tag(tagger: SessionHandler) -> None:
-    await tagger.commit([registered(), spoke()])
+async def test_later_message_of_a_tagged_session_is_answered_by_who_does_not_know_it(
+    taggers: list[SessionHandler],
+) -> None:
+    await taggers[0].commit([registered(), spoke()])
     later = [spoke(at=1), spoke(at=2, model="untracked"), spoke(at=3, role="system")]
 
-    [outcome] = await tagger.commit(later)
+    assert await taggers[0].commit(later) == []
+    [outcome] = await taggers[1].commit(later)
+    assert await taggers[1].commit(later) == [outcome]
+    assert await taggers[1].commit([spoke(at=4)]) == []
 
     assert outcome.session_tag == TAG + "001"
     assert outcome.causes == (later[0].event_id, later[1].event_id)
+
+
+async def test_what_is_said_in_a_session_that_is_known_to_have_its_tag_costs_no_transaction(
+    settings: Settings, owner: asyncpg.Connection
+) -> None:
+    async with open_pool(settings.tagger_database_url, "tagger") as pool:
+        tagger = SessionHandler(Store(pool))
+        await tagger.commit([registered(), spoke()])
+    # Closed: whoever wanted a connection of it would fail.
+    assert await tagger.commit([spoke(at=1), spoke(at=2), spoke(role="assistant")]) == []
+    with pytest.raises(asyncpg.InterfaceError):
+        await tagger.commit([spoke(at=3), spoke("s2", at=3)])
+
+
+async def test_a_session_without_a_tag_is_not_remembered(tagger: SessionHandler) -> None:
+    assert await tagger.commit([registered(tracked=False, at=1), spoke()]) == []
+
+    await tagger.commit([registered(at=2)])
+    [outcome] = await tagger.commit([spoke(at=3)])
+
+    assert outcome.session_tag == TAG + "001"
 
 
 async def test_session_without_a_tag_is_not_answered(tagger: SessionHandler, owner: asyncpg.Connection) -> None:
@@ -263,8 +295,9 @@ def deliveries(draw: st.DrawFn) -> list[list[Heard]]:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 async def test_any_split_order_and_repetition_gives_each_session_one_tag(
-    groups: list[list[MessagePosted]], taggers: list[SessionHandler], owner: asyncpg.Connection
+    groups: list[list[MessagePosted]], stores: list[Store], owner: asyncpg.Connection
 ) -> None:
+    taggers = [SessionHandler(store) for store in stores]  # who remembers nothing of what goes now
     await owner.execute("TRUNCATE tagging.session_tags, tagging.counters, tagging.models")
     await taggers[0].commit([registered(), registered("large")])
 
