@@ -102,8 +102,8 @@ async def get_session(
 
 def _is_named(etag: str, if_none_match: str | None) -> bool:
     """Compare weakly, since a proxy may have made the tag weak (RFC 9110, section 13.1.2)."""
-    named = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
-    return etag in named or "*" in named
+    named = if_none_match or ""
+    return etag in named or named.strip() == "*"  # its quotes end it: no other tag has it within
 
 
 @router.get(
