@@ -9,7 +9,7 @@ from services.gateway.http.shares import Holding, Shares
 from shared.errors import TooLarge
 from shared.settings import Settings
 
-FREE = 16 * 1024  # bytes of each body: all connections together could send so much and more is not in the room
+FREE = 8 * 1024  # bytes of each body, which are in no room; docs/security.md has the sum of all connections'
 HELD = "tripthread.held_body"
 
 Whose = Callable[[Scope], str]  # names the account that a body counts for

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, cast
 
 from prometheus_client import Counter
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from services.gateway.http.connections import Connections, Phase
-from services.gateway.http.exchange import UnframedExchange
+from services.gateway.http.exchange import Exchange, Flow, UnframedExchange
 from services.gateway.http.parsing import Parsing
 from services.gateway.http.problems import problem_response
 from shared.errors import TooManyConnections, TooSlow, TripthreadError
@@ -56,6 +56,7 @@ class Connection(Parsing):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         room = self._connections.find_room()
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
         self.outlet = cast(asyncio.Transport, _Outlet(transport.write, transport.is_closing, self._end_answer))
         self._connections.enter(self, Phase.NEW)
         if not room:
@@ -73,6 +74,30 @@ class Connection(Parsing):
         if self.came > self._drop_bytes and self.unanswered is None:
             self._close()
         self._settle()
+        self.count()
+
+    def has_room(self, size: int) -> bool:
+        return self._connections.arrivals.has_room(size, self)
+
+    def count(self) -> None:
+        if not self.transport.is_closing():
+            self._connections.arrivals.count(self, self.held_bytes)
+
+    def give_way(self) -> bool:
+        """Hold less: end where a request is not whole yet, else answer only the one that is being answered."""
+        exchange = self.unanswered
+        if exchange is None or (self.incomplete is Phase.BODY and exchange is self.cycle):
+            self._connections.evict(self)
+            return True
+        if not self.pipeline and self.incomplete is not Phase.HEAD:
+            return False
+        self.pipeline.clear()
+        self.cycle = exchange
+        self._answer_only_what_is_whole(exchange)
+        self.deaf = True
+        self.forget_request()
+        self.count()
+        return True
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -117,10 +142,17 @@ class Connection(Parsing):
             return
         if self.incomplete is Phase.BODY and self.expect_100_continue and not self.came:
             self._ending = True  # it was not told to go on, and may not send the body at all
-        self.flow.resume_reading()
-        if self.pipeline and not self._ending:
+        if self._ending:
+            self.pipeline.clear()
+        if self.answering is not None:
+            self.answering.forget()
+        if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        elif self.incomplete is not Phase.HEAD:
+            self.forget_request()
+        self.flow.resume_reading()
         self._settle()
+        self.count()
 
     def _end_answer(self) -> None:
         """Close after a whole answer, once its request is whole too; break off any other."""
@@ -130,7 +162,7 @@ class Connection(Parsing):
         else:
             self._break_off(exchange)
 
-    def _break_off(self, exchange: RequestResponseCycle) -> None:
+    def _break_off(self, exchange: Exchange) -> None:
         if isinstance(exchange, UnframedExchange) and exchange.ends_with_connection:
             # An orderly end would look like the end of the answer. What is written already is still read before it.
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -158,8 +190,9 @@ class Connection(Parsing):
         self.transport.write_eof()
         self._ending = True
         self.incomplete = Phase.BODY  # whatever still comes, until the caller closes
+        self.forget_request()
 
-    def _answer_only_what_is_whole(self, exchange: RequestResponseCycle) -> None:
+    def _answer_only_what_is_whole(self, exchange: Exchange) -> None:
         if self.incomplete is Phase.BODY:
             self.pipeline.popleft()
         newest = self.pipeline[0][0] if self.pipeline else exchange
@@ -196,7 +229,7 @@ class Connection(Parsing):
         return Phase.NEW if self.phase is Phase.NEW else Phase.IDLE
 
 
-def _disconnect(exchange: RequestResponseCycle) -> None:
+def _disconnect(exchange: Exchange) -> None:
     exchange.disconnected = True
     exchange.message_event.set()
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
+from services.gateway.http.arrivals import Arrivals
 from shared.settings import Settings
 
 SWEEP_S = 0.25
@@ -47,6 +48,9 @@ class Member(Protocol):
     def waited_too_long(self) -> None:
         """Do what is due in this phase: end, or begin to wait once more."""
 
+    def give_way(self) -> bool:
+        """Hold less of what came; see `Arrivals`."""
+
     def abort(self) -> None:
         """End at once, whatever is not sent yet."""
 
@@ -57,6 +61,7 @@ class Member(Protocol):
 class Connections:
     def __init__(self, settings: Settings, most: int) -> None:
         self._most = most
+        self.arrivals = Arrivals(settings.head_bytes_at_once)
         self._longest_s = {
             Phase.NEW: settings.http_idle_s,
             Phase.IDLE: settings.http_idle_s,
@@ -93,6 +98,7 @@ class Connections:
         self._rows[connection.phase].pop(connection, None)
         self._bodies.pop(connection, None)
         self._unread.pop(connection, None)
+        self.arrivals.forget(connection)
 
     def find_room(self) -> bool:
         """Tell whether one more may come in, after those have gone that may have to go for it."""
@@ -101,10 +107,14 @@ class Connections:
             if connection is None:
                 FULL.inc()
                 return False
-            EVICTED.labels(connection.phase.name.lower()).inc()
-            self.leave(connection)
-            connection.abort()
+            self.evict(connection)
         return True
+
+    def evict(self, connection: Member) -> None:
+        """End a connection at once, so that there is room for others."""
+        EVICTED.labels(connection.phase.name.lower()).inc()
+        self.leave(connection)
+        connection.abort()
 
     def _first_to_go(self) -> Member | None:
         for phases in GIVING_WAY:

@@ -1,15 +1,62 @@
-"""One request and its answer, where a caller speaks HTTP/1.0: it knows no chunks, so the connection's end ends it."""
+"""One request and its answer: what it holds, and how the answer ends where a caller speaks HTTP/1.0."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sized
+from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    import asyncio
+
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 
 
-class UnframedExchange(RequestResponseCycle):
-    """Sends an answer without a known length as it is, and never in chunks."""
+class Flow(FlowControl):
+    """Reads no further while a request waits for the answer to one before it."""
+
+    def __init__(self, transport: "asyncio.Transport", waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
+
+
+class Exchange(RequestResponseCycle):
+    def __init__(self, weight: int, taken: Callable[[], None], **given: Any) -> None:
+        """Begin with a whole head.
+
+        Args:
+            weight: What the head takes, in bytes.
+            taken: Is called when what came of the body was handed on.
+            given: As uvicorn has it.
+        """
+        super().__init__(**given)
+        self._weight = weight
+        self._taken = taken
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of this request is held here: its head, and what nobody has taken of its body."""
+        return self._weight + len(self.body)
+
+    def forget(self) -> None:
+        """Hold nothing any more: the answer is complete."""
+        self.scope, self.body, self._weight = {}, bytearray(), 0  # type: ignore[typeddict-item]
+
+    async def receive(self) -> "ASGIReceiveEvent":
+        message = await super().receive()
+        self._taken()
+        return message
+
+
+class UnframedExchange(Exchange):
+    """Sends an answer without a known length as it is, and never in chunks: HTTP/1.0 knows none.
+
+    The connection's end ends it.
+    """
 
     ends_with_connection = False
 

@@ -2,17 +2,19 @@
 
 import asyncio
 from abc import abstractmethod
+from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from services.gateway.http.arrivals import HEADER_BYTES, REQUEST_BYTES, weight_of
 from services.gateway.http.connections import Phase
-from services.gateway.http.exchange import UnframedExchange
-from shared.errors import HeadTooLarge, Refused, TripthreadError
+from services.gateway.http.exchange import Exchange, UnframedExchange
+from shared.errors import HeadTooLarge, Overloaded, Refused, TripthreadError
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -23,6 +25,9 @@ MOST_PIPELINED = 16  # whole requests that wait for the answer to one before the
 
 class Parsing(HttpToolsProtocol):
     """Parses requests, starts the exchange of each in turn, and knows what is incomplete."""
+
+    cycle: Exchange
+    pipeline: "deque[tuple[Exchange, ASGI3Application]]"  # type: ignore[assignment]  # ours alone are in it
 
     def __init__(
         self,
@@ -35,22 +40,45 @@ class Parsing(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head_bytes = head_bytes
         self._unparsed = 0  # bytes of which nothing came yet but a longer head, trailer or chunk header
+        self._head_held = 0  # bytes that came of the incomplete head, at most
         self.incomplete: Phase | None = None  # the part of a request that is: HEAD or BODY
         self.came = 0  # bytes after the head of the request that is being parsed
+        self._finds_no_room = False  # for the head that is whole
         self.moved = False  # something came for which the caller has a new deadline
         self.deaf = False  # what comes is not parsed any more
-        self.answering: RequestResponseCycle | None = None
+        self.answering: Exchange | None = None
         self.outlet: asyncio.Transport  # what an exchange writes to
 
     @abstractmethod
     def refuse(self, error: TripthreadError) -> None:
         """Take no other request, and say why."""
 
+    @abstractmethod
+    def has_room(self, size: int) -> bool:
+        """Tell whether a head of so many bytes may be held."""
+
+    @abstractmethod
+    def count(self) -> None:
+        """Note that what is held has changed."""
+
     @property
-    def unanswered(self) -> RequestResponseCycle | None:
+    def unanswered(self) -> Exchange | None:
         """The exchange whose answer is not complete, if there is one."""
         exchange = self.answering
         return None if exchange is None or exchange.response_complete or exchange.disconnected else exchange
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of what came is held here, about: of the request that is answered, those that wait, and a head."""
+        held = 0
+        exchange = self.unanswered
+        if exchange is not None:
+            held = exchange.held_bytes
+            for waiting, _ in self.pipeline:
+                held += waiting.held_bytes + REQUEST_BYTES
+        if self.incomplete is Phase.HEAD:
+            held += self._head_held + len(self.headers) * HEADER_BYTES
+        return held
 
     def data_received(self, data: bytes) -> None:
         if self.incomplete is Phase.BODY:
@@ -71,6 +99,8 @@ class Parsing(HttpToolsProtocol):
             return self._head_without_upgrade() + piece[upgrade.args[0] :]
         except httptools.HttpParserError:
             self.refuse(self._fault())
+        if self.incomplete is Phase.HEAD:
+            self._head_held += len(piece)
         return b""
 
     def _fault(self) -> TripthreadError:
@@ -79,6 +109,8 @@ class Parsing(HttpToolsProtocol):
             return HeadTooLarge()
         if self.incomplete is Phase.HEAD and self._hosts() > 1:  # a proxy may have gone by the other (RFC 9112, 3.2)
             return Refused("A request has one Host.")
+        if self.incomplete is Phase.HEAD and self._finds_no_room:
+            return Overloaded()
         return Refused("This is not HTTP.")
 
     def _hosts(self) -> int:
@@ -104,6 +136,7 @@ class Parsing(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.incomplete = Phase.HEAD
+        self._head_held = 0
         self.moved = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -120,7 +153,11 @@ class Parsing(HttpToolsProtocol):
             raise OverflowError
         if self.parser.should_upgrade():
             return  # it comes again, see `_head_without_upgrade`
-        self.cycle = self._exchange()
+        weight = weight_of(self.url, self.headers)
+        if not self.has_room(weight):
+            self._finds_no_room = True
+            raise OverflowError
+        self.cycle = self._exchange(weight)
         self.incomplete = Phase.BODY
         self._unparsed = self.came = 0
         self.moved = True
@@ -130,10 +167,12 @@ class Parsing(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _exchange(self) -> RequestResponseCycle:
+    def _exchange(self, weight: int) -> Exchange:
         version = self.parser.get_http_version()
         self._complete_scope(version)
-        return (UnframedExchange if version == "1.0" else RequestResponseCycle)(
+        return (UnframedExchange if version == "1.0" else Exchange)(
+            weight,
+            self.count,
             scope=self.scope,
             transport=self.outlet,
             flow=self.flow,
@@ -156,9 +195,17 @@ class Parsing(HttpToolsProtocol):
         self.scope["raw_path"] = url.path
         self.scope["query_string"] = url.query or b""
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+    def _start_asgi_task(self, cycle: Exchange, app: "ASGI3Application") -> None:  # type: ignore[override]
         self.answering = cycle
         super()._start_asgi_task(cycle, app)
+
+    def forget_request(self) -> None:
+        """Hold nothing of the head that came last, whole or not."""
+        self.url, self.headers = b"", []
+        self.scope = None  # type: ignore[assignment]  # as at the beginning
+        self._head_held = 0
+        if self.deaf:
+            self.parser = None  # type: ignore[assignment]  # which has a part of it
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvloop
 from starlette.types import Message, Receive, Scope, Send
@@ -24,13 +25,15 @@ LARGE = 16_000_000
 class App:
     """Answers by path, else with the length of the body.
 
-    `/hold` answers in two pieces, the second when it is told to; `/late` reads its body when it is told to, `/early`
-    never; `/large` answers with 16 MB, and `/broken` with half an answer.
+    `/hold` answers in two pieces, the second when it is told to, and `/watch` as well, looking for more of the request
+    all the time; `/late` reads its body when it is told to, `/early` never; `/large` answers with 16 MB, and `/broken`
+    with half an answer.
     """
 
     def __init__(self) -> None:
         self.requests: list[Scope] = []
         self.disconnected = 0
+        self.looks = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._released = asyncio.Event()
 
@@ -49,6 +52,10 @@ class App:
             return
         if body is None:
             self.disconnected += 1
+        elif scope["path"] == "/watch":
+            watching = asyncio.create_task(self._watch(receive))
+            await self._hold(send)
+            await watching
         elif scope["path"] == "/hold":
             await self._hold(send)
         elif scope["path"] == "/large":
@@ -63,6 +70,12 @@ class App:
         """Let `/hold` send its second piece."""
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._released.set)
+
+    async def _watch(self, receive: Receive) -> None:
+        while not self._released.is_set():
+            self.looks += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(receive(), 0.01)
 
     async def _hold(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -171,6 +184,14 @@ class Serving:
 
     def open_connections(self) -> int:
         return len(self.server.connections)
+
+    def connections(self) -> list[Any]:
+        """Return the server's side of every open connection."""
+        return list(self.server._server.server_state.connections)
+
+    def arrived_bytes(self) -> int:
+        """Return how much of what came is in the room for heads and for what waits."""
+        return self.server.connections.arrivals.total
 
     def held_bytes(self) -> int:
         """Return how much of bodies is in the room for them."""

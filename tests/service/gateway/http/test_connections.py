@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from shared.settings import Settings
-from tests.service.gateway.http.raw_http import LARGE, Answer, RawCaller, serving, write_all_then_read
+from tests.service.gateway.http.raw_http import LARGE, Answer, RawCaller, Serving, serving, write_all_then_read
 from tests.waiting import until_true
 
 BEGUN = b"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
+LONG = b"X-Long: " + b"x" * 64_000
 SOON_S = 0.4  # a deadline that is made short
 HEAD_BYTES = Settings.model_fields["http_head_bytes"].default
 
@@ -18,6 +19,11 @@ def refused(answer: Answer, status: int, code: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
     assert f'"code":"{code}"'.encode() in answer.body
+
+
+async def arrived(served: Serving, more_than: int) -> None:
+    """Wait until so much is in the room for what came."""
+    await until_true(lambda: served.arrived_bytes() > more_than)
 
 
 async def pour(caller: RawCaller, what: bytes, most: int) -> None:
@@ -253,6 +259,96 @@ async def test_a_body_whose_caller_has_gone_takes_no_room() -> None:
             caller.writer.close()
             await until_true(lambda: served.held_bytes() == 0)
             assert served.app.disconnected == before + 1
+
+
+async def test_heads_of_all_connections_have_one_room_and_the_oldest_gives_way() -> None:
+    async with serving(head_bytes_at_once=256 * 1024) as served:
+        begun = BEGUN + LONG
+        slow = []
+        for number in range(4):
+            slow.append(await served.call(begun))
+            await arrived(served, 55_000 * (number + 1))
+        newest = await served.call(begun)
+        assert await slow[0].ended() == b""
+        for caller in (*slow[1:], newest):
+            await caller.say(b"\r\n\r\n")
+            assert (await caller.answer()).status == 200
+        assert served.arrived_bytes() == 0  # though the connections are open
+
+
+async def test_many_short_headers_take_room_for_what_they_cost() -> None:
+    async with serving(head_bytes_at_once=256 * 1024) as served:
+        slow = [await served.call(BEGUN + b"a:b\r\n" * 198) for _ in range(30)]
+        assert await slow[0].ended() == b""
+        await slow[-1].say(b"\r\n")
+        assert (await slow[-1].answer()).status == 200
+
+
+async def test_where_all_heads_are_being_answered_a_long_one_is_told_to_come_back() -> None:
+    async with serving(head_bytes_at_once=256 * 1024) as served:
+        long = LONG + b"\r\n\r\n"
+        for number in range(4):
+            await served.call(b"GET /hold HTTP/1.1\r\nHost: localhost\r\n" + long)
+            await arrived(served, 55_000 * (number + 1))
+        refused(await (await served.call(BEGUN + long)).answer(), 503, "overloaded")
+        assert await (await served.call()).is_open()  # what is small is never refused
+        served.app.release()
+        await until_true(lambda: served.arrived_bytes() == 0)
+        assert (await (await served.call(BEGUN + long)).answer()).status == 200
+
+
+async def test_a_head_whose_answer_came_early_is_not_held_while_its_body_is_dropped() -> None:
+    async with serving() as served:
+        head = b"POST /early HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n" + LONG
+        caller = await served.call(head + b"\r\n\r\nx")
+        assert (await caller.answer()).status == 401
+        await until_true(lambda: served.arrived_bytes() == 0)
+        (open_one,) = served.connections()
+        assert (open_one.headers, open_one.scope, open_one.cycle.scope) == ([], None, {})
+
+
+async def test_nothing_more_is_read_while_a_request_waits_for_the_answer_before_it() -> None:
+    async with serving() as served:
+        waiting = BEGUN + LONG + b"\r\n\r\n"
+        caller = await served.call(b"GET /watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await caller.head()
+        assert await caller.piece() == b"first,"
+        caller.writer.write(waiting * 12)
+        await until_true(lambda: served.arrived_bytes() > 0)
+        looks = served.app.looks
+        await until_true(lambda: served.app.looks > looks + 20)
+        assert served.arrived_bytes() < 330_000  # what one read brings
+        served.app.release()
+        assert await caller.piece() == b"second"
+        assert await caller.piece() == b""
+        assert [(await caller.answer()).status for _ in range(12)] == [200] * 12
+
+
+async def test_what_waits_behind_an_answer_gives_way_and_the_answer_does_not() -> None:
+    async with serving(head_bytes_at_once=256 * 1024) as served:
+        waiting = BEGUN + LONG + b"\r\n\r\n"
+        callers = []
+        for number in range(5):
+            callers.append(await served.call(b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            await callers[-1].head()
+            await callers[-1].say(waiting)
+            await arrived(served, 58_000 * min(number + 1, 4))
+        served.app.release()
+        for caller in callers:
+            assert [await caller.piece() for _ in range(3)] == [b"first,", b"second", b""]
+        assert await callers[0].ended() == b""
+        for caller in callers[1:]:
+            assert (await caller.answer()).status == 200
+
+
+async def test_sixteen_small_requests_at_once_are_all_answered_in_their_order() -> None:
+    async with serving() as served:
+        asked = b"".join(b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % n for n in range(16))
+        caller = await served.call(asked)
+        assert [(await caller.answer()).status for _ in range(16)] == [200] * 16
+        assert [scope["path"] for scope in served.app.requests] == [f"/{n}" for n in range(16)]
+        assert served.arrived_bytes() == 0
+        assert await caller.is_open()
 
 
 # How many
