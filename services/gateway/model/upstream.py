@@ -21,6 +21,7 @@ from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.circuit import Circuit
 from services.gateway.model.complaints import told
 from services.gateway.model.failures import BROKEN, DOWN, HOPELESS, UpstreamFailed, outlook_of, wanted_wait_s
+from services.gateway.model.frames import Frames
 from services.gateway.model.habits import Asking, Habits
 from services.gateway.model.patience import Patience
 from services.gateway.model.refusals import complaint_of_body, read_refusal
@@ -49,6 +50,7 @@ class Reading:
         self._asking = asking
         self._patience = patience
         self._is_said = False  # a piece has come
+        self._frames = Frames()
 
     async def __aenter__(self) -> Self:
         try:
@@ -75,12 +77,15 @@ class Reading:
         if self._reader.is_too_long:
             longest = self._upstream.longest_event
             raise UpstreamFailed(f"the model's service sent an event of more than {longest} bytes", HOPELESS)
+        await self._frames.next(self._response)
         data = await self._content.readany()
         chunks = self._reader.feed(data) if data else self._reader.close()
         if not self._is_said and self._wants_otherwise(chunks):
             self._response.release()
             await self._ask()
             return []
+        if self._is_said:
+            self._frames.came(len(chunks))
         self._patience.pieces_came(chunks)
         for number, chunk in enumerate(chunks, 1):
             if chunk.is_done:
