@@ -4,15 +4,18 @@ from collections.abc import Iterable
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp
 
 from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
 from services.gateway.admin import routes as admin
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
-from services.gateway.chat.routes import chat_route
+from services.gateway.chat.door import ChatDoor, chat_route
 from services.gateway.http import documents
 from services.gateway.http.documents import Documents
 from services.gateway.http.edge import Edge
@@ -43,6 +46,29 @@ ROUTERS = (
 TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
+class Api(FastAPI):
+    """FastAPI behind our own edge and the door of the chat, without the layers of its own that do what the edge does.
+
+    Each layer costs every request, and every piece of an answer passes through it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            title="Tripthread",
+            version="1",
+            openapi_url=None,  # and so no page for it: `http/documents.py` has both
+            generate_unique_id_function=_operation_id,
+            separate_input_output_schemas=False,
+            telemetry=TELEMETRY,
+            redirect_slashes=False,  # behind a proxy it would send callers, and tokens, to http and any `Host`
+        )
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        routes = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
+        return Edge(ChatDoor(routes), self._settings, partial(account_in, settings=self._settings))
+
+
 def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> FastAPI:
     """Make the application.
 
@@ -51,19 +77,10 @@ def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> Fast
         subjects: What each subject's routes work with; they find it by its class.
         ask: Says what keeps this gateway from its job, and what it does without.
     """
-    app = FastAPI(
-        title="Tripthread",
-        version="1",
-        openapi_url=None,  # and so no page for it: `http/documents.py` has both
-        generate_unique_id_function=_operation_id,
-        separate_input_output_schemas=False,
-        telemetry=TELEMETRY,
-        redirect_slashes=False,  # behind a proxy it would send callers, and their tokens, to http and any `Host`
-    )
+    app = Api(settings)
     hand_over(app, settings, Documents(app), *subjects)
     handle_problems(app)
-    app.add_middleware(Edge, settings=settings, whose=partial(account_in, settings=settings))
-    app.router.routes.append(chat_route())  # before all others: it is called most, and routes are tried in order
+    app.router.routes.append(chat_route())  # for what is asked by another method
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(operations(ask))

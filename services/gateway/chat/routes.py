@@ -1,4 +1,4 @@
-"""`POST /api/chat`: the hot path, so a plain Starlette route that reads and writes its bodies by hand."""
+"""`POST /api/chat`: the hot path, which reads and writes its bodies by hand; `door.py` leads here."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,9 +8,8 @@ import orjson
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from services.gateway.account.identity import Caller, account_of, caller_of
+from services.gateway.account.identity import Caller, account_of
 from services.gateway.account.throttle import Throttle
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered
@@ -21,7 +20,6 @@ from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_strea
 from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
-from services.gateway.http.handed import handed
 from services.gateway.http.problems import problem_response, unexpected_response
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.shares import Shares
@@ -230,14 +228,3 @@ class Chat:
             secure=self._settings.environment == "production",
             samesite="lax",
         )
-
-
-def chat_route() -> Route:
-    """Make the route, which FastAPI does nothing for but to find it."""
-
-    async def post_chat(request: Request) -> Response:
-        request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
-        return await handed(request, Chat).answer(request, await caller_of(request))
-
-    route = Route("/api/chat", post_chat, methods=["POST"])
-    return route

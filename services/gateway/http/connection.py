@@ -3,8 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 from prometheus_client import Counter
 from uvicorn.config import Config
@@ -13,6 +12,7 @@ from uvicorn.server import ServerState
 
 from services.gateway.http.connections import Connections, Phase
 from services.gateway.http.exchange import Exchange, Flow, UnframedExchange
+from services.gateway.http.outlet import Outlet
 from services.gateway.http.parsing import Parsing
 from services.gateway.http.problems import problem_response
 from shared.errors import TooManyConnections, TooSlow, TripthreadError
@@ -21,14 +21,6 @@ from shared.settings import Settings
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
 
 REFUSED = Counter("tripthread_http_refused", "Answers to what never became a request", ["code"])
-
-
-class _Outlet(NamedTuple):
-    """What an exchange sees of its transport; the connection itself decides how it is closed."""
-
-    write: Callable[[bytes], None]
-    is_closing: Callable[[], bool]
-    close: Callable[[], None]
 
 
 class Connection(Parsing):
@@ -57,7 +49,7 @@ class Connection(Parsing):
         room = self._connections.find_room()
         super().connection_made(transport)
         self.flow = Flow(transport, self.pipeline)
-        self.outlet = cast(asyncio.Transport, _Outlet(transport.write, transport.is_closing, self._end_answer))
+        self.outlet = Outlet(transport, self._end_answer)
         self._connections.enter(self, Phase.NEW)
         if not room:
             self.refuse(TooManyConnections())
@@ -112,6 +104,7 @@ class Connection(Parsing):
         if self.phase is Phase.DROPPING:
             self._ending = True
         else:
+            self.outlet.flush()
             super().shutdown()
 
     def waited_too_long(self) -> None:
@@ -129,7 +122,7 @@ class Connection(Parsing):
         self.transport.abort()
 
     def unsent_bytes(self) -> int:
-        return self.transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size() + self.outlet.held_bytes
 
     def on_headers_complete(self) -> None:
         if self._ending:
@@ -165,6 +158,7 @@ class Connection(Parsing):
     def _break_off(self, exchange: Exchange) -> None:
         if isinstance(exchange, UnframedExchange) and exchange.ends_with_connection:
             # An orderly end would look like the end of the answer. What is written already is still read before it.
+            self.outlet.flush()
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._close()
 
@@ -186,7 +180,8 @@ class Connection(Parsing):
 
     def _answer_at_last(self, error: TripthreadError) -> None:
         REFUSED.labels(error.code).inc()
-        self.transport.write(_raw(error))
+        self.outlet.write(_raw(error))
+        self.outlet.flush()
         self.transport.write_eof()
         self._ending = True
         self.incomplete = Phase.BODY  # whatever still comes, until the caller closes
@@ -203,6 +198,7 @@ class Connection(Parsing):
     def _close(self) -> None:
         if self.transport.is_closing():
             return
+        self.outlet.flush()
         self.transport.close()
         if self.unsent_bytes():
             self._connections.unread(self)

@@ -3,7 +3,7 @@
 import asyncio
 from abc import abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 import httptools
@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from services.gateway.http.arrivals import HEADER_BYTES, REQUEST_BYTES, weight_of
 from services.gateway.http.connections import Phase
 from services.gateway.http.exchange import Exchange, UnframedExchange
+from services.gateway.http.outlet import Outlet
 from shared.errors import HeadTooLarge, Overloaded, Refused, TripthreadError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Parsing(HttpToolsProtocol):
         self.moved = False  # something came for which the caller has a new deadline
         self.deaf = False  # what comes is not parsed any more
         self.answering: Exchange | None = None
-        self.outlet: asyncio.Transport  # what an exchange writes to
+        self.outlet: Outlet
 
     @abstractmethod
     def refuse(self, error: TripthreadError) -> None:
@@ -174,7 +175,7 @@ class Parsing(HttpToolsProtocol):
             weight,
             self.count,
             scope=self.scope,
-            transport=self.outlet,
+            transport=cast(asyncio.Transport, self.outlet),
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,

@@ -80,22 +80,22 @@ def unexpected_response() -> Response:
     return _document(500, "internal_error", "Something went wrong on our side.", {}, {})
 
 
+# Every error for which a route's caller gets an answer of its own.
+PROBLEMS = (Refused, Away, *DATABASE_ERRORS)
+
+
 def handle_problems(app: FastAPI) -> None:
     """Turn every error that leaves a route of this app into a problem document."""
-    for ours in (Refused, Away):
-        app.add_exception_handler(ours, _on_ours)
-    for database in DATABASE_ERRORS:
-        app.add_exception_handler(database, _on_database)
+    for kind in PROBLEMS:
+        app.add_exception_handler(kind, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
 
 
-async def _on_ours(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, TripthreadError)  # noqa: S101 - registered for it
-    return problem_response(error)
-
-
-async def _on_database(_request: Request, error: Exception) -> Response:
+def problem_of(error: Exception) -> Response:
+    """Answer for one of `PROBLEMS`."""
+    if isinstance(error, TripthreadError):
+        return problem_response(error)
     fault = fault_of(error)
     if fault is Fault.TRANSIENT:
         log.debug("database away", error=str(error) or type(error).__name__)
@@ -105,6 +105,10 @@ async def _on_database(_request: Request, error: Exception) -> Response:
         return problem_response(Invalid("The database can't work with these values."))
     log.error("request failed", exc_info=error)
     return unexpected_response()
+
+
+async def _on_problem(_request: Request, error: Exception) -> Response:
+    return problem_of(error)
 
 
 async def _on_invalid(_request: Request, error: Exception) -> Response:

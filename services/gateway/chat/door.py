@@ -1,0 +1,41 @@
+"""The door of `POST /api/chat`: it is called most, and found before FastAPI and the list of all other routes."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.gateway.account.identity import caller_of
+from services.gateway.chat.routes import Chat
+from services.gateway.http.handed import handed
+from services.gateway.http.problems import PROBLEMS, problem_of
+
+PATH = "/api/chat"
+
+
+class ChatDoor:
+    """Answers a chat, and hands on everything else."""
+
+    def __init__(self, others: ASGIApp) -> None:
+        self._others = others
+        self._route = chat_route()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._others(scope, receive, send)
+            return
+        scope["route"] = self._route  # as FastAPI's routes do, for metrics and spans
+        request = Request(scope, receive)
+        try:
+            response = await _answer(request)
+        except PROBLEMS as error:
+            response = problem_of(error)
+        await response(scope, receive, send)
+
+
+async def _answer(request: Request) -> Response:
+    return await handed(request, Chat).answer(request, await caller_of(request))
+
+
+def chat_route() -> Route:
+    return Route(PATH, _answer, methods=["POST"])
