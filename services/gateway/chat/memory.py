@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.gateway.chat.queries import branches, said_of, stored_messages, stored_question
+from services.gateway.chat.queries import REMEMBERED, branches, said_of, session_past, stored_question
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.said import Glimpse, Said, branch, missing_parents, newest, unite
 from services.gateway.turns.turn import Question
 from shared.database import Pool
 from shared.errors import NotFound
-
-REMEMBERED = 200  # stored messages of a session, the newest
 
 
 @dataclass(frozen=True)
@@ -46,15 +44,8 @@ class Memory:
         Raises:
             NotFound: It was deleted.
         """
-        turns, places = await self._turns.session(user_ids, session_id)  # before the stored ones: see history.py
-        rows = await stored_messages(
-            self._pool,
-            user_ids,
-            session_id,
-            about,
-            resent=resent,
-            newest=REMEMBERED,
-            most_bytes=self._most_bytes,
+        (turns, places), rows = await session_past(
+            self._pool, user_ids, session_id, about, resent=resent, most_bytes=self._most_bytes
         )
         owners = {row["user_id"] for row in rows} | set(places)
         owner = next((user_id for user_id in user_ids if user_id in owners), user_ids[0])

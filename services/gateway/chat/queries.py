@@ -1,77 +1,48 @@
-"""Read chat.messages for the next turn: what was said last, and what led to a message of long ago."""
+"""Read for the next turn what was said last, stored or not, and what led to a message of long ago."""
 
 from collections.abc import Iterable, Sequence
 
 import asyncpg
 
+from services.gateway.turns.readings import NEWEST, Unstored
+from services.gateway.turns.rows import read_glimpse
 from services.gateway.turns.said import Said
 from services.gateway.turns.turn import Question
-from shared.database import Pool, reading
+from shared.database import Pool, database_span, fetched, reading
+
+REMEMBERED = 200  # stored messages of a session, the newest
 
 
-async def stored_messages(
-    pool: Pool,
-    user_ids: Sequence[str],
-    session_id: str,
-    about: Sequence[str],
-    *,
-    resent: int,
-    newest: int,
-    most_bytes: int,
-) -> list[asyncpg.Record]:
-    """Return the newest messages of each user's session of this id, those asked about, and the first that users said.
+async def session_past(
+    pool: Pool, user_ids: Sequence[str], session_id: str, about: Sequence[str], *, resent: int, most_bytes: int
+) -> tuple[Unstored, list[asyncpg.Record]]:
+    """Return the turns of each user's session of this id that are not stored, and the messages that are.
 
-    A session without messages is a row too: it may be deleted. Of the newest, and of those asked about, the texts come
-    as far back as they are `most_bytes` together; those asked about, and the first, come with a digest of theirs.
+    Of messages the newest, those asked about, and the first that users said, as the function says in its revision,
+    `deploy/migrations/sql/0012_past.up.sql`.
     """
-    async with reading(pool, *user_ids) as db:
-        return await db.fetch(
-            """
-            SELECT s.user_id, s.deleted_at IS NOT NULL AS deleted, m.message_id, m.role, m.parent_id, m.created_at,
-                m.client_message_id, m.content, m.digest, m.is_clients
-            FROM chat.sessions s
-            LEFT JOIN LATERAL (
-                SELECT message_id, role, parent_id, created_at, client_message_id, NULL::bytea AS digest,
-                    CASE WHEN sum(octet_length(content)) OVER newer <= $6 THEN content END AS content,
-                    turn_id IS NULL AS is_clients
-                FROM (SELECT message_id, role, parent_id, created_at, client_message_id, content, turn_id
-                    FROM chat.messages n
-                    WHERE n.user_id = s.user_id AND n.session_id = s.session_id
-                    ORDER BY n.created_at DESC, n.message_id DESC LIMIT $3) last
-                WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
-                UNION ALL
-                SELECT message_id, role, parent_id, created_at, client_message_id,
-                    sha256(convert_to(content, 'UTF8')),
-                    CASE WHEN sum(octet_length(content)) OVER newer <= $6 THEN content END, turn_id IS NULL
-                FROM (SELECT * FROM chat.messages a
-                    WHERE a.user_id = s.user_id AND a.session_id = s.session_id AND a.message_id = ANY ($4)
-                    UNION ALL
-                    SELECT * FROM chat.messages e
-                    WHERE e.user_id = s.user_id AND e.session_id = s.session_id AND e.client_message_id = ANY ($4)
-                    ) named
-                WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
-                UNION ALL
-                (SELECT message_id, role, parent_id, created_at, client_message_id,
-                    sha256(convert_to(content, 'UTF8')), NULL, turn_id IS NULL
-                FROM chat.messages f
-                WHERE f.user_id = s.user_id AND f.session_id = s.session_id AND f.role = 'user'
-                ORDER BY f.created_at, f.message_id LIMIT $5)
-            ) m ON true
-            WHERE s.user_id = ANY ($1) AND s.session_id = $2
-            """,
+    with database_span("read"):
+        rows = await fetched(
+            pool,
+            "SELECT * FROM gateway.session_past($1, $2, $3, $4, $5, $6, $7)",
             list(user_ids),
             session_id,
-            newest,
             list(about),
             resent,
+            REMEMBERED,
             most_bytes,
+            NEWEST,
         )
+    of_turns = [row for row in rows if row["newest"] is not None]
+    places = {row["user_id"]: row["newest"] for row in of_turns}
+    turns = [read_glimpse(row) for row in of_turns if row["turn_id"] is not None]
+    return Unstored(turns, places), [row for row in rows if row["newest"] is None]
 
 
 async def branches(
     pool: Pool, user_id: str, session_id: str, leaves: Iterable[str], *, steps: int, most_bytes: int
 ) -> list[Said]:
-    """Return these messages, and of those that led to each the nearest, with texts as `stored_messages` has them."""
+    """Return these messages, and of those that led to each the nearest, with texts as `session_past` has them."""
     async with reading(pool, user_id) as db:
         rows = await db.fetch(
             """
@@ -115,7 +86,7 @@ async def stored_question(pool: Pool, user_id: str, session_id: str, message_id:
 
 
 def said_of(rows: Iterable[asyncpg.Record]) -> list[Said]:
-    """Make messages of the rows of `stored_messages`; of several of one message there is what any of them has."""
+    """Make messages of the rows of `session_past`; of several of one message there is what any of them has."""
     by_id: dict[str, Said] = {}
     for row in rows:
         message_id = row["message_id"]

@@ -45,6 +45,18 @@ async def test_the_newest_texts_are_remembered(rows: Rows, memory: Memory) -> No
     assert [shown.parent_id for shown in remembered.history] == [None, "m0", "m1"]
 
 
+async def test_whose_past_was_read_is_forgotten_with_the_statement(rows: Rows, read_settings: Settings) -> None:
+    await said(rows, "mine")
+    async with (
+        open_pool(read_settings.reader_database_url, "test", 1) as reader,
+        open_pool(read_settings.gateway_database_url, "test", 1) as own,
+    ):
+        memory = Memory(reader, TurnReadings(own), MOST_BYTES)
+        assert [shown.content for shown in (await memory.of(["ann"], "s1")).history] == ["mine"]
+        assert await reader.fetchval("SELECT count(*) FROM chat.messages") == 0
+        assert (await memory.of(["bob"], "s1")).history == []
+
+
 async def test_what_is_asked_about_is_known_by_its_digest(rows: Rows, memory: Memory) -> None:
     await said(rows, "a" * 30, "b" * 20)
     [first, _] = (await memory.of(["ann"], "s1", about=["m0"])).history
