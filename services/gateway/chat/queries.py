@@ -19,7 +19,7 @@ async def session_past(
     """Return the turns of each user's session of this id that are not stored, and the messages that are.
 
     Of messages the newest, those asked about, and the first that users said, as the function says in its revision,
-    `deploy/migrations/sql/0012_past.up.sql`.
+    `deploy/migrations/sql/0012_round_trips.up.sql`.
     """
     with database_span("read"):
         rows = await fetched(

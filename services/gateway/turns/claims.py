@@ -49,8 +49,8 @@ class Claim:
 
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
     """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
-    async with borrowed(pool) as db, db.transaction():
-        return await _claim(db, claims)
+    async with borrowed(pool) as db:
+        return await claim_in(db, claims)
 
 
 async def claim_posted(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
@@ -62,7 +62,7 @@ async def claim_posted(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]
     first = {(claim.user_id, claim.session_id): claim for claim in reversed(claims)}
     async with borrowed(pool) as db, db.transaction():
         await lock_sessions(db, list(first))
-        results = await _claim(db, list(first.values()))
+        results = await claim_in(db, list(first.values()))
     claimed = dict(zip([claim.turn_id for claim in first.values()], results, strict=True))
     return [claimed.get(claim.turn_id, Lost.STALE) for claim in claims]
 
@@ -89,61 +89,26 @@ async def lock_sessions(db: Connection, sessions: Sequence[tuple[str, str]]) -> 
     await db.execute("DELETE FROM gateway.turns WHERE turn_id = ANY ($1)", [each[0] for each in placeholders])
 
 
-async def _claim(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]:
-    claimed = await insert_claims(db, claims)
-    # Under the lock that the insert took: a turn that ended between the claimant's reading and its claim may
-    # have been in the way of the insert, so only a statement that begins now is sure to see it.
-    stale = await _delete_stale(db, [claim for claim in claims if claim.turn_id in claimed])
-    results: list[Turn | Lost] = []
-    for claim in claims:
-        # Popped, because two repeats of one request may be in one group, and want the same turn.
-        turn = claimed.pop(claim.turn_id, None)
-        results.append(Lost.TAKEN if turn is None else Lost.STALE if turn.turn_id in stale else turn)
-    return results
+async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]:
+    """Take the sessions of all these claims that can be had; answer each in order.
 
-
-async def insert_claims(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Turn]:
-    """Insert those of these claims whose session and key are free; return them by turn."""
+    A turn that ended between the claimant's reading and its claim may have been in the way of the insert, so the
+    function looks for what is stale by a second statement, under the lock that the first took: see its revision,
+    `deploy/migrations/sql/0012_round_trips.up.sql`.
+    """
     rows = await db.fetch(
         f"""
-        INSERT INTO gateway.turns (turn_id, user_id, session_id, idempotency_key, body_hash, owner, correlation_id,
-            traceparent, model, provider, project_id, helper, question, known_at, nonce, state, lease_until, asked_at)
-        SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
-            c.model, c.provider, c.project_id, c.helper, c.question, c.known_at, c.nonce, c.state,
-            clock_timestamp() + make_interval(secs => {LEASE_S}),
-            greatest(clock_timestamp(), (
-                SELECT max(before.place) + c.messages * interval '1 microsecond'
-                FROM gateway.turns before
-                WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::uuid[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::jsonb[], $15::uuid[],
-            $16::text[], $17::integer[])
-            AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
-                project_id, helper, question, known_at, nonce, state, messages)
-        ORDER BY c.user_id, c.session_id
-        ON CONFLICT DO NOTHING
-        RETURNING {COLUMNS}
+        SELECT is_stale, {COLUMNS} FROM (
+            SELECT is_stale, (turn).* FROM gateway.claim_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+                $14, $15, $16, $17, $18, {LEASE_S})) AS claimed
         """,  # noqa: S608 - constants of this module
         *columns([_claim_row(claim) for claim in claims]),
     )
-    return {row["turn_id"]: read_turn(row) for row in rows}
-
-
-async def _delete_stale(db: Connection, claims: Sequence[Claim]) -> set[UUID]:
-    if not claims:
-        return set()
-    rows = await db.fetch(
-        """
-        DELETE FROM gateway.turns t
-        USING unnest($1::uuid[], $2::timestamptz[]) AS c (id, known_until)
-        WHERE t.turn_id = c.id AND coalesce(c.known_until, '-infinity') < (
-            SELECT max(other.place) FROM gateway.turns other
-            WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id)
-        RETURNING t.turn_id
-        """,
-        *columns([(claim.turn_id, claim.known_until) for claim in claims]),
-    )
-    return {row["turn_id"] for row in rows}
+    # Popped, because two repeats of one request may be in one group, and want the same turn.
+    claimed: dict[UUID, Turn | Lost] = {
+        row["turn_id"]: Lost.STALE if row["is_stale"] else read_turn(row) for row in rows
+    }
+    return [claimed.pop(claim.turn_id, Lost.TAKEN) for claim in claims]
 
 
 def _claim_row(claim: Claim) -> tuple[Any, ...]:
@@ -164,4 +129,5 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         claim.nonce,
         claim.state,
         1 + len(claim.question.earlier),
+        claim.known_until,
     )

@@ -31,6 +31,7 @@ GLIMPSE = f"""turn_id, user_id, session_id, attempt, state, model, project_id, h
     state = 'running' AND lease_until < clock_timestamp() AS expired"""  # noqa: S608 - a constant of this module
 
 
+TURN_FIELDS = tuple(each.name for each in fields(Turn))
 GLIMPSE_FIELDS = tuple(each.name for each in fields(Glimpse))
 ANSWER_FIELDS, QUESTION_FIELDS = (frozenset(each.name for each in fields(kind)) for kind in (Answer, Question))
 
@@ -42,9 +43,9 @@ def _known(values: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 def read_turn(row: asyncpg.Record) -> Turn:
     """Make a turn of a row with COLUMNS."""
-    values = dict(row)
+    values = {name: row[name] for name in TURN_FIELDS}
     answer, past = values.pop("answer"), values.pop("past") or ()
-    question = _read_question(values.pop("question"), values.pop("known_at"))
+    question = _read_question(values.pop("question"), row["known_at"])
     return Turn(
         **values,
         question=question,

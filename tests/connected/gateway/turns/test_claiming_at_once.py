@@ -8,7 +8,7 @@ from typing import Literal
 import asyncpg
 import pytest
 
-from services.gateway.turns.claims import Claim, Lost, claim_posted, insert_claims, lock_sessions
+from services.gateway.turns.claims import Claim, Lost, claim_in, claim_posted, lock_sessions
 from services.gateway.turns.turn import Turn
 from shared.database import Pool, open_pool, transaction
 from tests.connected.gateway.turns.turn_stage import Gateway
@@ -43,7 +43,8 @@ async def test_who_claims_waits_for_who_is_being_committed(
     async with transaction(pool) as db:
         if first == "posted":
             await lock_sessions(db, [("ann", "s1")])
-        assert await insert_claims(db, [says(gateway, "one", first)])
+        [one] = await claim_in(db, [says(gateway, "one", first)])
+        assert isinstance(one, Turn)
         claiming = asyncio.create_task(gateway.store.claim(says(gateway, "two", second)))
         await until_blocked(owner)
     assert await claiming is Lost.STALE

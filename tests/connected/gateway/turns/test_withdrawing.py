@@ -5,7 +5,8 @@ from dataclasses import replace
 import asyncpg
 
 from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.claims import Lost, insert_claims
+from services.gateway.turns.claims import Lost, claim_in
+from services.gateway.turns.turn import Turn
 from shared.database import open_pool, transaction
 from shared.ids import new_id
 from tests.connected.gateway.turns.turn_stage import Gateway
@@ -42,7 +43,8 @@ async def test_a_withdrawal_waits_for_a_claim_that_is_being_committed(
     """As where a claim was given up while the server still wrote it: a row that comes afterwards must go too."""
     claim = gateway.claim("hello")
     async with open_pool(gateway.settings.gateway_database_url, "claims") as pool, transaction(pool) as db:
-        assert claim.turn_id in await insert_claims(db, [claim])
+        [turn] = await claim_in(db, [claim])
+        assert isinstance(turn, Turn)
         gateway.runner.withdraw(claim.turn_id, claim.nonce)
         await until_blocked(owner)
 

@@ -1,8 +1,8 @@
-"""See `sql/0012_past.up.sql`."""
+"""See `sql/0012_round_trips.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0012_past"
+revision = "0012_round_trips"
 down_revision = "0011_unreadable"
 
 

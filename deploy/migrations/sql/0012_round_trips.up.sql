@@ -1,5 +1,6 @@
--- What the next turn of a session must know of it, in one round trip instead of four, each of which costs the gateway
--- more than the server: whose rows the reader may see, the turns that are not stored yet, and the stored messages.
+-- What every turn begins with, in one round trip each: a round trip costs the gateway more than the statement the server.
+
+-- What the next turn of a session must know of it: the turns that are not stored yet, and the stored messages.
 --
 -- By its caller's rights, so row-level security holds. The turns are read first, each query sees what is committed when
 -- it begins: what is stored in between is then there twice, and never missed.
@@ -87,3 +88,56 @@ END
 $$;
 REVOKE ALL ON FUNCTION gateway.session_past FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gateway.session_past TO tripthread_reader;
+
+-- Take the sessions of all these claims that can be had, and give back those whose claimant did not know all that was
+-- said: the second statement begins under the lock that the first has taken, so it sees a turn that ended between the
+-- claimant's reading and its claim. A row for each claim whose session and key were free, stale or not.
+CREATE FUNCTION gateway.claim_turns(
+    ids uuid[], users text[], sessions text[], keys text[], body_hashes bytea[], owners text[], correlation_ids uuid[],
+    traceparents text[], models text[], providers text[], projects text[], helpers text[], questions jsonb[],
+    known_ats jsonb[], nonces uuid[], states text[], messages integer[], known_untils timestamptz[], lease_s integer
+) RETURNS TABLE (id uuid, is_stale boolean, turn gateway.turns)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    claimed gateway.turns[];
+    stale uuid[];
+BEGIN
+    WITH inserted AS (
+        INSERT INTO gateway.turns AS t (turn_id, user_id, session_id, idempotency_key, body_hash, owner,
+            correlation_id, traceparent, model, provider, project_id, helper, question, known_at, nonce, state,
+            lease_until, asked_at)
+        SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
+            c.model, c.provider, c.project_id, c.helper, c.question, c.known_at, c.nonce, c.state,
+            clock_timestamp() + make_interval(secs => lease_s),
+            greatest(clock_timestamp(), (
+                SELECT max(before.place) + c.messages * interval '1 microsecond'
+                FROM gateway.turns before
+                WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
+        FROM unnest(ids, users, sessions, keys, body_hashes, owners, correlation_ids, traceparents, models, providers,
+            projects, helpers, questions, known_ats, nonces, states, messages)
+            AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
+                project_id, helper, question, known_at, nonce, state, messages)
+        ORDER BY c.user_id, c.session_id
+        ON CONFLICT DO NOTHING
+        RETURNING t AS row
+    )
+    SELECT array_agg(row) INTO claimed FROM inserted;
+
+    WITH deleted AS (
+        DELETE FROM gateway.turns t
+        USING unnest(ids, known_untils) AS c (id, known_until)
+        WHERE t.turn_id = c.id AND t.turn_id IN (SELECT turn_id FROM unnest(claimed))
+            AND coalesce(c.known_until, '-infinity') < (
+                SELECT max(other.place) FROM gateway.turns other
+                WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id)
+        RETURNING t.turn_id
+    )
+    SELECT array_agg(turn_id) INTO stale FROM deleted;
+
+    RETURN QUERY SELECT c.turn_id, coalesce(c.turn_id = ANY (stale), false), c FROM unnest(claimed) AS c;
+END
+$$;
+REVOKE ALL ON FUNCTION gateway.claim_turns FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION gateway.claim_turns TO tripthread_gateway;

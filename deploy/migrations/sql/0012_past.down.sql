@@ -1,1 +1,0 @@
-DROP FUNCTION gateway.session_past(text[], text, text[], integer, integer, bigint, integer);
