@@ -66,9 +66,13 @@ async def test_what_came_before_a_connection_broke_is_not_lost_in_its_frame() ->
         request.transport.close()
         return response
 
-    texts = ""
+    texts: list[str] = []
+
+    async def read(upstreams: Upstreams) -> None:
+        async for chunk in upstreams.call("m", [], new_id()).chunks():
+            texts.append(chunk.text)  # noqa: PERF401 - what came before the error counts
+
     async with serving(answer) as settings, open_upstreams(settings, at_once) as upstreams, asyncio.timeout(5):
         with pytest.raises(ModelAway, match="broke"):
-            async for chunk in upstreams.call("m", [], new_id()).chunks():
-                texts += chunk.text
-    assert texts == "".join(f"{number} " for number in range(DENSE))
+            await read(upstreams)
+    assert "".join(texts) == "".join(f"{number} " for number in range(DENSE))
