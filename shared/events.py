@@ -8,6 +8,7 @@ hear it.
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -52,6 +53,7 @@ class Event(BaseModel):
     occurred_at: Moment = Field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
+    @cache
     def routing_key(cls) -> str:
         """Derive the key from the class name: `MessagePosted` is `message.posted`."""
         return re.sub(r"(?<!^)(?=[A-Z])", ".", cls.__name__).lower()

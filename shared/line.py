@@ -4,6 +4,7 @@ While it is open, what must be there is made or looked for again and again: some
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -11,11 +12,24 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from prometheus_client import Gauge
 
 from shared.backoff import Delays
-from shared.connection import Disconnected, Prepare, describe, disconnections, is_blocked, open_connection, prepared
+from shared.confirms import ConfirmedChannel, SilenceWatch
+from shared.connection import (
+    Disconnected,
+    Prepare,
+    describe,
+    disconnections,
+    is_blocked,
+    open_connection,
+    prepared,
+    until_unblocked,
+)
 from shared.errors import BrokerAway
+from shared.publication import Publication
 from shared.settings import Settings
+from shared.wire import Wire, WiredConnection, wire_of
 
 LOOK_EVERY_S = 5.0  # some forty small calls, 0.15 s of waiting on a broker that is busy
+LARGEST_FRAME = 131072
 BLOCKED = "blocked: the broker has a memory or disk alarm"
 
 AWAY = Gauge(
@@ -29,18 +43,45 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
+class HintChannel:
+    """A channel without confirms: what is sent on it is sent."""
+
+    wire: Wire
+    number: int
+    frame_max: int
+
+    def send(self, publication: Publication) -> bool:
+        """Send a message, or drop it where the broker does not take more at the moment."""
+        can_send = self.wire.is_writable and not self.wire.is_closing
+        if can_send:
+            self.wire.write(publication.frames(self.number, self.frame_max, mandatory=False))
+        return can_send
+
+
+@dataclass(frozen=True)
 class Line:
     """An open connection to a broker that has everything."""
 
     connection: AbstractConnection
-    confirmed: AbstractChannel
-    hints: AbstractChannel  # without confirms
+    confirmed: ConfirmedChannel
+    hints: HintChannel
+    channels: Sequence[AbstractChannel]  # of these two; aio-pika forgets whoever nobody holds
     lost: asyncio.Future[str]
 
     def lose(self, reason: str) -> None:
         """Have it opened again."""
         if not self.lost.done():
             self.lost.set_result(reason)
+            self.confirmed.lose(reason)
+
+    async def until_unblocked(self) -> None:
+        """Wait for the end of the broker's alarm, or of the line; returns at once where there is none."""
+        if is_blocked(self.connection):
+            waiting = asyncio.create_task(until_unblocked(self.connection))
+            try:
+                await asyncio.wait((waiting, self.lost), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
 
 
 class KeptLine:
@@ -117,18 +158,33 @@ class KeptLine:
     async def _be_connected(self) -> None:
         """Connect, and return when the connection is lost or cannot be had."""
         try:
-            async with open_connection(self._settings, self._name, self._prepare) as connection:
+            async with open_connection(self._settings, self._name, self._prepare, WiredConnection) as connection:
                 line = await _open_channels(connection)
                 if self._refusing:
                     return
                 self._use(line)
-                self._trouble = await self._look_after(line)
+                self._trouble = await self._watched(line)
                 self.line = None  # before the connection is closed, which may take its time
+                line.lose(self._trouble)
         except Disconnected as error:
             self._trouble = error.detail
         finally:
             self.line = None
             self._tried.set()
+
+    async def _watched(self, line: Line) -> str:
+        silence_s = self._settings.publish_timeout_s
+        # The other end may be gone without a word; heartbeats would tell in half a minute.
+        watch = SilenceWatch(
+            line.confirmed,
+            silence_s,
+            is_excused=lambda: is_blocked(line.connection),
+            give_up=lambda: line.lose(f"no confirm and nothing else in {silence_s} s"),
+        )
+        try:
+            return await self._look_after(line)
+        finally:
+            watch.end()
 
     async def _look_after(self, line: Line) -> str:
         """Look whether everything is there until the line is lost or to be closed, and return why it ends."""
@@ -139,10 +195,13 @@ class KeptLine:
         return line.lost.result() if line.lost.done() else "closed"
 
     async def _look(self, line: Line) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             await prepared(line.connection, self._prepare)
         except Disconnected as error:
-            self.lacks = error.detail  # also that it took too long: the line may well carry what is published
+            is_slow = isinstance(error.__cause__, TimeoutError)
+            if not is_slow or line.confirmed.confirmed_at < began:  # a broker that confirms has much to do, is all
+                self.lacks = error.detail
         else:
             self.lacks = None
 
@@ -155,10 +214,19 @@ class KeptLine:
 
 
 async def _open_channels(connection: AbstractConnection) -> Line:
+    wire = wire_of(connection)
     with disconnections():
-        confirmed = await connection.channel(on_return_raises=True)
-        hints = await connection.channel(publisher_confirms=False)
-    line = Line(connection, confirmed, hints, asyncio.get_running_loop().create_future())
-    for channel in (confirmed, hints):
+        channels = [await connection.channel(publisher_confirms=confirms) for confirms in (True, False)]
+        numbers = [(await channel.get_underlay_channel()).number for channel in channels]
+    frame_max = _frame_max(connection)
+    confirmed, hints = ConfirmedChannel(wire, numbers[0], frame_max), HintChannel(wire, numbers[1], frame_max)
+    line = Line(connection, confirmed, hints, channels, asyncio.get_running_loop().create_future())
+    for channel in channels:
         channel.close_callbacks.add(lambda _, error: line.lose(describe(error)))
     return line
+
+
+def _frame_max(connection: AbstractConnection) -> int:
+    """Return the bytes of the largest frame that the broker takes; where it takes any, what it sends itself."""
+    transport = connection.transport
+    return (transport.connection.connection_tune.frame_max if transport else 0) or LARGEST_FRAME

@@ -10,7 +10,7 @@ from typing import Protocol
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
-from shared.telemetry import extract, link, spanning
+from shared.telemetry import extract, is_unseen, link, spanning
 
 LINKED = 8  # messages that a group's span links to, at most: each link costs as much as two messages' decoding
 
@@ -33,6 +33,8 @@ def send_span(exchange: str, routing_key: str, message_id: str | None, size: int
         message_id: Where it has one.
         size: Of the body, in bytes.
     """
+    if is_unseen():
+        return nullcontext()
     destination = ":".join(part for part in (exchange, routing_key) if part)
     attributes = _attributes("send", destination) | {"messaging.message.body.size": size}
     if routing_key:

@@ -6,9 +6,10 @@ What is promised, and what makes it so:
   what a majority has written.
 - never lost silently: an event that no queue takes comes back. A gateway declares the topology again; the event is
   sent once more, and then `BrokerAway` is raised. A refusal (`basic.nack`) is tried again.
-- bounded: an attempt has `publish_timeout_s`, all attempts together `publish_deadline_s`, or what the caller gives.
-  In between the connection is opened again as often as need be. After that it is `BrokerAway`, and the caller must
-  hold the event to be unknown: a confirm that was lost on the way means a second copy, so consumers ignore repeats.
+- bounded: `publish_deadline_s`, or what the caller gives, for all attempts together. In between the connection is
+  opened again as often as need be: whenever it is lost, and when a confirm is waited for and nothing at all was heard
+  for `publish_timeout_s`. After the deadline it is `BrokerAway`, and the caller must hold the event to be unknown: a
+  confirm that was lost on the way means a second copy, so consumers ignore repeats.
 - nothing before the topology: the connection is handed out only when every exchange, queue and binding is declared,
   by a gateway, or the exchanges that `migrate` and gateways make are there.
 - an alarm (`connection.blocked`) is seen: `away` says so, and nothing is sent until it ends.
@@ -19,8 +20,8 @@ other, and an outage costs a hint, not a commit.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -29,26 +30,25 @@ from typing import Self
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from aiormq import spec
-from aiormq.exceptions import PublishError
 from prometheus_client import Counter, Histogram
 
 from shared.backoff import Delays
-from shared.connection import Disconnected, disconnections, is_blocked, prepared, until_unblocked
+from shared.confirms import Refused, Unroutable
+from shared.connection import Disconnected, prepared
 from shared.declaring import Declaring, require
 from shared.errors import BrokerAway, TooLarge
 from shared.events import LARGEST_BODY, Event, Outcome
 from shared.ids import NAMESPACE, derived_id
-from shared.line import KeptLine, Line
+from shared.line import KeptLine
 from shared.message_spans import send_span
+from shared.publication import Publication
 from shared.settings import Settings
 from shared.telemetry import inject
 from shared.topology import DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, EXCHANGES, OUTCOMES_EXCHANGE, REPLAYS_EXCHANGE
 
 OUTSTANDING = 128  # unconfirmed messages at once; measured: fewer wait for each other, more gain nothing
 CLOSE_TIMEOUT_S = 5.0
-ANNOUNCE_TIMEOUT_S = 0.5
-PERSISTENT = 2  # AMQP's delivery mode
+JSON = "application/json"
 
 PUBLISH_SECONDS = Histogram("tripthread_publish_seconds", "From the call to the broker's confirm")
 PUBLISH_FAILURES = Counter("tripthread_publish_failures_total", "Attempts that the broker did not confirm", ["reason"])
@@ -64,10 +64,7 @@ class _Unroutable(BrokerAway):
 class _Outgoing:
     """One message on its way, and what went wrong with it last."""
 
-    exchange: str
-    key: str
-    body: bytes
-    properties: spec.Basic.Properties
+    publication: Publication
     trouble: BrokerAway | None = None
 
 
@@ -144,15 +141,18 @@ class Publisher:
             raise TooLarge(f"an event of {len(body)} bytes is too large")
         key, event_id = event.routing_key(), str(event.event_id)
         with send_span(EVENTS_EXCHANGE, key, event_id, len(body)):
-            properties = spec.Basic.Properties(
-                content_type="application/json",
-                delivery_mode=PERSISTENT,
-                message_id=event_id,
+            publication = Publication(
+                EVENTS_EXCHANGE,
+                key,
+                body,
+                headers=inject(),
+                content_type=JSON,
+                is_persistent=True,
                 correlation_id=str(event.correlation_id),
-                message_type=type(event).__name__,
-                headers=dict(inject()),
+                message_id=event_id,
+                type=type(event).__name__,
             )
-            await self._deliver(_Outgoing(EVENTS_EXCHANGE, key, body, properties), deadline_s)
+            await self._deliver(publication, deadline_s)
 
     async def publish_to(
         self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]
@@ -163,15 +163,13 @@ class Publisher:
         login of a service may use it. A message without an id gets one that follows from its body, so that parking it
         twice is a repeat.
         """
-        properties = spec.Basic.Properties(
-            delivery_mode=PERSISTENT,
-            message_id=message_id or str(derived_id(NAMESPACE, sha256(body).hexdigest())),
-            message_type=name,
-            headers=dict(headers),
-        )
         exchange = DEAD_EXCHANGE if queue == DEAD_QUEUE else REPLAYS_EXCHANGE
-        with send_span(exchange, queue, properties.message_id, len(body)):
-            await self._deliver(_Outgoing(exchange, queue, body, properties), None)
+        message_id = message_id or str(derived_id(NAMESPACE, sha256(body).hexdigest()))
+        with send_span(exchange, queue, message_id, len(body)):
+            publication = Publication(
+                exchange, queue, body, headers=headers, is_persistent=True, message_id=message_id, type=name
+            )
+            await self._deliver(publication, None)
 
     async def announce(self, outcomes: Sequence[Outcome]) -> None:
         """Tell every gateway what was committed, in one message; nobody is told while the broker is away."""
@@ -179,27 +177,25 @@ class Publisher:
         if not outcomes or line is None or self.away:
             return
         body = b"[" + b",".join(outcome.model_dump_json().encode() for outcome in outcomes) + b"]"
-        properties = spec.Basic.Properties(content_type="application/json", headers=dict(inject()))
-        try:
-            async with _bounded(ANNOUNCE_TIMEOUT_S):
-                channel = await line.hints.get_underlay_channel()
-                await channel.basic_publish(body, exchange=OUTCOMES_EXCHANGE, properties=properties)
-        except Disconnected as error:
-            log.debug("outcomes not announced", count=len(outcomes), reason=error.detail)
+        publication = Publication(OUTCOMES_EXCHANGE, "", body, headers=inject(), content_type=JSON)
+        if not line.hints.send(publication):
+            log.debug("outcomes not announced", count=len(outcomes))
 
-    async def _deliver(self, outgoing: _Outgoing, deadline_s: float | None) -> None:
+    async def _deliver(self, publication: Publication, deadline_s: float | None) -> None:
         """Try until the broker has it or the deadline has passed."""
+        outgoing = _Outgoing(publication)
         began = time.monotonic()
         try:
             with self._counted():
                 async with asyncio.timeout(self._settings.publish_deadline_s if deadline_s is None else deadline_s):
                     await self._try_repeatedly(outgoing)
         except TimeoutError:
+            PUBLISH_FAILURES.labels(TimeoutError.__name__).inc()
             why = self.away or (outgoing.trouble.detail if outgoing.trouble else "no confirm")
             self._untaken = f"not confirmed in time: {why}"
             raise BrokerAway(self._untaken) from outgoing.trouble
-        except _Unroutable as error:
-            if outgoing.exchange != REPLAYS_EXCHANGE:  # of a queue that perhaps never was
+        except Unroutable as error:
+            if publication.exchange != REPLAYS_EXCHANGE:  # of a queue that perhaps never was
                 self._untaken = error.detail
             raise
         self._untaken = None
@@ -219,47 +215,30 @@ class Publisher:
                 self._idle.set()
 
     async def _try_repeatedly(self, outgoing: _Outgoing) -> None:
-        delays = Delays(first_s=0.05, longest_s=1.0)
+        delays: Delays | None = None
         while True:
             try:
-                return await self._attempt(outgoing)
-            except Disconnected as error:
-                outgoing.trouble = error
-            except _Unroutable as error:
-                if isinstance(outgoing.trouble, _Unroutable):
+                return await self._attempt(outgoing.publication)
+            except (Disconnected, Refused) as error:
+                self._failed(outgoing, error)
+            except Unroutable as error:
+                if isinstance(outgoing.trouble, Unroutable):
                     raise
-                outgoing.trouble = error
+                self._failed(outgoing, error)
                 await self._declare_again()
+            delays = delays or Delays(first_s=0.05, longest_s=1.0)
             await asyncio.sleep(delays.next())
 
-    async def _attempt(self, outgoing: _Outgoing) -> None:
+    def _failed(self, outgoing: _Outgoing, error: BrokerAway) -> None:
+        outgoing.trouble = error
+        PUBLISH_FAILURES.labels(type(error).__name__).inc()
+
+    async def _attempt(self, publication: Publication) -> None:
         """Send it once, and wait for the confirm."""
         async with self._slots:
             line = await self._kept.get()
-            try:
-                async with _bounded(self._settings.publish_timeout_s):
-                    await until_unblocked(line.connection)
-                    channel = await line.confirmed.get_underlay_channel()
-                    await channel.basic_publish(
-                        outgoing.body,
-                        exchange=outgoing.exchange,
-                        routing_key=outgoing.key,
-                        properties=outgoing.properties,
-                        mandatory=True,
-                    )
-            except Disconnected as error:
-                raise self._judge(error, line, outgoing) from error.__cause__
-
-    def _judge(self, error: Disconnected, line: Line, outgoing: _Outgoing) -> BrokerAway:
-        """Tell what a failed attempt means, for the message and for the connection."""
-        cause = error.__cause__
-        PUBLISH_FAILURES.labels(type(cause).__name__).inc()
-        if isinstance(cause, PublishError):
-            return _Unroutable(f"no queue takes {outgoing.key!r} from exchange {outgoing.exchange!r}")
-        if isinstance(cause, TimeoutError) and not is_blocked(line.connection):
-            # The other end may be gone without a word; heartbeats would tell in half a minute.
-            line.lose(f"no confirm in {self._settings.publish_timeout_s} s")
-        return error
+            await line.until_unblocked()
+            await line.confirmed.publish(publication)
 
     async def _declare_again(self) -> None:
         """Mend the topology, if that is ours: somebody deleted a queue or a binding while we were connected."""
@@ -269,10 +248,3 @@ class Publisher:
             line = await self._kept.get()
             with suppress(Disconnected):
                 await prepared(line.connection, self._declaring.declare)
-
-
-@asynccontextmanager
-async def _bounded(timeout_s: float) -> AsyncIterator[None]:
-    with disconnections():
-        async with asyncio.timeout(timeout_s):
-            yield

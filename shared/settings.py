@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     tagger_amqp_url: str = ""
     workflow_amqp_url: str = ""
     amqp_management_url: str = ""  # of the broker's management API, by which migrate makes these logins
-    publish_timeout_s: float = Field(5.0, gt=0)  # for one attempt to be confirmed
+    publish_timeout_s: float = Field(5.0, gt=0)  # of silence while a confirm is waited for: the connection is given up
     publish_deadline_s: float = Field(10.0, gt=0)  # for all attempts, reconnects included
     group_size: int = Field(250, ge=1, le=5000)  # deliveries in one commit, at most
     prefetch: int = Field(500, ge=1, le=10000)  # unacknowledged deliveries on one consumer, at most

@@ -68,6 +68,15 @@ def link(headers: Mapping[str, object]) -> trace.Link | None:
     return trace.Link(origin) if origin.is_valid else None
 
 
+def is_unseen(origin: Context | None = None) -> bool:
+    """Tell whether this context, or else the current one, belongs to a trace that nobody sees.
+
+    A span of its own would be ids alone there, and cost as much as a round trip.
+    """
+    parent = trace.get_current_span(origin)
+    return parent is not trace.INVALID_SPAN and not parent.get_span_context().trace_flags.sampled
+
+
 @contextmanager
 def spanning(
     tracer: trace.Tracer,
@@ -88,9 +97,8 @@ def spanning(
         origin: The context that it continues; the current one where it is not given.
         links: The spans of others that it serves.
     """
-    parent = trace.get_current_span(origin)
-    if parent is not trace.INVALID_SPAN and not parent.get_span_context().trace_flags.sampled:
-        # Of a trace that nobody sees: a span of its own would be ids alone, and cost as much as a round trip.
+    if is_unseen(origin):
+        parent = trace.get_current_span(origin)
         token = context.attach(origin) if origin is not None else None
         try:
             yield parent

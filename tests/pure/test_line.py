@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
+from aiormq import spec
 
 from shared import line
 from shared.connection import Disconnected
 from shared.declaring import require
 from shared.line import KeptLine
 from shared.settings import Settings
+from tests.wires import FakeConnection
 
 
 class Network:
@@ -33,10 +33,7 @@ class Network:
                 await asyncio.Event().wait()
         if self._attempts == 1 or not self._connects:
             raise Disconnected("refused")
-        yield self
-
-    async def channel(self, **_: object) -> Any:
-        return SimpleNamespace(close_callbacks=set())
+        yield FakeConnection()
 
 
 @pytest.mark.parametrize("connects", [True, False])
@@ -57,8 +54,7 @@ async def test_line_is_closed_where_a_look_loses_the_cancellation(monkeypatch: p
 
     @asynccontextmanager
     async def open_connection(*_: object) -> AsyncIterator[Any]:
-        channel = SimpleNamespace(close_callbacks=set())
-        yield SimpleNamespace(channel=AsyncMock(return_value=channel))
+        yield FakeConnection()
 
     async def prepare(_: object) -> None:
         looking.set()
@@ -75,3 +71,35 @@ async def test_line_is_closed_where_a_look_loses_the_cancellation(monkeypatch: p
         kept.refuse()
         await kept.close()
     assert kept.line is None
+
+
+@pytest.mark.parametrize("is_confirming", [True, False])
+async def test_a_slow_look_is_a_fault_unless_the_broker_confirms_meanwhile(
+    is_confirming: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, looked = FakeConnection(), asyncio.Event()
+    wire = connection.transports.wire
+
+    @asynccontextmanager
+    async def open_connection(*_: object) -> AsyncIterator[Any]:
+        yield connection
+
+    async def prepare(_: object) -> None:
+        looked.set()
+        if is_confirming:
+            wire.say(1, spec.Basic.Ack(1))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(line, "open_connection", open_connection)
+    monkeypatch.setattr(line, "is_blocked", lambda _: False)
+    monkeypatch.setattr(line, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr("shared.connection.CONNECT_TIMEOUT_S", 0.05)
+    kept = KeptLine(Settings(_env_file=None), "test", prepare)
+    async with asyncio.timeout(5):
+        await kept.open()
+        for _ in range(2):  # when the second one begins, the first is over
+            looked.clear()
+            await looked.wait()
+    assert kept.lacks == (None if is_confirming else "TimeoutError")
+    kept.refuse()
+    await kept.close()
