@@ -1,25 +1,25 @@
 """Hear what the consumers have committed: every gateway has its own queue of hints, gone with its connection."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiormq.abc
 import structlog
-from faststream import AckPolicy
-from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
-from yarl import URL
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from pydantic import TypeAdapter, ValidationError
 
+from services.gateway.writes.deliveries import Deliveries
 from services.gateway.writes.receipts import Receipts
-from shared.connection import HEARTBEAT_S
+from shared.connection import Disconnected, open_connection
 from shared.events import AnyOutcome
 from shared.ids import new_id
 from shared.settings import Settings
-from shared.topology import OUTCOMES_EXCHANGE, OUTCOMES_QUEUE
+from shared.topology import EXCHANGES, OUTCOMES_EXCHANGE, OUTCOMES_QUEUE
+from shared.wire import WiredConnection, wire_of
 
 RECONNECT_S = 1.0
-PREFETCH = 100
 
-Decode = Callable[[RabbitMessage], Awaitable[Any]]
+_outcomes = TypeAdapter(list[AnyOutcome])
 
 log = structlog.get_logger(__name__)
 
@@ -28,51 +28,38 @@ class Outcomes:
     """The worker that passes outcomes on to `receipts`, connecting again by itself whenever it must."""
 
     def __init__(self, settings: Settings, receipts: Receipts) -> None:
+        self._settings = settings
         self._receipts = receipts
         self._stopping = asyncio.Event()
-        self._broker = RabbitBroker(
-            URL(settings.amqp_url) % {"name": f"{settings.instance} outcomes", "heartbeat": HEARTBEAT_S},
-            fail_fast=False,
-            reconnect_interval=RECONNECT_S,
-            logger=None,
-        )
-        self._subscribe(settings)
-
-    def _subscribe(self, settings: Settings) -> None:
-        # A name of its own: a gateway that comes back must not find its queue held by the connection it has lost.
-        name = f"{OUTCOMES_QUEUE.format(instance=settings.instance)}.{new_id().hex}"
-        queue = RabbitQueue(name, exclusive=True, auto_delete=True)
-        exchange = RabbitExchange(OUTCOMES_EXCHANGE, ExchangeType.FANOUT, durable=True)
-        subscriber = self._broker.subscriber(
-            queue,
-            exchange,
-            channel=Channel(prefetch_count=PREFETCH),
-            ack_policy=AckPolicy.ACK_FIRST,  # a hint is worth no acknowledgement
-            decoder=self._decode,
-        )
-        subscriber(self.hear)
-
-    async def _decode(self, message: RabbitMessage, decode: Decode) -> Any:
-        """Read what was committed where somebody waits; most are of chats, for whose outcomes nobody does."""
-        return await decode(message) if self._receipts.are_awaited else []
-
-    async def hear(self, outcomes: list[AnyOutcome]) -> None:
-        """Let everybody look who waits for one of these."""
-        for outcome in outcomes:
-            self._receipts.hint(outcome)
+        self._hearing: _Hearing | None = None
 
     async def run(self) -> None:
-        starting = asyncio.create_task(self._broker.start())
         stopping = asyncio.create_task(self._stopping.wait())
+        hearing = asyncio.create_task(self._keep_hearing(stopping))
         try:
-            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                starting.result()
-                log.info("hearing outcomes")
-            await stopping
+            await asyncio.wait((hearing, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            starting.cancel()
-            await self._broker.stop()
+            stopping.cancel()
+            hearing.cancel()
+            await asyncio.wait({hearing})
+        if not hearing.cancelled():
+            hearing.result()  # raises what it ended by
+
+    async def _keep_hearing(self, stopping: asyncio.Future[Any]) -> None:
+        # Not for ever: Python 3.11's wait_for loses a cancellation that comes together with what it waits for.
+        while not stopping.done():
+            hearing = _Hearing(self._settings, self._receipts)
+            try:
+                async with open_connection(self._settings, "outcomes", hearing.begin, WiredConnection):
+                    self._hearing = hearing
+                    log.info("hearing outcomes")
+                    await asyncio.wait((hearing.lost, stopping), return_when=asyncio.FIRST_COMPLETED)
+                    self._hearing = None  # before the connection is closed, which may take its time
+            except Disconnected as error:
+                log.debug("outcomes not heard", reason=error.detail)
+            finally:
+                self._hearing = None
+            await asyncio.wait({stopping}, timeout=RECONNECT_S)
 
     def shut_down(self) -> None:
         self._stopping.set()
@@ -83,10 +70,50 @@ class Outcomes:
 
     def away(self) -> str | None:
         """Say why no hints come now; None where they do."""
-        connection = (
-            self._broker._connection
-        )  # what FastStream's own `ping` looks at, which is not for a probe like this
-        return None if connection and connection.connected.is_set() else "not connected to the broker"
+        return None if self._hearing is not None else "not connected to the broker"
 
     def __str__(self) -> str:
         return "outcomes"
+
+
+class _Hearing:
+    """What is heard over one connection."""
+
+    def __init__(self, settings: Settings, receipts: Receipts) -> None:
+        # A name of its own: a gateway that comes back must not find its queue held by the connection it has lost.
+        self._queue = f"{OUTCOMES_QUEUE.format(instance=settings.instance)}.{new_id().hex}"
+        self._receipts = receipts
+        self._channel: AbstractChannel | None = None  # held, since aio-pika forgets one that nobody holds
+        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def begin(self, connection: AbstractConnection) -> None:
+        """Make the queue, and consume it; a hint is worth no acknowledgement."""
+        self._channel = channel = await connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(self._lose)
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(self._lose)
+        # Most are of chats, for whose outcomes nobody waits.
+        deliveries = Deliveries(lambda: self._receipts.are_awaited, self._hear)
+        wire_of(connection).take(underlay.number, deliveries.take)
+        exchange = await channel.declare_exchange(OUTCOMES_EXCHANGE, EXCHANGES[OUTCOMES_EXCHANGE], durable=True)
+        queue = await channel.declare_queue(self._queue, exclusive=True, auto_delete=True)
+        await queue.bind(exchange)
+        await underlay.basic_consume(self._queue, _never, no_ack=True)
+
+    def _lose(self, *_: object) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def _hear(self, body: bytes) -> None:
+        """Let everybody look who waits for one of these outcomes."""
+        try:
+            outcomes = _outcomes.validate_json(body)
+        except ValidationError:
+            log.debug("no outcomes", size=len(body))
+            return
+        for outcome in outcomes:
+            self._receipts.hint(outcome)
+
+
+async def _never(_: aiormq.abc.DeliveredMessage) -> None:
+    """Stand where deliveries would go that nobody takes before."""

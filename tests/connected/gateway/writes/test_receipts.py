@@ -39,12 +39,13 @@ async def eventually(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+async def found() -> bool:
+    """Find whatever is looked for: nothing is there but the hint."""
+    return True
+
+
 async def heard(receipts: Receipts, publisher: Publisher, outcome: Outcome) -> None:
     """Announce this until a receipt hears of it; nothing is there to be found but the hint."""
-
-    async def found() -> bool:
-        return True
-
     with receipts.expecting(outcome.causes[0]) as receipt:
         waiting = asyncio.create_task(receipt.until(found, HEARD_S))
         async with asyncio.timeout(HEARD_S):
@@ -84,19 +85,21 @@ async def test_what_is_no_outcome_is_passed_over(settings: Settings) -> None:
 async def test_properties_that_cannot_be_read_do_not_end_the_hearing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A type that is not UTF-8 kills the connection of whoever decodes it; the queue that held it dies with that."""
+    """A type that is not UTF-8 kills the connection of whoever decodes it."""
     receipts = Receipts()
     async with Publisher(settings, "test") as publisher, hearing(settings, receipts) as outcomes:
         await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
-        readable = ContentHeader(body_size=4, properties=spec.Basic.Properties(message_type="type")).marshal()
-        async with raw_channel(settings) as channel:
-            exchange = await channel.get_exchange(OUTCOMES_EXCHANGE)
-            with monkeypatch.context() as patched:
-                patched.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
-                await exchange.publish(aio_pika.Message(b"body"), "")
-        await eventually(lambda: outcomes.away() is not None)  # its connection, and with it this queue of its own
-        await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
-        await eventually(lambda: outcomes.away() is None)
+        outcome = Stored(user_id="u1", session_id="s1", causes=(new_id(),))
+        body = f"[{outcome.model_dump_json()}]".encode()
+        readable = ContentHeader(body_size=len(body), properties=spec.Basic.Properties(message_type="type")).marshal()
+        with receipts.expecting(outcome.causes[0]) as receipt:
+            async with raw_channel(settings) as channel:
+                exchange = await channel.get_exchange(OUTCOMES_EXCHANGE)
+                with monkeypatch.context() as patched:
+                    patched.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
+                    await exchange.publish(aio_pika.Message(body), "")
+            assert await receipt.until(found, HEARD_S)  # it, too, is heard
+        assert outcomes.away() is None
 
 
 async def test_a_gateway_without_its_broker_says_so_and_waits(settings: Settings) -> None:
@@ -119,3 +122,17 @@ async def test_outcomes_are_heard_again_after_the_broker_was_away() -> None:
             await asyncio.to_thread(broker.ctl, "start_app")
             await eventually(lambda: outcomes.away() is None)
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+
+
+@pytest.mark.fault
+async def test_outcomes_are_heard_again_after_their_queue_was_deleted() -> None:
+    async with own_broker() as broker:
+        settings, receipts = broker_settings(broker.url), Receipts()
+        async with Publisher(settings, "test") as publisher, hearing(settings, receipts) as outcomes:
+            await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+            listed = await asyncio.to_thread(broker.ctl, "list_queues", "--silent", "--no-table-headers", "name")
+            (name,) = [name for name in listed.split() if name.startswith("outcomes.")]
+            await asyncio.to_thread(broker.ctl, "delete_queue", name)
+            await eventually(lambda: outcomes.away() is not None)
+            await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+            assert outcomes.away() is None
