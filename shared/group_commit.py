@@ -3,7 +3,7 @@
 What is promised, and what makes it so:
 
 - nothing is acknowledged before it is settled, that is committed or parked. There is one commit at a time, a group is
-  a run of consecutive tags, undecodable bodies keep their place in it, and one cumulative ack follows it, on the
+  a run of consecutive tags, undecodable bodies keep their place in it, and a cumulative ack follows it soon, on the
   channel that delivered it. Where that channel is gone, there is no ack and the group comes again: commits must be
   safe to repeat.
 - no window: a lone message is committed at once, a flood in groups of up to `group_size`.
@@ -24,6 +24,7 @@ What is promised, and what makes it so:
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -33,6 +34,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from prometheus_client import Gauge
 
+from shared.afterwards import Afterwards
 from shared.backoff import Delays
 from shared.bisection import bisect
 from shared.connection import Disconnected, describe, open_connection
@@ -183,14 +185,18 @@ class GroupCommit(Generic[T]):
         self._subscription = subscription
         self._trouble = self._group_arrived_at = None
         self._introduction.begin()
-        while group := await self._next_group(subscription):
-            self._group_arrived_at = group[0].arrived_at
-            await self._settle(subscription, group)
-            await subscription.ack_up_to(group[-1].delivery_tag)
-            self._group_arrived_at = None
-            self._delays.reset()  # not earlier: a queue that is broken refuses us after each successful connect
+        afterwards = Afterwards(subscription, self._publisher, most=self._settings.prefetch // 4)
+        try:
+            while group := await self._next_group(subscription, afterwards):
+                self._group_arrived_at = group[0].arrived_at
+                await self._settle(subscription, group, afterwards)
+                self._group_arrived_at = None
+                self._delays.reset()  # not earlier: a queue that is broken refuses us after each successful connect
+        finally:
+            with suppress(Disconnected):
+                await afterwards.say()
 
-    async def _next_group(self, subscription: Subscription) -> list[Delivery]:
+    async def _next_group(self, subscription: Subscription, afterwards: Afterwards) -> list[Delivery]:
         """Wait for whatever arrives first; nothing where nothing more will, or nothing did for a while."""
         while True:
             if self._stopping.is_set():
@@ -199,11 +205,14 @@ class GroupCommit(Generic[T]):
                 return group
             if subscription.ended:
                 return []
-            if not await subscription.wait(self._quiet_s):
+            if (due_in_s := afterwards.due_in_s()) is not None:
+                if not await subscription.wait(due_in_s):
+                    await afterwards.say()
+            elif not await subscription.wait(self._quiet_s):
                 await subscription.cancel()
 
-    async def _settle(self, subscription: Subscription, group: Sequence[Delivery]) -> None:
-        """Commit or park every one of the group."""
+    async def _settle(self, subscription: Subscription, group: Sequence[Delivery], afterwards: Afterwards) -> None:
+        """Commit or park every one of the group, and say so."""
         entries, undecodable = self._read(group)
         with (
             process_span(self._queue.name, group, exporting=self._exporting),
@@ -211,13 +220,14 @@ class GroupCommit(Generic[T]):
         ):
             if undecodable:
                 await self._park_all(subscription, undecodable)
+            outcomes: list[Outcome] = []
             if entries:
                 outcomes = await bisect(
                     entries,
                     lambda part: self._database.commit([entry.content for entry in part]),
                     lambda entry, error: self._parking.park(subscription, entry.delivery, error),
                 )
-                await self._publisher.announce(outcomes)
+            await afterwards.settled(group[-1].delivery_tag, outcomes)
 
     def _read(self, group: Sequence[Delivery]) -> tuple[list[_Entry[T]], list[tuple[Delivery, Poison]]]:
         entries: list[_Entry[T]] = []

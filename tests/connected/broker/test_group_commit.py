@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from shared import topology
 from shared.publisher import Publisher
 from shared.settings import Settings
@@ -98,6 +100,41 @@ async def test_stopping_settles_what_has_arrived_and_leaves_the_rest(
     assert 10 <= len(memory.contents) < 30
     assert await waiting(settings, QUEUE) == 30 - len(memory.contents)
     assert worker.fault() == "stopped"
+
+
+async def test_groups_of_a_flood_are_announced_together_soon_after(
+    settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.afterwards.EVERY_S", 1.0)
+    async with raw_channel(settings) as channel:
+        hints = await channel.declare_queue(exclusive=True)
+        await hints.bind(topology.OUTCOMES_EXCHANGE)
+        await publish(publisher, 6)
+        async with running(consumer(settings.model_copy(update={"group_size": 1}), memory, publisher)):
+            told: list[int] = []
+            async with asyncio.timeout(PATIENCE_S), hints.iterator(no_ack=True) as messages:
+                async for message in messages:
+                    told.append(len(json.loads(message.body)))
+                    if sum(told) == 6:
+                        break
+
+    assert told == [1, 5]
+
+
+async def test_stopping_announces_and_acknowledges_what_is_settled(
+    settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.afterwards.EVERY_S", 600.0)
+    async with raw_channel(settings) as channel:
+        hints = await channel.declare_queue(exclusive=True)
+        await hints.bind(topology.OUTCOMES_EXCHANGE)
+        await publish(publisher, 6)
+        async with running(consumer(settings.model_copy(update={"group_size": 1}), memory, publisher)):
+            await until_true(lambda: len(memory.contents) == 6)
+        first, rest = [await hints.get(timeout=PATIENCE_S, no_ack=True) for _ in range(2)]
+
+    assert [len(json.loads(message.body)) for message in (first, rest)] == [1, 5]
+    assert await waiting(settings, QUEUE) == 0
 
 
 async def test_outcomes_are_announced_in_one_message_after_the_commit(
