@@ -5,6 +5,7 @@ the internal address, which is never public.
 """
 
 import asyncio
+import gc
 import inspect
 import signal
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,6 +24,7 @@ from shared.telemetry import configure_telemetry, shut_down_telemetry
 Probe = Callable[[], str | Awaitable[str | None] | None]
 PROBE_TIMEOUT_S = 3.0
 WATCH_EVERY_S = 5.0
+COLLECT_EVERY = 10_000  # objects that were made and are still there; CPython's default is 700
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +101,7 @@ class Service:
         for worker in workers:
             self.check(str(worker), worker.fault)
         self._running = True
+        _collect_less()
         tasks = [asyncio.create_task(worker.run(), name=str(worker)) for worker in workers]
         signalled = asyncio.create_task(self._stopping.wait())
         watching = asyncio.create_task(self._watch())
@@ -163,3 +166,13 @@ class Service:
                 return await answer if inspect.isawaitable(answer) else answer
         except TimeoutError:
             return f"no answer in {PROBE_TIMEOUT_S:.0f} s"
+
+
+def _collect_less() -> None:
+    """Leave alone what was made so far, which stays, and look for lost cycles among what is made from now on.
+
+    Collecting took an eighth of the gateway's processor time: it went through all modules again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY, 10, 10)

@@ -1,6 +1,7 @@
 """A process is asked whether it can do its job: everything that keeps it from it is told at once."""
 
 import asyncio
+import gc
 
 from shared.service import Service
 from shared.settings import Settings
@@ -40,3 +41,19 @@ async def test_every_probe_is_asked_at_the_same_time() -> None:
     assert (await service.condition()).faults == {"broken": "it is broken"}
     worker.shut_down()
     await running
+
+
+async def test_what_was_made_before_the_work_begins_is_collected_no_more() -> None:
+    service, worker = Service(Settings(_env_file=None), "test"), Worker()
+    threshold = gc.get_threshold()
+    gc.unfreeze()
+    try:
+        running = asyncio.create_task(service.run(worker))
+        await worker.began.wait()
+        assert gc.get_freeze_count() > 10_000
+        assert gc.get_threshold()[0] > threshold[0]
+        worker.shut_down()
+        await running
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
