@@ -17,12 +17,12 @@ class Frames:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._read_at = 0.0  # by the loop's clock
-        self._is_dense = False
+        self._is_dense = True  # until it shows
 
     def came(self, pieces: int) -> None:
         """Note that so many pieces were read at once."""
         now = self._loop.time()
-        self._is_dense = pieces > 1 or now - self._read_at < FRAME_S
+        self._is_dense = not self._read_at or pieces > 1 or now - self._read_at < FRAME_S
         self._read_at = now
 
     async def next(self, response: aiohttp.ClientResponse) -> None:
@@ -30,9 +30,9 @@ class Frames:
 
         Nothing is read meanwhile, and so nothing lost where the connection breaks.
         """
-        connection = response.connection  # none: the whole answer was read
+        connection = response.connection if self._is_dense and self._read_at else None  # none: all of it was read
         transport = connection.transport if connection is not None else None
-        if not self._is_dense or transport is None or transport.is_closing():
+        if transport is None or transport.is_closing():
             return
         transport.pause_reading()
         try:

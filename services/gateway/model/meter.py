@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import Histogram
@@ -23,6 +24,7 @@ FIRST_PIECE_SECONDS = Histogram(
     ["upstream"],
     buckets=BUCKETS,
 )
+_call_seconds, _first_piece_seconds = lru_cache(1024)(CALL_SECONDS.labels), lru_cache(256)(FIRST_PIECE_SECONDS.labels)
 _STATUS = {"complete": "ok", "stopped": "stopped", "interrupted": "interrupted", "failed": "error"}
 
 
@@ -78,9 +80,9 @@ class Meter:
         ).model_dump(mode="json")
 
     def _count(self, upstream: str, status: str) -> None:
-        CALL_SECONDS.labels(upstream, status).observe(time.perf_counter() - self._started)
+        _call_seconds(upstream, status).observe(time.perf_counter() - self._started)
         if self._first is not None:
-            FIRST_PIECE_SECONDS.labels(upstream).observe(self._first - self._started)
+            _first_piece_seconds(upstream).observe(self._first - self._started)
 
     def _ms(self, at: float | None) -> float | None:
         return None if at is None else round((at - self._started) * 1000, 3)

@@ -40,7 +40,7 @@ class TurnBuffer:
         self.failure: Exception | None = None  # why it has no answer at all
         self._followers = 0
         self._left = asyncio.Event()  # the last follower has gone
-        self._news: asyncio.Event | None = None  # what somebody waits for, if anybody does
+        self._waiting: list[asyncio.Future[None]] = []  # for news
 
     @property
     def text(self) -> str:
@@ -169,15 +169,16 @@ class TurnBuffer:
             self.deltas.append(delta)
 
     def _announce(self) -> None:
-        if self._news is not None:
-            news, self._news = self._news, None
-            news.set()
+        waiting, self._waiting = self._waiting, []
+        for news in waiting:
+            if not news.done():  # as where its waiter has gone
+                news.set_result(None)
 
     async def _hear(self) -> None:
         """Wait for news."""
-        if self._news is None:
-            self._news = asyncio.Event()
-        await self._news.wait()
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(news)
+        await news
 
     def _raise_failure(self) -> None:
         if self.failure is not None:

@@ -73,7 +73,7 @@ class TurnStore:
                 AND (t.state IN ('running', 'interrupted') OR t.answer - 'revision' = f.said - 'revision')
             RETURNING {COLUMNS}
             """,  # noqa: S608
-            *columns([(f.turn_id, f.attempt, asdict(f.answer), f.question_published) for f in finishes]),
+            *columns([(f.turn_id, f.attempt, vars(f.answer), f.question_published) for f in finishes]),
         )
         finished = {row["turn_id"]: read_turn(row) for row in rows}
         return [finished.get(finish.turn_id) for finish in finishes]

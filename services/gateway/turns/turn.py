@@ -243,7 +243,7 @@ class Turn:
             metadata=self.answer.metadata,
             status=self.answer.status,
             error=self.answer.error,
-            trace=Trace.model_validate(self.answer.trace) if self.answer.trace else None,
+            trace=self.answer.trace or None,  # read as all the rest is
         )
 
 
