@@ -8,6 +8,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from services.gateway.account.buckets import Buckets
+from services.gateway.account.lanes import Lanes
 from services.gateway.account.throttle import Throttle
 from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.queries import DeadLetterQueries
@@ -144,7 +145,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
     own, memory = OwnSessions(turns, sessions), Memory(pools.reader, turns, settings.context_bytes)
-    catalog = links.upstreams.catalog
+    catalog, lanes = links.upstreams.catalog, Lanes()
     allowed = AllowedModels(settings, catalog.is_listed)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
     subjects = (
@@ -160,8 +161,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             catalog=catalog,
         ),
         RunningChat(own, store, running, throttle, runner.room),
-        Sessions(own, turns, sessions, tags, receipts),
-        SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once)),
+        Sessions(own, turns, sessions, tags, receipts, lanes),
+        SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once), lanes),
         Posting(
             settings,
             store,

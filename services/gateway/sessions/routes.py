@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
 
 from services.gateway.account.identity import CallerDep
+from services.gateway.account.lanes import Lanes
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery, Paging
@@ -38,6 +39,7 @@ class Sessions:
     queries: SessionQueries
     tags: TagQueries
     receipts: Receipts
+    lanes: Lanes
 
 
 PAGING = Paging("sessions")
@@ -68,13 +70,14 @@ async def list_sessions(
     """List the caller's sessions, the newest activity first."""
     before = PAGING.before(query)
     wanted = SessionFilter(**query.model_dump(exclude={"limit", "cursor"}))
-    turns = await sessions.turns.sessions_of(caller.user_ids)
-    facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
-    newest = {(turn.user_id, turn.session_id): turn for turn in turns}
-    shown = show_in_order(facts, newest, wanted=wanted, before=before)
-    page, cursor = PAGING.cut([(place_of(view), view) for view in shown], query)
-    speaking = [view.speaking for view in page if view.speaking]
-    previews = await sessions.turns.previews(speaking, PREVIEW_LENGTH) if speaking else {}
+    async with sessions.lanes.of(caller):
+        turns = await sessions.turns.sessions_of(caller.user_ids)
+        facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
+        newest = {(turn.user_id, turn.session_id): turn for turn in turns}
+        shown = show_in_order(facts, newest, wanted=wanted, before=before)
+        page, cursor = PAGING.cut([(place_of(view), view) for view in shown], query)
+        speaking = [view.speaking for view in page if view.speaking]
+        previews = await sessions.turns.previews(speaking, PREVIEW_LENGTH) if speaking else {}
     return SessionPage(sessions=[view.quoting(previews) for view in page], next_cursor=cursor)
 
 
@@ -91,7 +94,8 @@ async def get_session(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> SessionAnswer | Response:
     """Show one session; `ETag` names this version of it."""
-    own = await sessions.own.find(caller, session_id)
+    async with sessions.lanes.of(caller):
+        own = await sessions.own.find(caller, session_id)
     etag = etag_of(own.facts, own.shown)
     if etag is not None:
         response.headers.update({"ETag": etag} | KEPT_BY_ITS_CALLER)

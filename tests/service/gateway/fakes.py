@@ -11,6 +11,7 @@ import httpx2
 from fastapi import FastAPI
 
 from services.gateway.account.buckets import Buckets
+from services.gateway.account.lanes import Lanes
 from services.gateway.account.throttle import Throttle
 from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.admin.queries import DeadLetterQueries
@@ -87,6 +88,7 @@ class World:
             calls_per_minute=1_000_000,
         )
     )
+    lanes: Lanes = field(default_factory=Lanes)
     published: list[Event] = field(default_factory=list)
     sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
     broker_away: bool = False
@@ -143,8 +145,14 @@ class World:
                 throttle,
                 room,
             ),
-            Sessions(own, turns, sessions, tags, self.receipts),
-            SessionMessages(own, turns, cast(MessageQueries, _Messages(self)), Room(self.settings.read_bytes_at_once)),
+            Sessions(own, turns, sessions, tags, self.receipts, self.lanes),
+            SessionMessages(
+                own,
+                turns,
+                cast(MessageQueries, _Messages(self)),
+                Room(self.settings.read_bytes_at_once),
+                self.lanes,
+            ),
             Posting(
                 self.settings,
                 cast(TurnStore, _Store(self)),
