@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn")
+BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale")
 
 
 def main() -> None:

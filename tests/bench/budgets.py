@@ -59,3 +59,5 @@ STACK_CPU = Budget(
 GATEWAY_CPU = Budget(19, "processor time of the gateway a turn / LiteLLM's, 50 connections", "ms", 0.06, 0.03, False)
 GATEWAY_MEMORY = Budget(14, "resident memory of the gateway / LiteLLM's, after the load", "MiB", 0.3, 0.2, False)
 MEMORY = Budget(14, "resident memory of the logger / of an idle LiteLLM proxy", "MiB", 0.25, 0.15, False)
+# There is no must: two cores, where the servers and those who ask run as well, may bring nothing.
+TWO_OF_EACH = Budget(17, "turns of two gateways and two loggers / of one each, 50 connections", "turns/s", 0, 1.8, True)

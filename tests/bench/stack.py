@@ -1,11 +1,11 @@
 """Our four services with their two servers, as a user's turn needs them, and what each of them takes for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice
 
 import asyncpg
 
@@ -21,6 +21,7 @@ from tests.tokens import token_for
 from tests.waiting import until
 
 SERVICES = ("gateway", "logger", "tagger", "workflow")  # the first makes the queues
+ONE_OF_EACH: Mapping[str, int] = {}
 USERS = 200
 TOKEN_S = 3600
 DRAINED_S = 120.0
@@ -50,10 +51,18 @@ class Measured:
 class Stack:
     """What runs."""
 
-    def __init__(self, settings: Settings, model_url: str, pids: dict[str, int], owner: asyncpg.Connection) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        model_url: str,
+        pids: dict[str, int],
+        owner: asyncpg.Connection,
+        gateways: Sequence[str],
+    ) -> None:
         self.settings = settings
-        self.url = f"http://{settings.http_host}:{settings.http_port}"
+        self.url = gateways[0]
         self.model_url = model_url
+        self._gateways = gateways
         self.owner = owner
         self.tokens = cycle([token_for(settings, f"user-{n}", expires_in_s=TOKEN_S) for n in range(USERS)])
         self._pids = pids
@@ -66,7 +75,9 @@ class Stack:
         return self._pids[service]
 
     async def talk(self, connections: int, turns: int) -> Talk:
-        return await talk([ChatTalker(self.url, self.tokens) for _ in range(connections)], turns)
+        """Talk on so many connections, which the gateways share evenly."""
+        gateways = islice(cycle(self._gateways), connections)
+        return await talk([ChatTalker(url, self.tokens) for url in gateways], turns)
 
     async def measure(self, connections: int, turns: int) -> Measured:
         """Talk, wait until all that was said is stored and tagged, and only then look what it took."""
@@ -85,8 +96,10 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(pause_ms: float, *, counting_statements: bool = False) -> AsyncIterator[Stack]:
-    """Run everything, on a model that pauses between its chunks."""
+async def running_stack(
+    pause_ms: float, *, counting_statements: bool = False, copies: Mapping[str, int] = ONE_OF_EACH
+) -> AsyncIterator[Stack]:
+    """Run everything, on a model that pauses between its chunks, and of some services several copies."""
     with ExitStack() as started:
         servers = started.enter_context(measured_servers(SETTINGS if counting_statements else None))
         port = free_port()
@@ -96,10 +109,20 @@ async def running_stack(pause_ms: float, *, counting_statements: bool = False) -
         async with simulated(servers.settings) as outside, looking(servers.settings.database_url) as owner:
             settings = outside.settings.model_copy(update={"openai_base_url": f"{model_url}/v1"})
             pids = dict(servers.pids)
+            gateways = []
             for name in SERVICES:
-                own = settings.model_copy(update={"internal_port": free_port(), "instance": f"bench-{name}"})
-                child = started.enter_context(process(["deploy.cli", "serve", name], own))
-                assert child.pid is not None
-                pids[name] = child.pid
-                await until(partial(is_ready, own), f"{name} to be ready")
-            yield Stack(settings, model_url, pids, owner)
+                for number in range(1, copies.get(name, 1) + 1):
+                    instance = name if number == 1 else f"{name}-{number}"
+                    own = _own_settings(settings, instance, is_first=number == 1)
+                    child = started.enter_context(process(["deploy.cli", "serve", name], own))
+                    assert child.pid is not None
+                    pids[instance] = child.pid
+                    await until(partial(is_ready, own), f"{instance} to be ready")
+                    if name == "gateway":
+                        gateways.append(f"http://{own.http_host}:{own.http_port}")
+            yield Stack(settings, model_url, pids, owner, gateways)
+
+
+def _own_settings(settings: Settings, instance: str, *, is_first: bool) -> Settings:
+    ports = {"internal_port": free_port()} | ({} if is_first else {"http_port": free_port()})
+    return settings.model_copy(update={"instance": f"bench-{instance}", **ports})
