@@ -1,7 +1,7 @@
 """What an exchange writes to: all that is written in one turn of the event loop goes out at once.
 
 A head, the first of its body and the end of a short one are then one system call and one packet, and wake the caller
-once: each of them by itself costs as much as all the rest of a small answer.
+once.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Read a dense answer frame by frame: what comes within one frame of a screen is read, kept and sent on together.
 
-Each piece by itself costs as much as ten that come at once, and nobody sees them come apart. The first piece waits for
+Each piece by itself wakes the gateway and the caller, and nobody sees such pieces come apart. The first piece waits for
 none, and where pieces come no closer than frames do, none waits.
 """
 
