@@ -4,6 +4,8 @@ import argparse
 
 import asyncpg
 
+from shared.connection import open_connection
+from shared.declaring import Declaring
 from tests.bench.budgets import COMMIT_P50, COMMIT_P99, DRAIN_INSERT, DRAIN_RAW, MEMORY
 from tests.bench.drain import Drain, drain
 from tests.bench.latency import Latency, measure
@@ -19,6 +21,8 @@ async def run(options: argparse.Namespace) -> None:
     drains: dict[tuple[str, ...], list[Drain]] = {OURS: [], RAW: [], INSERT: []}
     latencies: list[tuple[Latency, Latency]] = []
     with private_servers() as settings:
+        async with open_connection(settings, "bench", Declaring().declare):
+            pass  # no gateway runs here, which makes the queues
         owner = await asyncpg.connect(settings.database_url)
         for number in range(options.rounds):
             for consumer in list(drains) if number % 2 else list(drains)[::-1]:
