@@ -8,6 +8,8 @@ first, with its message id, and is confirmed after that.
 import asyncio
 import struct
 from collections.abc import Callable
+from itertools import takewhile
+from typing import NamedTuple
 
 import pamqp.frame
 from aiormq import spec
@@ -23,6 +25,8 @@ _METHOD = struct.Struct(">HH")
 _CONFIRM = struct.Struct(">HHQB")  # class, method, tag and flags
 _MULTIPLE = 1
 
+MOST_UNCONFIRMED = 10_000  # of which whoever waited has mostly given up; each is remembered until its confirm comes
+
 
 class Unroutable(BrokerAway):
     """No queue takes the message."""
@@ -30,6 +34,15 @@ class Unroutable(BrokerAway):
 
 class Refused(BrokerAway):
     """The broker could not keep the message (`basic.nack`)."""
+
+
+class _Sent(NamedTuple):
+    """What is remembered of a message: not its body, since its confirm may come long after its sender gave up."""
+
+    confirm: asyncio.Future[None]
+    exchange: str
+    key: str
+    message_id: str | None
 
 
 class ConfirmedChannel:
@@ -42,12 +55,17 @@ class ConfirmedChannel:
         self._frame_max = frame_max
         self._loop = asyncio.get_running_loop()
         self._last_tag = 0
-        self._unconfirmed: dict[int, tuple[asyncio.Future[None], Publication]] = {}  # by tag
+        self._unconfirmed: dict[int, _Sent] = {}  # by tag
         self._returned: set[int] = set()  # tags of what came back and is not confirmed yet
         self._lost: str | None = None
         self._waiting_since = 0.0  # when the first one of those that are unconfirmed now was sent
         self.confirmed_at = 0.0  # both by the loop's clock
         wire.take(number, self._heard)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is unconfirmed that another channel is worth a try."""
+        return len(self._unconfirmed) >= MOST_UNCONFIRMED
 
     async def publish(self, publication: Publication) -> None:
         """Send a message, and return when the broker has it in every queue that hears it.
@@ -66,7 +84,9 @@ class ConfirmedChannel:
             self._waiting_since = self._loop.time()
         self._last_tag += 1
         confirm = self._loop.create_future()
-        self._unconfirmed[self._last_tag] = confirm, publication
+        self._unconfirmed[self._last_tag] = _Sent(
+            confirm, publication.exchange, publication.key, publication.message_id
+        )
         self._wire.write(frames)
         await confirm
 
@@ -74,10 +94,11 @@ class ConfirmedChannel:
         """Take note that nothing will be confirmed any more."""
         if self._lost is None:
             self._lost = reason
-            for confirm, _ in self._unconfirmed.values():
-                if not confirm.done():
-                    confirm.set_exception(Disconnected(reason))
+            for sent in self._unconfirmed.values():
+                if not sent.confirm.done():
+                    sent.confirm.set_exception(Disconnected(reason))
             self._unconfirmed.clear()
+            self._wire.stop_waiting()
 
     def silent_since(self) -> float | None:
         """Say since when a confirm is waited for and nothing at all was heard; None where none is waited for."""
@@ -105,7 +126,7 @@ class ConfirmedChannel:
         self.confirmed_at = self._wire.heard_at
         tags = [last]
         if flags & _MULTIPLE:  # they are in the order of their tags; 0 means all
-            tags = [tag for tag in self._unconfirmed if tag <= (last or self._last_tag)]
+            tags = list(takewhile(lambda tag: tag <= (last or tag), self._unconfirmed))
         for tag in tags:
             self._settle(tag, is_refused=method == _NACK)
 
@@ -114,21 +135,21 @@ class ConfirmedChannel:
         self._returned.discard(tag)
         if tag not in self._unconfirmed:
             return
-        confirm, sent = self._unconfirmed.pop(tag)
-        if confirm.done():  # whoever waited has given up
+        sent = self._unconfirmed.pop(tag)
+        if sent.confirm.done():  # whoever waited has given up
             return
         if came_back:
-            confirm.set_exception(Unroutable(f"no queue takes {sent.key!r} from exchange {sent.exchange!r}"))
+            sent.confirm.set_exception(Unroutable(f"no queue takes {sent.key!r} from exchange {sent.exchange!r}"))
         elif is_refused:
-            confirm.set_exception(Refused("the broker refused the message"))
+            sent.confirm.set_exception(Refused("the broker refused the message"))
         else:
-            confirm.set_result(None)
+            sent.confirm.set_result(None)
 
     def _came_back(self, payload: bytes) -> None:
         """Remember which message no queue took; of two of one id both, of which the other is then sent twice."""
         header = pamqp.frame.unmarshal(PREFIX.pack(HEADER, self._number, len(payload)) + payload + END)[2]
         message_id = header.properties.message_id if isinstance(header, ContentHeader) else None
-        self._returned.update(tag for tag, (_, sent) in self._unconfirmed.items() if sent.message_id == message_id)
+        self._returned.update(tag for tag, sent in self._unconfirmed.items() if sent.message_id == message_id)
 
 
 class SilenceWatch:

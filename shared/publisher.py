@@ -238,6 +238,8 @@ class Publisher:
         async with self._slots:
             line = await self._kept.get()
             await line.until_unblocked()
+            if line.confirmed.is_full:
+                line.lose("too much is unconfirmed")
             await line.confirmed.publish(publication)
 
     async def _declare_again(self) -> None:

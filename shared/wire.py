@@ -95,6 +95,10 @@ class Wire(asyncio.Protocol):
         """Wait until the other end takes what is written, or is gone."""
         await self._writable.wait()
 
+    def stop_waiting(self) -> None:
+        """Let nobody wait for the other end any more: the connection is given up."""
+        self._writable.set()
+
     def data_received(self, data: bytes) -> None:
         now = self.heard_at = self._loop.time()
         if self._rest:

@@ -28,6 +28,12 @@ class Passed(asyncio.Protocol):
         self.ended = True
         return True
 
+    def pause_writing(self) -> None:
+        """Take note of nothing, as a bare protocol does."""
+
+    def resume_writing(self) -> None:
+        """Take note of nothing."""
+
 
 class FakeTransport(asyncio.Transport):
     def __init__(self) -> None:

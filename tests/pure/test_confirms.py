@@ -137,7 +137,6 @@ async def test_nothing_is_written_on_a_connection_that_closes(stage: Stage) -> N
 
 
 async def test_nothing_is_heaped_up_where_the_broker_reads_slowly(stage: Stage) -> None:
-    stage.wire.transport.passed.pause_writing = stage.wire.transport.passed.resume_writing = lambda: None  # type: ignore[method-assign]
     stage.wire.pause_writing()
     (publishing,) = await stage.publish("a")
     assert not stage.wire.transport.written
@@ -147,6 +146,16 @@ async def test_nothing_is_heaped_up_where_the_broker_reads_slowly(stage: Stage) 
     stage.wire.say(CHANNEL, spec.Basic.Ack(1))
 
     assert await outcomes([publishing]) == [None]
+
+
+async def test_a_lost_channel_is_waited_for_by_nobody(stage: Stage) -> None:
+    stage.wire.pause_writing()
+    publishing = await stage.publish("a")
+
+    stage.channel.lose("gone")
+
+    assert await outcomes(publishing) == [Disconnected]
+    assert not stage.wire.transport.written
 
 
 async def test_a_closed_channel_is_told_to_aiormq(stage: Stage) -> None:

@@ -95,6 +95,28 @@ async def test_late_confirms_are_waited_for_on_the_same_connection(settings: Set
 
 
 @pytest.mark.alone
+async def test_a_connection_that_confirms_none_of_very_many_is_given_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.confirms.MOST_UNCONFIRMED", 3)
+    between = Between(settings.amqp_url)
+    async with (
+        between.listening() as url,
+        Publisher(settings.model_copy(update={"amqp_url": url}), "test") as publisher,
+    ):
+        between.confirms.clear()
+        for number in range(3):
+            with pytest.raises(BrokerAway):
+                await publisher.publish(answered(number), deadline_s=0.1)
+        assert between.connections == 1
+
+        between.confirms.set()
+        await publisher.publish(answered(3), deadline_s=PATIENCE_S)
+
+    assert between.connections == 2
+
+
+@pytest.mark.alone
 async def test_a_connection_that_says_nothing_is_given_up_for_another(settings: Settings) -> None:
     between = Between(settings.amqp_url)
     async with between.listening() as url:
