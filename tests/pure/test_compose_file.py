@@ -9,6 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # stubs for one test are not worth a dependency
 
 from deploy.supervisor.env_file import read_env
+from deploy.supervisor.rabbitmq import IDLE_SLEEPS
 from shared.settings import NEEDED, Settings
 from shared.topology import LOGINS
 from tests.servers import POSTGRES_IMAGE, RABBITMQ_IMAGE
@@ -100,6 +101,10 @@ def test_the_servers_are_those_that_the_tests_know() -> None:
         "${TRIPTHREAD_IMAGE:-tripthread:local}",
     }
     assert f"RABBITMQ_IMAGE={RABBITMQ_IMAGE}" in TEXT  # said to be tried
+
+
+def test_the_broker_spins_nowhere() -> None:
+    assert SERVICES["rabbitmq"]["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] == IDLE_SLEEPS
 
 
 def test_connections_fit_into_the_memory_given() -> None:
