@@ -6,9 +6,10 @@
 -- it begins: what is stored in between is then there twice, and never missed.
 --
 -- Turns come newest first: the running one, and of the others the newest. Each user who has turns in the session has a
--- row at least, with the place of the newest, stored or not. Of messages: the newest, those that are wanted, and the
--- first that users said; a session without messages is a row too, for it may be deleted. Of the newest, and of the
--- wanted, the texts come as far back as they are `most_bytes` together; the wanted and the first come with a digest.
+-- row at least, with the place of the newest, stored or not. Each session that is stored has a row of its own, which
+-- says whether it was deleted. Of messages: the newest, those that are wanted, and the first that users said. Of the
+-- newest, and of the wanted, the texts come as far back as they are `most_bytes` together; the wanted and the first
+-- come with a digest.
 CREATE FUNCTION gateway.session_past(
     users text[], session text, wanted text[], first_said integer, newest_messages integer, most_bytes bigint,
     newest_turns integer
@@ -55,36 +56,61 @@ BEGIN
     SELECT s.user_id, NULL::timestamptz, NULL::uuid, NULL::text, NULL::integer, NULL::text, NULL::text, NULL::text,
         NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::jsonb, NULL::jsonb, NULL::boolean, NULL::float8,
         NULL::boolean,
-        s.deleted_at IS NOT NULL, m.message_id, m.role, m.parent_id, m.created_at, m.client_message_id, m.content,
-        m.digest, m.is_clients
+        s.deleted_at IS NOT NULL, NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text,
+        NULL::bytea, NULL::boolean
     FROM chat.sessions s
-    LEFT JOIN LATERAL (
-        SELECT message_id, role, parent_id, created_at, client_message_id, NULL::bytea AS digest,
-            CASE WHEN sum(octet_length(content)) OVER newer <= most_bytes THEN content END AS content,
-            turn_id IS NULL AS is_clients
-        FROM (SELECT message_id, role, parent_id, created_at, client_message_id, content, turn_id
-            FROM chat.messages n
-            WHERE n.user_id = s.user_id AND n.session_id = s.session_id
-            ORDER BY n.created_at DESC, n.message_id DESC LIMIT newest_messages) last
-        WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
-        UNION ALL
-        SELECT message_id, role, parent_id, created_at, client_message_id, sha256(convert_to(content, 'UTF8')),
-            CASE WHEN sum(octet_length(content)) OVER newer <= most_bytes THEN content END, turn_id IS NULL
-        FROM (SELECT * FROM chat.messages a
-            WHERE a.user_id = s.user_id AND a.session_id = s.session_id AND a.message_id = ANY (wanted)
+    WHERE s.user_id = ANY (users) AND s.session_id = session;
+    IF NOT FOUND THEN  -- a new one: nothing of it is stored
+        RETURN;
+    END IF;
+
+    RETURN QUERY
+    SELECT whose.id, NULL::timestamptz, NULL::uuid, NULL::text, NULL::integer, NULL::text, NULL::text, NULL::text,
+        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::jsonb, NULL::jsonb, NULL::boolean, NULL::float8,
+        NULL::boolean,
+        NULL::boolean, m.message_id, m.role, m.parent_id, m.created_at, m.client_message_id,
+        CASE WHEN sum(octet_length(m.content)) OVER newer <= most_bytes THEN m.content END, NULL::bytea,
+        m.turn_id IS NULL
+    FROM unnest(users) AS whose (id)
+    CROSS JOIN LATERAL (
+        SELECT message_id, role, parent_id, created_at, client_message_id, content, turn_id
+        FROM chat.messages n
+        WHERE n.user_id = whose.id AND n.session_id = session
+        ORDER BY n.created_at DESC, n.message_id DESC LIMIT newest_messages) m
+    WINDOW newer AS (
+        PARTITION BY whose.id ORDER BY m.created_at DESC, m.message_id DESC ROWS UNBOUNDED PRECEDING);
+
+    IF cardinality(wanted) > 0 THEN
+        RETURN QUERY
+        SELECT m.user_id, NULL::timestamptz, NULL::uuid, NULL::text, NULL::integer, NULL::text, NULL::text, NULL::text,
+        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::jsonb, NULL::jsonb, NULL::boolean, NULL::float8,
+        NULL::boolean,
+            NULL::boolean, m.message_id, m.role, m.parent_id, m.created_at, m.client_message_id,
+            CASE WHEN sum(octet_length(m.content)) OVER newer <= most_bytes THEN m.content END,
+            sha256(convert_to(m.content, 'UTF8')), m.turn_id IS NULL
+        FROM (
+            SELECT * FROM chat.messages a
+            WHERE a.user_id = ANY (users) AND a.session_id = session AND a.message_id = ANY (wanted)
             UNION ALL
             SELECT * FROM chat.messages e
-            WHERE e.user_id = s.user_id AND e.session_id = s.session_id AND e.client_message_id = ANY (wanted)
-            ) named
-        WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
-        UNION ALL
-        (SELECT message_id, role, parent_id, created_at, client_message_id, sha256(convert_to(content, 'UTF8')), NULL,
-            turn_id IS NULL
-        FROM chat.messages f
-        WHERE f.user_id = s.user_id AND f.session_id = s.session_id AND f.role = 'user'
-        ORDER BY f.created_at, f.message_id LIMIT first_said)
-    ) m ON true
-    WHERE s.user_id = ANY (users) AND s.session_id = session;
+            WHERE e.user_id = ANY (users) AND e.session_id = session AND e.client_message_id = ANY (wanted)) m
+        WINDOW newer AS (
+            PARTITION BY m.user_id ORDER BY m.created_at DESC, m.message_id DESC ROWS UNBOUNDED PRECEDING);
+    END IF;
+
+    IF first_said > 0 THEN
+        RETURN QUERY
+        SELECT whose.id, NULL::timestamptz, NULL::uuid, NULL::text, NULL::integer, NULL::text, NULL::text, NULL::text,
+        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::jsonb, NULL::jsonb, NULL::boolean, NULL::float8,
+        NULL::boolean,
+            NULL::boolean, m.message_id, m.role, m.parent_id, m.created_at, m.client_message_id, NULL::text,
+            sha256(convert_to(m.content, 'UTF8')), m.turn_id IS NULL
+        FROM unnest(users) AS whose (id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM chat.messages f
+            WHERE f.user_id = whose.id AND f.session_id = session AND f.role = 'user'
+            ORDER BY f.created_at, f.message_id LIMIT first_said) m;
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION gateway.session_past FROM PUBLIC;
