@@ -29,6 +29,7 @@ _ONE_PLAN = {"plan_cache_mode": "force_generic_plan"}
 PLANNING = {
     "tripthread_gateway": _BY_INDEX | _ONE_PLAN,
     "tripthread_reader": _BY_INDEX,
+    "tripthread_admin": _BY_INDEX,
     "tripthread_logger": _BY_INDEX | _ONE_PLAN,
     "tripthread_tagger": _BY_INDEX | _ONE_PLAN,
 }

@@ -135,7 +135,7 @@ def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncConte
 def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     """Make everything, and hand each subject its own."""
     store, receipts, publisher = TurnStore(pools.own), Receipts(), links.publisher
-    outbox = Outbox(pools.own, pools.reader)
+    outbox = Outbox(pools.own, pools.admin)
     runner = Runner(settings, store, outbox, publisher, links.upstreams)
     running = RunningTurns(store, runner, links.peers)
     starter = TurnStarter(store, runner, running)

@@ -9,6 +9,7 @@ from tests.servers import looking
 PARAMETERS = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'looking'"
 BY_INDEX = {
     "reader_database_url": "SELECT title FROM chat.sessions WHERE session_id = $1 AND user_id = ANY ($2::text[])",
+    "admin_database_url": "SELECT title FROM chat.sessions WHERE session_id = $1 AND user_id = ANY ($2::text[])",
     "gateway_database_url": "SELECT state FROM gateway.turns JOIN unnest($1::uuid[]) AS u (id) ON turn_id = id",
     "logger_database_url": "SELECT title FROM chat.sessions WHERE session_id = $1 AND user_id = ANY ($2::text[])",
     "tagger_database_url": "SELECT number FROM tagging.session_tags JOIN unnest($1::text[]) AS u (id) ON user_id = id",

@@ -1,7 +1,8 @@
 """Read and write how far the turns have come: with the broker, and stored where everybody reads them.
 
 A confirm of the broker does not make a turn stored, since a queue may be deleted, nor does an outcome, which is a hint:
-it is when its messages were seen in `chat.messages`, by the select-only role.
+it is when its messages were seen in `chat.messages`. That is looked for as administrators see it, by whole keys: the
+role that sees some users' rows would go through the list of them for each message.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,12 +15,12 @@ import orjson
 
 from services.gateway.turns.rows import IS_TOLD, IS_UNTOLD, columns
 from services.gateway.turns.turn import Turn, Version
-from shared.database import Pool, fetched, reading
+from shared.database import Pool, fetched
 from shared.events import POSTED_RANK, rank_of
 from shared.ids import answer_id
 
 AT_ONCE = 200  # turns that one look finds
-ASKED_AT_ONCE = 50  # turns: row-level security reads the list of their users anew for each row
+ASKED_AT_ONCE = 200  # turns of which it is asked whether they are stored
 TRIMMED_AT_ONCE = 1000
 KEPT_H = 24  # how long a key names its turn at least
 
@@ -65,9 +66,9 @@ class Unstored:
 class Outbox:
     """The turns as their readers have them."""
 
-    def __init__(self, pool: Pool, reader: Pool) -> None:
+    def __init__(self, pool: Pool, admin: Pool) -> None:
         self._pool = pool
-        self._reader = reader
+        self._admin = admin
 
     async def stored(self, told: Sequence[Told]) -> set[UUID]:
         """Return those whose messages can all be read, in this version or a greater one, or whose session is gone."""
@@ -80,22 +81,22 @@ class Outbox:
             for each in told
             for version in each.messages
         ]
-        async with reading(self._reader, *{each.user_id for each in told}) as db:
-            rows = await db.fetch(
-                """
-                SELECT said.turn
-                FROM json_to_recordset($1::json) AS said (turn uuid, owner text, session text, message_id text,
-                    revision integer, rank integer)
-                GROUP BY said.turn
-                HAVING bool_and(  -- each row is looked up by itself: a join may read all sessions
-                    coalesce((SELECT (m.revision, m.rank) >= (said.revision, said.rank) FROM chat.messages m
-                        WHERE m.user_id = said.owner AND m.session_id = said.session
-                            AND m.message_id = said.message_id), false)
-                    OR coalesce((SELECT s.deleted_at IS NOT NULL FROM chat.sessions s
-                        WHERE s.user_id = said.owner AND s.session_id = said.session), false))
-                """,
-                orjson.dumps(messages).decode(),
-            )
+        rows = await fetched(
+            self._admin,
+            """
+            SELECT said.turn
+            FROM json_to_recordset($1::json) AS said (turn uuid, owner text, session text, message_id text,
+                revision integer, rank integer)
+            GROUP BY said.turn
+            HAVING bool_and(  -- each row is looked up by itself: a join may read all sessions
+                coalesce((SELECT (m.revision, m.rank) >= (said.revision, said.rank) FROM chat.messages m
+                    WHERE m.user_id = said.owner AND m.session_id = said.session
+                        AND m.message_id = said.message_id), false)
+                OR coalesce((SELECT s.deleted_at IS NOT NULL FROM chat.sessions s
+                    WHERE s.user_id = said.owner AND s.session_id = said.session), false))
+            """,
+            orjson.dumps(messages).decode(),
+        )
         return [row["turn"] for row in rows]
 
     async def mark(self, told: Sequence[Told], stored: set[UUID]) -> None:
