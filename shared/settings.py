@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     amqp_management_url: str = ""  # of the broker's management API, by which migrate makes these logins
     publish_timeout_s: float = Field(5.0, gt=0)  # of silence while a confirm is waited for: the connection is given up
     publish_deadline_s: float = Field(10.0, gt=0)  # for all attempts, reconnects included
+    # That a turn was told and is not stored, and the logger's queue is empty; then it is told once more.
+    lost_after_s: float = Field(60.0, gt=0)
     group_size: int = Field(250, ge=1, le=5000)  # deliveries in one commit, at most
     prefetch: int = Field(500, ge=1, le=10000)  # unacknowledged deliveries on one consumer, at most
 

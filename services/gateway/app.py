@@ -191,6 +191,6 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
     api = create_api(settings, subjects, ask)
     unfit = Unfit()
-    relay = Relay(store, outbox, publisher, runner.telling, unfit)
+    relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
     sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay)
     return Gateway(runner, sweeper, outcomes, census, registration, handed_over(api, Documents), api)

@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement, interleaved; the median counts")
     parser.add_argument("--messages", type=int, default=20_000, help="in a queue that is drained")
     parser.add_argument("--seconds", type=float, default=8, help="that a steady load lasts")
-    parser.add_argument("--turns", type=int, default=600, help="of one measurement of the gateway, at 50 connections")
+    parser.add_argument("--turns", type=int, default=1500, help="of one measurement of the gateway, at 50 connections")
     parser.add_argument("--pause-ms", type=float, default=2, help="between two chunks of the model that is asked")
     parser.add_argument(
         "--profile", action="store_true", help="of turn: install py-spy below .run/, say where time goes"

@@ -84,7 +84,7 @@ class Site:
 async def site(
     own_database: Postgres, breakable: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
-    settings = settings_for(own_database.url, breakable.url, publish_deadline_s=3.0)
+    settings = settings_for(own_database.url, breakable.url, publish_deadline_s=3.0, lost_after_s=5.0)
     await asyncio.to_thread(migrate, settings)
     async with (
         simulated(settings) as outside,

@@ -20,8 +20,6 @@ from shared.topology import LOGGER_CHAT
 
 READ_AT_ONCE = 8  # turns, each as large as a question and an answer may be
 PASS_S = 10.0  # between two looks at all that is not stored
-LOST_S = 60.0  # what is so old, was told, and is not stored, with nothing left in the logger's queue, is lost
-DRAINED_S = 60.0  # that the queue must have been empty for: what the logger has taken from it is not counted
 TRIM_S = 60.0  # between two looks for what may go
 
 log = structlog.get_logger(__name__)
@@ -30,7 +28,28 @@ log = structlog.get_logger(__name__)
 class Relay:
     """Three jobs, for the one gateway that does them."""
 
-    def __init__(self, store: TurnStore, outbox: Outbox, publisher: Publisher, telling: Telling, unfit: Unfit) -> None:
+    def __init__(
+        self,
+        store: TurnStore,
+        outbox: Outbox,
+        publisher: Publisher,
+        telling: Telling,
+        unfit: Unfit,
+        *,
+        lost_after_s: float,
+    ) -> None:
+        """Prepare to relay.
+
+        Args:
+            store: Has the turns.
+            outbox: Knows how far they have come.
+            publisher: Brings them to the broker.
+            telling: Knows which of them this gateway is just telling of.
+            unfit: Are passed over.
+            lost_after_s: What is so old, was told, and is not stored, is lost where the logger's queue has been empty
+                for as long: what the logger has taken from it is not counted.
+        """
+        self._lost_after_s = lost_after_s
         self._store = store
         self._outbox = outbox
         self._publisher = publisher
@@ -86,7 +105,7 @@ class Relay:
                 self._drained_since = None
             elif self._drained_since is None:
                 self._drained_since = now
-            self._is_drained = self._drained_since is not None and now - self._drained_since >= DRAINED_S
+            self._is_drained = self._drained_since is not None and now - self._drained_since >= self._lost_after_s
             if not consumers > 0:
                 return False
         self._after = await self._settle_after(self._after)
@@ -102,7 +121,7 @@ class Relay:
         if stored:
             await self._outbox.mark([each for each in told if each.turn_id in stored], stored)
         for each in unstored:
-            if self._is_drained and each.told.turn_id not in stored and _is_lost(each):
+            if self._is_drained and each.told.turn_id not in stored and self._is_lost(each):
                 with self._unfit.passing_over(each.told.turn_id):
                     await self._tell_again(each.told.turn_id)
         return unstored[-1].row
@@ -127,6 +146,5 @@ class Relay:
             self._next_trim = now + TRIM_S
         return deleted > 0
 
-
-def _is_lost(turn: Unstored) -> bool:
-    return turn.is_told and not turn.is_retold and turn.age_s > LOST_S
+    def _is_lost(self, turn: Unstored) -> bool:
+        return turn.is_told and not turn.is_retold and turn.age_s > self._lost_after_s

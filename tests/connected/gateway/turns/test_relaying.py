@@ -261,12 +261,11 @@ async def test_what_got_lost_is_told_once_more_and_only_once(
     gateway: Gateway, owner: asyncpg.Connection, losing_all: Losing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.gateway.turns.relay.PASS_S", 0.0)
-    monkeypatch.setattr("services.gateway.turns.relay.DRAINED_S", 0.0)
     turn = await gateway.say("[echo hello]")
     await until_true(lambda: len(losing_all.lost) == 2)
     await gateway.runner.telling.note(at_once=True)
-    relay = gateway.relay()
-    await owner.execute(OLD.format("30 seconds"))
+    relay = gateway.relay(lost_after_s=0.0)
+    await owner.execute(OLD.format("10 seconds"))
     await relay.settle()
     assert len(losing_all.lost) == 2, "it may be on its way"
     await owner.execute(OLD.format("31 seconds"))
@@ -358,7 +357,7 @@ async def test_without_a_broker_chat_goes_on_and_is_told_in_order_when_it_is_bac
         assert [answered(await away.say("[cut 2] [chunks 6]", key="[cut 2] [chunks 6]"))[0]] == ["interrupted"]
         turn = await away.say("[recall]")
         assert json.loads(answered(turn)[1])[0] == "[echo one]"
-        relay = Relay(gateway.store, gateway.outbox, publisher, runner.telling, Unfit())
+        relay = Relay(gateway.store, gateway.outbox, publisher, runner.telling, Unfit(), lost_after_s=60.0)
         assert not await relay.tell_untold()
         await runner.telling.note()
         publisher.gone = False

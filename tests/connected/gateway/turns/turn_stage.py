@@ -65,8 +65,9 @@ class Gateway:
     def sweeper(self) -> Sweeper:
         return Sweeper(self.store, RunningTurns(self.store, self.runner, self.peers), Unfit())
 
-    def relay(self, publisher: Publisher | None = None) -> Relay:
-        return Relay(self.store, self.outbox, publisher or self.publisher, self.runner.telling, Unfit())
+    def relay(self, publisher: Publisher | None = None, lost_after_s: float = 60.0) -> Relay:
+        publisher, telling = publisher or self.publisher, self.runner.telling
+        return Relay(self.store, self.outbox, publisher, telling, Unfit(), lost_after_s=lost_after_s)
 
     async def ask(self, text: str, *, session: str = "s1", key: str | None = None, user: str = "ann") -> TurnBuffer:
         remembered = await self.memory.of([user], session)
