@@ -1,7 +1,7 @@
 """Of every message on a channel in confirm mode it is told what the broker said of it, and nothing else."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from aiormq import spec
@@ -24,19 +24,28 @@ class Stage:
     def __init__(self) -> None:
         self.wire = FakeWire()
         self.channel = ConfirmedChannel(self.wire, CHANNEL, FRAME_MAX)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def publish(self, *message_ids: str) -> list[asyncio.Task[None]]:
         tasks = [
             asyncio.create_task(self.channel.publish(Publication("events", "key", b"body", {}, message_id=message_id)))
             for message_id in message_ids
         ]
+        self._tasks += tasks
         await asyncio.sleep(0)
         return tasks
 
+    async def end(self) -> None:
+        """Let nobody wait any more: a task that is collected while it waits says so in the middle of another test."""
+        self.channel.lose("the test is over")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
 
 @pytest.fixture
-async def stage() -> Stage:
-    return Stage()
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    yield stage
+    await stage.end()
 
 
 def kinds(told: Iterable[BaseException | None]) -> list[type | None]:
@@ -217,11 +226,14 @@ async def another_is_given_up() -> None:
         await other.publish("a")
         async with asyncio.timeout(PATIENCE_S):
             await other.given_up.wait()
+        await other.end()
 
 
 @pytest.fixture
-async def watched() -> Watched:
-    return Watched()
+async def watched() -> AsyncIterator[Watched]:
+    watched = Watched()
+    yield watched
+    await watched.end()
 
 
 async def test_a_broker_that_says_nothing_is_given_up(watched: Watched) -> None:
