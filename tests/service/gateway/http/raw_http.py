@@ -26,14 +26,15 @@ class App:
     """Answers by path, else with the length of the body.
 
     `/hold` answers in two pieces, the second when it is told to, and `/watch` as well, looking for more of the request
-    all the time; `/late` reads its body when it is told to, `/early` never; `/large` answers with 16 MB, and `/broken`
-    with half an answer.
+    all the time; `/late` reads its body when it is told to, `/early` never; `/large` answers with 16 MB, `/pieces` with
+    as much in a thousand, and `/broken` with half an answer.
     """
 
     def __init__(self) -> None:
         self.requests: list[Scope] = []
         self.disconnected = 0
         self.looks = 0
+        self.pieces = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._released = asyncio.Event()
 
@@ -60,6 +61,8 @@ class App:
             await self._hold(send)
         elif scope["path"] == "/large":
             await self._answer(send, 200, b"x" * LARGE)
+        elif scope["path"] == "/pieces":
+            await self._pieces(send)
         elif scope["path"] == "/broken":
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"half of it", "more_body": True})
@@ -82,6 +85,13 @@ class App:
         await send({"type": "http.response.body", "body": b"first,", "more_body": True})
         await self._released.wait()
         await send({"type": "http.response.body", "body": b"second", "more_body": False})
+
+    async def _pieces(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1000):
+            await send({"type": "http.response.body", "body": b"x" * (LARGE // 1000), "more_body": True})
+            self.pieces += 1
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _body(self, receive: Receive) -> bytes | None:
         body = bytearray()

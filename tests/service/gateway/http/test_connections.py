@@ -231,6 +231,15 @@ async def test_an_answer_that_is_read_slowly_is_not_given_up() -> None:
 # How much
 
 
+async def test_an_answer_in_many_pieces_is_not_held_for_whoever_reads_none() -> None:
+    async with serving() as served:
+        slow = await served.call(b"GET /pieces HTTP/1.1\r\nHost: localhost\r\n\r\n", window=2**16)
+        await until_true(lambda: served.app.pieces > 0)
+        assert await (await served.call()).is_open()
+        assert served.app.pieces < 600  # of 16 kB: the kernel takes some megabytes
+        assert len((await slow.answer()).body) == LARGE
+
+
 async def test_bodies_beyond_their_callers_share_are_refused_and_what_is_small_is_not() -> None:
     head = BEGUN + b"Content-Length: 900000\r\n\r\n"
     async with serving(body_bytes_at_once=2**20) as served:  # of which one caller has as much as the longest body
