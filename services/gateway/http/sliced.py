@@ -1,7 +1,8 @@
 """JSON answers that are longer than what is held at once: each slice is read when the one before it was sent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -23,9 +24,28 @@ class SlicedResponse(Response):
 
     media_type = "application/json"
 
-    def __init__(self, room: Room, slices: Iterable[Slice], *, before: bytes, after: bytes) -> None:
+    def __init__(
+        self,
+        room: Room,
+        lane: Callable[[], AbstractAsyncContextManager[None]],
+        slices: Iterable[Slice],
+        *,
+        before: bytes,
+        after: bytes,
+    ) -> None:
+        """Prepare to answer.
+
+        Args:
+            room: For the slice that is sent; it is everybody's.
+            lane: One of the caller's own, in which a slice is made. It is had before there is room, or those who wait
+                for their own lanes would have the room that others need.
+            slices: What makes them.
+            before: What stands before the first.
+            after: What stands after the last.
+        """
         super().__init__()
         self._room = room
+        self._lane = lane
         self._slices = list(slices)
         self._before = before
         self._after = after
@@ -35,10 +55,9 @@ class SlicedResponse(Response):
             await self._send_all(receive, send)
             return
         size, make = next(iter(self._slices), (0, _nothing))
-        async with self._room.for_bytes(size), asyncio.timeout(None) as sending:
-            self.body = self._before + await make() + self._after
+        async with self._made(size, make) as made:
+            self.body = self._before + made + self._after
             self.init_headers()
-            sending.reschedule(asyncio.get_running_loop().time() + SEND_S + size / SLOWEST)
             await super().__call__(scope, receive, send)
 
     async def _send_all(self, receive: Receive, send: Send) -> None:
@@ -47,9 +66,7 @@ class SlicedResponse(Response):
         lead, is_begun = self._before, False
         try:
             for size, make in self._slices:
-                async with self._room.for_bytes(size), asyncio.timeout(None) as sending:
-                    made = await make()
-                    sending.reschedule(asyncio.get_running_loop().time() + SEND_S + size / SLOWEST)
+                async with self._made(size, make) as made:
                     if not is_begun:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         is_begun = True
@@ -61,6 +78,16 @@ class SlicedResponse(Response):
             await send({"type": "http.response.body", "body": (b"" if lead == b"," else lead) + self._after})
         finally:
             leaving.cancel()
+
+    @asynccontextmanager
+    async def _made(self, size: int, make: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
+        """Make a slice, and have room for it in the block, in which it is to be sent."""
+        async with AsyncExitStack() as holding:
+            async with self._lane():
+                await holding.enter_async_context(self._room.for_bytes(size))
+                made = await make()
+            async with asyncio.timeout(SEND_S + size / SLOWEST):
+                yield made
 
 
 async def _nothing() -> bytes:

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.gateway.account.identity import Caller, CallerDep
+from services.gateway.account.identity import CallerDep
 from services.gateway.account.lanes import Lanes
 from services.gateway.http.cursors import Place, read_time_cursor, write_cursor
 from services.gateway.http.fields import SessionId
@@ -90,10 +90,8 @@ async def list_messages(
     ends = {"next_cursor": _cursor_after(page, window) if has_more else None, "has_more": has_more}
     return SlicedResponse(
         messages.room,
-        (
-            (sum(listed.size for listed in piece), partial(_written, messages, caller, own, piece))
-            for piece in slices(ordered)
-        ),
+        partial(messages.lanes.of, caller),
+        ((sum(listed.size for listed in piece), partial(_written, messages, own, piece)) for piece in slices(ordered)),
         before=orjson.dumps(ends)[:-1] + b',"messages":[',
         after=b"]}",
     )
@@ -113,13 +111,12 @@ async def _page(messages: SessionMessages, own: OwnSession, window: Window, limi
     return page, has_more or is_shorter
 
 
-async def _written(messages: SessionMessages, caller: Caller, own: OwnSession, piece: Sequence[Listed]) -> bytes:
+async def _written(messages: SessionMessages, own: OwnSession, piece: Sequence[Listed]) -> bytes:
     """Read messages, and write them as JSON with commas between; one that has gone meanwhile is left out."""
     speaking = list({listed.turn_id for listed in piece if listed.turn_id is not None})
     ids = [listed.message_id for listed in piece]  # those of turns too: they may be stored by now
-    async with messages.lanes.of(caller):
-        turns = await messages.turns.whole(speaking) if speaking else []
-        stored = await messages.queries.whole(own.user_id, own.facts.session_id, ids)
+    turns = await messages.turns.whole(speaking) if speaking else []
+    stored = await messages.queries.whole(own.user_id, own.facts.session_id, ids)
     by_id = {shown.message_id: shown for shown in merge_history(stored, turns)}
     return b",".join(Message.of(by_id[each]).model_dump_json().encode() for each in ids if each in by_id)
 
