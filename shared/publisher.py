@@ -56,10 +56,6 @@ PUBLISH_FAILURES = Counter("tripthread_publish_failures_total", "Attempts that t
 log = structlog.get_logger(__name__)
 
 
-class _Unroutable(BrokerAway):
-    """No queue takes this message."""
-
-
 @dataclass
 class _Outgoing:
     """One message on its way, and what went wrong with it last."""
