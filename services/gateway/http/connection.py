@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from services.gateway.http.connections import Connections, Phase
-from services.gateway.http.exchange import Exchange, Flow, UnframedExchange
+from services.gateway.http.exchange import Exchange, Flow, UnframedExchange, do_nothing
 from services.gateway.http.outlet import Outlet
 from services.gateway.http.parsing import Parsing
 from services.gateway.http.problems import problem_response
@@ -60,6 +60,16 @@ class Connection(Parsing):
         if self.unanswered is not None:  # of several, uvicorn tells only the last
             _disconnect(self.unanswered)
         super().connection_lost(exc)
+        self._part()
+
+    def _part(self) -> None:
+        """Know nobody who knows this connection: else it lies about, with all that came, until garbage is collected."""
+        for exchange in (self.answering, self.cycle, *(waiting for waiting, _ in self.pipeline)):
+            if exchange is not None:
+                exchange.part()
+        self.pipeline.clear()
+        self.outlet.close = do_nothing
+        self.forget_request()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 
 
+def do_nothing() -> None:
+    """Stand where a connection was called."""
+
+
 class Flow(FlowControl):
     """Reads no further while a request waits for the answer to one before it."""
 
@@ -43,8 +47,13 @@ class Exchange(RequestResponseCycle):
         return self._weight + len(self.body)
 
     def forget(self) -> None:
-        """Hold nothing any more: the answer is complete."""
+        """Hold nothing any more: the answer is complete, or nobody is there for it."""
         self.scope, self.body, self._weight = {}, bytearray(), 0  # type: ignore[typeddict-item]
+
+    def part(self) -> None:
+        """Hold nothing, and know the connection no more: it is lost, and gone at once where nobody knows it."""
+        self.forget()
+        self._taken = self.on_response = do_nothing
 
     async def receive(self) -> "ASGIReceiveEvent":
         message = await super().receive()

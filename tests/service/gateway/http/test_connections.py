@@ -1,6 +1,8 @@
 """What a caller may send, how long it may take, and how many may be there at once; with the deadlines made short."""
 
 import asyncio
+import gc
+from weakref import ref
 
 import pytest
 
@@ -358,6 +360,35 @@ async def test_sixteen_small_requests_at_once_are_all_answered_in_their_order() 
         assert [scope["path"] for scope in served.app.requests] == [f"/{n}" for n in range(16)]
         assert served.arrived_bytes() == 0
         assert await caller.is_open()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_answered"),
+    [
+        (b"", False),
+        (b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n", True),
+        (BEGUN + LONG, False),
+        (BEGUN + b"Content-Length: 60001\r\n\r\n" + b"x" * 60_000, False),
+        (b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n", True),
+        (b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n" + BEGUN + LONG + b"\r\n\r\n", True),
+    ],
+    ids=["nothing", "answered", "half a head", "half a body", "half an answer", "two requests"],
+)
+async def test_a_connection_that_has_closed_is_gone_with_all_that_came(said: bytes, is_answered: bool) -> None:
+    async with serving() as served:
+        gc.disable()  # which would find it, later
+        try:
+            caller = await served.call(said)
+            await until_true(lambda: len(served.connections()) == 1)
+            if is_answered:
+                await caller.head()
+            (closing,) = map(ref, served.connections())
+            await served.hang_up()
+            if said.count(b"Host") > 1:  # so it does not read on, and see that its caller has gone
+                served.app.release()
+            await until_true(lambda: closing() is None)
+        finally:
+            gc.enable()
 
 
 # How many
