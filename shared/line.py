@@ -94,7 +94,7 @@ class KeptLine:
         self._trouble = "not connected yet"
         self._tried = asyncio.Event()
         self._changed = asyncio.Event()
-        self._refusing = False
+        self._refusing = self._closing = False
         self._delays = Delays()
         self.line: Line | None = None
         self.lacks: str | None = None  # what is missing or of another shape, while the line is open
@@ -119,6 +119,7 @@ class KeptLine:
         self._changed.set()
 
     async def close(self) -> None:
+        self._closing = True
         self._keeper.cancel()
         await asyncio.wait({self._keeper})
         if not self._keeper.cancelled():
@@ -187,8 +188,11 @@ class KeptLine:
             watch.end()
 
     async def _look_after(self, line: Line) -> str:
-        """Look whether everything is there until the line is lost or to be closed, and return why it ends."""
-        while not line.lost.done() and not self._refusing:  # a look, too, may lose a cancellation
+        """Look whether everything is there until the line is lost or to be closed, and return why it ends.
+
+        Where it is refused, others may still wait for their confirms.
+        """
+        while not line.lost.done() and not self._closing:  # a look, too, may lose a cancellation
             await asyncio.wait({line.lost}, timeout=LOOK_EVERY_S)
             if not line.lost.done() and not is_blocked(line.connection):
                 await self._look(line)

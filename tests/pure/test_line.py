@@ -12,7 +12,9 @@ from shared import line
 from shared.connection import Disconnected
 from shared.declaring import require
 from shared.line import KeptLine
+from shared.publication import Publication
 from shared.settings import Settings
+from tests.waiting import until_true
 from tests.wires import FakeConnection
 
 
@@ -71,6 +73,32 @@ async def test_line_is_closed_where_a_look_loses_the_cancellation(monkeypatch: p
         kept.refuse()
         await kept.close()
     assert kept.line is None
+
+
+async def test_a_line_that_is_refused_still_brings_confirms_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection, looks = FakeConnection(), 0
+
+    @asynccontextmanager
+    async def open_connection(*_: object) -> AsyncIterator[Any]:
+        yield connection
+
+    async def prepare(_: object) -> None:
+        nonlocal looks
+        looks += 1
+
+    monkeypatch.setattr(line, "open_connection", open_connection)
+    monkeypatch.setattr(line, "is_blocked", lambda _: False)
+    monkeypatch.setattr(line, "LOOK_EVERY_S", 0)
+    kept = KeptLine(Settings(_env_file=None), "test", prepare)
+    async with asyncio.timeout(5):
+        await kept.open()
+        waiting = asyncio.create_task((await kept.get()).confirmed.publish(Publication("events", "", b"", {})))
+        kept.refuse()
+        before = looks
+        await until_true(lambda: looks > before + 2 or waiting.done())
+        connection.transports.wire.say(1, spec.Basic.Ack(1))
+        await waiting
+        await kept.close()
 
 
 @pytest.mark.parametrize("is_confirming", [True, False])
