@@ -25,7 +25,8 @@ class Project:
         self.root = root
         supervisor = root / "deploy" / "supervisor"
         shutil.copytree(ROOT / "deploy" / "supervisor", supervisor, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "deploy" / "__init__.py", root / "deploy")
+        for module in ("__init__.py", "disk.py", "terminal.py"):
+            shutil.copy(ROOT / "deploy" / module, root / "deploy")
         shutil.copy(ROOT / "run", root)
         for module in ("cli.py", "sandbox.py"):
             shutil.copy(Path(__file__).with_name("stand_in_cli.py"), root / "deploy" / module)

@@ -15,7 +15,7 @@ from services.gateway.http.exchange import Exchange, Flow, UnframedExchange, do_
 from services.gateway.http.outlet import Outlet
 from services.gateway.http.parsing import Parsing
 from services.gateway.http.problems import problem_response
-from shared.errors import TooManyConnections, TooSlow, TripthreadError
+from shared.errors import Overloaded, TooManyConnections, TooSlow, TripthreadError
 from shared.settings import Settings
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
@@ -86,10 +86,18 @@ class Connection(Parsing):
             self._connections.arrivals.count(self, self.held_bytes)
 
     def give_way(self) -> bool:
-        """Hold less: end where a request is not whole yet, else answer only the one that is being answered."""
+        """Hold less: take no more of a request that is not whole, else answer only the one that is being answered.
+
+        Who sends a body may be anybody whose request is large, and is told; who is still at the head is not.
+        """
         exchange = self.unanswered
-        if exchange is None or (self.incomplete is Phase.BODY and exchange is self.cycle):
+        if exchange is None:
             self._connections.evict(self)
+            return True
+        if self.incomplete is Phase.BODY and exchange is self.cycle:
+            self.refuse(Overloaded())
+            self._settle()
+            self.count()
             return True
         if not self.pipeline and self.incomplete is not Phase.HEAD:
             return False

@@ -287,6 +287,21 @@ async def test_heads_of_all_connections_have_one_room_and_the_oldest_gives_way()
         assert served.arrived_bytes() == 0  # though the connections are open
 
 
+async def test_of_bodies_that_nobody_reads_yet_the_oldest_is_told_to_come_back() -> None:
+    async with serving(head_bytes_at_once=256 * 1024) as served:
+        large = b"POST /late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n" + b"x" * 63_000
+        callers = []
+        for number in range(5):
+            callers.append(await served.call(large))
+            await arrived(served, 45_000 * min(number + 1, 4))
+        refused(await callers[0].answer(), 503, "overloaded")
+        served.app.release()
+        for caller in callers[1:]:
+            await caller.say(b"x" * 7_000)
+            assert (await caller.answer()).body == b"70000"
+        await until_true(lambda: served.arrived_bytes() == 0)
+
+
 async def test_many_short_headers_take_room_for_what_they_cost() -> None:
     async with serving(head_bytes_at_once=256 * 1024) as served:
         slow = [await served.call(BEGUN + b"a:b\r\n" * 198) for _ in range(30)]
