@@ -193,6 +193,26 @@ async def test_no_login_owns_a_table_or_escapes_its_policies(owner: asyncpg.Conn
     assert [row[0] for row in owners] == ["tripthread_owner"]
 
 
+async def test_functions_have_their_callers_rights_and_those_of_turns_are_called_by_one_login(
+    owner: asyncpg.Connection,
+) -> None:
+    rows = await owner.fetch(
+        """
+        SELECT p.oid::regproc::text AS name, prosecdef AS escapes, (
+            SELECT array_agg(rolname::text) FROM pg_roles
+            WHERE rolname LIKE 'tripthread\\_%' AND rolcanlogin AND has_function_privilege(rolname, p.oid, 'EXECUTE')
+        ) AS callers
+        FROM pg_proc p WHERE pronamespace = ANY ($1::text[]::regnamespace[])
+        """,
+        ["tripthread", *WRITERS],
+    )
+    assert {row["name"] for row in rows if row["escapes"]} == set()
+    assert {row["name"]: row["callers"] for row in rows if row["name"].startswith("gateway.")} == {
+        "gateway.session_past": ["tripthread_reader"],
+        "gateway.claim_turns": ["tripthread_gateway"],
+    }
+
+
 async def test_a_reader_sees_nothing_of_another_user(settings: Settings, owner: asyncpg.Connection) -> None:
     await owner.execute(
         """
