@@ -107,12 +107,14 @@ class TurnStore:
         """
         async with borrowed(self._pool) as db, db.transaction():
             # Its commit may be under way still: an insert of the same turn waits for that, where a delete sees nothing.
+            # Or the claim itself may be, held up on its way: nobody's message, told and stored, keeps its place then
+            # until it is trimmed.
             await db.execute(
                 """
                 INSERT INTO gateway.turns (turn_id, nonce, user_id, session_id, body_hash, owner, state, lease_until,
-                    correlation_id, model, provider, question, asked_at)
-                VALUES ($1::uuid, $2, '', $1::uuid::text, '', '', 'running', clock_timestamp(),
-                    $2, '', '', '{}', clock_timestamp())
+                    correlation_id, model, provider, question, asked_at, question_published, stored_at)
+                VALUES ($1::uuid, $2, '', $1::uuid::text, '', '', 'posted', clock_timestamp(),
+                    $2, '', '', '{"message_id": "", "content": ""}', clock_timestamp(), true, clock_timestamp())
                 ON CONFLICT DO NOTHING
                 """,
                 turn_id,

@@ -1,11 +1,17 @@
 """A claim that failed is forgotten, in case it was committed all the same, and no other."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.claims import Lost, claim_in
+from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
 from shared.database import open_pool, transaction
 from shared.ids import new_id
@@ -53,3 +59,55 @@ async def test_a_withdrawal_waits_for_a_claim_that_is_being_committed(
 
     await until(gone, "the withdrawal")
     assert await gateway.store.claim(gateway.claim("hello")) is not Lost.TAKEN
+
+
+@asynccontextmanager
+async def held_up(url: str, passing: asyncio.Event) -> AsyncIterator[str]:
+    """Pass a database's bytes on, and hold those to it up where they are not to pass."""
+    parts = urlsplit(url)
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passing: asyncio.Event) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await passing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        always = asyncio.Event()
+        always.set()
+        from_server, to_server = await asyncio.open_connection(parts.hostname, parts.port)
+        await asyncio.gather(pump(reader, to_server, passing), pump(from_server, writer, always))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    yield url.replace(f":{parts.port}/", f":{port}/")
+    server.close()
+
+
+async def test_a_claim_that_comes_after_its_withdrawal_gets_nothing(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    passing = asyncio.Event()
+    passing.set()
+    claim = gateway.claim("hello")
+
+    async def over() -> bool:
+        query = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'held up%')"
+        return bool(await owner.fetchval(query))
+
+    async with (
+        held_up(gateway.settings.gateway_database_url, passing) as url,
+        open_pool(url, "held up", 1) as pool,
+    ):
+        store = TurnStore(pool)
+        assert isinstance(await store.claim(gateway.claim("before", session="s2")), Turn)
+        passing.clear()
+        with pytest.raises(TimeoutError):
+            await store.claim(claim)
+        await gateway.store.withdraw(claim.turn_id, claim.nonce)
+        passing.set()
+        await until(over, "the claim to come late")
+    assert not await owner.fetchval("SELECT count(*) FROM gateway.turns WHERE session_id = 's1'")
+    assert isinstance(await gateway.store.claim(gateway.claim("hello")), Turn)
