@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.gateway.http.bodies import until_left
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.turn import Turn
 
@@ -60,7 +61,7 @@ async def _while_connected(receive: Receive) -> AsyncIterator[None]:
             is_gone = True
             task.cancel()
 
-    leaving = asyncio.create_task(_disconnected(receive))
+    leaving = asyncio.create_task(until_left(receive))
     leaving.add_done_callback(leave)
     try:
         yield
@@ -105,7 +106,7 @@ async def whole_turn(buffer: TurnBuffer, request: Request) -> Turn:
     """
     follower = buffer.attach()
     ending = asyncio.create_task(buffer.result())
-    leaving = asyncio.create_task(_disconnected(request.receive))
+    leaving = asyncio.create_task(until_left(request.receive))
     try:
         await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not ending.done():
@@ -115,8 +116,3 @@ async def whole_turn(buffer: TurnBuffer, request: Request) -> Turn:
         follower.close()
         ending.cancel()
         leaving.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass  # of a body that was read already nothing comes any more

@@ -72,3 +72,9 @@ def let_go_of_body(scope: Scope) -> None:
 async def take_body(request: Request) -> bytes:
     """Read a body for who needs it once: the request does not keep it, so `let_go_of_body` is true soon."""
     return b"".join([piece async for piece in request.stream()])
+
+
+async def until_left(receive: Receive) -> None:
+    """Return when whoever asked has gone; of a body that was read already nothing comes any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

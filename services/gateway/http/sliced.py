@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.gateway.http.bodies import until_left
 from services.gateway.http.room import Room
 
 # For a slice to be taken by whoever asked for it, since it takes room from others: so long, and longer if it is large.
@@ -62,7 +63,7 @@ class SlicedResponse(Response):
 
     async def _send_all(self, receive: Receive, send: Send) -> None:
         del self.headers["content-length"]
-        leaving = asyncio.create_task(_left(receive))
+        leaving = asyncio.create_task(until_left(receive))
         lead, is_begun = self._before, False
         try:
             for size, make in self._slices:
@@ -92,9 +93,3 @@ class SlicedResponse(Response):
 
 async def _nothing() -> bytes:
     return b""
-
-
-async def _left(receive: Receive) -> None:
-    """Return when whoever asked has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
