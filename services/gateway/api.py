@@ -15,7 +15,7 @@ from services.gateway.account.identity import account_in
 from services.gateway.admin import routes as admin
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
-from services.gateway.chat.door import ChatDoor, chat_route
+from services.gateway.chat.door import CHAT, ChatDoor
 from services.gateway.http import documents
 from services.gateway.http.documents import Documents
 from services.gateway.http.edge import Edge
@@ -80,7 +80,7 @@ def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> Fast
     app = Api(settings)
     hand_over(app, settings, Documents(app), *subjects)
     handle_problems(app)
-    app.router.routes.append(chat_route())  # for what is asked by another method
+    app.router.routes.append(CHAT)  # for what is asked by another method
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(operations(ask))

@@ -18,13 +18,12 @@ class ChatDoor:
 
     def __init__(self, others: ASGIApp) -> None:
         self._others = others
-        self._route = chat_route()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._others(scope, receive, send)
             return
-        scope["route"] = self._route  # as FastAPI's routes do, for metrics and spans
+        scope["route"] = CHAT  # as FastAPI's routes do, for metrics and spans
         request = Request(scope, receive)
         try:
             response = await _answer(request)
@@ -37,5 +36,4 @@ async def _answer(request: Request) -> Response:
     return await handed(request, Chat).answer(request, await caller_of(request))
 
 
-def chat_route() -> Route:
-    return Route(PATH, _answer, methods=["POST"])
+CHAT = Route(PATH, _answer, methods=["POST"])
