@@ -26,9 +26,12 @@ class Process:
     def __init__(
         self, service: str, settings: Settings, log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Describe it; `environment` has what is no setting."""
+        """Describe it; `environment` has what is no setting. The default port is never taken: tests run side by side."""
         self.service = service
-        self.settings = settings.model_copy(update={"internal_port": free_port(), "instance": log.stem})
+        ports = {"internal_port": free_port()}
+        if settings.http_port == Settings.model_fields["http_port"].default:
+            ports["http_port"] = free_port()
+        self.settings = settings.model_copy(update={**ports, "instance": log.stem})
         self._log = log
         self._environment = {"PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
         self._popen: subprocess.Popen[bytes] | None = None
