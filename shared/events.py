@@ -130,6 +130,47 @@ class MessageAnswered(MessageEvent):
         return rank_of(self.status)
 
 
+class SessionOpened(SessionEvent):
+    """A user began a session before anything was said in it; what this leaves out it says nothing about.
+
+    Of several openings of one session each field is the first one's that names it; whatever people changed and
+    messages named stays.
+    """
+
+    accepted_at: Moment  # the database's clock, as of everything that is compared with it
+    helper: Name | None = None
+    project_id: Name | None = None
+    model: Name | None = None
+    provider: Name = "openai"
+    title: Name | None = None
+    experiment_name: Name | None = None
+    analytics: bool = True
+    template_id: UUID | None = None
+    metadata: Json = Field(default_factory=dict)
+
+
+class SessionChanged(SessionEvent):
+    """A user set fields of a session, which may not be stored yet.
+
+    Of each field the newest by (accepted_at, event_id) stands.
+    """
+
+    accepted_at: Moment  # the database's clock
+    began_at: (
+        Moment  # the session's beginning, as far as its sender knew: for the row, where this comes before all else
+    )
+    changed: tuple[Name, ...] = ()  # which of these are set; the others say nothing
+    title: Name | None = None  # none: the automatic one
+    pinned: bool = False
+    archived: bool = False
+    folder: Name | None = None
+    labels: tuple[Name, ...] = ()
+    analytics: bool = True
+    experiment_name: Name | None = None
+    metadata: Json = Field(default_factory=dict)
+    ended_at: Moment | None = None  # none says nothing; a newer message begins the session again
+
+
 class ModelRegistered(Event):
     """An administrator or a gateway at its start made a model known; sessions of a tracked one get tags."""
 
@@ -211,6 +252,8 @@ class ConsumerStarted(Event):
 EVENTS: tuple[type[Event], ...] = (
     MessagePosted,
     MessageAnswered,
+    SessionOpened,
+    SessionChanged,
     ModelRegistered,
     TripRequested,
     TripAttached,
@@ -262,7 +305,7 @@ class Outcome(BaseModel):
 
 
 class Stored(Outcome):
-    """Messages of this session are in `chat.messages`."""
+    """Messages of this session are in `chat.messages`, or what people set of it is in `chat.sessions`."""
 
     outcome: Literal["Stored"] = "Stored"
 

@@ -21,6 +21,8 @@ from shared.events import (
     MessagePosted,
     ModelRegistered,
     Outcome,
+    SessionChanged,
+    SessionOpened,
     SessionTagged,
     Stored,
     TripAdvanced,
@@ -89,7 +91,10 @@ class Queue:
         return "logger" if self.name == DEAD_QUEUE else self.name.partition(".")[0]
 
 
-LOGGER_CHAT = Queue("logger.chat", (MessagePosted, MessageAnswered, DeadLetterReplayed, DeadLetterDropped))
+LOGGER_CHAT = Queue(
+    "logger.chat",
+    (MessagePosted, MessageAnswered, SessionOpened, SessionChanged, DeadLetterReplayed, DeadLetterDropped),
+)
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
 LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
 TAGGER_SESSIONS = Queue("tagger.sessions", (MessagePosted, ModelRegistered), single_active_consumer=True)
@@ -104,6 +109,8 @@ QUEUES = (LOGGER_CHAT, LOGGER_CONSUMERS, TAGGER_SESSIONS, WORKFLOW_TRIPS, WORKFL
 SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     MessagePosted: ("gateway", "workflow"),
     MessageAnswered: ("gateway",),
+    SessionOpened: ("gateway",),
+    SessionChanged: ("gateway",),
     ModelRegistered: ("gateway",),
     TripRequested: ("gateway",),
     TripAttached: ("gateway",),

@@ -1,1 +1,1 @@
-"""MessagePosted, MessageAnswered -> chat.sessions, chat.messages, chat.traces -> Stored; `dead` -> chat.dead_letters"""
+"""MessagePosted, MessageAnswered, SessionOpened, SessionChanged -> chat.* -> Stored; `dead` -> chat.dead_letters"""

@@ -1,4 +1,4 @@
-"""Hear what was said, what became of dead letters, and the dead letters themselves: keep them, and say so.
+"""Hear what was said, what people set of sessions, the dead letters and what became of them: keep it, and say so.
 
 Hear which consumers have started, too: what an older one did not know is sent to its queue again.
 """
@@ -12,7 +12,18 @@ from services.logger.dead_letter_rows import Refused
 from services.logger.dead_letters import DeadLetter
 from services.logger.reduction import Decision, SessionKey, session_of
 from services.logger.store import Store
-from shared.events import ConsumerStarted, DeadLetterDropped, DeadLetterReplayed, Event, MessageEvent, Outcome, Stored
+from shared.events import (
+    ConsumerStarted,
+    DeadLetterDropped,
+    DeadLetterReplayed,
+    Event,
+    MessageEvent,
+    Outcome,
+    SessionChanged,
+    SessionEvent,
+    SessionOpened,
+    Stored,
+)
 from shared.parking import send_back
 from shared.publisher import Publisher
 from shared.topology import QUEUES
@@ -30,9 +41,10 @@ class ChatHandler:
     async def commit(self, events: Sequence[Event]) -> list[Stored]:
         """Store one group; everybody who waits for one of its events is told, also where it changed nothing."""
         messages = [event for event in events if isinstance(event, MessageEvent)]
+        edits = [event for event in events if isinstance(event, SessionOpened | SessionChanged)]
         decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
-        await self._store.store_chat(messages, decisions)
-        return [*_stored(messages), *map(_decided, decisions)]
+        await self._store.store_chat(messages, decisions, edits)
+        return [*_stored([*messages, *edits]), *map(_decided, decisions)]
 
 
 class DeadLetterHandler:
@@ -96,9 +108,9 @@ def _replayed(letter: Refused) -> DeadLetterReplayed:
     return DeadLetterReplayed(dead_letter_id=letter.dead_letter_id, operator=OPERATOR, arrivals=letter.arrivals)
 
 
-def _stored(messages: Sequence[MessageEvent]) -> list[Stored]:
+def _stored(events: Sequence[SessionEvent]) -> list[Stored]:
     causes: defaultdict[SessionKey, list[UUID]] = defaultdict(list)
-    for event in messages:
+    for event in events:
         causes[session_of(event)].append(event.event_id)
     return [
         Stored(user_id=user_id, session_id=session_id, causes=tuple(event_ids))

@@ -17,6 +17,7 @@ from shared.events import (
     MessageAnswered,
     MessageEvent,
     MessagePosted,
+    SessionEvent,
     Trace,
 )
 
@@ -39,7 +40,7 @@ class SessionStep:
     helper: str | None = None
 
 
-def session_of(event: MessageEvent) -> SessionKey:
+def session_of(event: SessionEvent) -> SessionKey:
     return event.user_id, event.session_id
 
 

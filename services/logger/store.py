@@ -6,7 +6,8 @@ a sixth more of its time for a message, and name no column. Every statement is s
 acknowledged after the last of them.
 
 Any number of loggers may run at once. Each takes its locks in one order: messages, then sessions, then traces, each
-kind by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
+kind by key; what people set of sessions takes those of sessions alone (`session_rows.py`). So whoever waits for another
+holds nothing that the other may come to want: there is no deadlock.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from services.logger.reduction import (
     steps,
 )
 from services.logger.rows import as_json, message_row, session_row, trace_row
+from services.logger.session_rows import settle_sessions
+from services.logger.settling import Edit
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
 from shared.events import MessageEvent
 
@@ -34,12 +37,16 @@ class Store:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def store_chat(self, messages: Sequence[MessageEvent], decisions: Sequence[Decision]) -> None:
-        """Store one group: what was said, and what operators decided about dead letters."""
+    async def store_chat(
+        self, messages: Sequence[MessageEvent], decisions: Sequence[Decision], edits: Sequence[Edit] = ()
+    ) -> None:
+        """Store one group: what was said, what people set of sessions, what operators decided about dead letters."""
         with database_span("store"):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 if messages and (deleted := await _store(db, messages)):
                     await _sweep(db, deleted)
+                if edits:
+                    await settle_sessions(db, edits)
                 if decisions:
                     await decide(db, final_decisions(decisions))
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.logger.handlers import ChatHandler
 from services.logger.store import Store
 from shared.database import open_pool
-from shared.events import MessageEvent
+from shared.events import MessageEvent, SessionEvent
 from shared.settings import Settings
-from tests.pure.logger_samples import answered, posted, trace
+from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
 
 users = (f"user{number}" for number in count())
 
@@ -26,6 +27,9 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 models = st.sampled_from([None, "small", "large"])
 statuses = st.sampled_from(["complete", "stopped", "failed"])
+titles = st.sampled_from([None, "my trip", "ours"])
+labels = st.sampled_from([(), ("a",), ("b", "a", "b")])
+metadata = st.sampled_from([{}, {"client": "Smith", "n": 1}])
 
 
 @st.composite
@@ -49,9 +53,28 @@ def turns(draw: st.DrawFn, number: int) -> list[MessageEvent]:
 
 
 @st.composite
-def deliveries(draw: st.DrawFn) -> tuple[list[MessageEvent], list[list[MessageEvent]]]:
-    """Some turns as they happened, and the same in any order, with repeats, cut into groups."""
-    events = [event for number in range(draw(st.integers(1, 4))) for event in draw(turns(number))]
+def edits(draw: st.DrawFn) -> list[SessionEvent]:
+    """An opening, sometimes, and changes at moments between those of the turns."""
+    session_id = draw(st.sampled_from(["s1", "s2"]))
+    events: list[SessionEvent] = []
+    if draw(st.booleans()):
+        events.append(opened(-1, session_id=session_id, title=draw(titles), project_id="p", model=draw(models)))
+    for number in range(draw(st.integers(0, 3))):
+        second = 10 * number + 7
+        patch = draw(
+            st.fixed_dictionaries(
+                {}, optional={"title": titles, "archived": st.booleans(), "labels": labels, "metadata": metadata}
+            )
+        )
+        events.append(changed(second, draw(st.sampled_from([None, at(second)])), session_id, **patch))
+    return events
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[SessionEvent], list[list[SessionEvent]]]:
+    """Some turns as they happened, with edits, and the same in any order, with repeats, cut into groups."""
+    events: list[SessionEvent] = [event for number in range(draw(st.integers(1, 4))) for event in draw(turns(number))]
+    events += draw(edits())
     repeats = draw(st.lists(st.sampled_from(events), max_size=5))
     shuffled = draw(st.permutations(events + repeats))
     cuts = sorted(draw(st.lists(st.integers(0, len(shuffled)), max_size=6)))
@@ -62,7 +85,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[MessageEvent], list[list[MessageEv
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(delivered=deliveries())
 async def test_tables_do_not_depend_on_how_events_are_delivered(
-    store: Store, owner: asyncpg.Connection, delivered: tuple[list[MessageEvent], list[list[MessageEvent]]]
+    store: Store, owner: asyncpg.Connection, delivered: tuple[list[SessionEvent], list[list[SessionEvent]]]
 ) -> None:
     events, groups = delivered
     expected = await stored(store, owner, [events])
@@ -70,13 +93,13 @@ async def test_tables_do_not_depend_on_how_events_are_delivered(
 
 
 async def stored(
-    store: Store, owner: asyncpg.Connection, groups: Sequence[Sequence[MessageEvent]]
+    store: Store, owner: asyncpg.Connection, groups: Sequence[Sequence[SessionEvent]]
 ) -> list[list[dict[str, Any]]]:
     """Store events as those of a user of their own, and return what that user has then."""
     user_id = next(users)
     for group in groups:
-        await store.store_chat([event.model_copy(update={"user_id": user_id}) for event in group], ())
-    return [await rows(owner, table, user_id) for table in ("sessions", "messages", "traces")]
+        await ChatHandler(store).commit([event.model_copy(update={"user_id": user_id}) for event in group])
+    return [await rows(owner, table, user_id) for table in ("sessions", "session_labels", "messages", "traces")]
 
 
 async def rows(owner: asyncpg.Connection, table: str, user_id: str) -> list[dict[str, Any]]:
@@ -84,5 +107,6 @@ async def rows(owner: asyncpg.Connection, table: str, user_id: str) -> list[dict
         f"SELECT * FROM chat.{table} AS r WHERE user_id = $1 ORDER BY r",  # noqa: S608 - a name from this file
         user_id,
     )
-    changing = {"user_id", "stored_at", "updated_at"}
+    # The stamps of people's edits are compared by what stands: a field that messages name too has one, or none.
+    changing = {"user_id", "stored_at", "updated_at", "field_stamps"}
     return [{name: value for name, value in row.items() if name not in changing} for row in found]

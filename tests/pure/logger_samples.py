@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.events import MessageAnswered, MessagePosted, Trace
+from shared.events import MessageAnswered, MessagePosted, SessionChanged, SessionOpened, Trace
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -36,3 +36,16 @@ def _message(message_id: str, second: float) -> dict[str, Any]:
         "content": f"this is {message_id}",
         "created_at": at(second),
     }
+
+
+def opened(second: float = 0, **fields: Any) -> SessionOpened:
+    """Make the opening of a session that says nothing about it, unless the fields do."""
+    return SessionOpened.model_validate({"user_id": "ada", "session_id": "s1", "accepted_at": at(second)} | fields)
+
+
+def changed(
+    second: float = 1, ended_at: datetime | None = None, session_id: str = "s1", **patch: Any
+) -> SessionChanged:
+    """Make a change of a session that began at noon."""
+    about = {"user_id": "ada", "session_id": session_id, "accepted_at": at(second), "began_at": NOON}
+    return SessionChanged.model_validate({**about, "changed": tuple(patch), "ended_at": ended_at, **patch})

@@ -1,0 +1,1 @@
+DROP TABLE chat.session_labels;

@@ -1,0 +1,120 @@
+"""What stands of a session's fields, whoever set them and however the events of that come."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.logger.settling import CHANGEABLE, Edit, SessionState, settle
+from shared.events import SessionChanged
+from tests.pure.logger_samples import NOON, at, changed, opened
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "title": st.sampled_from([None, "Aspen", "Teterboro"]),
+    "pinned": st.booleans(),
+    "archived": st.booleans(),
+    "folder": st.sampled_from([None, "clients"]),
+    "labels": st.sampled_from([(), ("a",), ("b", "a")]),
+    "analytics": st.booleans(),
+    "experiment_name": st.sampled_from([None, "blue"]),
+    "metadata": st.sampled_from([{}, {"k": "v"}]),
+}
+NAMED = {"helper": st.sampled_from([None, "h1", "h2"]), "project_id": st.sampled_from([None, "p1", "p2"])}
+
+# Few moments, so that many edits share one.
+seconds = st.integers(0, 3)
+openings = st.builds(
+    lambda second, fields: opened(second, **fields),
+    seconds,
+    st.fixed_dictionaries(
+        {"title": VALUES["title"], "analytics": st.booleans(), "model": st.sampled_from([None, "m1", "m2"]), **NAMED}
+    ),
+)
+changes = st.builds(
+    lambda second, patch, end: changed(second, end, **patch),
+    seconds,
+    st.fixed_dictionaries({}, optional=VALUES),
+    st.sampled_from([None, at(1), at(3)]),
+)
+edits: st.SearchStrategy[Edit] = openings | changes
+
+
+def state(**fields: Any) -> SessionState:
+    return SessionState("ada", "s1", created_at=NOON, last_activity_at=NOON, **fields)
+
+
+def settled(events: Iterable[Edit], known: SessionState | None = None) -> SessionState:
+    result = known or state()
+    for event in events:
+        result = settle(result, event)
+    return result
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[Edit], list[Edit]]:
+    """Some edits, and the same in any order with repeats."""
+    events = draw(st.lists(edits, min_size=1, max_size=6))
+    return events, draw(st.permutations(events + draw(st.lists(st.sampled_from(events), max_size=4))))
+
+
+@given(deliveries(), st.booleans())
+def test_what_stands_depends_neither_on_order_nor_on_repeats(
+    delivered: tuple[Sequence[Edit], Sequence[Edit]], is_spoken_in: bool
+) -> None:
+    known = state(helper="h", model="m", model_at=at(1), titled_at=at(1)) if is_spoken_in else state()
+    events, shuffled = delivered
+    assert settled(shuffled, known) == settled(events, known)
+
+
+@given(st.lists(changes, min_size=1, max_size=6))
+def test_each_field_is_that_of_the_newest_change_that_sets_it(events: Sequence[SessionChanged]) -> None:
+    result = settled(events)
+    for name in CHANGEABLE:
+        setting = [event for event in events if name in event.changed]
+        last = max(setting, key=lambda event: (event.accepted_at, str(event.event_id)), default=None)
+        expected = getattr(last or changed(), name)
+        assert getattr(result, name) == (list(expected) if name == "labels" else expected)
+
+
+def test_of_two_changes_at_one_moment_the_greater_event_id_stands() -> None:
+    lesser, greater = (
+        changed(1, title=title).model_copy(update={"event_id": UUID(int=number)})
+        for number, title in ((1, "lesser"), (2, "greater"))
+    )
+    assert settled([lesser, greater]).title == settled([greater, lesser]).title == "greater"
+
+
+def test_a_late_opening_undoes_neither_a_change_nor_what_messages_named() -> None:
+    known = state(helper="said", model="said", model_at=at(5))
+    late = opened(9, title="late", helper="late", project_id="late", model="late", analytics=False)
+    result = settled([changed(1, title="mine", analytics=True), late], known)
+    assert (result.title, result.helper, result.model, result.analytics) == ("mine", "said", "said", True)
+    assert result.project_id == "late"
+
+
+def test_a_late_opening_does_not_move_activity_back() -> None:
+    result = settled([opened(-9)])
+    assert (result.created_at, result.last_activity_at) == (at(-9), NOON)
+
+
+def test_of_two_openings_the_first_that_names_a_field_counts() -> None:
+    result = settled([opened(2, title="second", helper="h"), opened(1, title="first")])
+    assert (result.title, result.helper) == ("first", "h")
+
+
+def test_a_title_that_is_taken_back_leaves_the_automatic_one_to_be_found() -> None:
+    result = settled([changed(1, title="mine"), changed(2, title=None)], state(titled_at=at(1)))
+    assert (result.title, result.title_source, result.lacks_title) == (None, "none", True)
+    assert not settled([changed(2, title="mine")], state(titled_at=at(1))).lacks_title
+
+
+def test_an_end_stands_until_something_newer_is_said() -> None:
+    assert settled([changed(5, at(5)), changed(4, at(4))]).ended_at == at(5)
+    assert settled([changed(5, at(5))], SessionState("ada", "s1", NOON, last_activity_at=at(6))).ended_at is None
+
+
+def test_a_field_that_is_not_known_is_ignored() -> None:
+    newer = changed(1, title="mine").model_copy(update={"changed": ("title", "colour")})
+    assert settled([newer]) == settled([newer.model_copy(update={"changed": ("title",)})])
