@@ -26,7 +26,7 @@ class Process:
     def __init__(
         self, service: str, settings: Settings, log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Describe it; `environment` has what is no setting. The default port is never taken: tests run side by side."""
+        """Describe it; `environment` has what is no setting. The default port is nobody's: tests run side by side."""
         self.service = service
         ports = {"internal_port": free_port()}
         if settings.http_port == Settings.model_fields["http_port"].default:
