@@ -308,6 +308,7 @@ class Stored(Outcome):
     """Messages of this session are in `chat.messages`, or what people set of it is in `chat.sessions`."""
 
     outcome: Literal["Stored"] = "Stored"
+    changed: tuple[str, ...] = ("messages",)  # what of it, in the words of `GET /api/events`
 
 
 class SessionTagged(Outcome):
@@ -324,5 +325,13 @@ class TripAdvanced(Outcome):
     trip_id: UUID
 
 
-AnyOutcome = Annotated[Stored | SessionTagged | TripAdvanced, Field(discriminator="outcome")]
-OUTCOMES: tuple[type[Outcome], ...] = (Stored, SessionTagged, TripAdvanced)
+class SessionTouched(Outcome):
+    """A gateway has itself changed what is shown of this session or, where none is named, of all of its user's."""
+
+    outcome: Literal["SessionTouched"] = "SessionTouched"
+    causes: tuple[UUID, ...] = ()
+    changed: tuple[str, ...]  # what of it, in the words of `GET /api/events`
+
+
+AnyOutcome = Annotated[Stored | SessionTagged | TripAdvanced | SessionTouched, Field(discriminator="outcome")]
+OUTCOMES: tuple[type[Outcome], ...] = (Stored, SessionTagged, TripAdvanced, SessionTouched)

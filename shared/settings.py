@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     turns_per_minute: int = Field(300, ge=1)  # for one user, on one replica
     turns_at_once: int = Field(200, ge=1)  # for one user, on one replica; all visitors of one address are one
     all_turns_at_once: int = Field(1000, ge=1)  # of everybody, on one replica; visitors have half of them at most
+    event_streams_at_once: int = Field(50, ge=1)  # open ones of one user, on one replica; visitors as with turns
+    all_event_streams: int = Field(2000, ge=1)  # of everybody; more are 503, and visitors have half of them at most
     messages_per_minute: int = Field(600, ge=1)  # that one user stores, beside those of turns, on one replica
     visitor_turns_per_minute: int = Field(300, ge=1)  # of all visitors of one address, with the making of visitors
     allowed_models: str = (

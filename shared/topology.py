@@ -24,6 +24,7 @@ from shared.events import (
     SessionChanged,
     SessionOpened,
     SessionTagged,
+    SessionTouched,
     Stored,
     TripAdvanced,
     TripAttached,
@@ -122,6 +123,7 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     Stored: ("logger",),
     SessionTagged: ("tagger",),
     TripAdvanced: ("workflow",),
+    SessionTouched: ("gateway",),
 }
 
 

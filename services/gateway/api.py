@@ -23,6 +23,7 @@ from services.gateway.http.handed import hand_over
 from services.gateway.http.openapi import complete_openapi
 from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
+from services.gateway.live import routes as live
 from services.gateway.models import routes as models
 from services.gateway.sessions import messages, posting
 from services.gateway.sessions import routes as sessions
@@ -37,6 +38,7 @@ ROUTERS = (
     posting.router,
     trips.router,
     models.router,
+    live.router,
     webhooks.router,
     account.router,
     admin.router,

@@ -22,6 +22,9 @@ from services.gateway.http.handed import handed_over
 from services.gateway.http.operations import Ask
 from services.gateway.http.room import Room
 from services.gateway.http.server import PublicServer
+from services.gateway.live.listeners import Listeners
+from services.gateway.live.looking import ChangeQueries, Looking
+from services.gateway.live.routes import Live
 from services.gateway.model.listing import list_models
 from services.gateway.model.upstreams import Upstreams, open_upstreams
 from services.gateway.models.allowed import AllowedModels
@@ -51,6 +54,7 @@ from services.gateway.turns.sweeper import Sweeper, sweeping
 from services.gateway.turns.unfit import Unfit
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
+from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.outcomes import Outcomes
 from services.gateway.writes.receipts import Receipts
 from shared.backoff import Delays
@@ -92,6 +96,7 @@ class Gateway:
     runner: Runner
     sweeper: Worker
     outcomes: Outcomes
+    looking: Looking
     census: Census
     registration: ModelRegistration
     documents: Documents
@@ -118,7 +123,13 @@ async def main(settings: Settings) -> None:
         gateway.documents.prepare()
         public = PublicServer(settings, gateway.api)
         await service.run(
-            gateway.registration, gateway.runner, gateway.sweeper, gateway.outcomes, gateway.census, public
+            gateway.registration,
+            gateway.runner,
+            gateway.sweeper,
+            gateway.outcomes,
+            gateway.looking,
+            gateway.census,
+            public,
         )
 
 
@@ -141,7 +152,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     starter = TurnStarter(store, runner, running)
     buckets, trips = Buckets(), TripQueries(pools.reader)
     throttle = Throttle(settings, runner.counts, buckets)
-    outcomes, accepting = Outcomes(settings, receipts), Accepting(publisher, receipts)
+    listeners, accepting = Listeners(), Accepting(publisher, receipts)
+    outcomes, looking = Outcomes(settings, receipts, listeners), Looking(ChangeQueries(pools.admin), listeners)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
     own, memory = OwnSessions(turns, sessions), Memory(pools.reader, turns, settings.context_bytes)
@@ -183,6 +195,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             publisher,
             accepting,
         ),
+        Live(listeners, throttle, own),
+        Announcing(publisher, receipts, listeners),
         Models(catalog, models, accepting),
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
@@ -193,4 +207,4 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     unfit = Unfit()
     relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
     sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay)
-    return Gateway(runner, sweeper, outcomes, census, registration, handed_over(api, Documents), api)
+    return Gateway(runner, sweeper, outcomes, looking, census, registration, handed_over(api, Documents), api)

@@ -6,6 +6,7 @@ Hear which consumers have started, too: what an older one did not know is sent t
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from services.logger.dead_letter_rows import Refused
@@ -112,10 +113,28 @@ def _stored(events: Sequence[SessionEvent]) -> list[Stored]:
     causes: defaultdict[SessionKey, list[UUID]] = defaultdict(list)
     for event in events:
         causes[session_of(event)].append(event.event_id)
+    changed = _changed(events)
     return [
-        Stored(user_id=user_id, session_id=session_id, causes=tuple(event_ids))
+        Stored(
+            user_id=user_id, session_id=session_id, causes=tuple(event_ids), **changed.get((user_id, session_id), {})
+        )
         for (user_id, session_id), event_ids in causes.items()
     ]
+
+
+def _changed(events: Sequence[SessionEvent]) -> dict[SessionKey, dict[str, Any]]:
+    """Say what changed of each session of which it is more than its messages, in the words of `GET /api/events`."""
+    edited = {session_of(event) for event in events if not isinstance(event, MessageEvent)}
+    words: defaultdict[SessionKey, dict[str, None]] = defaultdict(dict)
+    for event in events if edited else ():
+        words[session_of(event)] |= dict.fromkeys(_words(event))
+    return {session: {"changed": tuple(words[session])} for session in edited}
+
+
+def _words(event: SessionEvent) -> tuple[str, ...]:
+    if isinstance(event, SessionChanged):
+        return event.changed
+    return ("created",) if isinstance(event, SessionOpened) else ("messages",)
 
 
 def _decided(decision: Decision) -> Stored:

@@ -31,6 +31,7 @@ VISITOR_AUDIENCE = "tripthread/visitor"
 
 UNKNOWN = "Send `Authorization: Bearer` with a token."
 MAX_TOKEN_LENGTH = 8192
+NEVER = 2**53  # a time that every float holds, and no token lives to see
 LEEWAY_S = 60  # for `iat` and `nbf`: whoever signs may have a clock that is ahead of ours
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -46,6 +47,7 @@ class Caller:
     role: Role
     projects: tuple[str, ...] | None  # none: all of them
     user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
+    expires_at: float | None = None  # when the credentials do, in seconds since 1970
 
     @property
     def is_visitor(self) -> bool:
@@ -72,6 +74,7 @@ def identify(authorization: str | None, visitor_cookies: Iterable[str], settings
         role=claims["role"] if claims.get("role") in ("service", "admin") else "user",
         projects=_projects(claims.get("projects")),
         user_ids=(user_id, visitor_id) if visitor_id else (user_id,),
+        expires_at=min(claims["exp"], NEVER),
     )
 
 

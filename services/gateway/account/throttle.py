@@ -39,6 +39,9 @@ class Throttle:
         self._all_at_once = settings.all_turns_at_once
         self._running = running
         self._following = TurnCounts()
+        self._streams_at_once = settings.event_streams_at_once
+        self._all_streams = settings.all_event_streams
+        self._listening = TurnCounts()
 
     async def count_call(self, account: str) -> None:
         """Count a call of any route but the chat's.
@@ -66,6 +69,21 @@ class Throttle:
             raise TooMany(f"at most {self._at_once} turns may be followed at once", retry_after_s=1)
         self._following.began(account)
         return partial(self._following.ended, account)
+
+    def begin_listening(self, account: str) -> Callable[[], None]:
+        """Count one who listens to events, until what is returned is called.
+
+        Raises:
+            TooMany: As many of this account do so as may.
+            Crowded: It is one too many of all; an open stream is a connection that makes room for nobody.
+        """
+        if self._listening.of(account) >= self._streams_at_once:
+            raise TooMany(f"at most {self._streams_at_once} streams of events may be open at once", retry_after_s=1)
+        listening_visitors = self._listening.of_those(VISITORS) if account.startswith(VISITORS) else 0
+        if self._listening.total >= self._all_streams or listening_visitors >= max(1, self._all_streams // 2):
+            raise Crowded("This instance has as many streams of events open as it can.")
+        self._listening.began(account)
+        return partial(self._listening.ended, account)
 
     async def count_visitor(self, account: str) -> None:
         """Count a visitor who is made for a caller without credentials as a turn from there.

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.http.bodies import until_left
+from services.gateway.http.leaving import while_connected
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.turn import Turn
 
@@ -34,7 +35,7 @@ class FollowingResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with _while_connected(receive):
+            async with while_connected(receive):
                 await self.stream(send)
         finally:
             self._follower.close()
@@ -46,31 +47,6 @@ class FollowingResponse(Response):
         async for piece in self._stream:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-@asynccontextmanager
-async def _while_connected(receive: Receive) -> AsyncIterator[None]:
-    """Leave the block when the caller leaves, as `asyncio.timeout` does when the time is up."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a request is always one
-    is_within, is_gone = True, False
-
-    def leave(leaving: asyncio.Task[None]) -> None:
-        nonlocal is_gone
-        if is_within and not leaving.cancelled():
-            is_gone = True
-            task.cancel()
-
-    leaving = asyncio.create_task(until_left(receive))
-    leaving.add_done_callback(leave)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not is_gone or task.uncancel() > 0:
-            raise
-    finally:
-        is_within = False
-        leaving.cancel()
 
 
 class WholeResponse(Response):

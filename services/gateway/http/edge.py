@@ -6,6 +6,7 @@ It works on the raw header lists: Starlette's classes for them took half of the 
 
 import re
 import time
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from uuid import UUID
 
@@ -26,6 +27,10 @@ from shared.settings import Settings, read_networks
 
 # Where a route leaves a Set-Cookie header that is to go with whatever its answer will be.
 NEW_COOKIE = "tripthread.new_cookie"
+# Where a route leaves what is to go on with an answer that it has begun, once the request is done with: an answer that
+# lasts for hours must not hold all that FastAPI makes for a request.
+GOES_ON = "tripthread.goes_on"
+GoesOn = Callable[[Receive, Send], Awaitable[None]]
 # By any name: load balancers ask by addresses, and Avinode asks to be asked for its credentials.
 ANY_HOST = ("/healthz", "/readyz", "/api/webhooks/")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -84,6 +89,11 @@ class Edge:
             _account(scope, answer.status, time.perf_counter() - began, span)
             context.detach(attached)
             structlog.contextvars.reset_contextvars(**bound)
+        goes_on: GoesOn | None = scope.pop(GOES_ON, None)
+        if goes_on is not None:
+            del given, span, attached, answer, bound
+            _forget(scope)
+            await goes_on(receive, send)
 
     async def _serve(self, scope: Scope, given: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
         if self.bodies.is_too_long(_announced(given)):
@@ -134,6 +144,13 @@ class _Answer:
         if NEW_COOKIE in self._scope:
             headers.append((b"set-cookie", self._scope[NEW_COOKIE].encode()))
         return headers
+
+
+def _forget(scope: Scope) -> None:
+    """Keep of a request what its answer goes by."""
+    method = scope["method"]
+    scope.clear()
+    scope["method"] = method
 
 
 def _ids(given: bytes) -> tuple[str, UUID]:

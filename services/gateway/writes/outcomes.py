@@ -1,7 +1,8 @@
 """Hear what the consumers have committed: every gateway has its own queue of hints, gone with its connection."""
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import aiormq.abc
 import structlog
@@ -9,9 +10,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from pydantic import TypeAdapter, ValidationError
 
 from services.gateway.writes.deliveries import Deliveries
-from services.gateway.writes.receipts import Receipts
 from shared.connection import Disconnected, open_connection
-from shared.events import AnyOutcome
+from shared.events import AnyOutcome, Outcome
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.topology import EXCHANGES, OUTCOMES_EXCHANGE, OUTCOMES_QUEUE
@@ -24,12 +24,26 @@ _outcomes = TypeAdapter(list[AnyOutcome])
 log = structlog.get_logger(__name__)
 
 
-class Outcomes:
-    """The worker that passes outcomes on to `receipts`, connecting again by itself whenever it must."""
+class Hearer(Protocol):
+    """Whoever outcomes are passed on to."""
 
-    def __init__(self, settings: Settings, receipts: Receipts) -> None:
+    @property
+    def are_awaited(self) -> bool:
+        """Whether this one waits for any."""
+
+    def hint(self, outcome: Outcome) -> None:
+        """Hear of one."""
+
+    def missed(self) -> None:
+        """Hear that outcomes may have been lost, and that none will be from now on."""
+
+
+class Outcomes:
+    """The worker that passes outcomes on to hearers, connecting again by itself whenever it must."""
+
+    def __init__(self, settings: Settings, *hearers: Hearer) -> None:
         self._settings = settings
-        self._receipts = receipts
+        self._hearers = hearers
         self._stopping = asyncio.Event()
         self._hearing: _Hearing | None = None
 
@@ -48,11 +62,13 @@ class Outcomes:
     async def _keep_hearing(self, stopping: asyncio.Future[Any]) -> None:
         # Not for ever: Python 3.11's wait_for loses a cancellation that comes together with what it waits for.
         while not stopping.done():
-            hearing = _Hearing(self._settings, self._receipts)
+            hearing = _Hearing(self._settings, self._hearers)
             try:
                 async with open_connection(self._settings, "outcomes", hearing.begin, WiredConnection):
                     self._hearing = hearing
                     log.info("hearing outcomes")
+                    for hearer in self._hearers:
+                        hearer.missed()
                     await asyncio.wait((hearing.lost, stopping), return_when=asyncio.FIRST_COMPLETED)
                     self._hearing = None  # before the connection is closed, which may take its time
             except Disconnected as error:
@@ -79,10 +95,10 @@ class Outcomes:
 class _Hearing:
     """What is heard over one connection."""
 
-    def __init__(self, settings: Settings, receipts: Receipts) -> None:
+    def __init__(self, settings: Settings, hearers: Sequence[Hearer]) -> None:
         # A name of its own: a gateway that comes back must not find its queue held by the connection it has lost.
         self._queue = f"{OUTCOMES_QUEUE.format(instance=settings.instance)}.{new_id().hex}"
-        self._receipts = receipts
+        self._hearers = hearers
         self._channel: AbstractChannel | None = None  # held, since aio-pika forgets one that nobody holds
         self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -92,8 +108,7 @@ class _Hearing:
         channel.close_callbacks.add(self._lose)
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(self._lose)
-        # Most are of chats, for whose outcomes nobody waits.
-        deliveries = Deliveries(lambda: self._receipts.are_awaited, self._hear)
+        deliveries = Deliveries(self._is_wanted, self._hear)
         wire_of(connection).take(underlay.number, deliveries.take)
         exchange = await channel.declare_exchange(OUTCOMES_EXCHANGE, EXCHANGES[OUTCOMES_EXCHANGE], durable=True)
         queue = await channel.declare_queue(self._queue, exclusive=True, auto_delete=True)
@@ -104,15 +119,23 @@ class _Hearing:
         if not self.lost.done():
             self.lost.set_result(None)
 
+    def _is_wanted(self) -> bool:
+        """Tell whether anybody waits; most outcomes are of chats, whose callers wait for none."""
+        for hearer in self._hearers:  # noqa: SIM110 - each outcome comes by here: `any` makes a generator
+            if hearer.are_awaited:
+                return True
+        return False
+
     def _hear(self, body: bytes) -> None:
-        """Let everybody look who waits for one of these outcomes."""
+        """Pass on what was committed together."""
         try:
             outcomes = _outcomes.validate_json(body)
         except ValidationError:
             log.debug("no outcomes", size=len(body))
             return
         for outcome in outcomes:
-            self._receipts.hint(outcome)
+            for hearer in self._hearers:
+                hearer.hint(outcome)
 
 
 async def _never(_: aiormq.abc.DeliveredMessage) -> None:

@@ -104,6 +104,12 @@ class Receipts:
             for receipt in self._waiting.get(awaited, ()):
                 receipt.hint()
 
+    def missed(self) -> None:
+        """Let everybody look: what they wait for may have been told to nobody."""
+        for receipts in self._waiting.values():
+            for receipt in receipts:
+                receipt.hint()
+
     @contextmanager
     def _waiting_for(self, *keys: Hashable) -> Iterator[Receipt]:
         receipt = Receipt()

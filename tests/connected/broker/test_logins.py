@@ -74,7 +74,7 @@ async def test_an_event_of_another_service_is_refused(
 
 @pytest.mark.parametrize(
     ("service", "exchange"),
-    [("gateway", "outcomes"), ("tagger", "replays"), ("workflow", "replays"), ("logger", "amq.topic")],
+    [("gateway", "amq.fanout"), ("tagger", "replays"), ("workflow", "replays"), ("logger", "amq.topic")],
 )
 async def test_an_exchange_that_a_service_has_no_use_for_is_refused(
     login: AbstractConnection, service: str, exchange: str

@@ -22,6 +22,8 @@ from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
 from services.gateway.http.cursors import Place
 from services.gateway.http.room import Room
+from services.gateway.live.listeners import Listener, Listeners
+from services.gateway.live.routes import Live
 from services.gateway.model.catalog import read_catalog
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.answers import Model, Tag
@@ -55,6 +57,7 @@ from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
+from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
 from shared import ids
 from shared.condition import Condition
@@ -173,6 +176,8 @@ class World:
                 publisher,
                 accepting,
             ),
+            Live(_BriefListeners(), throttle, own),
+            Announcing(publisher),
             Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
@@ -245,6 +250,15 @@ class FakePublisher:
     ) -> None:
         assert not self._world.broker_away, "a real one waits for seconds here"
         self._world.sent_to.append((queue, body, message_id))
+
+
+class _BriefListeners(Listeners):
+    """Ends each stream when it has begun: this client reads answers to their end."""
+
+    def open(self, user_ids: Sequence[str]) -> Listener:
+        listener = super().open(user_ids)
+        listener.end()
+        return listener
 
 
 class _Turns:

@@ -1,0 +1,193 @@
+"""What changes at one gateway is heard at another, by whose it is and by nobody else."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+
+from deploy.supervisor.servers import RabbitMQ
+from services.gateway.writes.announcing import Announcing
+from shared.declaring import Declaring
+from shared.publisher import Publisher
+from shared.settings import Settings
+from tests.connected.gateway.live.listening import listening, say
+from tests.connected.gateway.stage import own_database
+from tests.connected.gateway.turns.pair import Pair, open_pair
+from tests.processes import running
+from tests.servers import Servers, empty_broker, looking
+from tests.settings import settings_for
+from tests.tokens import token_for
+
+AT_ONCE_S = 1.0  # from the change to the event
+MADE_GOOD_S = 15.0  # from the change to the event, where its hint was lost
+LOOK_S = 11.0
+
+
+@dataclass
+class Site:
+    settings: Settings
+    pair: Pair
+    owner: asyncpg.Connection
+
+
+@pytest.fixture(scope="module")
+async def site(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """Two gateways and what stores their chats, once for all of these tests."""
+    await empty_broker(servers.amqp_url)
+    logs = tmp_path_factory.mktemp("site")
+    async with (
+        own_database(servers, template) as settings,
+        open_pair(settings, logs) as pair,
+        running(settings, logs, "logger", "tagger"),
+        looking(settings.database_url) as owner,
+    ):
+        yield Site(settings, pair, owner)
+
+
+async def test_a_chat_at_one_gateway_is_heard_at_the_other_at_once(site: Site) -> None:
+    async with listening(site.pair.there) as stream:
+        await say(site.pair.here, "heard")
+        heard: set[tuple[str, ...]] = set()
+        async with asyncio.timeout(AT_ONCE_S):
+            while len(heard) < 2:
+                event = await stream.next()
+                assert event is not None
+                assert event.session_id == "heard"
+                heard.add((event.name, *event.changed))
+        assert heard == {("stored", "messages"), ("tagged", "tag")}
+
+
+async def test_a_message_that_its_client_stored_is_heard_at_the_other_at_once(site: Site) -> None:
+    url = site.pair.url(site.pair.here, "/api/chat/sessions/noted/messages")
+    async with listening(site.pair.there) as stream:
+        note = {"role": "user", "content": "a note"}
+        async with site.pair.http.post(url, json=note, headers=site.pair.headers()) as answer:
+            assert answer.status == 201
+        assert (await stream.until("stored", "noted", AT_ONCE_S)).changed == ["messages"]
+
+
+async def test_somebody_else_s_changes_are_never_heard(site: Site) -> None:
+    async with listening(site.pair.there, "bob") as bob, listening(site.pair.there, "ann") as ann:
+        await say(site.pair.here, "private", "ann")
+        await ann.until("stored", "private")
+        await say(site.pair.here, "own", "bob")
+        event = await bob.next()
+        assert event is not None
+        assert event.session_id == "own"
+
+
+async def test_what_a_gateway_changes_itself_is_heard_at_every_gateway(site: Site) -> None:
+    as_gateway = site.settings.as_service("gateway")
+    async with (
+        listening(site.pair.here) as here,
+        listening(site.pair.there) as there,
+        Publisher(as_gateway, "gateway", Declaring()) as publisher,
+    ):
+        announcing = Announcing(publisher)
+        await announcing.touched("ann", ["gone"], "deleted", "shares")
+        for stream in (here, there):
+            await stream.until("deleted", "gone", within_s=AT_ONCE_S)
+            assert (await stream.until("changed", "gone", within_s=AT_ONCE_S)).changed == ["shares"]
+        await announcing.erased("ann")
+        for stream in (here, there):
+            await stream.until("resync", None, within_s=AT_ONCE_S)
+
+
+async def test_who_comes_back_is_told_to_fetch_everything_first(site: Site) -> None:
+    async with listening(site.pair.here) as first:
+        left_off = first.last_id
+    async with listening(site.pair.there, after=left_off) as again:
+        event = await again.next(AT_ONCE_S)
+        assert event is not None
+        assert (event.name, event.session_id, event.changed) == ("resync", None, [])
+
+
+async def test_a_hint_that_was_lost_is_made_good_by_a_look_and_nothing_is_told_twice(site: Site) -> None:
+    """A row changes, and nobody says so."""
+    await say(site.pair.here, "quiet", "eve")
+    async with listening(site.pair.there, "eve") as stream:
+        await stream.all(2 * LOOK_S)  # what the chat before may still tell
+        await site.owner.execute(
+            "UPDATE chat.sessions SET pinned = true, updated_at = clock_timestamp() WHERE session_id = 'quiet'"
+        )
+        events = [await stream.next(MADE_GOOD_S), await stream.next(), await stream.next()]
+        assert {event and (event.name, event.session_id) for event in events} == {
+            ("stored", "quiet"),
+            ("renamed", "quiet"),
+            ("changed", "quiet"),
+        }
+        await say(site.pair.here, "next", "eve")
+        for _ in range(2):  # two looks later, too, there is nothing but what hints told
+            for event in await stream.all(LOOK_S):
+                assert (event.session_id, event.name in ("stored", "tagged")) == ("next", True)
+
+
+async def test_a_token_that_expires_ends_its_stream(site: Site) -> None:
+    began = time.time()
+    async with listening(site.pair.here, expires_in_s=3) as stream:
+        assert await stream.next() is None
+        assert 1.9 < time.time() - began < 4
+
+
+async def test_a_user_may_have_so_many_streams_and_no_more(site: Site) -> None:
+    headers = {"Authorization": f"Bearer {token_for(site.settings, 'many')}"}
+    url = site.pair.url(site.pair.here, "/api/events")
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        streams = [await http.get(url, headers=headers) for _ in range(site.settings.event_streams_at_once + 1)]
+        assert [stream.status for stream in streams] == [200] * site.settings.event_streams_at_once + [429]
+        streams[0].close()
+        async with asyncio.timeout(10):
+            while (await http.get(url, headers=headers)).status == 429:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
+async def test_it_is_only_read(site: Site, method: str) -> None:
+    url = site.pair.url(site.pair.here, "/api/events")
+    async with site.pair.http.request(method, url, headers=site.pair.headers()) as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+
+
+async def test_a_stranger_hears_nothing(site: Site) -> None:
+    async with site.pair.http.get(site.pair.url(site.pair.here, "/api/events")) as answer:
+        assert answer.status == 401
+
+
+async def test_a_gateway_that_is_told_to_stop_ends_its_streams_at_once(settings: Settings, tmp_path: Path) -> None:
+    async with (
+        open_pair(settings, tmp_path) as pair,
+        listening(pair.there, "nobody") as stream,
+        pair.chat(pair.there, "s1", "[chunks 100] [slow 50]") as answer,
+    ):
+        await answer.content.readany()  # it goes on answering for a while
+        began = time.monotonic()
+        pair.there.signal(signal.SIGTERM)
+        assert await stream.next() is None
+        assert time.monotonic() - began < 2
+        assert pair.there.lives
+
+
+@pytest.mark.fault
+async def test_a_broker_that_dies_and_comes_back_is_a_gap_and_then_events_come_again(
+    settings: Settings, breakable: RabbitMQ, tmp_path: Path
+) -> None:
+    told = settings_for(settings.database_url, breakable.url)
+    async with (
+        open_pair(told, tmp_path) as pair,
+        running(told, tmp_path, "logger") as processes,
+        listening(pair.there) as stream,
+    ):
+        await say(pair.here, "before")
+        await stream.until("stored", "before")
+        await asyncio.to_thread(breakable.kill)
+        await asyncio.to_thread(breakable.start)
+        await stream.until("resync", None)
+        await asyncio.gather(*(process.ready() for process in (pair.here, pair.there, *processes.values())))
+        await say(pair.here, "after")
+        await stream.until("stored", "after")
