@@ -13,6 +13,7 @@ from jwt.types import Options
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
+from services.gateway.account.projects import Projects, sees
 from services.gateway.account.throttle import Throttle, user_account, visitors_account
 from services.gateway.http.authorization import credentials_in
 from services.gateway.http.cookies import cookie_values
@@ -45,13 +46,17 @@ class Caller:
     user_id: str  # the owner of what this caller makes
     visitor_id: str | None
     role: Role
-    projects: tuple[str, ...] | None  # none: all of them
+    projects: Projects
     user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
     expires_at: float | None = None  # when the credentials do, in seconds since 1970
 
     @property
     def is_visitor(self) -> bool:
         return self.user_id == self.visitor_id
+
+    def sees(self, project_id: str | None) -> bool:
+        """Tell whether a session of theirs that is of this project is there for them."""
+        return sees(self.projects, project_id)
 
 
 def identify(authorization: str | None, visitor_cookies: Iterable[str], settings: Settings) -> Caller | None:
@@ -168,6 +173,8 @@ KnownCallerDep = Annotated[Caller, Depends(_known_caller)]  # where nobody becom
 async def _admin(caller: KnownCallerDep) -> Caller:
     if caller.role != "admin":
         raise Forbidden("This is for administrators.")
+    if caller.projects is not None:
+        raise Forbidden("This is for administrators whose token is limited to no projects: it shows all of them.")
     return caller
 
 
@@ -242,14 +249,18 @@ def _verified_claims(token: str, secret: str, audience: str | None, issuer: str 
 
 
 def _owner(sub: str) -> str:
-    if not 1 <= len(sub) <= 255 or not sub.isprintable():
+    if not _is_name(sub):
         raise NotAuthenticated("`sub` must have 1 to 255 printable characters.")
     return sub
 
 
-def _projects(claim: Any) -> tuple[str, ...] | None:
+def _projects(claim: Any) -> Projects:
     if claim is None:
         return None
-    if not isinstance(claim, list) or not all(isinstance(project, str) for project in claim):
-        raise NotAuthenticated("`projects` must be a list of texts.")
-    return tuple(claim)
+    if not isinstance(claim, list) or not all(isinstance(each, str) and _is_name(each) for each in claim):
+        raise NotAuthenticated("`projects` must be a list of texts, each of 1 to 255 printable characters.")
+    return tuple(dict.fromkeys(claim))
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= 255 and text.isprintable()

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
+from services.gateway.account.projects import Projects, sees
 from services.gateway.chat.queries import REMEMBERED, branches, said_of, session_past, stored_question
+from services.gateway.turns.kept import Kept, first_seen, kept_by, kept_in
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.said import Glimpse, Said, branch, missing_parents, newest, unite
 from services.gateway.turns.turn import Question
@@ -16,6 +19,7 @@ from shared.errors import NotFound
 class Remembered:
     user_id: str
     history: list[Said]
+    kept: Kept | None = None  # what the session keeps; none: it is new
     known_until: datetime | None = None  # the place of the newest turn that is in it
     turns: Sequence[Glimpse] = ()  # those that are not stored yet
 
@@ -30,7 +34,12 @@ class Memory:
         self._most_bytes = most_bytes
 
     async def of(
-        self, user_ids: Sequence[str], session_id: str, about: Sequence[str] = (), resent: int = 0
+        self,
+        user_ids: Sequence[str],
+        session_id: str,
+        about: Sequence[str] = (),
+        resent: int = 0,
+        projects: Projects = None,
     ) -> Remembered:
         """Return the past of the session that the first of these users has; an unknown one is new, and the first's.
 
@@ -40,15 +49,21 @@ class Memory:
             about: Messages, by our ids or the client's, that are wanted however long ago they were said, with all that
                 led to them.
             resent: How many of the session's first user messages are wanted, for a client that sends all of them again.
+            projects: Those that who asks is limited to.
 
         Raises:
-            NotFound: It was deleted.
+            NotFound: It was deleted, or is of a project that who asks does not see.
         """
         (turns, places), rows = await session_past(
             self._pool, user_ids, session_id, about, resent=resent, most_bytes=self._most_bytes
         )
-        owners = {row["user_id"] for row in rows} | set(places)
-        owner = next((user_id for user_id in user_ids if user_id in owners), user_ids[0])
+        stored_as = {row["user_id"]: kept_in(row) for row in rows if row["deleted"] is not None}
+        kept = {
+            user_id: kept_by([turn for turn in turns if turn.user_id == user_id], stored_as.get(user_id))
+            for user_id in user_ids
+            if user_id in stored_as or user_id in places
+        }
+        owner = first_seen(kept, partial(sees, projects)) or user_ids[0]
         own_rows = [row for row in rows if row["user_id"] == owner]
         if any(row["deleted"] for row in own_rows):
             raise NotFound("This session was deleted.")
@@ -57,7 +72,7 @@ class Memory:
         history = unite(await self._unstored(own_turns, stored), stored)
         if missing := missing_parents(history, [*about, *_cut_off(history)]):
             history = unite(await self._branches(owner, session_id, missing), history)
-        return Remembered(owner, history, places.get(owner), own_turns)
+        return Remembered(owner, history, kept.get(owner), places.get(owner), own_turns)
 
     async def question(self, user_id: str, session_id: str, message_id: str) -> Question | None:
         """Return a question of the session whole, to ask it again; None where it is gone."""

@@ -16,15 +16,15 @@ REMEMBERED = 200  # stored messages of a session, the newest
 async def session_past(
     pool: Pool, user_ids: Sequence[str], session_id: str, about: Sequence[str], *, resent: int, most_bytes: int
 ) -> tuple[Unstored, list[asyncpg.Record]]:
-    """Return the turns of each user's session of this id that are not stored, and the messages that are.
+    """Return the turns of each user's session of this id that are not stored, and rows of what is.
 
-    Of messages the newest, those asked about, and the first that users said, as the function says in its revision,
-    `deploy/migrations/sql/0012_round_trips.up.sql`.
+    A row is of the session itself, or of a message: of those the newest, those asked about, and the first that users
+    said, as the function says in its revision, `deploy/migrations/sql/0015_kept.up.sql`.
     """
     with database_span("read"):
         rows = await fetched(
             pool,
-            "SELECT * FROM gateway.session_past($1, $2, $3, $4, $5, $6, $7)",
+            "SELECT * FROM gateway.past_of_session($1, $2, $3, $4, $5, $6, $7)",
             list(user_ids),
             session_id,
             list(about),

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.account.identity import Caller, account_of
+from services.gateway.account.projects import admit_writer, project_of_new
 from services.gateway.account.throttle import Throttle
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered
@@ -30,13 +31,14 @@ from services.gateway.sessions.answers import message_out
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import answer_of
+from services.gateway.turns.kept import Kept
 from services.gateway.turns.said import Said
 from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fresh
 from services.gateway.turns.turn import Question, Turn
 from services.gateway.turns.weight import WIDEST, bytes_of, question_bytes
 from shared.database import DATABASE_ERRORS
 from shared.errors import Away, NotFound, Refused, TripthreadError
-from shared.ids import new_id
+from shared.ids import new_id, scoped
 from shared.settings import Settings
 from shared.telemetry import inject
 
@@ -92,6 +94,7 @@ class Chat:
         async with self._throttle.admitted(account):  # to read it takes time, too
             kept = cookie_values(request, "session_id")
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
+            admit_writer(caller.projects, asked.project_id)
             asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
             return asked.form, await self._begin(asked, caller, account, correlation_id_of(request))
 
@@ -115,15 +118,16 @@ class Chat:
         session_id, remembered = await self._remember(request, caller)
         if request.first_asking is not None and never_arrived(request, remembered.history):
             request = request.first_asking
-        user_id = remembered.user_id
+        kept = remembered.kept or Kept(project_of_new(caller.projects, request.project_id))
+        project_id = kept.project_id or request.project_id
         turn_id = new_id()
         chosen = choose_question(request, remembered.history, turn_id)
         question = await self._question(chosen, remembered, session_id)
         claim = Claim(
             turn_id=turn_id,
-            user_id=user_id,
+            user_id=remembered.user_id,
             session_id=session_id or str(new_id()),
-            key=request.key,
+            key=_key_within(caller, project_id, request.key),
             body_hash=request.body_hash,
             owner=self._owner,
             account=account,
@@ -131,8 +135,8 @@ class Chat:
             traceparent=inject().get("traceparent"),
             model=model.name,
             provider=model.provider,
-            project_id=request.project_id,
-            helper=request.helper,
+            project_id=project_id,
+            helper=kept.helper or request.helper,
             question=replace(question, metadata={**request.metadata, **question.metadata}),
             known_until=remembered.known_until,
         )
@@ -175,11 +179,13 @@ class Chat:
             return None, new
         resent = len(request.questions) if len(request.questions) > 1 else 0
         try:
-            remembered = await self._memory.of(caller.user_ids, request.session_id, request.about, resent)
+            remembered = await self._memory.of(
+                caller.user_ids, request.session_id, request.about, resent, caller.projects
+            )
         except NotFound:
             if request.session_is_named:
                 raise
-            return None, new  # the browser's last session was deleted
+            return None, new  # the browser's last session was deleted, or is of another project
         if remembered.user_id != caller.user_id and not request.session_is_named:
             return None, new  # a visitor's, who may have been somebody else at this browser
         return request.session_id, remembered
@@ -228,3 +234,8 @@ class Chat:
             secure=self._settings.environment == "production",
             samesite="lax",
         )
+
+
+def _key_within(caller: Caller, project_id: str | None, key: str | None) -> str | None:
+    """Keep the keys of callers who are limited to projects apart: one must not replay what another project said."""
+    return key if key is None or caller.projects is None else f"project:{scoped(project_id or '', key)}"

@@ -63,12 +63,13 @@ async def follow_turn(
     """Follow the turn that this session is busy with, from its start or after the part that was read last."""
     account = account_of(caller, request)
     await chat.throttle.count_look(account)
+    owners = await chat.own.owners(caller, session_id)
     read = PartId.read(last_event_id)
-    turn = await chat.turns.running(caller.user_ids, session_id)
+    turn = await chat.turns.running(owners, session_id)
     if turn is not None:
         return _stream(chat, account, chat.running.follow(turn), read.within(turn) if read else 0)
     ended = await chat.turns.find(read.turn_id) if read else None
-    if ended is not None and ended.user_id in caller.user_ids and ended.session_id == session_id:
+    if ended is not None and ended.user_id in owners and ended.session_id == session_id:
         after = read.within(ended) if read else 0
         if ended.state == "running":  # again, since the first look
             return _stream(chat, account, chat.running.follow(ended), after)
@@ -89,7 +90,7 @@ async def follow_turn(
 async def stop_turn(chat: RunningDep, request: Request, caller: CallerDep, session_id: SessionId) -> Stopped:
     """Stop the turn that this session is busy with, wherever it runs; its text so far is kept."""
     await chat.throttle.count_look(account_of(caller, request))
-    turn = await chat.turns.running(caller.user_ids, session_id)
+    turn = await chat.turns.running(await chat.own.owners(caller, session_id), session_id)
     if turn is not None and await chat.running.stop(turn):
         return Stopped(turn_id=turn.turn_id)
     if turn is None:

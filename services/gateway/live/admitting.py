@@ -27,7 +27,7 @@ class Admitting:
 
     async def _sees(self, session_id: str) -> bool:
         try:
-            found = await self._own.find(self._caller, session_id)
+            await self._own.find(self._caller, session_id)
         except NotFound:
             return False
-        return self._caller.projects is None or found.shown.project_id in self._caller.projects
+        return True

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.message_page import PAGE_BYTES, Listed, Window
 from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.kept import Kept, kept_in
 from shared.database import Pool, reading
 
 _SHOWN = """message_id, role, content, parts, model, status, parent_id, created_at, metadata, error,
@@ -17,6 +18,7 @@ class StoredEnd(NamedTuple):
 
     is_deleted: bool
     newest: Place | None  # of its newest message that can be replied to
+    kept: Kept
 
 
 class MessageQueries:
@@ -70,7 +72,8 @@ class MessageQueries:
         async with reading(self._pool, *user_ids) as db:
             rows = await db.fetch(
                 """
-                SELECT s.user_id, s.deleted_at IS NOT NULL AS is_deleted, newest.message_id, newest.created_at
+                SELECT s.user_id, s.project_id, s.helper, s.model, s.deleted_at IS NOT NULL AS is_deleted,
+                    newest.message_id, newest.created_at
                 FROM chat.sessions s
                 LEFT JOIN LATERAL (
                     SELECT m.message_id, m.created_at FROM chat.messages m
@@ -84,7 +87,9 @@ class MessageQueries:
             )
         return {
             row["user_id"]: StoredEnd(
-                row["is_deleted"], (row["created_at"], row["message_id"]) if row["message_id"] else None
+                row["is_deleted"],
+                (row["created_at"], row["message_id"]) if row["message_id"] else None,
+                kept_in(row),
             )
             for row in rows
         }

@@ -3,17 +3,17 @@
 The rules are those of docs/http.md, `POST .../messages`: one message is one row, whoever stores it first.
 """
 
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from limits import RateLimitItemPerMinute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from services.gateway.account.buckets import Buckets
-from services.gateway.account.identity import CallerDep, account_of
+from services.gateway.account.identity import Caller, CallerDep, account_of
+from services.gateway.account.projects import admit_writer, project_of_new
 from services.gateway.http.fields import MOST_PARTS, Json, Name, SessionId, check_extras
 from services.gateway.http.handed import from_app
 from services.gateway.http.idempotency_key import HEADER
@@ -27,6 +27,7 @@ from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.session_end import SessionEnd, SessionEnds
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage, answer_of, question_of
+from services.gateway.turns.kept import Kept
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.starting import StaleHistory, until_fresh
 from services.gateway.turns.store import TurnStore
@@ -54,6 +55,8 @@ class NewMessage(BaseModel):
     model: Name | None = None  # that said it, or that is asked
     parent_id: SessionId | None = None
     metadata: Json = Field(default_factory=dict)
+    # Of a session that it begins.
+    project_id: Name | None = Field(None, validation_alias=AliasChoices("project_id", "projectId"))
 
 
 class MessageAnswer(BaseModel):
@@ -97,7 +100,7 @@ class Posting:
         check_extras(self._settings.max_extra_bytes, parts, message.metadata)
 
     async def post(
-        self, user_ids: Sequence[str], session_id: str, message: NewMessage, write: Write
+        self, caller: Caller, session_id: str, message: NewMessage, write: Write
     ) -> tuple[HistoryMessage, int]:
         """Store a message, or find the one that it is.
 
@@ -105,20 +108,24 @@ class Posting:
             The message, and the status: 200 where it was there, 201, or 202 where it is accepted and not stored yet.
 
         Raises:
-            NotFound: The session was deleted, or the parent is not in it.
-            Invalid: The key was used for another message.
+            NotFound: The session was deleted, or is of a project that the caller does not see, or the parent is not in
+                it.
+            Forbidden: The caller may not write in this project.
+            Invalid: The key was used for another message; or the session is new, and its project must be named.
             SessionBusy: Others write to this session, too fast to follow.
         """
-        return await until_fresh(lambda: self._try_to_post(user_ids, session_id, message, write))
+        admit_writer(caller.projects, message.project_id)
+        return await until_fresh(lambda: self._try_to_post(caller, session_id, message, write))
 
     async def _try_to_post(
-        self, user_ids: Sequence[str], session_id: str, message: NewMessage, write: Write
+        self, caller: Caller, session_id: str, message: NewMessage, write: Write
     ) -> tuple[HistoryMessage, int]:
-        end = await self._ends.find(user_ids, session_id)
+        end = await self._ends.find(caller.user_ids, session_id, caller.projects)
+        kept = end.kept or Kept(project_of_new(caller.projects, message.project_id))
         question = await self._new(end, message)
         if isinstance(question, HistoryMessage):
             return question, 200
-        claim = self._claim(end, message, question, write)
+        claim = self._claim(end, kept, message, question, write)
         known = await self._repeated(claim) or await self._copied(end, message, write)
         if known is not None:
             return known, 200
@@ -171,21 +178,21 @@ class Posting:
         shown = question_of(turn) if message.role == "user" else answer_of(turn)
         return shown and await self._stored_or(shown, turn)
 
-    def _claim(self, end: SessionEnd, message: NewMessage, question: Question, write: Write) -> Claim:
+    def _claim(self, end: SessionEnd, kept: Kept, message: NewMessage, question: Question, write: Write) -> Claim:
         model = self._catalog.find(message.model) if message.model else None
         return Claim(
             turn_id=new_id(),
             user_id=end.user_id,
             session_id=end.session_id,
             key=f"posted:{end.session_id}:{write.key}" if write.key else None,
-            body_hash=sha256(orjson.dumps(message.model_dump(), option=orjson.OPT_SORT_KEYS)).digest(),
+            body_hash=_hash(message),
             owner=self._settings.reachable_at,
             correlation_id=write.correlation_id,
             traceparent=inject().get("traceparent"),
             model=model.name if model else message.model or "",
             provider=model.provider if model else self._catalog.usual_provider,
-            project_id=None,
-            helper=None,
+            project_id=kept.project_id or message.project_id,
+            helper=kept.helper,
             question=question,
             state="posted",
             known_until=end.known_until,
@@ -204,6 +211,12 @@ class Posting:
     async def _stored(self, turn: Turn, message_id: str) -> HistoryMessage | None:
         found = await self._queries.whole(turn.user_id, turn.session_id, [message_id])
         return found[0] if found else None
+
+
+def _hash(message: NewMessage) -> bytes:
+    """Hash what a key stands for; without the newer field where that says nothing, as gateways from before it do."""
+    newer = set() if message.project_id else {"project_id"}
+    return sha256(orjson.dumps(message.model_dump(exclude=newer), option=orjson.OPT_SORT_KEYS)).digest()
 
 
 @router.post(
@@ -227,5 +240,5 @@ async def post_message(
 ) -> MessageAnswer:
     """Store a message that no turn stores; one that a turn has just stored is that one."""
     await posting.admit(account_of(caller, request), body)
-    shown, response.status_code = await posting.post(caller.user_ids, session_id, body, write)
+    shown, response.status_code = await posting.post(caller, session_id, body, write)
     return MessageAnswer(message=Message.of(shown))

@@ -78,6 +78,7 @@ async def _keys(
             WHERE s.user_id = owner.user_id AND s.deleted_at IS NULL
                 AND (s.last_activity_at, s.session_id)
                     < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
+                AND ($11::text[] IS NULL OR s.project_id = ANY ($11))
                 AND ($5::text IS NULL OR s.helper = $5)
                 AND ($6::text IS NULL OR s.project_id = $6)
                 AND ($7::text IS NULL OR s.model = $7)
@@ -99,6 +100,7 @@ async def _keys(
         wanted.pinned,
         wanted.archived,
         wanted.tag,
+        wanted.projects,
     )
     return [(row["user_id"], row["session_id"]) for row in rows]
 

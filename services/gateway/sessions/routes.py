@@ -69,7 +69,7 @@ async def list_sessions(
 ) -> SessionPage:
     """List the caller's sessions, the newest activity first."""
     before = PAGING.before(query)
-    wanted = SessionFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    wanted = SessionFilter(**query.model_dump(exclude={"limit", "cursor"}), projects=caller.projects)
     async with sessions.lanes.of(caller):
         turns = await sessions.turns.sessions_of(caller.user_ids)
         facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from services.gateway.sessions.message_queries import MessageQueries
+from services.gateway.account.projects import Projects, sees
+from services.gateway.sessions.message_queries import MessageQueries, StoredEnd
 from services.gateway.turns.history import HistoryMessage, shown_of
+from services.gateway.turns.kept import Kept, first_seen, kept_by
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.said import Glimpse
 from shared.errors import NotFound
@@ -20,6 +23,7 @@ class SessionEnd:
     unstored: Sequence[Glimpse]
     known_until: datetime | None  # the place of its newest turn; none: it has none
     newest: str | None  # the newest message that can be replied to
+    kept: Kept | None  # what the session keeps; none: it is new
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,20 @@ class SessionEnds:
         self._turns = turns
         self._queries = queries
 
-    async def find(self, user_ids: Sequence[str], session_id: str) -> SessionEnd:
+    async def find(self, user_ids: Sequence[str], session_id: str, projects: Projects = None) -> SessionEnd:
         """Return the end of the session that the first of these users has; an unknown one is new, and the first's.
 
         Raises:
-            NotFound: It was deleted.
+            NotFound: It was deleted, or is of a project that a caller who is limited to these does not see.
         """
         unstored, places = await self._turns.session(user_ids, session_id)  # before what is stored: see history.py
         ends = await self._queries.ends(user_ids, session_id)
-        user_id = next((user_id for user_id in user_ids if user_id in places or user_id in ends), user_ids[0])
+        kept = {
+            user_id: kept_by([turn for turn in unstored if turn.user_id == user_id], _kept(ends.get(user_id)))
+            for user_id in user_ids
+            if user_id in places or user_id in ends
+        }
+        user_id = first_seen(kept, partial(sees, projects)) or user_ids[0]
         end = ends.get(user_id)
         if end is not None and end.is_deleted:
             raise NotFound("This session was deleted.")
@@ -61,7 +70,8 @@ class SessionEnds:
         said = [said.place for turn in own for said in turn.said() if not said.is_note]
         if end is not None and end.newest is not None:
             said.append(end.newest)
-        return SessionEnd(user_id, session_id, own, places.get(user_id), max(said)[1] if said else None)
+        newest = max(said)[1] if said else None
+        return SessionEnd(user_id, session_id, own, places.get(user_id), newest, kept.get(user_id))
 
     async def named(self, end: SessionEnd, names: Sequence[str]) -> Named:
         """Find messages of this session."""
@@ -77,3 +87,7 @@ class SessionEnds:
         by_id = {shown.message_id: shown for turn in turns for shown in shown_of(turn)}
         by_id.update({shown.message_id: shown for shown in stored})
         return Named(sorted(by_id.values(), key=lambda shown: shown.place))
+
+
+def _kept(end: StoredEnd | None) -> Kept | None:
+    return end.kept if end else None

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import orjson
 
+from services.gateway.account.projects import Projects, sees
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Json
 from services.gateway.models.answers import Tag
 from services.gateway.sessions.answers import RunningTurn, Session, TripSummary
 from services.gateway.sessions.status import FIRST_STEP, PAUSED_AFTER
+from services.gateway.turns.kept import kept_by
 from services.gateway.turns.said import Glimpse, Said
 
 
@@ -68,9 +70,12 @@ class SessionFilter:
     pinned: bool | None = None
     archived: bool | None = None
     tag: str | None = None
+    projects: Projects = None  # that the caller is limited to
 
     def fits(self, session: Session) -> bool:
         """Tell whether a session is asked for; the same as the WHERE in `queries.py`."""
+        if not sees(self.projects, session.project_id):
+            return False
         wanted = (self.helper, self.project_id, self.model, self.pinned, self.archived, self.tag)
         found = (
             session.helper,
@@ -109,13 +114,13 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
     if facts.deleted or stored is None:
         return None
     newest, speaking = fresh[-1] if fresh else (None, None)
-    tag, trip = facts.tag, _trip_of(facts, newest)
+    tag, trip, kept = facts.tag, _trip_of(facts, newest), kept_by(turns, stored)
     session = Session(
         id=facts.session_id,
         thread_id=facts.session_id,
         title=stored.title,
-        helper=stored.helper,
-        project_id=stored.project_id,
+        helper=kept.helper,
+        project_id=kept.project_id,
         model=speaking.model if speaking else stored.model,
         session_tag=tag.session_tag if tag else None,
         tag_label=tag.label if tag else None,
@@ -224,8 +229,6 @@ def _begun(turns: Sequence[Glimpse], fresh: Sequence[tuple[Said, Glimpse]]) -> S
         last_activity_at=began,
         created_at=began,
         updated_at=began,
-        project_id=newest.project_id,
-        helper=newest.helper,
         model=newest.model,
     )
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.gateway.account.projects import Projects
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.status import status_of
 from services.gateway.trips.detail_queries import whole_trip
@@ -32,6 +33,7 @@ class TripFilter:
     quote_id: str | None = None
     step: str | None = None
     open_only: bool = False
+    projects: Projects = None  # that the caller is limited to; a trip is seen through a session of one of them
 
 
 class TripQueries:
@@ -86,17 +88,23 @@ class TripQueries:
             )
         return None if row is None else PlacedOrder(**row)
 
-    async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
-        """Tell whether others have this trip and these users have not; for the administrators' role, which sees all."""
+    async def held_by_others(self, user_ids: Sequence[str], reference: str, projects: Projects = None) -> bool:
+        """Tell whether others have this trip and these users have not; for the administrators' role, which sees all.
+
+        Of a caller who is limited to projects, what the user has in other sessions than theirs is others'.
+        """
         async with reading(self._pool) as db:
             held = await db.fetchval(
                 """
-                SELECT coalesce(bool_and(s.user_id <> ALL ($1)), false)
+                SELECT coalesce(bool_and(s.user_id <> ALL ($1)
+                    OR ($3::text[] IS NOT NULL AND coalesce(c.project_id <> ALL ($3), true))), false)
                 FROM workflow.trips t JOIN workflow.trip_sessions s USING (trip_id)
+                LEFT JOIN chat.sessions c USING (user_id, session_id)
                 WHERE (t.avinode_trip_id = $2 OR t.trip_code = $2) AND s.deleted_at IS NULL
                 """,
                 list(user_ids),
                 reference,
+                projects,
             )
         return bool(held)
 
@@ -159,9 +167,10 @@ async def _keys(
                 coalesce(greatest(c.last_activity_at, turn.at), s.started_at) AS place_at
             FROM workflow.trip_sessions s
             LEFT JOIN chat.sessions c USING (user_id, session_id)
-            LEFT JOIN unnest($15::text[], $16::text[], $17::timestamptz[]) AS turn (user_id, session_id, at)
-                USING (user_id, session_id)
+            LEFT JOIN unnest($15::text[], $16::text[], $17::timestamptz[], $18::text[])
+                AS turn (user_id, session_id, at, project_id) USING (user_id, session_id)
             WHERE s.user_id = ANY ($1) AND s.deleted_at IS NULL AND c.deleted_at IS NULL
+                AND ($19::text[] IS NULL OR coalesce(c.project_id, turn.project_id) = ANY ($19))
                 AND ($6::uuid IS NULL OR s.trip_id = $6)
                 AND ($7::text IS NULL OR s.trip_id IN (SELECT t.trip_id FROM workflow.trips t
                     WHERE t.avinode_trip_id = $7 OR t.trip_code = $7))
@@ -197,6 +206,8 @@ async def _keys(
         [turn.user_id for turn in spoken],
         [turn.session_id for turn in spoken],
         [turn.at for turn in spoken],
+        [turn.project_id for turn in spoken],
+        wanted.projects,
     )
 
 

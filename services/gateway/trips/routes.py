@@ -102,7 +102,7 @@ async def begin_trip(
         response.status_code = 200
         return TripAnswer(trip=repeated, stored=True)
     if isinstance(event, TripAttached):
-        stored = await _attach(trips, account, event, partial(placing.publish, write.wait_s))
+        stored = await _attach(trips, caller, account, event, partial(placing.publish, write.wait_s))
     else:
         stored = await placing.publish(write.wait_s)
     response.status_code = 201 if stored else 202
@@ -113,7 +113,7 @@ async def begin_trip(
 async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
     """List the trips of the caller's sessions, one record for each session about it, the newest activity first."""
     spoken = await trips.turns.last_spoken(caller.user_ids)
-    wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}))
+    wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}), projects=caller.projects)
     rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, PAGING.before(query), spoken)
     page, cursor = PAGING.cut(rows, query)
     return TripPage(trips=page, next_cursor=cursor)
@@ -126,7 +126,8 @@ async def get_trip(
     trip_id: Annotated[TripName, Path(description="Our id, Avinode's, or the code that people see")],
 ) -> Trip:
     """Show one trip, as the caller's session about it that was active last has it."""
-    wanted = TripFilter(trip_id=trip_id) if isinstance(trip_id, UUID) else TripFilter(avinode_trip_id=trip_id)
+    named = {"trip_id": trip_id} if isinstance(trip_id, UUID) else {"avinode_trip_id": trip_id}
+    wanted = TripFilter(**named, projects=caller.projects)
     spoken = await trips.turns.last_spoken(caller.user_ids)
     trip = await trips.queries.find(caller.user_ids, wanted, spoken)
     if trip is None and isinstance(trip_id, UUID):
@@ -139,7 +140,7 @@ async def get_trip(
 async def _trip_promised(trips: Trips, caller: Caller, trip_id: UUID, spoken: Sequence[Spoken]) -> Trip | None:
     """Return what became of the order that was promised this id: a trip of another id, or none and why."""
     order = await trips.queries.order(caller.user_ids, trip_id)
-    if order is None:
+    if order is None or not await trips.own.shows(caller, order.user_id, order.session_id):
         return None
     if order.refusal is not None:
         return lost_trip(order)
@@ -148,12 +149,12 @@ async def _trip_promised(trips: Trips, caller: Caller, trip_id: UUID, spoken: Se
 
 
 async def _attach(
-    trips: Trips, account: str, order: TripAttached, publish: Callable[[], Awaitable[Trip | None]]
+    trips: Trips, caller: Caller, account: str, order: TripAttached, publish: Callable[[], Awaitable[Trip | None]]
 ) -> Trip | None:
     """Attach a trip, unless it is somebody else's: that does not exist for this user, unless trips are shared."""
     await trips.limits.count_attachment(account, order)
-    is_shared = trips.settings.trips_shared
-    if not is_shared and await trips.admin_queries.held_by_others((order.user_id,), order.avinode_trip_id):
+    mine = ((order.user_id,), order.avinode_trip_id, caller.projects)
+    if not trips.settings.trips_shared and await trips.admin_queries.held_by_others(*mine):
         await trips.limits.count_wrong(account, order)
         raise NoSuchTrip
     try:

@@ -36,6 +36,7 @@ class Spoken:
     user_id: str
     session_id: str
     at: datetime
+    project_id: str | None = None  # of the session, as far as these turns say
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,10 @@ class TurnReadings:
         rows = await fetched(
             self._pool,
             f"""
-            SELECT user_id, session_id, max(place) AS at FROM (
-                SELECT user_id, session_id, place FROM gateway.turns
+            SELECT user_id, session_id, max(place) AS at,
+                (array_agg(project_id ORDER BY asked_at) FILTER (WHERE project_id IS NOT NULL))[1] AS project_id
+            FROM (
+                SELECT user_id, session_id, place, asked_at, project_id FROM gateway.turns
                 WHERE user_id = ANY ($1) AND stored_at IS NULL LIMIT {LISTED_TURNS}) turn
             GROUP BY user_id, session_id
             """,  # noqa: S608

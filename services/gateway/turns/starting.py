@@ -94,6 +94,8 @@ class TurnStarter:
         busy = await self._store.running([claim.user_id], claim.session_id)
         if busy is None:
             raise StaleHistory  # it has ended in the meantime, so there is more to know
+        if claim.known_until is None and busy.project_id != claim.project_id:
+            raise StaleHistory  # the session was new, and is begun in a project that the claimant may not see
         if busy.expired and self._running.here(busy) is None:
             await self._running.interrupt(busy)
             raise StaleHistory

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.lanes import Lanes
+from services.gateway.account.projects import Projects, sees
 from services.gateway.account.throttle import Throttle
 from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.admin.queries import DeadLetterQueries
@@ -47,6 +49,7 @@ from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.kept import first_seen, kept_by
 from services.gateway.turns.readings import Spoken, TurnReadings, Unstored
 from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
@@ -321,12 +324,23 @@ class _Memory:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def of(self, user_ids: Sequence[str], session_id: str, *_wanted: Any) -> Remembered:
-        known = {facts.key: facts for facts in self._world.sessions}
-        if any(known[key].deleted for key in known if key[0] in user_ids and key[1] == session_id):
+    async def of(
+        self,
+        user_ids: Sequence[str],
+        session_id: str,
+        about: Sequence[str] = (),
+        resent: int = 0,
+        projects: Projects = None,
+    ) -> Remembered:
+        known = [facts for facts in self._world.sessions if facts.user_id in user_ids]
+        stored = next((facts for facts in known if facts.session_id == session_id), None)
+        if stored is not None and stored.deleted:
             raise NotFound("this session was deleted")
         turns = [turn for turn in self._world.turns if turn.user_id in user_ids and turn.session_id == session_id]
-        return Remembered(user_ids[0], said_in(turns))
+        if stored is None and not turns:
+            return Remembered(user_ids[0], [])
+        kept = kept_by([glimpse(turn) for turn in turns], stored.stored if stored else None)
+        return Remembered(first_seen({user_ids[0]: kept}, partial(sees, projects)) or "", said_in(turns), kept)
 
     async def question(self, user_id: str, session_id: str, message_id: str) -> Question | None:
         own = (turn.question for turn in self._world.turns if (turn.user_id, turn.session_id) == (user_id, session_id))
@@ -374,7 +388,7 @@ class _Readings:
 
     async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
         turns = (turn for turn in self._world.turns if turn.user_id in user_ids)
-        return [Spoken(turn.user_id, turn.session_id, turn.place) for turn in turns]
+        return [Spoken(turn.user_id, turn.session_id, turn.place, turn.project_id) for turn in turns]
 
     async def previews(self, turn_ids: Sequence[UUID], length: int) -> dict[UUID, str]:
         return {
@@ -428,7 +442,11 @@ class _Messages:
 
     async def ends(self, user_ids: Sequence[str], session_id: str) -> dict[str, StoredEnd]:
         own = (known for known in self._world.sessions if known.user_id in user_ids)
-        return {known.user_id: StoredEnd(known.deleted, None) for known in own if known.session_id == session_id}
+        return {
+            known.user_id: StoredEnd(known.deleted, None, kept_by([], known.stored))
+            for known in own
+            if known.session_id == session_id
+        }
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
         return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)
@@ -469,7 +487,7 @@ class _Trips:
         own = (order for order in self._world.orders if order.user_id in user_ids)
         return next((order for order in own if order.promised_trip_id == promised_trip_id), None)
 
-    async def held_by_others(self, user_ids: Sequence[str], reference: str) -> bool:
+    async def held_by_others(self, user_ids: Sequence[str], reference: str, projects: Projects = None) -> bool:
         return reference in self._world.held_by_others
 
     def _of(self, user_ids: Sequence[str], wanted: TripFilter) -> list[Trip]:

@@ -41,6 +41,8 @@ def test_a_token_may_give_a_role_and_projects() -> None:
     caller = identify(bearer(role="admin", projects=["p1", "p2"]), (), SETTINGS)
     assert caller is not None
     assert (caller.role, caller.projects) == ("admin", ("p1", "p2"))
+    assert caller.sees("p1")
+    assert not caller.sees("p3")
 
 
 def test_a_role_of_somebody_elses_means_user() -> None:
@@ -60,6 +62,9 @@ def test_a_role_of_somebody_elses_means_user() -> None:
         bearer(sub="x" * 256),
         bearer(sub=f"{VISITOR_PREFIX}somebody"),
         bearer(projects="p1"),
+        bearer(projects=[""]),
+        bearer(projects=["p1", "with a NUL \x00"]),
+        bearer(projects=["p" * 256]),
         bearer(exp=1e400),
         "Bearer",
         "Bearer ",
