@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale")
+BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale", "events")
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from services.gateway.account.identity import Caller
 from services.gateway.live.changes import Change
 from services.gateway.sessions.own_session import OwnSessions
-from shared.errors import NotFound
 
 
 class Admitting:
@@ -20,14 +19,10 @@ class Admitting:
 
         Of what was deleted nobody can tell any more which project it was of.
         """
-        seen = {session_id: await self._sees(session_id) for session_id in {change.session_id for change in changes}}
-        if any(change.name == "deleted" and not seen[change.session_id] for change in changes):
+        seen = {
+            place: await self._own.shows(self._caller, *place)
+            for place in {(change.user_id, change.session_id) for change in changes}
+        }
+        if any(change.name == "deleted" and not seen[change.user_id, change.session_id] for change in changes):
             return None
-        return [change for change in changes if seen[change.session_id]]
-
-    async def _sees(self, session_id: str) -> bool:
-        try:
-            await self._own.find(self._caller, session_id)
-        except NotFound:
-            return False
-        return True
+        return [change for change in changes if seen[change.user_id, change.session_id]]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -75,11 +75,16 @@ class Stream:
 
 @asynccontextmanager
 async def listening(
-    gateway: Process, user: str = "ann", *, expires_in_s: int = 600, after: str = ""
+    gateway: Process,
+    user: str = "ann",
+    *,
+    expires_in_s: int = 600,
+    after: str = "",
+    projects: Sequence[str] | None = None,
 ) -> AsyncIterator[Stream]:
     """Open a stream at a gateway."""
     settings = gateway.settings
-    token = token_for(settings, user, expires_in_s=expires_in_s)
+    token = token_for(settings, user, expires_in_s=expires_in_s, projects=projects)
     url = f"http://127.0.0.1:{settings.http_port}/api/events"
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http,
@@ -93,10 +98,12 @@ async def listening(
         yield stream
 
 
-async def say(gateway: Process, session: str, user: str = "ann", text: str = "[echo hello]") -> dict[str, Any]:
+async def say(
+    gateway: Process, session: str, user: str = "ann", text: str = "[echo hello]", **more: Any
+) -> dict[str, Any]:
     """Have one turn."""
     settings = gateway.settings
-    body = {"session_id": session, "message": text, "stream": False}
+    body = {"session_id": session, "message": text, "stream": False, **more}
     headers = {"Authorization": f"Bearer {token_for(settings, user)}"}
     url = f"http://127.0.0.1:{settings.http_port}/api/chat"
     async with aiohttp.ClientSession() as http, http.post(url, json=body, headers=headers) as response:

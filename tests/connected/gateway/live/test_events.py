@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,7 @@ import pytest
 from deploy.supervisor.servers import RabbitMQ
 from services.gateway.writes.announcing import Announcing
 from shared.declaring import Declaring
+from shared.events import SessionChanged
 from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.gateway.live.listening import listening, say
@@ -80,6 +82,25 @@ async def test_somebody_else_s_changes_are_never_heard(site: Site) -> None:
         event = await bob.next()
         assert event is not None
         assert event.session_id == "own"
+
+
+async def test_a_token_that_names_projects_hears_of_their_sessions_only(site: Site) -> None:
+    async with listening(site.pair.there, "pat", projects=["p1"]) as limited, listening(site.pair.there, "pat") as all_:
+        for session, project in {"elsewhere": "p2", "nowhere": None, "here": "p1"}.items():
+            await say(site.pair.here, session, "pat", project_id=project)
+            await all_.until("stored", session)
+        event = await limited.next()
+        assert event is not None
+        assert event.session_id == "here"
+
+
+async def test_what_a_user_sets_of_a_session_is_told_by_its_name(site: Site) -> None:
+    edit = {"user_id": "ann", "session_id": "set", "accepted_at": datetime.now(UTC), "began_at": datetime.now(UTC)}
+    as_gateway = site.settings.as_service("gateway")
+    async with listening(site.pair.there) as stream, Publisher(as_gateway, "gateway", Declaring()) as publisher:
+        await publisher.publish(SessionChanged(**edit, changed=("title", "pinned"), title="Aspen", pinned=True))
+        assert (await stream.until("renamed", "set", AT_ONCE_S)).changed == ["title"]
+        assert (await stream.until("changed", "set", AT_ONCE_S)).changed == ["pinned"]
 
 
 async def test_what_a_gateway_changes_itself_is_heard_at_every_gateway(site: Site) -> None:
