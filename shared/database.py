@@ -181,8 +181,13 @@ async def fetched(pool: Pool, query: str, *arguments: Any) -> list[asyncpg.Recor
 
 
 @asynccontextmanager
-async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
+async def reading(pool: Pool, *user_ids: str, first: str = "") -> AsyncIterator[Connection]:
     """Read what these users may see, and nothing else: row-level security knows them for this transaction only.
+
+    Args:
+        pool: Of a reader's login.
+        user_ids: Whose rows.
+        first: Constant statements to begin with, such as `SET LOCAL`, in the same round trip.
 
     Raises:
         TimeoutError: It took longer than `READ_DEADLINE_S`.
@@ -192,7 +197,7 @@ async def reading(pool: Pool, *user_ids: str) -> AsyncIterator[Connection]:
             # In one round trip, and so not as a parameter: nothing but hexadecimal digits stands in its place.
             await connection.execute(
                 "BEGIN READ ONLY; SELECT set_config('app.user_ids', "
-                f"convert_from(decode('{_spelled(user_ids)}', 'hex'), 'UTF8'), true)"
+                f"convert_from(decode('{_spelled(user_ids)}', 'hex'), 'UTF8'), true); {first}"
             )
             try:
                 yield connection

@@ -25,7 +25,7 @@ from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import routes as models
-from services.gateway.sessions import messages, posting
+from services.gateway.sessions import creating, messages, posting
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import routes as trips
 from services.gateway.webhooks import routes as webhooks
@@ -34,6 +34,7 @@ from shared.settings import Settings
 ROUTERS = (
     running.router,
     sessions.router,
+    creating.router,
     messages.router,
     posting.router,
     trips.router,

@@ -31,12 +31,15 @@ from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.routes import Models
+from services.gateway.sessions.creating import Creating
 from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
+from services.gateway.sessions.openings import SessionOpenings
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
+from services.gateway.sessions.templates import TemplateQueries
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
@@ -156,7 +159,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     outcomes, looking = Outcomes(settings, receipts, listeners), Looking(ChangeQueries(pools.admin), listeners)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
-    own, memory = OwnSessions(turns, sessions), Memory(pools.reader, turns, settings.context_bytes)
+    openings = SessionOpenings(pools.own)
+    own, memory = OwnSessions(turns, sessions, openings), Memory(pools.reader, turns, settings.context_bytes)
     catalog, lanes = links.upstreams.catalog, Lanes()
     allowed = AllowedModels(settings, catalog.is_listed)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
@@ -174,6 +178,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         ),
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts, lanes),
+        Creating(own, openings, TemplateQueries(pools.reader), publisher, accepting, catalog=catalog, models=allowed),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once), lanes),
         Posting(
             settings,

@@ -27,12 +27,9 @@ async def settle_sessions(db: Connection, edits: Sequence[Edit]) -> None:
         known = await _locked(db, by_session.values())
         states = [_settled(state, by_session[state.user_id, state.session_id]) for state in known]
         states = await _titled(db, states)
-        changed = [(old, new) for old, new in zip(known, states, strict=True) if new != old]
+        changed = [new for old, new in zip(known, states, strict=True) if new != old]
         if changed:
-            await _update(db, [new for _, new in changed])
-        relabelled = [new for old, new in changed if (old.labels, old.archived) != (new.labels, new.archived)]
-        if relabelled:
-            await _label(db, relabelled)
+            await _update(db, changed)
 
 
 def _settled(state: SessionState, edits: Iterable[Edit]) -> SessionState:
@@ -107,29 +104,4 @@ async def _update(db: Connection, states: Iterable[SessionState]) -> None:
         WHERE (session.user_id, session.session_id) = (new.user_id, new.session_id)
         """,
         as_json(asdict(state) for state in states),
-    )
-
-
-async def _label(db: Connection, states: Sequence[SessionState]) -> None:
-    """Bring chat.session_labels, by which sessions are found, up to their rows, which are locked."""
-    users, sessions = [state.user_id for state in states], [state.session_id for state in states]
-    await db.execute(
-        """
-        DELETE FROM chat.session_labels AS known
-        USING unnest($1::text[], $2::text[]) AS session (user_id, session_id)
-        WHERE (known.user_id, known.session_id) = (session.user_id, session.session_id)
-        """,
-        users,
-        sessions,
-    )
-    await db.execute(
-        """
-        INSERT INTO chat.session_labels (user_id, session_id, label, archived)
-        SELECT user_id, session_id, label, archived
-        FROM unnest($1::text[], $2::text[]) AS edited (user_id, session_id)
-        JOIN chat.sessions USING (user_id, session_id) CROSS JOIN unnest(labels) AS label
-        ON CONFLICT DO NOTHING  -- a label that is there twice
-        """,
-        users,
-        sessions,
     )

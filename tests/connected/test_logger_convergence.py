@@ -99,7 +99,7 @@ async def stored(
     user_id = next(users)
     for group in groups:
         await ChatHandler(store).commit([event.model_copy(update={"user_id": user_id}) for event in group])
-    return [await rows(owner, table, user_id) for table in ("sessions", "session_labels", "messages", "traces")]
+    return [await rows(owner, table, user_id) for table in ("sessions", "session_marks", "messages", "traces")]
 
 
 async def rows(owner: asyncpg.Connection, table: str, user_id: str) -> list[dict[str, Any]]:

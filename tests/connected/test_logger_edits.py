@@ -35,7 +35,8 @@ async def session(owner: asyncpg.Connection) -> dict[str, Any]:
 
 
 async def labels(owner: asyncpg.Connection) -> list[tuple[str, bool]]:
-    return [tuple(row) for row in await owner.fetch("SELECT label, archived FROM chat.session_labels ORDER BY label")]
+    found = await owner.fetch("SELECT value, archived FROM chat.session_marks WHERE kind = 'label' ORDER BY value")
+    return [tuple(row) for row in found]
 
 
 async def test_an_opening_makes_a_session_in_which_nothing_was_said(store: Store, owner: asyncpg.Connection) -> None:
@@ -98,6 +99,25 @@ async def test_labels_are_found_as_their_session_has_them(store: Store, owner: a
     assert await labels(owner) == [("c", True)]
 
 
+async def test_a_session_is_found_by_what_it_has_as_long_as_it_is_there(
+    store: Store, owner: asyncpg.Connection
+) -> None:
+    async def marks() -> list[tuple[str, str]]:
+        found = await owner.fetch("SELECT kind, value FROM chat.session_marks ORDER BY 1, 2")
+        return [tuple(row) for row in found]
+
+    await keep(store, posted(model="m1", helper="h", project_id="p"), changed(1, folder="f", labels=("a",)))
+    assert await marks() == [("folder", "f"), ("helper", "h"), ("label", "a"), ("model", "m1"), ("project_id", "p")]
+    await keep(store, posted("m2", 2, model="m2"), changed(3, folder=None, labels=()))
+    assert await marks() == [("helper", "h"), ("model", "m2"), ("project_id", "p")]
+    await owner.execute("UPDATE chat.sessions SET deleted_at = now()")
+    assert await marks() == []
+    await owner.execute("UPDATE chat.sessions SET deleted_at = NULL")
+    assert len(await marks()) == 3
+    await owner.execute("DELETE FROM chat.sessions")
+    assert await marks() == []
+
+
 async def test_an_ended_session_is_begun_again_by_what_is_said(store: Store, owner: asyncpg.Connection) -> None:
     await keep(store, posted(second=1), changed(5, at(5)))
     assert (await session(owner))["ended_at"] == at(5)
@@ -148,4 +168,4 @@ async def test_loggers_at_once_do_not_deadlock(store: Store, owner: asyncpg.Conn
 
     await asyncio.gather(*map(work, range(4)))
     assert await owner.fetchval("SELECT min(message_count) FROM chat.sessions") == 32
-    assert await owner.fetchval("SELECT count(*) FROM chat.session_labels") == 40
+    assert len(await labels(owner)) == 40

@@ -18,6 +18,7 @@ JSON_TYPE = (b"content-type", b"application/json")  # FastAPI hands a body of an
 
 
 SPELLINGS = {b"projectId": b"project_id", b"sessionId": b"session_id"}
+LISTS = frozenset(("id", "label"))  # parameters that are lists, wherever they are known
 
 
 class StrictRoute(APIRoute):
@@ -73,5 +74,5 @@ def _refuse_repeats(request: Request) -> None:
     """FastAPI takes the last of several; but nobody can know which one was meant."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
     for name, count in counts.items():
-        if count > 1:
+        if count > 1 and name not in LISTS:
             raise refused_field(name, "was given more than once")

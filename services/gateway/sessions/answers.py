@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from services.gateway.http.fields import Json
+from services.gateway.sessions.status import TripStatus
 from services.gateway.turns.history import HistoryMessage
 
 
@@ -53,7 +54,7 @@ class TripSummary(BaseModel):
     id: UUID
     avinode_trip_id: str | None
     trip_code: str | None
-    status: str
+    status: TripStatus
     current_step: str
     operators_contacted_count: int
     quotes_expected_count: int
@@ -68,6 +69,8 @@ class RunningTurn(BaseModel):
 class Session(BaseModel):
     id: str
     thread_id: str
+    status: TripStatus
+    workflow_state: Json
     title: str | None
     helper: str | None
     project_id: str | None
@@ -91,3 +94,7 @@ class Session(BaseModel):
     running_turn: RunningTurn | None
     metadata: Json
     stored: bool
+
+
+class SessionAnswer(BaseModel):
+    session: Session

@@ -1,16 +1,19 @@
-"""Find a session of the caller's, whether it is stored or only a turn so far."""
+"""Find a session of the caller's, whether it is stored, or only a turn or an opening so far."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.gateway.account.identity import Caller
 from services.gateway.sessions.answers import Session
+from services.gateway.sessions.openings import Opening, SessionOpenings
 from services.gateway.sessions.queries import SessionQueries
-from services.gateway.sessions.view import SessionFacts, show_session
+from services.gateway.sessions.view import SessionFacts, StoredSession, show_session
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.said import Glimpse
 from shared.errors import NotFound
 from shared.preview import PREVIEW_LENGTH
+
+SHOWN = ("project_id", "helper", "model", "title", "experiment_name", "analytics", "metadata")  # of an opening
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,10 @@ class OwnSession:
 class OwnSessions:
     """The sessions of whoever calls."""
 
-    def __init__(self, turns: TurnReadings, queries: SessionQueries) -> None:
+    def __init__(self, turns: TurnReadings, queries: SessionQueries, openings: SessionOpenings) -> None:
         self._turns = turns
         self._queries = queries
+        self._openings = openings
 
     async def find(self, caller: Caller, session_id: str) -> OwnSession:
         """Return the caller's session of this id; of two identities' sessions the first one's.
@@ -39,8 +43,20 @@ class OwnSessions:
             NotFound: There is none, it was deleted, it is somebody else's, or of a project that the caller's token does
                 not name: nobody can tell which.
         """
-        own = await self._first(caller, caller.user_ids, session_id)
+        own = await self._first(caller, await self._known(caller.user_ids, session_id))
         if own is None:
+            raise NotFound("There is no such session.")
+        return own
+
+    async def find_or_new(self, caller: Caller, session_id: str) -> OwnSession | None:
+        """Return the caller's session of this id, as `find` does; None where it would be a new one.
+
+        Raises:
+            NotFound: It was deleted, or is of a project that the caller's token does not name.
+        """
+        known = await self._known(caller.user_ids, session_id)
+        own = await self._first(caller, known)
+        if own is None and any(facts.deleted or turns or facts.stored or facts.opened for facts, turns in known):
             raise NotFound("There is no such session.")
         return own
 
@@ -56,14 +72,36 @@ class OwnSessions:
 
     async def shows(self, caller: Caller, user_id: str, session_id: str) -> bool:
         """Tell whether something of this session of the caller's may be shown; one without limits sees it anyway."""
-        return caller.projects is None or await self._first(caller, (user_id,), session_id) is not None
+        if caller.projects is None:
+            return True
+        return await self._first(caller, await self._known((user_id,), session_id)) is not None
 
-    async def _first(self, caller: Caller, user_ids: Sequence[str], session_id: str) -> OwnSession | None:
-        turns, _ = await self._turns.session(user_ids, session_id)  # before what is stored: see history.py
-        for facts in await self._queries.facts(user_ids, session_id):
-            own = [turn for turn in turns if turn.user_id == facts.user_id]
-            view = show_session(facts, own)
+    async def _first(self, caller: Caller, known: Sequence[tuple[SessionFacts, list[Glimpse]]]) -> OwnSession | None:
+        """Return the first of these sessions that is there for a caller."""
+        for facts, turns in known:
+            view = show_session(facts, turns)
             if view is not None and caller.sees(view.session.project_id):
                 previews = await self._turns.previews([view.speaking], PREVIEW_LENGTH) if view.speaking else {}
-                return OwnSession(facts, own, view.quoting(previews))
+                return OwnSession(facts, turns, view.quoting(previews))
         return None
+
+    async def _known(self, user_ids: Sequence[str], session_id: str) -> list[tuple[SessionFacts, list[Glimpse]]]:
+        """Return what is known of each of these users' session of this id, with its turns."""
+        turns, _ = await self._turns.session(user_ids, session_id)  # before what is stored: see history.py
+        known = await self._queries.facts(user_ids, session_id)
+        if not any(facts.stored or facts.deleted for facts in known):
+            known = await self._opened(known)
+        return [(facts, [turn for turn in turns if turn.user_id == facts.user_id]) for facts in known]
+
+    async def _opened(self, known: Sequence[SessionFacts]) -> list[SessionFacts]:
+        openings = await self._openings.find([facts.user_id for facts in known], known[0].session_id)
+        by_user = {opening.user_id: opening for opening in openings}
+        return [as_opened(facts, by_user[facts.user_id]) if facts.user_id in by_user else facts for facts in known]
+
+
+def as_opened(facts: SessionFacts, opening: Opening) -> SessionFacts:
+    """Add to what is known of a session what its opening is going to make of it."""
+    said = {name: value for name, value in opening.opening.items() if name in SHOWN}
+    at = opening.accepted_at
+    row = StoredSession(last_activity_at=at, created_at=at, updated_at=at, **said)
+    return replace(facts, opened=replace(row, title_source="user" if row.title else "none"))

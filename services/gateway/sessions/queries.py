@@ -7,12 +7,12 @@ from typing import Any
 from services.gateway.http.cursors import Place
 from services.gateway.models.queries import tag_of
 from services.gateway.sessions.answers import TripSummary
+from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, Key, page_keys
 from services.gateway.sessions.status import status_of
-from services.gateway.sessions.view import SessionFacts, SessionFilter, StoredSession
+from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.turns.said import Glimpse
 from shared.database import Connection, Pool, reading
-
-Key = tuple[str, str]  # owner and session id
 
 
 class SessionQueries:
@@ -41,10 +41,10 @@ class SessionQueries:
             before: Where the page before it ended.
             turns: The newest turn of each session that has a recent one, read before.
         """
-        async with reading(self._pool, *user_ids) as db:
+        async with reading(self._pool, *user_ids, first=PLANNED_BY_VALUES) as db:
             fresh = await _unstored(db, turns)
             # A session with a fresh turn has another place than its stored one, so it may leave a gap on the page.
-            keys = await _keys(db, user_ids, wanted, limit + 1 + len(fresh), before)
+            keys = await page_keys(db, user_ids, wanted, limit + 1 + len(fresh), before)
             return await _facts(db, [*fresh, *(key for key in keys if key not in fresh)])
 
 
@@ -64,47 +64,6 @@ async def _unstored(db: Connection, turns: Sequence[Glimpse]) -> list[Key]:
     return [(row["user_id"], row["session_id"]) for row in rows]
 
 
-async def _keys(
-    db: Connection, user_ids: Sequence[str], wanted: SessionFilter, limit: int, before: Place | None
-) -> list[Key]:
-    active_before, id_before = before or (None, None)
-    # Each owner's index is read from its place on, so that two owners need no sort of everything they have.
-    rows = await db.fetch(
-        """
-        SELECT page.user_id, page.session_id
-        FROM unnest($1::text[]) AS owner (user_id)
-        CROSS JOIN LATERAL (
-            SELECT s.user_id, s.session_id, s.last_activity_at FROM chat.sessions s
-            WHERE s.user_id = owner.user_id AND s.deleted_at IS NULL
-                AND (s.last_activity_at, s.session_id)
-                    < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
-                AND ($11::text[] IS NULL OR s.project_id = ANY ($11))
-                AND ($5::text IS NULL OR s.helper = $5)
-                AND ($6::text IS NULL OR s.project_id = $6)
-                AND ($7::text IS NULL OR s.model = $7)
-                AND ($8::boolean IS NULL OR s.pinned = $8)
-                AND ($9::boolean IS NULL OR s.archived = $9)
-                AND ($10::text IS NULL OR s.session_id IN (SELECT t.session_id FROM tagging.session_tags t
-                    WHERE t.user_id = owner.user_id AND t.session_tag = $10 AND t.deleted_at IS NULL))
-            ORDER BY s.last_activity_at DESC, s.session_id DESC LIMIT $2
-        ) page
-        ORDER BY page.last_activity_at DESC, page.session_id DESC LIMIT $2
-        """,
-        list(user_ids),
-        limit,
-        active_before,
-        id_before,
-        wanted.helper,
-        wanted.project_id,
-        wanted.model,
-        wanted.pinned,
-        wanted.archived,
-        wanted.tag,
-        wanted.projects,
-    )
-    return [(row["user_id"], row["session_id"]) for row in rows]
-
-
 async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
     rows = await db.fetch(
         """
@@ -112,7 +71,7 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
             s.session_id IS NOT NULL AS is_stored, s.deleted_at IS NOT NULL AS deleted,
             s.project_id, s.helper, s.model, s.title, s.title_source, s.message_count, s.last_message,
             s.last_message_at, s.last_activity_at, s.created_at, s.updated_at, s.ended_at, s.pinned, s.archived,
-            s.folder, s.labels, s.analytics, s.experiment_name, s.metadata,
+            s.folder, s.labels, s.analytics, s.experiment_name, s.metadata, s.field_stamps,
             g.session_tag, g.number AS counter, g.experiment_name AS tag_experiment_name, g.model_id,
             m.name AS model_name,
             trip.*
@@ -123,7 +82,7 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
         LEFT JOIN tagging.models m USING (model_id)
         LEFT JOIN LATERAL (
             SELECT t.trip_id, t.avinode_trip_id, t.trip_code, t.outcome, t.step AS current_step,
-                t.operators_contacted_count, t.quotes_expected_count, t.quotes_received_count,
+                t.operators_contacted_count, t.quotes_expected_count, t.quotes_received_count, t.workflow_state,
                 coalesce(t.proposal_sent_at, t.closed_at) AS completed_at,
                 greatest(t.last_activity_at, s.last_activity_at) AS trip_activity_at
             FROM workflow.trip_sessions o JOIN workflow.trips t USING (trip_id)
@@ -147,6 +106,7 @@ def _facts_of(row: dict[str, Any]) -> SessionFacts:
         deleted=row["deleted"],
         tag=tag_of(row),
         trip=_trip(row),
+        workflow_state=row["workflow_state"] or {},
         read_at=row["now"],
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
-from pydantic import BaseModel
+from pydantic import Field
 
 from services.gateway.account.identity import CallerDep
 from services.gateway.account.lanes import Lanes
@@ -15,10 +15,12 @@ from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.models.answers import Tag
 from services.gateway.models.queries import TagQueries
-from services.gateway.sessions.answers import Session
+from services.gateway.sessions.answers import Session, SessionAnswer
+from services.gateway.sessions.edits import MOST_LABELS
+from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
-from services.gateway.sessions.view import SessionFilter, etag_of, place_of, show_in_order
+from services.gateway.sessions.view import etag_of, place_of, show_in_order
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.writes.receipts import Receipts
 from shared.preview import PREVIEW_LENGTH
@@ -50,17 +52,15 @@ class SessionQuery(PageQuery):
     helper: Name | None = None
     project_id: Name | None = None
     model: Name | None = None
+    folder: Name | None = None
+    label: list[Name] = Field(default_factory=list, max_length=MOST_LABELS)  # all of which a session has
     pinned: bool | None = None
-    archived: bool | None = None
+    archived: bool = False
     tag: Name | None = None
 
 
 class SessionPage(Page):
     sessions: list[Session]
-
-
-class SessionAnswer(BaseModel):
-    session: Session
 
 
 @router.get("/api/chat/sessions", responses=problem_responses(401, 422, 429, 503))

@@ -8,12 +8,12 @@ from uuid import UUID
 
 import orjson
 
-from services.gateway.account.projects import Projects, sees
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Json
 from services.gateway.models.answers import Tag
 from services.gateway.sessions.answers import RunningTurn, Session, TripSummary
-from services.gateway.sessions.status import FIRST_STEP, PAUSED_AFTER
+from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.status import FIRST_STEP, PAUSED_AFTER, TripStatus, status_of
 from services.gateway.turns.kept import kept_by
 from services.gateway.turns.said import Glimpse, Said
 
@@ -41,6 +41,7 @@ class StoredSession:
     analytics: bool = True
     experiment_name: str | None = None
     metadata: Json = field(default_factory=dict)
+    field_stamps: dict[str, list[str]] = field(default_factory=dict)  # who set each field last: see services/logger
 
 
 @dataclass(frozen=True)
@@ -52,40 +53,14 @@ class SessionFacts:
     stored: StoredSession | None = None
     deleted: bool = False
     tag: Tag | None = None
+    opened: StoredSession | None = None  # what its opening makes of it, where that is not stored yet
     trip: TripSummary | None = None  # its status by what is stored
+    workflow_state: Json = field(default_factory=dict)  # of the trip
     read_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return self.user_id, self.session_id
-
-
-@dataclass(frozen=True)
-class SessionFilter:
-    """Which sessions; a field that is not given asks for nothing."""
-
-    helper: str | None = None
-    project_id: str | None = None
-    model: str | None = None
-    pinned: bool | None = None
-    archived: bool | None = None
-    tag: str | None = None
-    projects: Projects = None  # that the caller is limited to
-
-    def fits(self, session: Session) -> bool:
-        """Tell whether a session is asked for; the same as the WHERE in `queries.py`."""
-        if not sees(self.projects, session.project_id):
-            return False
-        wanted = (self.helper, self.project_id, self.model, self.pinned, self.archived, self.tag)
-        found = (
-            session.helper,
-            session.project_id,
-            session.model,
-            session.pinned,
-            session.archived,
-            session.session_tag,
-        )
-        return all(want is None or want == have for want, have in zip(wanted, found, strict=True))
 
 
 @dataclass(frozen=True)
@@ -110,14 +85,17 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
         turns: Turns of this session, in any order; stored ones among them add nothing.
     """
     fresh = _fresh(facts.stored, turns)
-    stored = facts.stored or (_begun(turns, fresh) if turns else None)
+    stored = facts.stored or facts.opened or (_begun(turns, fresh) if turns else None)
     if facts.deleted or stored is None:
         return None
     newest, speaking = fresh[-1] if fresh else (None, None)
     tag, trip, kept = facts.tag, _trip_of(facts, newest), kept_by(turns, stored)
+    last_activity_at = max(stored.last_activity_at, newest.created_at) if newest else stored.last_activity_at
     session = Session(
         id=facts.session_id,
         thread_id=facts.session_id,
+        status=_status_of(facts, trip, last_activity_at),
+        workflow_state=facts.workflow_state,
         title=stored.title,
         helper=kept.helper,
         project_id=kept.project_id,
@@ -126,7 +104,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
         tag_label=tag.label if tag else None,
         message_count=stored.message_count + len(fresh),
         last_message=None if newest else stored.last_message,
-        last_activity_at=max(stored.last_activity_at, newest.created_at) if newest else stored.last_activity_at,
+        last_activity_at=last_activity_at,
         created_at=stored.created_at,
         updated_at=max(stored.updated_at, newest.created_at) if newest else stored.updated_at,
         ended_at=None if newest else stored.ended_at,
@@ -216,6 +194,14 @@ def _trip_of(facts: SessionFacts, newest: Said | None) -> TripSummary | None:
     if trip is None or newest is None or facts.read_at is None or trip.status != "paused":
         return trip
     return trip.model_copy(update={"status": "active"}) if facts.read_at - newest.created_at < PAUSED_AFTER else trip
+
+
+def _status_of(facts: SessionFacts, trip: TripSummary | None, last_activity_at: datetime) -> TripStatus:
+    """Tell the trip's status; without one, that of a session in which nothing is under way but talk."""
+    if trip is not None:
+        return trip.status
+    now = facts.read_at or last_activity_at
+    return status_of(outcome=None, completed_at=None, last_activity_at=last_activity_at, now=now)
 
 
 def _begun(turns: Sequence[Glimpse], fresh: Sequence[tuple[Said, Glimpse]]) -> StoredSession:

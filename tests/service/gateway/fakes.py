@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -23,6 +23,7 @@ from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
 from services.gateway.http.cursors import Place
+from services.gateway.http.fields import Json
 from services.gateway.http.room import Room
 from services.gateway.live.listeners import Listener, Listeners
 from services.gateway.live.routes import Live
@@ -31,14 +32,17 @@ from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.routes import Models
+from services.gateway.sessions.creating import Creating
+from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.message_page import Listed, Window
 from services.gateway.sessions.message_queries import MessageQueries, StoredEnd
 from services.gateway.sessions.messages import SessionMessages
+from services.gateway.sessions.openings import Opening, SessionOpenings
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
-from services.gateway.sessions.view import SessionFacts, SessionFilter
+from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.placed import PlacedOrder
@@ -62,6 +66,7 @@ from services.gateway.webhooks.routes import Webhooks
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
+from services.logger.settling import SessionState, settle
 from shared import ids
 from shared.condition import Condition
 from shared.errors import BrokerAway, DatabaseAway, NotFound, TripthreadError
@@ -70,6 +75,8 @@ from shared.events import (
     DeadLetterReplayed,
     Event,
     ModelRegistered,
+    SessionChanged,
+    SessionOpened,
     TripAttached,
     TripRequested,
 )
@@ -115,6 +122,10 @@ class World:
     parked: dict[UUID, Parked] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     degraded: dict[str, str] = field(default_factory=dict)
+    openings: dict[tuple[str, bytes], Opening] = field(default_factory=dict)  # by owner and hash
+    templates: set[UUID] = field(default_factory=set)
+    tag_of_new: Tag | None = None  # of a session that is begun
+    first_words: dict[str, str] = field(default_factory=dict)  # by helper
     receipts: Receipts = field(default_factory=Receipts)
     _app: FastAPI | None = None
 
@@ -128,7 +139,8 @@ class World:
         publisher, turns = cast(Publisher, FakePublisher(self)), cast(TurnReadings, _Readings(self))
         accepting = Accepting(publisher, self.receipts)
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
-        own, trips = OwnSessions(turns, sessions), cast(TripQueries, _Trips(self))
+        openings = cast(SessionOpenings, _Openings(self))
+        own, trips = OwnSessions(turns, sessions, openings), cast(TripQueries, _Trips(self))
         buckets = Buckets()
         throttle = Throttle(self.settings, TurnCounts(), buckets)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
@@ -152,6 +164,16 @@ class World:
                 room,
             ),
             Sessions(own, turns, sessions, tags, self.receipts, self.lanes),
+            Creating(
+                own,
+                openings,
+                _Templates(self),
+                publisher,
+                accepting,
+                catalog=catalog,
+                models=AllowedModels(self.settings, catalog.is_listed),
+                words_of=lambda helper: self.first_words.get(helper or ""),
+            ),
             SessionMessages(
                 own,
                 turns,
@@ -221,6 +243,8 @@ class World:
             if event.only_if_new and model_id in self.models:
                 return
             self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
+        elif isinstance(event, SessionOpened | SessionChanged):
+            self._settle(event)
         elif isinstance(event, TripRequested | TripAttached):
             self.trips.append(expected_trip(event, 0))
             self.orders.append(order_of(event))
@@ -230,6 +254,16 @@ class World:
             decided = {"state": state, "decided_by": event.operator, "decided_at": event.occurred_at}
             letter = parked.letter.model_copy(update=decided)
             self.parked[letter.id] = Parked(letter, parked.body, parked.headers)
+
+    def _settle(self, event: SessionOpened | SessionChanged) -> None:
+        began_at = event.accepted_at if isinstance(event, SessionOpened) else event.began_at
+        key = (event.user_id, event.session_id)
+        known = next((facts for facts in self.sessions if facts.key == key), SessionFacts(*key, tag=self.tag_of_new))
+        row = known.stored or StoredSession(last_activity_at=began_at, created_at=began_at, updated_at=began_at)
+        shared = {each.name for each in fields(SessionState)} & {each.name for each in fields(StoredSession)}
+        state = settle(SessionState(*key, **{name: getattr(row, name) for name in shared}), event)
+        stored = replace(row, **{name: getattr(state, name) for name in shared})
+        self.sessions = [*(facts for facts in self.sessions if facts.key != key), replace(known, stored=stored)]
 
 
 class FakePublisher:
@@ -424,6 +458,33 @@ class _Sessions:
     def _known(self, user_id: str, session_id: str) -> SessionFacts:
         found = (facts for facts in self._world.sessions if facts.key == (user_id, session_id))
         return next(found, SessionFacts(user_id, session_id))
+
+
+class _Openings:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def take(self, user_id: str, body_hash: bytes, session_id: str, event_id: UUID, opening: Json) -> Opening:
+        new = Opening(user_id, session_id, event_id, datetime.now(UTC), opening)
+        known = self._world.openings.setdefault((user_id, body_hash), new)
+        if known.session_id != session_id and new.accepted_at - known.accepted_at > timedelta(seconds=2):
+            known = self._world.openings[user_id, body_hash] = new
+        return known
+
+    async def find(self, user_ids: Sequence[str], session_id: str) -> list[Opening]:
+        opened = (known for known in self._world.openings.values() if known.session_id == session_id)
+        return [known for known in opened if known.user_id in user_ids]
+
+    async def withdraw(self, user_id: str, event_id: UUID) -> None:
+        self._world.openings = {key: known for key, known in self._world.openings.items() if known.event_id != event_id}
+
+
+class _Templates:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def exists(self, user_ids: Sequence[str], template_id: UUID) -> bool:
+        return template_id in self._world.templates
 
 
 class _Messages:

@@ -34,6 +34,7 @@ LISTS = {SESSIONS: "sessions", TRIPS: "trips"}
 # Routes that show nothing of anybody's session, and those with tests of their own.
 ELSEWHERE = {
     ("post", CHAT),  # below
+    ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
     ("get", "/api/models"),
     ("get", "/api/me"),

@@ -75,8 +75,14 @@ async def test_sessions_are_listed_by_activity_across_pages(gateway: Stage, rows
         ({"project_id": "p"}, ["c"]),
         ({"model": "m"}, ["d"]),
         ({"pinned": True}, ["e"]),
-        ({"pinned": False}, ["f", "d", "c", "b", "a"]),
+        ({"pinned": False}, ["i", "h", "g", "d", "c", "b", "a"]),
         ({"archived": True}, ["f"]),
+        ({"archived": False}, ["i", "h", "g", "e", "d", "c", "b", "a"]),
+        ({"folder": "clients"}, ["g"]),
+        ({"label": "x"}, ["i", "h"]),
+        ({"label": ["x", "y"]}, ["i"]),
+        ({"label": ["y", "x"], "pinned": True}, []),
+        ({"label": ["x", "z"]}, []),
         ({"tag": "chat_model_a1b2c3_001"}, ["a"]),
         ({"tag": "chat_model_a1b2c3"}, []),
         ({"helper": "h", "model": "m"}, []),
@@ -84,9 +90,9 @@ async def test_sessions_are_listed_by_activity_across_pages(gateway: Stage, rows
 )
 async def test_sessions_are_filtered(gateway: Stage, rows: Rows, query: dict[str, Any], found: list[str]) -> None:
     changes: list[dict[str, Any]] = [{}, {"helper": "h"}, {"project_id": "p"}, {"model": "m"}]
-    changes += [{"pinned": True}, {"archived": True}]
+    changes += [{"pinned": True}, {"archived": True}, {"folder": "clients"}, {"labels": ["x"]}, {"labels": ["y", "x"]}]
     for number, change in enumerate(changes):
-        await rows.session("abcdef"[number], at=number, **change)
+        await rows.session("abcdefghi"[number], at=number, **change)
     await rows.tag("a", await rows.model("sandbox-small"), 1)
     assert ids(await gateway.get(SESSIONS, **query), "sessions") == found
 

@@ -1,0 +1,88 @@
+"""The SQL of gateway.session_openings: which sessions were opened of late, and which equal creations are one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.gateway.http.fields import Json
+from shared.database import Pool, fetched
+
+EQUAL_S = 2  # for so long equal creations are one, while nothing was said in the first
+KEPT = "1 day"
+SWEPT = 20  # old rows that go with each new one
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A row: a session that was opened."""
+
+    user_id: str
+    session_id: str
+    event_id: UUID
+    accepted_at: datetime  # by the database's clock
+    opening: Json  # fields of its `SessionOpened`
+
+
+class SessionOpenings:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def take(self, user_id: str, body_hash: bytes, session_id: str, event_id: UUID, opening: Json) -> Opening:
+        """Open a session, or return the one that this creation is a repeat of.
+
+        A repeat is one of the same session, or an equal one within `EQUAL_S` of the first while that is empty. Two at
+        once wait for each other at the row, whichever gateways they are at.
+        """
+        (row,) = await fetched(
+            self._pool,
+            f"""
+            WITH swept AS (
+                DELETE FROM gateway.session_openings WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM gateway.session_openings
+                    WHERE accepted_at < clock_timestamp() - interval '{KEPT}' AND (user_id, body_hash) <> ($1, $2)
+                    ORDER BY accepted_at LIMIT {SWEPT} FOR UPDATE SKIP LOCKED))
+            )
+            INSERT INTO gateway.session_openings AS known (user_id, body_hash, session_id, event_id, accepted_at,
+                opening)
+            VALUES ($1, $2, $3, $4, clock_timestamp(), $5)
+            ON CONFLICT (user_id, body_hash) DO UPDATE SET (session_id, event_id, accepted_at, opening) = (
+                SELECT session_id, event_id, accepted_at, opening
+                FROM (SELECT known.session_id = excluded.session_id OR (
+                    known.accepted_at > clock_timestamp() - make_interval(secs => {EQUAL_S})
+                    AND NOT EXISTS (SELECT FROM gateway.turns t
+                        WHERE t.user_id = known.user_id AND t.session_id = known.session_id)) AS is_repeat) AS which
+                CROSS JOIN LATERAL (
+                    SELECT known.session_id, known.event_id, known.accepted_at, known.opening WHERE is_repeat
+                    UNION ALL
+                    SELECT excluded.session_id, excluded.event_id, clock_timestamp(), excluded.opening
+                    WHERE NOT is_repeat) AS stands)
+            RETURNING user_id, session_id, event_id, accepted_at, opening
+            """,  # noqa: S608 - constants of this module
+            user_id,
+            body_hash,
+            session_id,
+            event_id,
+            opening,
+        )
+        return Opening(**dict(row))
+
+    async def find(self, user_ids: Sequence[str], session_id: str) -> list[Opening]:
+        """Return the first opening of this session of each of these users who has one."""
+        rows = await fetched(
+            self._pool,
+            """
+            SELECT DISTINCT ON (user_id) user_id, session_id, event_id, accepted_at, opening
+            FROM gateway.session_openings WHERE user_id = ANY ($1) AND session_id = $2
+            ORDER BY user_id, accepted_at
+            """,
+            list(user_ids),
+            session_id,
+        )
+        return [Opening(**dict(row)) for row in rows]
+
+    async def withdraw(self, user_id: str, event_id: UUID) -> None:
+        """Forget an opening that nobody was told of."""
+        await fetched(
+            self._pool, "DELETE FROM gateway.session_openings WHERE user_id = $1 AND event_id = $2", user_id, event_id
+        )

@@ -1,0 +1,122 @@
+"""No list of sessions reads more than it shows, however many somebody has and however rare what is asked for."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, RARE, page_keys
+from shared.database import open_pool, reading
+from shared.settings import Settings
+from tests.connected.gateway.stage import own_database
+from tests.servers import Servers, looking
+
+SESSIONS = 100_000
+LIMIT = 51
+# What a walk may read: an entry more than it shows for each kind of session, and each owner.
+MOST_ROWS = 2 * LIMIT
+GENERATED = """
+    INSERT INTO chat.sessions (user_id, session_id, created_at, last_activity_at, message_count, helper, project_id,
+        model, folder, labels, pinned, archived)
+    SELECT 'ann', 's' || n, at, at, 1, which, which, which, which,
+        CASE WHEN which = 'rare' THEN '{{common,rare}}'::text[] WHEN n % 250 = 0 THEN '{{common,some}}'
+            ELSE '{{common}}' END, n = {rare}, n = {rare} + 1
+    FROM generate_series(1, {count}) AS n,
+        LATERAL (SELECT now() - n * interval '1 second' AS at,
+            CASE n WHEN {rare} - 1 THEN 'rare' ELSE 'common' END AS which) AS made;
+    INSERT INTO tagging.models
+    VALUES (gen_random_uuid(), 'openai', 'm', 'a1b2c3', true, now(), now(), gen_random_uuid());
+    INSERT INTO tagging.session_tags (user_id, session_id, model_id, number, session_tag, event_id)
+    SELECT 'ann', 's' || n, model_id, n, 'tag_' || n, gen_random_uuid()
+    FROM generate_series(1, {count}) AS n, tagging.models
+"""
+NAMES = ("helper", "project_id", "model", "folder")
+# What is asked for, how many are found, and how many marks are looked at, with the rows that are sorted.
+QUERIES: list[tuple[dict[str, Any], int, int]] = [
+    ({}, LIMIT, 0),
+    ({"pinned": True}, 1, 0),
+    ({"pinned": False}, LIMIT, 0),
+    ({"archived": True}, 1, 0),
+    *(({name: "rare"}, 1, 2) for name in NAMES),
+    *(({name: "common"}, LIMIT, RARE + 1) for name in NAMES),
+    ({"helper": "nothing"}, 0, 0),
+    ({"projects": ("rare", "nothing")}, 1, 2),
+    ({"projects": ("common", "rare")}, LIMIT, RARE + 2),
+    ({"projects": ()}, 0, 0),
+    ({"helper": "common", "folder": "rare"}, 0, RARE + 3),
+    ({"label": ("rare",)}, 1, 2),
+    ({"label": ("rare", "common")}, 1, RARE + 3),
+    ({"label": ("nothing",)}, 0, 0),
+    ({"label": ("common",)}, LIMIT, RARE + 1),
+    ({"label": ("some",)}, LIMIT, 2 * RARE),
+    ({"tag": "tag_50000"}, 1, 2),
+]
+
+
+@pytest.fixture(scope="module")
+async def many(servers: Servers, template: str) -> AsyncIterator[Settings]:
+    async with own_database(servers, template) as settings, looking(settings.database_url) as owner:
+        await owner.execute("ALTER TABLE chat.sessions SET (autovacuum_enabled = off)")
+        await owner.execute(GENERATED.format(count=SESSIONS, rare=SESSIONS - 1000))
+        yield settings
+
+
+class Explained:
+    """Stands for a connection, and keeps what each statement costs."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+        self.plans: list[dict[str, Any]] = []
+
+    async def fetch(self, statement: str, *arguments: Any) -> Any:
+        (plan,) = await self._db.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
+        self.plans.append(json.loads(plan[0])[0]["Plan"])
+        return await self._db.fetch(statement, *arguments)
+
+    def nodes(self) -> Iterator[dict[str, Any]]:
+        waiting = list(self.plans)
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += node.get("Plans", [])
+
+    def rows_read(self) -> int:
+        """Count the rows that were read of tables, those that a filter threw away among them, and those of marks."""
+        read = (
+            node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+            for node in self.nodes()
+            if "Relation Name" in node
+        )
+        return int(sum(read))
+
+
+async def explained(settings: Settings, query: dict[str, Any]) -> tuple[Explained, list[Any]]:
+    async with (
+        open_pool(settings.reader_database_url, "test", 1) as pool,
+        reading(pool, "ann", first=PLANNED_BY_VALUES) as db,
+    ):
+        explained = Explained(db)
+        keys = await page_keys(explained, ["ann"], SessionFilter(**query), LIMIT, None)  # type: ignore[arg-type]
+        return explained, keys
+
+
+async def test_pages_of_tables_that_nobody_has_analyzed_are_found_by_an_index(many: Settings) -> None:
+    for query, found, marks in QUERIES:
+        cost, keys = await explained(many, query)
+        assert "Seq Scan" not in {node["Node Type"] for node in cost.nodes()}, query
+        # Which of the indexes is the filter's the planner cannot know; but each is read once at most.
+        is_filtered = query.keys() - {"pinned", "archived"}
+        assert cost.rows_read() <= MOST_ROWS + marks + (SESSIONS if is_filtered else 0), (query, cost.plans)
+        assert len(keys) == found, query
+
+
+async def test_no_page_reads_more_than_it_shows(many: Settings) -> None:
+    async with looking(many.database_url) as owner:
+        await owner.execute("ANALYZE")
+    for query, found, marks in QUERIES:
+        cost, keys = await explained(many, query)
+        assert "Seq Scan" not in {node["Node Type"] for node in cost.nodes()}, query
+        assert cost.rows_read() <= MOST_ROWS + marks, (query, cost.plans)
+        assert len(keys) == found, query
