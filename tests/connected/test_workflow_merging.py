@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -102,6 +103,22 @@ async def test_what_is_known_of_a_trip_outlives_its_becoming_one_with_another(qu
     }
     assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.trips") == 1
     assert await quiet.owner.fetchval("SELECT quotes_received_count FROM workflow.trips") == 1
+
+
+async def test_a_trip_that_becomes_another_s_moves_the_time_stamp_of_that_one(quiet: Stage) -> None:
+    """By which whoever listens hears of it where the outcome is lost."""
+    async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
+        facts = FactStore(pool, shared=False, rereading=Rereading())
+        by_id, by_code = (
+            TripAttached(user_id="ada", session_id=name, trip_id=new_id(), avinode_trip_id=name)
+            for name in ("atrip-1", "SIM001")
+        )
+        await TripStore(pool, shared=False).record([by_id, by_code])
+        await facts.add_trip(by_id.trip_id, replace(trip(), trip_code=None))
+        before = await facts.clock()
+        kept, outcomes = await facts.add_trip(by_code.trip_id, trip())
+    assert (kept, len(outcomes)) == (by_id.trip_id, 2)
+    assert await quiet.owner.fetchval("SELECT updated_at FROM workflow.trips") > before
 
 
 async def step_of(stage: Stage, trip_id: UUID) -> Any:

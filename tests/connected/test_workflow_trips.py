@@ -1,7 +1,9 @@
 """Trips are attached, shared or kept from strangers, and read again whether or not anybody told of a change."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -11,7 +13,7 @@ from services.workflow.rereading import Rereading
 from services.workflow.store.facts import FactStore
 from services.workflow.store.trips import TripStore
 from shared.database import open_pool
-from shared.events import TripAttached, TripRequested
+from shared.events import TripAdvanced, TripAttached, TripRequested
 from shared.ids import new_id
 from tests.connected.workflow_stage import QUICK, Stage, long_ago, running_workflow
 from tests.dates import FLIGHT_DAY
@@ -216,6 +218,29 @@ async def test_of_two_fetches_the_newer_wins_and_the_step_never_goes_back(quiet:
         assert await facts.add(event.trip_id, Found()) == []
         await facts.add_trip(event.trip_id, bare_trip())
         assert await quiet.owner.fetchval("SELECT step FROM workflow.trips") == "requesting_quotes"
+
+
+async def test_what_is_announced_of_a_trip_moves_its_time_stamp_and_nothing_else_does(quiet: Stage) -> None:
+    """By which whoever listens hears of it where the outcome is lost."""
+    async with open_pool(quiet.settings.workflow_database_url, "test") as pool:
+        facts = FactStore(pool, shared=False, rereading=Rereading())
+        event = TripAttached(user_id="ada", session_id="s1", trip_id=new_id(), avinode_trip_id="SIM001")
+        await TripStore(pool, shared=False).record([event])
+        postpone = partial(facts.postpone, event.trip_id, "busy", 1.0)
+        read, linked = bare_trip(), replace(bare_trip(), deep_link="https://avinode.test/1")
+        steps: list[Callable[[], Awaitable[list[TripAdvanced]]]] = [postpone, postpone]
+        steps += [partial(_read, facts, event, trip) for trip in (read, read, linked)]
+        news = []
+        for step in steps:
+            before = await quiet.owner.fetchval("SELECT updated_at FROM workflow.trips")
+            news.append(bool(await step()))
+            after = await quiet.owner.fetchval("SELECT updated_at FROM workflow.trips")
+            assert (after != before) is news[-1]
+    assert news == [True, False, True, False, True]
+
+
+async def _read(facts: FactStore, event: TripAttached, trip: Trip) -> list[TripAdvanced]:
+    return (await facts.add_trip(event.trip_id, trip))[1]
 
 
 def bare_trip() -> Trip:

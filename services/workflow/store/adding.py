@@ -82,7 +82,7 @@ async def _save_trip(db: Connection, trip_id: UUID, trip: Trip) -> bool:
     is_changed = await db.fetchval(
         """
         UPDATE workflow.trips SET deep_link = coalesce($2, deep_link), pax = coalesce(pax, $4), canceled = $5,
-            route = CASE route WHEN '[]' THEN $3 ELSE route END
+            route = CASE route WHEN '[]' THEN $3 ELSE route END, updated_at = clock_timestamp()
         WHERE trip_id = $1 AND (deep_link, pax, canceled, route, error) IS DISTINCT FROM
             (coalesce($2, deep_link), coalesce(pax, $4), $5, CASE route WHEN '[]' THEN $3 ELSE route END, NULL)
         RETURNING true

@@ -176,7 +176,8 @@ class FactStore:
             is_news = await db.fetchval(
                 """
                 UPDATE workflow.trips t
-                SET due_at = coalesce(clock_timestamp() + $3::float8 * interval '1 second', 'infinity'), error = $2
+                SET due_at = coalesce(clock_timestamp() + $3::float8 * interval '1 second', 'infinity'), error = $2,
+                    updated_at = CASE WHEN old.error IS DISTINCT FROM $2 THEN clock_timestamp() ELSE t.updated_at END
                 FROM workflow.trips old WHERE t.trip_id = $1 AND old.trip_id = t.trip_id
                 RETURNING old.error IS DISTINCT FROM $2
                 """,

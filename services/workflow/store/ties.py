@@ -119,6 +119,7 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
         other,
     )
     await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", other)
+    await db.execute("UPDATE workflow.trips SET updated_at = clock_timestamp() WHERE trip_id = $1", kept)
 
 
 async def _reopen(db: Connection, kept: UUID, other: UUID) -> None:
