@@ -2,13 +2,18 @@
 
 import asyncio
 import re
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from services.gateway.writes.announcing import Announcing
+from shared.declaring import Declaring
+from shared.publisher import Publisher
 from shared.settings import Settings
+from tests.connected.gateway.live.listening import listening
 from tests.connected.proxies import FILES, before
 from tests.processes import running
 from tests.service.gateway.http.raw_http import RawCaller, Serving, serving, write_all_then_read
@@ -118,3 +123,20 @@ async def test_a_turn_streams_through_from_the_whole_gateway(proxy: str, setting
         assert (await caller.head()).status == 200
         assert await caller.piece()
         processes["gateway"].kill()  # in order it would wait for the turn
+
+
+@every_proxy
+async def test_events_come_through_at_once_and_their_end_too(
+    proxy: str, changes: dict[str, str], settings: Settings, tmp_path: Path
+) -> None:
+    async with (
+        running(settings, tmp_path, "gateway") as processes,
+        before(processes["gateway"].settings.http_port, proxy, tmp_path, changes) as port,
+        Publisher(settings.as_service("gateway"), "gateway", Declaring()) as publisher,
+        listening(processes["gateway"], port=port) as stream,
+    ):
+        for session in ("s1", "s2"):
+            await Announcing(publisher).touched("ann", [session], "title")
+            await stream.until("renamed", session, within_s=1.0)
+        processes["gateway"].signal(signal.SIGTERM)
+        assert await stream.next() is None

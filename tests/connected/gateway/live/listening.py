@@ -81,11 +81,12 @@ async def listening(
     expires_in_s: int = 600,
     after: str = "",
     projects: Sequence[str] | None = None,
+    port: int | None = None,
 ) -> AsyncIterator[Stream]:
-    """Open a stream at a gateway."""
+    """Open a stream at a gateway, or by the port of a proxy before it."""
     settings = gateway.settings
     token = token_for(settings, user, expires_in_s=expires_in_s, projects=projects)
-    url = f"http://127.0.0.1:{settings.http_port}/api/events"
+    url = f"http://127.0.0.1:{port or settings.http_port}/api/events"
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http,
         http.get(
