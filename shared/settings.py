@@ -163,6 +163,7 @@ class Settings(BaseSettings):
     model_silence_s: float = Field(60.0, gt=0)  # the longest pause between two pieces of an answer
     model_turn_s: float = Field(900.0, gt=0)  # from the call to the end of the answer; no session is busy for longer
     models_file: str = ""  # TOML: further services, and which models each of them has; empty: only the one above
+    helpers_file: str = ""  # TOML: the configured assistants; empty: the one that comes with Tripthread
     model_event_bytes: int = Field(8 * 2**20, ge=1024)  # one event of an answer, or one line, at most
     model_answer_characters: int = Field(1_000_000, ge=1000, le=1_000_000)  # more fits no event
     context_tokens: int = Field(100_000, ge=100)  # of a request to a model whose own number MODELS_FILE does not have

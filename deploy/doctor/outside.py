@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from deploy.doctor.finding import TIMEOUT_S, Finding
-from services.gateway.model.catalog import UpstreamSpec, read_catalog
+from services.gateway.helpers.configured import read_helpers
+from services.gateway.helpers.helpers_file import InvalidHelpersFile
+from services.gateway.model.catalog import Catalog, UpstreamSpec, read_catalog
 from services.gateway.model.listing import list_models
 from services.gateway.model.models_file import ENVIRONMENT, InvalidModelsFile
 from shared.errors import ModelAway
@@ -17,13 +19,23 @@ PATIENCE = aiohttp.ClientTimeout(total=TIMEOUT_S)
 async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
     """Ask the outside systems for a sign of life; whether they do what they should, only using them tells."""
     try:
-        upstreams = read_catalog(settings).upstreams
+        catalog = read_catalog(settings)
     except InvalidModelsFile as error:
         yield Finding("models", "not as they are configured", str(error))
-        upstreams = ()
-    for upstream in upstreams:
-        yield await _models_service(upstream)
+    else:
+        for upstream in catalog.upstreams:
+            yield await _models_service(upstream)
+        if settings.helpers_file:
+            yield _helpers(settings, catalog)
     yield await _avinode(settings.avinode_base_url)
+
+
+def _helpers(settings: Settings, catalog: Catalog) -> Finding:
+    try:
+        helpers = read_helpers(settings, catalog)
+    except InvalidHelpersFile as error:
+        return Finding("helpers", "not as they are configured", str(error))
+    return Finding("helpers", f"{len(helpers.all)} in {settings.helpers_file}")
 
 
 async def _models_service(upstream: UpstreamSpec) -> Finding:

@@ -40,6 +40,8 @@ def outside_systems(caller: Mapping[str, str], *, model_url: str, avinode_url: s
         model = _set(caller, "OPENAI_", "DEFAULT_MODEL", "MODEL_PROVIDER")
     if caller.get("MODELS_FILE"):  # beside the one above; from wherever we were called
         model |= _set(caller, "DEFAULT_MODEL") | {"MODELS_FILE": str(Path(caller["MODELS_FILE"]).absolute())}
+    if caller.get("HELPERS_FILE"):
+        model |= {"HELPERS_FILE": str(Path(caller["HELPERS_FILE"]).absolute())}
     avinode = {
         "AVINODE_BASE_URL": f"{avinode_url}/api",
         "AVINODE_API_TOKEN": SANDBOX_TOKEN,

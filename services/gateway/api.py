@@ -16,6 +16,7 @@ from services.gateway.admin import routes as admin
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor
+from services.gateway.helpers import routes as helpers
 from services.gateway.http import documents
 from services.gateway.http.documents import Documents
 from services.gateway.http.edge import Edge
@@ -39,6 +40,7 @@ ROUTERS = (
     posting.router,
     trips.router,
     models.router,
+    helpers.router,
     live.router,
     webhooks.router,
     account.router,

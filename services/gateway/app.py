@@ -17,6 +17,7 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
+from services.gateway.helpers.configured import read_helpers
 from services.gateway.http.documents import Documents
 from services.gateway.http.handed import handed_over
 from services.gateway.http.operations import Ask
@@ -150,7 +151,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     """Make everything, and hand each subject its own."""
     store, receipts, publisher = TurnStore(pools.own), Receipts(), links.publisher
     outbox = Outbox(pools.own, pools.admin)
-    runner = Runner(settings, store, outbox, publisher, links.upstreams)
+    helpers = read_helpers(settings, links.upstreams.catalog)
+    runner = Runner(settings, store, outbox, publisher, links.upstreams, instructing=helpers.instructed)
     running = RunningTurns(store, runner, links.peers)
     starter = TurnStarter(store, runner, running)
     buckets, trips = Buckets(), TripQueries(pools.reader)
@@ -175,6 +177,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             room=runner.room,
             models=allowed,
             catalog=catalog,
+            helpers=helpers,
         ),
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts, lanes),
@@ -203,6 +206,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Live(listeners, throttle, own),
         Announcing(publisher, receipts, listeners),
         Models(catalog, models, accepting),
+        helpers,
         Webhooks(settings, publisher),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
     )

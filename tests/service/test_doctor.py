@@ -86,6 +86,19 @@ async def test_each_upstream_of_the_file_is_asked_and_the_file_is_named_where_it
     assert troubles[0] == f"MODELS_FILE {file}: upstreams: Input should be a valid list"
 
 
+async def test_a_file_of_helpers_is_counted_or_named_where_it_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "assistants"
+    file.write_text('[helpers.one]\nname = "One"\ninstructions = "Be one."\n')
+    async with answering(404) as url:
+        settings = Settings(_env_file=None, helpers_file=str(file), openai_base_url=url, avinode_base_url=url)
+        findings = [finding async for finding in check_outside(settings)]
+        file.write_text("[helpers.one]")
+        troubles = [finding.trouble async for finding in check_outside(settings)]
+    assert Finding("helpers", f"1 in {file}") in findings
+    wrong = "helpers.one.name: is missing; helpers.one.instructions: is missing"
+    assert f"HELPERS_FILE {file}: {wrong}" in troubles
+
+
 async def test_an_upstream_that_gateways_leave_alone_is_named() -> None:
     async with standing_in(Reply((b"{}",), 503)) as service, open_upstreams(service.settings(), at_once) as upstreams:
         for _ in range(OPENS_AFTER):

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+SHOWN_APART = ("model", "stream", "messages", "tools")
+
 
 class RequestLog:
     """Keep the newest request bodies, as they came, within a number and a size."""
@@ -40,4 +42,5 @@ def _shown(request_id: int, at: datetime, body: bytes) -> dict[str, Any]:
         "stream": bool(asked.get("stream")),
         "messages": asked["messages"],
         "tools": asked.get("tools") or [],
+        "parameters": {name: value for name, value in asked.items() if name not in SHOWN_APART},
     }

@@ -18,6 +18,7 @@ from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question, never_arrived
 from services.gateway.chat.request import AnswerForm, ChatRequest, read_chat_request
 from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
+from services.gateway.helpers.configured import Helpers
 from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
@@ -61,8 +62,10 @@ class Chat:
         room: Shares,
         models: AllowedModels,
         catalog: Catalog,
+        helpers: Helpers,
     ) -> None:
         self._settings = settings
+        self._helpers = helpers
         self._catalog = catalog
         self._turns = turns
         self._memory = memory
@@ -95,7 +98,8 @@ class Chat:
             kept = cookie_values(request, "session_id")
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
             admit_writer(caller.projects, asked.project_id)
-            asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
+            if asked.model is not None:
+                asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
             return asked.form, await self._begin(asked, caller, account, correlation_id_of(request))
 
     async def _answer_or_refuse(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
@@ -114,12 +118,13 @@ class Chat:
     async def _try_to_begin(
         self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID
     ) -> TurnBuffer:
-        model = self._model(request.model)
+        wanted = request.model and self._model(request.model)
         session_id, remembered = await self._remember(request, caller)
         if request.first_asking is not None and never_arrived(request, remembered.history):
             request = request.first_asking
         kept = remembered.kept or Kept(project_of_new(caller.projects, request.project_id))
-        project_id = kept.project_id or request.project_id
+        project_id, helper = kept.project_id or request.project_id, kept.helper or request.helper
+        model = wanted or self._usual_model(kept.model, helper, caller)
         turn_id = new_id()
         chosen = choose_question(request, remembered.history, turn_id)
         question = await self._question(chosen, remembered, session_id)
@@ -136,7 +141,7 @@ class Chat:
             model=model.name,
             provider=model.provider,
             project_id=project_id,
-            helper=kept.helper or request.helper,
+            helper=helper,
             question=replace(question, metadata={**request.metadata, **question.metadata}),
             known_until=remembered.known_until,
         )
@@ -164,6 +169,15 @@ class Chat:
         """Return the name of a model that was called by an alias."""
         model = None if name is None else self._catalog.find(name)
         return name if model is None else model.name
+
+    def _usual_model(self, of_session: str | None, helper: str | None, caller: Caller) -> ConfiguredModel:
+        """Return the model that answers where none is asked for: the session's, else its helper's, else the usual one.
+
+        One that is not there any more, or that the caller may not have, is passed over.
+        """
+        names = (name for name in (of_session, self._helpers.model_of(helper)) if name)
+        found = (model.name for name in names if (model := self._catalog.find(name)))
+        return self._model(self._models.chosen(None, caller, found))
 
     def _model(self, name: str | None) -> ConfiguredModel:
         """Return the model that is asked for."""

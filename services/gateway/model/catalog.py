@@ -25,6 +25,7 @@ from services.gateway.model.patience import Limits
 from shared.settings import PUBLIC_SECRETS, Settings, read_secrets
 
 CHATS = "/chat/completions"
+NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,15 @@ class Offer:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     may_override: frozenset[str] = frozenset()
 
-    def fields(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is sent beside the messages, where a caller wants some of it otherwise."""
+    def fields(self, wanted: Mapping[str, Any], configured: Mapping[str, Any] = NO_PARAMETERS) -> dict[str, Any]:
+        """Return what is sent beside the messages.
+
+        Args:
+            wanted: What a caller would have otherwise, as far as they may.
+            configured: What whoever answers has otherwise, as it is configured, too.
+        """
         overridden = {name: wanted[name] for name in self.may_override & wanted.keys()} if wanted else {}
-        return {**self.parameters, **overridden}
+        return {**self.parameters, **configured, **overridden}
 
 
 @dataclass(frozen=True)

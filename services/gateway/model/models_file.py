@@ -4,23 +4,15 @@
 secret: a service's key stays in a variable, which the file names.
 """
 
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
 
 from shared.settings import Misconfigured
+from shared.toml_file import TABLE, read_toml
 from shared.urls import is_base_url
 
 ENVIRONMENT = "environment"  # the name of the upstream that the environment's variables make
@@ -69,7 +61,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = TABLE
 
 
 class ListedModel(_Table):
@@ -133,29 +125,11 @@ def read_models_file(path: str | Path, usual_provider: str) -> list[UpstreamTabl
     Raises:
         InvalidModelsFile: It is not there, is no TOML, or says something that cannot be.
     """
-    try:
-        upstreams = _File.model_validate(tomllib.loads(Path(path).read_text(encoding="utf-8"))).upstreams
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidModelsFile(path, getattr(error, "strerror", None) or "is not in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidModelsFile(path, f"is no TOML: {error}") from error
-    except ValidationError as error:
-        raise InvalidModelsFile(path, "; ".join(map(_said, error.errors(include_url=False)))) from error
+    upstreams = read_toml(path, _File, partial(InvalidModelsFile, path)).upstreams
     upstreams = [each.model_copy(update={"provider": each.provider or usual_provider}) for each in upstreams]
     if clashes := list(_clashes(upstreams)):
         raise InvalidModelsFile(path, "; ".join(clashes))
     return upstreams
-
-
-def _said(fault: Mapping[str, Any]) -> str:
-    what = {"extra_forbidden": "is not known", "missing": "is missing"}.get(fault["type"], fault["msg"])
-    return f"{_key_of(fault['loc'])}: {what.removeprefix('Value error, ')}"
-
-
-def _key_of(location: Sequence[str | int]) -> str:
-    """Spell a place in the file: `upstreams[0].models[1].name`, counted from 0; without what pydantic calls a key."""
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part != "[key]"]
-    return "".join(parts).removeprefix(".")
 
 
 def _clashes(upstreams: Sequence[UpstreamTable]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
-from services.gateway.model.catalog import Catalog, Offer, read_catalog
+from services.gateway.model.catalog import NO_PARAMETERS, Catalog, Offer, read_catalog
 from services.gateway.model.choosing import Attempts, Next
 from services.gateway.model.chunks import Chunk
 from services.gateway.model.circuit import Circuit
@@ -20,7 +20,6 @@ from shared.backoff import Delays
 from shared.errors import ModelAway
 from shared.settings import Settings
 
-NO_PARAMETERS: Mapping[str, Any] = {}
 INCLUDE_USAGE = {"include_usage": True}
 NOTHING = "the model's service answered with nothing"
 
@@ -55,7 +54,9 @@ class Upstreams:
         model: str,
         messages: Sequence[dict[str, Any]],
         thread_id: UUID,
+        *,
         wanted: Mapping[str, Any] = NO_PARAMETERS,
+        configured: Mapping[str, Any] = NO_PARAMETERS,
     ) -> "Call":
         """Make a call of a model, by its name or an alias.
 
@@ -64,9 +65,10 @@ class Upstreams:
             messages: What was said.
             thread_id: Of the session, as upstreams know it.
             wanted: Parameters that the caller would have otherwise; only what the catalog lets it have so is sent so.
+            configured: Parameters of the helper that answers, over those of the model.
         """
         found = self.catalog.find(model)
-        return Call(self, found.offers if found else (), messages, thread_id, wanted)
+        return Call(self, found.offers if found else (), messages, thread_id, wanted=wanted, configured=configured)
 
     def attempts(self, offers: Sequence[Offer], thread_id: UUID) -> Attempts:
         """Plan the calls that a question may cost."""
@@ -85,7 +87,9 @@ class Call:
         offers: Sequence[Offer],
         messages: Sequence[dict[str, Any]],
         thread_id: UUID,
+        *,
         wanted: Mapping[str, Any],
+        configured: Mapping[str, Any],
     ) -> None:
         self.upstream: str | None = None  # the name of the one that was asked last
         self._upstreams = upstreams
@@ -93,6 +97,7 @@ class Call:
         self._messages = messages
         self._fields = {"stream_options": INCLUDE_USAGE, "prompt_cache_key": str(thread_id)}
         self._wanted = wanted
+        self._configured = configured
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + upstreams.turn_s
 
@@ -135,7 +140,7 @@ class Call:
         return upstream
 
     def _asked(self, upstream: Upstream, offer: Offer) -> Reading:
-        fields = {**self._fields, **offer.fields(self._wanted)}
+        fields = {**self._fields, **offer.fields(self._wanted, self._configured)}
         return upstream.answer(offer.sent_as, self._messages, fields, self._until)
 
     def _after(self, upstream: Upstream, offer: Offer, failure: UpstreamFailed) -> Next | None:

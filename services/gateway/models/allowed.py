@@ -1,6 +1,6 @@
 """Which models callers may ask for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from services.gateway.account.identity import Caller
 from services.gateway.http.refused_field import refused_field
@@ -24,13 +24,19 @@ class AllowedModels:
         self._takes_any = settings.environment != "production"
         self._is_configured = is_configured
 
-    def chosen(self, wanted: str | None, caller: Caller) -> str:
+    def chosen(self, wanted: str | None, caller: Caller, otherwise: Iterable[str] = ()) -> str:
         """Return the model that answers a caller who asks for this one, or for none by name.
+
+        Args:
+            wanted: What the caller asks for.
+            caller: Who asks.
+            otherwise: Where they ask for none, the first of these that they may have; else the usual one.
 
         Raises:
             Invalid: The caller may not have it.
         """
-        model = wanted or self._usual(caller)
+        fitting = (model for model in otherwise if self._may_have(model, caller))
+        model = wanted or next(fitting, None) or self._usual(caller)
         if not self._may_have(model, caller):
             raise refused_field("model", "is not one that you may use here")
         return model

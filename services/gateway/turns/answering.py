@@ -1,12 +1,13 @@
 """Ask the model, fill the turn's buffer as the text comes, and say how it ended."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import structlog
 
+from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.chunks import Chunk
 from services.gateway.model.ending import ERROR, Seen, ending_of, reason_of
 from services.gateway.model.inference_span import describe_inference, inference_span
@@ -34,8 +35,16 @@ def storable(text: str) -> str:
 class Answering:
     """One call of the model for one attempt at a turn."""
 
-    def __init__(self, upstreams: Upstreams, buffer: TurnBuffer, most_characters: int = LONGEST_ANSWER) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        buffer: TurnBuffer,
+        most_characters: int = LONGEST_ANSWER,
+        parameters: Mapping[str, Any] = NO_PARAMETERS,
+    ) -> None:
+        """Prepare a call; `parameters` are those of the helper that answers."""
         self._upstreams = upstreams
+        self._parameters = parameters
         self._call: Call | None = None
         self._buffer = buffer
         self._most = most_characters
@@ -64,7 +73,7 @@ class Answering:
         told = bytes_of(message["content"] for message in messages)
         self._buffer.holding.add(told)
         thread_id = upstream_thread_id(turn.user_id, turn.session_id)
-        self._call = self._upstreams.call(turn.model, messages, thread_id)
+        self._call = self._upstreams.call(turn.model, messages, thread_id, configured=self._parameters)
         try:
             async with aclosing(self._call.chunks()) as chunks:
                 async for chunk in chunks:

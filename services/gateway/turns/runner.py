@@ -19,6 +19,7 @@ from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
 from services.gateway.turns.counts import TurnCounts
+from services.gateway.turns.instructed import Instructing, nobody, prompt
 from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
@@ -61,9 +62,18 @@ class Runner:
     """The turns that this gateway runs, and the worker that keeps their rows up to date."""
 
     def __init__(
-        self, settings: Settings, store: TurnStore, outbox: Outbox, publisher: Publisher, upstreams: Upstreams
+        self,
+        settings: Settings,
+        store: TurnStore,
+        outbox: Outbox,
+        publisher: Publisher,
+        upstreams: Upstreams,
+        *,
+        instructing: Instructing = nobody,
     ) -> None:
+        """Prepare to run turns; `instructing` says what the model is told by a session's helper."""
         self._settings = settings
+        self._instructing = instructing
         self._store = store
         self._publisher = publisher
         self._upstreams = upstreams
@@ -101,11 +111,11 @@ class Runner:
         buffer.holding.add(question_bytes(turn.question))
         self._buffers[turn.turn_id] = buffer
         known = unite(said_before(turn), history) if turn.question.earlier else history
-        messages = conversation(
-            self._settings.system_prompt, known, buffer, self._settings.context_bytes, self._room_of(turn.model)
-        )
+        told = self._instructing(turn.helper)
+        first = prompt(self._settings.system_prompt, told.instructions)
+        messages = conversation(first, known, buffer, self._settings.context_bytes, self._room_of(turn.model))
         self.counts.began(account)
-        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters)
+        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters, told.parameters)
         call = _Call(answering, asyncio.create_task(answering.run(messages)), self.telling.ask(turn, session))
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))

@@ -22,6 +22,7 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
+from services.gateway.helpers.configured import read_helpers
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Json
 from services.gateway.http.room import Room
@@ -155,6 +156,7 @@ class World:
                 room=room,
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
+                helpers=read_helpers(self.settings, catalog),
             ),
             RunningChat(
                 own,
@@ -204,6 +206,7 @@ class World:
             Live(_BriefListeners(), throttle, own),
             Announcing(publisher),
             Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
+            read_helpers(self.settings, catalog),
             Webhooks(self.settings, publisher),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
         )

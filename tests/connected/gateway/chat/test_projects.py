@@ -37,6 +37,7 @@ ELSEWHERE = {
     ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
     ("get", "/api/models"),
+    ("get", "/api/helpers"),
     ("get", "/api/me"),
     ("post", "/api/auth/visitor"),
     ("post", "/api/webhooks/avinode"),

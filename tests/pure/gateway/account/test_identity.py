@@ -34,7 +34,7 @@ def test_nobody_without_credentials() -> None:
 
 
 def test_a_token_names_its_user() -> None:
-    assert identify(bearer(), (), SETTINGS) == Caller("u1", None, "user", None, ("u1",))
+    assert identify(bearer(), (), SETTINGS) == Caller("u1", None, "user", None, ("u1",), NEXT_CENTURY)
 
 
 def test_a_token_may_give_a_role_and_projects() -> None:

@@ -247,7 +247,7 @@ async def test_each_has_its_own_key_parameters_and_quirks(tmp_path: Path, monkey
         wanted = {"temperature": 0.9, "max_tokens": 1000}
         names = set()
         while "a" not in names:
-            call = upstreams.call("m", [], turn().turn_id, wanted)
+            call = upstreams.call("m", [], turn().turn_id, wanted=wanted)
             assert [piece.text async for piece in call.chunks() if piece.text] == ["hi"]
             names.add(call.upstream)
     first, last = services["a"].requests[0], services["a"].requests[-1]
