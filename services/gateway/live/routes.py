@@ -45,7 +45,7 @@ data: {"session_id":"0198c0de","changed":["messages"],"at":"2026-11-29T12:00:00.
     responses={
         200: {
             "description": "Server-sent events: stored, renamed, tagged, trip, proposal, changed, deleted, resync",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+            "content": {"text/event-stream": {"example": _EXAMPLE}},
         },
         **problem_responses(401, 422, 429, 503),
     },
