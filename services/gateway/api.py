@@ -26,7 +26,7 @@ from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import routes as models
-from services.gateway.sessions import creating, messages, posting
+from services.gateway.sessions import bulk, changing, creating, folders, messages, posting
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import routes as trips
 from services.gateway.webhooks import routes as webhooks
@@ -36,6 +36,9 @@ ROUTERS = (
     running.router,
     sessions.router,
     creating.router,
+    bulk.router,
+    changing.router,
+    folders.router,
     messages.router,
     posting.router,
     trips.router,

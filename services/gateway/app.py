@@ -32,7 +32,10 @@ from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.routes import Models
+from services.gateway.sessions.bulk import Bulk
+from services.gateway.sessions.changing import Changing
 from services.gateway.sessions.creating import Creating
+from services.gateway.sessions.folders import FolderQueries, Folders
 from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
 from services.gateway.sessions.openings import SessionOpenings
@@ -182,6 +185,9 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts, lanes),
         Creating(own, openings, TemplateQueries(pools.reader), publisher, accepting, catalog=catalog, models=allowed),
+        Changing(own, publisher, accepting),
+        Bulk(own, publisher, accepting),
+        Folders(FolderQueries(pools.reader), lanes),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once), lanes),
         Posting(
             settings,

@@ -1,7 +1,6 @@
 """What callers may set of a session, and the events of that. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,8 +8,8 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraint
 
 from services.gateway.http.fields import Json
 from services.gateway.sessions.openings import Opening
+from services.gateway.sessions.own_session import OwnSession
 from shared.events import SessionChanged, SessionOpened
-from shared.ids import new_id
 
 MOST_LABELS = 20
 # Not only spaces, and without those around it.
@@ -35,26 +34,16 @@ def opened(opening: Opening, correlation_id: UUID) -> SessionOpened:
     )
 
 
-def changed(
-    user_id: str, session_id: str, patch: Mapping[str, Any], *, at: datetime, began_at: datetime, correlation_id: UUID
-) -> SessionChanged:
-    """Make the event of a patch.
-
-    Args:
-        user_id: The session's owner.
-        session_id: Which.
-        patch: Fields with their new values.
-        at: When it was accepted, by the database's clock.
-        began_at: When the session began, as far as is known.
-        correlation_id: Of the request.
-    """
+def changed(own: OwnSession, patch: Mapping[str, Any], correlation_id: UUID) -> SessionChanged:
+    """Make the event of a change: fields with their new values. It was accepted when the session was read."""
+    accepted_at = own.facts.read_at
+    assert accepted_at is not None  # noqa: S101 - whoever reads a session asks the database for the time
     return SessionChanged(
-        event_id=new_id(),
         correlation_id=correlation_id,
-        user_id=user_id,
-        session_id=session_id,
-        accepted_at=at,
-        began_at=began_at,
+        user_id=own.user_id,
+        session_id=own.facts.session_id,
+        accepted_at=accepted_at,
+        began_at=own.shown.created_at,
         changed=tuple(name for name in patch if name != "ended_at"),
         **patch,
     )

@@ -67,17 +67,18 @@ class SessionOpenings:
         )
         return Opening(**dict(row))
 
-    async def find(self, user_ids: Sequence[str], session_id: str) -> list[Opening]:
-        """Return the first opening of this session of each of these users who has one."""
+    async def find(self, keys: Sequence[tuple[str, str]]) -> list[Opening]:
+        """Return the first opening of each of these sessions, by owner and id, that has one."""
         rows = await fetched(
             self._pool,
             """
-            SELECT DISTINCT ON (user_id) user_id, session_id, event_id, accepted_at, opening
-            FROM gateway.session_openings WHERE user_id = ANY ($1) AND session_id = $2
-            ORDER BY user_id, accepted_at
+            SELECT DISTINCT ON (user_id, session_id) user_id, session_id, event_id, accepted_at, opening
+            FROM unnest($1::text[], $2::text[]) AS wanted (user_id, session_id)
+            JOIN gateway.session_openings USING (user_id, session_id)
+            ORDER BY user_id, session_id, accepted_at
             """,
-            list(user_ids),
-            session_id,
+            [user_id for user_id, _ in keys],
+            [session_id for _, session_id in keys],
         )
         return [Opening(**dict(row)) for row in rows]
 

@@ -60,6 +60,21 @@ class OwnSessions:
             raise NotFound("There is no such session.")
         return own
 
+    async def find_many(self, caller: Caller, session_ids: Sequence[str]) -> dict[str, OwnSession]:
+        """Return those of these sessions that are there for the caller, by id; of each only its newest turn is read."""
+        if not session_ids:
+            return {}
+        turns = await self._turns.sessions_of(caller.user_ids)
+        newest = {(turn.user_id, turn.session_id): [turn] for turn in turns}
+        keys = [(user_id, session_id) for session_id in session_ids for user_id in caller.user_ids]
+        found: dict[str, OwnSession] = {}
+        for facts in await self._opened(await self._queries.facts_of(keys)):
+            own = newest.get(facts.key, [])
+            view = show_session(facts, own)
+            if view is not None and facts.session_id not in found and caller.sees(view.session.project_id):
+                found[facts.session_id] = OwnSession(facts, own, view.session)
+        return found
+
     async def owners(self, caller: Caller, session_id: str) -> Sequence[str]:
         """Return whose session of this id a caller may mean, for routes that look for something else of it.
 
@@ -94,9 +109,11 @@ class OwnSessions:
         return [(facts, [turn for turn in turns if turn.user_id == facts.user_id]) for facts in known]
 
     async def _opened(self, known: Sequence[SessionFacts]) -> list[SessionFacts]:
-        openings = await self._openings.find([facts.user_id for facts in known], known[0].session_id)
-        by_user = {opening.user_id: opening for opening in openings}
-        return [as_opened(facts, by_user[facts.user_id]) if facts.user_id in by_user else facts for facts in known]
+        """Add what openings are going to make of those sessions that are not stored."""
+        unstored = [facts.key for facts in known if facts.stored is None and not facts.deleted]
+        openings = await self._openings.find(unstored) if unstored else []
+        by_key = {(opening.user_id, opening.session_id): opening for opening in openings}
+        return [as_opened(facts, by_key[facts.key]) if facts.key in by_key else facts for facts in known]
 
 
 def as_opened(facts: SessionFacts, opening: Opening) -> SessionFacts:

@@ -24,6 +24,11 @@ class SessionQueries:
         async with reading(self._pool, *user_ids) as db:
             return await _facts(db, [(user_id, session_id) for user_id in user_ids])
 
+    async def facts_of(self, keys: Sequence[Key]) -> list[SessionFacts]:
+        """Return what is known of each of these sessions, in their order."""
+        async with reading(self._pool, *dict.fromkeys(user_id for user_id, _ in keys)) as db:
+            return await _facts(db, keys)
+
     async def page(
         self,
         user_ids: Sequence[str],

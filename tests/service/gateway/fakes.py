@@ -1,5 +1,6 @@
 """The gateway's parts kept in dictionaries, and an HTTP client for the API on them."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -33,8 +34,11 @@ from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.routes import Models
+from services.gateway.sessions.bulk import Bulk
+from services.gateway.sessions.changing import Changing
 from services.gateway.sessions.creating import Creating
 from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.folders import FolderQueries, Folders
 from services.gateway.sessions.message_page import Listed, Window
 from services.gateway.sessions.message_queries import MessageQueries, StoredEnd
 from services.gateway.sessions.messages import SessionMessages
@@ -176,6 +180,9 @@ class World:
                 models=AllowedModels(self.settings, catalog.is_listed),
                 words_of=lambda helper: self.first_words.get(helper or ""),
             ),
+            Changing(own, publisher, accepting),
+            Bulk(own, publisher, accepting),
+            Folders(cast(FolderQueries, _Folders(self)), self.lanes),
             SessionMessages(
                 own,
                 turns,
@@ -445,7 +452,10 @@ class _Sessions:
         self._world = world
 
     async def facts(self, user_ids: Sequence[str], session_id: str) -> list[SessionFacts]:
-        return [self._known(user_id, session_id) for user_id in user_ids]
+        return await self.facts_of([(user_id, session_id) for user_id in user_ids])
+
+    async def facts_of(self, keys: Sequence[tuple[str, str]]) -> list[SessionFacts]:
+        return [self._known(*key) for key in keys]
 
     async def page(
         self,
@@ -456,11 +466,12 @@ class _Sessions:
         turns: Sequence[Glimpse],
     ) -> list[SessionFacts]:
         fresh = [self._known(turn.user_id, turn.session_id) for turn in turns]
-        return [*fresh, *(facts for facts in self._world.sessions if facts.user_id in user_ids)]
+        own = (facts.key for facts in self._world.sessions if facts.user_id in user_ids)
+        return [*fresh, *(self._known(*key) for key in own)]
 
     def _known(self, user_id: str, session_id: str) -> SessionFacts:
         found = (facts for facts in self._world.sessions if facts.key == (user_id, session_id))
-        return next(found, SessionFacts(user_id, session_id))
+        return replace(next(found, SessionFacts(user_id, session_id)), read_at=datetime.now(UTC))
 
 
 class _Openings:
@@ -474,12 +485,21 @@ class _Openings:
             known = self._world.openings[user_id, body_hash] = new
         return known
 
-    async def find(self, user_ids: Sequence[str], session_id: str) -> list[Opening]:
-        opened = (known for known in self._world.openings.values() if known.session_id == session_id)
-        return [known for known in opened if known.user_id in user_ids]
+    async def find(self, keys: Sequence[tuple[str, str]]) -> list[Opening]:
+        return [known for known in self._world.openings.values() if (known.user_id, known.session_id) in keys]
 
     async def withdraw(self, user_id: str, event_id: UUID) -> None:
         self._world.openings = {key: known for key, known in self._world.openings.items() if known.event_id != event_id}
+
+
+class _Folders:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def counts(self, user_ids: Sequence[str], projects: Projects) -> Counter[tuple[str, str]]:
+        own = [known.stored for known in self._world.sessions if known.user_id in user_ids and known.stored]
+        folders = (("folder", row.folder) for row in own if row.folder is not None)
+        return Counter([*folders, *(("label", label) for row in own for label in row.labels)])
 
 
 class _Templates:

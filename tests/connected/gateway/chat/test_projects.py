@@ -23,6 +23,7 @@ SESSIONS, TRIPS, CHAT = "/api/chat/sessions", "/api/trips", "/api/chat"
 
 # What a route is sent whose body must say something.
 BODIES: dict[tuple[str, str], Any] = {
+    ("patch", "/api/chat/sessions/{session_id}"): {"pinned": True},
     ("post", "/api/chat/sessions/{session_id}/messages"): {"role": "user", "content": "hello"},
     ("post", "/api/chat/sessions/{session_id}/trips"): {
         "segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}],
@@ -35,6 +36,8 @@ LISTS = {SESSIONS: "sessions", TRIPS: "trips"}
 ELSEWHERE = {
     ("post", CHAT),  # below
     ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py
+    ("post", f"{SESSIONS}/bulk"),  # in tests/service/gateway/sessions/test_bulk.py
+    ("get", "/api/chat/folders"),  # in tests/connected/gateway/sessions/test_changing.py
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
     ("get", "/api/models"),
     ("get", "/api/helpers"),

@@ -96,7 +96,7 @@ async def test_a_session_has_one_opening_however_late_it_is_repeated(gateways: T
         await ask(gateways.here, session, user)
         late = await openings.take(user, b"hash", session, new_id(), {"title": "late"})
         assert (late.event_id, late.opening) == (first.event_id, {"title": "first"})
-        assert await openings.find([user], session) == [late]
+        assert await openings.find([(user, session)]) == [late]
 
 
 async def test_parallel_first_messages_to_one_named_session_make_one(gateways: Two, session: str) -> None:
