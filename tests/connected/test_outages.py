@@ -221,6 +221,18 @@ async def test_avinode_hanging_a_webhook_is_answered_at_once(site: Site) -> None
             assert response.status == 200
 
 
+async def edits(site: Site, session: str) -> set[tuple[int, str]]:
+    """Do what people do to sessions beside speaking; return each status with its problem's code."""
+    path = "/api/chat/sessions"
+    answers = [
+        await site.call("POST", path, {"title": "mine"}),
+        await site.call("PATCH", f"{path}/{session}", {"pinned": True}),
+        await site.call("POST", f"{path}/{session}/end"),
+        await site.call("POST", f"{path}/bulk", {"ids": [session], "action": "pin"}),
+    ]
+    return {(status, body.get("code", "")) for status, body in answers}
+
+
 async def test_broker_away_chat_goes_on_with_its_memory_and_is_told_later(site: Site, session: str) -> None:
     answering = asyncio.create_task(site.say("[chunks 20] [slow 150]", session))
     await until(lambda: site.begun(session), "the turn to begin")
@@ -231,6 +243,7 @@ async def test_broker_away_chat_goes_on_with_its_memory_and_is_told_later(site: 
     assert [message["stored"] for message in await site.messages(f"{session}2")] == [False] * 4
     await a_turn_is_stopped_and_a_message_stored(site, f"{session}3")
     assert await post_webhook(site) == 503
+    assert await edits(site, session) == {(503, "broker_away")}
     assert await site.call("GET", "/readyz") == (200, {"status": "ready", "away": [], "degraded": ["broker"]})
     status, body = await answering
     assert (status, body["message"]["status"]) == (200, "complete")
@@ -333,6 +346,7 @@ async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site,
         await site.call("POST", f"/api/chat/{session}/stop"),
     ):
         assert (status, problem["code"]) == (503, "database_away")
+    assert await edits(site, session) == {(503, "database_away")}
     assert await post_webhook(site) == 200
     for process in site.processes.values():
         assert "database" in await process.faults(), process.service

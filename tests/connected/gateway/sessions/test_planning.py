@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.folders import MOST_COUNTED, FolderQueries
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, RARE, page_keys
 from shared.database import open_pool, reading
 from shared.settings import Settings
@@ -120,3 +121,18 @@ async def test_no_page_reads_more_than_it_shows(many: Settings) -> None:
         assert "Seq Scan" not in {node["Node Type"] for node in cost.nodes()}, query
         assert cost.rows_read() <= MOST_ROWS + marks, (query, cost.plans)
         assert len(keys) == found, query
+
+
+async def test_folders_and_labels_are_counted_as_far_as_is_said(many: Settings) -> None:
+    async with open_pool(many.reader_database_url, "test", 1) as pool:
+        counts = await FolderQueries(pool).counts(["ann"], None)
+        limited = await FolderQueries(pool).counts(["ann"], ("rare",))
+    assert counts == {
+        ("folder", "common"): MOST_COUNTED,
+        ("folder", "rare"): 1,
+        ("label", "common"): MOST_COUNTED,
+        ("label", "rare"): 1,
+        ("label", "some"): SESSIONS // 250,
+    }
+    assert limited.keys() >= {("folder", "rare"), ("label", "rare")}
+    assert ("folder", "common") not in limited
