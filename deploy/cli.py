@@ -172,6 +172,30 @@ def models(
         raise typer.Exit(1)
 
 
+@app.command()
+def erase(
+    user: Annotated[str, typer.Option(help="the user id, `sub` in their tokens, or a visitor's id")],
+    status: Annotated[bool, typer.Option("--status", help="erase nothing, only say how far it has come")] = False,
+    wait: Annotated[str, typer.Option(help="how long to wait until it is done: a number and s, m, h or d")] = "30s",
+) -> None:
+    """Erase everything that a user has here until now; the exit status is 2 where it is not done yet."""
+    from deploy.erase import erase as begin
+    from shared.connection import describe
+    from shared.database import DATABASE_ERRORS
+
+    try:
+        state = asyncio.run(begin(Settings(), user, only_look=status, wait_s=_duration(wait).total_seconds()))
+    except (ValueError, *DATABASE_ERRORS) as error:
+        why = str(error) if type(error) is ValueError else f"the database: {describe(error)}"
+        typer.echo(f"tripthread erase: {plain(why)}", err=True)
+        raise typer.Exit(1) from error
+    left = [service for service, is_done in state.services.items() if not is_done]
+    at = f" of {state.erased_at:%Y-%m-%d %H:%M:%S}Z" if state.erased_at else ""
+    typer.echo(plain(f"{user}: {state.status}{at}" + (f", not done by {', '.join(left)}" if left else "")))
+    if state.status == "pending":
+        raise typer.Exit(2)
+
+
 _ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 

@@ -196,8 +196,8 @@ async def reading(pool: Pool, *user_ids: str, first: str = "") -> AsyncIterator[
         async with borrowed(pool) as connection:
             # In one round trip, and so not as a parameter: nothing but hexadecimal digits stands in its place.
             await connection.execute(
-                "BEGIN READ ONLY; SELECT set_config('app.user_ids', "
-                f"convert_from(decode('{_spelled(user_ids)}', 'hex'), 'UTF8'), true); {first}"
+                "BEGIN READ ONLY; SELECT tripthread.read_as("
+                f"convert_from(decode('{_spelled(user_ids)}', 'hex'), 'UTF8')::text[]); {first}"
             )
             try:
                 yield connection

@@ -67,6 +67,13 @@ class SessionEvent(Event):
 
     user_id: Name
     session_id: ClientId
+    # The database's clock when a gateway accepted it, of an answer when it accepted its question; none: see `accepted`.
+    accepted_at: Moment | None = None
+
+    @property
+    def accepted(self) -> datetime:
+        """When it was accepted: what was so before its user was erased comes to nothing."""
+        return self.accepted_at or self.occurred_at
 
 
 class MessageEvent(SessionEvent):
@@ -83,6 +90,11 @@ class MessageEvent(SessionEvent):
     project_id: Name | None = None
     helper: Name | None = None
     metadata: Json = Field(default_factory=dict)
+
+    @property
+    def accepted(self) -> datetime:
+        """When it was accepted; by default its place, which is of that moment."""
+        return self.accepted_at or self.created_at
 
 
 class MessagePosted(MessageEvent):
@@ -171,6 +183,21 @@ class SessionChanged(SessionEvent):
     ended_at: Moment | None = None  # none says nothing; a newer message begins the session again
 
 
+class SessionDeleted(SessionEvent):
+    """A user deleted one of their sessions: it is gone for good, whatever of it comes late."""
+
+    @property
+    def deleted_at(self) -> datetime:
+        return self.accepted
+
+
+class UserErased(Event):
+    """Everything of a user is to go that was accepted before this."""
+
+    user_id: Name
+    erased_at: Moment  # the database's clock
+
+
 class ModelRegistered(Event):
     """An administrator or a gateway at its start made a model known; sessions of a tracked one get tags."""
 
@@ -254,6 +281,8 @@ EVENTS: tuple[type[Event], ...] = (
     MessageAnswered,
     SessionOpened,
     SessionChanged,
+    SessionDeleted,
+    UserErased,
     ModelRegistered,
     TripRequested,
     TripAttached,
@@ -305,7 +334,7 @@ class Outcome(BaseModel):
 
 
 class Stored(Outcome):
-    """Messages of this session are in `chat.messages`, or what people set of it is in `chat.sessions`."""
+    """What was said in this session, or done to it, is in `chat`."""
 
     outcome: Literal["Stored"] = "Stored"
     changed: tuple[str, ...] = ("messages",)  # what of it, in the words of `GET /api/events`

@@ -95,6 +95,7 @@ class GroupCommit(Generic[T]):
         patience_s: float = PATIENCE_S,
         quiet_s: float = QUIET_S,
         said_after_s: Sequence[float] = SAID_AFTER_S,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to consume.
 
@@ -108,6 +109,7 @@ class GroupCommit(Generic[T]):
             patience_s: How long an outage may last before the deliveries are given back.
             quiet_s: After how long without a delivery to register again, lest the broker has forgotten us.
             said_after_s: When to say which events the queue hears.
+            begin: Called before the first group of each subscription: another consumer may have worked meanwhile.
         """
         self._settings = settings
         self._queue = queue
@@ -115,6 +117,7 @@ class GroupCommit(Generic[T]):
         self._decode = decode
         self._publisher = publisher
         self._quiet_s = quiet_s
+        self._begin = begin
         self._stopping = asyncio.Event()
         self._database = PatientCommit(queue, commit, patience_s, self._stopping)
         self._parking = Parking(publisher, queue)
@@ -185,6 +188,7 @@ class GroupCommit(Generic[T]):
         self._subscription = subscription
         self._trouble = self._group_arrived_at = None
         self._introduction.begin()
+        self._begin()
         afterwards = Afterwards(subscription, self._publisher, most=self._settings.prefetch // 4)
         try:
             while group := await self._next_group(subscription, afterwards):

@@ -22,6 +22,7 @@ from shared.events import (
     ModelRegistered,
     Outcome,
     SessionChanged,
+    SessionDeleted,
     SessionOpened,
     SessionTagged,
     SessionTouched,
@@ -30,6 +31,7 @@ from shared.events import (
     TripAttached,
     TripReleased,
     TripRequested,
+    UserErased,
     WebhookReceived,
 )
 
@@ -94,12 +96,27 @@ class Queue:
 
 LOGGER_CHAT = Queue(
     "logger.chat",
-    (MessagePosted, MessageAnswered, SessionOpened, SessionChanged, DeadLetterReplayed, DeadLetterDropped),
+    (
+        MessagePosted,
+        MessageAnswered,
+        SessionOpened,
+        SessionChanged,
+        SessionDeleted,
+        UserErased,
+        DeadLetterReplayed,
+        DeadLetterDropped,
+    ),
 )
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
 LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
-TAGGER_SESSIONS = Queue("tagger.sessions", (MessagePosted, ModelRegistered), single_active_consumer=True)
-WORKFLOW_TRIPS = Queue("workflow.trips", (TripRequested, TripAttached, TripReleased), no_longer_hears=(MessagePosted,))
+TAGGER_SESSIONS = Queue(
+    "tagger.sessions", (MessagePosted, ModelRegistered, SessionDeleted, UserErased), single_active_consumer=True
+)
+WORKFLOW_TRIPS = Queue(
+    "workflow.trips",
+    (TripRequested, TripAttached, TripReleased, SessionDeleted, UserErased),
+    no_longer_hears=(MessagePosted,),
+)
 WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived,))
 DEAD = Queue(DEAD_QUEUE, dead_letters=False)
 
@@ -112,6 +129,8 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     MessageAnswered: ("gateway",),
     SessionOpened: ("gateway",),
     SessionChanged: ("gateway",),
+    SessionDeleted: ("gateway",),
+    UserErased: ("gateway",),
     ModelRegistered: ("gateway",),
     TripRequested: ("gateway",),
     TripAttached: ("gateway",),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from services.tagger.counter import CounterKey, SessionKey
-from shared.events import MessagePosted, ModelRegistered
+from shared.events import MessagePosted, ModelRegistered, SessionDeleted, UserErased
 from shared.ids import model_id
 from shared.settings import Settings
 
@@ -41,6 +41,16 @@ def registered(
         only_if_new=only_if_new,
         occurred_at=BEGAN + timedelta(seconds=at),
     )
+
+
+def deleted(session: str = "s1", *, user: str = "ada", at: int = 0) -> SessionDeleted:
+    """Make the event of a session's deletion, `at` seconds after the beginning."""
+    return SessionDeleted(user_id=user, session_id=session, accepted_at=BEGAN + timedelta(seconds=at))
+
+
+def erased(user: str = "ada", *, at: int = 0) -> UserErased:
+    """Make the event of a user's erasure, `at` seconds after the beginning."""
+    return UserErased(user_id=user, erased_at=BEGAN + timedelta(seconds=at))
 
 
 async def read_numbers(owner: asyncpg.Connection) -> dict[CounterKey, list[int]]:

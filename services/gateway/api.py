@@ -16,6 +16,7 @@ from services.gateway.admin import routes as admin
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor
+from services.gateway.deletion import routes as deletion
 from services.gateway.helpers import routes as helpers
 from services.gateway.http import documents
 from services.gateway.http.documents import Documents
@@ -26,7 +27,7 @@ from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import routes as models
-from services.gateway.sessions import bulk, changing, creating, folders, messages, posting
+from services.gateway.sessions import bulk, changing, creating, deleting, folders, messages, posting
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import routes as trips
 from services.gateway.webhooks import routes as webhooks
@@ -41,6 +42,8 @@ ROUTERS = (
     folders.router,
     messages.router,
     posting.router,
+    deleting.router,
+    deletion.router,
     trips.router,
     models.router,
     helpers.router,

@@ -17,6 +17,13 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
+from services.gateway.deletion.deleting import Deleting
+from services.gateway.deletion.noted import NotedDeletions
+from services.gateway.deletion.routes import Erasing
+from services.gateway.deletion.state import ErasureStates
+from services.gateway.deletion.store import DeletionStore
+from services.gateway.deletion.sweeping import DeletionSweeper
+from services.gateway.deletion.sweeps import SweepStore
 from services.gateway.helpers.configured import read_helpers
 from services.gateway.http.documents import Documents
 from services.gateway.http.handed import handed_over
@@ -35,6 +42,7 @@ from services.gateway.models.routes import Models
 from services.gateway.sessions.bulk import Bulk
 from services.gateway.sessions.changing import Changing
 from services.gateway.sessions.creating import Creating
+from services.gateway.sessions.deleting import SessionDeletion
 from services.gateway.sessions.folders import FolderQueries, Folders
 from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
@@ -168,6 +176,9 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     own, memory = OwnSessions(turns, sessions, openings), Memory(pools.reader, turns, settings.context_bytes)
     catalog, lanes = links.upstreams.catalog, Lanes()
     allowed = AllowedModels(settings, catalog.is_listed)
+    deletions, noted = DeletionStore(pools.own), NotedDeletions(pools.admin)
+    announcing = Announcing(publisher, receipts, listeners)
+    deleting = Deleting(deletions, noted, store, running, publisher=publisher, receipts=receipts, announcing=announcing)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
     subjects = (
         throttle,
@@ -186,7 +197,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Sessions(own, turns, sessions, tags, receipts, lanes),
         Creating(own, openings, TemplateQueries(pools.reader), publisher, accepting, catalog=catalog, models=allowed),
         Changing(own, publisher, accepting),
-        Bulk(own, publisher, accepting),
+        Bulk(own, publisher, accepting, deleting),
         Folders(FolderQueries(pools.reader), lanes),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once), lanes),
         Posting(
@@ -210,10 +221,11 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             accepting,
         ),
         Live(listeners, throttle, own),
-        Announcing(publisher, receipts, listeners),
         Models(catalog, models, accepting),
         helpers,
         Webhooks(settings, publisher),
+        SessionDeletion(own, deleting),
+        Erasing(deleting, ErasureStates(pools.own, noted)),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
@@ -221,5 +233,6 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     api = create_api(settings, subjects, ask)
     unfit = Unfit()
     relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
-    sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay)
+    sweeps = DeletionSweeper(deletions, SweepStore(pools.own), noted, store, deleting)
+    sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, sweeps.jobs())
     return Gateway(runner, sweeper, outcomes, looking, census, registration, handed_over(api, Documents), api)

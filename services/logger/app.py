@@ -3,6 +3,7 @@
 from services.logger.dead_letters import read_letter
 from services.logger.handlers import ChatHandler, ConsumerHandler, DeadLetterHandler
 from services.logger.store import Store
+from services.logger.sweeping import sweeping
 from shared import topology
 from shared.database import open_pool, probe
 from shared.group_commit import GroupCommit, decode_event
@@ -18,8 +19,12 @@ async def main(settings: Settings) -> None:
         open_pool(settings.logger_database_url, settings.instance, settings.database_pool_size) as pool,
         Publisher(settings, "logger") as publisher,
     ):
-        store = Store(pool)
-        chat, letters, consumers = ChatHandler(store), DeadLetterHandler(store), ConsumerHandler(store, publisher)
+        store, sweeper = Store(pool), sweeping(pool)
+        chat, letters, consumers = (
+            ChatHandler(store, sweeper.wake),
+            DeadLetterHandler(store),
+            ConsumerHandler(store, publisher),
+        )
         service.check("publisher", publisher.fault)
         service.check("database", lambda: probe(pool, "chat"))
         await service.run(
@@ -32,4 +37,5 @@ async def main(settings: Settings) -> None:
                 commit=consumers.commit,
                 publisher=publisher,
             ),
+            sweeper,
         )

@@ -32,7 +32,9 @@ async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
     One that is there already counts its arrivals, and says why it was refused last. One that was replayed has been
     refused again, and is parked again; one that was dropped stays dropped.
     """
-    rows = {letter.dead_letter_id: letter for letter in letters}
+    rows = {letter.dead_letter_id: letter for letter in await _not_gone(db, letters)}
+    if not rows:
+        return
     await db.execute(
         """
         INSERT INTO chat.dead_letters AS letter (dead_letter_id, queue, dedupe_key, event_id, event_name, body,
@@ -62,6 +64,32 @@ async def park(db: Connection, letters: Sequence[DeadLetter]) -> None:
         [letter.error for letter in rows.values()],
         [letter.user_id for letter in rows.values()],
     )
+
+
+async def _not_gone(db: Connection, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Return those that are of no deleted session, nor of a user who was erased since."""
+    named = [letter for letter in letters if letter.user_id is not None]
+    if not named:
+        return list(letters)
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT named.user_id, ledger.erased_at,
+            CASE WHEN s.deleted_at IS NOT NULL THEN named.session_id END AS deleted
+        FROM unnest($1::text[], $2::text[]) AS named (user_id, session_id)
+        LEFT JOIN chat.erased_users ledger ON ledger.user_hash = tripthread.user_hash(named.user_id)
+        LEFT JOIN chat.sessions s ON (s.user_id, s.session_id) = (named.user_id, named.session_id)
+        """,
+        [letter.user_id for letter in named],
+        [letter.session_id for letter in named],
+    )
+    erased = {row["user_id"]: row["erased_at"] for row in rows if row["erased_at"] is not None}
+    deleted = {(row["user_id"], row["deleted"]) for row in rows if row["deleted"] is not None}
+    return [
+        letter
+        for letter in letters
+        if (letter.user_id, letter.session_id) not in deleted
+        and not (letter.user_id in erased and letter.accepted_at and letter.accepted_at <= erased[letter.user_id])
+    ]
 
 
 async def decide(db: Connection, decisions: Sequence[Decision]) -> None:

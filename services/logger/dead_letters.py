@@ -5,7 +5,6 @@ delivered too often, with an `x-death` header; what a stranger put straight into
 The body is never taken for an event: it is only looked at for whose it is, so that an erasure finds it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from services.logger.letter_owners import accepted_in, read_fields, session_in
 from shared.ids import NAMESPACE, derived_id
 from shared.subscription import Delivery
 from shared.topology import DEAD_QUEUE
@@ -21,8 +21,6 @@ from shared.unreadable import UNREADABLE
 UNKNOWN = "unknown"
 NAME_LENGTH = 255  # what AMQP allows a queue's name; the unique index would refuse much longer ones
 DEPTH = 16  # of nested headers; nobody sends deeper ones for a reason
-# No event of ours is nearly as large; what JSON of the size that a broker takes unfolds to would end the process.
-LOOKED_INTO_BYTES = 8_000_000
 
 Json = dict[str, Any]
 
@@ -40,6 +38,8 @@ class DeadLetter:
     reason: str
     error: str
     user_id: str | None
+    session_id: str | None = None
+    accepted_at: datetime | None = None  # none: it does not say
 
     @property
     def dead_letter_id(self) -> UUID:
@@ -53,7 +53,7 @@ def read_letter(delivery: Delivery) -> DeadLetter:
 
 def make_letter(body: bytes, headers: Mapping[str, object], *, name: str | None, message_id: str | None) -> DeadLetter:
     """Make the row for a message, from its body and what AMQP says about it."""
-    known = _look_into(body)
+    known = read_fields(body)
     # The id inside, else the body itself: two different bodies that came with one message id are two letters.
     event_id = _uuid(known.get("event_id"))
     queue, reason, error = _why(headers)
@@ -67,6 +67,8 @@ def make_letter(body: bytes, headers: Mapping[str, object], *, name: str | None,
         reason=reason[:NAME_LENGTH],
         error=error,
         user_id=_text(known.get("user_id")),
+        session_id=session_in(known),
+        accepted_at=accepted_in(known),
     )
 
 
@@ -91,16 +93,6 @@ def _last_death(headers: Mapping[str, object]) -> Mapping[str, object] | None:
     deaths = headers.get("x-death")
     newest = deaths[0] if isinstance(deaths, list) and deaths else None
     return newest if isinstance(newest, dict) else None
-
-
-def _look_into(body: bytes) -> Json:
-    if len(body) > LOOKED_INTO_BYTES:
-        return {}
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _uuid(value: object) -> UUID | None:

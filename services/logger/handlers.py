@@ -5,7 +5,7 @@ Hear which consumers have started, too: what an older one did not know is sent t
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,9 +21,11 @@ from shared.events import (
     MessageEvent,
     Outcome,
     SessionChanged,
+    SessionDeleted,
     SessionEvent,
     SessionOpened,
     Stored,
+    UserErased,
 )
 from shared.parking import send_back
 from shared.publisher import Publisher
@@ -36,16 +38,22 @@ CONSUMED = frozenset(queue.name for queue in QUEUES if queue.hears)
 class ChatHandler:
     """The queue `logger.chat`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, wake: Callable[[], None] = lambda: None) -> None:
+        """Prepare; `wake` is called when there is something to sweep."""
         self._store = store
+        self._wake = wake
 
     async def commit(self, events: Sequence[Event]) -> list[Stored]:
         """Store one group; everybody who waits for one of its events is told, also where it changed nothing."""
         messages = [event for event in events if isinstance(event, MessageEvent)]
         edits = [event for event in events if isinstance(event, SessionOpened | SessionChanged)]
         decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
-        await self._store.store_chat(messages, decisions, edits)
-        return [*_stored([*messages, *edits]), *map(_decided, decisions)]
+        deletions = [event for event in events if isinstance(event, SessionDeleted)]
+        erasures = [event for event in events if isinstance(event, UserErased)]
+        await self._store.store_chat(messages, decisions, edits, deletions, erasures)
+        if deletions or erasures:
+            self._wake()
+        return [*_stored([*messages, *edits, *deletions]), *map(_decided, decisions), *map(_erased, erasures)]
 
 
 class DeadLetterHandler:
@@ -134,7 +142,13 @@ def _changed(events: Sequence[SessionEvent]) -> dict[SessionKey, dict[str, Any]]
 def _words(event: SessionEvent) -> tuple[str, ...]:
     if isinstance(event, SessionChanged):
         return event.changed
+    if isinstance(event, SessionDeleted):
+        return ("deleted",)
     return ("created",) if isinstance(event, SessionOpened) else ("messages",)
+
+
+def _erased(erasure: UserErased) -> Stored:
+    return Stored(user_id=erasure.user_id, causes=(erasure.event_id,))
 
 
 def _decided(decision: Decision) -> Stored:

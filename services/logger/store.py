@@ -10,12 +10,15 @@ kind by key; what people set of sessions takes those of sessions alone (`session
 holds nothing that the other may come to want: there is no deadlock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import starmap
 from uuid import UUID
 
+import asyncpg
+
 from services.logger.dead_letter_rows import Refused, decide, park, refused_as_unknown
 from services.logger.dead_letters import DeadLetter
+from services.logger.erasing import not_erased, not_erased_edits, note_deleted
 from services.logger.reduction import (
     Decision,
     SessionKey,
@@ -28,7 +31,10 @@ from services.logger.rows import as_json, message_row, session_row, trace_row
 from services.logger.session_rows import settle_sessions
 from services.logger.settling import Edit
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
-from shared.events import MessageEvent
+from shared.events import MessageEvent, SessionDeleted, UserErased
+from shared.ledger import Ledger, note_erased
+
+LEDGER: Ledger = "chat.erased_users"
 
 
 class Store:
@@ -38,15 +44,24 @@ class Store:
         self._pool = pool
 
     async def store_chat(
-        self, messages: Sequence[MessageEvent], decisions: Sequence[Decision], edits: Sequence[Edit] = ()
+        self,
+        messages: Sequence[MessageEvent],
+        decisions: Sequence[Decision],
+        edits: Sequence[Edit] = (),
+        deletions: Sequence[SessionDeleted] = (),
+        erasures: Sequence[UserErased] = (),
     ) -> None:
-        """Store one group: what was said, what people set of sessions, what operators decided about dead letters."""
+        """Store one group: what is to go, what was said, what people set of sessions, and what operators decided."""
         with database_span("store"):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+                if erasures:
+                    await note_erased(db, LEDGER, erasures)
+                if deletions:
+                    await note_deleted(db, deletions)
                 if messages and (deleted := await _store(db, messages)):
                     await _sweep(db, deleted)
-                if edits:
-                    await settle_sessions(db, edits)
+                if edits and (newer := await not_erased_edits(db, edits)):
+                    await settle_sessions(db, newer)
                 if decisions:
                     await decide(db, final_decisions(decisions))
 
@@ -63,18 +78,38 @@ class Store:
 
 
 async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[SessionKey]:
+    """Store messages, but for what was accepted before its user was erased.
+
+    Returns:
+        The sessions of which only a tombstone is left.
+    """
+    rows = await _store_unless_erased(db, messages, {event.user_id for event in messages})
+    erased = {row["user_id"]: row["erased_at"] for row in rows if row["erased_at"] is not None}
+    if erased:
+        newer = not_erased(messages, erased)
+        rows = await _store_unless_erased(db, newer, ()) if newer else []
+    return [(row["user_id"], row["session_id"]) for row in rows]
+
+
+async def _store_unless_erased(
+    db: Connection, messages: Sequence[MessageEvent], users: Collection[str]
+) -> list[asyncpg.Record]:
     """Store messages, bring their sessions up to them, and store the traces of answers.
 
     A message is inserted, or replaces a lesser version of itself. Every session of the group is touched, even by a
     repeat that changes nothing, because that locks it and tells of it: whether it keeps traces, or is a tombstone.
 
     Returns:
-        The sessions of which only a tombstone is left.
+        Those of these users who were erased, and when; where there is one, nothing is stored. Else the sessions of
+        which only a tombstone is left.
     """
     kept = greatest_versions(messages)
-    rows = await db.fetch(
+    rows: list[asyncpg.Record] = await db.fetch(
         """
-        WITH stored AS (
+        WITH erased AS MATERIALIZED (
+            SELECT speaking.user_id, ledger.erased_at FROM unnest($4::text[]) AS speaking (user_id)
+            JOIN chat.erased_users ledger ON ledger.user_hash = tripthread.user_hash(speaking.user_id)
+        ), stored AS (
             INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
                 error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
             SELECT user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
@@ -82,6 +117,7 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
             FROM json_to_recordset($1) AS said (user_id text, session_id text, message_id text, role text, content text,
                 parts jsonb, model text, status text, error text, parent_id text, client_message_id text, turn_id uuid,
                 revision int, rank smallint, event_id uuid, created_at timestamptz, metadata jsonb)
+            WHERE NOT EXISTS (SELECT FROM erased)
             ORDER BY user_id, session_id, message_id
             ON CONFLICT (user_id, session_id, message_id) DO UPDATE SET
                 role = excluded.role, content = excluded.content, parts = excluded.parts, model = excluded.model,
@@ -98,6 +134,7 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
             SELECT * FROM json_to_recordset($2) AS step (user_id text, session_id text, first_at timestamptz,
                 newest_at timestamptz, newest_id text, preview text, model text, model_at timestamptz, title text,
                 titled_at timestamptz, project_id text, helper text)
+            WHERE NOT EXISTS (SELECT FROM erased)
         ), stepped AS (
             INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at, last_message_at,
                 last_message, message_count, model, model_at, title, title_source, titled_at, project_id, helper,
@@ -154,20 +191,22 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
                 stored_at = excluded.stored_at
                 WHERE (excluded.revision, excluded.rank) > (trace.revision, trace.rank)
         )
-        SELECT user_id, session_id FROM step EXCEPT SELECT user_id, session_id FROM stepped
+        (SELECT user_id, session_id, NULL::timestamptz AS erased_at FROM step
+            EXCEPT SELECT user_id, session_id, NULL FROM stepped)
+        UNION ALL SELECT user_id, NULL, erased_at FROM erased
         """,
         as_json(map(message_row, kept.values())),
         as_json(map(session_row, steps(kept.values()))),
         as_json(starmap(trace_row, greatest_traces(messages))),
+        list(users),
     )
-    return [(row["user_id"], row["session_id"]) for row in rows]
+    return rows
 
 
 async def _sweep(db: Connection, deleted: Sequence[SessionKey]) -> None:
     """Delete what came too late for sessions of which only a tombstone is left.
 
-    Whoever deletes a session commits its tombstone first and sweeps then: what was stored meanwhile is seen by one of
-    the two.
+    A tombstone is committed first, and what is there then is swept: what is stored meanwhile is seen by one of the two.
     """
     await db.execute(
         """

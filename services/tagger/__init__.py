@@ -1,1 +1,1 @@
-"""MessagePosted, ModelRegistered -> tagging.session_tags, tagging.models -> SessionTagged"""
+"""MessagePosted, ModelRegistered, SessionDeleted, UserErased -> tagging.* -> SessionTagged"""

@@ -2,6 +2,7 @@
 
 from services.tagger.handlers import SessionHandler
 from services.tagger.store import Store
+from services.tagger.sweeping import Sweeper, sweeping
 from shared import topology
 from shared.database import open_pool, probe
 from shared.group_commit import GroupCommit, decode_event
@@ -22,6 +23,12 @@ async def main(settings: Settings) -> None:
         service.check("database", lambda: probe(pool, "tagging"))
         await service.run(
             GroupCommit(
-                settings, topology.TAGGER_SESSIONS, decode=decode_event, commit=sessions.commit, publisher=publisher
-            )
+                settings,
+                topology.TAGGER_SESSIONS,
+                decode=decode_event,
+                commit=sessions.commit,
+                publisher=publisher,
+                begin=sessions.forget,
+            ),
+            sweeping(pool, Sweeper(pool, publisher)),
         )

@@ -46,6 +46,8 @@ class Candidate:
     short_id: str
     event_id: UUID
     created_at: datetime
+    accepted: datetime
+    since: datetime | None = None  # when its user was erased; numbers of before do not count
 
     @property
     def session(self) -> SessionKey:
@@ -93,6 +95,16 @@ def read_in_order(
     return list(candidates.values()), changed
 
 
+def not_erased(events: Iterable[Heard], erased: Mapping[str, datetime]) -> list[Heard]:
+    """Return the events without the messages that were accepted before their user was erased."""
+    return [event for event in events if isinstance(event, ModelRegistered) or is_newer(event, erased)]
+
+
+def is_newer(spoken: MessagePosted | Candidate, erased: Mapping[str, datetime]) -> bool:
+    """Tell whether somebody spoke who was not erased, or only before they spoke."""
+    return spoken.user_id not in erased or spoken.accepted > erased[spoken.user_id]
+
+
 def find_candidate(event: MessagePosted, models: Mapping[UUID, Model]) -> Candidate | None:
     """Return the session of a user's message to a tracked model; None for any other message."""
     if event.role != "user" or event.model is None:
@@ -100,7 +112,15 @@ def find_candidate(event: MessagePosted, models: Mapping[UUID, Model]) -> Candid
     model = models.get(model_id(event.provider, event.model))
     if model is None or not model.tracked:
         return None
-    return Candidate(event.user_id, event.session_id, model.model_id, model.short_id, event.event_id, event.created_at)
+    return Candidate(
+        event.user_id,
+        event.session_id,
+        model.model_id,
+        model.short_id,
+        event.event_id,
+        event.created_at,
+        event.accepted,
+    )
 
 
 def register(event: ModelRegistered, known: Model | None, taken: Collection[str]) -> Model:

@@ -1,4 +1,4 @@
-"""Hear messages and registrations of models: give sessions their tags, and say so."""
+"""Hear messages, registrations of models and deletions: give sessions their tags, and say so."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from uuid import UUID
 from services.tagger.counter import Heard, SessionKey
 from services.tagger.memory import TaggedSessions
 from services.tagger.store import Store
-from shared.events import Event, MessagePosted, ModelRegistered, SessionTagged
+from shared.events import Event, MessagePosted, ModelRegistered, SessionDeleted, SessionTagged, UserErased
 
 
 class SessionHandler:
@@ -21,8 +21,10 @@ class SessionHandler:
     async def commit(self, events: Sequence[Event]) -> list[SessionTagged]:
         """Tag one group's sessions, and answer the messages in sessions that were not known to have a tag.
 
-        What was answered is answered again when it is repeated.
+        What was answered is answered again when it is repeated. What is gone gets neither, wherever in the group its
+        deletion stands.
         """
+        await self._note_what_is_gone(events)
         heard = [event for event in events if isinstance(event, ModelRegistered) or self._may_bring_a_tag(event)]
         if not heard:
             return []
@@ -34,6 +36,20 @@ class SessionHandler:
             SessionTagged(user_id=user_id, session_id=session_id, session_tag=tag, causes=causes[user_id, session_id])
             for (user_id, session_id), tag in tags.items()
         ]
+
+    def forget(self) -> None:
+        """Look every session up again: another tagger may have heard of what is gone."""
+        self._tagged.forget_all()
+
+    async def _note_what_is_gone(self, events: Sequence[Event]) -> None:
+        deleted = [event for event in events if isinstance(event, SessionDeleted)]
+        erased = [event for event in events if isinstance(event, UserErased)]
+        if not deleted and not erased:
+            return
+        await self._store.note(deleted, erased)
+        for event in deleted:
+            self._tagged.forget((event.user_id, event.session_id))
+        self._tagged.forget_users({event.user_id for event in erased})
 
     def _may_bring_a_tag(self, event: Event) -> TypeGuard[MessagePosted]:
         """Tell whether a user spoke, whose session is not known to have its tag."""

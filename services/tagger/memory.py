@@ -14,9 +14,9 @@ MOST = 20_000  # sessions; about 8 MB
 class TaggedSessions:
     """Remembers for a minute which sessions have been answered with their tag, and which messages were answered.
 
-    A tag is for ever: none is changed or taken away, and a deleted session's is never given again. So what is
-    remembered stays true whichever tagger works meanwhile. Only that a session has a tag is remembered, never that it
-    has none: its model may be registered, or tracked again.
+    A tag is for ever, unless its user is erased, and a deleted session's is never given again. So what is remembered
+    stays true until a deletion is heard; and whoever may have missed one, since another worked meanwhile, forgets all.
+    Only that a session has a tag is remembered, never that it has none: its model may be registered, or tracked again.
     """
 
     def __init__(self, *, most: int = MOST, now: Callable[[], float] = time.monotonic) -> None:
@@ -39,3 +39,16 @@ class TaggedSessions:
         self._known.move_to_end(session)
         while len(self._known) > self._most or next(iter(self._known.values()))[0] <= now:
             self._known.popitem(last=False)
+
+    def forget(self, session: SessionKey) -> None:
+        """Take note that the session is gone."""
+        self._known.pop(session, None)
+
+    def forget_users(self, user_ids: Collection[str]) -> None:
+        """Take note that everything of these is gone."""
+        for session in [session for session in self._known if session[0] in user_ids]:
+            del self._known[session]
+
+    def forget_all(self) -> None:
+        """Know nothing any more."""
+        self._known.clear()

@@ -5,8 +5,12 @@ of taggers may run at once. Each waits for locks in one order only: the table of
 counters by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
+
+import asyncpg
 
 from services.tagger.counter import (
     SHORT_DIGITS,
@@ -17,11 +21,15 @@ from services.tagger.counter import (
     SessionKey,
     Tag,
     named_models,
+    not_erased,
     number,
     read_in_order,
     registered_models,
 )
+from services.tagger.notes import clear_erased, note_deleted, read_erasures
 from shared.database import Connection, Pool, transaction
+from shared.events import SessionDeleted, UserErased
+from shared.ledger import note_erased
 
 
 class Store:
@@ -29,6 +37,14 @@ class Store:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def note(self, deleted: Sequence[SessionDeleted], erased: Sequence[UserErased]) -> None:
+        """Note what is gone, in one transaction that is safe to repeat: nothing of it gets or keeps a tag."""
+        async with transaction(self._pool) as db:
+            if erased:
+                await note_erased(db, "tagging.erased_users", erased)
+            if deleted:
+                await note_deleted(db, deleted)
 
     async def tag_sessions(self, events: Sequence[Heard], sessions: Sequence[SessionKey]) -> dict[SessionKey, str]:
         """Register the models and tag the sessions of one group, in one transaction that is safe to repeat.
@@ -41,7 +57,10 @@ class Store:
             known = await _read_models(db, named_models(events))
             candidates, changed = read_in_order(events, known, taken)
             await _save_models(db, changed)
-            new = await _tag(db, candidates)
+            erased = await read_erasures(db, {candidate.user_id for candidate in candidates}) if candidates else {}
+            if erased:  # a message that is gone may stand before one that is not
+                candidates, _ = read_in_order(not_erased(events, erased), known, taken)
+            new = await tag(db, candidates, erased)
             return new | await _read_tags(db, [session for session in sessions if session not in new])
 
 
@@ -92,10 +111,19 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
     )
 
 
-async def _tag(db: Connection, candidates: Sequence[Candidate]) -> dict[SessionKey, str]:
-    """Give those sessions a tag that have none, and return it: a number is taken only for rows that are really new."""
+async def tag(db: Connection, candidates: Sequence[Candidate], erased: Mapping[str, datetime]) -> dict[SessionKey, str]:
+    """Give those sessions a tag that have none, and return it: a number is taken only for rows that are really new.
+
+    Args:
+        db: In whose transaction.
+        candidates: Sessions in which users spoke, after they were erased if they were.
+        erased: When they were, by user; a tag of before gives way.
+    """
     if not candidates:
         return {}
+    if erased:
+        candidates = [replace(candidate, since=erased.get(candidate.user_id)) for candidate in candidates]
+        await clear_erased(db, [candidate for candidate in candidates if candidate.since is not None])
     new, last_numbers = await _insert_sessions(db, candidates)
     tags = number(new, last_numbers)
     if tags:
@@ -108,33 +136,45 @@ async def _insert_sessions(
 ) -> tuple[list[Candidate], dict[CounterKey, int]]:
     """Insert sessions without a number, and step their counters, which stay locked until the transaction ends.
 
-    Counters are locked after all the sessions, since they are stepped by how many of these are new.
+    Counters are locked after all the sessions, since they are stepped by how many of these are new. One of before its
+    user's erasure begins again.
 
     Returns:
         Those that were not there, tagged or deleted; and of each counter where it is now.
+
+    Raises:
+        asyncpg.SerializationError: A counter was begun again for an erasure that we had not seen.
     """
     rows = await db.fetch(
         """
         WITH new AS (
-            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id)
-            SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[])
-                AS candidate (user_id, session_id, model_id, event_id)
+            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id, tagged_at, since)
+            SELECT user_id, session_id, model_id, event_id, accepted, coalesce(since, '-infinity')
+            FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[])
+                AS candidate (user_id, session_id, model_id, event_id, accepted, since)
             ORDER BY user_id, session_id
             ON CONFLICT (user_id, session_id) DO NOTHING
-            RETURNING user_id, session_id, model_id
+            RETURNING user_id, session_id, model_id, since
         ), stepped AS (
-            INSERT INTO tagging.counters AS counter (user_id, model_id, last_number)
-            SELECT user_id, model_id, count(*) FROM new GROUP BY user_id, model_id ORDER BY user_id, model_id
-            ON CONFLICT (user_id, model_id) DO UPDATE SET last_number = counter.last_number + excluded.last_number
+            INSERT INTO tagging.counters AS counter (user_id, model_id, last_number, since)
+            SELECT user_id, model_id, count(*), since FROM new
+            GROUP BY user_id, model_id, since ORDER BY user_id, model_id
+            ON CONFLICT (user_id, model_id) DO UPDATE SET since = excluded.since, last_number =
+                CASE WHEN counter.since < excluded.since THEN 0 ELSE counter.last_number END + excluded.last_number
+                WHERE counter.since <= excluded.since
             RETURNING user_id, model_id, last_number
         )
-        SELECT user_id, session_id, model_id, last_number FROM new JOIN stepped USING (user_id, model_id)
+        SELECT user_id, session_id, model_id, last_number FROM new LEFT JOIN stepped USING (user_id, model_id)
         """,
         [candidate.user_id for candidate in candidates],
         [candidate.session_id for candidate in candidates],
         [candidate.model_id for candidate in candidates],
         [candidate.event_id for candidate in candidates],
+        [candidate.accepted for candidate in candidates],
+        [candidate.since for candidate in candidates],
     )
+    if any(row["last_number"] is None for row in rows):
+        raise asyncpg.SerializationError("a user was erased meanwhile")
     new = {(row["user_id"], row["session_id"]) for row in rows}
     return (
         [candidate for candidate in candidates if candidate.session in new],
@@ -162,9 +202,10 @@ async def _read_tags(db: Connection, sessions: Sequence[SessionKey]) -> dict[Ses
     rows = await db.fetch(
         """
         SELECT user_id, session_id, session_tag
-        FROM tagging.session_tags JOIN unnest($1::text[], $2::text[]) AS wanted (user_id, session_id)
+        FROM tagging.session_tags tag JOIN unnest($1::text[], $2::text[]) AS wanted (user_id, session_id)
             USING (user_id, session_id)
-        WHERE session_tag IS NOT NULL AND deleted_at IS NULL
+        WHERE session_tag IS NOT NULL AND deleted_at IS NULL AND NOT EXISTS (SELECT FROM tagging.erased_users e
+            WHERE e.user_hash = tripthread.user_hash(tag.user_id) AND e.erased_at > tag.since)
         """,
         [user_id for user_id, _ in sessions],
         [session_id for _, session_id in sessions],

@@ -13,7 +13,9 @@ from services.workflow.store.facts import FactStore
 from services.workflow.store.quotes import QuoteStore
 from services.workflow.store.requests import RequestStore
 from services.workflow.store.status import StatusStore
+from services.workflow.store.sweeps import SweepStore
 from services.workflow.store.trips import TripStore
+from services.workflow.sweeping import Sweeper
 from services.workflow.telling import Teller
 from services.workflow.waits import Waits
 from shared import topology
@@ -56,12 +58,15 @@ def wire(
     follower = Follower(facts, avinode, publisher)
     keeper = HoldKeeper(StatusStore(pool), avinode, publisher)
     teller = Teller(QuoteStore(pool), publisher)
+    sweeper = Sweeper(pool, SweepStore(pool))
     jobs = {
         "requests": creator.work_request,
         "notices": Matcher(deliveries, follower, waits).work_notice,
         "trips": Checker(facts, follower, publisher, waits=waits, rereading=rereading).work_trip,
         "quotes": teller.work_quote,
         "holds": keeper.work_hold,
+        "deletions": sweeper.sweep_session,
+        "erasures": sweeper.sweep_user,
     }
 
     async def begin() -> None:

@@ -94,7 +94,7 @@ class Follower:
         if trip_id is None:
             return
         rfqs = [rfq for rfq_id in trip.rfq_ids if (rfq := await self._if_there(self._read_rfq(trip_id, rfq_id)))]
-        await self._read_messages(trip_id, await self._facts.unknown_messages(trip.message_ids))
+        await self._read_messages(trip_id, await self._facts.unknown_messages(trip_id, trip.message_ids))
         await self._read_quotes(trip_id, [*trip.rfqs, *rfqs])
 
     async def _read_trip_called(self, reference: str) -> Trip:
@@ -132,7 +132,7 @@ class Follower:
         }
         found = Found()
         try:
-            for quote_id in await self._facts.unknown_quotes(wanted):
+            for quote_id in await self._facts.unknown_quotes(trip_id, wanted):
                 found += await self._if_there(self._read_quote(quote_id, *wanted[quote_id])) or Found()
         finally:
             await self._add(trip_id, found)

@@ -7,7 +7,16 @@ import structlog
 from services.workflow.notices import Notice, read_notice
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.trips import TripStore
-from shared.events import Event, TripAdvanced, TripAttached, TripReleased, TripRequested, WebhookReceived
+from shared.events import (
+    Event,
+    SessionDeleted,
+    TripAdvanced,
+    TripAttached,
+    TripReleased,
+    TripRequested,
+    UserErased,
+    WebhookReceived,
+)
 
 Wake = Callable[[], None]
 
@@ -22,7 +31,14 @@ class TripHandler:
         self._wake = wake
 
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
-        """Store one group; every request and attachment is answered, a repeated one too."""
+        """Store one group; every request and attachment is answered, a repeated one too.
+
+        What is gone is not, wherever in the group its deletion stands.
+        """
+        deleted = [event for event in events if isinstance(event, SessionDeleted)]
+        erased = [event for event in events if isinstance(event, UserErased)]
+        if deleted or erased:
+            await self._trips.note(deleted, erased)
         heard = [event for event in events if isinstance(event, TripRequested | TripAttached | TripReleased)]
         outcomes = await self._trips.record(heard)
         self._wake()

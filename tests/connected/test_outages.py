@@ -397,3 +397,38 @@ async def test_gateway_killed_in_the_middle_of_an_answer_keeps_the_question(site
     assert json.loads(body["message"]["content"])[0] == "[chunks 100] [slow 100]"
     statuses = [message["status"] for message in await site.messages(session)]
     assert statuses == ["complete", "interrupted", "complete", "complete"]
+
+
+async def test_broker_away_a_deletion_is_accepted_hidden_and_told_later(site: Site, session: str) -> None:
+    await site.say("[echo gone]", session)
+    await site.say("[echo kept]", f"{session}2")
+    await until(lambda: site.all_stored(session, 2), "both messages")
+    await asyncio.to_thread(site.broker.kill)
+    try:
+        await until(lambda: is_away(site), "the gateway to know")
+        status, body = await site.call("DELETE", f"/api/chat/sessions/{session}")
+        assert (status, body["stored"]) == (202, False)
+        assert (await site.call("GET", f"/api/chat/sessions/{session}"))[0] == 404
+        assert (await site.say("again", session))[0] == 404
+        status, state = await site.call("DELETE", "/api/me/data", user="zoe")
+        assert (status, state["status"]) == (202, "pending")
+    finally:
+        await restart(site, site.broker)
+    await until(lambda: settled(site, session), "the end of it", 30)
+    assert (await site.call("GET", f"/api/chat/sessions/{session}2"))[0] == 200
+
+    async def erased() -> bool:
+        _, state = await site.call("GET", "/api/me/data", user="zoe")
+        return bool(state["status"] == "done")
+
+    await until(erased, "the erasure", 30)
+
+
+async def settled(site: Site, session: str) -> bool:
+    async with looking(site.settings.database_url) as owner:
+        query = "SELECT settled_at IS NOT NULL FROM gateway.deletions WHERE session_id = $1"
+        return bool(await owner.fetchval(query, session))
+
+
+async def is_away(site: Site) -> bool:
+    return "broker" in (await site.call("GET", "/readyz"))[1]["degraded"]

@@ -20,7 +20,7 @@ from tests.connected.locks import until_blocked
 from tests.processes import Process, running
 from tests.servers import Servers, empty_broker, looking
 from tests.settings import settings_for
-from tests.tagging import assert_gapless, holding_counters, read_tags, registered, spoke
+from tests.tagging import BEGAN, assert_gapless, erased, holding_counters, read_tags, registered, spoke
 from tests.waiting import PATIENCE_S, until, until_true
 
 NAMES = ("tagger_1", "tagger_2", "tagger_3")
@@ -130,6 +130,47 @@ async def test_tagger_that_is_stopped_in_the_middle_holds_nobody_up_and_goes_on_
     taggers[stopped].signal(signal.SIGCONT)
     await flow.speak(50)
     await all_tagged_without_a_gap(settings, owner, flow.sessions)
+
+
+async def test_tagger_that_is_killed_in_the_middle_of_a_sweep_leaves_the_rest_to_the_next(
+    settings: Settings, owner: asyncpg.Connection, flow: Flow, taggers: dict[str, Process]
+) -> None:
+    await owner.execute(
+        """
+        INSERT INTO tagging.session_tags (user_id, session_id, model_id, number, session_tag, event_id, tagged_at)
+        SELECT 'dora', 's' || to_char(n, 'FM0000'), model_id, n, 'chat_model_' || n, gen_random_uuid(), $1
+        FROM tagging.models, generate_series(1, 2500) AS n
+        """,
+        BEGAN,
+    )
+    async with Publisher(settings, "test") as publisher, holding_up_sweeps(settings, "s1500"):
+        await publisher.publish(erased("dora", at=1))
+        [first] = await until_blocked(owner)
+        assert await owner.fetchval("SELECT count(*) FROM tagging.session_tags") == 1500
+        taggers[first].kill()
+    done = "SELECT done_at IS NOT NULL AND user_id IS NULL FROM tagging.erased_users"
+    await until(lambda: owner.fetchval(done), "the sweep", TAKEOVER_S)
+
+    assert await owner.fetchval("SELECT count(*) FROM tagging.session_tags") == 0
+
+
+@asynccontextmanager
+async def holding_up_sweeps(settings: Settings, session_id: str) -> AsyncIterator[None]:
+    """Let whoever sweeps this session's row wait; by no transaction, since a sweep waits for those to begin with."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock(1)")
+        await connection.execute(
+            f"""
+            CREATE FUNCTION tagging.wait() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN OLD; END $$;
+            CREATE TRIGGER wait BEFORE DELETE ON tagging.session_tags
+                FOR EACH ROW WHEN (OLD.session_id = '{session_id}') EXECUTE FUNCTION tagging.wait()
+            """
+        )
+        yield
+    finally:
+        await connection.close()
 
 
 async def test_database_that_is_killed_loses_no_number(

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logger.dead_letters import LOOKED_INTO_BYTES, DeadLetter, make_letter, storable
+from services.logger.dead_letters import DeadLetter, make_letter, storable
+from services.logger.letter_owners import LOOKED_INTO_BYTES
 from shared.ids import new_id
 from shared.unreadable import UNREADABLE
 from tests.pure.logger_samples import posted

@@ -15,6 +15,7 @@ from services.tagger.counter import (
     Model,
     Tag,
     named_models,
+    not_erased,
     number,
     read_in_order,
     registered_models,
@@ -34,7 +35,8 @@ def candidates(*events: Heard, known: Mapping[UUID, Model] | None = None) -> lis
 
 
 def candidate(session: str = "s1", *, user: str = "ada", model: UUID = SMALL, at: int = 0) -> Candidate:
-    return Candidate(user, session, model, model.hex[:6], new_id(), BEGAN + timedelta(seconds=at))
+    spoken_at = BEGAN + timedelta(seconds=at)
+    return Candidate(user, session, model, model.hex[:6], new_id(), spoken_at, spoken_at)
 
 
 @pytest.mark.parametrize(("given_number", "counter"), [(1, "001"), (15, "015"), (999, "999"), (1000, "1000")])
@@ -54,6 +56,23 @@ def test_short_id_is_longer_where_another_model_has_it(taken: set[str], short: s
 
 def test_first_user_message_brings_a_tag_and_later_ones_do_not() -> None:
     assert candidates(registered(), spoke(at=1), spoke(at=2)) == [("s1", SMALL)]
+
+
+def test_message_of_before_its_users_erasure_does_not_stand_before_a_newer_one() -> None:
+    before, at_once, after, other = spoke(at=1), spoke(at=2), spoke(at=3), spoke(user="bob", at=1)
+
+    left = not_erased([registered(), before, at_once, after, other], {"ada": BEGAN + timedelta(seconds=2)})
+
+    assert left[1:] == [after, other]
+
+
+def test_message_is_as_old_as_its_acceptance_wherever_it_stands_in_its_session() -> None:
+    accepted = BEGAN + timedelta(seconds=3)
+    posted = spoke(at=1, accepted_at=accepted)
+
+    assert not_erased([posted], {"ada": BEGAN + timedelta(seconds=2)}) == [posted]
+    [found], _ = read_in_order([registered(), posted], {}, ())
+    assert found.accepted == accepted
 
 
 @pytest.mark.parametrize("role", ["assistant", "system", "tool"])

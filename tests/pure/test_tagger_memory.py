@@ -44,3 +44,21 @@ def test_sessions_are_remembered_up_to_a_number_the_longest_known_being_forgotte
 
     assert len(tagged) == 2
     assert [tagged.needs_nothing(("ada", session), LATER) for session in ("s1", "s2", "s3")] == [True, False, True]
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    tagged = TaggedSessions()
+    sessions = [("ada", "s1"), ("ada", "s2"), ("bob", "s1"), ("cleo", "s1")]
+
+    def known() -> list[tuple[str, str]]:
+        return [session for session in sessions if tagged.needs_nothing(session, LATER)]
+
+    for session in sessions:
+        tagged.remember(session, [FIRST])
+    tagged.forget(("ada", "s2"))
+    tagged.forget(("ada", "s2"))
+    assert known() == [("ada", "s1"), ("bob", "s1"), ("cleo", "s1")]
+    tagged.forget_users({"ada", "bob"})
+    assert known() == [("cleo", "s1")]
+    tagged.forget_all()
+    assert known() == []

@@ -24,7 +24,10 @@ async def session_past(
     with database_span("read"):
         rows = await fetched(
             pool,
-            "SELECT * FROM gateway.past_of_session($1, $2, $3, $4, $5, $6, $7)",
+            """
+            SELECT past.* FROM tripthread.read_as($1) AS reading (users),
+                gateway.past_of_session(reading.users, $2, $3, $4, $5, $6, $7) AS past
+            """,
             list(user_ids),
             session_id,
             list(about),

@@ -34,7 +34,7 @@ from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import answer_of
 from services.gateway.turns.kept import Kept
 from services.gateway.turns.said import Said
-from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fresh
+from services.gateway.turns.starting import SessionGone, StaleHistory, TurnStarter, until_fresh
 from services.gateway.turns.turn import Question, Turn
 from services.gateway.turns.weight import WIDEST, bytes_of, question_bytes
 from shared.database import DATABASE_ERRORS
@@ -113,7 +113,13 @@ class Chat:
             return unexpected_response()
 
     async def _begin(self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID) -> TurnBuffer:
-        return await until_fresh(lambda: self._try_to_begin(request, caller, account, correlation_id))
+        try:
+            return await until_fresh(lambda: self._try_to_begin(request, caller, account, correlation_id))
+        except SessionGone:  # deleted a moment ago
+            if request.session_is_named:
+                raise
+        new = replace(request, session_id=None)
+        return await until_fresh(lambda: self._try_to_begin(new, caller, account, correlation_id))
 
     async def _try_to_begin(
         self, request: ChatRequest, caller: Caller, account: str, correlation_id: UUID
@@ -144,6 +150,7 @@ class Chat:
             helper=helper,
             question=replace(question, metadata={**request.metadata, **question.metadata}),
             known_until=remembered.known_until,
+            remembers_from=remembered.history[0].created_at if remembered.history else None,
         )
         again = isinstance(chosen, Said)
         with self._room.held(account, self._weight(question, remembered.history)):

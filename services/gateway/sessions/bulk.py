@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from services.gateway.account.identity import Caller, CallerDep
+from services.gateway.deletion.deleting import Deleting
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
@@ -56,6 +57,14 @@ class Move(BaseModel):
         return {"folder": self.value}
 
 
+class Delete(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    ids: Ids
+    action: Literal["delete"]
+    value: None = None
+
+
 class Label(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -77,11 +86,14 @@ class Label(BaseModel):
 
 def _kind(body: Any) -> str:
     action = body.get("action") if isinstance(body, dict) else getattr(body, "action", None)
-    return f"<{action}>" if action in ("move", "label") else "<mark>"
+    return f"<{action}>" if action in ("move", "label", "delete") else "<mark>"
 
 
 BulkChange = Annotated[
-    Annotated[Mark, Tag("<mark>")] | Annotated[Move, Tag("<move>")] | Annotated[Label, Tag("<label>")],
+    Annotated[Mark, Tag("<mark>")]
+    | Annotated[Move, Tag("<move>")]
+    | Annotated[Label, Tag("<label>")]
+    | Annotated[Delete, Tag("<delete>")],
     Discriminator(_kind),
 ]
 
@@ -101,8 +113,9 @@ class BulkAnswer(BaseModel):
 class Bulk:
     """What the route works with."""
 
-    def __init__(self, own: OwnSessions, publisher: Publisher, accepting: Accepting) -> None:
+    def __init__(self, own: OwnSessions, publisher: Publisher, accepting: Accepting, deleting: Deleting) -> None:
         self._own = own
+        self._deleting = deleting
         self._publisher = publisher
         self._accepting = accepting
 
@@ -125,6 +138,15 @@ class Bulk:
         stored = await self._stored(caller, events, write)
         return [_result(session_id, session_id in stored, refused.get(session_id)) for session_id in ids]
 
+    async def delete(self, caller: Caller, ids: Sequence[str], write: Write) -> list[BulkResult]:
+        """Delete these sessions, in one commit, and tell of each what became of it; no broker is needed for it."""
+        ids = list(dict.fromkeys(ids))
+        found = await self._own.find_many(caller, [each for each in ids if is_client_id(each)])
+        noted = False
+        if found:
+            _, noted = await self._deleting.delete([own.facts.key for own in found.values()], write)
+        return [_result(each, noted, None if each in found else _refusal(each)) for each in ids]
+
     async def _stored(self, caller: Caller, events: Mapping[str, SessionChanged], write: Write) -> set[str]:
         """Publish the changes, and return the sessions in which they, or newer ones, were seen in time."""
         stored: set[str] = set()
@@ -142,11 +164,16 @@ class Bulk:
 
 
 def _event(body: Mark | Move | Label, session_id: str, own: OwnSession | None, write: Write) -> SessionChanged:
-    if not is_client_id(session_id):
-        raise Invalid("An id is 1 to 64 of A-Za-z0-9_-.")
     if own is None:
-        raise NotFound("There is no such session.")
+        raise _refusal(session_id)
     return changed(own, body.patch(own), write.correlation_id)
+
+
+def _refusal(session_id: str) -> Refused:
+    """Say why there is no session of this id."""
+    if not is_client_id(session_id):
+        return Invalid("An id is 1 to 64 of A-Za-z0-9_-.")
+    return NotFound("There is no such session.")
 
 
 def _result(session_id: str, is_stored: bool, error: Refused | None) -> BulkResult:
@@ -170,6 +197,31 @@ async def change_sessions(
     bulk: Annotated[Bulk, from_app(Bulk)], caller: CallerDep, body: BulkChange, write: WriteDep, response: Response
 ) -> BulkAnswer:
     """Do one thing to up to 200 sessions."""
-    results = await bulk.change(caller, body, write)
+    if isinstance(body, Delete):
+        results = await bulk.delete(caller, body.ids, write)
+    else:
+        results = await bulk.change(caller, body, write)
+    response.status_code = 200 if _all_stored(results) else 202
+    return BulkAnswer(results=results)
+
+
+@router.delete(
+    "/api/chat/sessions",
+    responses={
+        202: {"model": BulkAnswer, "description": "Deleted, and not noted by every service yet"},
+        **problem_responses(400, 401, 403, 422, 429, 503),
+    },
+)
+async def delete_sessions(
+    bulk: Annotated[Bulk, from_app(Bulk)],
+    caller: CallerDep,
+    write: WriteDep,
+    response: Response,
+    id: Annotated[list[str] | None, Query(max_length=MOST_IDS)] = None,  # noqa: A002 - its name in the query
+) -> BulkAnswer:
+    """Delete up to 200 sessions, as `bulk` does; without ids none."""
+    if not id:
+        raise Refused("Say which: ?id=...&id=...")
+    results = await bulk.delete(caller, id, write)
     response.status_code = 200 if _all_stored(results) else 202
     return BulkAnswer(results=results)

@@ -72,15 +72,18 @@ class MessageQueries:
         async with reading(self._pool, *user_ids) as db:
             rows = await db.fetch(
                 """
-                SELECT s.user_id, s.project_id, s.helper, s.model, s.deleted_at IS NOT NULL AS is_deleted,
+                SELECT owner.user_id, s.project_id, s.helper, s.model,
+                    s.deleted_at IS NOT NULL OR d.user_id IS NOT NULL AS is_deleted,
                     newest.message_id, newest.created_at
-                FROM chat.sessions s
+                FROM unnest($1::text[]) AS owner (user_id)
+                LEFT JOIN chat.sessions s ON (s.user_id, s.session_id) = (owner.user_id, $2)
+                LEFT JOIN gateway.deletions d ON (d.user_id, d.session_id) = (owner.user_id, $2)
                 LEFT JOIN LATERAL (
                     SELECT m.message_id, m.created_at FROM chat.messages m
                     WHERE m.user_id = s.user_id AND m.session_id = s.session_id
                         AND (m.parent_id IS NOT NULL OR m.role NOT IN ('system', 'tool'))
                     ORDER BY m.created_at DESC, m.message_id DESC LIMIT 1) newest ON true
-                WHERE s.user_id = ANY ($1) AND s.session_id = $2
+                WHERE s.user_id IS NOT NULL OR d.user_id IS NOT NULL
                 """,
                 list(user_ids),
                 session_id,

@@ -126,9 +126,10 @@ async def _turns(messages: SessionMessages, own: OwnSession, window: Window, lim
     if len(own.turns) < NEWEST:
         return own.turns
     after, before = (place and place[0] for place in (window.after, window.before))
-    return await messages.turns.said_between(
+    turns = await messages.turns.said_between(
         own.user_id, own.facts.session_id, after, before, limit, oldest_first=window.oldest_first
     )
+    return own.facts.kept(turns)
 
 
 def _cursor_after(page: list[Listed], window: Window) -> str:

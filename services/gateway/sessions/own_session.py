@@ -69,7 +69,7 @@ class OwnSessions:
         keys = [(user_id, session_id) for session_id in session_ids for user_id in caller.user_ids]
         found: dict[str, OwnSession] = {}
         for facts in await self._opened(await self._queries.facts_of(keys)):
-            own = newest.get(facts.key, [])
+            own = facts.kept(newest.get(facts.key, []))
             view = show_session(facts, own)
             if view is not None and facts.session_id not in found and caller.sees(view.session.project_id):
                 found[facts.session_id] = OwnSession(facts, own, view.session)
@@ -103,10 +103,8 @@ class OwnSessions:
     async def _known(self, user_ids: Sequence[str], session_id: str) -> list[tuple[SessionFacts, list[Glimpse]]]:
         """Return what is known of each of these users' session of this id, with its turns."""
         turns, _ = await self._turns.session(user_ids, session_id)  # before what is stored: see history.py
-        known = await self._queries.facts(user_ids, session_id)
-        if not any(facts.stored or facts.deleted for facts in known):
-            known = await self._opened(known)
-        return [(facts, [turn for turn in turns if turn.user_id == facts.user_id]) for facts in known]
+        known = await self._opened(await self._queries.facts(user_ids, session_id))
+        return [(facts, facts.kept(turns)) for facts in known]
 
     async def _opened(self, known: Sequence[SessionFacts]) -> list[SessionFacts]:
         """Add what openings are going to make of those sessions that are not stored."""
@@ -118,7 +116,9 @@ class OwnSessions:
 
 def as_opened(facts: SessionFacts, opening: Opening) -> SessionFacts:
     """Add to what is known of a session what its opening is going to make of it."""
-    said = {name: value for name, value in opening.opening.items() if name in SHOWN}
     at = opening.accepted_at
+    if facts.erased_at is not None and at <= facts.erased_at:
+        return facts
+    said = {name: value for name, value in opening.opening.items() if name in SHOWN}
     row = StoredSession(last_activity_at=at, created_at=at, updated_at=at, **said)
     return replace(facts, opened=replace(row, title_source="user" if row.title else "none"))

@@ -29,7 +29,7 @@ from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage, answer_of, question_of
 from services.gateway.turns.kept import Kept
 from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.starting import StaleHistory, until_fresh
+from services.gateway.turns.starting import SessionGone, StaleHistory, until_fresh
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Question, Turn, text_parts
@@ -131,6 +131,8 @@ class Posting:
             return known, 200
         turn = await self._store.claim(claim)
         if not isinstance(turn, Turn):
+            if await self._store.is_gone(claim.user_id, claim.session_id):
+                raise SessionGone
             raise StaleHistory  # also where the same key was quicker, which is seen then
         return await self._told(turn, end, write)
 

@@ -21,8 +21,7 @@ class SessionQueries:
 
     async def facts(self, user_ids: Sequence[str], session_id: str) -> list[SessionFacts]:
         """Return what is known of each of these users' session of this id, in the users' order."""
-        async with reading(self._pool, *user_ids) as db:
-            return await _facts(db, [(user_id, session_id) for user_id in user_ids])
+        return await self.facts_of([(user_id, session_id) for user_id in user_ids])
 
     async def facts_of(self, keys: Sequence[Key]) -> list[SessionFacts]:
         """Return what is known of each of these sessions, in their order."""
@@ -73,7 +72,9 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
     rows = await db.fetch(
         """
         SELECT key.user_id, key.session_id, now() AS now,
-            s.session_id IS NOT NULL AS is_stored, s.deleted_at IS NOT NULL AS deleted,
+            s.session_id IS NOT NULL AS is_stored, s.deleted_at IS NOT NULL OR d.user_id IS NOT NULL AS deleted,
+            (SELECT e.erased_at FROM gateway.erasures e
+                WHERE e.user_hash = tripthread.user_hash(key.user_id) AND e.done_at IS NULL) AS erased_at,
             s.project_id, s.helper, s.model, s.title, s.title_source, s.message_count, s.last_message,
             s.last_message_at, s.last_activity_at, s.created_at, s.updated_at, s.ended_at, s.pinned, s.archived,
             s.folder, s.labels, s.analytics, s.experiment_name, s.metadata, s.field_stamps,
@@ -82,6 +83,7 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
             trip.*
         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS key (user_id, session_id, place)
         LEFT JOIN chat.sessions s USING (user_id, session_id)
+        LEFT JOIN gateway.deletions d ON (d.user_id, d.session_id) = (key.user_id, key.session_id)
         LEFT JOIN tagging.session_tags g ON (g.user_id, g.session_id) = (key.user_id, key.session_id)
             AND g.deleted_at IS NULL
         LEFT JOIN tagging.models m USING (model_id)
@@ -109,6 +111,7 @@ def _facts_of(row: dict[str, Any]) -> SessionFacts:
         session_id=row["session_id"],
         stored=StoredSession(**stored) if row["is_stored"] else None,
         deleted=row["deleted"],
+        erased_at=row["erased_at"],
         tag=tag_of(row),
         trip=_trip(row),
         workflow_state=row["workflow_state"] or {},

@@ -52,6 +52,7 @@ class SessionFacts:
     session_id: str
     stored: StoredSession | None = None
     deleted: bool = False
+    erased_at: datetime | None = None  # what its user said before is being erased; none: nothing is
     tag: Tag | None = None
     opened: StoredSession | None = None  # what its opening makes of it, where that is not stored yet
     trip: TripSummary | None = None  # its status by what is stored
@@ -61,6 +62,11 @@ class SessionFacts:
     @property
     def key(self) -> tuple[str, str]:
         return self.user_id, self.session_id
+
+    def kept(self, turns: Iterable[Glimpse]) -> list[Glimpse]:
+        """Return the turns of this session that are not being erased."""
+        own = [turn for turn in turns if turn.user_id == self.user_id]
+        return own if self.erased_at is None else [turn for turn in own if turn.asked_at > self.erased_at]
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
         facts: What is stored.
         turns: Turns of this session, in any order; stored ones among them add nothing.
     """
+    turns = facts.kept(turns)
     fresh = _fresh(facts.stored, turns)
     stored = facts.stored or facts.opened or (_begun(turns, fresh) if turns else None)
     if facts.deleted or stored is None:

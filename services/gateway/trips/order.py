@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from services.gateway.http.fields import Json
+from services.gateway.http.write_headers import Write
 from shared.events import Segment, TripAttached, TripRequested
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
 
@@ -117,19 +118,21 @@ TripOrder = Annotated[Annotated[NewTrip, Tag("<new>")] | Annotated[AttachTrip, T
 
 
 def begun_by(
-    order: NewTrip | AttachTrip, user_id: str, session_id: str, key: str | None, correlation_id: UUID
+    order: NewTrip | AttachTrip, write: Write, user_id: str, session_id: str, accepted_at: datetime | None = None
 ) -> TripRequested | TripAttached:
-    """Make the event of an order.
+    """Make the event of an order, accepted at this moment of the database's clock.
 
     With the same key of the same session a request is the same event about the same trip, and so is an attachment by
     the same reference: by another one it is another order, whatever its key.
     """
     named = order.avinode_trip_id if isinstance(order, AttachTrip) else _kind(order)
-    trip_id = derived_id(NAMESPACE, f"trip/{scoped(user_id, session_id)}/{named}/{key}") if key else new_id()
+    repeated = f"trip/{scoped(user_id, session_id)}/{named}/{write.key}"
+    trip_id = derived_id(NAMESPACE, repeated) if write.key else new_id()
     if isinstance(order, AttachTrip):
         return TripAttached(
             event_id=derived_id(trip_id, TripAttached.__name__),
-            correlation_id=correlation_id,
+            correlation_id=write.correlation_id,
+            accepted_at=accepted_at,
             user_id=user_id,
             session_id=session_id,
             trip_id=trip_id,
@@ -137,7 +140,8 @@ def begun_by(
         )
     return TripRequested(
         event_id=derived_id(trip_id, TripRequested.__name__),
-        correlation_id=correlation_id,
+        correlation_id=write.correlation_id,
+        accepted_at=accepted_at,
         user_id=user_id,
         session_id=session_id,
         trip_id=trip_id,

@@ -95,7 +95,7 @@ async def begin_trip(
     account = account_of(caller, request)
     await trips.limits.count_order(account)
     own = await trips.own.find(caller, session_id)
-    event = begun_by(body, own.user_id, session_id, write.key, write.correlation_id)
+    event = begun_by(body, write, own.user_id, session_id, own.facts.read_at)
     placing = Placing(trips.accepting, trips.queries, event)
     repeated = await placing.repeated()
     if repeated is not None:

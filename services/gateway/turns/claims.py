@@ -19,7 +19,7 @@ LEASE_S = 30  # how long a running turn is its owner's without a renewal
 class Lost(enum.Enum):
     """Why a claim got nothing."""
 
-    TAKEN = "taken"  # the session is answering, or the key is known already
+    TAKEN = "taken"  # the session is answering, or was deleted; or the key is known already
     STALE = "stale"  # more was said since the claimant read the session
 
 
@@ -45,6 +45,7 @@ class Claim:
     account: str = ""  # whom the limits count the turn for; of no interest to other gateways
     state: Literal["running", "posted"] = "running"
     known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
+    remembers_from: datetime | None = None  # the place of the oldest message that the model is told of; none: it is new
 
 
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
@@ -94,13 +95,13 @@ async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]
 
     A turn that ended between the claimant's reading and its claim may have been in the way of the insert, so the
     function looks for what is stale by a second statement, under the lock that the first took: see its revision,
-    `deploy/migrations/sql/0012_round_trips.up.sql`.
+    `deploy/migrations/sql/0017_deletion.up.sql`.
     """
     rows = await db.fetch(
         f"""
         SELECT is_stale, {COLUMNS} FROM (
-            SELECT is_stale, (turn).* FROM gateway.claim_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-                $14, $15, $16, $17, $18, {LEASE_S})) AS claimed
+            SELECT is_stale, (turn).* FROM gateway.begin_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+                $14, $15, $16, $17, $18, $19, {LEASE_S})) AS claimed
         """,  # noqa: S608 - constants of this module
         *columns([_claim_row(claim) for claim in claims]),
     )
@@ -130,4 +131,5 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         claim.state,
         1 + len(claim.question.earlier),
         claim.known_until,
+        claim.remembers_from,
     )

@@ -14,11 +14,15 @@ from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Turn
 from shared.database import DATABASE_ERRORS
-from shared.errors import Conflict, SessionBusy, ShuttingDown
+from shared.errors import Conflict, NotFound, SessionBusy, ShuttingDown
 
 READINGS = 5  # of a session that others talk in at the same time
 
 Result = TypeVar("Result")
+
+
+class SessionGone(NotFound):
+    """This session was deleted."""
 
 
 class StaleHistory(Conflict):
@@ -66,6 +70,7 @@ class TurnStarter:
         Raises:
             StaleHistory: More was said in the session since the claimant read it: read it again.
             SessionBusy: The session is answering something else.
+            SessionGone: It was deleted.
             Invalid: The key was used for another request.
             ShuttingDown: Nothing can be accepted now.
         """
@@ -91,6 +96,8 @@ class TurnStarter:
         known = await self._store.by_key(claim.user_id, claim.key) if claim.key else None
         if known is not None:
             return await self._repeat(known, claim, history)
+        if await self._store.is_gone(claim.user_id, claim.session_id):
+            raise SessionGone
         busy = await self._store.running([claim.user_id], claim.session_id)
         if busy is None:
             raise StaleHistory  # it has ended in the meantime, so there is more to know

@@ -247,11 +247,19 @@ class TurnStore:
         """Find the turn that this key of this user names."""
         rows = await fetched(
             self._pool,
-            f"SELECT {COLUMNS} FROM gateway.turns WHERE user_id = $1 AND idempotency_key = $2",  # noqa: S608
+            f"""
+            SELECT {COLUMNS} FROM gateway.turns
+            WHERE user_id = $1 AND idempotency_key = $2 AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
+            """,  # noqa: S608
             user_id,
             key,
         )
         return read_turn(rows[0]) if rows else None
+
+    async def is_gone(self, user_id: str, session_id: str) -> bool:
+        """Tell whether a session can't be claimed, since it was deleted or what was said in it is just being erased."""
+        (row,) = await fetched(self._pool, "SELECT gateway.is_gone($1, $2)", user_id, session_id)
+        return bool(row[0])
 
     async def expired(self) -> list[tuple[UUID, int]]:
         """Return the running turns whose owner has let the lease pass: (turn, attempt)."""
@@ -265,6 +273,21 @@ class TurnStore:
         """Return the turn of this id."""
         rows = await fetched(self._pool, f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = $1", turn_id)  # noqa: S608
         return read_turn(rows[0]) if rows else None
+
+    async def running_of(self, whose: Sequence[tuple[str, str | None]]) -> list[Turn]:
+        """Return the turns that run in these sessions: (user, session), or anywhere for a user: (user, None)."""
+        rows = await fetched(
+            self._pool,
+            f"""
+            SELECT {COLUMNS} FROM gateway.turns
+            WHERE state = 'running' AND (user_id = ANY ($3)
+                OR (user_id, session_id) IN (SELECT * FROM unnest($1::text[], $2::text[])))
+            """,  # noqa: S608
+            [user_id for user_id, session_id in whose if session_id is not None],
+            [session_id for _, session_id in whose if session_id is not None],
+            [user_id for user_id, session_id in whose if session_id is None],
+        )
+        return [read_turn(row) for row in rows]
 
     async def running(self, user_ids: Sequence[str], session_id: str) -> Turn | None:
         """Find the turn that this session is busy with, of the first of these users who has one."""

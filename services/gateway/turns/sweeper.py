@@ -1,6 +1,7 @@
 """What one gateway does for all: end the turns whose owner is gone, and what `relay.py` does."""
 
 import asyncio
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
@@ -12,7 +13,7 @@ from services.gateway.turns.unfit import Unfit
 from shared.backoff import Backoff
 from shared.database import Pool
 from shared.leader import Leader
-from shared.worker import Worker
+from shared.worker import Job, Worker
 
 LEADER_LOCK = 0x7477_5357  # "twSW": of the gateway that sweeps
 LOOK_S = 2.0
@@ -55,13 +56,14 @@ class Sweeper:
             log.warning("ended a turn whose gateway is gone", turn_id=str(turn_id), owner=turn.owner)
 
 
-def sweeping(pool: Pool, sweeper: Sweeper, relay: Relay) -> Worker:
-    """Make what runs the jobs of both, wherever this gateway is the one that does."""
+def sweeping(pool: Pool, sweeper: Sweeper, relay: Relay, others: Mapping[str, Job]) -> Worker:
+    """Make what runs the jobs of both and these others, by name, wherever this gateway is the one that does."""
     jobs = {
         "abandoned turns": sweeper.end_abandoned,
         "untold turns": relay.tell_untold,
         "unstored turns": relay.settle,
         "old turns": relay.trim,
+        **others,
     }
 
     async def begin() -> None:

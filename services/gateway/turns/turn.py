@@ -228,6 +228,7 @@ class Turn:
             occurred_at=self.answered_at,
             user_id=self.user_id,
             session_id=self.session_id,
+            accepted_at=self.asked_at,
             message_id=self.answer_id,
             content=self.answer.content,
             parts=tuple(self.answer.parts),

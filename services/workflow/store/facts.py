@@ -75,8 +75,8 @@ class FactStore:
                 ORDER BY due_at LIMIT 1)
             )
             SELECT trip_id, coalesce(avinode_trip_id, trip_code) AS reference, last_checked_at IS NOT NULL AS was_read,
-                EXISTS (SELECT FROM workflow.trip_sessions s WHERE s.trip_id = t.trip_id AND s.deleted_at IS NULL)
-                    AS is_wanted,
+                EXISTS (SELECT FROM workflow.trip_sessions s WHERE s.trip_id = t.trip_id AND s.deleted_at IS NULL
+                    AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)) AS is_wanted,
                 extract(epoch FROM clock_timestamp() - last_activity_at)::float8 AS quiet_s,
                 extract(epoch FROM clock_timestamp() - coalesce(last_checked_at, created_at))::float8 AS unread_s,
                 route, clock_timestamp()::date AS today
@@ -86,36 +86,47 @@ class FactStore:
         return None if row is None else DueTrip(**row)
 
     async def trip_called(self, reference: str | None) -> UUID | None:
-        """Find a trip by its id at Avinode or its code."""
+        """Find a trip by its id at Avinode or its code; one that only deleted sessions were about is nobody's."""
         trip_id: UUID | None = await self._pool.fetchval(
-            "SELECT trip_id FROM workflow.trips WHERE trip_code = $1 OR avinode_trip_id = $1", reference
+            """
+            SELECT trip_id FROM workflow.trips
+            WHERE (trip_code = $1 OR avinode_trip_id = $1) AND NOT workflow.is_forsaken(trip_id)
+            """,
+            reference,
         )
         return trip_id
 
     async def trip_of_rfq(self, rfq_id: str | None) -> UUID | None:
         """Find the trip that an RFQ belongs to."""
-        trip_id: UUID | None = await self._pool.fetchval("SELECT trip_id FROM workflow.rfqs WHERE rfq_id = $1", rfq_id)
+        trip_id: UUID | None = await self._pool.fetchval(
+            "SELECT trip_id FROM workflow.rfqs WHERE rfq_id = $1 AND NOT workflow.is_forsaken(trip_id)", rfq_id
+        )
         return trip_id
 
-    async def unknown_messages(self, message_ids: Iterable[str]) -> list[str]:
-        """Return those of these messages that were never read; no message changes."""
+    async def unknown_messages(self, trip_id: UUID, message_ids: Iterable[str]) -> list[str]:
+        """Return those of a trip's messages that were never read for it; no message changes."""
         rows = await self._pool.fetch(
             """
             SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS wanted (id, place)
-            WHERE NOT EXISTS (SELECT FROM workflow.trip_messages WHERE avinode_message_id = id) ORDER BY place
+            WHERE NOT EXISTS (SELECT FROM workflow.trip_messages WHERE avinode_message_id = id AND trip_id = $2)
+            ORDER BY place
             """,
             list(message_ids),
+            trip_id,
         )
         return [row["id"] for row in rows]
 
-    async def unknown_quotes(self, quote_ids: Iterable[str]) -> list[str]:
-        """Return those of these quotes that were never read, or whose lift is not known."""
+    async def unknown_quotes(self, trip_id: UUID, quote_ids: Iterable[str]) -> list[str]:
+        """Return those of a trip's quotes that were never read for it, or whose lift is not known."""
         rows = await self._pool.fetch(
             """
             SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS wanted (id, place)
-            WHERE NOT EXISTS (SELECT FROM workflow.quotes WHERE quote_id = id AND lift_id IS NOT NULL) ORDER BY place
+            WHERE NOT EXISTS (SELECT FROM workflow.quotes
+                WHERE quote_id = id AND trip_id = $2 AND lift_id IS NOT NULL)
+            ORDER BY place
             """,
             list(quote_ids),
+            trip_id,
         )
         return [row["id"] for row in rows]
 
@@ -123,8 +134,10 @@ class FactStore:
         """Tell for which requests Avinode may have a trip that we do not know by name."""
         (row,) = await self._pool.fetch(
             """
-            SELECT EXISTS (SELECT FROM workflow.requests WHERE state = 'unconfirmed') AS has_unconfirmed,
-                EXISTS (SELECT FROM workflow.requests WHERE state = 'sending') AS has_sending
+            SELECT EXISTS (SELECT FROM workflow.requests WHERE state = 'unconfirmed'
+                    AND NOT workflow.is_gone(user_id, session_id, created_at)) AS has_unconfirmed,
+                EXISTS (SELECT FROM workflow.requests WHERE state = 'sending'
+                    AND NOT workflow.is_gone(user_id, session_id, created_at)) AS has_sending
             """
         )
         return Unanswered(**row)
@@ -145,7 +158,9 @@ class FactStore:
             lost: UUID | None = await db.fetchval(
                 """
                 UPDATE workflow.requests SET state = 'created', error = NULL, updated_at = clock_timestamp()
-                WHERE request_id::text = $1 AND state IN ('sending', 'unconfirmed') RETURNING trip_id
+                WHERE request_id::text = $1 AND state IN ('sending', 'unconfirmed')
+                    AND NOT workflow.is_gone(user_id, session_id, created_at)
+                RETURNING trip_id
                 """,
                 trip.external_trip_id,
             )
@@ -153,6 +168,8 @@ class FactStore:
             if known is None:
                 return None, []
             kept = await name_trip(db, known, trip.avinode_trip_id, trip.trip_code, shared=self._shared)
+            if kept is None:
+                return None, []
             is_new = await add_trip(db, kept, trip, self._rereading)
             return kept, await advanced(db, kept) if is_new or kept != trip_id else []
 
@@ -165,7 +182,8 @@ class FactStore:
                 """
                 UPDATE workflow.trips t SET due_at = 'infinity'
                 WHERE trip_id = $1 AND NOT EXISTS (SELECT FROM workflow.trip_sessions s
-                    WHERE s.trip_id = t.trip_id AND s.deleted_at IS NULL)
+                    WHERE s.trip_id = t.trip_id AND s.deleted_at IS NULL
+                        AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at))
                 """,
                 trip_id,
             )

@@ -77,11 +77,12 @@ async def keep_request(db: Connection, order: TripRequested) -> UUID:
         WITH trip AS (
             INSERT INTO workflow.trips (trip_id, route, pax) VALUES ($1, $5, $6)
         ), tie AS (
-            INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, request_id) VALUES ($2, $3, $1, $4)
+            INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, request_id, started_at)
+            VALUES ($2, $3, $1, $4, $10)
         )
         INSERT INTO workflow.requests (request_id, promised_trip_id, trip_id, user_id, session_id, segments, pax,
-            criteria, event_id)
-        VALUES ($4, $1, $1, $2, $3, $7, $6, $8, $9)
+            criteria, event_id, created_at)
+        VALUES ($4, $1, $1, $2, $3, $7, $6, $8, $9, $10)
         """,
         order.trip_id,
         order.user_id,
@@ -92,6 +93,7 @@ async def keep_request(db: Connection, order: TripRequested) -> UUID:
         [leg.model_dump() for leg in order.segments],
         order.criteria,
         order.event_id,
+        order.accepted,
     )
     return order.trip_id
 
@@ -101,9 +103,9 @@ async def keep_attachment(db: Connection, order: TripAttached, trip_id: UUID) ->
     await db.execute(
         """
         INSERT INTO workflow.requests (request_id, kind, promised_trip_id, trip_id, user_id, session_id, reference,
-            state, event_id)
+            state, event_id, created_at)
         SELECT $1, 'attachment', $2, trip_id, $4, $5, $6,
-            CASE WHEN last_checked_at IS NULL AND closed_at IS NULL THEN 'attaching' ELSE 'attached' END, $1
+            CASE WHEN last_checked_at IS NULL AND closed_at IS NULL THEN 'attaching' ELSE 'attached' END, $1, $7
         FROM workflow.trips WHERE trip_id = $3
         FOR SHARE  -- a reading that is being written now has looked for attachments already
         """,
@@ -113,6 +115,7 @@ async def keep_attachment(db: Connection, order: TripAttached, trip_id: UUID) ->
         order.user_id,
         order.session_id,
         order.avinode_trip_id,
+        order.accepted,
     )
     return trip_id
 
@@ -123,8 +126,8 @@ async def keep_lost(db: Connection, order: Order, why: Refused, trip_id: UUID | 
     await db.execute(
         """
         INSERT INTO workflow.requests (request_id, kind, promised_trip_id, trip_id, user_id, session_id, segments, pax,
-            criteria, reference, state, code, error, event_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'lost', $11, $12, $13)
+            criteria, reference, state, code, error, event_id, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'lost', $11, $12, $13, $14)
         """,
         request_id_of(order),
         "request" if asked else "attachment",
@@ -139,6 +142,7 @@ async def keep_lost(db: Connection, order: Order, why: Refused, trip_id: UUID | 
         why.code,
         why.detail,
         order.event_id,
+        order.accepted,
     )
     return trip_id or order.trip_id
 

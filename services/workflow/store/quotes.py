@@ -40,7 +40,9 @@ class QuoteStore:
                     AND old.lift_id IS NOT DISTINCT FROM q.lift_id AND NOT old.estimate AND NOT old.current)
                     AS is_revised,
                 ARRAY (SELECT (s.user_id, s.session_id) FROM workflow.trip_sessions s WHERE s.trip_id = q.trip_id
-                    AND s.open AND s.deleted_at IS NULL ORDER BY s.user_id, s.session_id) AS sessions
+                    AND s.open AND s.deleted_at IS NULL
+                    AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)
+                    ORDER BY s.user_id, s.session_id) AS sessions
             FROM workflow.quotes q JOIN workflow.rfqs r USING (rfq_id) LEFT JOIN workflow.lifts l USING (lift_id)
             WHERE q.told_at IS NULL AND NOT q.estimate AND q.current ORDER BY q.seen_at LIMIT 1
             """

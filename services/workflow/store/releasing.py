@@ -29,6 +29,7 @@ async def release_trip(db: Connection, release: TripReleased) -> list[TripAdvanc
         UPDATE workflow.trip_sessions SET open = false, ended_at = coalesce(ended_at, clock_timestamp()),
             deleted_at = clock_timestamp()
         WHERE trip_id = $1 AND user_id = ANY ($2) AND deleted_at IS NULL
+            AND NOT workflow.is_gone(user_id, session_id, started_at)
         RETURNING user_id, session_id
         """,
         release.trip_id,

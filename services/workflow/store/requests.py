@@ -41,7 +41,8 @@ class RequestStore:
             await self._pool.fetchval(
                 """
                 SELECT EXISTS (SELECT FROM workflow.requests r JOIN workflow.trips t USING (trip_id)
-                    WHERE r.state = 'intended' AND r.due_at <= clock_timestamp() AND t.closed_at IS NULL)
+                    WHERE r.state = 'intended' AND r.due_at <= clock_timestamp() AND t.closed_at IS NULL
+                        AND NOT workflow.is_gone(r.user_id, r.session_id, r.created_at))
                 """
             )
         )
@@ -54,6 +55,7 @@ class RequestStore:
             WHERE request_id = (
                 SELECT r.request_id FROM workflow.requests r JOIN workflow.trips t USING (trip_id)
                 WHERE r.state = 'intended' AND r.due_at <= clock_timestamp() AND t.closed_at IS NULL
+                    AND NOT workflow.is_gone(r.user_id, r.session_id, r.created_at)
                 ORDER BY r.due_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
             )
             RETURNING request_id, trip_id, event_id, segments, pax, criteria, attempts, updated_at AS sent_at
@@ -73,6 +75,8 @@ class RequestStore:
                 error,
             )
             kept = await name_trip(db, intent.trip_id, trip.avinode_trip_id, trip.trip_code, shared=self._shared)
+            if kept is None:  # its session was deleted meanwhile; nothing is cancelled at Avinode
+                return []
             await add_trip(db, kept, trip, self._rereading)
             if trip.trip_code is None:
                 await db.execute("UPDATE workflow.trips SET due_at = clock_timestamp() WHERE trip_id = $1", kept)
@@ -136,7 +140,7 @@ class RequestStore:
                 wait_s,
                 AvinodeRefused.code if state == "refused" else None,
             )
-            if settled is None:  # the trip has turned up meanwhile
+            if settled is None:  # the trip has turned up meanwhile, or its session was deleted
                 return []
             if state == "refused":
                 await close_trip(db, settled, error)

@@ -35,7 +35,8 @@ class StatusStore:
                 """
                 SELECT s.user_id, s.session_id, s.trip_id
                 FROM workflow.trips t JOIN workflow.trip_sessions s USING (trip_id)
-                WHERE s.deleted_at IS NULL AND t.closed_at IS NULL AND t.trip_id IN (
+                WHERE s.deleted_at IS NULL AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)
+                    AND t.closed_at IS NULL AND t.trip_id IN (
                     SELECT trip_id FROM workflow.requests WHERE state = 'intended'
                     UNION ALL
                     SELECT trip_id FROM workflow.trips WHERE closed_at IS NULL AND due_at <= clock_timestamp()

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from services.workflow.store.noting import forsake, living_of
 from services.workflow.store.orders import move_orders
 from shared.database import Connection
 from shared.errors import NoSuchTrip
@@ -11,7 +12,11 @@ from shared.events import TripAdvanced
 async def advanced(db: Connection, trip_id: UUID, causes: tuple[UUID, ...] = ()) -> list[TripAdvanced]:
     """Make the outcomes for everybody whose session is about this trip."""
     rows = await db.fetch(
-        "SELECT user_id, session_id FROM workflow.trip_sessions WHERE trip_id = $1 AND deleted_at IS NULL", trip_id
+        """
+        SELECT user_id, session_id FROM workflow.trip_sessions
+        WHERE trip_id = $1 AND deleted_at IS NULL AND NOT workflow.is_gone(user_id, session_id, started_at)
+        """,
+        trip_id,
     )
     return [TripAdvanced(**row, trip_id=trip_id, causes=causes) for row in map(dict, rows)]
 
@@ -37,15 +42,15 @@ async def close_trip(db: Connection, trip_id: UUID, error: str | None = None) ->
 
 async def name_trip(
     db: Connection, trip_id: UUID, avinode_trip_id: str, trip_code: str | None, *, shared: bool
-) -> UUID:
+) -> UUID | None:
     """Give a trip its names at Avinode, and look again at the notices that waited for them.
 
     Rows may turn out to be one trip: attached by its id here and by its code there, or requested here with an
     answer that was lost, and attached there. They become one. Rows of other ids never do, whatever their code: a code
-    that comes a second time is the newer trip's.
+    that comes a second time is the newer trip's. Nor does one that is to go, since only deleted sessions were about it.
 
     Returns:
-        The row that stays: one that was requested before others, the oldest before others.
+        The row that stays: one that was requested before others, the oldest before others. None where it is gone.
     """
     rows = await db.fetch(
         """
@@ -59,12 +64,22 @@ async def name_trip(
         avinode_trip_id,
         trip_code,
     )
-    kept: UUID = rows[0]["trip_id"]
-    for row in rows[1:]:
-        await _merge(db, kept, row["trip_id"], shared=shared)
+    if not rows:
+        return None
+    kept, *others = await _without_forsaken(db, [row["trip_id"] for row in rows], avinode_trip_id, trip_code)
+    for other in others:
+        await _merge(db, kept, other, shared=shared)
     await _write_names(db, kept, avinode_trip_id, trip_code)
     await _look_again(db, avinode_trip_id, trip_code)
     return kept
+
+
+async def _without_forsaken(db: Connection, trip_ids: list[UUID], *names: str | None) -> list[UUID]:
+    """Leave out the rows that are to go, unless all are; the names are no longer theirs then."""
+    living = await living_of(db, trip_ids) if len(trip_ids) > 1 else trip_ids
+    if 0 < len(living) < len(trip_ids):
+        await forsake(db, *names)
+    return living or trip_ids
 
 
 async def _write_names(db: Connection, trip_id: UUID, avinode_trip_id: str, trip_code: str | None) -> None:
@@ -92,6 +107,7 @@ async def _look_again(db: Connection, *names: str | None) -> None:
 
 async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> None:
     """Make `other` part of `kept`, with all that is known of it; a stranger's tie ends with its row."""
+    await _drop_gone_ties(db, kept, other)
     await _reopen(db, kept, other)
     await db.execute(
         """
@@ -120,6 +136,20 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
     )
     await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", other)
     await db.execute("UPDATE workflow.trips SET updated_at = clock_timestamp() WHERE trip_id = $1", kept)
+
+
+async def _drop_gone_ties(db: Connection, kept: UUID, other: UUID) -> None:
+    """Let what was deleted have no say in who has the trip; where all was, a tie stays, by which it is swept."""
+    await db.execute(
+        """
+        DELETE FROM workflow.trip_sessions
+        WHERE trip_id IN ($1, $2) AND workflow.is_gone(user_id, session_id, started_at)
+            AND EXISTS (SELECT FROM workflow.trip_sessions s WHERE s.trip_id IN ($1, $2) AND s.deleted_at IS NULL
+                AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at))
+        """,
+        kept,
+        other,
+    )
 
 
 async def _reopen(db: Connection, kept: UUID, other: UUID) -> None:

@@ -1,4 +1,4 @@
-"""Write what users did: their requests, and the trips they attached."""
+"""Write what users did: their requests, the trips they attached, and what they deleted."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from services.workflow.notices import trip_reference
+from services.workflow.store.noting import forsake, hold_session, is_gone, note_deleted
 from services.workflow.store.orders import (
     OpenTrip,
     Order,
@@ -18,8 +19,8 @@ from services.workflow.store.orders import (
 from services.workflow.store.releasing import RELEASED, release_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
-from shared.events import TripAdvanced, TripAttached, TripReleased
-from shared.ids import scoped
+from shared.events import SessionDeleted, TripAdvanced, TripAttached, TripReleased, UserErased
+from shared.ledger import note_erased
 
 
 class TripStore:
@@ -29,12 +30,20 @@ class TripStore:
         self._pool = pool
         self._shared = shared  # may a user attach a trip that another user holds?
 
+    async def note(self, deleted: Sequence[SessionDeleted], erased: Sequence[UserErased]) -> None:
+        """Note what is gone, in one transaction that is safe to repeat: from then on nothing of it is sent or told."""
+        async with transaction(self._pool) as db:
+            if erased:
+                await note_erased(db, "workflow.erased_users", erased)
+            if deleted:
+                await note_deleted(db, deleted)
+
     async def record(self, events: Sequence[Order | TripReleased]) -> list[TripAdvanced]:
         """Store these events, once, in their order.
 
         Returns:
-            For each order the trip that its session has now; the promised one where it has none. For each release the
-            sessions that have lost the trip.
+            For each order the trip that its session has now; the promised one where it has none; nothing for one that
+            is gone. For each release the sessions that have lost the trip.
         """
         try:
             return await self._record(events)
@@ -49,6 +58,9 @@ class TripStore:
     async def _heard(self, db: Connection, event: Order | TripReleased) -> list[TripAdvanced]:
         if isinstance(event, TripReleased):
             return await release_trip(db, event)
+        await hold_session(db, event.user_id, event.session_id)
+        if await is_gone(db, event):
+            return []
         trip_id, causes = await self._place(db, event), (event.event_id,)
         return [TripAdvanced(user_id=event.user_id, session_id=event.session_id, trip_id=trip_id, causes=causes)]
 
@@ -57,9 +69,6 @@ class TripStore:
 
         A request that nobody can confirm gives way to an attachment: of the trip that was made, or of any other.
         """
-        await db.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", scoped(order.user_id, order.session_id)
-        )
         known = await known_order(db, order)
         if known is not None:
             return known
@@ -84,6 +93,7 @@ class TripStore:
 
     async def _trip_called(self, db: Connection, order: TripAttached, reference: str) -> UUID | None:
         """Return the trip of that name, made here if need be; None where it is a stranger's, or was this user's."""
+        await forsake(db, reference)
         await db.execute(
             """
             INSERT INTO workflow.trips (trip_id, avinode_trip_id, trip_code)
@@ -104,9 +114,11 @@ class TripStore:
             SELECT trip_id FROM workflow.trips t
             WHERE (avinode_trip_id = $1 OR trip_code = $1)
                 AND ($2 OR NOT EXISTS (SELECT FROM workflow.trip_sessions s
-                    WHERE s.trip_id = t.trip_id AND s.user_id <> $3 AND s.deleted_at IS NULL))
+                    WHERE s.trip_id = t.trip_id AND s.user_id <> $3 AND s.deleted_at IS NULL
+                        AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)))
                 AND NOT EXISTS (SELECT FROM workflow.requests r
-                    WHERE r.trip_id = t.trip_id AND r.user_id = $3 AND r.code = $4)
+                    WHERE r.trip_id = t.trip_id AND r.user_id = $3 AND r.code = $4
+                        AND NOT workflow.is_gone(r.user_id, r.session_id, r.created_at))
             """,
             reference,
             self._shared,
@@ -131,10 +143,12 @@ async def _tie(db: Connection, order: TripAttached, trip_id: UUID) -> None:
     )
     await db.execute(
         """
-        INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, open, ended_at)
-        SELECT $1, $2, trip_id, closed_at IS NULL, closed_at FROM workflow.trips WHERE trip_id = $3
-        ON CONFLICT (user_id, session_id, trip_id) DO UPDATE SET open = EXCLUDED.open, ended_at = EXCLUDED.ended_at
+        INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id, open, ended_at, started_at)
+        SELECT $1, $2, trip_id, closed_at IS NULL, closed_at, $4 FROM workflow.trips WHERE trip_id = $3
+        ON CONFLICT (user_id, session_id, trip_id) DO UPDATE SET open = EXCLUDED.open, ended_at = EXCLUDED.ended_at,
+            started_at = EXCLUDED.started_at, deleted_at = NULL  -- it may be a tie of before its user's erasure
         """,
         *session,
         trip_id,
+        order.accepted,
     )

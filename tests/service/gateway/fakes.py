@@ -23,10 +23,15 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
+from services.gateway.deletion.deleting import Deleting
+from services.gateway.deletion.routes import Erasing
+from services.gateway.deletion.state import ErasureState, ErasureStates
+from services.gateway.deletion.store import Deletion
 from services.gateway.helpers.configured import read_helpers
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Json
 from services.gateway.http.room import Room
+from services.gateway.http.write_headers import Write
 from services.gateway.live.listeners import Listener, Listeners
 from services.gateway.live.routes import Live
 from services.gateway.model.catalog import read_catalog
@@ -37,6 +42,7 @@ from services.gateway.models.routes import Models
 from services.gateway.sessions.bulk import Bulk
 from services.gateway.sessions.changing import Changing
 from services.gateway.sessions.creating import Creating
+from services.gateway.sessions.deleting import SessionDeletion
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import FolderQueries, Folders
 from services.gateway.sessions.message_page import Listed, Window
@@ -125,6 +131,7 @@ class World:
     orders: list[PlacedOrder] = field(default_factory=list)
     held_by_others: set[str] = field(default_factory=set)  # references of strangers' trips
     parked: dict[UUID, Parked] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
     faults: dict[str, str] = field(default_factory=dict)
     degraded: dict[str, str] = field(default_factory=dict)
     openings: dict[tuple[str, bytes], Opening] = field(default_factory=dict)  # by owner and hash
@@ -181,7 +188,7 @@ class World:
                 words_of=lambda helper: self.first_words.get(helper or ""),
             ),
             Changing(own, publisher, accepting),
-            Bulk(own, publisher, accepting),
+            Bulk(own, publisher, accepting, cast(Deleting, _Deleting(self))),
             Folders(cast(FolderQueries, _Folders(self)), self.lanes),
             SessionMessages(
                 own,
@@ -215,6 +222,8 @@ class World:
             Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
             read_helpers(self.settings, catalog),
             Webhooks(self.settings, publisher),
+            SessionDeletion(own, cast(Deleting, _Deleting(self))),
+            Erasing(cast(Deleting, _Deleting(self)), cast(ErasureStates, _ErasureStates(self))),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
         )
         return create_api(self.settings, subjects, self._condition)
@@ -508,6 +517,34 @@ class _Templates:
 
     async def exists(self, user_ids: Sequence[str], template_id: UUID) -> bool:
         return template_id in self._world.templates
+
+
+class _Deleting:
+    """Deletes at once, wherever the consumers are."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def delete(self, sessions: Sequence[tuple[str, str]], write: Write) -> tuple[list[Deletion], bool]:
+        self._world.turns = [turn for turn in self._world.turns if (turn.user_id, turn.session_id) not in sessions]
+        self._world.sessions = [
+            replace(facts, deleted=True) if facts.key in sessions else facts for facts in self._world.sessions
+        ]
+        deletions = [Deletion(*key, ids.new_id(), write.correlation_id, NOON) for key in sessions]
+        return deletions, not self._world.consumers_away and write.wait_s > 0
+
+    async def erase(self, user_ids: Sequence[str], write: Write) -> None:
+        self._world.erased.update(user_ids)
+
+
+class _ErasureStates:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of(self, user_ids: Sequence[str]) -> ErasureState:
+        if self._world.erased.isdisjoint(user_ids):
+            return ErasureState("none", None, {})
+        return ErasureState("pending", NOON, {"gateway": True, "logger": False, "tagger": True, "workflow": True})
 
 
 class _Messages:

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from shared.events import MessageEvent, decode
+from shared.ids import new_id
 from shared.topology import LOGGER_CHAT
 from tests.connected.gateway.stage import Log, Rows, Stage
 from tests.pure.gateway.samples import minutes
@@ -44,15 +45,16 @@ async def test_a_message_is_accepted_before_it_is_stored_and_is_in_its_session(g
 
 async def test_who_waits_is_told_that_it_is_stored(gateway: Stage, log: Log) -> None:
     hears = asyncio.Event()
-    hearing = asyncio.create_task(store_what_is_told(gateway, log, hears))
+    message_id = new_id().hex
+    hearing = asyncio.create_task(store_what_is_told(gateway, log, hears, message_id))
     await hears.wait()
-    answer = await gateway.post(PATH, {"role": "user", "content": "hello", "id": "m1"})
+    answer = await gateway.post(PATH, {"role": "user", "content": "hello", "id": message_id})
     await hearing
     assert (answer.status_code, answer.json()["message"]["stored"]) == (201, True)
 
 
-async def store_what_is_told(stage: Stage, log: Log, hears: asyncio.Event) -> None:
-    """Store the next message of ann as a logger would."""
+async def store_what_is_told(stage: Stage, log: Log, hears: asyncio.Event, message_id: str) -> None:
+    """Store this message as a logger would; others may be there from before."""
     async with await aio_pika.connect(stage.settings.amqp_url) as connection, asyncio.timeout(30):
         queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
         async with queue.iterator() as messages:
@@ -60,7 +62,7 @@ async def store_what_is_told(stage: Stage, log: Log, hears: asyncio.Event) -> No
             async for message in messages:
                 event = decode(message.type, message.body)
                 await message.ack()
-                if isinstance(event, MessageEvent) and event.user_id == "ann":
+                if isinstance(event, MessageEvent) and event.message_id == message_id:
                     await log(event)
                     return
 

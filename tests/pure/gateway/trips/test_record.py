@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
+from services.gateway.http.write_headers import Write
 from services.gateway.sessions.status import status_of
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.order import AttachTrip, NewTrip, begun_by
@@ -13,6 +14,10 @@ from shared.ids import new_id
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 LEG = {"from": "KTEB", "to": "KPBI", "date": "2030-05-04", "time": "09:30"}
+
+
+def write(key: str | None) -> Write:
+    return Write(wait_s=0.0, key=key, correlation_id=new_id())
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,7 @@ def test_status_follows_from_time_and_outcome(
 
 def test_everything_that_happened_is_in_order() -> None:
     order = NewTrip.model_validate({"segments": [LEG], "pax": 4})
-    trip = expected_trip(begun_by(order, "u1", "s1", None, new_id()), 0)
+    trip = expected_trip(begun_by(order, write(None), "u1", "s1"), 0)
     at = [trip.created_at + timedelta(minutes=minutes) for minutes in range(5)]
     rfq = Rfq(
         id="arfq-1",
@@ -72,13 +77,13 @@ def test_everything_that_happened_is_in_order() -> None:
 
 def test_the_same_key_of_the_same_session_is_the_same_event_and_trip() -> None:
     order = NewTrip.model_validate({"segments": [LEG], "pax": 4})
-    first, again = (begun_by(order, "u1", "s1", "key", new_id()) for _ in range(2))
+    first, again = (begun_by(order, write("key"), "u1", "s1") for _ in range(2))
     assert (first.event_id, first.trip_id) == (again.event_id, again.trip_id)
     others = [
-        begun_by(order, "u1", "s1", "other", new_id()),
-        begun_by(order, "u1", "s2", "key", new_id()),
-        begun_by(order, "u2", "s1", "key", new_id()),
-        begun_by(order, "u1", "s1", None, new_id()),
+        begun_by(order, write("other"), "u1", "s1"),
+        begun_by(order, write("key"), "u1", "s2"),
+        begun_by(order, write("key"), "u2", "s1"),
+        begun_by(order, write(None), "u1", "s1"),
     ]
     assert len({event.trip_id for event in [first, *others]}) == 5
 
@@ -97,7 +102,7 @@ def test_a_day_that_is_still_going_on_somewhere_may_be_ordered() -> None:
     [("atrip-123", "atrip-123", "avinode_trip_id"), ("a1b2c3", "A1B2C3", "trip_code")],
 )
 def test_an_attached_trip_shows_the_reference_it_was_named_by(given: str, spelled: str, field: str) -> None:
-    event = begun_by(AttachTrip(avinode_trip_id=given), "u1", "s1", None, new_id())
+    event = begun_by(AttachTrip(avinode_trip_id=given), write(None), "u1", "s1")
     trip = expected_trip(event, 2)
     assert getattr(trip, field) == spelled
     assert {trip.avinode_trip_id, trip.trip_code} == {spelled, None}

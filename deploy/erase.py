@@ -1,0 +1,45 @@
+"""`tripthread erase`: everything that users have here goes."""
+
+import asyncio
+
+from services.gateway.deletion.noted import NotedDeletions
+from services.gateway.deletion.state import ErasureState, ErasureStates
+from services.gateway.deletion.store import DeletionStore
+from shared.database import open_pool
+from shared.ids import new_id
+from shared.settings import Settings
+from shared.urls import malformed
+
+LOOK_S = 1.0
+
+
+async def erase(settings: Settings, user_id: str, *, only_look: bool = False, wait_s: float = 0.0) -> ErasureState:
+    """Accept the erasure of a user, as `DELETE /api/me/data` does, and say how far it has come.
+
+    A gateway tells of it within a few seconds, and sees it done.
+
+    Args:
+        settings: Where the database is.
+        user_id: Of whom everything goes that was accepted until now.
+        only_look: Erase nothing.
+        wait_s: How long to wait until it is done.
+
+    Raises:
+        ValueError: A setting is wrong.
+    """
+    for setting in ("gateway_database_url", "admin_database_url"):
+        if wrong := malformed(setting, getattr(settings, setting)):
+            raise ValueError(wrong)
+    async with (
+        open_pool(settings.gateway_database_url, "tripthread erase", 1) as own,
+        open_pool(settings.admin_database_url, "tripthread erase", 1) as admin,
+    ):
+        if not only_look:
+            await DeletionStore(own).erase([user_id], new_id())
+        states = ErasureStates(own, NotedDeletions(admin))
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while True:
+            state = await states.of([user_id])
+            if state.status != "pending" or asyncio.get_running_loop().time() >= deadline:
+                return state
+            await asyncio.sleep(LOOK_S)

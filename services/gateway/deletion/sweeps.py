@@ -1,0 +1,144 @@
+"""Let go what the gateway itself has of deleted sessions and erased users, in portions; all SQL of it.
+
+Running turns are none of it: they are stopped first, by whoever runs them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from services.gateway.deletion.store import Erasure, Key
+from shared.database import Pool, fetched
+from shared.ids import user_hash
+from shared.sweeping import FOUND, NOTED
+
+PORTION = 1000  # rows of one statement
+SESSIONS_AT_ONCE = 200
+# What an erased user has here: whole rows, by the time that each is of.
+OLDER = (
+    ("gateway.turns", "asked_at <= $2 AND state <> 'running'"),
+    ("gateway.shares", "created_at <= $2"),
+    ("gateway.usage", "day <= $2::timestamptz::date"),
+    ("gateway.api_keys", "created_at <= $2"),
+    ("gateway.login_links", "true"),  # which say only when they end
+    ("gateway.session_openings", "accepted_at <= $2"),
+    ("gateway.users", "first_seen_at <= $2"),
+)
+
+
+class SweepStore:
+    """Rows of the gateway's own schema."""
+
+    def __init__(self, pool: Pool, portion: int = PORTION) -> None:
+        self._pool = pool
+        self._portion = portion
+
+    async def unswept(self) -> dict[Key, bool]:
+        """Return deleted sessions that may have turns; and of each whether nobody adds to them any more."""
+        await self._find("deletions", "swept_at")
+        rows = await fetched(
+            self._pool,
+            f"""
+            SELECT user_id, session_id, {NOTED} AS is_final FROM gateway.deletions
+            WHERE settled_at IS NULL AND swept_at IS NULL ORDER BY deleted_at LIMIT {SESSIONS_AT_ONCE}
+            """,  # noqa: S608 - constants of this module, here and below
+        )
+        return {(row["user_id"], row["session_id"]): row["is_final"] for row in rows}
+
+    async def _find(self, table: str, until: str) -> None:
+        await self._pool.execute(
+            f"UPDATE gateway.{table} SET {FOUND} WHERE {until} IS NULL AND noted_at = 'infinity'"  # noqa: S608
+        )
+
+    async def sweep_sessions(self, sessions: Sequence[Key]) -> None:
+        """Let the turns and shares of these sessions go."""
+        those = "(user_id, session_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+        for which in (
+            "gateway.turns WHERE state <> 'running'",
+            "gateway.session_openings WHERE true",
+            "gateway.shares WHERE true",
+        ):
+            await self._delete(
+                f"{which} AND {those}",
+                [user_id for user_id, _ in sessions],
+                [session_id for _, session_id in sessions],
+            )
+
+    async def swept(self, sessions: Sequence[Key]) -> None:
+        """Note of which sessions nothing is left here."""
+        await self._mark("swept_at", sessions)
+
+    async def unsettled(self, after: Key) -> list[Key]:
+        """Return the next deleted sessions of which something may be left elsewhere."""
+        rows = await fetched(
+            self._pool,
+            f"""
+            SELECT user_id, session_id FROM gateway.deletions
+            WHERE settled_at IS NULL AND swept_at IS NOT NULL AND (user_id, session_id) > ($1, $2)
+            ORDER BY user_id, session_id LIMIT {SESSIONS_AT_ONCE}
+            """,  # noqa: S608
+            *after,
+        )
+        return [(row["user_id"], row["session_id"]) for row in rows]
+
+    async def settle(self, sessions: Sequence[Key]) -> None:
+        """Note of which sessions nothing is left anywhere."""
+        await self._mark("settled_at", sessions)
+
+    async def _mark(self, column: str, sessions: Sequence[Key]) -> None:
+        await self._pool.execute(
+            f"""
+            UPDATE gateway.deletions SET {column} = clock_timestamp()
+            WHERE (user_id, session_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+            """,  # noqa: S608
+            [user_id for user_id, _ in sessions],
+            [session_id for _, session_id in sessions],
+        )
+
+    async def undone(self) -> list[tuple[Erasure, bool, bool]]:
+        """Return erasures that are not done; of each whether it is swept here, and whether nobody adds any more."""
+        await self._find("erasures", "done_at")
+        rows = await fetched(
+            self._pool,
+            f"""
+            SELECT user_id, event_id, correlation_id, erased_at, swept_at IS NOT NULL AS is_swept, {NOTED} AS is_final
+            FROM gateway.erasures WHERE done_at IS NULL ORDER BY erased_at LIMIT {SESSIONS_AT_ONCE}
+            """,  # noqa: S608
+        )
+        names = ("user_id", "event_id", "correlation_id", "erased_at")
+        return [(Erasure(**{name: row[name] for name in names}), row["is_swept"], row["is_final"]) for row in rows]
+
+    async def sweep_user(self, user_id: str, erased_at: datetime) -> None:
+        """Let everything go that a user had here before."""
+        for table, older in OLDER:
+            await self._delete(
+                f"{table} WHERE user_id = $1 AND $2::timestamptz IS NOT NULL AND {older}", user_id, erased_at
+            )
+
+    async def swept_user(self, event_id: UUID) -> None:
+        """Note that nothing is left here of what a user had at this erasure."""
+        await self._pool.execute(
+            "UPDATE gateway.erasures SET swept_at = clock_timestamp() WHERE event_id = $1 AND done_at IS NULL", event_id
+        )
+
+    async def done(self, erasure: Erasure) -> None:
+        """Note that nothing is left anywhere, and forget who it was; tombstones go, too."""
+        await self._delete(
+            "gateway.deletions WHERE user_id = $1 AND deleted_at <= $2", erasure.user_id, erasure.erased_at
+        )
+        await self._pool.execute(
+            """
+            UPDATE gateway.erasures SET done_at = clock_timestamp(), user_id = NULL
+            WHERE user_hash = $1 AND event_id = $2 AND done_at IS NULL
+            """,
+            user_hash(erasure.user_id),
+            erasure.event_id,
+        )
+
+    async def _delete(self, which: str, *arguments: object) -> None:
+        table = which.split(maxsplit=1)[0]
+        statement = f"""
+            DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {which} LIMIT {self._portion}))
+            """  # noqa: S608
+        while await self._pool.execute(statement, *arguments) != "DELETE 0":
+            pass

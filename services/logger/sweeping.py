@@ -1,0 +1,43 @@
+"""Sweep what was deleted: jobs that one logger does for all."""
+
+from services.logger.sweeps import SweepStore
+from shared.backoff import Backoff
+from shared.database import Pool
+from shared.leader import Leader
+from shared.worker import Worker
+
+LEADER_LOCK = 0x7477_4C47  # "twLG": of the logger that sweeps
+LOOK_S = 2.0
+BACKOFF = Backoff(first_s=1.0, longest_s=16.0)
+
+
+class Sweeper:
+    """Works one deleted session or one erased user at a time."""
+
+    def __init__(self, store: SweepStore) -> None:
+        self._store = store
+
+    async def begin(self) -> None:
+        """Begin, once elected: whatever a process before this one has left is still due."""
+
+    async def sweep_session(self) -> bool:
+        """Let one deleted session go; tell whether there was one."""
+        session = await self._store.next_session()
+        if session is not None:
+            await self._store.sweep_session(session)
+        return session is not None
+
+    async def sweep_user(self) -> bool:
+        """Let go what one erased user had; tell whether there was one."""
+        user = await self._store.next_user()
+        if user is not None:
+            await self._store.sweep_user(user)
+        return user is not None
+
+
+def sweeping(pool: Pool) -> Worker:
+    """Make what runs both jobs, wherever this logger is the one that does."""
+    sweeper = Sweeper(SweepStore(pool))
+    jobs = {"deleted sessions": sweeper.sweep_session, "erased users": sweeper.sweep_user}
+    leader = Leader(pool, LEADER_LOCK, sweeper.begin)
+    return Worker("sweeper", leader, jobs, idle_s=LOOK_S, backoff=BACKOFF, is_vital=False)

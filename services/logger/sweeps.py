@@ -1,0 +1,243 @@
+"""What is to go for good, in portions: of a deleted session all but its tombstone, of an erased user what is older.
+
+A portion is one statement and one commit, so nobody waits long for it, and a process that ends in between leaves the
+rest to the next. Nothing of it begins before every transaction is over that may not have seen the note: what those have
+written is seen then.
+"""
+
+from dataclasses import dataclass
+
+from services.logger.letter_owners import Gone
+from services.logger.store import LEDGER
+from services.logger.titles import title_of
+from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, transaction
+from shared.ledger import Erasure, next_erasure, settle_erasure
+from shared.preview import PREVIEW_LENGTH, preview_of
+from shared.sweeping import FOUND, NOTED
+
+PORTION = 1000  # rows of one statement
+LETTERS_AT_ONCE = 20
+LETTER_BYTES_AT_ONCE = 8_000_000
+TITLE_BYTES = 4000  # of the first question: more of it never shows
+
+
+@dataclass(frozen=True)
+class DeletedSession:
+    user_id: str
+    session_id: str
+
+
+class SweepStore:
+    """All SQL of the sweeps."""
+
+    def __init__(self, pool: Pool, portion: int = PORTION) -> None:
+        self._pool = pool
+        self._portion = portion
+
+    async def next_session(self) -> DeletedSession | None:
+        """Return the session that was deleted first of those that are still to be swept."""
+        await self._pool.execute(
+            f"""
+            UPDATE chat.sessions SET {FOUND}
+            WHERE deleted_at IS NOT NULL AND swept_at IS NULL AND noted_at = 'infinity'
+            """  # noqa: S608 - a constant
+        )
+        row = await self._pool.fetchrow(
+            f"""
+            SELECT user_id, session_id FROM chat.sessions
+            WHERE deleted_at IS NOT NULL AND swept_at IS NULL AND {NOTED}
+            ORDER BY noted_at LIMIT 1
+            """  # noqa: S608 - a constant
+        )
+        return DeletedSession(**row) if row else None
+
+    async def sweep_session(self, session: DeletedSession) -> None:
+        """Let a session's rows and letters go, and note that they are gone."""
+        for table in ("messages", "traces", "feedback"):
+            await self._delete(
+                f"FROM chat.{table} WHERE user_id = $1 AND session_id = $2", session.user_id, session.session_id
+            )
+        await self.sweep_letters(Gone(session.user_id, session.session_id))
+        await self._pool.execute(
+            "UPDATE chat.sessions SET swept_at = clock_timestamp()"
+            " WHERE user_id = $1 AND session_id = $2 AND deleted_at IS NOT NULL",
+            session.user_id,
+            session.session_id,
+        )
+
+    async def next_user(self) -> Erasure | None:
+        """Return the user who was erased first of those of whom something may be left."""
+        return await next_erasure(self._pool, LEDGER)
+
+    async def sweep_user(self, user: Erasure) -> None:
+        """Let everything of a user go that is older than their erasure, and note that it is gone."""
+        after = ""
+        while sessions := await self._older_sessions(user, after):
+            for session_id in sessions:
+                await self._sweep_older(user, session_id)
+            after = sessions[-1]
+        for older in (
+            "chat.traces WHERE user_id = $1 AND started_at <= $2",
+            "chat.feedback WHERE user_id = $1 AND occurred_at <= $2",
+            "chat.templates WHERE user_id = $1 AND occurred_at <= $2",
+        ):
+            await self._delete(f"FROM {older}", user.user_id, user.erased_at)
+        await self._forget_who_was_read(user)
+        await self.sweep_letters(Gone(user.user_id, erased_at=user.erased_at))
+        await settle_erasure(self._pool, LEDGER, user)
+
+    async def _older_sessions(self, user: Erasure, after: str) -> list[str]:
+        rows = await self._pool.fetch(
+            """
+            SELECT session_id FROM chat.sessions
+            WHERE user_id = $1 AND created_at <= $2 AND session_id > $3 ORDER BY session_id LIMIT 100
+            """,
+            user.user_id,
+            user.erased_at,
+            after,
+        )
+        return [row["session_id"] for row in rows]
+
+    async def _sweep_older(self, user: Erasure, session_id: str) -> None:
+        """Let go what is older in one session, and the session itself where nothing else is in it."""
+        # Answers to older questions first: once those are gone, nobody could tell.
+        await self._delete(
+            """
+            FROM chat.messages WHERE user_id = $1 AND session_id = $3 AND created_at > $2 AND turn_id IS NOT NULL
+                AND parent_id IN (SELECT q.message_id FROM chat.messages q
+                    WHERE q.user_id = $1 AND q.session_id = $3 AND q.created_at <= $2)
+            """,
+            user.user_id,
+            user.erased_at,
+            session_id,
+        )
+        await self._delete(
+            "FROM chat.messages WHERE user_id = $1 AND session_id = $3 AND created_at <= $2",
+            user.user_id,
+            user.erased_at,
+            session_id,
+        )
+        await self._delete(
+            """
+            FROM chat.traces t WHERE user_id = $1 AND session_id = $2 AND message_id IS NOT NULL
+                AND NOT EXISTS (SELECT FROM chat.messages m
+                    WHERE m.user_id = $1 AND m.session_id = $2 AND m.message_id = t.message_id)
+            """,
+            user.user_id,
+            session_id,
+        )
+        async with transaction(self._pool) as db:
+            await _begin_anew(db, user, session_id)
+
+    async def _forget_who_was_read(self, user: Erasure) -> None:
+        """Of whom an administrator has read, only the hash is kept."""
+        while (
+            await self._pool.execute(
+                """
+                UPDATE chat.conversation_reads SET session_id = NULL, query = '{}',
+                    user_id = encode(tripthread.user_hash($1), 'hex')
+                WHERE ctid = ANY (ARRAY(SELECT ctid FROM chat.conversation_reads
+                    WHERE user_id = $1 AND occurred_at <= $2 LIMIT $3))
+                """,
+                user.user_id,
+                user.erased_at,
+                self._portion,
+            )
+            != "UPDATE 0"
+        ):
+            pass
+
+    async def sweep_letters(self, gone: Gone) -> None:
+        """Let the dead letters go that say something of it: those that name its user, and those that can't be read."""
+        after = None
+        while True:
+            rows = await self._pool.fetch(
+                """
+                WITH next AS (
+                    SELECT dead_letter_id, user_id, received_at, body FROM chat.dead_letters
+                    WHERE (user_id = $1 OR user_id IS NULL) AND ($2::uuid IS NULL OR dead_letter_id > $2)
+                    ORDER BY dead_letter_id LIMIT $3
+                ), sized AS (
+                    SELECT *, sum(octet_length(body)) OVER (ORDER BY dead_letter_id) - octet_length(body) AS before
+                    FROM next
+                )
+                SELECT dead_letter_id, user_id, received_at, body FROM sized WHERE before < $4 ORDER BY dead_letter_id
+                """,
+                gone.user_id,
+                after,
+                LETTERS_AT_ONCE,
+                LETTER_BYTES_AT_ONCE,
+            )
+            if not rows:
+                return
+            after = rows[-1]["dead_letter_id"]
+            going = [row["dead_letter_id"] for row in rows if gone.has(row["user_id"], row["body"], row["received_at"])]
+            await self._pool.execute("DELETE FROM chat.dead_letters WHERE dead_letter_id = ANY ($1::uuid[])", going)
+
+    async def _delete(self, which: str, *arguments: object) -> None:
+        """Delete rows portion by portion; `which` is what stands in a SELECT from FROM on."""
+        table = which.split()[1]
+        statement = f"""
+            DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid {which} LIMIT {self._portion}))
+            """  # noqa: S608 - constants of this module
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+            while await db.execute(statement, *arguments) != "DELETE 0":
+                pass
+
+
+async def _begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
+    """Let a session go in which nothing is left, or make of it what its user has said since.
+
+    What a session was called, and all else that was done to it, goes in either case.
+    """
+    held = await db.fetchrow(
+        "SELECT deleted_at FROM chat.sessions WHERE user_id = $1 AND session_id = $2 AND created_at <= $3 FOR UPDATE",
+        user.user_id,
+        session_id,
+        user.erased_at,
+    )
+    if held is None or (held["deleted_at"] is not None and held["deleted_at"] > user.erased_at):
+        return
+    left = await db.fetchrow(
+        f"""
+        SELECT count(*) AS messages, min(created_at) AS first_at, max(created_at) AS newest_at,
+            (SELECT left(m.content, {PREVIEW_LENGTH * 4}) FROM chat.messages m
+                WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY created_at DESC, message_id DESC LIMIT 1) AS newest
+        FROM chat.messages WHERE user_id = $1 AND session_id = $2
+        """,  # noqa: S608 - a constant
+        user.user_id,
+        session_id,
+    )
+    if left is None or left["messages"] == 0:
+        await db.execute("DELETE FROM chat.sessions WHERE user_id = $1 AND session_id = $2", user.user_id, session_id)
+        return
+    asked = await db.fetch(
+        f"""
+        SELECT left(content, {TITLE_BYTES}) AS content, created_at FROM chat.messages
+        WHERE user_id = $1 AND session_id = $2 AND role = 'user' ORDER BY created_at, message_id LIMIT 10
+        """,  # noqa: S608 - a constant
+        user.user_id,
+        session_id,
+    )
+    title, titled_at = next(
+        ((title, row["created_at"]) for row in asked if (title := title_of(row["content"])) is not None), (None, None)
+    )
+    await db.execute(
+        """
+        UPDATE chat.sessions SET created_at = $3, last_activity_at = $4, last_message_at = $4, last_message = $5,
+            message_count = $6, title = $7::text, titled_at = $8, updated_at = clock_timestamp(),
+            title_source = CASE WHEN $7::text IS NULL THEN 'none' ELSE 'message' END,
+            project_id = NULL, helper = NULL, ended_at = NULL, pinned = false, archived = false, folder = NULL,
+            labels = '{}', analytics = true, experiment_name = NULL, forked_from = NULL, metadata = '{}',
+            field_stamps = '{}'
+        WHERE user_id = $1 AND session_id = $2
+        """,
+        user.user_id,
+        session_id,
+        left["first_at"],
+        left["newest_at"],
+        preview_of(left["newest"]),
+        left["messages"],
+        title,
+        titled_at,
+    )

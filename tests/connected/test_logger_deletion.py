@@ -1,0 +1,245 @@
+"""What the logger does with deleted sessions and erased users, on a real PostgreSQL with its own role."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.logger.dead_letters import make_letter
+from services.logger.handlers import ChatHandler
+from services.logger.store import Store
+from services.logger.sweeping import Sweeper
+from services.logger.sweeps import SweepStore
+from shared.database import Pool, open_pool
+from shared.events import Event, SessionDeleted, UserErased
+from shared.settings import Settings
+from tests.pure.logger_samples import answered, at, posted, trace
+from tests.waiting import until
+
+BEFORE = at(10)
+HEADERS = {"x-queue": "logger.chat", "x-reason": "undecodable"}
+
+
+class Logger:
+    """The handler of the queue, and the jobs."""
+
+    def __init__(self, pool: Pool, portion: int = 2) -> None:
+        self.store = Store(pool)
+        self._chat = ChatHandler(self.store)
+        self._sweeper = Sweeper(SweepStore(pool, portion))
+
+    async def hear(self, *events: Event) -> None:
+        await self._chat.commit(events)
+
+    async def sweep(self) -> None:
+        while await self._sweeper.sweep_session() or await self._sweeper.sweep_user():
+            pass
+
+
+@pytest.fixture
+async def logger(settings: Settings) -> AsyncIterator[Logger]:
+    async with open_pool(settings.logger_database_url, "test", size=4) as pool:
+        yield Logger(pool)
+
+
+def deleted(session_id: str = "s1", user_id: str = "ada") -> SessionDeleted:
+    return SessionDeleted(user_id=user_id, session_id=session_id, accepted_at=BEFORE)
+
+
+def erased(user_id: str = "ada", second: float = 10) -> UserErased:
+    return UserErased(user_id=user_id, erased_at=at(second))
+
+
+async def left(owner: asyncpg.Connection, table: str = "messages") -> list[tuple[str, str]]:
+    rows = await owner.fetch(f"SELECT user_id, session_id FROM chat.{table} ORDER BY 1, 2")  # noqa: S608
+    return [(row["user_id"], row["session_id"]) for row in rows]
+
+
+def as_dict(row: asyncpg.Record) -> dict[str, Any]:
+    return dict(row)
+
+
+async def the_row(owner: asyncpg.Connection, query: str) -> tuple[Any, ...]:
+    row = await owner.fetchrow(query)
+    assert row is not None
+    return tuple(row)
+
+
+async def test_of_a_deleted_session_a_row_is_left_that_says_nothing(logger: Logger, owner: asyncpg.Connection) -> None:
+    spoken = [posted(f"m{second}", second, model="gpt", project_id="p", helper="h") for second in range(5)]
+    await logger.hear(*spoken, answered("a1", 6, trace=trace()), posted("o1", session_id="s2"))
+    await owner.execute(
+        """
+        UPDATE chat.sessions SET title_source = 'user', folder = 'f', labels = '{x}', metadata = '{"a": "b"}',
+            field_stamps = '{"a": "b"}', pinned = true, archived = true, experiment_name = 'e', analytics = false,
+            ended_at = now(), forked_from = 's0'
+        """
+    )
+    await owner.execute(
+        "INSERT INTO chat.feedback VALUES ('ada', 's1', 'a1', 'up', 'so good', now(), gen_random_uuid())"
+    )
+    await logger.hear(deleted())
+    bare = deleted("never")
+    await logger.hear(bare)
+    await logger.sweep()
+    assert await left(owner) == [("ada", "s2")]
+    assert await left(owner, "traces") == await left(owner, "feedback") == []
+    rows = await owner.fetch("SELECT * FROM chat.sessions WHERE deleted_at IS NOT NULL ORDER BY session_id")
+    never, gone = map(as_dict, rows)
+    differ = {name for name in gone if gone[name] != never[name]}
+    assert differ <= {"session_id", "created_at", "updated_at", "noted_by", "noted_at", "swept_at"}, (
+        "a column that a deletion leaves as it was"
+    )
+    assert None not in (gone["swept_at"], never["swept_at"])
+
+
+@pytest.mark.parametrize("order", ["first", "within", "last"])
+async def test_a_message_vanishes_whenever_it_comes(logger: Logger, owner: asyncpg.Connection, order: str) -> None:
+    message, answer = posted(), answered(trace=trace())
+    groups: dict[str, list[list[Event]]] = {
+        "first": [[deleted()], [message, answer]],
+        "within": [[message, deleted(), answer]],
+        "last": [[message, answer], [deleted()], [message, answer]],
+    }
+    for group in groups[order]:
+        await logger.hear(*group)
+    await logger.sweep()
+    assert await left(owner) == await left(owner, "traces") == []
+    count = await owner.fetchval("SELECT message_count FROM chat.sessions WHERE session_id = 's1'")
+    assert count == 0
+
+
+async def test_what_an_erased_user_said_before_goes_and_what_is_newer_stays(
+    logger: Logger, owner: asyncpg.Connection
+) -> None:
+    old = [posted(f"m{second}", second) for second in range(5)]
+    await logger.hear(*old, posted("b1", user_id="bob"), answered("a4", 5, parent_id="m4", trace=trace()))
+    await logger.hear(posted("x", session_id="s9"), deleted("s9"))
+    await logger.hear(erased())
+    newer = posted("n1", 11, session_id="s2", content="a new beginning")
+    late = answered("a5", 12, session_id="s3", accepted_at=at(9), trace=trace("t2"))  # of an older question
+    await logger.hear(*old, newer, late)
+    assert ("ada", "s3") not in await left(owner)
+    await logger.sweep()
+    assert await left(owner) == [("ada", "s2"), ("bob", "s1")]
+    assert await left(owner, "sessions") == [("ada", "s2"), ("bob", "s1")]
+    assert await left(owner, "traces") == []
+    line = await the_row(owner, "SELECT user_id, done_at IS NOT NULL AS done FROM chat.erased_users")
+    assert line == (None, True)
+    await logger.hear(*old, deleted("s9"), late)
+    await logger.sweep()
+    assert await left(owner, "sessions") == [("ada", "s2"), ("bob", "s1")]
+
+
+async def test_a_session_that_goes_on_begins_anew(logger: Logger, owner: asyncpg.Connection) -> None:
+    await logger.hear(posted("m1", 1, content="old words"), posted("m2", 2))
+    await owner.execute(
+        "UPDATE chat.sessions SET title = 'my secret', title_source = 'user', folder = 'f', pinned = true"
+    )
+    late = answered("a2", 12, parent_id="m2", turn_id="00000000-0000-0000-0000-000000000001")
+    await logger.hear(late, posted("n1", 13, content="new words"), erased())
+    await logger.sweep()
+    rows = await owner.fetch("SELECT message_id FROM chat.messages")
+    assert [row["message_id"] for row in rows] == ["n1"]
+    row = await the_row(
+        owner, "SELECT title, title_source, message_count, last_message, created_at, folder, pinned FROM chat.sessions"
+    )
+    assert row == ("new words", "message", 1, "new words", at(13), None, False)
+
+
+async def test_of_two_erasures_the_later_one_counts(logger: Logger, owner: asyncpg.Connection) -> None:
+    await logger.hear(erased(second=20), erased(second=10))
+    await logger.sweep()
+    await logger.hear(erased(second=5), posted("m1", 15), posted("m2", 25))
+    rows = await owner.fetch("SELECT message_id FROM chat.messages")
+    assert [row["message_id"] for row in rows] == ["m2"]
+    assert await owner.fetchval("SELECT done_at IS NOT NULL FROM chat.erased_users")
+
+
+async def test_nothing_is_swept_while_somebody_may_not_have_seen_the_note(
+    logger: Logger, settings: Settings, owner: asyncpg.Connection
+) -> None:
+    await logger.hear(posted("m1", 1))
+    writer = await asyncpg.connect(settings.logger_database_url)
+    try:
+        await writer.execute("BEGIN; SELECT 1")
+        await logger.hear(erased(), deleted("s2"))
+        await logger.sweep()
+        assert await left(owner) == [("ada", "s1")]
+        await writer.execute("COMMIT")
+    finally:
+        await writer.close()
+
+    async def swept() -> bool:
+        await logger.sweep()
+        return await left(owner) == []
+
+    await until(swept, "the sweep")
+
+
+async def test_letters_go_with_whom_they_name_and_no_others(logger: Logger, owner: asyncpg.Connection) -> None:
+    now = datetime.now(UTC)
+    bodies = {
+        "own": b'{"user_id": "1", "session_id": "s1", "content": "secret"}',
+        "other's that says 1": b'{"user_id": "bob", "session_id": "s1", "content": "1"}',
+        "torn": b'{"user_id": "1", "session_id": "s1", "content": "sec',
+        "torn, of 11": b'{"user_id": "11", "content": "1 and 1',
+        "bytes": b"\x00\x01 1 and more of 1",
+    }
+    await logger.store.park([make_letter(body, HEADERS, name=name, message_id=None) for name, body in bodies.items()])
+    await logger.hear(UserErased(user_id="1", erased_at=now + timedelta(seconds=1)))
+    await logger.sweep()
+    rows = await owner.fetch("SELECT event_name FROM chat.dead_letters")
+    assert {row["event_name"] for row in rows} == {"other's that says 1", "torn, of 11", "bytes"}
+
+
+async def test_letters_of_a_deleted_session_go_and_come_no_more(logger: Logger, owner: asyncpg.Connection) -> None:
+    def letters(tag: str) -> list[bytes]:
+        return [
+            b'{"user_id": "\xc3\xa4da", "session_id": "s1", "content": "%s"}' % tag.encode(),
+            b'{"user_id": "\\u00e4da", "session_id": "s1", "content": "%s' % tag.encode(),
+            b'{"user_id": "\xc3\xa4da", "session_id": "s2", "content": "%s"}' % tag.encode(),
+        ]
+
+    await logger.store.park([make_letter(body, HEADERS, name=None, message_id=None) for body in letters("a")])
+    await logger.hear(deleted(user_id="äda"))
+    await logger.sweep()
+    assert await owner.fetchval("SELECT array_agg(body) FROM chat.dead_letters") == [letters("a")[2]]
+    await logger.store.park([make_letter(letters("b")[0], HEADERS, name=None, message_id=None)])
+    assert await owner.fetchval("SELECT count(*) FROM chat.dead_letters") == 1
+
+
+async def test_an_older_letter_of_an_erased_user_is_not_parked(logger: Logger, owner: asyncpg.Connection) -> None:
+    await logger.hear(erased())
+    letters = [posted("m1", 9), posted("m2", 11)]
+    await logger.store.park([make_letter(e.body(), HEADERS, name=None, message_id=None) for e in letters])
+    assert await owner.fetchval("SELECT array_agg(event_id) FROM chat.dead_letters") == [letters[1].event_id]
+
+
+async def test_who_read_a_user_s_conversation_is_kept_and_not_whose_it_was(
+    logger: Logger, owner: asyncpg.Connection
+) -> None:
+    for number in range(3):
+        await owner.execute(
+            "INSERT INTO chat.conversation_reads VALUES (gen_random_uuid(), 'eve', 'ada', $1, '{\"q\": 1}', $2)",
+            f"s{number}",
+            at(1),
+        )
+    await logger.hear(erased())
+    await logger.sweep()
+    rows = await owner.fetch("SELECT DISTINCT operator, user_id, session_id, query FROM chat.conversation_reads")
+    assert [(row["operator"], row["session_id"], row["query"]) for row in rows] == [("eve", None, "{}")]
+    assert rows[0]["user_id"] not in ("ada", None)
+
+
+async def test_two_loggers_lose_no_race_against_a_deletion(logger: Logger, owner: asyncpg.Connection) -> None:
+    for number in range(10):
+        spoken = [posted(f"m{number}-{each}", each, session_id=f"s{number}") for each in range(5)]
+        await asyncio.gather(
+            logger.hear(*spoken), logger.hear(deleted(f"s{number}")), logger.hear(*spoken[::-1]), logger.sweep()
+        )
+    await logger.sweep()
+    assert await left(owner) == []
