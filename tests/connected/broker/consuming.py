@@ -55,7 +55,13 @@ def decode_message(delivery: Delivery) -> MessageEvent:
 
 
 def consumer(
-    settings: Settings, memory: Memory, publisher: Publisher, *, patience_s: float = 5.0, quiet_s: float = 10.0
+    settings: Settings,
+    memory: Memory,
+    publisher: Publisher,
+    *,
+    patience_s: float = 5.0,
+    quiet_s: float = 10.0,
+    begin: Callable[[], None] = lambda: None,
 ) -> Consumer:
     return GroupCommit(
         settings,
@@ -65,6 +71,7 @@ def consumer(
         publisher=publisher,
         patience_s=patience_s,
         quiet_s=quiet_s,
+        begin=begin,
     )
 
 

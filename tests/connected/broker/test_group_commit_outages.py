@@ -138,6 +138,22 @@ async def test_a_consumer_that_the_broker_forgot_registers_again(
         await until_true(lambda: len(memory.contents) == 2)
 
 
+async def test_each_subscription_begins_before_its_first_group(
+    settings: Settings, publisher: Publisher, memory: Memory
+) -> None:
+    begun: list[int] = []  # what was committed before
+
+    async with running(
+        consumer(settings, memory, publisher, quiet_s=0.3, begin=lambda: begun.append(len(memory.contents)))
+    ):
+        await publisher.publish(posted(0))
+        await until_true(lambda: len(begun) >= 3)
+        await publisher.publish(posted(1))
+        await until_true(lambda: len(memory.contents) == 2)
+
+    assert (begun[0], begun[2]) == (0, 1)
+
+
 async def test_a_consumer_tells_that_the_broker_is_away(memory: Memory) -> None:
     settings = broker_settings(NOBODY, publish_deadline_s=0.1)
     async with Publisher(settings, "test") as publisher:
