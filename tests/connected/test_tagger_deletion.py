@@ -172,6 +172,35 @@ async def test_older_and_repeated_erasures_change_nothing(tagger: SessionHandler
     assert (line["erased_at"], line["event_id"], line["done_at"]) == (latest.erased_at, latest.event_id, None)
 
 
+async def test_session_that_was_deleted_after_the_erasure_stays_so_and_one_before_it_does_not(
+    taggers: list[SessionHandler], sweeper: Sweeper, owner: asyncpg.Connection
+) -> None:
+    await taggers[0].commit([registered(), spoke("s1"), spoke("s2"), spoke("s3")])
+    await taggers[0].commit([deleted("s1", at=9), deleted("s2", at=4), erased(at=5), deleted("s3", at=3)])
+
+    late = [spoke("s1", at=7), spoke("s2", at=8), spoke("s3", at=9)]
+    outcomes = await taggers[0].commit(late)
+    again = await taggers[0].commit([deleted("s2", at=4), deleted("s3", at=3)])
+    await sweep(sweeper, owner)
+
+    assert ([one.session_id for one in outcomes], again) == (["s2", "s3"], [])
+    assert await living_tags(owner) == {("ada", "s2"): TAG + "001", ("ada", "s3"): TAG + "002"}
+    assert await taggers[1].commit(late[:1]) == []
+
+
+async def test_tombstone_by_who_has_not_seen_the_erasure_takes_no_newer_session(
+    tagger: SessionHandler, pools: list[Pool], owner: asyncpg.Connection
+) -> None:
+    await tagger.commit([registered(), erased(at=5)])
+    await tagger.commit([spoke("s1", at=6)])
+    ledger = await owner.fetch("DELETE FROM tagging.erased_users RETURNING user_hash")  # as a look of before it
+    assert ledger
+
+    await SessionHandler(Store(pools[1])).commit([deleted("s1", at=4)])
+
+    assert await living_tags(owner) == {("ada", "s1"): TAG + "001"}
+
+
 async def test_sweep_takes_in_portions_what_is_older_and_forgets_who_it_was(
     tagger: SessionHandler, sweeper: Sweeper, owner: asyncpg.Connection
 ) -> None:
