@@ -269,6 +269,21 @@ async def test_sweep_waits_for_whoever_may_not_have_seen_the_erasure(
     await sweep(sweeper, owner)
 
     assert await owner.fetchval(ROWS) == 0
+    assert await read_counters(owner) == {}
+
+
+async def test_sweep_waits_for_another_login_that_has_written(
+    tagger: SessionHandler, sweeper: Sweeper, settings: Settings, owner: asyncpg.Connection
+) -> None:
+    """Whose transactions this one may not look at."""
+    await tagger.commit([registered(), spoke("s0")])
+    async with holding_counters(settings, "bob"):
+        await tagger.commit([erased(at=2)])
+        for _ in range(3):
+            assert not await sweeper.sweep()
+    await sweep(sweeper, owner)
+
+    assert await owner.fetchval(ROWS) == 0
 
 
 async def test_sweep_waits_for_who_began_between_the_notes_clock_and_its_commit(
