@@ -214,6 +214,19 @@ async def test_order_of_the_same_key_as_one_of_before_the_erasure_is_another(qui
     assert await quiet.owner.fetchval("SELECT started_at FROM workflow.trip_sessions WHERE open") == at(10)
 
 
+async def test_order_of_the_same_key_as_one_that_lost_before_the_erasure_is_another(
+    quiet: Stage, trips: TripStore
+) -> None:
+    before = attached("no such trip", seconds=1)
+    again = before.model_copy(update={"avinode_trip_id": "atrip-1", "accepted_at": at(10)})
+    await commit(trips, before)
+
+    await commit(trips, again, erased())
+
+    assert await reference_of(quiet, again) == "atrip-1"
+    assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.requests") == 1
+
+
 async def test_tombstone_of_before_the_erasure_says_nothing_any_more(quiet: Stage, trips: TripStore) -> None:
     await commit(trips, deleted("s1", seconds=2))
     await commit(trips, erased(seconds=5), deleted("s2", seconds=4), deleted("s3", seconds=6))
@@ -221,8 +234,10 @@ async def test_tombstone_of_before_the_erasure_says_nothing_any_more(quiet: Stag
     orders = [quiet.requested(f"s{place}", accepted_at=at(10)) for place in (1, 2, 3)]
     assert [one.session_id for one in await commit(trips, *orders)] == ["s1", "s2"]
 
-    await commit(trips, deleted("s1", seconds=11))
+    await commit(trips, deleted("s1", seconds=11), deleted("s2", seconds=4))
     assert await quiet.owner.fetchval("SELECT array_agg(session_id) FROM workflow.trip_sessions WHERE open") == ["s2"]
+    left = await quiet.owner.fetch("SELECT session_id FROM workflow.deleted_sessions ORDER BY session_id")
+    assert [row["session_id"] for row in left] == ["s1", "s3"]
 
 
 async def test_line_in_the_ledger_is_the_latest_erasure(quiet: Stage, trips: TripStore) -> None:
@@ -275,6 +290,18 @@ async def test_erased_user_may_attach_their_trip_again_in_the_same_session(quiet
         assert len(await advanced(db, row["trip_id"])) == 2
 
 
+async def test_erased_user_is_no_stranger_who_holds_a_trip(quiet: Stage, pool: Pool) -> None:
+    await commit(TripStore(pool, shared=True), attached("atrip-1"), attached("atrip-1", user="bob"))
+    trips, other = TripStore(pool, shared=False), attached("atrip-1", "s2", user="bob", seconds=10)
+    refused = attached("atrip-1", "s3", user="bob", seconds=8)
+
+    await commit(trips, refused)
+    await commit(trips, erased(), other)
+
+    assert await reference_of(quiet, refused) is None
+    assert await reference_of(quiet, other) == "atrip-1"
+
+
 async def test_release_of_before_the_erasure_keeps_nobody_from_attaching(quiet: Stage, pool: Pool) -> None:
     trips = TripStore(pool, shared=True)
     first = attached("atrip-1", seconds=1)
@@ -287,6 +314,7 @@ async def test_release_of_before_the_erasure_keeps_nobody_from_attaching(quiet: 
     await commit(trips, erased(), later)
 
     assert await reference_of(quiet, later) == "atrip-1"
+    assert await quiet.owner.fetchval("SELECT deleted_at FROM workflow.trip_sessions WHERE user_id = 'ada'") is None
 
 
 async def test_release_tells_nobody_whose_session_is_deleted(quiet: Stage, pool: Pool) -> None:
