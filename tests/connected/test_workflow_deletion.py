@@ -277,8 +277,11 @@ async def test_trip_of_which_only_deleted_sessions_were_is_free_for_others(
 async def test_erased_user_may_attach_their_trip_again_in_the_same_session(quiet: Stage, pool: Pool) -> None:
     """Another has it too, so the trip stays, and with it the tie of before."""
     trips = TripStore(pool, shared=True)
-    await commit(trips, attached("atrip-1", seconds=1), attached("atrip-1", user="bob", seconds=1))
+    first = attached("atrip-1", seconds=1)
+    await commit(trips, first, attached("atrip-1", user="bob", seconds=1))
     await commit(trips, erased())
+    async with transaction(pool) as db:
+        assert [one.user_id for one in await advanced(db, first.trip_id)] == ["bob"]
 
     again = attached("atrip-1", seconds=10)
     await commit(trips, again)

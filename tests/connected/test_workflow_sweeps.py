@@ -62,13 +62,14 @@ async def sweep(stage: Stage, pool: Pool) -> list[dict[str, int]]:
 
 
 async def fill(stage: Stage, trip_id: UUID, rows: int) -> None:
-    """Give a trip so many RFQs, lifts, quotes, messages and proposals."""
+    """Give a trip so many RFQs of three lifts, quotes, messages and proposals."""
     await stage.owner.execute(
         f"""
         INSERT INTO workflow.rfqs (rfq_id, trip_id, fetched_at)
             SELECT '{trip_id}/' || n, '{trip_id}', now() FROM generate_series(1, {rows}) AS n;
         INSERT INTO workflow.lifts (lift_id, rfq_id, trip_id, fetched_at)
-            SELECT rfq_id, rfq_id, trip_id, now() FROM workflow.rfqs WHERE trip_id = '{trip_id}';
+            SELECT rfq_id || m, rfq_id, trip_id, now() FROM workflow.rfqs, generate_series(1, 3) AS m
+            WHERE trip_id = '{trip_id}';
         INSERT INTO workflow.quotes (quote_id, rfq_id, trip_id, lift_id, estimate, fetched_at)
             SELECT rfq_id, rfq_id, trip_id, rfq_id, true, now() FROM workflow.rfqs WHERE trip_id = '{trip_id}';
         INSERT INTO workflow.trip_messages (avinode_message_id, trip_id, kind, fetched_at)
@@ -78,6 +79,11 @@ async def fill(stage: Stage, trip_id: UUID, rows: int) -> None:
             FROM workflow.rfqs WHERE trip_id = '{trip_id}'
         """  # noqa: S608
     )
+
+
+def filled(rows: int) -> dict[str, int]:
+    """Return how many rows `fill` leaves."""
+    return dict.fromkeys(OF_TRIPS, rows) | {"lifts": 3 * rows}
 
 
 @pytest.mark.parametrize("gone", [deleted("s1"), erased()])
@@ -94,8 +100,8 @@ async def test_trip_of_one_session_goes_in_portions_with_all_that_it_has(
     await commit(trips, gone)
     left = await sweep(quiet, pool)
 
-    assert left[0] == {"trips": 2, "trip_sessions": 2, "requests": 7} | dict.fromkeys(OF_TRIPS, 10)
-    assert left[-1] == {"trips": 1, "trip_sessions": 1, "requests": 1} | dict.fromkeys(OF_TRIPS, 5)
+    assert left[0] == {"trips": 2, "trip_sessions": 2, "requests": 7} | filled(10)
+    assert left[-1] == {"trips": 1, "trip_sessions": 1, "requests": 1} | filled(5)
     assert all(after[table] >= before[table] - PORTION for before, after in pairwise(left) for table in TABLES)
     assert await quiet.owner.fetchval("SELECT trip_id FROM workflow.trips") == other.trip_id
 
@@ -107,7 +113,7 @@ async def test_trip_of_two_sessions_goes_with_the_second(quiet: Stage, trips: Tr
 
     await commit(trips, deleted("s1"))
     left = (await sweep(quiet, pool))[-1]
-    assert left == {"trips": 1, "trip_sessions": 1, "requests": 1} | dict.fromkeys(OF_TRIPS, 3)
+    assert left == {"trips": 1, "trip_sessions": 1, "requests": 1} | filled(3)
     assert await reference_of(quiet, attached("atrip-1", "s2")) == "atrip-1"
 
     await commit(trips, deleted("s2"))
@@ -167,7 +173,7 @@ async def test_whoever_attaches_a_trip_that_is_being_swept_has_another_row(
     await sweep(quiet, pool)
 
     assert await reference_of(quiet, again) == "atrip-1"
-    assert await counts(quiet) == {"trips": 1, "trip_sessions": 1, "requests": 1} | dict.fromkeys(OF_TRIPS, 0)
+    assert await counts(quiet) == {"trips": 1, "trip_sessions": 1, "requests": 1} | filled(0)
 
 
 @pytest.mark.parametrize("is_swept_first", [True, False])
@@ -202,7 +208,7 @@ async def test_session_that_is_deleted_while_its_trip_is_attached_by_another_lea
 
     await sweep(quiet, pool)
 
-    assert await counts(quiet) == {"trips": 1, "trip_sessions": 1, "requests": 1} | dict.fromkeys(OF_TRIPS, 3)
+    assert await counts(quiet) == {"trips": 1, "trip_sessions": 1, "requests": 1} | filled(3)
 
 
 async def test_notices_that_wait_for_a_trip_that_goes_wait_no_more(quiet: Stage, trips: TripStore, pool: Pool) -> None:

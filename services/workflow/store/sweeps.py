@@ -1,14 +1,13 @@
 """Let go what deleted sessions and erased users had, in portions: each is a commit of its own, safe to repeat.
 
-A trip goes with the last session that it was about. Before that it loses its names: whoever attaches that trip has
-another row, and the notices that wait for it find none any more. Whoever ties a session to a trip locks its row as the
-sweep does, so a tie that was committed keeps its trip.
+A trip goes with the last session that it was about. Until then it is nobody's: whoever attaches that trip takes its
+names for another row. Whoever ties a session to a trip locks its row as the sweep does, so a tie that was committed
+keeps its trip.
 """
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.workflow.store.noting import forsake
 from shared.database import Connection, Pool, transaction
 from shared.ledger import Erasure
 from shared.sweeping import FOUND, NOTED
@@ -120,7 +119,6 @@ class SweepStore:
             await self._drop_tie(db, tie)
             return
         await _settle_notices(db, *names)
-        await forsake(db, *names)
         if not await self._empty(db, tie):
             await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", tie.trip_id)
 
