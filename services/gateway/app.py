@@ -44,6 +44,7 @@ from services.gateway.sessions.changing import Changing
 from services.gateway.sessions.creating import Creating
 from services.gateway.sessions.deleting import SessionDeletion
 from services.gateway.sessions.folders import FolderQueries, Folders
+from services.gateway.sessions.journey import Journeys
 from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
 from services.gateway.sessions.openings import SessionOpenings
@@ -180,6 +181,17 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     announcing = Announcing(publisher, receipts, listeners)
     deleting = Deleting(deletions, noted, store, running, publisher=publisher, receipts=receipts, announcing=announcing)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
+    posting = Posting(
+        settings,
+        store,
+        turns,
+        MessageQueries(pools.reader),
+        openings,
+        telling=runner.telling,
+        receipts=receipts,
+        buckets=buckets,
+        catalog=catalog,
+    )
     subjects = (
         throttle,
         Chat(
@@ -195,21 +207,21 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         ),
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts, lanes),
-        Creating(own, openings, TemplateQueries(pools.reader), publisher, accepting, catalog=catalog, models=allowed),
+        Creating(
+            own,
+            openings,
+            TemplateQueries(pools.reader),
+            publisher,
+            accepting,
+            catalog=catalog,
+            models=allowed,
+            journeys=Journeys(posting, helpers.opening_message),
+        ),
         Changing(own, publisher, accepting),
         Bulk(own, publisher, accepting, deleting),
         Folders(FolderQueries(pools.reader), lanes),
         SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once), lanes),
-        Posting(
-            settings,
-            store,
-            turns,
-            MessageQueries(pools.reader),
-            telling=runner.telling,
-            receipts=receipts,
-            buckets=buckets,
-            catalog=catalog,
-        ),
+        posting,
         Trips(
             settings,
             own,

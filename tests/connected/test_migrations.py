@@ -211,6 +211,7 @@ async def test_functions_have_their_callers_rights_and_those_of_turns_are_called
     assert {row["name"]: row["callers"] for row in rows if row["name"].startswith("gateway.")} == {
         "gateway.session_past": ["tripthread_reader"],
         "gateway.past_of_session": ["tripthread_reader"],
+        "gateway.past_with_opening": ["tripthread_reader"],
         "gateway.claim_turns": ["tripthread_gateway"],
         "gateway.begin_turns": ["tripthread_gateway"],
         "gateway.is_gone": ["tripthread_gateway"],

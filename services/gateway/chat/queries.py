@@ -18,15 +18,15 @@ async def session_past(
 ) -> tuple[Unstored, list[asyncpg.Record]]:
     """Return the turns of each user's session of this id that are not stored, and rows of what is.
 
-    A row is of the session itself, or of a message: of those the newest, those asked about, and the first that users
-    said, as the function says in its revision, `deploy/migrations/sql/0015_kept.up.sql`.
+    A row is of the session itself, stored or opened, or of a message: of those the newest, those asked about, and the
+    first that users said, as the function says in its revision, `deploy/migrations/sql/0018_opened.up.sql`.
     """
     with database_span("read"):
         rows = await fetched(
             pool,
             """
             SELECT past.* FROM tripthread.read_as($1) AS reading (users),
-                gateway.past_of_session(reading.users, $2, $3, $4, $5, $6, $7) AS past
+                gateway.past_with_opening(reading.users, $2, $3, $4, $5, $6, $7) AS past
             """,
             list(user_ids),
             session_id,

@@ -25,14 +25,13 @@ from services.gateway.model.catalog import Catalog
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.sessions.answers import Session, SessionAnswer
 from services.gateway.sessions.edits import Metadata, Title, opened
-from services.gateway.sessions.journey import first_words
+from services.gateway.sessions.journey import Journeys
 from services.gateway.sessions.openings import Opening, SessionOpenings
 from services.gateway.sessions.own_session import OwnSessions, as_opened
 from services.gateway.sessions.view import SessionFacts, show_session
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import BrokerAway, NotFound
-from shared.events import Event, MessagePosted
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
 from shared.publisher import Publisher
 
@@ -73,7 +72,7 @@ class Creating:
         *,
         catalog: Catalog,
         models: AllowedModels,
-        words_of: Callable[[str | None], str | None] = first_words,
+        journeys: Journeys,
     ) -> None:
         self._own = own
         self._openings = openings
@@ -82,7 +81,7 @@ class Creating:
         self._accepting = accepting
         self._catalog = catalog
         self._models = models
-        self._words_of = words_of
+        self._journeys = journeys
 
     async def create(self, caller: Caller, body: NewSession, write: Write) -> tuple[Session, int]:
         """Begin a session, or find the one that it is.
@@ -96,6 +95,12 @@ class Creating:
             Invalid: The caller may not have the model, there is no such template, or the project must be named.
             NotFound: The session of this id was deleted, or is of a project that the caller does not see.
         """
+        session, status = await self._create(caller, body, write)
+        if body.start_journey and await self._journeys.begin(caller, session, write):
+            session = (await self._own.find(caller, session.id)).shown
+        return session, status
+
+    async def _create(self, caller: Caller, body: NewSession, write: Write) -> tuple[Session, int]:
         require_broker(self._publisher)
         admit_writer(caller.projects, body.project_id)
         fixed_id = body.id or _id_by(caller, body.project_id, write.key)
@@ -109,7 +114,7 @@ class Creating:
         is_new = opening.event_id == proposed
         if not caller.sees(opening.opening.get("project_id")):
             raise NotFound("There is no such session.")  # another token of the user was quicker with this id
-        stored = await self._published(caller, opening, write, is_new=is_new, begins=body.start_journey)
+        stored = await self._published(caller, opening, write, is_new=is_new)
         if stored is not None:
             return stored, 201 if is_new else 200
         return _expected(opening), 202
@@ -129,14 +134,10 @@ class Creating:
             raise refused_field("template_id", "names no template of yours")
         return said
 
-    async def _published(
-        self, caller: Caller, opening: Opening, write: Write, *, is_new: bool, begins: bool | None
-    ) -> Session | None:
+    async def _published(self, caller: Caller, opening: Opening, write: Write, *, is_new: bool) -> Session | None:
         event = opened(opening, write.correlation_id)
-        words = self._words_of(event.helper) if begins else None
-        events: list[Event] = [event, *([_first_message(opening, words, event.helper)] if words else [])]
         try:
-            return await self._accepting.accept(events, self._look(caller, opening), write.wait_s)
+            return await self._accepting.accept([event], self._look(caller, opening), write.wait_s)
         except BrokerAway:
             if is_new:  # else whoever opened it tells of it
                 await self._openings.withdraw(opening.user_id, opening.event_id)
@@ -160,22 +161,6 @@ def _expected(opening: Opening) -> Session:
     view = show_session(as_opened(SessionFacts(opening.user_id, opening.session_id), opening), [])
     assert view is not None  # noqa: S101 - what was opened can be shown
     return view.session
-
-
-def _first_message(opening: Opening, words: str, helper: str | None) -> MessagePosted:
-    """Make what the helper says first: there as soon as the session, and once."""
-    message_id = derived_id(opening.event_id, "first words")
-    return MessagePosted(
-        event_id=derived_id(message_id, MessagePosted.__name__),
-        user_id=opening.user_id,
-        session_id=opening.session_id,
-        message_id=str(message_id),
-        role="assistant",
-        content=words,
-        created_at=opening.accepted_at,
-        helper=helper,
-        project_id=opening.opening.get("project_id"),
-    )
 
 
 def _id_by(caller: Caller, project_id: str | None, key: str | None) -> str | None:

@@ -51,7 +51,8 @@ class SessionOpenings:
                 FROM (SELECT known.session_id = excluded.session_id OR (
                     known.accepted_at > clock_timestamp() - make_interval(secs => {EQUAL_S})
                     AND NOT EXISTS (SELECT FROM gateway.turns t
-                        WHERE t.user_id = known.user_id AND t.session_id = known.session_id)
+                        WHERE t.user_id = known.user_id AND t.session_id = known.session_id
+                            AND t.question ->> 'role' IS DISTINCT FROM 'assistant')
                     AND NOT gateway.is_gone(known.user_id, known.session_id)) AS is_repeat) AS which
                 CROSS JOIN LATERAL (
                     SELECT known.session_id, known.event_id, known.accepted_at, known.opening WHERE is_repeat

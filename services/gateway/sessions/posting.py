@@ -24,6 +24,7 @@ from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.model.catalog import Catalog
 from services.gateway.sessions.answers import Message
 from services.gateway.sessions.message_queries import MessageQueries
+from services.gateway.sessions.openings import SessionOpenings
 from services.gateway.sessions.session_end import SessionEnd, SessionEnds
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage, answer_of, question_of
@@ -72,6 +73,7 @@ class Posting:
         store: TurnStore,
         turns: TurnReadings,
         queries: MessageQueries,
+        openings: SessionOpenings,
         *,
         telling: Telling,
         receipts: Receipts,
@@ -80,7 +82,7 @@ class Posting:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._ends = SessionEnds(turns, queries)
+        self._ends = SessionEnds(turns, queries, openings)
         self._queries = queries
         self._telling = telling
         self._receipts = receipts

@@ -6,7 +6,8 @@ from datetime import datetime
 from functools import partial
 
 from services.gateway.account.projects import Projects, sees
-from services.gateway.sessions.message_queries import MessageQueries, StoredEnd
+from services.gateway.sessions.message_queries import MessageQueries
+from services.gateway.sessions.openings import SessionOpenings
 from services.gateway.turns.history import HistoryMessage, shown_of
 from services.gateway.turns.kept import Kept, first_seen, kept_by
 from services.gateway.turns.readings import TurnReadings
@@ -45,9 +46,10 @@ class Named:
 class SessionEnds:
     """Reads what is stored, and what is not yet."""
 
-    def __init__(self, turns: TurnReadings, queries: MessageQueries) -> None:
+    def __init__(self, turns: TurnReadings, queries: MessageQueries, openings: SessionOpenings) -> None:
         self._turns = turns
         self._queries = queries
+        self._openings = openings
 
     async def find(self, user_ids: Sequence[str], session_id: str, projects: Projects = None) -> SessionEnd:
         """Return the end of the session that the first of these users has; an unknown one is new, and the first's.
@@ -57,10 +59,11 @@ class SessionEnds:
         """
         unstored, places = await self._turns.session(user_ids, session_id)  # before what is stored: see history.py
         ends = await self._queries.ends(user_ids, session_id)
+        stored = {user_id: end.kept for user_id, end in ends.items()} or await self._opened(user_ids, session_id)
         kept = {
-            user_id: kept_by([turn for turn in unstored if turn.user_id == user_id], _kept(ends.get(user_id)))
+            user_id: kept_by([turn for turn in unstored if turn.user_id == user_id], stored.get(user_id))
             for user_id in user_ids
-            if user_id in places or user_id in ends
+            if user_id in places or user_id in stored
         }
         user_id = first_seen(kept, partial(sees, projects)) or user_ids[0]
         end = ends.get(user_id)
@@ -72,6 +75,12 @@ class SessionEnds:
             said.append(end.newest)
         newest = max(said)[1] if said else None
         return SessionEnd(user_id, session_id, own, places.get(user_id), newest, kept.get(user_id))
+
+    async def _opened(self, user_ids: Sequence[str], session_id: str) -> dict[str, Kept]:
+        """Return what sessions are going to keep that were opened, and are not stored yet."""
+        openings = await self._openings.find([(user_id, session_id) for user_id in user_ids])
+        said = ((each.user_id, each.opening.get) for each in openings)
+        return {user_id: Kept(get("project_id"), get("helper"), get("model")) for user_id, get in said}
 
     async def named(self, end: SessionEnd, names: Sequence[str]) -> Named:
         """Find messages of this session."""
@@ -87,7 +96,3 @@ class SessionEnds:
         by_id = {shown.message_id: shown for turn in turns for shown in shown_of(turn)}
         by_id.update({shown.message_id: shown for shown in stored})
         return Named(sorted(by_id.values(), key=lambda shown: shown.place))
-
-
-def _kept(end: StoredEnd | None) -> Kept | None:
-    return end.kept if end else None

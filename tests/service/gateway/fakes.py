@@ -45,6 +45,7 @@ from services.gateway.sessions.creating import Creating
 from services.gateway.sessions.deleting import SessionDeletion
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import FolderQueries, Folders
+from services.gateway.sessions.journey import Journeys
 from services.gateway.sessions.message_page import Listed, Window
 from services.gateway.sessions.message_queries import MessageQueries, StoredEnd
 from services.gateway.sessions.messages import SessionMessages
@@ -156,6 +157,17 @@ class World:
         buckets = Buckets()
         throttle = Throttle(self.settings, TurnCounts(), buckets)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
+        posting = Posting(
+            self.settings,
+            cast(TurnStore, _Store(self)),
+            turns,
+            cast(MessageQueries, _Messages(self)),
+            openings,
+            telling=cast(Telling, _Telling(self)),
+            receipts=self.receipts,
+            buckets=buckets,
+            catalog=catalog,
+        )
         subjects = (
             throttle,
             Chat(
@@ -185,7 +197,7 @@ class World:
                 accepting,
                 catalog=catalog,
                 models=AllowedModels(self.settings, catalog.is_listed),
-                words_of=lambda helper: self.first_words.get(helper or ""),
+                journeys=Journeys(posting, lambda helper: self.first_words.get(helper or "")),
             ),
             Changing(own, publisher, accepting),
             Bulk(own, publisher, accepting, cast(Deleting, _Deleting(self))),
@@ -197,16 +209,7 @@ class World:
                 Room(self.settings.read_bytes_at_once),
                 self.lanes,
             ),
-            Posting(
-                self.settings,
-                cast(TurnStore, _Store(self)),
-                turns,
-                cast(MessageQueries, _Messages(self)),
-                telling=cast(Telling, _Telling(self)),
-                receipts=self.receipts,
-                buckets=buckets,
-                catalog=catalog,
-            ),
+            posting,
             Trips(
                 self.settings,
                 own,

@@ -12,6 +12,7 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage, open_stage
+from tests.tokens import token_for
 
 FILE = """
 [helpers.quotes]
@@ -163,3 +164,71 @@ async def test_frontends_are_shown_helpers_without_their_instructions(stage: Sta
     rest = (await stage.get("/api/helpers", limit=1, cursor=first["next_cursor"])).json()
     assert [each["id"] for page in (first, rest) for each in page["helpers"]] == ["quotes", "plain"]
     assert (rest["next_cursor"], (await stage.get("/api/helpers", cursor="x")).status_code) == (None, 422)
+
+
+async def create(stage: Stage, **body: Any) -> dict[str, Any]:
+    """Create a session while no logger runs."""
+    headers = {**stage.as_user("ann"), "Prefer": "respond-async"}
+    answer = await stage.http.post("/api/chat/sessions", json=body, headers=headers)
+    assert answer.status_code in (200, 202), answer.text
+    made: dict[str, Any] = answer.json()["session"]
+    return made
+
+
+async def said(stage: Stage, session_id: str) -> list[tuple[str, str]]:
+    answer = await stage.get(f"/api/chat/sessions/{session_id}/messages")
+    return [(message["role"], message["content"]) for message in answer.json()["messages"]]
+
+
+async def test_a_journey_begins_with_words_that_are_there_at_once_and_that_the_model_remembers(stage: Stage) -> None:
+    body = {"id": "s1", "helper": "quotes", "start_journey": True}
+    made = await create(stage, **body)
+    assert (made["message_count"], made["last_message"]) == (1, "Which quotes?")
+    assert await said(stage, "s1") == [("assistant", "Which quotes?")]
+    await create(stage, **body)
+    request = await asked(stage)
+    assert [(message["role"], message["content"]) for message in request["messages"]] == [
+        ("system", "House rules.\n\nCompare quotes."),
+        ("assistant", "Which quotes?"),
+        ("user", "[echo hi]"),
+    ]
+    await create(stage, **body)
+    assert await said(stage, "s1") == [("assistant", "Which quotes?"), ("user", "[echo hi]"), ("assistant", "hi")]
+
+
+async def test_equal_journeys_at_once_are_one(stage: Stage) -> None:
+    first, second = [await create(stage, helper="quotes", start_journey=True) for _ in range(2)]
+    assert first["id"] == second["id"]
+    assert await said(stage, first["id"]) == [("assistant", "Which quotes?")]
+
+
+async def test_a_journey_without_words_of_its_helper_is_silent(stage: Stage) -> None:
+    for number, body in enumerate(({"helper": "plain"}, {"helper": "a label"}, {})):
+        await create(stage, id=f"s{number}", start_journey=True, **body)
+        assert await said(stage, f"s{number}") == []
+    await create(stage, id="s3", helper="quotes")
+    assert await said(stage, "s3") == []
+
+
+async def test_what_a_creation_names_counts_before_it_is_stored(stage: Stage) -> None:
+    await create(stage, id="s1", helper="quotes", model="sandbox-small", project_id="p1")
+    request = await asked(stage)
+    assert (prompt_of(request), request["model"]) == ("House rules.\n\nCompare quotes.", "sandbox-small")
+    assert (await session(stage))["project_id"] == "p1"
+    await create(stage, id="s2", helper="plain", project_id="p1")
+    posted = await stage.post("/api/chat/sessions/s2/messages", {"role": "user", "content": "hello"})
+    assert posted.status_code == 202
+    shown = await session(stage, "s2")
+    assert (shown["helper"], shown["project_id"]) == ("plain", "p1")
+
+
+async def test_a_session_that_is_only_created_is_not_there_for_another_project(stage: Stage) -> None:
+    await create(stage, id="s1", project_id="p1")
+    body: dict[str, Any] = {"session_id": "s1", "message": "[echo hi]", "stream": False}
+    message = {"role": "user", "content": "hello"}
+    for projects, status in ((["p2"], 404), (["p1", "p2"], 200)):
+        stage.http.cookies.clear()
+        headers = {"Authorization": f"Bearer {token_for(stage.settings, 'ann', projects=projects)}"}
+        chatted = await stage.http.post("/api/chat", json=body, headers=headers)
+        posted = await stage.http.post("/api/chat/sessions/s1/messages", json=message, headers=headers)
+        assert (chatted.status_code, posted.status_code) == (status, 404 if status == 404 else 202)

@@ -36,6 +36,9 @@ LISTS = {SESSIONS: "sessions", TRIPS: "trips"}
 ELSEWHERE = {
     ("post", CHAT),  # below
     ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py
+    ("delete", SESSIONS),  # below
+    ("delete", "/api/me/data"),  # below
+    ("get", "/api/me/data"),
     ("post", f"{SESSIONS}/bulk"),  # in tests/service/gateway/sessions/test_bulk.py
     ("get", "/api/chat/folders"),  # in tests/connected/gateway/sessions/test_changing.py
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
@@ -113,9 +116,10 @@ def operations(stage: Stage) -> Iterator[tuple[str, str]]:
 
 
 def of_one(stage: Stage) -> list[tuple[str, str]]:
-    """Return the routes that are about one session, or what hangs on it."""
+    """Return the routes that are about one session, or what hangs on it; what ends one comes last."""
     known = {*ELSEWHERE, *ADMINISTRATION, *(("get", path) for path in LISTS)}
-    return [each for each in operations(stage) if each not in known and not each[1].startswith("/api/admin/")]
+    found = [each for each in operations(stage) if each not in known and not each[1].startswith("/api/admin/")]
+    return sorted(found, key=lambda each: each[0] == "delete")
 
 
 def filled(path: str, session_id: str, trip_id: UUID) -> str:
@@ -156,21 +160,20 @@ def _known_of(answer: httpx2.Response) -> tuple[int, Any]:
     return answer.status_code, answer.json().get("detail")
 
 
-async def test_by_every_route_a_session_of_the_tokens_project_is_found(stage: Stage, trips: dict[str, UUID]) -> None:
+@pytest.mark.parametrize(
+    ("projects", "seen"),
+    [(["p1"], SEEN), (["p3", "p1"], SEEN), (["p2"], HIDDEN[:1]), (None, (*HIDDEN, *SEEN))],
+)
+async def test_by_every_route_a_session_of_the_tokens_project_is_found(
+    stage: Stage, trips: dict[str, UUID], projects: list[str] | None, seen: Sequence[str]
+) -> None:
     """So that the test before this one is about the project, and not about a body that is wrong."""
-    for projects, seen in ((["p1"], SEEN), (["p3", "p1"], SEEN), (["p2"], HIDDEN[:1]), (None, (*HIDDEN, *SEEN))):
-        caller = Caller(stage, projects)
-        for method, path in of_one(stage):
-            for session_id in seen:
-                filled_path = filled(path, session_id, trips[session_id])
-                answer = await caller.call(method.upper(), filled_path, BODIES.get((method, path)))
-                assert answer.status_code in (200, 201, 202, 204, 409), (
-                    projects,
-                    method,
-                    path,
-                    session_id,
-                    answer.text,
-                )
+    caller = Caller(stage, projects)
+    for method, path in of_one(stage):
+        for session_id in seen:
+            filled_path = filled(path, session_id, trips[session_id])
+            answer = await caller.call(method.upper(), filled_path, BODIES.get((method, path)))
+            assert answer.status_code in (200, 201, 202, 204, 409), (method, path, session_id, answer.text)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +215,17 @@ async def test_administration_is_not_for_tokens_that_are_limited(stage: Stage) -
                 answer = await Caller(stage, projects, "admin").call(method.upper(), wanted, body)
                 assert answer.status_code == 403, (method, path)
             assert (await Caller(stage, None, "admin").call(method.upper(), wanted, body)).status_code != 403
+
+
+@pytest.mark.usefixtures("trips")
+async def test_nobody_deletes_what_they_do_not_see(stage: Stage) -> None:
+    for projects in (["p1"], ["p1", "p3"], []):
+        caller = Caller(stage, projects)
+        answer = await caller.call("DELETE", SESSIONS, id=[*HIDDEN, "unknown"])
+        results = [(each["ok"], each["code"], each["error"]) for each in answer.json()["results"]]
+        assert set(results) == {(False, "not_found", results[-1][2])}, "as one that is not there"
+        assert (await caller.call("DELETE", "/api/me/data")).status_code == 403
+    assert await Caller(stage, None).listed(SESSIONS) == {*SEEN, *HIDDEN}
 
 
 @pytest.mark.usefixtures("trips")
