@@ -45,7 +45,7 @@ async def get_my_data(erasing: ErasingDep, caller: KnownCallerDep) -> MyData:
     return MyData(status=state.status, erased_at=state.erased_at, services=state.services)
 
 
-@router.delete("/api/me/data", status_code=202, responses=problem_responses(401, 403, 429, 503))
+@router.delete("/api/me/data", status_code=202, responses=problem_responses(401, 403, 422, 429, 503))
 async def erase_my_data(erasing: ErasingDep, caller: KnownCallerDep, write: WriteDep) -> MyData:
     """Erase all that the caller has here until now, as a user and as the visitor they were; hidden it is at once."""
     if caller.projects is not None:
