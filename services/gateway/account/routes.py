@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from services.gateway.account.identity import Caller, KnownCallerDep, Role, caller_of
-from services.gateway.http.edge import NEW_COOKIE
+from services.gateway.account.identity import VISITOR, Caller, KnownCallerDep, Role, known_caller, new_caller
+from services.gateway.account.visitors import VisitorToken
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
@@ -23,6 +23,10 @@ class Me(BaseModel):
     projects: list[str] | None  # none: all of them
 
 
+class Visitor(Me):
+    token: str | None  # the cookie's value, good as a bearer token too; none: the caller is no visitor, nor was one
+
+
 @router.get("/api/me", responses=problem_responses(401, 429))
 async def get_me(caller: KnownCallerDep) -> Me:
     """Show who is calling."""
@@ -32,15 +36,22 @@ async def get_me(caller: KnownCallerDep) -> Me:
 @router.post(
     "/api/auth/visitor",
     status_code=201,
-    responses={200: {"model": Me, "description": "The caller is known already"}, **problem_responses(401, 403, 429)},
+    responses={
+        200: {"model": Visitor, "description": "The caller is known already"},
+        **problem_responses(401, 403, 429),
+    },
 )
-async def become_visitor(settings: Annotated[Settings, from_app(Settings)], request: Request, response: Response) -> Me:
-    """Make the caller a visitor, whom the cookie will show to be the same one for a year."""
+async def become_visitor(
+    settings: Annotated[Settings, from_app(Settings)], request: Request, response: Response
+) -> Visitor:
+    """Make the caller a visitor, whom a token shows to be the same one: for 30 days, and 30 more when it is used."""
     if not settings.visitors_allowed:
         raise Forbidden("Visitors are not allowed here.")
-    caller = await caller_of(request)
-    response.status_code = 201 if NEW_COOKIE in request.scope else 200
-    return _shown(caller)
+    known = known_caller(request, settings)
+    caller = known or await new_caller(request, settings)
+    token: VisitorToken | None = request.scope.get(VISITOR)
+    response.status_code = 201 if known is None else 200
+    return Visitor(**_shown(caller).model_dump(), token=token.value if token else None)
 
 
 def _shown(caller: Caller) -> Me:

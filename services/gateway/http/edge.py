@@ -25,8 +25,8 @@ from shared.errors import Misdirected
 from shared.ids import new_id
 from shared.settings import Settings, read_networks
 
-# Where a route leaves a Set-Cookie header that is to go with whatever its answer will be.
-NEW_COOKIE = "tripthread.new_cookie"
+# Where a route leaves a header that is to go with whatever its answer will be.
+NEW_HEADER = "tripthread.new_header"
 # Where a route leaves what is to go on with an answer that it has begun, once the request is done with: an answer that
 # lasts for hours must not hold all that FastAPI makes for a request.
 GOES_ON = "tripthread.goes_on"
@@ -141,8 +141,8 @@ class _Answer:
         own = {name for name, _ in headers}  # a route may know better
         headers += [header for header in self._headers.items() if header[0] not in own]
         headers.append((b"x-request-id", self._request_id.encode()))
-        if NEW_COOKIE in self._scope:
-            headers.append((b"set-cookie", self._scope[NEW_COOKIE].encode()))
+        if NEW_HEADER in self._scope:
+            headers.append(self._scope[NEW_HEADER])
         return headers
 
 

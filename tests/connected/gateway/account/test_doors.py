@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import jwt
 import pytest
 
-from services.gateway.account.identity import VISITOR_AUDIENCE, new_visitor
+from services.gateway.account.visitors import VISITOR_AUDIENCE, new_visitor
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 
 SESSIONS = "/api/chat/sessions"
@@ -28,17 +28,17 @@ async def test_production_keeps_a_visitor_by_a_cookie_that_only_this_host_can_se
 
 
 async def test_production_knows_nobody_by_a_cookie_that_a_sister_site_can_set(production: Stage) -> None:
-    _, value = new_visitor(production.settings)
+    value = new_visitor(production.settings).value
     assert (await production.http.get("/api/me", headers={"Cookie": f"visitor={value}"})).status_code == 401
     known = await production.http.get("/api/me", headers={"Cookie": f"visitor=x; __Host-visitor={value}"})
     assert known.status_code == 200
 
 
 async def test_of_several_visitors_cookies_the_first_that_verifies_counts(gateway: Stage) -> None:
-    (first, value), (_, other) = new_visitor(gateway.settings), new_visitor(gateway.settings)
-    cookies = f"visitor=forged; visitor={value}; visitor={other}"
+    first, other = new_visitor(gateway.settings), new_visitor(gateway.settings)
+    cookies = f"visitor=forged; visitor={first.value}; visitor={other.value}"
     me = (await gateway.http.get("/api/me", headers={"Cookie": cookies})).json()
-    assert me["user_id"] == first.user_id
+    assert me["user_id"] == first.visitor_id
 
 
 async def test_a_cookie_whose_subject_is_no_visitor_counts_as_none(gateway: Stage, rows: Rows) -> None:
@@ -53,7 +53,7 @@ async def test_a_cookie_whose_subject_is_no_visitor_counts_as_none(gateway: Stag
 async def test_without_a_token_a_name_that_is_not_ours_is_misdirected(gateway: Stage) -> None:
     """A page whose name was made to lead here has our origin by that name, and so the right `Origin`."""
     rebound = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
-    _, value = new_visitor(gateway.settings)
+    value = new_visitor(gateway.settings).value
     for headers in (rebound, rebound | {"Cookie": f"visitor={value}"}):
         for method, path in (("GET", SESSIONS), ("POST", "/api/chat"), ("GET", "/openapi.json"), ("GET", "/nowhere")):
             answer = await gateway.http.request(method, path, headers=headers)

@@ -1,6 +1,6 @@
 """Which session a chat continues that only a browser's cookie names."""
 
-from services.gateway.account.identity import new_visitor
+from services.gateway.account.visitors import new_visitor
 from tests.connected.gateway.stage import Stage, ask
 
 QUESTION = {"message": "[echo heard]", "stream": False}
@@ -15,9 +15,9 @@ async def chat(stage: Stage, cookies: str, session_id: str | None = None, header
 
 
 async def test_a_bearer_continues_a_visitors_session_only_where_it_is_named(stage: Stage) -> None:
-    visitor, value = new_visitor(stage.settings)
-    await ask(stage, "theirs", user=visitor.user_id)  # and it is still being answered
-    kept = f"visitor={value}; session_id=theirs"
+    visitor = new_visitor(stage.settings)
+    await ask(stage, "theirs", user=visitor.visitor_id)  # and it is still being answered
+    kept = f"visitor={visitor.value}; session_id=theirs"
     status, session_id = await chat(stage, kept)
     assert (status, session_id == "theirs") == (200, False)
     assert (await stage.get(f"/api/chat/sessions/{session_id}")).status_code == 200
@@ -26,7 +26,7 @@ async def test_a_bearer_continues_a_visitors_session_only_where_it_is_named(stag
 
 
 async def test_a_bearer_continues_their_own_session_by_the_first_cookie_that_can_be_one(stage: Stage) -> None:
-    _, value = new_visitor(stage.settings)
+    value = new_visitor(stage.settings).value
     status, _ = await chat(stage, f"visitor={value}", session_id="anns")
     assert status == 200
     assert await chat(stage, f"visitor={value}; session_id=not an id; session_id=anns; session_id=other") == (

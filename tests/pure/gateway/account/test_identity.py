@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from services.gateway.account.identity import VISITOR_AUDIENCE, VISITOR_PREFIX, Caller, identify, new_visitor
+from services.gateway.account.identity import Caller, identify
+from services.gateway.account.visitors import VISITOR_AUDIENCE, VISITOR_LIFETIME_S, VISITOR_PREFIX, new_visitor
 from shared.errors import NotAuthenticated
 from shared.settings import Settings
 
@@ -78,9 +79,8 @@ def test_a_role_of_somebody_elses_means_user() -> None:
     ],
 )
 def test_a_bad_token_is_refused_and_never_a_visitor(authorization: str) -> None:
-    _, cookie = new_visitor(SETTINGS)
     with pytest.raises(NotAuthenticated):
-        identify(authorization, [cookie], SETTINGS)
+        identify(authorization, [new_visitor(SETTINGS).value], SETTINGS)
 
 
 @given(st.binary(max_size=200))
@@ -132,15 +132,53 @@ def test_the_signers_clock_may_be_a_minute_ahead(claim: str) -> None:
 
 
 def test_a_visitor_comes_back_by_the_cookie() -> None:
-    caller, cookie = new_visitor(SETTINGS)
-    assert identify(None, [cookie], SETTINGS) == caller
-    assert caller.user_id.startswith(VISITOR_PREFIX)
+    visitor = new_visitor(SETTINGS)
+    caller = identify(None, [visitor.value], SETTINGS)
+    assert caller == Caller(visitor.visitor_id, visitor.visitor_id, "user", None, (visitor.visitor_id,))
+    assert caller.is_visitor
+    assert visitor.visitor_id.startswith(VISITOR_PREFIX)
 
 
-def test_a_visitors_cookie_is_no_token() -> None:
-    _, cookie = new_visitor(SETTINGS)
+ONE_SECRET = SETTINGS.model_copy(update={"jwt_secret": SETTINGS.cookie_secret})
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, ONE_SECRET], ids=["two secrets", "one secret"])
+def test_a_visitor_comes_back_by_the_same_token_as_a_bearer_and_any_cookie_beside_it_is_another_matter(
+    settings: Settings,
+) -> None:
+    visitor, other = new_visitor(settings), new_visitor(settings)
+    caller = identify(f"Bearer {visitor.value}", [other.value], settings)
+    assert caller is not None
+    assert caller.is_visitor
+    assert (caller.user_ids, caller.expires_at) == ((visitor.visitor_id,), visitor.expires_at)
+
+
+def test_a_visitors_token_is_refused_once_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = new_visitor(SETTINGS)
+    later = time.time() + VISITOR_LIFETIME_S + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert identify(None, [visitor.value], SETTINGS) is None
     with pytest.raises(NotAuthenticated):
-        identify(f"Bearer {cookie}", (), SETTINGS.model_copy(update={"jwt_secret": SETTINGS.cookie_secret}))
+        identify(f"Bearer {visitor.value}", (), SETTINGS)
+
+
+def test_a_visitors_token_ages_after_half_of_its_30_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, now = new_visitor(SETTINGS), time.time()
+    for days, is_ageing in ((14, False), (16, True)):
+        monkeypatch.setattr(time, "time", lambda days=days: now + days * 24 * 3600)
+        assert visitor.is_ageing is is_ageing
+
+
+def test_a_visitors_token_is_a_bearers_only_for_visitors_and_by_that_scheme() -> None:
+    visitor = new_visitor(SETTINGS).value
+    for authorization, settings in (
+        (f"Bearer {visitor}", NO_VISITORS),
+        (f"Bearer {signed_as_a_visitors('ann')}", SETTINGS),
+        (f"Basic {visitor}", SETTINGS),
+        (visitor, SETTINGS),
+    ):
+        with pytest.raises(NotAuthenticated):
+            identify(authorization, (), settings)
 
 
 @pytest.mark.parametrize("changed", ["", "x", "..", bearer().removeprefix("Bearer ")])
@@ -155,11 +193,11 @@ def test_a_token_is_no_cookie_though_both_have_one_secret() -> None:
 
 
 def test_with_both_the_data_of_both_may_be_read_and_the_user_writes() -> None:
-    visitor, cookie = new_visitor(SETTINGS)
-    caller = identify(bearer(), [cookie], SETTINGS)
+    visitor = new_visitor(SETTINGS)
+    caller = identify(bearer(), [visitor.value], SETTINGS)
     assert caller is not None
-    assert (caller.user_id, caller.visitor_id) == ("u1", visitor.user_id)
-    assert caller.user_ids == ("u1", visitor.user_id)
+    assert (caller.user_id, caller.visitor_id) == ("u1", visitor.visitor_id)
+    assert caller.user_ids == ("u1", visitor.visitor_id)
 
 
 def signed_as_a_visitors(sub: str) -> str:
@@ -176,12 +214,14 @@ def test_a_visitors_cookie_makes_nobody_a_user() -> None:
 
 
 def test_of_several_cookies_the_first_that_is_a_visitors_counts() -> None:
-    (first, cookie), (_, other) = new_visitor(SETTINGS), new_visitor(SETTINGS)
-    assert identify(None, ["forged", signed_as_a_visitors("ann"), cookie, other], SETTINGS) == first
+    first, other = new_visitor(SETTINGS), new_visitor(SETTINGS)
+    caller = identify(None, ["forged", signed_as_a_visitors("ann"), first.value, other.value], SETTINGS)
+    assert caller is not None
+    assert caller.user_id == first.visitor_id
 
 
 def test_where_visitors_are_not_allowed_their_cookies_count_for_nothing() -> None:
-    _, cookie = new_visitor(SETTINGS)
+    cookie = new_visitor(SETTINGS).value
     assert identify(None, [cookie], NO_VISITORS) is None
     caller = identify(bearer(), [cookie], NO_VISITORS)
     assert caller is not None

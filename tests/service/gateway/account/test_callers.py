@@ -1,8 +1,10 @@
 """Who may call, and what becomes of somebody without credentials."""
 
+import time
+
 import pytest
 
-from services.gateway.account.identity import VISITOR_COOKIE
+from services.gateway.account.visitors import TOKEN_HEADER, VISITOR_COOKIE, new_visitor
 from tests.dates import FLIGHT_DAY
 from tests.pure.gateway.samples import facts, stored
 from tests.service.gateway.fakes import BASE_URL, World
@@ -26,7 +28,7 @@ async def test_a_session_call_without_credentials_makes_a_visitor_who_comes_back
         cookie = first.headers["set-cookie"]
         me = (await client.get("/api/me")).json()
         again = await client.get("/api/chat/sessions")
-    assert "Max-Age=31536000" in cookie
+    assert "Max-Age=2592000" in cookie
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
     assert "Secure" not in cookie
     assert me["user_id"] == me["visitor_id"]
@@ -69,6 +71,41 @@ async def test_becoming_a_visitor_twice_is_becoming_one(world: World) -> None:
         first, second = await client.post("/api/auth/visitor"), await client.post("/api/auth/visitor")
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json() == second.json()
+    assert first.json()["token"] == first.headers["set-cookie"].partition(";")[0].removeprefix("visitor=")
+
+
+async def test_who_keeps_the_visitors_token_is_that_visitor_without_any_cookie(world: World) -> None:
+    async with world.client() as client:
+        made = (await client.post("/api/auth/visitor")).json()
+        client.cookies.clear()
+        bearer = {"Authorization": f"Bearer {made['token']}", "Sec-Fetch-Site": "cross-site"}
+        me = await client.get("/api/me", headers=bearer)
+        again = await client.post("/api/auth/visitor", headers=bearer)
+    assert me.json() == {key: value for key, value in made.items() if key != "token"}
+    assert (again.status_code, again.json()) == (200, made)
+    assert not {"set-cookie", TOKEN_HEADER} & set(again.headers)
+
+
+async def test_a_token_is_renewed_when_it_is_used_where_it_was_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.client() as client:
+        made = (await client.post("/api/auth/visitor")).json()
+        later = time.time() + 16 * 24 * 3600
+        monkeypatch.setattr(time, "time", lambda: later)
+        bearer = {"Authorization": f"Bearer {made['token']}"}
+        renewed = await client.get("/api/chat/sessions", headers=bearer)
+        asked = (await client.post("/api/auth/visitor", headers=bearer)).json()
+        client.cookies.clear()
+        cookie = await client.get("/api/chat/sessions", headers={"Cookie": f"visitor={made['token']}"})
+        user = {"Authorization": f"Bearer {token_for(world.settings, 'u1')}", "Cookie": f"visitor={made['token']}"}
+        beside = await client.get("/api/chat/sessions", headers=user)
+    assert "set-cookie" not in renewed.headers
+    assert asked["visitor_id"] == made["visitor_id"]
+    assert asked["token"] == renewed.headers[TOKEN_HEADER] != made["token"]
+    for answer in (cookie, beside):
+        assert TOKEN_HEADER not in answer.headers
+        assert answer.headers["set-cookie"].startswith(f"visitor={asked['token']}; ")
 
 
 async def test_me_shows_what_a_token_says(world: World) -> None:
@@ -174,4 +211,12 @@ async def test_many_visitors_of_one_address_are_one_caller(world: World) -> None
     for _ in range(3):
         async with world.client() as somebody:
             statuses.append((await somebody.get("/api/chat/sessions")).status_code)
+    assert statuses == [200, 200, 429]
+
+
+async def test_visitors_who_keep_their_token_are_one_caller_of_their_address_too(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"calls_per_minute": 2})
+    async with world.client() as somebody:
+        bearers = [{"Authorization": f"Bearer {new_visitor(world.settings).value}"} for _ in range(3)]
+        statuses = [(await somebody.get("/api/chat/sessions", headers=bearer)).status_code for bearer in bearers]
     assert statuses == [200, 200, 429]
