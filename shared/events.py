@@ -183,6 +183,18 @@ class SessionChanged(SessionEvent):
     ended_at: Moment | None = None  # none says nothing; a newer message begins the session again
 
 
+class FeedbackGiven(SessionEvent):
+    """A user said what they think of a message, which may not be stored yet.
+
+    Of one message the newest by (accepted_at, event_id) stands.
+    """
+
+    accepted_at: Moment  # the database's clock
+    message_id: ClientId
+    value: Literal["up", "down"]
+    comment: Text | None = None
+
+
 class SessionDeleted(SessionEvent):
     """A user deleted one of their sessions: it is gone for good, whatever of it comes late."""
 
@@ -281,6 +293,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageAnswered,
     SessionOpened,
     SessionChanged,
+    FeedbackGiven,
     SessionDeleted,
     UserErased,
     ModelRegistered,

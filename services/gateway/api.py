@@ -27,7 +27,7 @@ from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import routes as models
-from services.gateway.sessions import bulk, changing, creating, deleting, folders, messages, posting
+from services.gateway.sessions import bulk, changing, creating, deleting, feedback, folders, messages, posting
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import routes as trips
 from services.gateway.webhooks import routes as webhooks
@@ -41,6 +41,7 @@ ROUTERS = (
     changing.router,
     folders.router,
     messages.router,
+    feedback.router,
     posting.router,
     deleting.router,
     deletion.router,

@@ -41,8 +41,10 @@ from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.routes import Models
 from services.gateway.sessions.bulk import Bulk
 from services.gateway.sessions.changing import Changing
+from services.gateway.sessions.conversation import Conversation
 from services.gateway.sessions.creating import Creating
 from services.gateway.sessions.deleting import SessionDeletion
+from services.gateway.sessions.feedback import GivingFeedback
 from services.gateway.sessions.folders import FolderQueries, Folders
 from services.gateway.sessions.journey import Journeys
 from services.gateway.sessions.message_queries import MessageQueries
@@ -176,6 +178,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     openings = SessionOpenings(pools.own)
     own, memory = OwnSessions(turns, sessions, openings), Memory(pools.reader, turns, settings.context_bytes)
     catalog, lanes = links.upstreams.catalog, Lanes()
+    conversation, room = Conversation(turns, MessageQueries(pools.reader)), Room(settings.read_bytes_at_once)
     allowed = AllowedModels(settings, catalog.is_listed)
     deletions, noted = DeletionStore(pools.own), NotedDeletions(pools.admin)
     announcing = Announcing(publisher, receipts, listeners)
@@ -220,7 +223,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Changing(own, publisher, accepting),
         Bulk(own, publisher, accepting, deleting),
         Folders(FolderQueries(pools.reader), lanes),
-        SessionMessages(own, turns, MessageQueries(pools.reader), Room(settings.read_bytes_at_once), lanes),
+        SessionMessages(own, conversation, room, lanes),
+        GivingFeedback(own, conversation, publisher, accepting),
         posting,
         Trips(
             settings,

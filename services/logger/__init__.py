@@ -1,1 +1,1 @@
-"""MessagePosted, MessageAnswered, SessionOpened, SessionChanged -> chat.* -> Stored; `dead` -> chat.dead_letters"""
+"""Messages, openings, changes, feedback -> chat.* -> Stored; `dead` -> chat.dead_letters"""

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from services.logger.settling import Edit
 from shared.database import Connection
 from shared.events import SessionDeleted, SessionEvent
 
@@ -55,13 +54,13 @@ def not_erased(events: Sequence[SessionFact], erased: Mapping[str, datetime]) ->
     return [event for event in events if event.user_id not in erased or event.accepted > erased[event.user_id]]
 
 
-async def not_erased_edits(db: Connection, edits: Sequence[Edit]) -> list[Edit]:
-    """Return the same of what people set of sessions."""
+async def known_not_erased(db: Connection, events: Sequence[SessionFact]) -> list[SessionFact]:
+    """Return the same, by what the ledger says."""
     rows = await db.fetch(
         """
-        SELECT editing.user_id, ledger.erased_at FROM unnest($1::text[]) AS editing (user_id)
-        JOIN chat.erased_users ledger ON ledger.user_hash = tripthread.user_hash(editing.user_id)
+        SELECT speaking.user_id, ledger.erased_at FROM unnest($1::text[]) AS speaking (user_id)
+        JOIN chat.erased_users ledger ON ledger.user_hash = tripthread.user_hash(speaking.user_id)
         """,
-        [edit.user_id for edit in edits],
+        [event.user_id for event in events],
     )
-    return not_erased(edits, {row["user_id"]: row["erased_at"] for row in rows})
+    return not_erased(events, {row["user_id"]: row["erased_at"] for row in rows})

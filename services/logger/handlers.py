@@ -18,6 +18,7 @@ from shared.events import (
     DeadLetterDropped,
     DeadLetterReplayed,
     Event,
+    FeedbackGiven,
     MessageEvent,
     Outcome,
     SessionChanged,
@@ -47,13 +48,15 @@ class ChatHandler:
         """Store one group; everybody who waits for one of its events is told, also where it changed nothing."""
         messages = [event for event in events if isinstance(event, MessageEvent)]
         edits = [event for event in events if isinstance(event, SessionOpened | SessionChanged)]
+        feedback = [event for event in events if isinstance(event, FeedbackGiven)]
         decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
         deletions = [event for event in events if isinstance(event, SessionDeleted)]
         erasures = [event for event in events if isinstance(event, UserErased)]
-        await self._store.store_chat(messages, decisions, edits, deletions, erasures)
+        await self._store.store_chat(messages, decisions, edits, deletions, erasures, feedback=feedback)
         if deletions or erasures:
             self._wake()
-        return [*_stored([*messages, *edits, *deletions]), *map(_decided, decisions), *map(_erased, erasures)]
+        of_sessions = [*messages, *edits, *feedback, *deletions]
+        return [*_stored(of_sessions), *map(_decided, decisions), *map(_erased, erasures)]
 
 
 class DeadLetterHandler:
@@ -144,6 +147,8 @@ def _words(event: SessionEvent) -> tuple[str, ...]:
         return event.changed
     if isinstance(event, SessionDeleted):
         return ("deleted",)
+    if isinstance(event, FeedbackGiven):
+        return ("feedback",)
     return ("created",) if isinstance(event, SessionOpened) else ("messages",)
 
 

@@ -18,7 +18,8 @@ import asyncpg
 
 from services.logger.dead_letter_rows import Refused, decide, park, refused_as_unknown
 from services.logger.dead_letters import DeadLetter
-from services.logger.erasing import not_erased, not_erased_edits, note_deleted
+from services.logger.erasing import known_not_erased, not_erased, note_deleted
+from services.logger.feedback_rows import store_feedback
 from services.logger.reduction import (
     Decision,
     SessionKey,
@@ -31,7 +32,7 @@ from services.logger.rows import as_json, message_row, session_row, trace_row
 from services.logger.session_rows import settle_sessions
 from services.logger.settling import Edit
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
-from shared.events import MessageEvent, SessionDeleted, UserErased
+from shared.events import FeedbackGiven, MessageEvent, SessionDeleted, UserErased
 from shared.ledger import Ledger, note_erased
 
 LEDGER: Ledger = "chat.erased_users"
@@ -50,8 +51,10 @@ class Store:
         edits: Sequence[Edit] = (),
         deletions: Sequence[SessionDeleted] = (),
         erasures: Sequence[UserErased] = (),
+        *,
+        feedback: Sequence[FeedbackGiven] = (),
     ) -> None:
-        """Store one group: what is to go, what was said, what people set of sessions, and what operators decided."""
+        """Store one group: what is to go, what was said, what people set of it, think of it, and operators decided."""
         with database_span("store"):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 if erasures:
@@ -60,8 +63,10 @@ class Store:
                     await note_deleted(db, deletions)
                 if messages and (deleted := await _store(db, messages)):
                     await _sweep(db, deleted)
-                if edits and (newer := await not_erased_edits(db, edits)):
+                if edits and (newer := await known_not_erased(db, edits)):
                     await settle_sessions(db, newer)
+                if feedback and (given := await known_not_erased(db, feedback)):
+                    await store_feedback(db, given)
                 if decisions:
                     await decide(db, final_decisions(decisions))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -10,6 +10,14 @@ from pydantic import BaseModel
 from services.gateway.http.fields import Json
 from services.gateway.sessions.status import TripStatus
 from services.gateway.turns.history import HistoryMessage
+
+
+class Feedback(BaseModel):
+    """What its user thinks of a message."""
+
+    value: Literal["up", "down"]
+    comment: str | None
+    created_at: datetime
 
 
 class Message(BaseModel):
@@ -24,9 +32,10 @@ class Message(BaseModel):
     metadata: Json
     error: str | None
     stored: bool
+    feedback: Feedback | None
 
     @classmethod
-    def of(cls, shown: HistoryMessage) -> Self:
+    def of(cls, shown: HistoryMessage, feedback: Feedback | None = None) -> Self:
         parts: Sequence[Json] = shown.parts or ([{"type": "text", "text": shown.content}] if shown.content else [])
         return cls(
             id=shown.message_id,
@@ -40,6 +49,7 @@ class Message(BaseModel):
             metadata=shown.metadata,
             error=shown.error,
             stored=shown.stored,
+            feedback=feedback,
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.gateway.http.cursors import Place
+from services.gateway.sessions.answers import Feedback
 from services.gateway.sessions.message_page import PAGE_BYTES, Listed, Window
 from services.gateway.turns.history import HistoryMessage
 from services.gateway.turns.kept import Kept, kept_in
@@ -49,6 +50,20 @@ class MessageQueries:
                 list(message_ids),
             )
         return [HistoryMessage(**row) for row in map(dict, rows)]
+
+    async def feedback(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> dict[str, Feedback]:
+        """Return what was said of these messages, stored or not."""
+        async with reading(self._pool, user_id) as db:
+            rows = await db.fetch(
+                """
+                SELECT message_id, value, comment, occurred_at AS created_at FROM chat.feedback
+                WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
+                """,
+                user_id,
+                session_id,
+                list(message_ids),
+            )
+        return {row["message_id"]: Feedback.model_validate(dict(row)) for row in rows}
 
     async def named(self, user_id: str, session_id: str, names: Sequence[str]) -> list[HistoryMessage]:
         """Return these messages, by our ids or the client's, in any order."""

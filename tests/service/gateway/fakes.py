@@ -39,10 +39,13 @@ from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.answers import Model, Tag
 from services.gateway.models.queries import ModelQueries, TagQueries
 from services.gateway.models.routes import Models
+from services.gateway.sessions.answers import Feedback
 from services.gateway.sessions.bulk import Bulk
 from services.gateway.sessions.changing import Changing
+from services.gateway.sessions.conversation import Conversation
 from services.gateway.sessions.creating import Creating
 from services.gateway.sessions.deleting import SessionDeletion
+from services.gateway.sessions.feedback import GivingFeedback
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import FolderQueries, Folders
 from services.gateway.sessions.journey import Journeys
@@ -86,6 +89,7 @@ from shared.events import (
     DeadLetterDropped,
     DeadLetterReplayed,
     Event,
+    FeedbackGiven,
     ModelRegistered,
     SessionChanged,
     SessionOpened,
@@ -127,6 +131,7 @@ class World:
     turns: list[Turn] = field(default_factory=list)
     sessions: list[SessionFacts] = field(default_factory=list)
     messages: list[HistoryMessage] = field(default_factory=list)
+    feedback: dict[tuple[str, str, str], Feedback] = field(default_factory=dict)  # by owner, session and message
     models: dict[UUID, Model] = field(default_factory=dict)
     trips: list[Trip] = field(default_factory=list)
     orders: list[PlacedOrder] = field(default_factory=list)
@@ -154,6 +159,7 @@ class World:
         tags, sessions = cast(TagQueries, _Tags(self)), cast(SessionQueries, _Sessions(self))
         openings = cast(SessionOpenings, _Openings(self))
         own, trips = OwnSessions(turns, sessions, openings), cast(TripQueries, _Trips(self))
+        conversation = Conversation(turns, cast(MessageQueries, _Messages(self)))
         buckets = Buckets()
         throttle = Throttle(self.settings, TurnCounts(), buckets)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
@@ -202,13 +208,8 @@ class World:
             Changing(own, publisher, accepting),
             Bulk(own, publisher, accepting, cast(Deleting, _Deleting(self))),
             Folders(cast(FolderQueries, _Folders(self)), self.lanes),
-            SessionMessages(
-                own,
-                turns,
-                cast(MessageQueries, _Messages(self)),
-                Room(self.settings.read_bytes_at_once),
-                self.lanes,
-            ),
+            SessionMessages(own, conversation, Room(self.settings.read_bytes_at_once), self.lanes),
+            GivingFeedback(own, conversation, publisher, accepting),
             posting,
             Trips(
                 self.settings,
@@ -267,6 +268,9 @@ class World:
             self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
         elif isinstance(event, SessionOpened | SessionChanged):
             self._settle(event)
+        elif isinstance(event, FeedbackGiven):
+            given = Feedback(value=event.value, comment=event.comment, created_at=event.accepted_at)
+            self.feedback[event.user_id, event.session_id, event.message_id] = given
         elif isinstance(event, TripRequested | TripAttached):
             self.trips.append(expected_trip(event, 0))
             self.orders.append(order_of(event))
@@ -560,6 +564,10 @@ class _Messages:
 
     async def whole(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[HistoryMessage]:
         return [shown for shown in self._world.messages if shown.message_id in message_ids]
+
+    async def feedback(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> dict[str, Feedback]:
+        given = self._world.feedback
+        return {each: given[user_id, session_id, each] for each in message_ids if (user_id, session_id, each) in given}
 
     async def named(self, user_id: str, session_id: str, names: Sequence[str]) -> list[HistoryMessage]:
         return await self.whole(user_id, session_id, names)

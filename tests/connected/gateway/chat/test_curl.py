@@ -103,6 +103,13 @@ async def test_what_the_guide_shows_of_the_chat_works_as_it_is_typed(shell: Shel
     assert told.endswith('"status":"stopped"}')
 
 
+async def test_what_the_guide_shows_of_sessions_works_as_it_is_typed(shell: Shell) -> None:
+    said = '{"session_id": "guide", "message": {"id": "m2", "content": "Hi"}, "stream": false}'
+    spoken = f"""curl $TRIPTHREAD_URL/api/chat -H "$auth" -H "$json" -d '{said}'"""
+    told = await printed("\n".join([spoken, *scripts("docs/http.md", "## Sessions")]), shell)
+    assert '"feedback":{"value":"up","comment":"Just so."' in told
+
+
 async def test_curl_shows_an_answer_as_it_comes_and_ends_nothing_where_it_is_left(shell: Shell) -> None:
     call = next(line for line in FIRST_CALL.split("\n") if line.startswith("curl -N "))
     call = call.replace('"first"', '"left"').replace("Hello", "[chunks 1000] [slow 50]")

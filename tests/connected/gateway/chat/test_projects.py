@@ -13,6 +13,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from services.gateway.turns.turn import Question
 from shared.ids import new_id
 from tests.connected.gateway.stage import Rows, Stage
 from tests.dates import FLIGHT_DAY
@@ -25,6 +26,7 @@ SESSIONS, TRIPS, CHAT = "/api/chat/sessions", "/api/trips", "/api/chat"
 BODIES: dict[tuple[str, str], Any] = {
     ("patch", "/api/chat/sessions/{session_id}"): {"pinned": True},
     ("post", "/api/chat/sessions/{session_id}/messages"): {"role": "user", "content": "hello"},
+    ("post", "/api/chat/sessions/{session_id}/messages/{message_id}/feedback"): {"value": "up"},
     ("post", "/api/chat/sessions/{session_id}/trips"): {
         "segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}],
         "pax": 2,
@@ -99,9 +101,11 @@ async def trips(stage: Stage, owner: asyncpg.Connection) -> dict[str, UUID]:
         ("fresh-none", None),
         ("named-later", "p1"),
     ):
-        wanted = claim("hello", session_id=session_id, project_id=project_id, state="posted")
+        question = Question(f"m-{session_id}", "hello")
+        wanted = claim(session_id=session_id, project_id=project_id, state="posted", question=question)
         assert await stage.store.claim(wanted) is not None
-    assert await stage.store.claim(claim("hello", session_id="running-p2", project_id="p2")) is not None
+    question = Question("m-running-p2", "hello")
+    assert await stage.store.claim(claim(session_id="running-p2", project_id="p2", question=question)) is not None
     return {
         session_id: await rows.trip(session_id, avinode_trip_id=f"atrip-{number}")
         for number, session_id in enumerate((*HIDDEN, *SEEN))
