@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,7 @@ from shared.settings import Settings
 from tests.connected.everywhere import rows_of, where
 from tests.connected.gateway.stage import own_database
 from tests.dates import FLIGHT_DAY
-from tests.processes import Process, running
+from tests.processes import Process, environment_of, running
 from tests.servers import Servers, looking
 from tests.simulated import simulated
 from tests.tokens import token_for
@@ -343,3 +345,45 @@ async def test_who_talks_meanwhile_keeps_what_is_newer(site: Site) -> None:
 
 async def several(statuses: list[int]) -> bool:
     return len(statuses) >= 8
+
+
+async def test_operators_erase_a_user_by_the_command_line(site: Site, session: str) -> None:
+    user = f"dan{new_id().hex}"
+    await site.say("[echo hello]", session, user=user)
+    assert await command(site, "erase", "--user", user, "--status") == (0, f"{user}: none\n")
+    status, said = await command(site, "erase", "--user", user, "--wait", "30s")
+    assert (status, said.partition(" of ")[0]) == (0, f"{user}: done")
+    assert (await site.call("GET", f"/api/chat/sessions/{session}", user=user))[0] == 404
+    assert [count for count in (await rows_of(site.owner, user)).values() if count] == []
+    assert (await command(site, "erase", "--user", user, "--wait", "soon"))[0] == 2
+
+
+async def command(site: Site, *arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "deploy.cli",
+        *arguments,
+        env={**os.environ, **environment_of(site.settings)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def test_a_big_session_is_swept_in_portions_while_others_are_stored(site: Site, session: str) -> None:
+    await site.say("[echo hello]", session)
+    await until(lambda: site.stored(session, 2), "both messages")
+    await site.owner.execute(
+        """
+        INSERT INTO chat.messages (user_id, session_id, message_id, role, content, event_id, created_at)
+        SELECT 'ann', $1, 'm' || i, 'user', 'x', gen_random_uuid(), now() FROM generate_series(1, 20000) i
+        """,
+        session,
+    )
+    assert (await site.call("DELETE", f"/api/chat/sessions/{session}"))[0] == 200
+    assert (await site.say("[echo meanwhile]", f"{session}-next"))[0] == 200
+    await until(lambda: site.stored(f"{session}-next", 2), "what others said meanwhile")
+    await until(lambda: site.settled(session), "the end of it")
+    assert not await site.owner.fetchval("SELECT EXISTS (SELECT FROM chat.messages WHERE session_id = $1)", session)

@@ -35,7 +35,7 @@ class SweepStore:
 
     async def unswept(self) -> dict[Key, bool]:
         """Return deleted sessions that may have turns; and of each whether nobody adds to them any more."""
-        await self._find("deletions", "swept_at")
+        await self._find("deletions", "settled_at IS NULL AND swept_at IS NULL")
         rows = await fetched(
             self._pool,
             f"""
@@ -45,9 +45,9 @@ class SweepStore:
         )
         return {(row["user_id"], row["session_id"]): row["is_final"] for row in rows}
 
-    async def _find(self, table: str, until: str) -> None:
+    async def _find(self, table: str, undone: str) -> None:
         await self._pool.execute(
-            f"UPDATE gateway.{table} SET {FOUND} WHERE {until} IS NULL AND noted_at = 'infinity'"  # noqa: S608
+            f"UPDATE gateway.{table} SET {FOUND} WHERE {undone} AND noted_at = 'infinity'"  # noqa: S608
         )
 
     async def sweep_sessions(self, sessions: Sequence[Key]) -> None:
@@ -97,7 +97,7 @@ class SweepStore:
 
     async def undone(self) -> list[tuple[Erasure, bool, bool]]:
         """Return erasures that are not done; of each whether it is swept here, and whether nobody adds any more."""
-        await self._find("erasures", "done_at")
+        await self._find("erasures", "done_at IS NULL")
         rows = await fetched(
             self._pool,
             f"""
