@@ -187,9 +187,11 @@ CREATE FUNCTION gateway.is_gone(owner text, session text) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
     SELECT EXISTS (SELECT FROM gateway.deletions d WHERE d.user_id = owner AND d.session_id = session)
-        OR EXISTS (SELECT FROM gateway.erasures e JOIN gateway.turns t ON t.asked_at <= e.erased_at
+        OR EXISTS (SELECT FROM gateway.erasures e
             WHERE e.user_hash = tripthread.user_hash(owner) AND e.done_at IS NULL
-                AND t.user_id = owner AND t.session_id = session)
+                -- No join, which could read the session's turns before it knows that nobody is being erased.
+                AND e.erased_at >= (SELECT min(t.asked_at) FROM gateway.turns t
+                    WHERE t.user_id = owner AND t.session_id = session))
     $$;
 REVOKE ALL ON FUNCTION gateway.is_gone FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gateway.is_gone TO tripthread_gateway;
@@ -227,9 +229,10 @@ BEGIN
                 project_id, helper, question, known_at, nonce, state, messages)
         WHERE NOT EXISTS (  -- `is_gone`, written out: to call it would take five times as long
                 SELECT FROM gateway.deletions d WHERE d.user_id = c.user_id AND d.session_id = c.session_id)
-            AND NOT EXISTS (SELECT FROM gateway.erasures e JOIN gateway.turns o ON o.asked_at <= e.erased_at
+            AND NOT EXISTS (SELECT FROM gateway.erasures e
                 WHERE e.user_hash = tripthread.user_hash(c.user_id) AND e.done_at IS NULL
-                    AND o.user_id = c.user_id AND o.session_id = c.session_id)
+                    AND e.erased_at >= (SELECT min(o.asked_at) FROM gateway.turns o
+                        WHERE o.user_id = c.user_id AND o.session_id = c.session_id))
         ORDER BY c.user_id, c.session_id
         ON CONFLICT DO NOTHING
         RETURNING t AS row
