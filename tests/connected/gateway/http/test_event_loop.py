@@ -170,14 +170,18 @@ async def test_no_request_holds_the_event_loop(served: tuple[str, FastAPI, dict[
 
     async def send(http: aiohttp.ClientSession, name: str, method: str, url: str | URL, **request: Any) -> int:
         async with http.request(method, url, **request) as answer:
-            with suppress(aiohttp.ClientPayloadError):  # plain text breaks off where the model is away
-                await answer.read()
+            if answer.content_type == "text/event-stream" and "/api/events" in str(url):
+                await answer.content.readany()  # which has no end
+                answer.close()
+            else:
+                with suppress(aiohttp.ClientPayloadError):  # plain text breaks off where the model is away
+                    await answer.read()
         watchdog.judge(f"{method} {str(url).removeprefix(base)[:60]} {name}")
         return answer.status
 
     bodies = list(odd.bodies())
     async with aiohttp.ClientSession() as http:
-        for method, path in [*calls(api, "post", "put", "patch", "delete"), *calls(api, "get")]:  # what is slow once
+        for method, path in [*calls(api, "post", "put", "patch"), *calls(api, "get")]:  # what is slow once
             await send(
                 http,
                 "plain",
@@ -187,7 +191,7 @@ async def test_no_request_holds_the_event_loop(served: tuple[str, FastAPI, dict[
                 data=b'{"message": "hi"}' if method == "post" else None,
             )
         watchdog.offenders.clear()
-        for method, path in calls(api, "post", "put", "patch", "delete"):
+        for method, path in calls(api, "post", "put", "patch"):
             headers = {"Authorization": webhook} if "webhooks" in path else token
             for name, body in bodies:
                 status = await send(http, name, method, base + path, data=body, headers=headers)
@@ -201,4 +205,7 @@ async def test_no_request_holds_the_event_loop(served: tuple[str, FastAPI, dict[
         assert (
             await send(http, "a page", "get", f"{base}/api/chat/sessions/s1/messages?limit=1000", headers=token) == 200
         )
+        for method, path in calls(api, "delete"):  # last, since nothing is left then
+            for name, query in odd.queries():
+                assert await send(http, name, method, URL(f"{base}{path}?{query}", encoded=True), headers=token) < 500
     assert not watchdog.offenders, "\n".join(watchdog.offenders)
