@@ -27,7 +27,18 @@ from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import routes as models
-from services.gateway.sessions import bulk, changing, creating, deleting, feedback, folders, messages, posting
+from services.gateway.sessions import (
+    bulk,
+    changing,
+    creating,
+    deleting,
+    exporting,
+    feedback,
+    folders,
+    messages,
+    posting,
+    stats,
+)
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import routes as trips
 from services.gateway.webhooks import routes as webhooks
@@ -42,6 +53,8 @@ ROUTERS = (
     folders.router,
     messages.router,
     feedback.router,
+    exporting.router,
+    stats.router,
     posting.router,
     deleting.router,
     deletion.router,

@@ -54,6 +54,8 @@ from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
+from services.gateway.sessions.stats import Stats
+from services.gateway.sessions.stats_queries import StatsQueries
 from services.gateway.sessions.templates import TemplateQueries
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
@@ -224,6 +226,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Bulk(own, publisher, accepting, deleting),
         Folders(FolderQueries(pools.reader), lanes),
         SessionMessages(own, conversation, room, lanes),
+        Stats(own, StatsQueries(pools.reader), lanes),
         GivingFeedback(own, conversation, publisher, accepting),
         posting,
         Trips(

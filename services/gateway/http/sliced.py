@@ -1,7 +1,7 @@
-"""JSON answers that are longer than what is held at once: each slice is read when the one before it was sent."""
+"""Answers that are longer than what is held at once: each slice is read when the one before it was sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from starlette.responses import Response
@@ -18,21 +18,22 @@ Slice = tuple[int, Callable[[], Awaitable[bytes]]]  # how many bytes it is, abou
 
 
 class SlicedResponse(Response):
-    """Sends `before`, the slices that are not empty with commas between, and `after`.
+    """Sends `before`, the slices that are not empty with commas or such between, and `after`.
 
     An error is a problem document until the first slice is made; after that it can only break the connection off.
     """
-
-    media_type = "application/json"
 
     def __init__(
         self,
         room: Room,
         lane: Callable[[], AbstractAsyncContextManager[None]],
-        slices: Iterable[Slice],
+        slices: Iterable[Slice] | AsyncIterable[Slice],
         *,
         before: bytes,
         after: bytes,
+        between: bytes = b",",
+        media_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare to answer.
 
@@ -40,43 +41,48 @@ class SlicedResponse(Response):
             room: For the slice that is sent; it is everybody's.
             lane: One of the caller's own, in which a slice is made. It is had before there is room, or those who wait
                 for their own lanes would have the room that others need.
-            slices: What makes them.
+            slices: What makes them; each is asked for when the one before it was sent, but the second with the first.
             before: What stands before the first.
             after: What stands after the last.
+            between: What stands between two.
+            media_type: What it is all together.
+            headers: Others of the answer.
         """
-        super().__init__()
+        super().__init__(media_type=media_type, headers=dict(headers or {}))
         self._room = room
         self._lane = lane
-        self._slices = list(slices)
+        self._slices = _each(slices)
+        self._between = between
         self._before = before
         self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self._slices) > 1:
-            await self._send_all(receive, send)
+        first, second = await anext(self._slices, None), await anext(self._slices, None)
+        if first is not None and second is not None:
+            await self._send_all((first, second), receive, send)
             return
-        size, make = next(iter(self._slices), (0, _nothing))
+        size, make = first or (0, _nothing)
         async with self._made(size, make) as made:
             self.body = self._before + made + self._after
             self.init_headers()
             await super().__call__(scope, receive, send)
 
-    async def _send_all(self, receive: Receive, send: Send) -> None:
+    async def _send_all(self, begun: tuple[Slice, Slice], receive: Receive, send: Send) -> None:
         del self.headers["content-length"]
         leaving = asyncio.create_task(until_left(receive))
-        lead, is_begun = self._before, False
+        lead, is_begun, is_written = self._before, False, False
         try:
-            for size, make in self._slices:
+            async for size, make in _chained(begun, self._slices):
                 async with self._made(size, make) as made:
                     if not is_begun:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         is_begun = True
                     if made:
                         await send({"type": "http.response.body", "body": lead + made, "more_body": True})
-                        lead = b","
+                        lead, is_written = self._between, True
                 if leaving.done():
                     return
-            await send({"type": "http.response.body", "body": (b"" if lead == b"," else lead) + self._after})
+            await send({"type": "http.response.body", "body": (b"" if is_written else lead) + self._after})
         finally:
             leaving.cancel()
 
@@ -93,3 +99,19 @@ class SlicedResponse(Response):
 
 async def _nothing() -> bytes:
     return b""
+
+
+async def _each(slices: Iterable[Slice] | AsyncIterable[Slice]) -> AsyncIterator[Slice]:
+    if isinstance(slices, AsyncIterable):
+        async for each in slices:
+            yield each
+        return
+    for each in slices:
+        yield each
+
+
+async def _chained(begun: Iterable[Slice], rest: AsyncIterator[Slice]) -> AsyncIterator[Slice]:
+    for each in begun:
+        yield each
+    async for each in rest:
+        yield each

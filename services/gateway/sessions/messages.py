@@ -76,7 +76,7 @@ async def list_messages(
         messages.room,
         partial(messages.lanes.of, caller),
         (
-            (sum(listed.size for listed in piece), partial(messages.conversation.written, own, piece, _spelled))
+            (sum(listed.size for listed in piece), partial(messages.conversation.written, own, piece, spelled))
             for piece in slices(ordered)
         ),
         before=orjson.dumps(ends)[:-1] + b',"messages":[',
@@ -108,5 +108,6 @@ async def _place_of(messages: SessionMessages, own: OwnSession, field: str, mess
     return place
 
 
-def _spelled(shown: HistoryMessage, feedback: Feedback | None) -> bytes:
+def spelled(shown: HistoryMessage, feedback: Feedback | None) -> bytes:
+    """Spell a message as JSON."""
     return Message.of(shown, feedback).model_dump_json().encode()

@@ -57,6 +57,14 @@ from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
+from services.gateway.sessions.stats import Stats
+from services.gateway.sessions.stats_queries import (
+    Counts,
+    MessageCounts,
+    StatsQueries,
+    TokenCounts,
+    WordCounts,
+)
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.order_limits import OrderLimits
@@ -209,6 +217,7 @@ class World:
             Bulk(own, publisher, accepting, cast(Deleting, _Deleting(self))),
             Folders(cast(FolderQueries, _Folders(self)), self.lanes),
             SessionMessages(own, conversation, Room(self.settings.read_bytes_at_once), self.lanes),
+            Stats(own, cast(StatsQueries, _Stats(self)), self.lanes),
             GivingFeedback(own, conversation, publisher, accepting),
             posting,
             Trips(
@@ -582,6 +591,26 @@ class _Messages:
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
         return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)
+
+
+class _Stats:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of(self, user_id: str, session_id: str) -> Counts:
+        count = len(self._world.messages)
+        return Counts(
+            messages=MessageCounts(user=count, assistant=0, system=0, tool=0, total=count),
+            words=WordCounts(user=0, assistant=0, total=0),
+            tool_calls={},
+            tokens=TokenCounts(input=0, output=0, total=0, estimated=False),
+            turns=0,
+            first_at=None,
+            last_at=None,
+            duration_s=0,
+            answering_s=0,
+            is_complete=True,
+        )
 
 
 class _Tags:
