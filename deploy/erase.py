@@ -11,6 +11,7 @@ from shared.settings import Settings
 from shared.urls import malformed
 
 LOOK_S = 1.0
+LONGEST_NAME = 255
 
 
 async def erase(settings: Settings, user_id: str, *, only_look: bool = False, wait_s: float = 0.0) -> ErasureState:
@@ -25,8 +26,10 @@ async def erase(settings: Settings, user_id: str, *, only_look: bool = False, wa
         wait_s: How long to wait until it is done.
 
     Raises:
-        ValueError: A setting is wrong.
+        ValueError: A setting is wrong, or no user is called so.
     """
+    if not 1 <= len(user_id) <= LONGEST_NAME or not user_id.isprintable():
+        raise ValueError(f"a user id has 1 to {LONGEST_NAME} printable characters")
     for setting in ("gateway_database_url", "admin_database_url"):
         if wrong := malformed(setting, getattr(settings, setting)):
             raise ValueError(wrong)

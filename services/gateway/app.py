@@ -183,8 +183,10 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     conversation, room = Conversation(turns, MessageQueries(pools.reader)), Room(settings.read_bytes_at_once)
     allowed = AllowedModels(settings, catalog.is_listed)
     deletions, noted = DeletionStore(pools.own), NotedDeletions(pools.admin)
-    announcing = Announcing(publisher, receipts, listeners)
-    deleting = Deleting(deletions, noted, store, running, publisher=publisher, receipts=receipts, announcing=announcing)
+    announcing, unfit = Announcing(publisher, receipts, listeners), Unfit()
+    deleting = Deleting(
+        deletions, noted, store, running, publisher=publisher, receipts=receipts, announcing=announcing, unfit=unfit
+    )
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
     posting = Posting(
         settings,
@@ -250,7 +252,6 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
     api = create_api(settings, subjects, ask)
-    unfit = Unfit()
     relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
     sweeps = DeletionSweeper(deletions, SweepStore(pools.own), noted, store, deleting)
     sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, sweeps.jobs())

@@ -40,7 +40,8 @@ CREATE TABLE gateway.erasures (
     tellings integer NOT NULL DEFAULT 0,
     swept_at timestamptz,                        -- what the gateway itself had is gone
     done_at timestamptz,                         -- nothing older is left in any schema
-    CHECK ((user_id IS NULL) = (done_at IS NOT NULL))
+    CHECK ((user_id IS NULL) = (done_at IS NOT NULL)),
+    CHECK (length(user_id) BETWEEN 1 AND 255)    -- or its event could not be told
 );
 CREATE INDEX erasures_undone ON gateway.erasures (erased_at) WHERE done_at IS NULL;
 SELECT tripthread.protect('gateway.erasures', 'tripthread_gateway', '');
@@ -191,7 +192,7 @@ CREATE FUNCTION gateway.is_gone(owner text, session text) RETURNS boolean
             WHERE e.user_hash = tripthread.user_hash(owner) AND e.done_at IS NULL
                 -- No join, which could read the session's turns before it knows that nobody is being erased.
                 AND e.erased_at >= (SELECT min(t.asked_at) FROM gateway.turns t
-                    WHERE t.user_id = owner AND t.session_id = session))
+                    WHERE t.user_id = is_gone.owner AND t.session_id = is_gone.session))  -- turns have an owner, too
     $$;
 REVOKE ALL ON FUNCTION gateway.is_gone FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gateway.is_gone TO tripthread_gateway;

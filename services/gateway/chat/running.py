@@ -69,7 +69,8 @@ async def follow_turn(
     if turn is not None:
         return _stream(chat, account, chat.running.follow(turn), read.within(turn) if read else 0)
     ended = await chat.turns.find(read.turn_id) if read else None
-    if ended is not None and ended.user_id in owners and ended.session_id == session_id:
+    is_theirs = ended is not None and ended.user_id in owners and ended.session_id == session_id
+    if ended is not None and is_theirs and not await chat.turns.is_gone(ended.user_id, session_id):
         after = read.within(ended) if read else 0
         if ended.state == "running":  # again, since the first look
             return _stream(chat, account, chat.running.follow(ended), after)

@@ -11,8 +11,8 @@ from services.gateway.deletion.noted import NotedDeletions
 from services.gateway.deletion.store import Deletion, DeletionStore, Erasure, Key
 from services.gateway.http.write_headers import Write
 from services.gateway.turns.running import RunningTurns
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.store import RunningTurn, TurnStore
+from services.gateway.turns.unfit import Unfit
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
 from shared.connection import describe
@@ -37,6 +37,7 @@ class Deleting:
         publisher: Publisher,
         receipts: Receipts,
         announcing: Announcing,
+        unfit: Unfit,
     ) -> None:
         self._store = store
         self._noted = noted
@@ -45,6 +46,7 @@ class Deleting:
         self._publisher = publisher
         self._receipts = receipts
         self._announcing = announcing
+        self._unfit = unfit
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def delete(self, sessions: Sequence[Key], write: Write) -> tuple[list[Deletion], bool]:
@@ -101,12 +103,15 @@ class Deleting:
         turns = await self._turns.running_of(whose)
         await asyncio.gather(*map(self.stop, turns))
 
-    async def stop(self, turn: Turn) -> None:
+    async def stop(self, running: RunningTurn) -> None:
         """Stop one running turn; where that fails, whoever sweeps does it again."""
         try:
-            await self._running.stop(turn)
+            with self._unfit.passing_over(running.turn_id):
+                turn = await self._turns.find(running.turn_id)
+                if turn is not None:
+                    await self._running.stop(turn)
         except (TripthreadError, TimeoutError, *DATABASE_ERRORS) as error:
-            log.info("turn of a deleted session not stopped", turn_id=str(turn.turn_id), error=str(error))
+            log.info("turn of a deleted session not stopped", turn_id=str(running.turn_id), error=str(error))
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do what goes on where the caller does not wait any longer."""

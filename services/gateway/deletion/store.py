@@ -72,18 +72,13 @@ class DeletionStore:
         rows = await fetched(
             self._pool,
             """
-            WITH wanted AS (
-                SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS wanted (user_id, session_id, event_id)
-            ), added AS (
-                INSERT INTO gateway.deletions (user_id, session_id, event_id, correlation_id)
-                SELECT user_id, session_id, event_id, $4 FROM wanted ORDER BY user_id, session_id
-                ON CONFLICT DO NOTHING
-                RETURNING user_id, session_id, event_id, correlation_id, deleted_at
-            )
-            SELECT * FROM added
-            UNION ALL
-            SELECT user_id, session_id, d.event_id, d.correlation_id, d.deleted_at
-            FROM wanted JOIN gateway.deletions d USING (user_id, session_id)
+            INSERT INTO gateway.deletions (user_id, session_id, event_id, correlation_id)
+            SELECT DISTINCT ON (user_id, session_id) user_id, session_id, event_id, $4
+            FROM unnest($1::text[], $2::text[], $3::uuid[]) AS wanted (user_id, session_id, event_id)
+            ORDER BY user_id, session_id
+            -- Two at once wait for each other, and a row is given back to both.
+            ON CONFLICT (user_id, session_id) DO UPDATE SET user_id = excluded.user_id
+            RETURNING user_id, session_id, event_id, correlation_id, deleted_at
             """,
             [user_id for user_id, _ in sessions],
             [session_id for _, session_id in sessions],
@@ -102,7 +97,8 @@ class DeletionStore:
             FROM unnest($1::bytea[], $2::text[], $3::uuid[]) AS wanted (hash, user_id, event_id) ORDER BY hash
             ON CONFLICT (user_hash) DO UPDATE SET
                 user_id = excluded.user_id, event_id = excluded.event_id, correlation_id = excluded.correlation_id,
-                erased_at = excluded.erased_at, noted_by = excluded.noted_by, noted_at = excluded.noted_at,
+                erased_at = clock_timestamp(),  -- by now: the row may have been waited for
+                noted_by = excluded.noted_by, noted_at = excluded.noted_at,
                 told_at = NULL, tellings = 0, swept_at = NULL, done_at = NULL
             RETURNING user_id, event_id, correlation_id, erased_at
             """,

@@ -27,7 +27,7 @@ class DeletionSweeper:
         self._noted = noted
         self._turns = turns
         self._deleting = deleting
-        self._after = FIRST  # where the look at what is not settled has come to
+        self._after, self._after_user = FIRST, b""  # where the looks at what is not settled have come to
 
     def jobs(self) -> dict[str, Job]:
         """Return what is to be done, by the names that it has in logs."""
@@ -36,6 +36,7 @@ class DeletionSweeper:
             "deleted sessions": self.sweep_sessions,
             "unsettled deletions": self.settle_sessions,
             "erased users": self.sweep_users,
+            "unsettled erasures": self.settle_users,
         }
 
     async def tell(self) -> bool:
@@ -73,20 +74,25 @@ class DeletionSweeper:
         return True
 
     async def sweep_users(self) -> bool:
-        """Let go what erased users had here, and see of whom nothing is left anywhere."""
-        has_changed = False
-        for erasure, is_swept, is_final in await self._sweeps.undone():
-            if not is_swept:
-                running = await self._turns.running_of([(erasure.user_id, None)])
-                older = [turn for turn in running if turn.asked_at <= erasure.erased_at]
-                for turn in older:
-                    await self._deleting.stop(turn)
-                await self._sweeps.sweep_user(erasure.user_id, erasure.erased_at)
-                if is_final and not older:
-                    await self._sweeps.swept_user(erasure.event_id)
-                    has_changed = True
-            elif all((await self._noted.erased(user_hash(erasure.user_id), erasure.erased_at)).values()):
+        """Let go what erased users had here, and look once more when nobody can add to it any more."""
+        has_swept = False
+        for erasure, is_final in await self._sweeps.unswept_users():
+            running = await self._turns.running_of([(erasure.user_id, None)])
+            older = [turn for turn in running if turn.asked_at <= erasure.erased_at]
+            for turn in older:
+                await self._deleting.stop(turn)
+            await self._sweeps.sweep_user(erasure.user_id, erasure.erased_at)
+            if is_final and not older:
+                await self._sweeps.swept_user(erasure.event_id)
+                has_swept = True
+        return has_swept
+
+    async def settle_users(self) -> bool:
+        """See of which erased users nothing is left anywhere."""
+        erasures = await self._sweeps.undone(self._after_user)
+        self._after_user = user_hash(erasures[-1].user_id) if erasures else b""
+        for erasure in erasures:
+            if all((await self._noted.erased(user_hash(erasure.user_id), erasure.erased_at)).values()):
                 await self._sweeps.done(erasure)
                 log.info("erased a user", erased_at=erasure.erased_at.isoformat())
-                has_changed = True
-        return has_changed
+        return bool(erasures)

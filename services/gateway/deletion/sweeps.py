@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from services.gateway.deletion.store import Erasure, Key
 from shared.database import Pool, fetched
 from shared.ids import user_hash
@@ -14,6 +16,7 @@ from shared.sweeping import FOUND, NOTED
 
 PORTION = 1000  # rows of one statement
 SESSIONS_AT_ONCE = 200
+USERS_AT_ONCE = 50
 # What an erased user has here: whole rows, by the time that each is of.
 OLDER = (
     ("gateway.turns", "asked_at <= $2 AND state <> 'running'"),
@@ -47,7 +50,10 @@ class SweepStore:
 
     async def _find(self, table: str, undone: str) -> None:
         await self._pool.execute(
-            f"UPDATE gateway.{table} SET {FOUND} WHERE {undone} AND noted_at = 'infinity'"  # noqa: S608
+            f"""
+            UPDATE gateway.{table} SET {FOUND} WHERE ctid = ANY (ARRAY(
+                SELECT ctid FROM gateway.{table} WHERE {undone} AND noted_at = 'infinity' LIMIT {self._portion}))
+            """  # noqa: S608
         )
 
     async def sweep_sessions(self, sessions: Sequence[Key]) -> None:
@@ -95,18 +101,29 @@ class SweepStore:
             [session_id for _, session_id in sessions],
         )
 
-    async def undone(self) -> list[tuple[Erasure, bool, bool]]:
-        """Return erasures that are not done; of each whether it is swept here, and whether nobody adds any more."""
-        await self._find("erasures", "done_at IS NULL")
+    async def unswept_users(self) -> list[tuple[Erasure, bool]]:
+        """Return erased users who may have something here; and of each whether nobody adds to it any more."""
+        await self._find("erasures", "done_at IS NULL AND swept_at IS NULL")
         rows = await fetched(
             self._pool,
             f"""
-            SELECT user_id, event_id, correlation_id, erased_at, swept_at IS NOT NULL AS is_swept, {NOTED} AS is_final
-            FROM gateway.erasures WHERE done_at IS NULL ORDER BY erased_at LIMIT {SESSIONS_AT_ONCE}
+            SELECT {_ERASURE}, {NOTED} AS is_final FROM gateway.erasures
+            WHERE done_at IS NULL AND swept_at IS NULL ORDER BY erased_at LIMIT {USERS_AT_ONCE}
             """,  # noqa: S608
         )
-        names = ("user_id", "event_id", "correlation_id", "erased_at")
-        return [(Erasure(**{name: row[name] for name in names}), row["is_swept"], row["is_final"]) for row in rows]
+        return [(_erasure(row), row["is_final"]) for row in rows]
+
+    async def undone(self, after: bytes) -> list[Erasure]:
+        """Return the next erasures, by hash, of which something may be left elsewhere."""
+        rows = await fetched(
+            self._pool,
+            f"""
+            SELECT {_ERASURE} FROM gateway.erasures
+            WHERE done_at IS NULL AND swept_at IS NOT NULL AND user_hash > $1 ORDER BY user_hash LIMIT {USERS_AT_ONCE}
+            """,  # noqa: S608
+            after,
+        )
+        return [_erasure(row) for row in rows]
 
     async def sweep_user(self, user_id: str, erased_at: datetime) -> None:
         """Let everything go that a user had here before."""
@@ -142,3 +159,10 @@ class SweepStore:
             """  # noqa: S608
         while await self._pool.execute(statement, *arguments) != "DELETE 0":
             pass
+
+
+_ERASURE = "user_id, event_id, correlation_id, erased_at"
+
+
+def _erasure(row: asyncpg.Record) -> Erasure:
+    return Erasure(row["user_id"], row["event_id"], row["correlation_id"], row["erased_at"])

@@ -65,15 +65,18 @@ class TurnReadings:
             SELECT identity.id AS identity, newest, {GLIMPSE}
             FROM unnest($1::text[]) AS identity (id)
             CROSS JOIN LATERAL (
-                SELECT max(place) AS newest FROM gateway.turns
-                WHERE user_id = identity.id AND session_id = $2) AS known
+                SELECT max(place) AS newest, coalesce((SELECT e.erased_at FROM gateway.erasures e
+                    WHERE e.user_hash = tripthread.user_hash(identity.id) AND e.done_at IS NULL), '-infinity')
+                    AS erased_at
+                FROM gateway.turns WHERE user_id = identity.id AND session_id = $2) AS known
             LEFT JOIN LATERAL (
                 SELECT * FROM gateway.turns busy
                 WHERE busy.user_id = identity.id AND busy.session_id = $2 AND busy.state = 'running'
+                    AND busy.asked_at > known.erased_at
                 UNION ALL
                 (SELECT * FROM gateway.turns ended
                 WHERE ended.user_id = identity.id AND ended.session_id = $2 AND ended.state <> 'running'
-                    AND ended.stored_at IS NULL
+                    AND ended.stored_at IS NULL AND ended.asked_at > known.erased_at
                 ORDER BY ended.place DESC LIMIT $3)) turn ON true
             ORDER BY turn.place DESC
             """,  # noqa: S608 - a constant of this folder, here and below

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,16 @@ class Finish:
     attempt: int
     answer: Answer
     question_published: bool = False  # it is known to be with the broker
+
+
+@dataclass(frozen=True)
+class RunningTurn:
+    """Which turn runs where; no more of it is read, which another release may have written."""
+
+    turn_id: UUID
+    user_id: str
+    session_id: str
+    asked_at: datetime
 
 
 class TurnStore:
@@ -79,7 +90,11 @@ class TurnStore:
         return [finished.get(finish.turn_id) for finish in finishes]
 
     async def rerun(self, turn: Turn, owner: str) -> Turn | None:
-        """Begin another attempt at a failed or interrupted turn; None when its session is taken or it has changed."""
+        """Begin another attempt at a failed or interrupted turn.
+
+        Returns:
+            None when its session is taken or was deleted, or it has changed.
+        """
         try:
             row = await self._pool.fetchrow(
                 f"""
@@ -90,6 +105,7 @@ class TurnStore:
                     answer_published = false, stored_at = NULL, retold_at = NULL, partial = '', partial_parts = NULL,
                     lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
                 WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
+                    AND NOT gateway.is_gone(user_id, session_id)
                 RETURNING {COLUMNS}
                 """,  # noqa: S608
                 turn.turn_id,
@@ -229,6 +245,7 @@ class TurnStore:
                     SELECT turn_id FROM (
                         SELECT turn_id, place, taken FROM gateway.turns
                         WHERE user_id = $1 AND session_id = $2 AND state <> '{POSTED}'
+                            AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
                         ORDER BY place DESC LIMIT {TAKEN_AMONG}) newest
                     ORDER BY coalesce(taken ->> $3 = $5, false) DESC, place DESC LIMIT 1)
                 AND (NOT coalesce(taken ? $3, false) OR taken ->> $3 = $5)
@@ -274,20 +291,20 @@ class TurnStore:
         rows = await fetched(self._pool, f"SELECT {COLUMNS} FROM gateway.turns WHERE turn_id = $1", turn_id)  # noqa: S608
         return read_turn(rows[0]) if rows else None
 
-    async def running_of(self, whose: Sequence[tuple[str, str | None]]) -> list[Turn]:
+    async def running_of(self, whose: Sequence[tuple[str, str | None]]) -> list[RunningTurn]:
         """Return the turns that run in these sessions: (user, session), or anywhere for a user: (user, None)."""
         rows = await fetched(
             self._pool,
-            f"""
-            SELECT {COLUMNS} FROM gateway.turns
+            """
+            SELECT turn_id, user_id, session_id, asked_at FROM gateway.turns
             WHERE state = 'running' AND (user_id = ANY ($3)
                 OR (user_id, session_id) IN (SELECT * FROM unnest($1::text[], $2::text[])))
-            """,  # noqa: S608
+            """,
             [user_id for user_id, session_id in whose if session_id is not None],
             [session_id for _, session_id in whose if session_id is not None],
             [user_id for user_id, session_id in whose if session_id is None],
         )
-        return [read_turn(row) for row in rows]
+        return [RunningTurn(**dict(row)) for row in rows]
 
     async def running(self, user_ids: Sequence[str], session_id: str) -> Turn | None:
         """Find the turn that this session is busy with, of the first of these users who has one."""
@@ -296,6 +313,7 @@ class TurnStore:
             f"""
             SELECT {COLUMNS} FROM gateway.turns
             WHERE user_id = ANY ($1) AND session_id = $2 AND state = 'running'
+                AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
             ORDER BY array_position($1, user_id) LIMIT 1
             """,  # noqa: S608
             list(user_ids),

@@ -434,6 +434,9 @@ class _Store:
     async def by_key(self, user_id: str, key: str) -> None:
         return None
 
+    async def is_gone(self, _user_id: str, _session_id: str) -> bool:
+        return False
+
     async def take(self, *_copy: str) -> None:
         return None
 
