@@ -36,6 +36,7 @@ from services.gateway.sessions import (
     feedback,
     folders,
     messages,
+    older_routes,
     posting,
     stats,
 )
@@ -56,6 +57,7 @@ ROUTERS = (
     exporting.router,
     stats.router,
     posting.router,
+    older_routes.router,
     deleting.router,
     deletion.router,
     trips.router,

@@ -48,8 +48,10 @@ class ChatBody(msgspec.Struct):
     """What is ours of a body. Frontends add fields of their own (`system`, `tools`, `data`), which say nothing here."""
 
     id: str | None = None
+    chat_session_id: str | None = None
+    chatSessionId: str | None = None  # noqa: N815 - the older clients' spelling, here and below
     session_id: str | None = None
-    sessionId: str | None = None  # noqa: N815 - the older clients' spelling, here and below
+    sessionId: str | None = None  # noqa: N815
     thread_id: str | None = None
     threadId: str | None = None  # noqa: N815
     messages: Messages | None = None
@@ -166,7 +168,9 @@ def _misfit(text: str) -> Invalid:
 
 
 def _named_session(parsed: ChatBody, headers: Mapping[str, str]) -> str | None:
-    named = _given(parsed.session_id, parsed.sessionId, parsed.thread_id, parsed.threadId, parsed.id)
+    # By its own name first: where both are sent, `sessionId` may be what its client calls its user.
+    own = _given(parsed.chat_session_id, parsed.chatSessionId)
+    named = _given(own, parsed.session_id, parsed.sessionId, parsed.thread_id, parsed.threadId, parsed.id)
     return _client_id(named, "session_id") or _client_id(headers.get("x-session-id"), "X-Session-Id")
 
 

@@ -1,22 +1,44 @@
 """Pages of a list: how long, where they begin, and how the next one is found."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, WrapValidator, computed_field
 
 from services.gateway.http.cursors import Place, read_time_cursor, write_cursor
 
 Item = TypeVar("Item")
 
 
-class PageQuery(BaseModel):
-    """Which page. An unknown filter is refused: a list that ignores one is a wrong answer."""
+class CursorQuery(BaseModel):
+    """Where a page begins. An unknown filter is refused: a list that ignores one is a wrong answer."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(50, ge=1, le=200)
     cursor: str | None = None
+
+
+ALL = 0  # what a limit of `all` is read as
+
+
+def _read_limit(value: Any, read: Callable[[Any], int]) -> int:
+    return ALL if value == "all" else read(value)
+
+
+# A union of both would say of a wrong limit twice what is wrong with it, by names that nobody has sent.
+OrAll = WrapValidator(_read_limit)
+
+
+def limit_schema(most: int) -> WithJsonSchema:
+    """Say what a limit may be that is `OrAll`."""
+    number = {"type": "integer", "minimum": 1, "maximum": most}
+    return WithJsonSchema({"anyOf": [number, {"type": "string", "enum": ["all"]}]})
+
+
+class PageQuery(CursorQuery):
+    """Which page."""
+
+    limit: int = Field(50, ge=1, le=200)
 
 
 class Page(BaseModel):

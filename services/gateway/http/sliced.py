@@ -30,7 +30,7 @@ class SlicedResponse(Response):
         slices: Iterable[Slice] | AsyncIterable[Slice],
         *,
         before: bytes,
-        after: bytes,
+        after: bytes | Callable[[], bytes],
         between: bytes = b",",
         media_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
@@ -43,7 +43,7 @@ class SlicedResponse(Response):
                 for their own lanes would have the room that others need.
             slices: What makes them; each is asked for when the one before it was sent, but the second with the first.
             before: What stands before the first.
-            after: What stands after the last.
+            after: What stands after the last, or says it once all are sent.
             between: What stands between two.
             media_type: What it is all together.
             headers: Others of the answer.
@@ -63,7 +63,7 @@ class SlicedResponse(Response):
             return
         size, make = first or (0, _nothing)
         async with self._made(size, make) as made:
-            self.body = self._before + made + self._after
+            self.body = self._before + made + self._end()
             self.init_headers()
             await super().__call__(scope, receive, send)
 
@@ -82,9 +82,12 @@ class SlicedResponse(Response):
                         lead, is_written = self._between, True
                 if leaving.done():
                     return
-            await send({"type": "http.response.body", "body": (b"" if is_written else lead) + self._after})
+            await send({"type": "http.response.body", "body": (b"" if is_written else lead) + self._end()})
         finally:
             leaving.cancel()
+
+    def _end(self) -> bytes:
+        return self._after if isinstance(self._after, bytes) else self._after()
 
     @asynccontextmanager
     async def _made(self, size: int, make: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:

@@ -22,6 +22,10 @@ from services.gateway.turns.said import Glimpse
 
 # A page needs one message more than it shows; and of the turns read for it some may have only their edges in it.
 EDGES = 8
+LONGEST_PAGE = 1000
+# What is read where all is asked for: a client that knows no pages shows nothing of what is beyond.
+MOST_AT_ONCE = 5000
+MOST_BYTES = 64 * 2**20
 
 Shown = Callable[[HistoryMessage, Feedback | None], bytes]  # spells a message with what its user thinks of it
 
@@ -45,6 +49,17 @@ class Conversation:
         sizes = await self.turns.sizes(speaking, PAGE_BYTES) if speaking else {}
         page, is_shorter = shortened(sized(page, sizes), window)
         return page, has_more or is_shorter
+
+    async def whole(self, own: OwnSession, window: Window) -> tuple[list[Listed], bool]:
+        """Choose page after page, up to `MOST_AT_ONCE` and about `MOST_BYTES`, and tell whether there are more."""
+        found: list[Listed] = []
+        left, has_more = MOST_BYTES, True
+        while has_more and left > 0 and len(found) < MOST_AT_ONCE:
+            page, has_more = await self.page(own, window, min(LONGEST_PAGE, MOST_AT_ONCE - len(found)))
+            found = [*found, *page] if window.oldest_first else [*page, *found]
+            window = window.beyond(page)
+            left -= sum(listed.size for listed in page)
+        return found, has_more
 
     async def written(self, own: OwnSession, piece: Sequence[Listed], spell: Shown, between: bytes = b",") -> bytes:
         """Read messages, and spell them; one that has gone meanwhile is left out."""

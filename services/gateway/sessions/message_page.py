@@ -9,6 +9,7 @@ from services.gateway.http.cursors import Place
 
 PAGE_BYTES = 8 * 2**20  # of JSON on one page, about; one message may be more
 SLICE_BYTES = 256 * 1024  # that are read, and held, at once; one message may be more
+SLICE_MESSAGES = 250  # short ones cost what they are, not what they say
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Window:
 
     def holds(self, place: Place) -> bool:
         return (self.after is None or self.after < place) and (self.before is None or place < self.before)
+
+    def beyond(self, page: Sequence["Listed"]) -> "Window":
+        """Return what is left of it when this page was read."""
+        if not page:
+            return self
+        return replace(self, after=page[-1].place) if self.oldest_first else replace(self, before=page[0].place)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def slices(page: Iterable[Listed], most_bytes: int = SLICE_BYTES) -> Iterator[li
     piece: list[Listed] = []
     size = 0
     for listed in page:
-        if piece and size + listed.size > most_bytes:
+        if piece and (size + listed.size > most_bytes or len(piece) == SLICE_MESSAGES):
             yield piece
             piece, size = [], 0
         piece.append(listed)

@@ -8,19 +8,19 @@ import orjson
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.gateway.account.identity import CallerDep
+from services.gateway.account.identity import Caller, CallerDep
 from services.gateway.account.lanes import Lanes
 from services.gateway.http.cursors import Place, read_time_cursor, write_cursor
 from services.gateway.http.fields import SessionId
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery
+from services.gateway.http.pages import ALL, CursorQuery, OrAll, Page, limit_schema
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.room import Room
 from services.gateway.http.sliced import SlicedResponse
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.sessions.answers import Feedback, Message
-from services.gateway.sessions.conversation import Conversation
+from services.gateway.sessions.conversation import LONGEST_PAGE, Conversation, Shown
 from services.gateway.sessions.message_page import Listed, Window, slices
 from services.gateway.sessions.own_session import OwnSession, OwnSessions
 from services.gateway.turns.history import HistoryMessage
@@ -38,13 +38,17 @@ class SessionMessages:
     lanes: Lanes
 
 
-class MessageQuery(PageQuery):
+SessionMessagesDep = Annotated[SessionMessages, from_app(SessionMessages)]
+MessageLimit = Annotated[int, Field(ge=1, le=LONGEST_PAGE), OrAll, limit_schema(LONGEST_PAGE)]
+
+
+class MessageQuery(CursorQuery):
     """Which page: without anything the newest; `before` and `after` are message ids.
 
     A cursor's page is older, or newer after `after`.
     """
 
-    limit: int = Field(200, ge=1, le=1000)
+    limit: MessageLimit = 200
     before: SessionId | None = None
     after: SessionId | None = None
     order: Literal["asc", "desc"] = "asc"  # only of the messages on the page
@@ -60,23 +64,37 @@ class MessagePage(Page):
     responses=problem_responses(401, 404, 422, 429, 503),
 )
 async def list_messages(
-    messages: Annotated[SessionMessages, from_app(SessionMessages)],
-    caller: CallerDep,
-    session_id: SessionId,
-    query: Annotated[MessageQuery, Query()],
+    messages: SessionMessagesDep, caller: CallerDep, session_id: SessionId, query: Annotated[MessageQuery, Query()]
 ) -> Response:
-    """List a session's messages; what is not stored yet says `stored: false`. A page ends at about 8 MB."""
+    """List a session's messages; what is not stored yet says `stored: false`.
+
+    A page ends at about 8 MB; `limit=all` is up to 5,000 messages, and 64 MB.
+    """
+    return await answer_messages(messages, caller, session_id, query, spelled)
+
+
+async def answer_messages(
+    messages: SessionMessages, caller: Caller, session_id: str, query: MessageQuery, spell: Shown
+) -> Response:
+    """Answer a page of the caller's session, or all of it, with each message spelled so.
+
+    Raises:
+        NotFound: There is no such session of theirs.
+    """
     async with messages.lanes.of(caller):
         own = await messages.own.find(caller, session_id)
         window = await _window(messages, own, query)
-        page, has_more = await messages.conversation.page(own, window, query.limit)
+        if query.limit == ALL:
+            page, has_more = await messages.conversation.whole(own, window)
+        else:
+            page, has_more = await messages.conversation.page(own, window, query.limit)
     ordered = page if query.order == "asc" else page[::-1]
     ends = {"next_cursor": _cursor_after(page, window) if has_more else None, "has_more": has_more}
     return SlicedResponse(
         messages.room,
         partial(messages.lanes.of, caller),
         (
-            (sum(listed.size for listed in piece), partial(messages.conversation.written, own, piece, spelled))
+            (sum(listed.size for listed in piece), partial(messages.conversation.written, own, piece, spell))
             for piece in slices(ordered)
         ),
         before=orjson.dumps(ends)[:-1] + b',"messages":[',

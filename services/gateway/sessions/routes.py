@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field
 
-from services.gateway.account.identity import CallerDep
+from services.gateway.account.identity import Caller, CallerDep
 from services.gateway.account.lanes import Lanes
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
@@ -68,17 +68,29 @@ async def list_sessions(
     sessions: SessionsDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]
 ) -> SessionPage:
     """List the caller's sessions, the newest activity first."""
-    before = PAGING.before(query)
     wanted = SessionFilter(**query.model_dump(exclude={"limit", "cursor"}), projects=caller.projects)
     async with sessions.lanes.of(caller):
-        turns = await sessions.turns.sessions_of(caller.user_ids)
-        facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
-        newest = {(turn.user_id, turn.session_id): turn for turn in turns}
-        shown = show_in_order(facts, newest, wanted=wanted, before=before)
-        page, cursor = PAGING.cut([(place_of(view), view) for view in shown], query)
-        speaking = [view.speaking for view in page if view.speaking]
-        previews = await sessions.turns.previews(speaking, PREVIEW_LENGTH) if speaking else {}
-    return SessionPage(sessions=[view.quoting(previews) for view in page], next_cursor=cursor)
+        page, cursor = await read_page(sessions, caller, wanted, query)
+    return SessionPage(sessions=[session for _, session in page], next_cursor=cursor)
+
+
+async def read_page(
+    sessions: Sessions, caller: Caller, wanted: SessionFilter, query: PageQuery
+) -> tuple[list[tuple[str, Session]], str | None]:
+    """Return a page of sessions, each with whose it is, and the cursor of the next.
+
+    Raises:
+        Invalid: The cursor is not one of this list.
+    """
+    before = PAGING.before(query)
+    turns = await sessions.turns.sessions_of(caller.user_ids)
+    facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
+    newest = {(turn.user_id, turn.session_id): turn for turn in turns}
+    shown = show_in_order(facts, newest, wanted=wanted, before=before)
+    page, cursor = PAGING.cut([(place_of(view), view) for view in shown], query)
+    speaking = [view.speaking for view in page if view.speaking]
+    previews = await sessions.turns.previews(speaking, PREVIEW_LENGTH) if speaking else {}
+    return [(view.user_id, view.quoting(previews)) for view in page], cursor
 
 
 @router.get(

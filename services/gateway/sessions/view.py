@@ -75,6 +75,7 @@ class SessionView:
 
     session: Session
     speaking: UUID | None  # the turn that said it
+    user_id: str  # whose the session is
 
     def quoting(self, previews: Mapping[UUID, str]) -> Session:
         """Return the session with the beginning of its newest message, by the turn that said it."""
@@ -127,7 +128,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
         metadata=stored.metadata,
         stored=facts.stored is not None and not fresh,
     )
-    return SessionView(session, speaking.turn_id if speaking else None)
+    return SessionView(session, speaking.turn_id if speaking else None, facts.user_id)
 
 
 def etag_of(facts: SessionFacts, shown: Session) -> str | None:

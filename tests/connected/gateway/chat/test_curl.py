@@ -110,6 +110,16 @@ async def test_what_the_guide_shows_of_sessions_works_as_it_is_typed(shell: Shel
     assert '"feedback":{"value":"up","comment":"Just so."' in told
 
 
+async def test_what_the_guide_shows_of_the_older_spellings_works_as_it_is_typed(shell: Shell) -> None:
+    told = await printed("\n".join(scripts("docs/http.md", "## Older spellings")), shell)
+    answer, sessions, messages = (json.loads(line) for line in re.split(r"(?<=\})(?=\{)", told) if line)
+    assert answer["message"]["content"] == "kept"
+    (session,) = sessions["sessions"]
+    assert (session["model"], session["messageCount"], session["lastMessage"]) == ("sandbox-small", 2, "kept")
+    shown = [(message["role"], message["content"], message["chatSessionId"]) for message in messages["messages"]]
+    assert shown == [("USER", "[echo kept]", session["id"]), ("ASSISTANT", "kept", session["id"])]
+
+
 async def test_curl_shows_an_answer_as_it_comes_and_ends_nothing_where_it_is_left(shell: Shell) -> None:
     call = next(line for line in FIRST_CALL.split("\n") if line.startswith("curl -N "))
     call = call.replace('"first"', '"left"').replace("Hello", "[chunks 1000] [slow 50]")

@@ -55,9 +55,15 @@ def test_a_regeneration_may_be_a_first_asking() -> None:
     assert read({"id": "chat1", "trigger": "regenerate-message"}).first_asking is None
 
 
-@pytest.mark.parametrize("name", ["session_id", "sessionId", "thread_id", "threadId"])
+@pytest.mark.parametrize(
+    "name", ["session_id", "sessionId", "thread_id", "threadId", "chat_session_id", "chatSessionId"]
+)
 def test_every_spelling_of_the_session_is_read(name: str) -> None:
     assert read({name: "s1", "message": "hi"}).session_id == "s1"
+
+
+def test_what_a_client_calls_its_user_is_no_session_where_it_names_one() -> None:
+    assert read({"sessionId": "visitor_1", "chatSessionId": "s1", "message": "hi"}).session_id == "s1"
 
 
 def test_a_body_s_session_comes_before_the_header_s_and_the_cookie_s() -> None:

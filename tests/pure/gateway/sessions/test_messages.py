@@ -5,7 +5,15 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.sessions.message_page import Listed, Window, choose_page, shortened, slices, unite
+from services.gateway.sessions.message_page import (
+    SLICE_MESSAGES,
+    Listed,
+    Window,
+    choose_page,
+    shortened,
+    slices,
+    unite,
+)
 from shared.ids import new_id
 from tests.pure.gateway.samples import minutes
 
@@ -65,3 +73,19 @@ def test_slices_hold_a_page_in_order_and_no_more_than_they_may(sizes: list[int])
     cut = list(slices(page, 60))
     assert [listed for piece in cut for listed in piece] == page
     assert all(piece and (len(piece) == 1 or sum(listed.size for listed in piece) <= 60) for piece in cut)
+
+
+def test_many_short_messages_are_no_one_slice() -> None:
+    cut = list(slices(said(2 * SLICE_MESSAGES + 1)))
+    assert [len(piece) for piece in cut] == [SLICE_MESSAGES, SLICE_MESSAGES, 1]
+
+
+def test_pages_beyond_each_other_are_the_whole_window() -> None:
+    history = said(9)
+    for window in (Window(before=history[8].place), Window(after=history[0].place, oldest_first=True)):
+        seen, rest, has_more = list[Listed](), window, True
+        while has_more:
+            page, has_more = choose_page(history, rest, 3)
+            seen, rest = ([*seen, *page] if window.oldest_first else [*page, *seen]), rest.beyond(page)
+        assert seen == [listed for listed in history if window.holds(listed.place)]
+        assert rest.beyond([]) == rest
