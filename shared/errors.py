@@ -8,6 +8,7 @@
     │   │   └── NoSuchTrip
     │   ├── Conflict             409
     │   │   ├── SessionBusy
+    │   │   ├── NotStoredYet
     │   │   └── TripOpen
     │   │       └── TripUnconfirmed
     │   ├── TooSlow              408
@@ -93,6 +94,12 @@ class SessionBusy(Conflict):
     """This session is answering already."""
 
     code = "session_busy"
+
+
+class NotStoredYet(Conflict):
+    """What this is about is not stored yet. Try again in a moment."""
+
+    code = "not_stored_yet"
 
 
 class TripOpen(Conflict):

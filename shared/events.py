@@ -183,6 +183,15 @@ class SessionChanged(SessionEvent):
     ended_at: Moment | None = None  # none says nothing; a newer message begins the session again
 
 
+class SessionForked(SessionEvent):
+    """A user began a new session, this one, with what was said in another one up to a message, along its branch."""
+
+    accepted_at: Moment  # the database's clock
+    source_id: ClientId  # the other session, of the same user
+    message_id: ClientId  # the last that is taken along
+    title: Name | None = None  # none: the other one's
+
+
 class FeedbackGiven(SessionEvent):
     """A user said what they think of a message, which may not be stored yet.
 
@@ -293,6 +302,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageAnswered,
     SessionOpened,
     SessionChanged,
+    SessionForked,
     FeedbackGiven,
     SessionDeleted,
     UserErased,

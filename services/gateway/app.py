@@ -46,6 +46,7 @@ from services.gateway.sessions.creating import Creating
 from services.gateway.sessions.deleting import SessionDeletion
 from services.gateway.sessions.feedback import GivingFeedback
 from services.gateway.sessions.folders import FolderQueries, Folders
+from services.gateway.sessions.forking import Forking
 from services.gateway.sessions.journey import Journeys
 from services.gateway.sessions.message_queries import MessageQueries
 from services.gateway.sessions.messages import SessionMessages
@@ -229,6 +230,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Folders(FolderQueries(pools.reader), lanes),
         SessionMessages(own, conversation, room, lanes),
         Stats(own, StatsQueries(pools.reader), lanes),
+        Forking(own, conversation, buckets, publisher, accepting),
         GivingFeedback(own, conversation, publisher, accepting),
         posting,
         Trips(

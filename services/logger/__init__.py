@@ -1,1 +1,1 @@
-"""Messages, openings, changes, feedback -> chat.* -> Stored; `dead` -> chat.dead_letters"""
+"""Messages, openings, changes, forks, feedback -> chat.* -> Stored; `dead` -> chat.dead_letters"""

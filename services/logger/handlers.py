@@ -24,6 +24,7 @@ from shared.events import (
     SessionChanged,
     SessionDeleted,
     SessionEvent,
+    SessionForked,
     SessionOpened,
     Stored,
     UserErased,
@@ -48,14 +49,15 @@ class ChatHandler:
         """Store one group; everybody who waits for one of its events is told, also where it changed nothing."""
         messages = [event for event in events if isinstance(event, MessageEvent)]
         edits = [event for event in events if isinstance(event, SessionOpened | SessionChanged)]
+        forks = [event for event in events if isinstance(event, SessionForked)]
         feedback = [event for event in events if isinstance(event, FeedbackGiven)]
         decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
         deletions = [event for event in events if isinstance(event, SessionDeleted)]
         erasures = [event for event in events if isinstance(event, UserErased)]
-        await self._store.store_chat(messages, decisions, edits, deletions, erasures, feedback=feedback)
+        await self._store.store_chat(messages, decisions, edits, deletions, erasures, forks=forks, feedback=feedback)
         if deletions or erasures:
             self._wake()
-        of_sessions = [*messages, *edits, *feedback, *deletions]
+        of_sessions = [*messages, *edits, *forks, *feedback, *deletions]
         return [*_stored(of_sessions), *map(_decided, decisions), *map(_erased, erasures)]
 
 
@@ -149,7 +151,7 @@ def _words(event: SessionEvent) -> tuple[str, ...]:
         return ("deleted",)
     if isinstance(event, FeedbackGiven):
         return ("feedback",)
-    return ("created",) if isinstance(event, SessionOpened) else ("messages",)
+    return ("created",) if isinstance(event, SessionOpened | SessionForked) else ("messages",)
 
 
 def _erased(erasure: UserErased) -> Stored:

@@ -20,6 +20,7 @@ from services.logger.dead_letter_rows import Refused, decide, park, refused_as_u
 from services.logger.dead_letters import DeadLetter
 from services.logger.erasing import known_not_erased, not_erased, note_deleted
 from services.logger.feedback_rows import store_feedback
+from services.logger.forking import fork_sessions
 from services.logger.reduction import (
     Decision,
     SessionKey,
@@ -32,7 +33,7 @@ from services.logger.rows import as_json, message_row, session_row, trace_row
 from services.logger.session_rows import settle_sessions
 from services.logger.settling import Edit
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
-from shared.events import FeedbackGiven, MessageEvent, SessionDeleted, UserErased
+from shared.events import FeedbackGiven, MessageEvent, SessionDeleted, SessionForked, UserErased
 from shared.ledger import Ledger, note_erased
 
 LEDGER: Ledger = "chat.erased_users"
@@ -52,6 +53,7 @@ class Store:
         deletions: Sequence[SessionDeleted] = (),
         erasures: Sequence[UserErased] = (),
         *,
+        forks: Sequence[SessionForked] = (),
         feedback: Sequence[FeedbackGiven] = (),
     ) -> None:
         """Store one group: what is to go, what was said, what people set of it, think of it, and operators decided."""
@@ -65,8 +67,11 @@ class Store:
                     await _sweep(db, deleted)
                 if edits and (newer := await known_not_erased(db, edits)):
                     await settle_sessions(db, newer)
-                if feedback and (given := await known_not_erased(db, feedback)):
-                    await store_feedback(db, given)
+                if forks:
+                    await fork_sessions(db, forks)
+                if feedback:
+                    async with db.transaction():  # a sweep waits for it, which begins before the ledger is read
+                        await store_feedback(db, await known_not_erased(db, feedback))
                 if decisions:
                     await decide(db, final_decisions(decisions))
 

@@ -99,6 +99,7 @@ class Session(BaseModel):
     labels: list[str]
     analytics: bool
     experiment_name: str | None
+    forked_from: str | None
     current_step: str
     trip: TripSummary | None
     running_turn: RunningTurn | None

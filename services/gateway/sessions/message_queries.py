@@ -51,6 +51,21 @@ class MessageQueries:
             )
         return [HistoryMessage(**row) for row in map(dict, rows)]
 
+    async def missing(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[str]:
+        """Return those of these messages that are not stored."""
+        async with reading(self._pool, user_id) as db:
+            rows = await db.fetch(
+                """
+                SELECT wanted FROM unnest($3::text[]) AS wanted
+                WHERE NOT EXISTS (SELECT FROM chat.messages m
+                    WHERE m.user_id = $1 AND m.session_id = $2 AND m.message_id = wanted)
+                """,
+                user_id,
+                session_id,
+                list(message_ids),
+            )
+        return [row["wanted"] for row in rows]
+
     async def feedback(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> dict[str, Feedback]:
         """Return what was said of these messages, stored or not."""
         async with reading(self._pool, user_id) as db:

@@ -40,6 +40,7 @@ class StoredSession:
     labels: list[str] = field(default_factory=list)
     analytics: bool = True
     experiment_name: str | None = None
+    forked_from: str | None = None  # the session that it began as a copy of
     metadata: Json = field(default_factory=dict)
     field_stamps: dict[str, list[str]] = field(default_factory=dict)  # who set each field last: see services/logger
 
@@ -122,6 +123,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
         labels=stored.labels,
         analytics=stored.analytics,
         experiment_name=(tag.experiment_name if tag else None) or stored.experiment_name,
+        forked_from=stored.forked_from,
         current_step=trip.current_step if trip else FIRST_STEP,
         trip=trip,
         running_turn=_running(turns),

@@ -48,6 +48,7 @@ from services.gateway.sessions.deleting import SessionDeletion
 from services.gateway.sessions.feedback import GivingFeedback
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import FolderQueries, Folders
+from services.gateway.sessions.forking import Forking
 from services.gateway.sessions.journey import Journeys
 from services.gateway.sessions.message_page import Listed, Window
 from services.gateway.sessions.message_queries import MessageQueries, StoredEnd
@@ -100,6 +101,7 @@ from shared.events import (
     FeedbackGiven,
     ModelRegistered,
     SessionChanged,
+    SessionForked,
     SessionOpened,
     TripAttached,
     TripRequested,
@@ -218,6 +220,7 @@ class World:
             Folders(cast(FolderQueries, _Folders(self)), self.lanes),
             SessionMessages(own, conversation, Room(self.settings.read_bytes_at_once), self.lanes),
             Stats(own, cast(StatsQueries, _Stats(self)), self.lanes),
+            Forking(own, conversation, buckets, publisher, accepting),
             GivingFeedback(own, conversation, publisher, accepting),
             posting,
             Trips(
@@ -277,6 +280,8 @@ class World:
             self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
         elif isinstance(event, SessionOpened | SessionChanged):
             self._settle(event)
+        elif isinstance(event, SessionForked):
+            self._fork(event)
         elif isinstance(event, FeedbackGiven):
             given = Feedback(value=event.value, comment=event.comment, created_at=event.accepted_at)
             self.feedback[event.user_id, event.session_id, event.message_id] = given
@@ -289,6 +294,12 @@ class World:
             decided = {"state": state, "decided_by": event.operator, "decided_at": event.occurred_at}
             letter = parked.letter.model_copy(update=decided)
             self.parked[letter.id] = Parked(letter, parked.body, parked.headers)
+
+    def _fork(self, event: SessionForked) -> None:
+        source = next(facts for facts in self.sessions if facts.key == (event.user_id, event.source_id))
+        if source.stored is not None and (event.user_id, event.session_id) not in {each.key for each in self.sessions}:
+            row = replace(source.stored, forked_from=event.source_id, title=event.title or source.stored.title)
+            self.sessions.append(SessionFacts(event.user_id, event.session_id, stored=row))
 
     def _settle(self, event: SessionOpened | SessionChanged) -> None:
         began_at = event.accepted_at if isinstance(event, SessionOpened) else event.began_at
@@ -577,6 +588,10 @@ class _Messages:
     async def whole(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[HistoryMessage]:
         return [shown for shown in self._world.messages if shown.message_id in message_ids]
 
+    async def missing(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[str]:
+        known = {shown.message_id for shown in self._world.messages}
+        return [each for each in message_ids if each not in known]
+
     async def feedback(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> dict[str, Feedback]:
         given = self._world.feedback
         return {each: given[user_id, session_id, each] for each in message_ids if (user_id, session_id, each) in given}
@@ -586,8 +601,9 @@ class _Messages:
 
     async def ends(self, user_ids: Sequence[str], session_id: str) -> dict[str, StoredEnd]:
         own = (known for known in self._world.sessions if known.user_id in user_ids)
+        newest = max((shown.place for shown in self._world.messages), default=None)
         return {
-            known.user_id: StoredEnd(known.deleted, None, kept_by([], known.stored))
+            known.user_id: StoredEnd(known.deleted, newest, kept_by([], known.stored))
             for known in own
             if known.session_id == session_id
         }

@@ -27,6 +27,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("patch", "/api/chat/sessions/{session_id}"): {"pinned": True},
     ("post", "/api/chat/sessions/{session_id}/messages"): {"role": "user", "content": "hello"},
     ("post", "/api/chat/sessions/{session_id}/messages/{message_id}/feedback"): {"value": "up"},
+    ("post", "/api/chat/sessions/{session_id}/fork"): {},
     ("post", "/api/chat/sessions/{session_id}/trips"): {
         "segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}],
         "pax": 2,
