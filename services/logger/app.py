@@ -2,6 +2,7 @@
 
 from services.logger.dead_letters import read_letter
 from services.logger.handlers import ChatHandler, ConsumerHandler, DeadLetterHandler
+from services.logger.indexing import indexing
 from services.logger.store import Store
 from services.logger.sweeping import sweeping
 from shared import topology
@@ -38,4 +39,5 @@ async def main(settings: Settings) -> None:
                 publisher=publisher,
             ),
             sweeper,
+            indexing(pool),
         )

@@ -53,7 +53,7 @@ class SweepStore:
 
     async def sweep_session(self, session: DeletedSession) -> None:
         """Let a session's rows and letters go, and note that they are gone."""
-        for table in ("messages", "traces", "feedback"):
+        for table in ("search", "messages", "traces", "feedback"):
             await self._delete(
                 f"FROM chat.{table} WHERE user_id = $1 AND session_id = $2", session.user_id, session.session_id
             )
@@ -205,6 +205,12 @@ async def _begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
                 WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY created_at DESC, message_id DESC LIMIT 1) AS newest
         FROM chat.messages WHERE user_id = $1 AND session_id = $2
         """,  # noqa: S608 - a constant
+        user.user_id,
+        session_id,
+    )
+    # The words of its title; those of messages go with them, and those of a new title come as of every other.
+    await db.execute(
+        "DELETE FROM chat.search WHERE user_id = $1 AND session_id = $2 AND message_id IS NULL",
         user.user_id,
         session_id,
     )

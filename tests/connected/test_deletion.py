@@ -76,6 +76,15 @@ class Site:
         _, state = await self.call("GET", "/api/me/data", user=user)
         return bool(state["status"] == "done")
 
+    async def indexed(self, user: str, texts: int) -> bool:
+        query = "SELECT count(*) FROM chat.search WHERE user_id = $1"
+        return bool(await self.owner.fetchval(query, user) == texts)
+
+    async def found(self, q: str, user: str = "ann") -> list[str]:
+        status, body = await self.call("GET", f"/api/chat/sessions?q={q}", user=user)
+        assert status == 200, body
+        return [each["id"] for each in body["sessions"]]
+
     async def stored(self, session: str, count: int, user: str = "ann") -> bool:
         status, body = await self.call("GET", f"/api/chat/sessions/{session}/messages", user=user)
         return status == 200 and [message["stored"] for message in body["messages"]] == [True] * count
@@ -163,7 +172,12 @@ async def test_no_word_is_left_of_a_deleted_session(site: Site, session: str) ->
     word = f"cocoa{new_id().hex}"
     await site.say(f"[echo {word}]", session)
     await site.call("POST", f"/api/chat/sessions/{session}/messages", {"role": "tool", "content": f"used {word}"})
-    assert "gateway.turns" in await where(site.owner, word)
+
+    async def is_indexed() -> bool:
+        return await site.found(word) == [session]
+
+    await until(is_indexed, "the word in the index")
+    assert {"gateway.turns", "chat.search"} <= await where(site.owner, word)
     assert (await site.call("DELETE", f"/api/chat/sessions/{session}", Prefer="respond-async"))[0] == 202
     await until(lambda: site.settled(session), "the end of it")
     assert await where(site.owner, word) == set()
@@ -265,6 +279,9 @@ async def test_of_an_erased_user_nothing_is_left_in_any_table(site: Site, sessio
         places = 2 if "$2" in statement else 1
         await site.owner.execute(statement, *(user, session)[:places])
     await until(lambda: site.settled(f"{session}-gone"), "the deletion")
+    for each in (user, other):
+        await until(lambda each=each: site.indexed(each, 3), "the words of a title and two messages")  # type: ignore[misc]
+        assert await site.found("marzi", each) == [session]
     before = await rows_of(site.owner, user)
     ledgers = {name for name in before if name.endswith((".erased_users", ".erasures"))}
     assert {name for name, count in before.items() if count == 0} == ledgers, "a table that this test does not fill"
@@ -276,7 +293,7 @@ async def test_of_an_erased_user_nothing_is_left_in_any_table(site: Site, sessio
     assert (await site.call("GET", f"/api/chat/sessions/{session}", user=user))[0] == 404
     _, listed = await site.call("GET", "/api/chat/sessions", user=user)
     _, trips = await site.call("GET", "/api/trips", user=user)
-    assert listed["sessions"] == trips["trips"] == []
+    assert listed["sessions"] == trips["trips"] == await site.found("marzi", user) == []
     new = f"{session}-new"
     assert (await site.say("[recall]", new, user=user))[1]["message"]["content"] == '["[recall]"]'
     await until(lambda: site.erased(user), "the erasure")
@@ -284,9 +301,11 @@ async def test_of_an_erased_user_nothing_is_left_in_any_table(site: Site, sessio
     assert body["services"] == dict.fromkeys(("gateway", "logger", "tagger", "workflow"), True)
     assert await site.tag(new, user) == first, "a new beginning counts from 001 again"
     await until(lambda: site.stored(new, 2, user), "what was said since")
+    await until(lambda: site.indexed(user, 3), "its words")
     left = {name: count for name, count in (await rows_of(site.owner, user)).items() if count}
     assert left == {
         "chat.messages": 2,
+        "chat.search": 3,
         "chat.session_marks": 1,
         "chat.sessions": 1,
         "chat.traces": 1,

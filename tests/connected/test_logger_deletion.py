@@ -10,6 +10,8 @@ import pytest
 
 from services.logger.dead_letters import make_letter
 from services.logger.handlers import ChatHandler
+from services.logger.indexing import Indexer
+from services.logger.search_store import SearchStore
 from services.logger.store import Store
 from services.logger.sweeping import Sweeper
 from services.logger.sweeps import SweepStore
@@ -30,9 +32,15 @@ class Logger:
         self.store = Store(pool)
         self._chat = ChatHandler(self.store)
         self._sweeper = Sweeper(SweepStore(pool, portion))
+        self._indexer = Indexer(SearchStore(pool))
 
     async def hear(self, *events: Event) -> None:
         await self._chat.commit(events)
+
+    async def index(self) -> None:
+        await self._indexer.begin()
+        while await self._indexer.index_next():
+            pass
 
     async def sweep(self) -> None:
         while await self._sweeper.sweep_session() or await self._sweeper.sweep_user():
@@ -71,6 +79,8 @@ async def the_row(owner: asyncpg.Connection, query: str) -> tuple[Any, ...]:
 async def test_of_a_deleted_session_a_row_is_left_that_says_nothing(logger: Logger, owner: asyncpg.Connection) -> None:
     spoken = [posted(f"m{second}", second, model="gpt", project_id="p", helper="h") for second in range(5)]
     await logger.hear(*spoken, answered("a1", 6, trace=trace()), posted("o1", session_id="s2"))
+    await logger.index()
+    assert len(await left(owner, "search")) == 6 + 1 + 2  # the messages, and the titles of both
     await owner.execute(
         """
         UPDATE chat.sessions SET title_source = 'user', folder = 'f', labels = '{x}', metadata = '{"a": "b"}',
@@ -86,6 +96,7 @@ async def test_of_a_deleted_session_a_row_is_left_that_says_nothing(logger: Logg
     await logger.hear(bare)
     await logger.sweep()
     assert await left(owner) == [("ada", "s2")]
+    assert await left(owner, "search") == [("ada", "s2")] * 2
     assert await left(owner, "traces") == await left(owner, "feedback") == []
     rows = await owner.fetch("SELECT * FROM chat.sessions WHERE deleted_at IS NOT NULL ORDER BY session_id")
     never, gone = map(as_dict, rows)

@@ -15,6 +15,7 @@ ADMIN_ONLY = {
     "chat.conversation_reads",
     "chat.dead_letters",
     "chat.erased_users",
+    "chat.search_progress",
     "gateway.login_links",
     "tagging.erased_users",
     "workflow.deliveries",
@@ -194,12 +195,12 @@ async def test_no_login_owns_a_table_or_escapes_its_policies(owner: asyncpg.Conn
     assert [row[0] for row in owners] == ["tripthread_owner"]
 
 
-async def test_functions_have_their_callers_rights_and_those_of_turns_are_called_by_one_login(
+async def test_functions_have_their_callers_rights_but_for_the_search_and_are_called_by_one_login(
     owner: asyncpg.Connection,
 ) -> None:
     rows = await owner.fetch(
         """
-        SELECT p.oid::regproc::text AS name, prosecdef AS escapes, (
+        SELECT p.oid::regproc::text AS name, prosecdef AS escapes, proconfig AS settings, (
             SELECT array_agg(rolname::text) FROM pg_roles
             WHERE rolname LIKE 'tripthread\\_%' AND rolcanlogin AND has_function_privilege(rolname, p.oid, 'EXECUTE')
         ) AS callers
@@ -207,8 +208,13 @@ async def test_functions_have_their_callers_rights_and_those_of_turns_are_called
         """,
         ["tripthread", *WRITERS],
     )
-    assert {row["name"] for row in rows if row["escapes"]} == set()
-    assert {row["name"]: row["callers"] for row in rows if row["name"].startswith("gateway.")} == {
+    # `@@` is not leakproof, so under row-level security no index is used for it. What this function shows to whom is
+    # tested in gateway/sessions/test_search.py; the path is fixed, so that nobody gives it other functions to call.
+    (escaping,) = (row for row in rows if row["escapes"])
+    assert escaping["name"] == "chat.search_sessions"
+    assert "search_path=pg_catalog, pg_temp" in escaping["settings"]
+    assert {row["name"]: row["callers"] for row in rows if row["name"].startswith(("gateway.", "chat.search"))} == {
+        "chat.search_sessions": ["tripthread_reader"],
         "gateway.session_past": ["tripthread_reader"],
         "gateway.past_of_session": ["tripthread_reader"],
         "gateway.past_with_opening": ["tripthread_reader"],

@@ -76,6 +76,20 @@ class RunningTurn(BaseModel):
     started_at: datetime
 
 
+class SnippetPart(BaseModel):
+    """A piece of plain text; whoever shows it escapes it as they escape every other."""
+
+    text: str
+    match: bool  # it is what was looked for
+
+
+class Snippet(BaseModel):
+    """Where in a session the words of a search were found; the pieces in order are one line."""
+
+    message_id: str | None  # none: in the title
+    parts: list[SnippetPart]
+
+
 class Session(BaseModel):
     id: str
     thread_id: str
@@ -105,6 +119,7 @@ class Session(BaseModel):
     running_turn: RunningTurn | None
     metadata: Json
     stored: bool
+    snippet: Snippet | None = None  # only in a list that `q` asks for
 
 
 class SessionAnswer(BaseModel):

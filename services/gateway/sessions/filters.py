@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.gateway.account.projects import Projects, sees
 from services.gateway.sessions.answers import Session
+from shared.search_words import Search
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class SessionFilter:
     archived: bool = False
     tag: str | None = None
     projects: Projects = None  # that the caller is limited to
+    search: Search | None = None  # words of the title or of one message, which `fits` does not know
 
     def marks(self) -> list[tuple[str, Sequence[str]]]:
         """Return by what in `chat.session_marks` the sessions are found: for each kind the values of which one is."""

@@ -1,6 +1,7 @@
 """Find the stored sessions of a page: by a walk in the list's order, or from the few that a mark is on."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.filters import SessionFilter
@@ -29,7 +30,7 @@ _FITS = """
 # Each owner's index is read from its place on, so that two owners need no sort of everything they have; and so are
 # pinned sessions and others, which the indexes keep apart.
 WALK = f"""
-    SELECT page.user_id, page.session_id
+    SELECT page.user_id, page.session_id, page.last_activity_at
     FROM unnest($1::text[]) AS owner (user_id) CROSS JOIN unnest($11::boolean[]) AS kind (pinned)
     CROSS JOIN LATERAL (
         SELECT s.user_id, s.session_id, s.last_activity_at FROM chat.sessions s
@@ -67,7 +68,34 @@ async def page_keys(
     db: Connection, user_ids: Sequence[str], wanted: SessionFilter, limit: int, before: Place | None
 ) -> list[Key]:
     """Return up to `limit` sessions from this place on, the newest activity first."""
-    arguments = (
+    marked = await marked_keys(db, user_ids, wanted)
+    if marked is not None:
+        return await of_these(db, marked, wanted, limit, before)
+    keys, _ = await walk(db, user_ids, wanted, limit, before)
+    return keys
+
+
+async def walk(
+    db: Connection, user_ids: Sequence[str], wanted: SessionFilter, limit: int, before: Place | None
+) -> tuple[list[Key], Place | None]:
+    """Return the same by a walk in the list's order, and the place of the last."""
+    rows = await db.fetch(WALK, list(user_ids), *_arguments(wanted, limit, before))
+    last = (rows[-1]["last_activity_at"], rows[-1]["session_id"]) if rows else None
+    return [(row["user_id"], row["session_id"]) for row in rows], last
+
+
+async def of_these(
+    db: Connection, keys: Sequence[Key], wanted: SessionFilter, limit: int, before: Place | None
+) -> list[Key]:
+    """Return the same of no other sessions than these."""
+    owners, sessions = [user_id for user_id, _ in keys], [session_id for _, session_id in keys]
+    rows = await db.fetch(OF_THESE, owners, *_arguments(wanted, limit, before), sessions)
+    return [(row["user_id"], row["session_id"]) for row in rows]
+
+
+def _arguments(wanted: SessionFilter, limit: int, before: Place | None) -> tuple[Any, ...]:
+    """Return what `_FITS` and both statements know as $2 to $12."""
+    return (
         limit,
         *(before or (None, None)),
         wanted.helper,
@@ -79,16 +107,9 @@ async def page_keys(
         [False, True] if wanted.pinned is None else [wanted.pinned],
         None if wanted.projects is None else list(wanted.projects),
     )
-    marked = await _marked(db, user_ids, wanted)
-    if marked is None:
-        rows = await db.fetch(WALK, list(user_ids), *arguments)
-    else:
-        owners, sessions = [user_id for user_id, _ in marked], [session_id for _, session_id in marked]
-        rows = await db.fetch(OF_THESE, owners, *arguments, sessions)
-    return [(row["user_id"], row["session_id"]) for row in rows]
 
 
-async def _marked(db: Connection, user_ids: Sequence[str], wanted: SessionFilter) -> list[Key] | None:
+async def marked_keys(db: Connection, user_ids: Sequence[str], wanted: SessionFilter) -> list[Key] | None:
     """Return the few sessions that have the tag, or the rarest of the marks; None where nothing rare is asked for."""
     if wanted.tag is not None:  # a tag is one session's
         rows = await db.fetch(TAGGED, list(user_ids), wanted.tag, RARE)

@@ -9,6 +9,7 @@ from services.gateway.models.queries import tag_of
 from services.gateway.sessions.answers import TripSummary
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, Key, page_keys
+from services.gateway.sessions.searching import Found, found_among, found_page, found_texts
 from services.gateway.sessions.status import status_of
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.turns.said import Glimpse
@@ -50,6 +51,26 @@ class SessionQueries:
             # A session with a fresh turn has another place than its stored one, so it may leave a gap on the page.
             keys = await page_keys(db, user_ids, wanted, limit + 1 + len(fresh), before)
             return await _facts(db, [*fresh, *(key for key in keys if key not in fresh)])
+
+    async def found(
+        self,
+        user_ids: Sequence[str],
+        wanted: SessionFilter,
+        limit: int,
+        before: Place | None,
+        turns: Sequence[Glimpse],
+    ) -> tuple[list[SessionFacts], Found]:
+        """Return the same where words are searched, and in which message each session has them."""
+        async with reading(self._pool, *user_ids, first=PLANNED_BY_VALUES) as db:
+            fresh, _ = await found_among(db, wanted, await _unstored(db, turns))
+            stored = await found_page(db, user_ids, wanted, limit + 1 + len(fresh), before)
+            found = {**stored, **fresh}
+            return await _facts(db, list(found)), found
+
+    async def texts(self, user_ids: Sequence[str], found: Found) -> dict[Key, str]:
+        """Return what the messages say that were found."""
+        async with reading(self._pool, *user_ids) as db:
+            return await found_texts(db, found)
 
 
 async def _unstored(db: Connection, turns: Sequence[Glimpse]) -> list[Key]:

@@ -1,5 +1,7 @@
 """Sessions: the caller's list, one of them, and its tag."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,20 +14,25 @@ from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
+from services.gateway.http.refused_field import refused_field
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.models.answers import Tag
 from services.gateway.models.queries import TagQueries
-from services.gateway.sessions.answers import Session, SessionAnswer
+from services.gateway.sessions.answers import Session, SessionAnswer, Snippet
 from services.gateway.sessions.edits import MOST_LABELS
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
+from services.gateway.sessions.searching import Found
+from services.gateway.sessions.snippets import snippet_parts
 from services.gateway.sessions.view import etag_of, place_of, show_in_order
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.writes.receipts import Receipts
 from shared.preview import PREVIEW_LENGTH
+from shared.search_words import Search, search_of
 
 MAX_WAIT_S = 10.0
+MOST_SEARCHED = 200  # characters
 # An answer with an ETag may be kept, by its caller alone, who asks each time whether it still holds.
 KEPT_BY_ITS_CALLER = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
 
@@ -57,6 +64,20 @@ class SessionQuery(PageQuery):
     pinned: bool | None = None
     archived: bool = False
     tag: Name | None = None
+    q: Annotated[str, Field(max_length=MOST_SEARCHED)] | None = None  # words of a title or message
+
+    def search(self) -> Search | None:
+        """Return what is searched for.
+
+        Raises:
+            Invalid: There is no word in it.
+        """
+        if self.q is None:
+            return None
+        search = search_of(self.q)
+        if search is None:
+            raise refused_field("q", "has no word to look for")
+        return search
 
 
 class SessionPage(Page):
@@ -68,7 +89,9 @@ async def list_sessions(
     sessions: SessionsDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]
 ) -> SessionPage:
     """List the caller's sessions, the newest activity first."""
-    wanted = SessionFilter(**query.model_dump(exclude={"limit", "cursor"}), projects=caller.projects)
+    wanted = SessionFilter(
+        **query.model_dump(exclude={"limit", "cursor", "q"}), search=query.search(), projects=caller.projects
+    )
     async with sessions.lanes.of(caller):
         page, cursor = await read_page(sessions, caller, wanted, query)
     return SessionPage(sessions=[session for _, session in page], next_cursor=cursor)
@@ -82,15 +105,37 @@ async def read_page(
     Raises:
         Invalid: The cursor is not one of this list.
     """
-    before = PAGING.before(query)
+    before, found = PAGING.before(query), None
     turns = await sessions.turns.sessions_of(caller.user_ids)
-    facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
+    if wanted.search is None:
+        facts = await sessions.queries.page(caller.user_ids, wanted, query.limit, before, turns)
+    else:
+        facts, found = await sessions.queries.found(caller.user_ids, wanted, query.limit, before, turns)
     newest = {(turn.user_id, turn.session_id): turn for turn in turns}
     shown = show_in_order(facts, newest, wanted=wanted, before=before)
     page, cursor = PAGING.cut([(place_of(view), view) for view in shown], query)
     speaking = [view.speaking for view in page if view.speaking]
     previews = await sessions.turns.previews(speaking, PREVIEW_LENGTH) if speaking else {}
-    return [(view.user_id, view.quoting(previews)) for view in page], cursor
+    listed = [(view.user_id, view.quoting(previews)) for view in page]
+    if wanted.search is not None and found is not None:
+        listed = await _with_snippets(sessions, caller, listed, wanted.search, found)
+    return listed, cursor
+
+
+async def _with_snippets(
+    sessions: Sessions, caller: Caller, listed: Sequence[tuple[str, Session]], search: Search, found: Found
+) -> list[tuple[str, Session]]:
+    """Show of each session where the words are."""
+    said = {key: message_id for user_id, session in listed if (message_id := found[key := (user_id, session.id)])}
+    texts = await sessions.queries.texts(caller.user_ids, said) if said else {}
+    shown = []
+    for user_id, session in listed:
+        key = (user_id, session.id)
+        text = texts.get(key, "") if key in said else session.title or ""
+        snippet = Snippet(message_id=said.get(key), parts=snippet_parts(text, search))
+        shown.append((user_id, session.model_copy(update={"snippet": snippet})))
+        await asyncio.sleep(0)  # a long text takes some milliseconds
+    return shown
 
 
 @router.get(

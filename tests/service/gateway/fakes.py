@@ -58,6 +58,7 @@ from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
+from services.gateway.sessions.searching import Found
 from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import (
     Counts,
@@ -107,6 +108,7 @@ from shared.events import (
     TripRequested,
 )
 from shared.publisher import Publisher
+from shared.search_words import words_of
 from shared.settings import Settings
 from tests.pure.gateway.samples import NOON, glimpse, said_in
 from tests.tokens import token_for
@@ -507,6 +509,23 @@ class _Sessions:
         fresh = [self._known(turn.user_id, turn.session_id) for turn in turns]
         own = (facts.key for facts in self._world.sessions if facts.user_id in user_ids)
         return [*fresh, *(self._known(*key) for key in own)]
+
+    async def found(
+        self,
+        user_ids: Sequence[str],
+        wanted: SessionFilter,
+        limit: int,
+        before: Place | None,
+        turns: Sequence[Glimpse],
+    ) -> tuple[list[SessionFacts], Found]:
+        assert wanted.search is not None
+        stored = [facts for facts in await self.page(user_ids, wanted, limit, before, ()) if facts.stored]
+        words = {word.text for word in wanted.search.words()}
+        facts = [each for each in stored if each.stored and words <= set(words_of(each.stored.title or ""))]
+        return facts, {each.key: None for each in facts}
+
+    async def texts(self, user_ids: Sequence[str], found: Found) -> dict[tuple[str, str], str]:
+        return {}
 
     def _known(self, user_id: str, session_id: str) -> SessionFacts:
         found = (facts for facts in self._world.sessions if facts.key == (user_id, session_id))

@@ -1,7 +1,7 @@
 """No list of sessions reads more than it shows, however many somebody has and however rare what is asked for."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,10 @@ import pytest
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import MOST_COUNTED, FolderQueries
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, RARE, page_keys
+from services.gateway.sessions.searching import MOST_TEXTS
 from shared.database import open_pool, reading
+from shared.ids import user_hash
+from shared.search_words import OWNER_KEY_LENGTH, search_of
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
 from tests.servers import Servers, looking
@@ -31,7 +34,14 @@ GENERATED = """
     VALUES (gen_random_uuid(), 'openai', 'm', 'a1b2c3', true, now(), now(), gen_random_uuid());
     INSERT INTO tagging.session_tags (user_id, session_id, model_id, number, session_tag, event_id)
     SELECT 'ann', 's' || n, model_id, n, 'tag_' || n, gen_random_uuid()
-    FROM generate_series(1, {count}) AS n, tagging.models
+    FROM generate_series(1, {count}) AS n, tagging.models;
+    INSERT INTO chat.search (user_id, session_id, version, since, terms)
+    SELECT 'ann', 's' || n, gen_random_uuid(), now(),
+        array_to_tsvector(ARRAY['{key}common', '{key}w' || n % 1000, '{key}own' || n])
+    FROM generate_series(1, {count}) AS n;
+    INSERT INTO chat.search (user_id, session_id, version, since, terms)
+    SELECT 'bob', 's' || n, gen_random_uuid(), now(), array_to_tsvector(ARRAY['{bobs}common', '{bobs}own'])
+    FROM generate_series(1, {count}) AS n
 """
 NAMES = ("helper", "project_id", "model", "folder")
 # What is asked for, how many are found, and how many marks are looked at, with the rows that are sorted.
@@ -59,9 +69,15 @@ QUERIES: list[tuple[dict[str, Any], int, int]] = [
 @pytest.fixture(scope="module")
 async def many(servers: Servers, template: str) -> AsyncIterator[Settings]:
     async with own_database(servers, template) as settings, looking(settings.database_url) as owner:
-        await owner.execute("ALTER TABLE chat.sessions SET (autovacuum_enabled = off)")
-        await owner.execute(GENERATED.format(count=SESSIONS, rare=SESSIONS - 1000))
+        for table in ("sessions", "search"):
+            await owner.execute(f"ALTER TABLE chat.{table} SET (autovacuum_enabled = off)")
+        keys = {"key": key_of("ann"), "bobs": key_of("bob")}
+        await owner.execute(GENERATED.format(count=SESSIONS, rare=SESSIONS - 1000, **keys))
         yield settings
+
+
+def key_of(user_id: str) -> str:
+    return user_hash(user_id).hex()[:OWNER_KEY_LENGTH]
 
 
 class Explained:
@@ -77,20 +93,28 @@ class Explained:
         return await self._db.fetch(statement, *arguments)
 
     def nodes(self) -> Iterator[dict[str, Any]]:
-        waiting = list(self.plans)
-        while waiting:
-            node = waiting.pop()
-            yield node
-            waiting += node.get("Plans", [])
+        return nodes_of(self.plans)
 
     def rows_read(self) -> int:
-        """Count the rows that were read of tables, those that a filter threw away among them, and those of marks."""
-        read = (
-            node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
-            for node in self.nodes()
-            if "Relation Name" in node
-        )
-        return int(sum(read))
+        return rows_read(self.nodes())
+
+
+def nodes_of(plans: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    waiting = list(plans)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node.get("Plans", [])
+
+
+def rows_read(nodes: Iterable[dict[str, Any]]) -> int:
+    """Count the rows that were read of tables, those that a filter threw away among them, and those of marks."""
+    read = (
+        node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        for node in nodes
+        if "Relation Name" in node
+    )
+    return int(sum(read))
 
 
 async def explained(settings: Settings, query: dict[str, Any]) -> tuple[Explained, list[Any]]:
@@ -121,6 +145,64 @@ async def test_no_page_reads_more_than_it_shows(many: Settings) -> None:
         assert "Seq Scan" not in {node["Node Type"] for node in cost.nodes()}, query
         assert cost.rows_read() <= MOST_ROWS + marks, (query, cost.plans)
         assert len(keys) == found, query
+
+
+SEARCHES: list[tuple[str, int, int]] = [  # what is typed, how many are found, and how many texts may be read for it
+    ("own777", 111, 111),  # those that begin so
+    ('"own777"', 1, 1),
+    ("w77", 1100, 1100),
+    ('common "own7"', 1, 1),
+    ("common", MOST_TEXTS, MOST_TEXTS),
+    ("com", MOST_TEXTS, MOST_TEXTS),
+    ("nothing", 0, 0),
+]
+
+
+async def searched(settings: Settings, typed: str, keys: Sequence[str] | None) -> tuple[int, list[dict[str, Any]]]:
+    """Search as the reader does, in that session of the database of which the plans of nested statements are told."""
+    search = search_of(typed)
+    assert search is not None
+    told: list[str] = []
+    async with looking(settings.database_url) as db, db.transaction():
+        await db.execute(
+            """
+            LOAD 'auto_explain';
+            SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;
+            SET auto_explain.log_analyze = on; SET auto_explain.log_format = json;
+            SET auto_explain.log_level = notice; SET client_min_messages = notice
+            """
+        )
+        await db.execute(f"SELECT tripthread.read_as('{{ann}}'); {PLANNED_BY_VALUES}")
+        db.add_log_listener(lambda _, message: told.append(message.message))
+        owners = None if keys is None else ["ann"] * len(keys)
+        call = "SELECT * FROM chat.search_sessions($1, $2, $3, 300, $4)"
+        rows = await db.fetch(call, search.as_query(), owners, keys, MOST_TEXTS)
+    plans = [json.loads(message[message.index("{") :])["Plan"] for message in told if message.startswith("duration")]
+    nodes = list(nodes_of(plans))
+    assert any(node.get("Relation Name") == "search" for node in nodes), "the function's statement is not told of"
+    return len(rows), nodes
+
+
+async def test_a_search_reads_the_index_of_one_user_s_words_and_no_table_whole(many: Settings) -> None:
+    async with looking(many.database_url) as owner:
+        for is_analyzed in (False, True):
+            if is_analyzed:
+                await owner.execute("ANALYZE chat.search")
+            for typed, found, most_read in SEARCHES:
+                count, nodes = await searched(many, typed, None)
+                assert "Seq Scan" not in {node["Node Type"] for node in nodes}, typed
+                assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"search_by_terms"}
+                assert rows_read(nodes) <= most_read, (typed, nodes)
+                assert count == found, typed
+
+
+async def test_a_search_among_some_sessions_reads_those_only(many: Settings) -> None:
+    keys = [f"s{number}" for number in range(1000, 1200)]
+    for typed, found in (("common", 200), ('"own1100"', 1), ("nothing", 0)):
+        count, nodes = await searched(many, typed, keys)
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes}, typed
+        assert rows_read(nodes) <= 2 * len(keys), (typed, nodes)  # and once more to count where nothing is found
+        assert count == found, typed
 
 
 async def test_folders_and_labels_are_counted_as_far_as_is_said(many: Settings) -> None:

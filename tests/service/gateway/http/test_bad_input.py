@@ -162,7 +162,12 @@ async def test_criteria_nested_too_deeply_are_refused(world: World) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/chat/sessions?q=later",
+        "/api/chat/sessions?query=later",
+        "/api/chat/sessions?q=",
+        "/api/chat/sessions?q=%27%26%7C%21%3A%2A",
+        "/api/chat/sessions?q=%00",
+        "/api/chat/sessions?q=%ED%A0%80",
+        "/api/chat/sessions?q=" + "x" * 10_000,
         "/api/chat/sessions?helper=a&helper=b",
         "/api/chat/sessions?limit=0",
         "/api/chat/sessions?limit=201",
