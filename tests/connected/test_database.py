@@ -10,11 +10,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import asyncpg
 import pytest
 
+from deploy.migrate import migrate
 from deploy.supervisor.servers import Postgres
 from shared.database import CLOSE_TIMEOUT_S, Connection, Pool, open_pool, reading, transaction
 from shared.settings import Settings
 from shared.topology import knowledge
 from tests.connected.locks import until_blocked
+from tests.settings import settings_for
 
 INSERT = "INSERT INTO chat.erased_users (user_hash, erased_at) VALUES ('\\x01', now())"
 COUNT = "SELECT count(*) FROM chat.erased_users"
@@ -26,6 +28,13 @@ async def pool(settings: Settings) -> AsyncIterator[Pool]:
     """A single connection, so that each use of it follows the one before."""
     async with open_pool(settings.logger_database_url, "test", size=1) as pool:
         yield pool
+
+
+@pytest.fixture(scope="module")
+async def schema(own_database: Postgres) -> Postgres:
+    """A database of the module's own, to be stopped, in which somebody can read."""
+    await asyncio.to_thread(migrate, settings_for(own_database.url, "amqp://nowhere"))
+    return own_database
 
 
 async def cancel(task: asyncio.Task[None]) -> None:
@@ -121,12 +130,12 @@ async def test_database_that_hangs_is_left_soon(own_database: Postgres) -> None:
 @pytest.mark.alone
 @pytest.mark.fault
 async def test_reading_that_hangs_is_left_in_time_and_makes_room(
-    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+    schema: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of several that share one connection each is left in time, and the next one gets another connection."""
     monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.5)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        pool = await stack.enter_async_context(open_pool(schema.url, "hangs", size=1))
         hanging = await pool.fetchval("SELECT pg_backend_pid()")
         os.kill(hanging, signal.SIGSTOP)
         stack.callback(os.kill, hanging, signal.SIGCONT)
@@ -140,11 +149,11 @@ async def test_reading_that_hangs_is_left_in_time_and_makes_room(
 @pytest.mark.alone
 @pytest.mark.fault
 async def test_reading_that_hangs_and_is_cancelled_is_left_in_time(
-    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+    schema: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.5)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        pool = await stack.enter_async_context(open_pool(schema.url, "hangs", size=1))
         hanging = await pool.fetchval("SELECT pg_backend_pid()")
         os.kill(hanging, signal.SIGSTOP)
         stack.callback(os.kill, hanging, signal.SIGCONT)
@@ -173,13 +182,13 @@ async def test_slow_statement_of_a_reading_leaves_its_connection_as_it_was(setti
 
 @pytest.mark.fault
 async def test_reading_that_hangs_and_is_cancelled_ends_as_cancelled(
-    own_database: Postgres, monkeypatch: pytest.MonkeyPatch
+    schema: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever repeats what the database did not answer must still be ended by a cancellation."""
     monkeypatch.setattr("shared.database.READ_DEADLINE_S", 0.5)
     asked = asyncio.Event()
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(own_database.url, "hangs", size=1))
+        pool = await stack.enter_async_context(open_pool(schema.url, "hangs", size=1))
         hanging = await pool.fetchval("SELECT pg_backend_pid()")
         stack.callback(os.kill, hanging, signal.SIGCONT)
 
