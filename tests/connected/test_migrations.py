@@ -18,6 +18,7 @@ ADMIN_ONLY = {
     "chat.search_progress",
     "gateway.login_links",
     "tagging.erased_users",
+    "workflow.bans",
     "workflow.deliveries",
     "workflow.erased_users",
 }

@@ -305,7 +305,7 @@ async def test_erased_user_is_no_stranger_who_holds_a_trip(quiet: Stage, pool: P
     assert await reference_of(quiet, other) == "atrip-1"
 
 
-async def test_release_of_before_the_erasure_keeps_nobody_from_attaching(quiet: Stage, pool: Pool) -> None:
+async def test_release_outlives_its_users_erasure_and_names_nobody(quiet: Stage, pool: Pool) -> None:
     trips = TripStore(pool, shared=True)
     first = attached("atrip-1", seconds=1)
     await commit(trips, first, attached("atrip-1", user="bob", seconds=1))
@@ -316,8 +316,10 @@ async def test_release_of_before_the_erasure_keeps_nobody_from_attaching(quiet: 
     assert await reference_of(quiet, refused) is None
     await commit(trips, erased(), later)
 
-    assert await reference_of(quiet, later) == "atrip-1"
-    assert await quiet.owner.fetchval("SELECT deleted_at FROM workflow.trip_sessions WHERE user_id = 'ada'") is None
+    assert await reference_of(quiet, later) is None
+    [ban] = await quiet.owner.fetch("SELECT * FROM workflow.bans")
+    assert (ban["user_hash"], ban["avinode_trip_id"]) == (user_hash("ada"), "atrip-1")
+    assert "ada" not in map(str, ban.values())
 
 
 async def test_release_tells_nobody_whose_session_is_deleted(quiet: Stage, pool: Pool) -> None:

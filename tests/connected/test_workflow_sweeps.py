@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 
 from services.workflow.store.sweeps import Gone, SweepStore
+from services.workflow.store.ties import name_trip
 from services.workflow.store.trips import TripStore
 from services.workflow.sweeping import Sweeper
-from shared.database import Pool, open_pool
+from shared.database import Pool, open_pool, transaction
 from shared.events import SessionDeleted, TripReleased, UserErased
 from shared.ids import new_id, user_hash
 from tests.connected.locks import until_blocked
@@ -242,6 +243,69 @@ async def test_order_of_somebody_from_whom_the_trip_was_taken_stays_when_the_tri
     [row] = await quiet.owner.fetch("SELECT user_id, state, code, trip_id FROM workflow.requests")
     assert tuple(row) == ("bob", "lost", "trip_released", None)
     assert (await counts(quiet))["trips"] == 0
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+@pytest.mark.parametrize("gone", [deleted("s1", user="eve"), erased("eve")])
+async def test_trip_that_was_taken_from_somebody_stays_so_when_the_order_that_says_it_goes(
+    quiet: Stage, pool: Pool, is_shared: bool, gone: SessionDeleted | UserErased
+) -> None:
+    trips = TripStore(pool, shared=is_shared)
+    first = attached("atrip-1", "s1", user="eve", seconds=1)
+    await commit(trips, first, *([attached("atrip-1", "b1", user="bob", seconds=1)] if is_shared else []))
+    await commit(trips, TripReleased(trip_id=first.trip_id, user_ids=("eve",), operator="root"))
+
+    await commit(trips, gone)
+    for _ in range(2):  # swept not yet, and swept
+        again = attached("atrip-1", f"s{new_id().hex}", user="eve", seconds=20)
+        await commit(trips, again)
+        assert await reference_of(quiet, again) is None
+        await sweep(quiet, pool)
+    assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.trips") == int(is_shared)
+    await commit(trips, stranger := attached("atrip-1", user="cleo", seconds=20))
+    assert await reference_of(quiet, stranger) == "atrip-1"
+
+
+async def test_trip_that_was_taken_is_known_by_each_of_its_names(quiet: Stage, trips: TripStore, pool: Pool) -> None:
+    """It was attached and taken by its code; by its id, and its code again, once these are known to be one trip."""
+    first = attached("ABC123", "s1", user="eve", seconds=1)
+    await commit(trips, first)
+    await commit(trips, TripReleased(trip_id=first.trip_id, user_ids=("eve",), operator="root"))
+    by_id = attached("atrip-1", "s2", user="eve", seconds=2)
+    await commit(trips, by_id)
+    assert await reference_of(quiet, by_id) == "atrip-1"  # nobody can know
+
+    async with transaction(pool) as db:
+        await name_trip(db, by_id.trip_id, "atrip-1", "ABC123", shared=True)
+    assert await reference_of(quiet, by_id) is None
+    await commit(trips, deleted("s1", user="eve"), deleted("s2", user="eve"))
+    await sweep(quiet, pool)
+    for name in ("atrip-1", "ABC123"):
+        await commit(trips, again := attached(name, f"by-{name}", user="eve", seconds=20))
+        assert await reference_of(quiet, again) is None
+    assert (await counts(quiet))["trips"] == 0
+
+    await commit(trips, newer := attached("ABC123", user="bob", seconds=20))  # the code comes a second time
+    async with transaction(pool) as db:
+        await name_trip(db, newer.trip_id, "atrip-2", "ABC123", shared=True)
+    await commit(trips, other := attached("ABC123", "s9", user="eve", seconds=21))
+    assert await reference_of(quiet, other) == "atrip-2"
+
+
+async def test_trip_that_was_taken_before_it_had_a_name_is_known_when_it_has_one(
+    quiet: Stage, trips: TripStore, pool: Pool
+) -> None:
+    order = quiet.requested("s1", "eve", accepted_at=at(1))
+    await commit(trips, order)
+    await commit(trips, TripReleased(trip_id=order.trip_id, user_ids=("eve",), operator="root"))
+    await commit(trips, deleted("s1", user="eve"))
+    await sweep(quiet, pool)
+    async with transaction(pool) as db:
+        assert await name_trip(db, order.trip_id, "atrip-1", "ABC123", shared=True) is None
+
+    await commit(trips, again := attached("ABC123", "s2", user="eve", seconds=20))
+
+    assert await reference_of(quiet, again) is None
 
 
 async def test_sweep_waits_for_whoever_may_not_have_seen_the_tombstone(

@@ -5,7 +5,7 @@ DROP FUNCTION gateway.is_gone(text, text);
 DROP FUNCTION workflow.is_forsaken(uuid);
 DROP FUNCTION workflow.is_gone(text, text, timestamptz);
 DROP INDEX workflow.requests_of_session;
-DROP TABLE workflow.deleted_sessions;
+DROP TABLE workflow.bans, workflow.deleted_sessions;
 DELETE FROM tagging.session_tags t USING tagging.counters c
 WHERE (t.user_id, t.model_id) = (c.user_id, c.model_id) AND t.since < c.since;
 ALTER TABLE tagging.session_tags DROP CONSTRAINT session_tags_number;

@@ -158,6 +158,25 @@ CREATE INDEX deleted_sessions_unswept ON workflow.deleted_sessions (noted_at) WH
 SELECT tripthread.protect('workflow.deleted_sessions', 'tripthread_workflow', 'user_id');
 CREATE INDEX requests_of_session ON workflow.requests (user_id, session_id);
 
+-- Users from whom an operator took a trip: nobody of them has it again. It is the operator's word and none of theirs, so it
+-- outlives their orders, sessions and erasure, and knows a hash only.
+CREATE TABLE workflow.bans (
+    user_hash bytea NOT NULL,                    -- tripthread.user_hash
+    trip_id uuid NOT NULL,                       -- the row that they had; it may be gone
+    avinode_trip_id text COLLATE "C",            -- what the trip is called at Avinode, as far as anybody here knows
+    trip_code text COLLATE "C",
+    released_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (user_hash, trip_id)
+);
+CREATE INDEX bans_of_trip ON workflow.bans (trip_id);
+CREATE INDEX bans_by_avinode_trip_id ON workflow.bans (avinode_trip_id);
+CREATE INDEX bans_by_trip_code ON workflow.bans (trip_code);
+SELECT tripthread.protect('workflow.bans', 'tripthread_workflow', '');
+INSERT INTO workflow.bans (user_hash, trip_id, avinode_trip_id, trip_code, released_at)
+SELECT tripthread.user_hash(r.user_id), t.trip_id, t.avinode_trip_id, t.trip_code, min(r.updated_at)
+FROM workflow.requests r JOIN workflow.trips t USING (trip_id) WHERE r.code = 'trip_released'
+GROUP BY r.user_id, t.trip_id;
+
 -- Whether what one user has of one session, since a moment, was deleted: a tie by when it began, an order by when it was
 -- accepted. A tombstone of before its user's erasure says nothing any more, and goes with it.
 CREATE FUNCTION workflow.is_gone(owner text, session text, since timestamptz) RETURNS boolean

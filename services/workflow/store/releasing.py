@@ -1,10 +1,8 @@
 """Take a trip from users who were not to have it; within somebody's transaction."""
 
+from services.workflow.store.bans import ban, take
 from shared.database import Connection
 from shared.events import TripAdvanced, TripReleased
-
-RELEASED = "trip_released"  # the reason of their orders, by which they are known should they attach it again
-WHY = "An operator has released this trip."
 
 
 async def release_trip(db: Connection, release: TripReleased) -> list[TripAdvanced]:
@@ -14,26 +12,8 @@ async def release_trip(db: Connection, release: TripReleased) -> list[TripAdvanc
     """
     # Before the look at who is tied to it: an attachment that comes now waits, and finds it released.
     await db.execute("SELECT FROM workflow.trips WHERE trip_id = $1 FOR UPDATE", release.trip_id)
-    await db.execute(
-        """
-        UPDATE workflow.requests SET state = 'lost', code = $3, error = $4, updated_at = clock_timestamp()
-        WHERE trip_id = $1 AND user_id = ANY ($2) AND state <> 'lost'
-        """,
-        release.trip_id,
-        list(release.user_ids),
-        RELEASED,
-        WHY,
-    )
-    rows = await db.fetch(
-        """
-        UPDATE workflow.trip_sessions SET open = false, ended_at = coalesce(ended_at, clock_timestamp()),
-            deleted_at = clock_timestamp()
-        WHERE trip_id = $1 AND user_id = ANY ($2) AND deleted_at IS NULL
-            AND NOT workflow.is_gone(user_id, session_id, started_at)
-        RETURNING user_id, session_id
-        """,
-        release.trip_id,
-        list(release.user_ids),
-    )
-    causes = (release.event_id,)
-    return [TripAdvanced(**row, trip_id=release.trip_id, causes=causes) for row in map(dict, rows)]
+    await ban(db, release)
+    return [
+        TripAdvanced(user_id=user_id, session_id=session_id, trip_id=release.trip_id, causes=(release.event_id,))
+        for user_id, session_id in await take(db, release.trip_id, release.user_ids)
+    ]

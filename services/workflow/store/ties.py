@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from services.workflow.store.bans import name_bans, take_from_banned
 from services.workflow.store.noting import forsake, living_of
 from services.workflow.store.orders import move_orders
 from shared.database import Connection
@@ -64,12 +65,14 @@ async def name_trip(
         avinode_trip_id,
         trip_code,
     )
+    await name_bans(db, [trip_id, *(row["trip_id"] for row in rows)], avinode_trip_id, trip_code)
     if not rows:
         return None
     kept, *others = await _without_forsaken(db, [row["trip_id"] for row in rows], avinode_trip_id, trip_code)
     for other in others:
         await _merge(db, kept, other, shared=shared)
     await _write_names(db, kept, avinode_trip_id, trip_code)
+    await take_from_banned(db, kept, avinode_trip_id)
     await _look_again(db, avinode_trip_id, trip_code)
     return kept
 

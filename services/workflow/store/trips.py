@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from services.workflow.notices import trip_reference
+from services.workflow.store.bans import RELEASED, is_banned
 from services.workflow.store.noting import forsake, hold_session, is_gone, note_deleted
 from services.workflow.store.orders import (
     OpenTrip,
@@ -16,7 +17,7 @@ from services.workflow.store.orders import (
     known_order,
     open_trip_of,
 )
-from services.workflow.store.releasing import RELEASED, release_trip
+from services.workflow.store.releasing import release_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
 from shared.events import SessionDeleted, TripAdvanced, TripAttached, TripReleased, UserErased
@@ -94,6 +95,8 @@ class TripStore:
     async def _trip_called(self, db: Connection, order: TripAttached, reference: str) -> UUID | None:
         """Return the trip of that name, made here if need be; None where it is a stranger's, or was this user's."""
         await forsake(db, reference)
+        if await is_banned(db, order.user_id, reference):  # before a row is made, which would be nobody's
+            return None
         await db.execute(
             """
             INSERT INTO workflow.trips (trip_id, avinode_trip_id, trip_code)
@@ -117,15 +120,15 @@ class TripStore:
                     WHERE s.trip_id = t.trip_id AND s.user_id <> $3 AND s.deleted_at IS NULL
                         AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)))
                 AND NOT EXISTS (SELECT FROM workflow.requests r
-                    WHERE r.trip_id = t.trip_id AND r.user_id = $3 AND r.code = $4
-                        AND NOT workflow.is_gone(r.user_id, r.session_id, r.created_at))
+                    WHERE r.trip_id = t.trip_id AND r.user_id = $3 AND r.code = $4)  -- by a workflow of before bans
             """,
             reference,
             self._shared,
             order.user_id,
             RELEASED,
         )
-        return trip_id
+        # Asked again: whoever had the lock may have taken the trip from them.
+        return None if trip_id is None or await is_banned(db, order.user_id, reference) else trip_id
 
 
 async def _tie(db: Connection, order: TripAttached, trip_id: UUID) -> None:
