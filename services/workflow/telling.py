@@ -1,5 +1,7 @@
 """Tell the chat of a quote that arrived: the one fact that the workflow itself publishes."""
 
+from datetime import datetime
+
 from services.workflow.store.quotes import QuoteStore, UntoldQuote
 from shared.events import MessagePosted
 from shared.flat_text import flat
@@ -21,14 +23,18 @@ class Teller:
         quote = await self._quotes.next_untold()
         if quote is None:
             return False
-        for user_id, session_id in quote.sessions:
-            await self._publisher.publish(message_about(quote, user_id, session_id))
+        for user_id, session_id, tied_at in quote.sessions:
+            await self._publisher.publish(message_about(quote, user_id, session_id, tied_at))
         await self._quotes.told(quote)
         return True
 
 
-def message_about(quote: UntoldQuote, user_id: str, session_id: str) -> MessagePosted:
-    """Make the system's message about one revision of a quote; the same again for the same revision."""
+def message_about(quote: UntoldQuote, user_id: str, session_id: str, tied_at: datetime) -> MessagePosted:
+    """Make the system's message about one revision of a quote; the same again for the same revision.
+
+    It follows from the order that tied the session to the trip, so it is as old as that where users are erased; and it
+    has no place in the chat before it.
+    """
     message_id = derived_id(NAMESPACE, f"quote/{scoped(user_id, session_id)}/{quote.quote_id}/{quote.revision}")
     text = sentence_about(quote)
     return MessagePosted(
@@ -40,7 +46,8 @@ def message_about(quote: UntoldQuote, user_id: str, session_id: str) -> MessageP
         role="system",
         content=text,
         parts=({"type": "text", "text": text},),
-        created_at=quote.seen_at,
+        created_at=max(quote.seen_at, tied_at),
+        accepted_at=tied_at,
         metadata={"kind": "quote", "trip_id": str(quote.trip_id), "quote_id": quote.quote_id},
     )
 

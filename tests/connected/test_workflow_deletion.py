@@ -344,7 +344,7 @@ async def test_quote_is_told_to_no_deleted_session_and_a_refusal_neither(quiet: 
 
     quote = await QuoteStore(pool).next_untold()
     assert quote is not None
-    assert quote.sessions == [("cleo", "s2")]
+    assert quote.sessions == [("cleo", "s2", at(1))]
     assert [one.user_id for one in await StatusStore(pool).show("refused", 60)] == ["cleo"]
 
 

@@ -1,7 +1,7 @@
 """What the chat is told of a quote: one sentence, and one message a revision."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,6 +9,7 @@ from services.workflow.store.quotes import UntoldQuote
 from services.workflow.telling import message_about, sentence_about
 from shared.ids import new_id
 
+TIED_AT = datetime(2030, 3, 1, tzinfo=UTC)
 QUOTE = UntoldQuote(
     quote_id="aquote-1",
     revision=1,
@@ -20,7 +21,7 @@ QUOTE = UntoldQuote(
     currency="USD",
     is_revised=False,
     seen_at=datetime(2030, 4, 1, tzinfo=UTC),
-    sessions=[("ada", "s1")],
+    sessions=[("ada", "s1", TIED_AT)],
 )
 
 
@@ -53,20 +54,26 @@ def test_a_quote_is_one_sentence(quote: UntoldQuote, said: str) -> None:
 
 
 def test_a_revision_is_one_message_in_each_session() -> None:
-    told = message_about(QUOTE, "ada", "s1")
-    assert told.message_id == message_about(replace(QUOTE, operator_name="renamed"), "ada", "s1").message_id
+    told = message_about(QUOTE, "ada", "s1", TIED_AT)
+    assert told.message_id == message_about(replace(QUOTE, operator_name="renamed"), "ada", "s1", TIED_AT).message_id
     others = [
-        message_about(QUOTE, "ada", "s2"),
-        message_about(QUOTE, "bob", "s1"),
-        message_about(QUOTE, "ad", "as1"),
-        message_about(replace(QUOTE, revision=2), "ada", "s1"),
-        message_about(replace(QUOTE, quote_id="aquote-2"), "ada", "s1"),
+        message_about(QUOTE, "ada", "s2", TIED_AT),
+        message_about(QUOTE, "bob", "s1", TIED_AT),
+        message_about(QUOTE, "ad", "as1", TIED_AT),
+        message_about(replace(QUOTE, revision=2), "ada", "s1", TIED_AT),
+        message_about(replace(QUOTE, quote_id="aquote-2"), "ada", "s1", TIED_AT),
     ]
     assert len({told.message_id, *(other.message_id for other in others)}) == 6
     assert len({told.event_id, *(other.event_id for other in others)}) == 6
 
 
 def test_the_message_has_its_place_where_the_quote_was_learned() -> None:
-    told = message_about(QUOTE, "ada", "s1")
-    assert (told.role, told.created_at) == ("system", QUOTE.seen_at)
+    told = message_about(QUOTE, "ada", "s1", TIED_AT)
+    assert (told.role, told.created_at, told.accepted) == ("system", QUOTE.seen_at, TIED_AT)
     assert told.parts == ({"type": "text", "text": told.content},)
+
+
+def test_the_message_in_a_session_that_is_newer_than_the_quote_is_as_new_as_the_session() -> None:
+    later = QUOTE.seen_at + timedelta(days=1)
+    told = message_about(QUOTE, "ada", "s1", later)
+    assert (told.created_at, told.accepted) == (later, later)

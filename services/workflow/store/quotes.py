@@ -21,7 +21,9 @@ class UntoldQuote:
     currency: str | None
     is_revised: bool  # the operator had quoted this lift before
     seen_at: datetime
-    sessions: list[tuple[str, str]]  # user id, session id
+    sessions: list[
+        tuple[str, str, datetime]
+    ]  # user id, session id, when the order was accepted that tied it to the trip
 
 
 class QuoteStore:
@@ -39,8 +41,8 @@ class QuoteStore:
                 q.revision > 1 OR EXISTS (SELECT FROM workflow.quotes old WHERE old.rfq_id = q.rfq_id
                     AND old.lift_id IS NOT DISTINCT FROM q.lift_id AND NOT old.estimate AND NOT old.current)
                     AS is_revised,
-                ARRAY (SELECT (s.user_id, s.session_id) FROM workflow.trip_sessions s WHERE s.trip_id = q.trip_id
-                    AND s.open AND s.deleted_at IS NULL
+                ARRAY (SELECT (s.user_id, s.session_id, s.started_at) FROM workflow.trip_sessions s
+                    WHERE s.trip_id = q.trip_id AND s.open AND s.deleted_at IS NULL
                     AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)
                     ORDER BY s.user_id, s.session_id) AS sessions
             FROM workflow.quotes q JOIN workflow.rfqs r USING (rfq_id) LEFT JOIN workflow.lifts l USING (lift_id)
