@@ -14,6 +14,7 @@ from shared.events import UserErased
 from shared.ids import user_hash
 from shared.sweeping import FOUND, NOTED
 
+MOST_FOUND = 1000  # lines of one statement
 Ledger = Literal["chat.erased_users", "tagging.erased_users", "workflow.erased_users"]
 
 
@@ -46,7 +47,12 @@ async def note_erased(db: Connection, ledger: Ledger, events: Sequence[UserErase
 
 async def next_erasure(pool: Pool, ledger: Ledger) -> Erasure | None:
     """Return a line to be swept, which nobody can write against any more who has not seen it."""
-    await pool.execute(f"UPDATE {ledger} SET {FOUND} WHERE done_at IS NULL AND noted_at = 'infinity'")  # noqa: S608
+    await pool.execute(
+        f"""
+        UPDATE {ledger} SET {FOUND} WHERE noted_at = 'infinity' AND user_hash IN (
+            SELECT user_hash FROM {ledger} WHERE done_at IS NULL AND noted_at = 'infinity' LIMIT {MOST_FOUND})
+        """  # noqa: S608 - constants
+    )
     row = await pool.fetchrow(
         f"SELECT user_id, erased_at FROM {ledger} WHERE done_at IS NULL AND {NOTED} ORDER BY noted_at LIMIT 1"  # noqa: S608
     )

@@ -13,6 +13,7 @@ from services.workflow.store.sweeps import Gone, SweepStore
 from services.workflow.store.ties import name_trip
 from services.workflow.store.trips import TripStore
 from services.workflow.sweeping import Sweeper
+from shared import ledger
 from shared.database import Pool, open_pool, transaction
 from shared.events import SessionDeleted, TripReleased, UserErased
 from shared.ids import new_id, user_hash
@@ -332,6 +333,21 @@ async def test_sweep_waits_for_whoever_may_not_have_seen_the_tombstone(
         await writing.commit()
 
     assert (await sweep(quiet, pool))[-1] == dict.fromkeys(TABLES, 0)
+
+
+async def test_notes_are_found_in_portions(
+    quiet: Stage, trips: TripStore, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MOST_FOUND", PORTION)
+    users = [f"u{place}" for place in range(5)]
+    await commit(trips, *(deleted(f"s{place}") for place in range(5)), *(erased(user) for user in users))
+    store = SweepStore(pool, PORTION)
+    for found in (2, 4, 5):
+        await store.next_session()
+        await ledger.next_erasure(pool, "workflow.erased_users")
+        for table in ("deleted_sessions", "erased_users"):
+            noted = f"SELECT count(*) FROM workflow.{table} WHERE noted_at <> 'infinity'"  # noqa: S608
+            assert await quiet.owner.fetchval(noted) == found
 
 
 async def test_erasure_after_one_that_is_done_is_done_too(quiet: Stage, trips: TripStore, pool: Pool) -> None:

@@ -40,7 +40,12 @@ class SweepStore:
     async def next_session(self) -> Gone | None:
         """Return a deleted session, against which nobody can write any more who has not seen its tombstone."""
         await self._pool.execute(
-            f"UPDATE workflow.deleted_sessions SET {FOUND} WHERE swept_at IS NULL AND noted_at = 'infinity'"  # noqa: S608
+            f"""
+            UPDATE workflow.deleted_sessions SET {FOUND} WHERE noted_at = 'infinity' AND (user_id, session_id) IN (
+                SELECT user_id, session_id FROM workflow.deleted_sessions
+                WHERE swept_at IS NULL AND noted_at = 'infinity' LIMIT $1)
+            """,  # noqa: S608 - a constant
+            self._portion,
         )
         row = await self._pool.fetchrow(
             f"""
