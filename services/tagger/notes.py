@@ -13,10 +13,13 @@ from shared.events import SessionDeleted
 
 
 async def note_deleted(db: Connection, events: Sequence[SessionDeleted]) -> None:
-    """Leave a tombstone of each session; its number stays taken. One of before its user's erasure says nothing."""
+    """Leave a tombstone of each session, with the number that stays taken and no tag.
+
+    One of before its user's erasure says nothing.
+    """
     await db.execute(
         """
-        INSERT INTO tagging.session_tags AS tag (user_id, session_id, event_id, tagged_at, deleted_at, since)
+        INSERT INTO tagging.session_tags AS tag (user_id, session_id, event_id, accepted_at, deleted_at, since)
         SELECT DISTINCT ON (gone.user_id, session_id) gone.user_id, session_id, gone.event_id, at, at,
             coalesce(erased_at, '-infinity')
         FROM unnest($1::text[], $2::text[], $3::uuid[], $4::timestamptz[]) AS gone (user_id, session_id, event_id, at)
@@ -24,7 +27,7 @@ async def note_deleted(db: Connection, events: Sequence[SessionDeleted]) -> None
         WHERE erased_at IS NULL OR at > erased_at
         ORDER BY gone.user_id, session_id, at DESC
         ON CONFLICT (user_id, session_id) DO UPDATE
-            SET deleted_at = greatest(tag.deleted_at, excluded.deleted_at), experiment_name = NULL
+            SET deleted_at = greatest(tag.deleted_at, excluded.deleted_at), session_tag = NULL, experiment_name = NULL
             WHERE tag.since < excluded.deleted_at
         """,
         [event.user_id for event in events],

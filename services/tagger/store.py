@@ -148,7 +148,7 @@ async def _insert_sessions(
     rows = await db.fetch(
         """
         WITH new AS (
-            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id, tagged_at, since)
+            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id, accepted_at, since)
             SELECT user_id, session_id, model_id, event_id, accepted, coalesce(since, '-infinity')
             FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[])
                 AS candidate (user_id, session_id, model_id, event_id, accepted, since)

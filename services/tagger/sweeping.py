@@ -1,7 +1,7 @@
 """Let go what erased users had, in portions: each is a commit of its own, so a sweep that was ended goes on.
 
 What a user said after the erasure may have been tagged before the tagger heard of it: it is tagged anew, counted from
-001 again. Deleted sessions need no sweep, a tombstone says nothing but that.
+001 again. Deleted sessions need no sweep: their tombstones know which number of which model is taken, and nothing else.
 """
 
 from services.tagger.counter import Candidate, is_newer
@@ -43,10 +43,11 @@ class Sweeper:
         async with transaction(self._pool) as db:
             rows = await db.fetch(
                 """
-                SELECT user_id, session_id, model_id, short_id, event_id, tagged_at AS created_at, tagged_at AS accepted
-                FROM tagging.session_tags JOIN tagging.models USING (model_id)
-                WHERE user_id = $1 AND since < $2 AND tagged_at > $2 AND deleted_at IS NULL
-                ORDER BY tagged_at, session_id LIMIT $3
+                SELECT user_id, session_id, model_id, short_id, event_id, accepted AS created_at, accepted
+                FROM tagging.session_tags JOIN tagging.models USING (model_id),
+                    LATERAL coalesce(accepted_at, tagged_at) AS accepted
+                WHERE user_id = $1 AND since < $2 AND accepted > $2 AND deleted_at IS NULL
+                ORDER BY accepted, session_id LIMIT $3
                 """,
                 erasure.user_id,
                 erasure.erased_at,
@@ -71,14 +72,14 @@ class Sweeper:
 _TAGS = """
     DELETE FROM tagging.session_tags WHERE user_id = $1 AND session_id IN (
         SELECT session_id FROM tagging.session_tags
-        WHERE user_id = $1 AND since < $2 AND coalesce(deleted_at, tagged_at) <= $2
+        WHERE user_id = $1 AND since < $2 AND coalesce(deleted_at, accepted_at, tagged_at) <= $2
         ORDER BY session_id LIMIT $3 FOR UPDATE)
     RETURNING session_id
 """
 # A session that was deleted after the erasure stays so, and had its tag before.
 _TOMBSTONES = """
     UPDATE tagging.session_tags
-    SET model_id = NULL, number = NULL, session_tag = NULL, tagged_at = deleted_at, since = $2
+    SET model_id = NULL, number = NULL, session_tag = NULL, tagged_at = deleted_at, accepted_at = NULL, since = $2
     WHERE user_id = $1 AND session_id IN (
         SELECT session_id FROM tagging.session_tags WHERE user_id = $1 AND since < $2 AND deleted_at > $2
         ORDER BY session_id LIMIT $3 FOR UPDATE)

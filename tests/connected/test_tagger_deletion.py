@@ -118,7 +118,27 @@ async def test_deleted_session_keeps_its_number_and_is_answered_no_more(
     assert outcome.session_tag == TAG + "002"
     row = await owner.fetchrow("SELECT * FROM tagging.session_tags WHERE session_id = 's1'")
     assert row is not None
-    assert (row["number"], row["experiment_name"], row["deleted_at"]) == (1, None, BEGAN + timedelta(seconds=1))
+    assert row["deleted_at"] == BEGAN + timedelta(seconds=1)
+    assert (row["number"], row["session_tag"], row["experiment_name"]) == (1, None, None)
+
+
+@pytest.mark.parametrize("gone", [None, "UPDATE tagging.session_tags SET tagged_at = '2000-01-01'"])
+async def test_tag_is_as_old_as_its_message_where_users_are_erased_and_as_new_as_it_is_elsewhere(
+    tagger: SessionHandler, sweeper: Sweeper, owner: asyncpg.Connection, gone: str | None
+) -> None:
+    """By the clock, so that whoever looks for new tags finds one that was given late; by its message, to be erased."""
+    began = await owner.fetchval("SELECT clock_timestamp()")
+    await tagger.commit([registered(), spoke("s1", accepted_at=BEGAN), spoke("s2", at=1)])
+    rows = await owner.fetch("SELECT accepted_at, tagged_at FROM tagging.session_tags ORDER BY session_id")
+    assert [row["accepted_at"] for row in rows] == [BEGAN, BEGAN + timedelta(seconds=1)]
+    assert all(began < row["tagged_at"] < BEGAN for row in rows)
+    if gone:
+        await owner.execute(gone)
+
+    await tagger.commit([erased(at=0)])
+    await sweep(sweeper, owner)
+
+    assert await living_tags(owner) == {("ada", "s2"): TAG + "001"}
 
 
 async def test_deletion_of_one_session_touches_no_other(tagger: SessionHandler, owner: asyncpg.Connection) -> None:

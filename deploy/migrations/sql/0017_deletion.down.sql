@@ -30,6 +30,7 @@ ALTER POLICY reader ON chat.traces USING (user_id = ANY (tripthread.user_ids()))
 ALTER POLICY reader ON chat.feedback USING (user_id = ANY (tripthread.user_ids()));
 ALTER POLICY reader ON chat.templates USING (user_id = ANY (tripthread.user_ids()));
 ALTER POLICY reader ON tagging.session_tags USING (user_id = ANY (tripthread.user_ids()));
+ALTER TABLE tagging.session_tags DROP COLUMN accepted_at;
 ALTER POLICY reader ON workflow.trip_sessions USING (user_id = ANY (tripthread.user_ids()));
 ALTER POLICY reader ON workflow.requests USING (user_id = ANY (tripthread.user_ids()));
 ALTER POLICY reader ON gateway.turns USING (user_id = ANY (tripthread.user_ids()));

@@ -87,6 +87,7 @@ BEGIN
         target, session, since);
 END
 $$;
+ALTER TABLE tagging.session_tags ADD COLUMN accepted_at timestamptz;  -- of its message; none: as `tagged_at`
 SELECT tripthread.hide_deleted('gateway.session_openings', 'accepted_at'),
     tripthread.hide_deleted('chat.sessions', 'created_at'),
     tripthread.hide_deleted('chat.session_marks', '''-infinity''::timestamptz'),
@@ -94,7 +95,7 @@ SELECT tripthread.hide_deleted('gateway.session_openings', 'accepted_at'),
     tripthread.hide_deleted('chat.traces', 'started_at'),
     tripthread.hide_deleted('chat.feedback', 'occurred_at'),
     tripthread.hide_deleted('chat.templates', 'occurred_at', 'NULL'),
-    tripthread.hide_deleted('tagging.session_tags', 'tagged_at'),
+    tripthread.hide_deleted('tagging.session_tags', 'coalesce(accepted_at, tagged_at)'),
     tripthread.hide_deleted('workflow.trip_sessions', 'started_at'),
     tripthread.hide_deleted('workflow.requests', 'created_at'),
     tripthread.hide_deleted('gateway.turns', 'asked_at'),
@@ -135,8 +136,8 @@ CREATE INDEX dead_letters_of_user ON chat.dead_letters (user_id);
 CREATE INDEX conversation_reads_of_user ON chat.conversation_reads (user_id);
 
 -- tagging: a user who begins anew after an erasure is counted from 001 again, while the older rows are still there.
--- `since` is that erasure; a counter of an older one begins again when it is stepped. A tag is as old as its message: since
--- this revision `tagged_at` is when that was accepted.
+-- `since` is that erasure; a counter of an older one begins again when it is stepped. A tag is as old as its message,
+-- which `accepted_at` says; `tagged_at` is the clock, by which live gateways look for tags that are new.
 ALTER TABLE tagging.counters ADD COLUMN since timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE tagging.session_tags ADD COLUMN since timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE tagging.session_tags DROP CONSTRAINT session_tags_user_id_model_id_number_key;
