@@ -11,6 +11,8 @@ async def store_feedback(db: Connection, events: Sequence[FeedbackGiven]) -> Non
 
     A session that is deleted meanwhile is swept after this transaction, and what it has written with it.
     """
+    if not events:
+        return
     newest: dict[tuple[str, str, str], FeedbackGiven] = {}
     for event in sorted(events, key=lambda event: (event.accepted_at, event.event_id)):
         newest[event.user_id, event.session_id, event.message_id] = event

@@ -19,17 +19,18 @@ _COLUMNS = [each.name for each in fields(SessionState)]
 
 
 async def settle_sessions(db: Connection, edits: Sequence[Edit]) -> None:
-    """Bring sessions up to what people set of them; of one that was deleted only its tombstone stays."""
+    """Bring sessions up to what people set of them, in a transaction; of a deleted one only its tombstone stays."""
+    if not edits:
+        return
     by_session: dict[SessionKey, list[Edit]] = {}
     for edit in edits:
         by_session.setdefault((edit.user_id, edit.session_id), []).append(edit)
-    async with db.transaction():
-        known = await _locked(db, by_session.values())
-        states = [_settled(state, by_session[state.user_id, state.session_id]) for state in known]
-        states = await _titled(db, states)
-        changed = [new for old, new in zip(known, states, strict=True) if new != old]
-        if changed:
-            await _update(db, changed)
+    known = await _locked(db, by_session.values())
+    states = [_settled(state, by_session[state.user_id, state.session_id]) for state in known]
+    states = await _titled(db, states)
+    changed = [new for old, new in zip(known, states, strict=True) if new != old]
+    if changed:
+        await _update(db, changed)
 
 
 def _settled(state: SessionState, edits: Iterable[Edit]) -> SessionState:

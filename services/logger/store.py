@@ -10,7 +10,8 @@ kind by key; what people set of sessions takes those of sessions alone (`session
 holds nothing that the other may come to want: there is no deadlock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import starmap
 from uuid import UUID
 
@@ -65,12 +66,14 @@ class Store:
                     await note_deleted(db, deletions)
                 if messages and (deleted := await _store(db, messages)):
                     await _sweep(db, deleted)
-                if edits and (newer := await known_not_erased(db, edits)):
-                    await settle_sessions(db, newer)
+                # What is written by what the ledger says is of one transaction with it: a sweep waits for that.
+                if edits:
+                    async with db.transaction():
+                        await settle_sessions(db, await known_not_erased(db, edits))
                 if forks:
                     await fork_sessions(db, forks)
                 if feedback:
-                    async with db.transaction():  # a sweep waits for it, which begins before the ledger is read
+                    async with db.transaction():
                         await store_feedback(db, await known_not_erased(db, feedback))
                 if decisions:
                     await decide(db, final_decisions(decisions))
@@ -78,7 +81,7 @@ class Store:
     async def park(self, letters: Sequence[DeadLetter]) -> None:
         """Keep one group of dead letters."""
         with database_span("park"):
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db, db.transaction():
                 await park(db, letters)
 
     async def refused_as_unknown(self, queue: str, names: Sequence[str], after: UUID | None) -> list[Refused]:
@@ -93,32 +96,43 @@ async def _store(db: Connection, messages: Sequence[MessageEvent]) -> list[Sessi
     Returns:
         The sessions of which only a tombstone is left.
     """
-    rows = await _store_unless_erased(db, messages, {event.user_id for event in messages})
-    erased = {row["user_id"]: row["erased_at"] for row in rows if row["erased_at"] is not None}
-    if erased:
-        newer = not_erased(messages, erased)
-        rows = await _store_unless_erased(db, newer, ()) if newer else []
-    return [(row["user_id"], row["session_id"]) for row in rows]
+    known: dict[str, datetime] = {}
+    while messages:
+        rows = await _store_unless_erased(db, messages, known)
+        erased = {row["user_id"]: row["erased_at"] for row in rows if row["erased_at"] is not None}
+        if not erased:
+            return [(row["user_id"], row["session_id"]) for row in rows]
+        known |= erased
+        messages = not_erased(messages, known)
+    return []
 
 
 async def _store_unless_erased(
-    db: Connection, messages: Sequence[MessageEvent], users: Collection[str]
+    db: Connection, messages: Sequence[MessageEvent], known: Mapping[str, datetime]
 ) -> list[asyncpg.Record]:
     """Store messages, bring their sessions up to them, and store the traces of answers.
 
     A message is inserted, or replaces a lesser version of itself. Every session of the group is touched, even by a
     repeat that changes nothing, because that locks it and tells of it: whether it keeps traces, or is a tombstone.
 
+    Args:
+        db: The connection.
+        messages: Of one group.
+        known: When users were erased, as far as that has been heeded.
+
     Returns:
-        Those of these users who were erased, and when; where there is one, nothing is stored. Else the sessions of
-        which only a tombstone is left.
+        Those of their users who were erased later than is known, and when; where there is one, nothing is stored. Else
+        the sessions of which only a tombstone is left.
     """
     kept = greatest_versions(messages)
+    users = {event.user_id for event in messages}
     rows: list[asyncpg.Record] = await db.fetch(
         """
         WITH erased AS MATERIALIZED (
-            SELECT speaking.user_id, ledger.erased_at FROM unnest($4::text[]) AS speaking (user_id)
+            SELECT speaking.user_id, ledger.erased_at
+            FROM unnest($4::text[], $5::timestamptz[]) AS speaking (user_id, known)
             JOIN chat.erased_users ledger ON ledger.user_hash = tripthread.user_hash(speaking.user_id)
+            WHERE speaking.known IS NULL OR speaking.known < ledger.erased_at
         ), stored AS (
             INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
                 error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
@@ -209,6 +223,7 @@ async def _store_unless_erased(
         as_json(map(session_row, steps(kept.values()))),
         as_json(starmap(trace_row, greatest_traces(messages))),
         list(users),
+        [known.get(user_id) for user_id in users],
     )
     return rows
 

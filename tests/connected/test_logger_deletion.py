@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from types import ModuleType
 from typing import Any
 
 import asyncpg
 import pytest
 
+from services.logger import dead_letter_rows as letters_module
+from services.logger import store as store_module
 from services.logger.dead_letters import make_letter
 from services.logger.handlers import ChatHandler
 from services.logger.indexing import Indexer
@@ -16,9 +20,9 @@ from services.logger.store import Store
 from services.logger.sweeping import Sweeper
 from services.logger.sweeps import SweepStore
 from shared.database import Pool, open_pool
-from shared.events import Event, SessionDeleted, UserErased
+from shared.events import Event, FeedbackGiven, SessionDeleted, UserErased
 from shared.settings import Settings
-from tests.pure.logger_samples import answered, at, posted, trace
+from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
 from tests.waiting import until
 
 BEFORE = at(10)
@@ -254,3 +258,101 @@ async def test_two_loggers_lose_no_race_against_a_deletion(logger: Logger, owner
         )
     await logger.sweep()
     assert await left(owner) == []
+
+
+class Meanwhile:
+    """A user is erased, and as much is swept as may be, at one moment of another logger's work."""
+
+    def __init__(self, logger: Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._logger = logger
+        self._patch = monkeypatch
+        self.happened = False
+
+    def after(self, module: ModuleType, name: str, user_id: str = "ada", call: int = 1) -> None:
+        """Let it happen right after a call of this function: it has read, and not written yet."""
+        real = getattr(module, name)
+        calls = count(1)
+
+        async def followed(*arguments: Any) -> Any:
+            result = await real(*arguments)
+            if next(calls) == call:
+                await self._happen(user_id)
+            return result
+
+        self._patch.setattr(module, name, followed)
+
+    async def _happen(self, user_id: str) -> None:
+        self.happened = True
+        await self._logger.hear(erased(user_id))
+        await self._logger.sweep()
+
+    async def settled(self, owner: asyncpg.Connection) -> None:
+        """Wait until the erasure is done."""
+        assert self.happened
+
+        async def is_done() -> bool:
+            await self._logger.sweep()
+            return bool(await owner.fetchval("SELECT bool_and(done_at IS NOT NULL) FROM chat.erased_users"))
+
+        await until(is_done, "the erasure")
+
+
+@pytest.fixture
+def meanwhile(logger: Logger, monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    return Meanwhile(logger, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("event", "table"),
+    [
+        (opened(5, title="secret"), "sessions"),
+        (changed(6, title="secret"), "sessions"),
+        (
+            FeedbackGiven(
+                user_id="ada", session_id="s1", accepted_at=at(5), message_id="a1", value="up", comment="secret"
+            ),
+            "feedback",
+        ),
+    ],
+    ids=["opened", "changed", "feedback"],
+)
+async def test_what_is_stored_while_its_user_is_erased_goes(
+    logger: Logger, owner: asyncpg.Connection, meanwhile: Meanwhile, event: Event, table: str
+) -> None:
+    meanwhile.after(store_module, "known_not_erased")
+    await logger.hear(event)
+    await meanwhile.settled(owner)
+    assert await left(owner, table) == []
+
+
+async def test_a_group_of_one_erased_user_stores_nothing_of_another_who_is_erased_meanwhile(
+    logger: Logger, owner: asyncpg.Connection, meanwhile: Meanwhile
+) -> None:
+    await logger.hear(erased())
+    await logger.sweep()
+    meanwhile.after(store_module, "_store_unless_erased", "bob")  # it has found that ada is erased
+    await logger.hear(posted("m1", 1), posted("m2", 2, user_id="bob"), posted("m3", 11), posted("c1", 1, user_id="cy"))
+    await meanwhile.settled(owner)
+    assert await left(owner) == [("ada", "s1"), ("cy", "s1")]
+
+
+async def test_a_letter_that_is_parked_while_its_user_is_erased_goes(
+    logger: Logger, owner: asyncpg.Connection, meanwhile: Meanwhile
+) -> None:
+    meanwhile.after(letters_module, "_not_gone")
+    await logger.store.park([make_letter(posted("m1", 9).body(), HEADERS, name=None, message_id=None)])
+    await meanwhile.settled(owner)
+    assert await owner.fetchval("SELECT count(*) FROM chat.dead_letters") == 0
+
+
+async def test_a_group_of_users_who_were_not_erased_is_one_statement(settings: Settings) -> None:
+    statements: list[str] = []
+    async with open_pool(settings.logger_database_url, "test", size=1) as pool:
+        store = Store(pool)
+        await store.store_chat([posted("m0")], ())  # a new connection asks for the types, too
+        async with pool.acquire() as db:
+            db.add_query_logger(lambda record: statements.append(record.query))
+        await store.store_chat([posted("m1"), posted("b1", user_id="bob")], ())
+        assert [statement.split()[0] for statement in statements] == ["WITH"]
+        await store.store_chat([], (), [opened()])
+        assert statements[1] == "BEGIN;", "a transaction would be seen here"
