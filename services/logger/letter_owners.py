@@ -44,8 +44,13 @@ class Gone:
 
 
 def _says(body: bytes, text: str) -> bool:
-    """Tell whether a body has this text as a JSON string of its own, in either way to escape it."""
-    return any(json.dumps(text, ensure_ascii=is_ascii).encode() in body for is_ascii in (False, True))
+    """Tell whether a body has this text as a JSON string of its own."""
+    return any(spelling in body for spelling in spellings(text))
+
+
+def spellings(text: str) -> list[bytes]:
+    """Return the ways to write a text as a JSON string: as it is, and with escapes alone where that differs."""
+    return sorted({json.dumps(text, ensure_ascii=is_ascii).encode() for is_ascii in (False, True)})
 
 
 def read_fields(body: bytes) -> dict[str, Any]:

@@ -5,9 +5,11 @@ rest to the next. Nothing of it begins before every transaction is over that may
 written is seen then.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from services.logger.letter_owners import Gone
+from services.logger.letter_owners import Gone, spellings
 from services.logger.store import LEDGER
 from services.logger.titles import title_of
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, transaction
@@ -16,9 +18,29 @@ from shared.preview import PREVIEW_LENGTH, preview_of
 from shared.sweeping import FOUND, NOTED
 
 PORTION = 1000  # rows of one statement
-LETTERS_AT_ONCE = 20
+LETTERS_AT_ONCE = 1000
 LETTER_BYTES_AT_ONCE = 8_000_000
 TITLE_BYTES = 4000  # of the first question: more of it never shows
+
+# A portion of letters that is looked through, however few are found: each row has its last id.
+_LETTERS = """
+    WITH next AS (
+        SELECT dead_letter_id, octet_length(body) AS bytes FROM chat.dead_letters
+        WHERE {whose} AND dead_letter_id > $2 ORDER BY dead_letter_id LIMIT $5
+    ), sized AS (
+        SELECT dead_letter_id, sum(bytes) OVER (ORDER BY dead_letter_id) - bytes AS before FROM next
+    ), portion AS MATERIALIZED (
+        SELECT dead_letter_id FROM sized WHERE before < $6
+    ), found AS (
+        SELECT dead_letter_id, user_id, received_at, body FROM portion JOIN chat.dead_letters USING (dead_letter_id)
+        WHERE (cardinality($3::bytea[]) = 0 OR EXISTS (SELECT FROM unnest($3) AS said WHERE position(said IN body) > 0))
+            AND (cardinality($4::bytea[]) = 0
+                OR EXISTS (SELECT FROM unnest($4) AS said WHERE position(said IN body) > 0))
+    )
+    SELECT looked.last, found.*
+    FROM (SELECT dead_letter_id AS last FROM portion ORDER BY dead_letter_id DESC LIMIT 1) AS looked
+    LEFT JOIN found ON true
+    """
 
 
 @dataclass(frozen=True)
@@ -149,30 +171,26 @@ class SweepStore:
 
     async def sweep_letters(self, gone: Gone) -> None:
         """Let the dead letters go that say something of it: those that name its user, and those that can't be read."""
-        after = None
-        while True:
-            rows = await self._pool.fetch(
-                """
-                WITH next AS (
-                    SELECT dead_letter_id, user_id, received_at, body FROM chat.dead_letters
-                    WHERE (user_id = $1 OR user_id IS NULL) AND ($2::uuid IS NULL OR dead_letter_id > $2)
-                    ORDER BY dead_letter_id LIMIT $3
-                ), sized AS (
-                    SELECT *, sum(octet_length(body)) OVER (ORDER BY dead_letter_id) - octet_length(body) AS before
-                    FROM next
-                )
-                SELECT dead_letter_id, user_id, received_at, body FROM sized WHERE before < $4 ORDER BY dead_letter_id
-                """,
-                gone.user_id,
-                after,
-                LETTERS_AT_ONCE,
-                LETTER_BYTES_AT_ONCE,
-            )
-            if not rows:
-                return
-            after = rows[-1]["dead_letter_id"]
-            going = [row["dead_letter_id"] for row in rows if gone.has(row["user_id"], row["body"], row["received_at"])]
-            await self._pool.execute("DELETE FROM chat.dead_letters WHERE dead_letter_id = ANY ($1::uuid[])", going)
+        of_session = spellings(gone.session_id) if gone.session_id is not None else []
+        await self._sweep_letters(gone, gone.user_id, [], of_session)
+        await self._sweep_letters(gone, None, spellings(gone.user_id), of_session)
+
+    async def _sweep_letters(self, gone: Gone, named: str | None, *wanted: Sequence[bytes]) -> None:
+        """Look through the letters that name this user, or nobody, portion by portion, by id.
+
+        Only those leave the database that have one of each of what is wanted in their bodies, where anything is.
+        """
+        statement = _LETTERS.format(whose="user_id IS NULL AND $1::text IS NULL" if named is None else "user_id = $1")
+        last = UUID(int=0)
+        while rows := await self._pool.fetch(statement, named, last, *wanted, LETTERS_AT_ONCE, LETTER_BYTES_AT_ONCE):
+            last = rows[0]["last"]
+            going = [
+                row["dead_letter_id"]
+                for row in rows
+                if row["dead_letter_id"] is not None and gone.has(row["user_id"], row["body"], row["received_at"])
+            ]
+            if going:
+                await self._pool.execute("DELETE FROM chat.dead_letters WHERE dead_letter_id = ANY ($1::uuid[])", going)
 
     async def _delete(self, which: str, *arguments: object) -> None:
         """Delete rows portion by portion; `which` is what stands in a SELECT from FROM on."""

@@ -13,7 +13,7 @@ ALTER TABLE tagging.session_tags DROP COLUMN since;
 ALTER TABLE tagging.session_tags ADD CONSTRAINT session_tags_user_id_model_id_number_key
     UNIQUE (user_id, model_id, number);
 ALTER TABLE tagging.counters DROP COLUMN since;
-DROP INDEX chat.conversation_reads_of_user, chat.dead_letters_of_user, chat.sessions_unswept;
+DROP INDEX chat.conversation_reads_of_user, chat.dead_letters_of_user, chat.dead_letters_of_nobody, chat.sessions_unswept;
 ALTER TABLE chat.sessions DROP COLUMN swept_at, DROP COLUMN noted_at, DROP COLUMN noted_by;
 DROP INDEX chat.erased_users_undone, tagging.erased_users_undone, workflow.erased_users_undone;
 ALTER TABLE workflow.erased_users DROP COLUMN done_at, DROP COLUMN noted_at, DROP COLUMN noted_by, DROP COLUMN event_id,

@@ -132,7 +132,8 @@ ALTER TABLE chat.sessions
     ADD COLUMN noted_at timestamptz,
     ADD COLUMN swept_at timestamptz;             -- its messages and all else are gone
 CREATE INDEX sessions_unswept ON chat.sessions (noted_at) WHERE deleted_at IS NOT NULL AND swept_at IS NULL;
-CREATE INDEX dead_letters_of_user ON chat.dead_letters (user_id);
+CREATE INDEX dead_letters_of_user ON chat.dead_letters (user_id, dead_letter_id);
+CREATE INDEX dead_letters_of_nobody ON chat.dead_letters (dead_letter_id) WHERE user_id IS NULL;
 CREATE INDEX conversation_reads_of_user ON chat.conversation_reads (user_id);
 
 -- tagging: a user who begins anew after an erasure is counted from 001 again, while the older rows are still there.
