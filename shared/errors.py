@@ -12,6 +12,7 @@
     │   │   └── TripOpen
     │   │       └── TripUnconfirmed
     │   ├── TooSlow              408
+    │   ├── Gone                 410
     │   ├── Stale                412
     │   ├── TooLarge             413
     │   ├── UnsupportedMedia     415
@@ -117,6 +118,13 @@ class TooSlow(Refused):
 
     status = 408
     code = "too_slow"
+
+
+class Gone(Refused):
+    """This has ended: it was taken back, or its time is over."""
+
+    status = 410
+    code = "gone"
 
 
 class Stale(Refused):

@@ -39,6 +39,8 @@ from services.gateway.sessions import (
     messages,
     older_routes,
     posting,
+    shared_session,
+    sharing,
     stats,
 )
 from services.gateway.sessions import routes as sessions
@@ -57,6 +59,8 @@ ROUTERS = (
     feedback.router,
     forking.router,
     exporting.router,
+    sharing.router,
+    shared_session.router,
     stats.router,
     posting.router,
     older_routes.router,

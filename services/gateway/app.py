@@ -55,6 +55,9 @@ from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
+from services.gateway.sessions.share_store import ShareStore
+from services.gateway.sessions.shared_session import SharedSessions
+from services.gateway.sessions.sharing import Sharing
 from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import StatsQueries
 from services.gateway.sessions.templates import TemplateQueries
@@ -188,6 +191,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     deleting = Deleting(
         deletions, noted, store, running, publisher=publisher, receipts=receipts, announcing=announcing, unfit=unfit
     )
+    shares, session_messages = ShareStore(pools.own), SessionMessages(own, conversation, room, lanes)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
     posting = Posting(
         settings,
@@ -228,7 +232,9 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Changing(own, publisher, accepting),
         Bulk(own, publisher, accepting, deleting),
         Folders(FolderQueries(pools.reader), lanes),
-        SessionMessages(own, conversation, room, lanes),
+        session_messages,
+        Sharing(own, shares, announcing),
+        SharedSessions(shares, session_messages, throttle),
         Stats(own, StatsQueries(pools.reader), lanes),
         Forking(own, conversation, buckets, publisher, accepting),
         GivingFeedback(own, conversation, publisher, accepting),

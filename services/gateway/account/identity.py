@@ -94,6 +94,11 @@ def account_of(caller: Caller, request: HTTPConnection) -> str:
     return visitors_account(_host_of(request)) if caller.is_visitor else user_account(caller.user_id)
 
 
+def address_of(request: HTTPConnection) -> str:
+    """Name to the limits whoever calls from an address, without looking who it is."""
+    return visitors_account(_host_of(request))
+
+
 def account_in(scope: Scope, settings: Settings) -> str:
     """Name whom a request counts for before anybody has looked who it is: who shows nothing good is their address."""
     request = HTTPConnection(scope)

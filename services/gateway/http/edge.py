@@ -20,7 +20,7 @@ from services.gateway.http.bodies import Bodies, Whose, let_go_of_body
 from services.gateway.http.hosts import allowed_hosts
 from services.gateway.http.peer import TrustedProxies, peer_of
 from services.gateway.http.problems import problem_response, unexpected_response
-from services.gateway.http.request_span import end_request_span, start_request_span
+from services.gateway.http.request_span import end_request_span, shown_path, start_request_span
 from shared.errors import Misdirected
 from shared.ids import new_id
 from shared.settings import Settings, read_networks
@@ -106,9 +106,9 @@ class Edge:
         try:
             await self._app(scope, self.bodies.counted(scope, receive), answer)
         except ClientDisconnect:
-            log.info("caller went away", method=scope["method"], path=scope["path"])
+            log.info("caller went away", method=scope["method"], path=shown_path(scope["path"]))
         except Exception:  # the outermost boundary of a request
-            log.exception("request failed", method=scope["method"], path=scope["path"])
+            log.exception("request failed", method=scope["method"], path=shown_path(scope["path"]))
             if answer.status:
                 raise  # too late for another answer: the server breaks the connection off
             await unexpected_response()(scope, receive, answer)

@@ -13,6 +13,8 @@ from shared.telemetry import extract
 METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))
 
 TRACEPARENT_LENGTH = 55  # of version 00, the only one there is: https://www.w3.org/TR/trace-context/#traceparent-header
+# Whose last part is a secret.
+ENDS_SECRETLY = "/api/shared/"
 LONGEST_STATE = 512  # characters that are to be passed on at least (section 3.3.1.5)
 
 _tracer = trace.get_tracer("tripthread.http")
@@ -20,8 +22,13 @@ _tracer = trace.get_tracer("tripthread.http")
 
 def start_request_span(scope: Scope, headers: dict[bytes, bytes]) -> trace.Span:
     """Begin the span, in the caller's trace if it names one; without the query, where callers put what is secret."""
-    attributes = {"url.scheme": scope.get("scheme", "http"), "url.path": scope["path"]}
+    attributes = {"url.scheme": scope.get("scheme", "http"), "url.path": shown_path(scope["path"])}
     return _tracer.start_span("HTTP", _callers_context(headers), trace.SpanKind.SERVER, attributes)
+
+
+def shown_path(path: str) -> str:
+    """Return a path as logs and spans may have it."""
+    return f"{ENDS_SECRETLY}..." if path.startswith(ENDS_SECRETLY) else path
 
 
 def end_request_span(span: trace.Span, method: str, route: str | None, status: int) -> None:

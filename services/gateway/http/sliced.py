@@ -64,7 +64,7 @@ class SlicedResponse(Response):
         size, make = first or (0, _nothing)
         async with self._made(size, make) as made:
             self.body = self._before + made + self._end()
-            self.init_headers()
+            self.headers["content-length"] = str(len(self.body))
             await super().__call__(scope, receive, send)
 
     async def _send_all(self, begun: tuple[Slice, Slice], receive: Receive, send: Send) -> None:

@@ -62,7 +62,7 @@ class Conversation:
         return found, has_more
 
     async def written(self, own: OwnSession, piece: Sequence[Listed], spell: Shown, between: bytes = b",") -> bytes:
-        """Read messages, and spell them; one that has gone meanwhile is left out."""
+        """Read messages, and spell them; one that has gone meanwhile, or that is spelled by nothing, is left out."""
         speaking = list({listed.turn_id for listed in piece if listed.turn_id is not None})
         ids = [listed.message_id for listed in piece]  # those of turns too: they may be stored by now
         turns = await self.turns.whole(speaking) if speaking else []
@@ -70,7 +70,8 @@ class Conversation:
         stored = await self.queries.whole(*session, ids)
         feedback = await self.queries.feedback(*session, ids)
         by_id = {shown.message_id: shown for shown in merge_history(stored, turns)}
-        return between.join(spell(by_id[each], feedback.get(each)) for each in ids if each in by_id)
+        spelled = (spell(by_id[each], feedback.get(each)) for each in ids if each in by_id)
+        return between.join(filter(None, spelled))
 
     async def place_of(self, own: OwnSession, message_id: str) -> Place | None:
         """Find a message's place in the session; None where it is none of its messages."""

@@ -59,6 +59,9 @@ from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.sessions.searching import Found
+from services.gateway.sessions.share_store import SharedSession, ShareStore
+from services.gateway.sessions.shared_session import SharedSessions
+from services.gateway.sessions.sharing import Sharing
 from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import (
     Counts,
@@ -101,6 +104,7 @@ from shared.events import (
     Event,
     FeedbackGiven,
     ModelRegistered,
+    Outcome,
     SessionChanged,
     SessionForked,
     SessionOpened,
@@ -131,6 +135,7 @@ class World:
     )
     lanes: Lanes = field(default_factory=Lanes)
     published: list[Event] = field(default_factory=list)
+    announced: list[Outcome] = field(default_factory=list)
     sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
     broker_away: bool = False
     broker_loses_all: bool = False  # what is sent to it, without being known to be away
@@ -172,6 +177,8 @@ class World:
         openings = cast(SessionOpenings, _Openings(self))
         own, trips = OwnSessions(turns, sessions, openings), cast(TripQueries, _Trips(self))
         conversation = Conversation(turns, cast(MessageQueries, _Messages(self)))
+        session_messages = SessionMessages(own, conversation, Room(self.settings.read_bytes_at_once), self.lanes)
+        shares = cast(ShareStore, _Shares(self))
         buckets = Buckets()
         throttle = Throttle(self.settings, TurnCounts(), buckets)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
@@ -220,7 +227,9 @@ class World:
             Changing(own, publisher, accepting),
             Bulk(own, publisher, accepting, cast(Deleting, _Deleting(self))),
             Folders(cast(FolderQueries, _Folders(self)), self.lanes),
-            SessionMessages(own, conversation, Room(self.settings.read_bytes_at_once), self.lanes),
+            session_messages,
+            Sharing(own, shares, Announcing(publisher)),
+            SharedSessions(shares, session_messages, throttle),
             Stats(own, cast(StatsQueries, _Stats(self)), self.lanes),
             Forking(own, conversation, buckets, publisher, accepting),
             GivingFeedback(own, conversation, publisher, accepting),
@@ -329,6 +338,9 @@ class FakePublisher:
         self._world.published.append(event)
         if not self._world.consumers_away:
             self._world.store(event)
+
+    async def announce(self, outcomes: Sequence[Outcome]) -> None:
+        self._world.announced += outcomes
 
     async def publish_to(
         self, queue: str, body: bytes, *, name: str | None, message_id: str | None, headers: Mapping[str, str]
@@ -629,6 +641,41 @@ class _Messages:
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
         return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)
+
+
+class _Shares:
+    """Rows by the hash of their token."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rows: dict[bytes, SharedSession] = {}
+
+    async def add(
+        self, share_id: UUID, token_hash: bytes, session: tuple[str, str], title: str | None, expires_at: datetime
+    ) -> tuple[SharedSession, bool]:
+        for row in self._rows.values():
+            if row.share_id == share_id:
+                return row, False
+        row = SharedSession(share_id, *session, title, datetime.now(UTC), expires_at, None)
+        self._rows[token_hash] = row
+        return row, True
+
+    async def page(
+        self, session: tuple[str, str], limit: int, before: Place | None
+    ) -> Sequence[tuple[Place, SharedSession]]:
+        own = [row for row in self._rows.values() if (row.user_id, row.session_id) == session]
+        placed = [((row.created_at, str(row.share_id)), row) for row in reversed(own)]
+        return [(place, row) for place, row in placed if before is None or place < before][:limit]
+
+    async def revoke(self, session: tuple[str, str], share_id: UUID) -> SharedSession | None:
+        for token_hash, row in self._rows.items():
+            if row.share_id == share_id and (row.user_id, row.session_id) == session:
+                self._rows[token_hash] = replace(row, revoked_at=NOON, has_ended=True)
+                return self._rows[token_hash]
+        return None
+
+    async def find(self, token_hash: bytes) -> SharedSession | None:
+        return self._rows.get(token_hash)
 
 
 class _Stats:

@@ -28,6 +28,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/api/chat/sessions/{session_id}/messages"): {"role": "user", "content": "hello"},
     ("post", "/api/chat/sessions/{session_id}/messages/{message_id}/feedback"): {"value": "up"},
     ("post", "/api/chat/sessions/{session_id}/fork"): {},
+    ("post", "/api/chat/sessions/{session_id}/shares"): {},
     ("post", "/api/chat/sessions/{session_id}/trips"): {
         "segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}],
         "pax": 2,
@@ -44,7 +45,11 @@ ELSEWHERE = {
     ("get", "/api/me/data"),
     ("post", f"{SESSIONS}/bulk"),  # in tests/service/gateway/sessions/test_bulk.py
     ("get", "/api/chat/folders"),  # in tests/connected/gateway/sessions/test_changing.py
+    ("get", "/api/shared/{token}"),  # in tests/connected/gateway/sessions/test_sharing.py
+    ("delete", "/api/chat/sessions/{session_id}/shares/{share_id}"),  # there, too
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
+    ("get", "/api/sessions"),
+    ("post", "/api/sessions"),
     ("get", "/api/models"),
     ("get", "/api/helpers"),
     ("get", "/api/me"),

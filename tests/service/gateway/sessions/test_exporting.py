@@ -53,6 +53,7 @@ async def test_an_empty_session_is_a_document_too(world: World, form: str) -> No
     async with world.client("u1") as client:
         answer = await client.get(f"{PATH}/export", params={"format": form})
     assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == f'attachment; filename="session-s1.{form}"'
     assert "<i>mine</i>" in answer.text
     if form == "json":
         assert answer.json()["messages"] == []

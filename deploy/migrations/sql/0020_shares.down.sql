@@ -1,0 +1,1 @@
+ALTER TABLE gateway.shares DROP COLUMN title;

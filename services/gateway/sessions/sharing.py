@@ -1,0 +1,191 @@
+"""Share a session by a link that can be revoked and expires, see what is shared, and take it back."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, model_validator
+
+from services.gateway.account.identity import Caller, CallerDep
+from services.gateway.http.fields import SessionId
+from services.gateway.http.handed import from_app
+from services.gateway.http.pages import Page, PageQuery, Paging
+from services.gateway.http.problems import problem_responses
+from services.gateway.http.refused_field import refused_field
+from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.write_headers import Write, WriteDep
+from services.gateway.sessions.own_session import OwnSessions
+from services.gateway.sessions.share_store import SharedSession, ShareStore
+from services.gateway.writes.announcing import Announcing
+from shared.errors import NotFound
+from shared.ids import NAMESPACE, derived_id, new_id, scoped
+
+SHORTEST_S, USUAL_S, LONGEST_S = 60, 30 * 24 * 3600, 366 * 24 * 3600
+PATH = "/api/shared/"
+
+router = APIRouter(tags=["shares"], route_class=StrictRoute)
+
+
+class NewShare(BaseModel):
+    """Until when; by default for 30 days."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expires_in: StrictInt | None = Field(None, ge=SHORTEST_S, le=LONGEST_S)  # seconds
+    expires_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.expires_in is not None and self.expires_at is not None:
+            raise ValueError("expires_in and expires_at are the same: send one of them")
+        return self
+
+    def end(self, now: datetime) -> datetime:
+        """Return when the share ends.
+
+        Raises:
+            Invalid: That has been, or is too far away.
+        """
+        if self.expires_at is None:
+            return now + timedelta(seconds=self.expires_in or USUAL_S)
+        if not now < self.expires_at <= now + timedelta(seconds=LONGEST_S):
+            raise refused_field("expires_at", "must be to come, and within 366 days")
+        return self.expires_at
+
+
+class Share(BaseModel):
+    id: UUID
+    title: str | None  # as whoever has the link sees it
+    created_at: datetime  # what was said until then can be read
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, row: SharedSession) -> Self:
+        return cls(
+            id=row.share_id,
+            title=row.title,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            revoked_at=row.revoked_at,
+        )
+
+
+class MadeShare(Share):
+    """A share whose link is told once: nobody can find it again."""
+
+    token: str | None = None
+    url: str | None = None  # below the gateway's own address
+
+
+class ShareAnswer(BaseModel):
+    share: Share
+
+
+class MadeShareAnswer(BaseModel):
+    share: MadeShare
+
+
+class SharePage(Page):
+    shares: list[Share]
+
+
+PAGING = Paging("shares", UUID)
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What these routes work with."""
+
+    own: OwnSessions
+    store: ShareStore
+    announcing: Announcing
+
+    async def add(self, caller: Caller, session_id: str, body: NewShare, write: Write) -> tuple[MadeShare, bool]:
+        """Share a session, and tell whether that is new; of a repeat by its key the link is not told.
+
+        Raises:
+            Invalid: It cannot end then.
+            NotFound: There is no such session, or it was deleted meanwhile.
+        """
+        own = await self.own.find(caller, session_id)
+        now = own.facts.read_at
+        assert now is not None  # noqa: S101 - whoever reads a session asks the database for the time
+        token = secrets.token_urlsafe(32)
+        name = f"share/{scoped(own.user_id, session_id)}/{write.key}"
+        share_id = derived_id(NAMESPACE, name) if write.key else new_id()
+        added = await self.store.add(share_id, hash_of(token), own.facts.key, own.shown.title, body.end(now))
+        if added is None:
+            raise NotFound("There is no such session.")
+        row, is_new = added
+        if not is_new:
+            return MadeShare.of(row), False
+        await self.announcing.touched(own.user_id, [session_id], "shares")
+        return MadeShare.of(row).model_copy(update={"token": token, "url": f"{PATH}{token}"}), True
+
+    async def revoke(self, caller: Caller, session_id: str, share_id: UUID) -> Share:
+        """Take a share back.
+
+        Raises:
+            NotFound: There is no such session, or no such share of it.
+        """
+        own = await self.own.find(caller, session_id)
+        row = await self.store.revoke(own.facts.key, share_id)
+        if row is None:
+            raise NotFound("There is no such share of this session.")
+        await self.announcing.touched(own.user_id, [session_id], "shares")
+        return Share.of(row)
+
+
+SharingDep = Annotated[Sharing, from_app(Sharing)]
+
+
+def hash_of(token: str) -> bytes:
+    """Hash a link's token, which has more chance in it than anybody can try out."""
+    return sha256(token.encode()).digest()
+
+
+@router.post(
+    "/api/chat/sessions/{session_id}/shares",
+    status_code=201,
+    responses={
+        200: {"model": MadeShareAnswer, "description": "This key has made it before"},
+        **problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503),
+    },
+)
+async def share_session(
+    *,
+    sharing: SharingDep,
+    caller: CallerDep,
+    session_id: SessionId,
+    body: NewShare,
+    write: WriteDep,
+    response: Response,
+) -> MadeShareAnswer:
+    """Let whoever has the link read what was said in this session until now."""
+    share, is_new = await sharing.add(caller, session_id, body, write)
+    response.status_code = 201 if is_new else 200
+    return MadeShareAnswer(share=share)
+
+
+@router.get("/api/chat/sessions/{session_id}/shares", responses=problem_responses(401, 404, 422, 429, 503))
+async def list_shares(
+    sharing: SharingDep, caller: CallerDep, session_id: SessionId, query: Annotated[PageQuery, Query()]
+) -> SharePage:
+    """List a session's shares, those that have ended too."""
+    before = PAGING.before(query)
+    own = await sharing.own.find(caller, session_id)
+    page, cursor = PAGING.cut(await sharing.store.page(own.facts.key, query.limit + 1, before), query)
+    return SharePage(shares=[Share.of(row) for row in page], next_cursor=cursor)
+
+
+@router.delete(
+    "/api/chat/sessions/{session_id}/shares/{share_id}", responses=problem_responses(401, 403, 404, 422, 429, 503)
+)
+async def revoke_share(sharing: SharingDep, caller: CallerDep, session_id: SessionId, share_id: UUID) -> ShareAnswer:
+    """Take a share back: from here on its link is 410."""
+    return ShareAnswer(share=await sharing.revoke(caller, session_id, share_id))
