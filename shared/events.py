@@ -141,6 +141,11 @@ class MessageAnswered(MessageEvent):
     def rank(self) -> int:
         return rank_of(self.status)
 
+    @property
+    def accepted(self) -> datetime:
+        """When its question was accepted; an older gateway tells at most when it was put to the model."""
+        return self.accepted_at or (self.trace.started_at if self.trace else self.created_at)
+
 
 class SessionOpened(SessionEvent):
     """A user began a session before anything was said in it; what this leaves out it says nothing about.

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import pytest
 
+from services.logger.letter_owners import accepted_in
 from shared import events
 from shared.errors import Undecodable, UnknownType
 from shared.events import LARGEST_BODY, MessagePosted, ModelRegistered, WebhookReceived, decode
 from shared.ids import model_id, new_id, upstream_thread_id
+from tests.pure.logger_samples import answered, at, trace
 
 POSTED = MessagePosted(
     event_id=UUID(int=1),
@@ -37,6 +39,17 @@ def test_a_registration_of_an_older_gateway_is_its_administrators_word() -> None
     event = decode("ModelRegistered", b'{"name": "small", "provider": "acme"}')
     assert isinstance(event, ModelRegistered)
     assert not event.only_if_new
+
+
+@pytest.mark.parametrize(
+    ("accepted_at", "traced", "accepted"), [(at(1), True, at(1)), (None, True, at(2)), (None, False, at(3))]
+)
+def test_an_answer_was_accepted_with_its_question(
+    accepted_at: datetime | None, traced: bool, accepted: datetime
+) -> None:
+    answer = answered("a1", 3, accepted_at=accepted_at, trace=trace(started_at=at(2)) if traced else None)
+    assert answer.accepted == accepted
+    assert accepted_in(json.loads(answer.body())) == accepted, "as a dead letter"
 
 
 def test_a_field_that_we_do_not_know_is_ignored() -> None:

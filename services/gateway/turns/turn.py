@@ -184,11 +184,13 @@ class Turn:
 
     def asked(self) -> Iterator[MessagePosted]:
         """Tell of the question, after what came with it."""
-        for each in (*self.earlier(), self):
-            yield each.posted()
+        for each in self.earlier():
+            # Accepted with the question, whose place is a little later; a copy was with its first.
+            yield each.posted(accepted_at=None if each.question.said_at else self.asked_at)
+        yield self.posted()
 
-    def posted(self) -> MessagePosted:
-        """Tell that the question was asked.
+    def posted(self, accepted_at: datetime | None = None) -> MessagePosted:
+        """Tell that the question was asked, and accepted: by default, at its place.
 
         Of one that was asked before this is a copy, and may be stored before the first: it names the first's place.
         """
@@ -199,6 +201,7 @@ class Turn:
             occurred_at=self.asked_at,
             user_id=self.user_id,
             session_id=self.session_id,
+            accepted_at=accepted_at,
             message_id=question.message_id,
             role=question.role,
             content=question.content,
