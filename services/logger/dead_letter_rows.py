@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.logger.dead_letters import DeadLetter
+from services.logger.letter_owners import is_older
 from services.logger.reduction import Decision
 from shared.database import Connection
 from shared.errors import UnknownType
@@ -88,7 +89,7 @@ async def _not_gone(db: Connection, letters: Sequence[DeadLetter]) -> list[DeadL
         letter
         for letter in letters
         if (letter.user_id, letter.session_id) not in deleted
-        and not (letter.user_id in erased and letter.accepted_at and letter.accepted_at <= erased[letter.user_id])
+        and not (letter.user_id in erased and is_older(letter.accepted_at, erased[letter.user_id]))
     ]
 
 

@@ -39,8 +39,15 @@ class Gone:
             return _says(body, self.session_id)
         if self.erased_at is None or received_at <= self.erased_at:
             return True
-        accepted = accepted_in(read_fields(body))
-        return accepted is None or accepted <= self.erased_at
+        return is_older(accepted_in(read_fields(body)), self.erased_at)
+
+
+def is_older(accepted_at: datetime | None, erased_at: datetime) -> bool:
+    """Tell whether what a user's letter holds was accepted before their erasure; one that does not say when is older.
+
+    Each of our events says when, so only what can be no event is lost of somebody who goes on.
+    """
+    return accepted_at is None or accepted_at <= erased_at
 
 
 def _says(body: bytes, text: str) -> bool:
@@ -72,8 +79,9 @@ def session_in(fields: dict[str, Any]) -> str | None:
 
 def accepted_in(fields: dict[str, Any]) -> datetime | None:
     """Return when an event was accepted, as `accepted` of shared/events.py has it; None where its body does not say."""
-    for name in ("accepted_at", "created_at", "occurred_at"):
-        value = fields.get(name)
+    trace = fields.get("trace")
+    started_at = trace.get("started_at") if isinstance(trace, dict) else None
+    for value in (fields.get("accepted_at"), started_at, fields.get("created_at"), fields.get("occurred_at")):
         if isinstance(value, str):
             try:
                 at = datetime.fromisoformat(value)

@@ -15,7 +15,7 @@ from services.logger.titles import title_of
 from shared.database import Connection
 from shared.events import Json, SessionOpened
 
-_COLUMNS = [each.name for each in fields(SessionState)]
+COLUMNS = [each.name for each in fields(SessionState)]
 
 
 async def settle_sessions(db: Connection, edits: Sequence[Edit]) -> None:
@@ -30,7 +30,7 @@ async def settle_sessions(db: Connection, edits: Sequence[Edit]) -> None:
     states = await _titled(db, states)
     changed = [new for old, new in zip(known, states, strict=True) if new != old]
     if changed:
-        await _update(db, changed)
+        await update_sessions(db, changed)
 
 
 def _settled(state: SessionState, edits: Iterable[Edit]) -> SessionState:
@@ -54,7 +54,7 @@ async def _locked(db: Connection, edits: Iterable[Sequence[Edit]]) -> list[Sessi
         """,
         as_json(_beginning(own) for own in edits),
     )
-    return [SessionState(**{name: row[name] for name in _COLUMNS}) for row in rows if not row["is_deleted"]]
+    return [SessionState(**{name: row[name] for name in COLUMNS}) for row in rows if not row["is_deleted"]]
 
 
 def _beginning(edits: Sequence[Edit]) -> Json:
@@ -89,7 +89,8 @@ def _with_title(state: SessionState, title: str | None) -> SessionState:
     return replace(state, title=title, title_source="message")
 
 
-async def _update(db: Connection, states: Iterable[SessionState]) -> None:
+async def update_sessions(db: Connection, states: Iterable[SessionState]) -> None:
+    """Write down all that people may set of these sessions."""
     await db.execute(
         """
         UPDATE chat.sessions AS session SET created_at = new.created_at, last_activity_at = new.last_activity_at,

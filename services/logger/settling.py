@@ -2,7 +2,7 @@
 
 The result depends on which events there were, and neither on their order nor on how often each came: of changes the
 newest wins, by (the database's time of acceptance, event id); of openings the first; a change wins over any opening. A
-session's row keeps for each field the stamp of whoever won it.
+session's row keeps for each field the stamp of whoever won it, and that of its newest opening.
 """
 
 from collections.abc import Iterator
@@ -54,18 +54,45 @@ def settle(state: SessionState, edit: Edit) -> SessionState:
     """Return the session after one more edit, which may be older than what is known, or known."""
     stamps, stamp = state.field_stamps, _stamp_of(edit)
     won = {name: value for name, value in _said(state, edit) if not _stands(stamps.get(name), stamp)}
+    opening = {OPENED: max(stamps.get(OPENED, stamp), stamp)} if isinstance(edit, SessionOpened) else {}
     began_at = edit.accepted_at if isinstance(edit, SessionOpened) else edit.began_at
     last_activity_at = max(state.last_activity_at, began_at)
     changes: Json = {
         **won,
         "created_at": min(state.created_at, began_at),
         "last_activity_at": last_activity_at,
-        "field_stamps": stamps | dict.fromkeys(won, stamp),
+        "field_stamps": stamps | dict.fromkeys(won, stamp) | opening,
         "ended_at": _end(state.ended_at, edit, last_activity_at),
     }
     if "title" in won:
         changes["title_source"] = "none" if won["title"] is None else "user"
     return replace(state, **changes)
+
+
+def set_since(state: SessionState, erased_at: datetime) -> SessionState | None:
+    """Return of a session what its user has set since they were erased; None where that is nothing.
+
+    Its times are those of what was set: when the session began, at the latest, and was opened.
+    """
+    stamps = {name: stamp for name, stamp in state.field_stamps.items() if _moment(stamp) > erased_at}
+    ended_at = state.ended_at if state.ended_at is not None and state.ended_at > erased_at else None
+    if not stamps and ended_at is None:
+        return None
+    began_at = min([_moment(stamp) for stamp in stamps.values()] or [ended_at or erased_at])
+    return SessionState(
+        state.user_id,
+        state.session_id,
+        began_at,
+        _moment(stamps[OPENED]) if OPENED in stamps else began_at,
+        title_source="user" if "title" in stamps and state.title is not None else "none",
+        ended_at=ended_at,
+        field_stamps=stamps,
+        **{name: getattr(state, name) for name in stamps if name != OPENED},
+    )
+
+
+def _moment(stamp: Stamp) -> datetime:
+    return datetime.fromisoformat(stamp[0])
 
 
 def _said(state: SessionState, edit: Edit) -> Iterator[tuple[str, Any]]:

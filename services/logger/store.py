@@ -7,7 +7,9 @@ acknowledged after the last of them.
 
 Any number of loggers may run at once. Each takes its locks in one order: messages, then sessions, then traces, each
 kind by key; what people set of sessions takes those of sessions alone (`session_rows.py`). So whoever waits for another
-holds nothing that the other may come to want: there is no deadlock.
+holds nothing that the other may come to want: among them there is no deadlock. A sweep takes its portions as they lie
+on the disk (`sweeps.py`), which nobody but a late repeat wants. Where the two do wait for each other the server ends
+one of them after a second: the group is worked again, or the sweep goes on where it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,8 @@ from services.logger.reduction import (
     final_decisions,
     greatest_traces,
     greatest_versions,
+    key_of,
+    session_of,
     steps,
 )
 from services.logger.rows import as_json, message_row, session_row, trace_row
@@ -65,7 +69,7 @@ class Store:
                 if deletions:
                     await note_deleted(db, deletions)
                 if messages and (deleted := await _store(db, messages)):
-                    await _sweep(db, deleted)
+                    await _sweep(db, deleted, messages)
                 # What is written by what the ledger says is of one transaction with it: a sweep waits for that.
                 if edits:
                     async with db.transaction():
@@ -228,16 +232,21 @@ async def _store_unless_erased(
     return rows
 
 
-async def _sweep(db: Connection, deleted: Sequence[SessionKey]) -> None:
+async def _sweep(db: Connection, deleted: Sequence[SessionKey], messages: Sequence[MessageEvent]) -> None:
     """Delete what came too late for sessions of which only a tombstone is left.
 
     A tombstone is committed first, and what is there then is swept: what is stored meanwhile is seen by one of the two.
     """
+    gone = frozenset(deleted)
+    keys = sorted({key_of(event) for event in messages if session_of(event) in gone})
     await db.execute(
         """
-        DELETE FROM chat.messages AS message USING unnest($1::text[], $2::text[]) AS deleted (user_id, session_id)
-        WHERE (message.user_id, message.session_id) = (deleted.user_id, deleted.session_id)
+        DELETE FROM chat.messages AS message
+        USING unnest($1::text[], $2::text[], $3::text[]) AS late (user_id, session_id, message_id)
+        WHERE (message.user_id, message.session_id, message.message_id)
+            = (late.user_id, late.session_id, late.message_id)
         """,
-        [user_id for user_id, _ in deleted],
-        [session_id for _, session_id in deleted],
+        [user_id for user_id, _, _ in keys],
+        [session_id for _, session_id, _ in keys],
+        [message_id for _, _, message_id in keys],
     )

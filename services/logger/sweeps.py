@@ -9,18 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.logger.anew import begin_anew
 from services.logger.letter_owners import Gone, spellings
 from services.logger.store import LEDGER
-from services.logger.titles import title_of
-from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, transaction
+from shared.database import ACQUIRE_TIMEOUT_S, Pool, transaction
 from shared.ledger import Erasure, next_erasure, settle_erasure
-from shared.preview import PREVIEW_LENGTH, preview_of
 from shared.sweeping import FOUND, NOTED
 
 PORTION = 1000  # rows of one statement
 LETTERS_AT_ONCE = 1000
 LETTER_BYTES_AT_ONCE = 8_000_000
-TITLE_BYTES = 4000  # of the first question: more of it never shows
 
 # A portion of letters that is looked through, however few are found: each row has its last id.
 _LETTERS = """
@@ -61,8 +59,10 @@ class SweepStore:
         await self._pool.execute(
             f"""
             UPDATE chat.sessions SET {FOUND}
-            WHERE deleted_at IS NOT NULL AND swept_at IS NULL AND noted_at = 'infinity'
-            """  # noqa: S608 - a constant
+            WHERE noted_at = 'infinity' AND (user_id, session_id) IN (SELECT user_id, session_id FROM chat.sessions
+                WHERE deleted_at IS NOT NULL AND swept_at IS NULL AND noted_at = 'infinity' LIMIT $1)
+            """,  # noqa: S608 - a constant
+            self._portion,
         )
         row = await self._pool.fetchrow(
             f"""
@@ -149,7 +149,7 @@ class SweepStore:
             session_id,
         )
         async with transaction(self._pool) as db:
-            await _begin_anew(db, user, session_id)
+            await begin_anew(db, user, session_id)
 
     async def _forget_who_was_read(self, user: Erasure) -> None:
         """Of whom an administrator has read, only the hash is kept."""
@@ -201,67 +201,3 @@ class SweepStore:
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
             while await db.execute(statement, *arguments) != "DELETE 0":
                 pass
-
-
-async def _begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
-    """Let a session go in which nothing is left, or make of it what its user has said since.
-
-    What a session was called, and all else that was done to it, goes in either case.
-    """
-    held = await db.fetchrow(
-        "SELECT deleted_at FROM chat.sessions WHERE user_id = $1 AND session_id = $2 AND created_at <= $3 FOR UPDATE",
-        user.user_id,
-        session_id,
-        user.erased_at,
-    )
-    if held is None or (held["deleted_at"] is not None and held["deleted_at"] > user.erased_at):
-        return
-    left = await db.fetchrow(
-        f"""
-        SELECT count(*) AS messages, min(created_at) AS first_at, max(created_at) AS newest_at,
-            (SELECT left(m.content, {PREVIEW_LENGTH * 4}) FROM chat.messages m
-                WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY created_at DESC, message_id DESC LIMIT 1) AS newest
-        FROM chat.messages WHERE user_id = $1 AND session_id = $2
-        """,  # noqa: S608 - a constant
-        user.user_id,
-        session_id,
-    )
-    # The words of its title; those of messages go with them, and those of a new title come as of every other.
-    await db.execute(
-        "DELETE FROM chat.search WHERE user_id = $1 AND session_id = $2 AND message_id IS NULL",
-        user.user_id,
-        session_id,
-    )
-    if left is None or left["messages"] == 0:
-        await db.execute("DELETE FROM chat.sessions WHERE user_id = $1 AND session_id = $2", user.user_id, session_id)
-        return
-    asked = await db.fetch(
-        f"""
-        SELECT left(content, {TITLE_BYTES}) AS content, created_at FROM chat.messages
-        WHERE user_id = $1 AND session_id = $2 AND role = 'user' ORDER BY created_at, message_id LIMIT 10
-        """,  # noqa: S608 - a constant
-        user.user_id,
-        session_id,
-    )
-    title, titled_at = next(
-        ((title, row["created_at"]) for row in asked if (title := title_of(row["content"])) is not None), (None, None)
-    )
-    await db.execute(
-        """
-        UPDATE chat.sessions SET created_at = $3, last_activity_at = $4, last_message_at = $4, last_message = $5,
-            message_count = $6, title = $7::text, titled_at = $8, updated_at = clock_timestamp(),
-            title_source = CASE WHEN $7::text IS NULL THEN 'none' ELSE 'message' END,
-            project_id = NULL, helper = NULL, ended_at = NULL, pinned = false, archived = false, folder = NULL,
-            labels = '{}', analytics = true, experiment_name = NULL, forked_from = NULL, metadata = '{}',
-            field_stamps = '{}'
-        WHERE user_id = $1 AND session_id = $2
-        """,
-        user.user_id,
-        session_id,
-        left["first_at"],
-        left["newest_at"],
-        preview_of(left["newest"]),
-        left["messages"],
-        title,
-        titled_at,
-    )

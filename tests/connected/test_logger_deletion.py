@@ -167,6 +167,39 @@ async def test_a_session_that_goes_on_begins_anew(logger: Logger, owner: asyncpg
     assert row == ("new words", "message", 1, "new words", at(13), None, False)
 
 
+async def test_what_people_set_of_a_session_since_they_were_erased_stays(
+    logger: Logger, owner: asyncpg.Connection
+) -> None:
+    await logger.hear(posted("m1", 1), posted("m2", 2, session_id="s2"), posted("m3", 3, session_id="s3"))
+    await logger.hear(changed(4, folder="old", labels=["old"]), changed(5, session_id="s3", title="old"))
+    await logger.hear(opened(11), changed(12, title="new", pinned=True), opened(13, session_id="s2", model="gpt"))
+    await logger.hear(erased())
+    await logger.sweep()
+    rows = await owner.fetch(
+        "SELECT session_id, title, model, pinned, folder, labels, created_at, last_activity_at, message_count,"
+        " last_message FROM chat.sessions ORDER BY session_id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("s1", "new", None, True, None, [], at(11), at(11), 0, None),
+        ("s2", None, "gpt", False, None, [], at(13), at(13), 0, None),
+    ]
+    await logger.hear(posted("n1", 14), changed(3, title="late"))
+    row = await the_row(owner, "SELECT title, message_count, created_at FROM chat.sessions WHERE session_id = 's1'")
+    assert row == ("new", 1, at(11))
+
+
+async def test_what_comes_late_for_a_tombstone_takes_nothing_else_along(
+    logger: Logger, owner: asyncpg.Connection
+) -> None:
+    await logger.hear(posted("m1", 1), posted("m2", 2))
+    await logger.hear(deleted())
+    await logger.hear(posted("m2", 2), posted("m3", 3))
+    rows = await owner.fetch("SELECT message_id FROM chat.messages")
+    assert [row["message_id"] for row in rows] == ["m1"], "the rest is the sweep's"
+    await logger.sweep()
+    assert await left(owner) == []
+
+
 async def test_of_two_erasures_the_later_one_counts(logger: Logger, owner: asyncpg.Connection) -> None:
     await logger.hear(erased(second=20), erased(second=10))
     await logger.sweep()
@@ -261,6 +294,22 @@ async def test_an_older_letter_of_an_erased_user_is_not_parked(logger: Logger, o
     assert await owner.fetchval("SELECT array_agg(event_id) FROM chat.dead_letters") == [letters[1].event_id]
 
 
+@pytest.mark.parametrize("is_parked_first", [True, False])
+async def test_a_letter_of_an_erased_user_that_says_no_time_is_older(
+    logger: Logger, owner: asyncpg.Connection, is_parked_first: bool
+) -> None:
+    letters = [
+        make_letter(b'{"user_id": "%s"}' % user, HEADERS, name=None, message_id=None) for user in (b"ada", b"cy")
+    ]
+    if is_parked_first:
+        await logger.store.park(letters)
+    await logger.hear(erased())
+    if not is_parked_first:
+        await logger.store.park(letters)
+    await logger.sweep()
+    assert await owner.fetchval("SELECT array_agg(user_id) FROM chat.dead_letters") == ["cy"]
+
+
 async def test_who_read_a_user_s_conversation_is_kept_and_not_whose_it_was(
     logger: Logger, owner: asyncpg.Connection
 ) -> None:
@@ -275,6 +324,16 @@ async def test_who_read_a_user_s_conversation_is_kept_and_not_whose_it_was(
     rows = await owner.fetch("SELECT DISTINCT operator, user_id, session_id, query FROM chat.conversation_reads")
     assert [(row["operator"], row["session_id"], row["query"]) for row in rows] == [("eve", None, "{}")]
     assert rows[0]["user_id"] not in ("ada", None)
+
+
+async def test_tombstones_are_found_a_portion_at_a_time(settings: Settings, owner: asyncpg.Connection) -> None:
+    async with open_pool(settings.logger_database_url, "test", size=2) as pool:
+        sweeps, found = SweepStore(pool, 2), []
+        await Logger(pool).hear(*(deleted(f"s{each}") for each in range(5)))
+        for _ in range(3):
+            assert await sweeps.next_session()
+            found.append(await owner.fetchval("SELECT count(*) FROM chat.sessions WHERE noted_at < 'infinity'"))
+    assert found == [2, 4, 5]
 
 
 async def test_two_loggers_lose_no_race_against_a_deletion(logger: Logger, owner: asyncpg.Connection) -> None:
