@@ -1,7 +1,6 @@
 """Sessions that begin as copies of others, on a real PostgreSQL with the logger's own role."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -143,9 +142,7 @@ async def test_a_long_session_is_copied_in_portions_whole_or_not_at_all(
         await logger.commit([forked("m20000")])
     assert await said(owner) == []
     assert await owner.fetchval("SELECT count(*) FROM chat.sessions") == 1
-    began = time.perf_counter()
     await logger.commit([forked("m20000")])
-    assert time.perf_counter() - began < 10
     assert len(await said(owner)) == 20_001
 
 
