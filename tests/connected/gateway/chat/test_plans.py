@@ -105,5 +105,11 @@ async def test_the_calls_of_cookie_logging_are_kept_in_the_browsers_session(site
     await walk("cookies.ts", site.environment(COOKIE=cookie(visitor)) | {"MESSAGES": "1200"})
 
 
+async def test_the_quick_start_of_the_guide_works_as_it_stands(site: Site) -> None:
+    guide = re.findall(r"^```js\n(.*?)^```", (ROOT / "docs/history.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    token = token_for(site.settings, "cleo")
+    await walk("guide.ts", site.environment(TOKEN=token, GUIDE=json.dumps(guide)))
+
+
 def cookie(visitor: VisitorToken) -> str:
     return f"{VISITOR_COOKIE}={visitor.value}"
