@@ -1,6 +1,7 @@
 """What was said in a session, stored or not: which messages are in a window, where each is, and what they say."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from services.gateway.http.cursors import Place
@@ -27,6 +28,7 @@ LONGEST_PAGE = 1000
 MOST_AT_ONCE = 5000
 MOST_BYTES = 64 * 2**20
 
+Lane = Callable[[], AbstractAsyncContextManager[None]]
 Shown = Callable[[HistoryMessage, Feedback | None], bytes]  # spells a message with what its user thinks of it
 
 
@@ -50,12 +52,16 @@ class Conversation:
         page, is_shorter = shortened(sized(page, sizes), window)
         return page, has_more or is_shorter
 
-    async def whole(self, own: OwnSession, window: Window) -> tuple[list[Listed], bool]:
-        """Choose page after page, up to `MOST_AT_ONCE` and about `MOST_BYTES`, and tell whether there are more."""
+    async def whole(self, own: OwnSession, window: Window, lane: Lane) -> tuple[list[Listed], bool]:
+        """Choose page after page, up to `MOST_AT_ONCE` and about `MOST_BYTES`, and tell whether there are more.
+
+        Each page has a lane of its caller's own, so that others of theirs come between.
+        """
         found: list[Listed] = []
         left, has_more = MOST_BYTES, True
         while has_more and left > 0 and len(found) < MOST_AT_ONCE:
-            page, has_more = await self.page(own, window, min(LONGEST_PAGE, MOST_AT_ONCE - len(found)))
+            async with lane():
+                page, has_more = await self.page(own, window, min(LONGEST_PAGE, MOST_AT_ONCE - len(found)))
             found = [*found, *page] if window.oldest_first else [*page, *found]
             window = window.beyond(page)
             left -= sum(listed.size for listed in page)

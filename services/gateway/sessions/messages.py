@@ -81,18 +81,19 @@ async def answer_messages(
     Raises:
         NotFound: There is no such session of theirs.
     """
-    async with messages.lanes.of(caller):
+    lane = partial(messages.lanes.of, caller)
+    async with lane():
         own = await messages.own.find(caller, session_id)
         window = await _window(messages, own, query)
-        if query.limit == ALL:
-            page, has_more = await messages.conversation.whole(own, window)
-        else:
+        if query.limit != ALL:
             page, has_more = await messages.conversation.page(own, window, query.limit)
+    if query.limit == ALL:
+        page, has_more = await messages.conversation.whole(own, window, lane)
     ordered = page if query.order == "asc" else page[::-1]
     ends = {"next_cursor": _cursor_after(page, window) if has_more else None, "has_more": has_more}
     return SlicedResponse(
         messages.room,
-        partial(messages.lanes.of, caller),
+        lane,
         (
             (sum(listed.size for listed in piece), partial(messages.conversation.written, own, piece, spell))
             for piece in slices(ordered)

@@ -35,6 +35,9 @@ READS = (
     f"{SESSIONS}/untold/messages",
     f"{SESSIONS}/told/messages?limit=1000&order=desc",
     f"{SESSIONS}/untold/messages?after=m50",
+    "/api/sessions",
+    "/api/sessions/told/messages",
+    f"{SESSIONS}/untold/messages?limit=all",
 )
 
 Caller = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -1,10 +1,13 @@
 """Sessions and messages as older clients call and read them, over HTTP."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from services.gateway.account.identity import Caller
 from services.gateway.sessions import conversation, older_routes
 from services.gateway.turns.history import HistoryMessage
 from tests.pure.gateway.samples import facts, minutes, stored, turn
@@ -223,3 +226,23 @@ async def test_somebody_elses_messages_are_not_there(world: World) -> None:
     async with world.client("u2") as client:
         answer = await client.get("/api/sessions/s1/messages")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_others_of_the_callers_readings_come_between_the_pages_of_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "LONGEST_PAGE", 10)
+    world.sessions, world.messages = [facts("s1", stored=stored(29))], [said(number) for number in range(30)]
+    lanes, held = world.lanes.of, list[int]()
+
+    @asynccontextmanager
+    async def counted(caller: Caller) -> AsyncIterator[None]:
+        assert held.count(1) == held.count(-1), "one reading takes two lanes"
+        held.append(1)
+        async with lanes(caller):
+            yield
+        held.append(-1)
+
+    monkeypatch.setattr(world.lanes, "of", counted)
+    assert len((await get(world, "/api/sessions/s1/messages"))["messages"]) == 30
+    assert held.count(1) == 1 + 3 + 1, "of the session, its pages, and what they say"
