@@ -79,7 +79,8 @@ async def _unstored(db: Connection, turns: Sequence[Glimpse]) -> list[Key]:
         """
         SELECT t.user_id, t.session_id
         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS t (user_id, session_id, at)
-        LEFT JOIN chat.sessions s USING (user_id, session_id)
+        LEFT JOIN LATERAL (SELECT own.session_id, own.last_message_at FROM chat.sessions own
+            WHERE own.user_id = t.user_id AND own.session_id = t.session_id OFFSET 0) s ON true
         WHERE s.session_id IS NULL OR s.last_message_at IS NULL OR s.last_message_at < t.at
         """,
         [turn.user_id for turn in turns],
@@ -90,6 +91,7 @@ async def _unstored(db: Connection, turns: Sequence[Glimpse]) -> list[Key]:
 
 
 async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
+    # OFFSET 0: each row by its key, or where a table's size is not known all that its owner has is read to join it.
     rows = await db.fetch(
         """
         SELECT key.user_id, key.session_id, now() AS now,
@@ -103,10 +105,12 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
             m.name AS model_name,
             trip.*
         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS key (user_id, session_id, place)
-        LEFT JOIN chat.sessions s USING (user_id, session_id)
+        LEFT JOIN LATERAL (SELECT * FROM chat.sessions own
+            WHERE own.user_id = key.user_id AND own.session_id = key.session_id OFFSET 0) s ON true
         LEFT JOIN gateway.deletions d ON (d.user_id, d.session_id) = (key.user_id, key.session_id)
-        LEFT JOIN tagging.session_tags g ON (g.user_id, g.session_id) = (key.user_id, key.session_id)
-            AND g.deleted_at IS NULL
+        LEFT JOIN LATERAL (SELECT * FROM tagging.session_tags own
+            WHERE own.user_id = key.user_id AND own.session_id = key.session_id AND own.deleted_at IS NULL OFFSET 0
+            ) g ON true
         LEFT JOIN tagging.models m USING (model_id)
         LEFT JOIN LATERAL (
             SELECT t.trip_id, t.avinode_trip_id, t.trip_code, t.outcome, t.step AS current_step,

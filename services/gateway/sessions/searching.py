@@ -59,9 +59,11 @@ async def found_texts(db: Connection, found: Found) -> dict[Key, str]:
     """Return what those messages say, as far as it is searched."""
     rows = await db.fetch(
         f"""
-        SELECT user_id, session_id, left(content, {MOST_CHARACTERS}) AS content
+        SELECT found.user_id, found.session_id, said.content
         FROM unnest($1::text[], $2::text[], $3::text[]) AS found (user_id, session_id, message_id)
-        JOIN chat.messages USING (user_id, session_id, message_id)
+        CROSS JOIN LATERAL (SELECT left(m.content, {MOST_CHARACTERS}) AS content FROM chat.messages m
+            WHERE m.user_id = found.user_id AND m.session_id = found.session_id AND m.message_id = found.message_id
+            OFFSET 0) said
         """,  # noqa: S608 - a constant
         [user_id for user_id, _ in found],
         [session_id for _, session_id in found],

@@ -9,12 +9,14 @@ import pytest
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import MOST_COUNTED, FolderQueries
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, RARE, page_keys
+from services.gateway.sessions.queries import _facts, _unstored
 from services.gateway.sessions.searching import MOST_TEXTS
 from shared.database import open_pool, reading
 from shared.ids import user_hash
 from shared.search_words import OWNER_KEY_LENGTH, search_of
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
+from tests.pure.gateway.samples import glimpse, turn
 from tests.servers import Servers, looking
 
 SESSIONS = 100_000
@@ -137,16 +139,6 @@ async def test_pages_of_tables_that_nobody_has_analyzed_are_found_by_an_index(ma
         assert len(keys) == found, query
 
 
-async def test_no_page_reads_more_than_it_shows(many: Settings) -> None:
-    async with looking(many.database_url) as owner:
-        await owner.execute("ANALYZE")
-    for query, found, marks in QUERIES:
-        cost, keys = await explained(many, query)
-        assert "Seq Scan" not in {node["Node Type"] for node in cost.nodes()}, query
-        assert cost.rows_read() <= MOST_ROWS + marks, (query, cost.plans)
-        assert len(keys) == found, query
-
-
 SEARCHES: list[tuple[str, int, int]] = [  # what is typed, how many are found, and how many texts may be read for it
     ("own777", 111, 111),  # those that begin so
     ('"own777"', 1, 1),
@@ -194,6 +186,31 @@ async def test_a_search_reads_the_index_of_one_user_s_words_and_no_table_whole(m
                 assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"search_by_terms"}
                 assert rows_read(nodes) <= most_read, (typed, nodes)
                 assert count == found, typed
+
+
+async def test_what_is_known_of_a_page_s_sessions_is_read_by_their_keys(many: Settings) -> None:
+    keys = [("ann", f"s{number}") for number in range(500, 500 + LIMIT)]
+    turns = [glimpse(turn(session_id, 1e7, user_id="ann")) for _, session_id in keys]
+    async with looking(many.database_url) as owner, open_pool(many.reader_database_url, "test", 1) as pool:
+        for is_analyzed in (False, True):
+            if is_analyzed:
+                await owner.execute("ANALYZE")
+            async with reading(pool, "ann", first=PLANNED_BY_VALUES) as db:
+                known, newer = Explained(db), Explained(db)
+                assert len(await _facts(known, keys)) == LIMIT  # type: ignore[arg-type]
+                assert len(await _unstored(newer, turns)) == LIMIT  # type: ignore[arg-type]
+            assert known.rows_read() <= 4 * LIMIT, known.plans  # with its tag, its model, and what hides it
+            assert newer.rows_read() <= LIMIT, newer.plans
+
+
+async def test_no_page_reads_more_than_it_shows(many: Settings) -> None:
+    async with looking(many.database_url) as owner:
+        await owner.execute("ANALYZE")
+    for query, found, marks in QUERIES:
+        cost, keys = await explained(many, query)
+        assert "Seq Scan" not in {node["Node Type"] for node in cost.nodes()}, query
+        assert cost.rows_read() <= MOST_ROWS + marks, (query, cost.plans)
+        assert len(keys) == found, query
 
 
 async def test_a_search_among_some_sessions_reads_those_only(many: Settings) -> None:
