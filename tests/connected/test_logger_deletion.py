@@ -304,9 +304,9 @@ async def test_a_letter_of_an_erased_user_that_says_no_time_is_older(
     if is_parked_first:
         await logger.store.park(letters)
     await logger.hear(erased())
+    await logger.sweep()
     if not is_parked_first:
         await logger.store.park(letters)
-    await logger.sweep()
     assert await owner.fetchval("SELECT array_agg(user_id) FROM chat.dead_letters") == ["cy"]
 
 
