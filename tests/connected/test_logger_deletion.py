@@ -281,7 +281,7 @@ async def test_a_deletion_looks_through_few_of_many_letters(settings: Settings, 
             began = perf_counter()
             await SweepStore(pool).sweep_letters(gone)
             took.append(perf_counter() - began)
-    assert min(took) < 0.5, "it took 17 s, of which a busy machine may take a part"
+    assert min(took) < 5, "it took 17 s on a machine that does it in 0.1"
     kept = await owner.fetchval("SELECT array_agg(body) FROM chat.dead_letters WHERE position('ada' IN body) > 0")
     assert kept == torn[1:]
     assert await owner.fetchval("SELECT count(*) FROM chat.dead_letters") == 100_001
