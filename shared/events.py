@@ -209,6 +209,28 @@ class FeedbackGiven(SessionEvent):
     comment: Text | None = None
 
 
+class TemplateEvent(Event):
+    user_id: Name
+    template_id: UUID
+    accepted_at: Moment  # the database's clock
+
+    @property
+    def accepted(self) -> datetime:
+        """When it was accepted: what was so before its user was erased comes to nothing."""
+        return self.accepted_at
+
+
+class TemplateSaved(TemplateEvent):
+    """A user saved what they begin sessions with, whole; the newest by (accepted_at, event_id) stands."""
+
+    name: Name
+    template: Json  # fields of `SessionOpened`
+
+
+class TemplateDeleted(TemplateEvent):
+    """A user deleted a template, for good."""
+
+
 class SessionDeleted(SessionEvent):
     """A user deleted one of their sessions: it is gone for good, whatever of it comes late."""
 
@@ -309,6 +331,8 @@ EVENTS: tuple[type[Event], ...] = (
     SessionChanged,
     SessionForked,
     FeedbackGiven,
+    TemplateSaved,
+    TemplateDeleted,
     SessionDeleted,
     UserErased,
     ModelRegistered,

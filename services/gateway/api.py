@@ -42,6 +42,7 @@ from services.gateway.sessions import (
     shared_session,
     sharing,
     stats,
+    template_routes,
 )
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import routes as trips
@@ -62,6 +63,7 @@ ROUTERS = (
     sharing.router,
     shared_session.router,
     stats.router,
+    template_routes.router,
     posting.router,
     older_routes.router,
     deleting.router,

@@ -60,6 +60,7 @@ from services.gateway.sessions.shared_session import SharedSessions
 from services.gateway.sessions.sharing import Sharing
 from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import StatsQueries
+from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
@@ -233,6 +234,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Bulk(own, publisher, accepting, deleting),
         Folders(FolderQueries(pools.reader), lanes),
         session_messages,
+        Templates(TemplateQueries(pools.reader), publisher, accepting),
         Sharing(own, shares, announcing),
         SharedSessions(shares, session_messages, throttle),
         Stats(own, StatsQueries(pools.reader), lanes),

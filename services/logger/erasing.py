@@ -6,12 +6,22 @@ whichever order the events come.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from shared.database import Connection
-from shared.events import SessionDeleted, SessionEvent
+from shared.events import SessionDeleted
 
-SessionFact = TypeVar("SessionFact", bound=SessionEvent)
+
+class Fact(Protocol):
+    """Something that a user did, and when it was accepted."""
+
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def accepted(self) -> datetime: ...
+
+
+UserFact = TypeVar("UserFact", bound=Fact)
 
 
 async def note_deleted(db: Connection, events: Sequence[SessionDeleted]) -> None:
@@ -44,7 +54,7 @@ async def note_deleted(db: Connection, events: Sequence[SessionDeleted]) -> None
     )
 
 
-def not_erased(events: Sequence[SessionFact], erased: Mapping[str, datetime]) -> list[SessionFact]:
+def not_erased(events: Sequence[UserFact], erased: Mapping[str, datetime]) -> list[UserFact]:
     """Return what was accepted after its user was erased, or is of somebody who was not.
 
     Args:
@@ -54,7 +64,7 @@ def not_erased(events: Sequence[SessionFact], erased: Mapping[str, datetime]) ->
     return [event for event in events if event.user_id not in erased or event.accepted > erased[event.user_id]]
 
 
-async def known_not_erased(db: Connection, events: Sequence[SessionFact]) -> list[SessionFact]:
+async def known_not_erased(db: Connection, events: Sequence[UserFact]) -> list[UserFact]:
     """Return the same, by what the ledger says."""
     rows = await db.fetch(
         """

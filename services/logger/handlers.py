@@ -27,6 +27,8 @@ from shared.events import (
     SessionForked,
     SessionOpened,
     Stored,
+    TemplateDeleted,
+    TemplateSaved,
     UserErased,
 )
 from shared.parking import send_back
@@ -50,15 +52,18 @@ class ChatHandler:
         messages = [event for event in events if isinstance(event, MessageEvent)]
         edits = [event for event in events if isinstance(event, SessionOpened | SessionChanged)]
         forks = [event for event in events if isinstance(event, SessionForked)]
+        templates = [event for event in events if isinstance(event, TemplateSaved | TemplateDeleted)]
         feedback = [event for event in events if isinstance(event, FeedbackGiven)]
         decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
         deletions = [event for event in events if isinstance(event, SessionDeleted)]
         erasures = [event for event in events if isinstance(event, UserErased)]
-        await self._store.store_chat(messages, decisions, edits, deletions, erasures, forks=forks, feedback=feedback)
+        await self._store.store_chat(
+            messages, decisions, edits, deletions, erasures, forks=forks, feedback=feedback, templates=templates
+        )
         if deletions or erasures:
             self._wake()
         of_sessions = [*messages, *edits, *forks, *feedback, *deletions]
-        return [*_stored(of_sessions), *map(_decided, decisions), *map(_erased, erasures)]
+        return [*_stored(of_sessions), *map(_decided, decisions), *map(_noted, [*templates, *erasures])]
 
 
 class DeadLetterHandler:
@@ -154,8 +159,8 @@ def _words(event: SessionEvent) -> tuple[str, ...]:
     return ("created",) if isinstance(event, SessionOpened | SessionForked) else ("messages",)
 
 
-def _erased(erasure: UserErased) -> Stored:
-    return Stored(user_id=erasure.user_id, causes=(erasure.event_id,))
+def _noted(event: UserErased | TemplateSaved | TemplateDeleted) -> Stored:
+    return Stored(user_id=event.user_id, causes=(event.event_id,))
 
 
 def _decided(decision: Decision) -> Stored:

@@ -37,8 +37,17 @@ from services.logger.reduction import (
 from services.logger.rows import as_json, message_row, session_row, trace_row
 from services.logger.session_rows import settle_sessions
 from services.logger.settling import Edit
+from services.logger.template_rows import store_templates
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
-from shared.events import FeedbackGiven, MessageEvent, SessionDeleted, SessionForked, UserErased
+from shared.events import (
+    FeedbackGiven,
+    MessageEvent,
+    SessionDeleted,
+    SessionForked,
+    TemplateDeleted,
+    TemplateSaved,
+    UserErased,
+)
 from shared.ledger import Ledger, note_erased
 
 LEDGER: Ledger = "chat.erased_users"
@@ -60,6 +69,7 @@ class Store:
         *,
         forks: Sequence[SessionForked] = (),
         feedback: Sequence[FeedbackGiven] = (),
+        templates: Sequence[TemplateSaved | TemplateDeleted] = (),
     ) -> None:
         """Store one group: what is to go, what was said, what people set of it, think of it, and operators decided."""
         with database_span("store"):
@@ -79,6 +89,9 @@ class Store:
                 if feedback:
                     async with db.transaction():
                         await store_feedback(db, await known_not_erased(db, feedback))
+                if templates:
+                    async with db.transaction():
+                        await store_templates(db, await known_not_erased(db, templates))
                 if decisions:
                     await decide(db, final_decisions(decisions))
 

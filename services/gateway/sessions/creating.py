@@ -14,7 +14,7 @@ from fastapi import APIRouter, Response
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool
 
 from services.gateway.account.identity import Caller, CallerDep
-from services.gateway.account.projects import admit_writer, project_of_new
+from services.gateway.account.projects import Projects, admit_writer, project_of_new
 from services.gateway.http.fields import Json, Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
@@ -28,6 +28,7 @@ from services.gateway.sessions.edits import Metadata, Title, opened
 from services.gateway.sessions.journey import Journeys
 from services.gateway.sessions.openings import Opening, SessionOpenings
 from services.gateway.sessions.own_session import OwnSessions, as_opened
+from services.gateway.sessions.templates import TemplateRow
 from services.gateway.sessions.view import SessionFacts, show_session
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
@@ -56,7 +57,7 @@ class NewSession(BaseModel):
 
 
 class Templates(Protocol):
-    async def exists(self, user_ids: Sequence[str], template_id: UUID) -> bool: ...
+    async def find(self, user_ids: Sequence[str], projects: Projects, template_id: UUID) -> TemplateRow | None: ...
 
 
 class Creating:
@@ -107,7 +108,9 @@ class Creating:
         known = await self._own.find_or_new(caller, fixed_id) if fixed_id else None
         if known is not None and known.facts.opened is None:
             return known.shown, 200
-        said, proposed = await self._said(caller, body), new_id()
+        asked = await self._filled(caller, body)
+        admit_writer(caller.projects, asked.project_id)
+        said, proposed = self._said(caller, asked), new_id()
         opening = await self._openings.take(
             caller.user_id, _hash_of(body, said, fixed_id), fixed_id or str(new_id()), proposed, said
         )
@@ -119,7 +122,17 @@ class Creating:
             return stored, 201 if is_new else 200
         return _expected(opening), 202
 
-    async def _said(self, caller: Caller, body: NewSession) -> Json:
+    async def _filled(self, caller: Caller, body: NewSession) -> NewSession:
+        """Return what is asked for, with what the template has of it that the caller has not named."""
+        if body.template_id is None:
+            return body
+        row = await self._templates.find(caller.user_ids, caller.projects, body.template_id)
+        if row is None:
+            raise refused_field("template_id", "names no template of yours")
+        named = body.model_dump(mode="json", exclude_none=True)
+        return NewSession.model_validate({**row.template, **named})
+
+    def _said(self, caller: Caller, body: NewSession) -> Json:
         """Return the fields of the event that the caller named, and the project that the token has for them."""
         said = body.model_dump(mode="json", exclude={"id", "start_journey", "model"}, exclude_none=True)
         project_id = project_of_new(caller.projects, body.project_id)
@@ -130,8 +143,6 @@ class Creating:
         if body.model is not None:
             model = self._catalog.find(self._models.chosen(body.model, caller))
             said |= {"model": model.name, "provider": model.provider} if model else {"model": body.model}
-        if body.template_id is not None and not await self._templates.exists(caller.user_ids, body.template_id):
-            raise refused_field("template_id", "names no template of yours")
         return said
 
     async def _published(self, caller: Caller, opening: Opening, write: Write, *, is_new: bool) -> Session | None:

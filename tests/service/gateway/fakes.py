@@ -70,6 +70,8 @@ from services.gateway.sessions.stats_queries import (
     TokenCounts,
     WordCounts,
 )
+from services.gateway.sessions.template_routes import Templates
+from services.gateway.sessions.templates import TemplateQueries, TemplateRow
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.order_limits import OrderLimits
@@ -108,6 +110,8 @@ from shared.events import (
     SessionChanged,
     SessionForked,
     SessionOpened,
+    TemplateDeleted,
+    TemplateSaved,
     TripAttached,
     TripRequested,
 )
@@ -158,7 +162,7 @@ class World:
     faults: dict[str, str] = field(default_factory=dict)
     degraded: dict[str, str] = field(default_factory=dict)
     openings: dict[tuple[str, bytes], Opening] = field(default_factory=dict)  # by owner and hash
-    templates: set[UUID] = field(default_factory=set)
+    templates: dict[UUID, TemplateRow] = field(default_factory=dict)
     tag_of_new: Tag | None = None  # of a session that is begun
     first_words: dict[str, str] = field(default_factory=dict)  # by helper
     receipts: Receipts = field(default_factory=Receipts)
@@ -217,7 +221,7 @@ class World:
             Creating(
                 own,
                 openings,
-                _Templates(self),
+                cast(TemplateQueries, _Templates(self)),
                 publisher,
                 accepting,
                 catalog=catalog,
@@ -228,6 +232,7 @@ class World:
             Bulk(own, publisher, accepting, cast(Deleting, _Deleting(self))),
             Folders(cast(FolderQueries, _Folders(self)), self.lanes),
             session_messages,
+            Templates(cast(TemplateQueries, _Templates(self)), publisher, accepting),
             Sharing(own, shares, Announcing(publisher)),
             SharedSessions(shares, session_messages, throttle),
             Stats(own, cast(StatsQueries, _Stats(self)), self.lanes),
@@ -291,6 +296,12 @@ class World:
             self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
         elif isinstance(event, SessionOpened | SessionChanged):
             self._settle(event)
+        elif isinstance(event, TemplateSaved):
+            self.templates[event.template_id] = TemplateRow(
+                event.user_id, event.template_id, event.name, event.template, event.accepted_at, event.event_id
+            )
+        elif isinstance(event, TemplateDeleted):
+            self.templates.pop(event.template_id, None)
         elif isinstance(event, SessionForked):
             self._fork(event)
         elif isinstance(event, FeedbackGiven):
@@ -576,8 +587,19 @@ class _Templates:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def exists(self, user_ids: Sequence[str], template_id: UUID) -> bool:
-        return template_id in self._world.templates
+    async def find(self, user_ids: Sequence[str], projects: Projects, template_id: UUID) -> TemplateRow | None:
+        own = await self.page(user_ids, projects, len(self._world.templates), None)
+        return next((row for row in own if row.template_id == template_id), None)
+
+    async def page(
+        self, user_ids: Sequence[str], projects: Projects, limit: int, before: str | None
+    ) -> list[TemplateRow]:
+        rows = sorted(self._world.templates.values(), key=lambda row: row.template_id, reverse=True)
+        own = (row for row in rows if row.user_id in user_ids and sees(projects, row.template.get("project_id")))
+        return [row for row in own if before is None or str(row.template_id) < before][:limit]
+
+    async def now(self) -> datetime:
+        return datetime.now(UTC)
 
 
 class _Deleting:

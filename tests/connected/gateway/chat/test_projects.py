@@ -45,6 +45,10 @@ ELSEWHERE = {
     ("get", "/api/me/data"),
     ("post", f"{SESSIONS}/bulk"),  # in tests/service/gateway/sessions/test_bulk.py
     ("get", "/api/chat/folders"),  # in tests/connected/gateway/sessions/test_changing.py
+    ("get", "/api/chat/templates"),  # in tests/service/gateway/sessions/test_templates.py, with the next three
+    ("post", "/api/chat/templates"),
+    ("patch", "/api/chat/templates/{template_id}"),
+    ("delete", "/api/chat/templates/{template_id}"),
     ("get", "/api/shared/{token}"),  # in tests/connected/gateway/sessions/test_sharing.py
     ("delete", "/api/chat/sessions/{session_id}/shares/{share_id}"),  # there, too
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py

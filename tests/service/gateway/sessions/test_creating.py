@@ -5,9 +5,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.gateway.sessions.templates import TemplateRow
 from shared.events import MessagePosted, SessionOpened
 from shared.ids import new_id
-from tests.pure.gateway.samples import facts, stored, turn
+from tests.pure.gateway.samples import NOON, facts, stored, turn
 from tests.service.gateway.fakes import World
 from tests.tokens import token_for
 
@@ -134,7 +135,7 @@ async def test_a_journey_begins_with_what_its_helper_says_first(world: World) ->
 
 async def test_a_template_must_be_there(world: World) -> None:
     known = new_id()
-    world.templates = {known}
+    world.templates = {known: TemplateRow("u1", known, "mine", {}, NOON, new_id())}
     assert (await create(world, template_id=str(known))).status_code == 201
     refused = await create(world, template_id=str(new_id()))
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "template_id")
