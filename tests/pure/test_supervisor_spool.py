@@ -20,7 +20,7 @@ def printed(log: Path) -> bytes:
 
 
 def test_every_line_is_kept_whole_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "LOG_BYTES", 50_000)
+    monkeypatch.setattr(spool, "LOG_BYTES", 100_000)  # more than comes at once
     monkeypatch.setattr(spool, "GENERATIONS", 100)
     log = tmp_path / "printer.log"
     child = Child("printer", [sys.executable, "-c", PRINTER.format(100_000)], log=log)
