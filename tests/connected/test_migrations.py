@@ -217,7 +217,6 @@ async def test_functions_have_their_callers_rights_but_for_the_search_and_are_ca
     assert {row["name"]: row["callers"] for row in rows if row["name"].startswith(("gateway.", "chat.search"))} == {
         "chat.search_sessions": ["tripthread_reader"],
         "gateway.session_past": ["tripthread_reader"],
-        "gateway.past_of_session": ["tripthread_reader"],
         "gateway.past_with_opening": ["tripthread_reader"],
         "gateway.claim_turns": ["tripthread_gateway"],
         "gateway.begin_turns": ["tripthread_gateway"],

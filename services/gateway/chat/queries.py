@@ -19,7 +19,7 @@ async def session_past(
     """Return the turns of each user's session of this id that are not stored, and rows of what is.
 
     A row is of the session itself, stored or opened, or of a message: of those the newest, those asked about, and the
-    first that users said, as the function says in its revision, `deploy/migrations/sql/0018_opened.up.sql`.
+    first that users said, as the function says in its revision, `deploy/migrations/sql/0016_opened.up.sql`.
     """
     with database_span("read"):
         rows = await fetched(

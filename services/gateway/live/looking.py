@@ -95,7 +95,7 @@ class Looking:
 
 # A plan that was made for small tables would read a whole index of theirs, and be kept until they are analyzed.
 PLANNED = "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off"
-# What has changed is few, and found by the indexes on the time stamps alone (0014_changes_since); whose it is is asked
+# What has changed is few, and found by the indexes on the time stamps alone (0013_changes_since); whose it is is asked
 # of these rows only, by which the cost goes by what changes and not by how many listen, or how much they have.
 _CHANGED = """
     WITH listening AS MATERIALIZED (SELECT unnest($1::text[]) COLLATE "C" AS user_id),

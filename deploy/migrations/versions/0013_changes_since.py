@@ -1,9 +1,9 @@
-"""See `sql/0020_shares.up.sql`."""
+"""See `sql/0013_changes_since.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0020_shares"
-down_revision = "0019_search"
+revision = "0013_changes_since"
+down_revision = "0012_round_trips"
 
 
 def upgrade() -> None:

@@ -1,9 +1,9 @@
-"""See `sql/0014_changes_since.up.sql`."""
+"""See `sql/0017_search.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0014_changes_since"
-down_revision = "0013_session_labels"
+revision = "0017_search"
+down_revision = "0016_opened"
 
 
 def upgrade() -> None:

@@ -26,7 +26,7 @@ CREATE TABLE chat.search_progress (
 );
 CREATE UNIQUE INDEX search_progress_is_one ON chat.search_progress ((true));
 SELECT tripthread.protect('chat.search_progress', 'tripthread_logger', '');
--- As those of 0014: what was written lately, at no cost to whoever writes.
+-- As those of 0013_changes_since: what was written lately, at no cost to whoever writes.
 CREATE INDEX messages_by_change ON chat.messages USING brin (stored_at) WITH (pages_per_range = 8, autosummarize = on);
 
 -- Find which of the caller's sessions have all words in their title or in one message: as the owner of the tables, because

@@ -1,16 +1,16 @@
 -- What the next turn of a session must know of it: the turns that are not stored yet, the stored messages, and what the
--- session keeps. `session_past` of 0012, whose row of a session does not have its model, project and helper; that one is
--- for gateways of the release before.
+-- session keeps. `session_past` of 0012, whose row of a session does not have its model, project and helper, and which does
+-- not know of sessions that are opened and not stored yet; that one is for gateways of the release before.
 --
 -- By its caller's rights, so row-level security holds. The turns are read first, each query sees what is committed when
 -- it begins: what is stored in between is then there twice, and never missed.
 --
 -- Turns come newest first: the running one, and of the others the newest. Each user who has turns in the session has a
 -- row at least, with the place of the newest, stored or not. Each session that is stored has a row of its own, which
--- says whether it was deleted, and its model, project and helper. Of messages: the newest, those that are wanted, and the first that users said. Of the
+-- says whether it was deleted, and its model, project and helper; so has one that was opened, while it is not stored. Of messages: the newest, those that are wanted, and the first that users said. Of the
 -- newest, and of the wanted, the texts come as far back as they are `most_bytes` together; the wanted and the first
 -- come with a digest.
-CREATE FUNCTION gateway.past_of_session(
+CREATE FUNCTION gateway.past_with_opening(
     users text[], session text, wanted text[], first_said integer, newest_messages integer, most_bytes bigint,
     newest_turns integer
 ) RETURNS TABLE (
@@ -60,7 +60,16 @@ BEGIN
         NULL::bytea, NULL::boolean
     FROM chat.sessions s
     WHERE s.user_id = ANY (users) AND s.session_id = session;
-    IF NOT FOUND THEN  -- a new one: nothing of it is stored
+    IF NOT FOUND THEN  -- nothing of it is stored: it is a new one, or one that was opened just now
+        RETURN QUERY
+        SELECT DISTINCT ON (o.user_id) o.user_id, NULL::timestamptz, NULL::uuid, NULL::text, NULL::integer, NULL::text,
+            o.opening ->> 'model', o.opening ->> 'project_id', o.opening ->> 'helper', NULL::timestamptz,
+            NULL::timestamptz, NULL::jsonb, NULL::jsonb, NULL::boolean, NULL::float8, NULL::boolean,
+            false, NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::bytea,
+            NULL::boolean
+        FROM gateway.session_openings o
+        WHERE o.user_id = ANY (users) AND o.session_id = session
+        ORDER BY o.user_id, o.accepted_at;
         RETURN;
     END IF;
 
@@ -113,5 +122,5 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION gateway.past_of_session FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION gateway.past_of_session TO tripthread_reader;
+REVOKE ALL ON FUNCTION gateway.past_with_opening FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION gateway.past_with_opening TO tripthread_reader;

@@ -1,9 +1,9 @@
-"""See `sql/0019_search.up.sql`."""
+"""See `sql/0019_tags_by_key.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0019_search"
-down_revision = "0018_opened"
+revision = "0019_tags_by_key"
+down_revision = "0018_shares"
 
 
 def upgrade() -> None:

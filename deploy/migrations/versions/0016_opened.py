@@ -1,9 +1,9 @@
-"""See `sql/0015_kept.up.sql`."""
+"""See `sql/0016_opened.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0015_kept"
-down_revision = "0014_changes_since"
+revision = "0016_opened"
+down_revision = "0015_deletion"
 
 
 def upgrade() -> None:

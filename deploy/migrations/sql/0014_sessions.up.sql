@@ -21,7 +21,6 @@ CREATE TABLE chat.session_marks (
 );
 CREATE INDEX session_marks_by_value ON chat.session_marks (user_id, archived, kind, value, session_id);
 SELECT tripthread.protect('chat.session_marks', 'tripthread_logger', 'user_id');
-DROP TABLE chat.session_labels;
 
 CREATE FUNCTION chat.mark_session() RETURNS trigger
     LANGUAGE plpgsql

@@ -1,9 +1,9 @@
-"""See `sql/0013_session_labels.up.sql`."""
+"""See `sql/0015_deletion.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0013_session_labels"
-down_revision = "0012_round_trips"
+revision = "0015_deletion"
+down_revision = "0014_sessions"
 
 
 def upgrade() -> None:

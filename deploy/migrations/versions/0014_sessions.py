@@ -1,9 +1,9 @@
-"""See `sql/0016_sessions.up.sql`."""
+"""See `sql/0014_sessions.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0016_sessions"
-down_revision = "0015_kept"
+revision = "0014_sessions"
+down_revision = "0013_changes_since"
 
 
 def upgrade() -> None:

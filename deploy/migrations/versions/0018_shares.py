@@ -1,9 +1,9 @@
-"""See `sql/0018_opened.up.sql`."""
+"""See `sql/0018_shares.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0018_opened"
-down_revision = "0017_deletion"
+revision = "0018_shares"
+down_revision = "0017_search"
 
 
 def upgrade() -> None:

@@ -1,1 +1,0 @@
-DROP FUNCTION gateway.past_of_session(text[], text, text[], integer, integer, bigint, integer);
