@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
-from uuid import UUID
 
 import structlog
 
@@ -85,14 +84,14 @@ class Deleting:
         if self._publisher.away is not None:
             return False
         results = await asyncio.gather(*map(self._publisher.publish, events), return_exceptions=True)
-        told = [event.event_id for event, result in zip(events, results, strict=True) if result is None]
+        told = [event for event, result in zip(events, results, strict=True) if result is None]
         await self._note(told)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, BrokerAway):
                 raise result
         return len(told) == len(events)
 
-    async def _note(self, told: Sequence[UUID]) -> None:
+    async def _note(self, told: Sequence[SessionDeleted | UserErased]) -> None:
         try:
             await self._store.told(told)
         except DATABASE_ERRORS as error:  # told once more: every consumer ignores a repeat

@@ -41,8 +41,7 @@ class MyData(BaseModel):
 @router.get("/api/me/data", responses=problem_responses(401, 429, 503))
 async def get_my_data(erasing: ErasingDep, caller: KnownCallerDep) -> MyData:
     """Show how far the erasure of the caller's data has come."""
-    state = await erasing.states.of(caller.user_ids)
-    return MyData(status=state.status, erased_at=state.erased_at, services=state.services)
+    return MyData(**vars(await erasing.states.of(caller.user_ids)))
 
 
 @router.delete("/api/me/data", status_code=202, responses=problem_responses(401, 403, 422, 429, 503))
@@ -53,5 +52,4 @@ async def erase_my_data(erasing: ErasingDep, caller: KnownCallerDep, write: Writ
             "This token sees some projects only: erase with one that is not limited, or delete its sessions."
         )
     await erasing.deleting.erase(caller.user_ids, write)
-    state = await erasing.states.of(caller.user_ids)
-    return MyData(status=state.status, erased_at=state.erased_at, services=state.services)
+    return MyData(**vars(await erasing.states.of(caller.user_ids)))

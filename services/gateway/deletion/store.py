@@ -133,16 +133,21 @@ class DeletionStore:
         )
         return [Erasure(**row) for row in map(dict, rows)]
 
-    async def told(self, event_ids: Sequence[UUID]) -> None:
+    async def told(self, events: Sequence[SessionDeleted | UserErased]) -> None:
         """Note that the broker has these events."""
-        for table in ("deletions", "erasures"):
-            await self._pool.execute(
-                f"""
-                UPDATE gateway.{table} SET told_at = clock_timestamp(), tellings = tellings + 1
-                WHERE event_id = ANY ($1::uuid[]) AND {"settled_at" if table == "deletions" else "done_at"} IS NULL
-                """,  # noqa: S608 - names of this function
-                list(event_ids),
-            )
+        for kind, table, undone in (
+            (SessionDeleted, "deletions", "settled_at IS NULL"),
+            (UserErased, "erasures", "done_at IS NULL"),
+        ):
+            event_ids = [event.event_id for event in events if isinstance(event, kind)]
+            if event_ids:
+                await self._pool.execute(
+                    f"""
+                    UPDATE gateway.{table} SET told_at = clock_timestamp(), tellings = tellings + 1
+                    WHERE event_id = ANY ($1::uuid[]) AND {undone}
+                    """,  # noqa: S608 - names of this function
+                    event_ids,
+                )
 
 
 # A queue may have been deleted with what was in it: whoever has told of it cannot know what becomes of that.
