@@ -22,13 +22,13 @@ log = structlog.get_logger(__name__)
 class Leader:
     """Holds an advisory lock, or waits for it."""
 
-    def __init__(self, pool: Pool, lock: int, on_elected: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, pool: Pool, lock: int, on_elected: Callable[[], Awaitable[None]] | None = None) -> None:
         """Prepare to lead.
 
         Args:
             pool: One of its connections is the lock's for as long as it is held.
             lock: Its number, the same in every process that may lead, and nobody else's in this database.
-            on_elected: What comes before any other work; where it fails, another is elected.
+            on_elected: What comes before any other work, if anything; where it fails, another is elected.
         """
         self._pool = pool
         self._lock = lock
@@ -79,7 +79,8 @@ class Leader:
         return elected is not None
 
     async def _lead(self, connection: Connection) -> None:
-        await self._on_elected()
+        if self._on_elected is not None:
+            await self._on_elected()
         log.info("leading")
         self._leads = True
         while not self._stopping.is_set():

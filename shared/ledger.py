@@ -12,9 +12,8 @@ from typing import Literal
 from shared.database import Connection, Pool
 from shared.events import UserErased
 from shared.ids import user_hash
-from shared.sweeping import FOUND, NOTED
+from shared.sweeping import NOTED, PORTION, find_notes
 
-MOST_FOUND = 1000  # lines of one statement
 Ledger = Literal["chat.erased_users", "tagging.erased_users", "workflow.erased_users"]
 
 
@@ -45,14 +44,9 @@ async def note_erased(db: Connection, ledger: Ledger, events: Sequence[UserErase
     )
 
 
-async def next_erasure(pool: Pool, ledger: Ledger) -> Erasure | None:
+async def next_erasure(pool: Pool, ledger: Ledger, portion: int = PORTION) -> Erasure | None:
     """Return a line to be swept, which nobody can write against any more who has not seen it."""
-    await pool.execute(
-        f"""
-        UPDATE {ledger} SET {FOUND} WHERE noted_at = 'infinity' AND user_hash IN (
-            SELECT user_hash FROM {ledger} WHERE done_at IS NULL AND noted_at = 'infinity' LIMIT {MOST_FOUND})
-        """  # noqa: S608 - constants
-    )
+    await find_notes(pool, ledger, "done_at IS NULL", portion)
     row = await pool.fetchrow(
         f"SELECT user_id, erased_at FROM {ledger} WHERE done_at IS NULL AND {NOTED} ORDER BY noted_at LIMIT 1"  # noqa: S608
     )

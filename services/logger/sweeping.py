@@ -17,9 +17,6 @@ class Sweeper:
     def __init__(self, store: SweepStore) -> None:
         self._store = store
 
-    async def begin(self) -> None:
-        """Begin, once elected: whatever a process before this one has left is still due."""
-
     async def sweep_session(self) -> bool:
         """Let one deleted session go; tell whether there was one."""
         session = await self._store.next_session()
@@ -39,5 +36,5 @@ def sweeping(pool: Pool) -> Worker:
     """Make what runs both jobs, wherever this logger is the one that does."""
     sweeper = Sweeper(SweepStore(pool))
     jobs = {"deleted sessions": sweeper.sweep_session, "erased users": sweeper.sweep_user}
-    leader = Leader(pool, LEADER_LOCK, sweeper.begin)
+    leader = Leader(pool, LEADER_LOCK)  # nothing comes before: all is in the rows
     return Worker("sweeper", leader, jobs, idle_s=LOOK_S, backoff=BACKOFF, is_vital=False)

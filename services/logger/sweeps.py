@@ -12,11 +12,10 @@ from uuid import UUID
 from services.logger.anew import begin_anew
 from services.logger.letter_owners import Gone, spellings
 from services.logger.store import LEDGER
-from shared.database import ACQUIRE_TIMEOUT_S, Pool, transaction
+from shared.database import Pool, transaction
 from shared.ledger import Erasure, next_erasure, settle_erasure
-from shared.sweeping import FOUND, NOTED
+from shared.sweeping import NOTED, PORTION, delete_in_portions, find_notes, repeat
 
-PORTION = 1000  # rows of one statement
 LETTERS_AT_ONCE = 1000
 LETTER_BYTES_AT_ONCE = 8_000_000
 
@@ -56,14 +55,7 @@ class SweepStore:
 
     async def next_session(self) -> DeletedSession | None:
         """Return the session that was deleted first of those that are still to be swept."""
-        await self._pool.execute(
-            f"""
-            UPDATE chat.sessions SET {FOUND}
-            WHERE noted_at = 'infinity' AND (user_id, session_id) IN (SELECT user_id, session_id FROM chat.sessions
-                WHERE deleted_at IS NOT NULL AND swept_at IS NULL AND noted_at = 'infinity' LIMIT $1)
-            """,  # noqa: S608 - a constant
-            self._portion,
-        )
+        await find_notes(self._pool, "chat.sessions", "deleted_at IS NOT NULL AND swept_at IS NULL", self._portion)
         row = await self._pool.fetchrow(
             f"""
             SELECT user_id, session_id FROM chat.sessions
@@ -77,7 +69,7 @@ class SweepStore:
         """Let a session's rows and letters go, and note that they are gone."""
         for table in ("search", "messages", "traces", "feedback"):
             await self._delete(
-                f"FROM chat.{table} WHERE user_id = $1 AND session_id = $2", session.user_id, session.session_id
+                f"chat.{table} WHERE user_id = $1 AND session_id = $2", session.user_id, session.session_id
             )
         await self.sweep_letters(Gone(session.user_id, session.session_id))
         await self._pool.execute(
@@ -103,7 +95,7 @@ class SweepStore:
             "chat.feedback WHERE user_id = $1 AND occurred_at <= $2",
             "chat.templates WHERE user_id = $1 AND occurred_at <= $2",
         ):
-            await self._delete(f"FROM {older}", user.user_id, user.erased_at)
+            await self._delete(older, user.user_id, user.erased_at)
         await self._forget_who_was_read(user)
         await self.sweep_letters(Gone(user.user_id, erased_at=user.erased_at))
         await settle_erasure(self._pool, LEDGER, user)
@@ -125,7 +117,7 @@ class SweepStore:
         # Answers to older questions first: once those are gone, nobody could tell.
         await self._delete(
             """
-            FROM chat.messages WHERE user_id = $1 AND session_id = $3 AND created_at > $2 AND turn_id IS NOT NULL
+            chat.messages WHERE user_id = $1 AND session_id = $3 AND created_at > $2 AND turn_id IS NOT NULL
                 AND parent_id IN (SELECT q.message_id FROM chat.messages q
                     WHERE q.user_id = $1 AND q.session_id = $3 AND q.created_at <= $2)
             """,
@@ -134,14 +126,14 @@ class SweepStore:
             session_id,
         )
         await self._delete(
-            "FROM chat.messages WHERE user_id = $1 AND session_id = $3 AND created_at <= $2",
+            "chat.messages WHERE user_id = $1 AND session_id = $3 AND created_at <= $2",
             user.user_id,
             user.erased_at,
             session_id,
         )
         await self._delete(
             """
-            FROM chat.traces t WHERE user_id = $1 AND session_id = $2 AND message_id IS NOT NULL
+            chat.traces t WHERE user_id = $1 AND session_id = $2 AND message_id IS NOT NULL
                 AND NOT EXISTS (SELECT FROM chat.messages m
                     WHERE m.user_id = $1 AND m.session_id = $2 AND m.message_id = t.message_id)
             """,
@@ -153,21 +145,18 @@ class SweepStore:
 
     async def _forget_who_was_read(self, user: Erasure) -> None:
         """Of whom an administrator has read, only the hash is kept."""
-        while (
-            await self._pool.execute(
-                """
-                UPDATE chat.conversation_reads SET session_id = NULL, query = '{}',
-                    user_id = encode(tripthread.user_hash($1), 'hex')
-                WHERE ctid = ANY (ARRAY(SELECT ctid FROM chat.conversation_reads
-                    WHERE user_id = $1 AND occurred_at <= $2 LIMIT $3))
-                """,
-                user.user_id,
-                user.erased_at,
-                self._portion,
-            )
-            != "UPDATE 0"
-        ):
-            pass
+        await repeat(
+            self._pool,
+            """
+            UPDATE chat.conversation_reads SET session_id = NULL, query = '{}',
+                user_id = encode(tripthread.user_hash($1), 'hex')
+            WHERE ctid = ANY (ARRAY(SELECT ctid FROM chat.conversation_reads
+                WHERE user_id = $1 AND occurred_at <= $2 LIMIT $3))
+            """,
+            user.user_id,
+            user.erased_at,
+            self._portion,
+        )
 
     async def sweep_letters(self, gone: Gone) -> None:
         """Let the dead letters go that say something of it: those that name its user, and those that can't be read."""
@@ -193,11 +182,4 @@ class SweepStore:
                 await self._pool.execute("DELETE FROM chat.dead_letters WHERE dead_letter_id = ANY ($1::uuid[])", going)
 
     async def _delete(self, which: str, *arguments: object) -> None:
-        """Delete rows portion by portion; `which` is what stands in a SELECT from FROM on."""
-        table = which.split()[1]
-        statement = f"""
-            DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid {which} LIMIT {self._portion}))
-            """  # noqa: S608 - constants of this module
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
-            while await db.execute(statement, *arguments) != "DELETE 0":
-                pass
+        await delete_in_portions(self._pool, which, *arguments, portion=self._portion)

@@ -12,11 +12,11 @@ from shared.events import SessionTagged
 from shared.leader import Leader
 from shared.ledger import Erasure, Ledger, next_erasure, settle_erasure
 from shared.publisher import Publisher
+from shared.sweeping import PORTION
 from shared.worker import Worker
 
 LEADER_LOCK = 0x7474_5357  # "ttSW": of the tagger that sweeps
 LEDGER: Ledger = "tagging.erased_users"
-PORTION = 1000  # rows of one statement
 
 
 class Sweeper:
@@ -95,8 +95,5 @@ _COUNTERS = """
 
 def sweeping(pool: Pool, sweeper: Sweeper) -> Worker:
     """Make what runs the job, wherever this tagger is the one that does."""
-
-    async def begin() -> None:
-        """Nothing comes before: all is in the rows."""
-
-    return Worker("tagger.sweeps", Leader(pool, LEADER_LOCK, begin), {"sweeps": sweeper.sweep}, is_vital=False)
+    # Nothing comes before: all is in the rows.
+    return Worker("tagger.sweeps", Leader(pool, LEADER_LOCK), {"sweeps": sweeper.sweep}, is_vital=False)

@@ -335,16 +335,13 @@ async def test_sweep_waits_for_whoever_may_not_have_seen_the_tombstone(
     assert (await sweep(quiet, pool))[-1] == dict.fromkeys(TABLES, 0)
 
 
-async def test_notes_are_found_in_portions(
-    quiet: Stage, trips: TripStore, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger, "MOST_FOUND", PORTION)
+async def test_notes_are_found_in_portions(quiet: Stage, trips: TripStore, pool: Pool) -> None:
     users = [f"u{place}" for place in range(5)]
     await commit(trips, *(deleted(f"s{place}") for place in range(5)), *(erased(user) for user in users))
     store = SweepStore(pool, PORTION)
     for found in (2, 4, 5):
         await store.next_session()
-        await ledger.next_erasure(pool, "workflow.erased_users")
+        await ledger.next_erasure(pool, "workflow.erased_users", PORTION)
         for table in ("deleted_sessions", "erased_users"):
             noted = f"SELECT count(*) FROM workflow.{table} WHERE noted_at <> 'infinity'"  # noqa: S608
             assert await quiet.owner.fetchval(noted) == found

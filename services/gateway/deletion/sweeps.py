@@ -12,9 +12,8 @@ import asyncpg
 from services.gateway.deletion.store import Erasure, Key
 from shared.database import Pool, fetched
 from shared.ids import user_hash
-from shared.sweeping import FOUND, NOTED
+from shared.sweeping import NOTED, PORTION, delete_in_portions, find_notes
 
-PORTION = 1000  # rows of one statement
 SESSIONS_AT_ONCE = 200
 USERS_AT_ONCE = 50
 # What an erased user has here: whole rows, by the time that each is of.
@@ -38,7 +37,7 @@ class SweepStore:
 
     async def unswept(self) -> dict[Key, bool]:
         """Return deleted sessions that may have turns; and of each whether nobody adds to them any more."""
-        await self._find("deletions", "settled_at IS NULL AND swept_at IS NULL")
+        await find_notes(self._pool, "gateway.deletions", "settled_at IS NULL AND swept_at IS NULL", self._portion)
         rows = await fetched(
             self._pool,
             f"""
@@ -47,14 +46,6 @@ class SweepStore:
             """,  # noqa: S608 - constants of this module, here and below
         )
         return {(row["user_id"], row["session_id"]): row["is_final"] for row in rows}
-
-    async def _find(self, table: str, undone: str) -> None:
-        await self._pool.execute(
-            f"""
-            UPDATE gateway.{table} SET {FOUND} WHERE ctid = ANY (ARRAY(
-                SELECT ctid FROM gateway.{table} WHERE {undone} AND noted_at = 'infinity' LIMIT {self._portion}))
-            """  # noqa: S608
-        )
 
     async def sweep_sessions(self, sessions: Sequence[Key]) -> None:
         """Let the turns and shares of these sessions go."""
@@ -103,7 +94,7 @@ class SweepStore:
 
     async def unswept_users(self) -> list[tuple[Erasure, bool]]:
         """Return erased users who may have something here; and of each whether nobody adds to it any more."""
-        await self._find("erasures", "done_at IS NULL AND swept_at IS NULL")
+        await find_notes(self._pool, "gateway.erasures", "done_at IS NULL AND swept_at IS NULL", self._portion)
         rows = await fetched(
             self._pool,
             f"""
@@ -153,12 +144,7 @@ class SweepStore:
         )
 
     async def _delete(self, which: str, *arguments: object) -> None:
-        table = which.split(maxsplit=1)[0]
-        statement = f"""
-            DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {which} LIMIT {self._portion}))
-            """  # noqa: S608
-        while await self._pool.execute(statement, *arguments) != "DELETE 0":
-            pass
+        await delete_in_portions(self._pool, which, *arguments, portion=self._portion)
 
 
 _ERASURE = "user_id, event_id, correlation_id, erased_at"

@@ -10,9 +10,7 @@ from uuid import UUID
 
 from shared.database import Connection, Pool, transaction
 from shared.ledger import Erasure
-from shared.sweeping import FOUND, NOTED
-
-PORTION = 1000  # rows of one statement
+from shared.sweeping import NOTED, PORTION, find_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,7 @@ class SweepStore:
 
     async def next_session(self) -> Gone | None:
         """Return a deleted session, against which nobody can write any more who has not seen its tombstone."""
-        await self._pool.execute(
-            f"""
-            UPDATE workflow.deleted_sessions SET {FOUND} WHERE noted_at = 'infinity' AND (user_id, session_id) IN (
-                SELECT user_id, session_id FROM workflow.deleted_sessions
-                WHERE swept_at IS NULL AND noted_at = 'infinity' LIMIT $1)
-            """,  # noqa: S608 - a constant
-            self._portion,
-        )
+        await find_notes(self._pool, "workflow.deleted_sessions", "swept_at IS NULL", self._portion)
         row = await self._pool.fetchrow(
             f"""
             SELECT user_id, session_id FROM workflow.deleted_sessions WHERE swept_at IS NULL AND {NOTED}
@@ -141,7 +132,7 @@ class SweepStore:
 
     async def _empty(self, db: Connection, tie: Tie) -> bool:
         """Let a portion of what a trip has go; tell whether there was any. The one tie stays, by which it is found."""
-        for query in (_MESSAGES, _QUOTES, _LIFTS, _RFQS, _PROPOSALS, _OTHERS_ORDERS, _ORDERS):
+        for query in _PARTS:
             if await db.fetch(query, tie.trip_id, self._portion):
                 return True
         return bool(await db.fetch(_OTHER_TIES, tie.trip_id, self._portion, tie.user_id, tie.session_id))
@@ -159,30 +150,9 @@ async def _settle_notices(db: Connection, *names: str | None) -> None:
     )
 
 
-# What another trip has taken over meanwhile, stays: the same thing of Avinode's, which was read for that one.
-_MESSAGES = """
-    DELETE FROM workflow.trip_messages WHERE trip_id = $1 AND avinode_message_id IN (
-        SELECT avinode_message_id FROM workflow.trip_messages WHERE trip_id = $1 LIMIT $2)
-    RETURNING trip_id
-"""
-_QUOTES = """
-    DELETE FROM workflow.quotes WHERE trip_id = $1 AND quote_id IN (
-        SELECT quote_id FROM workflow.quotes WHERE trip_id = $1 LIMIT $2)
-    RETURNING trip_id
-"""
-_LIFTS = """
-    DELETE FROM workflow.lifts WHERE trip_id = $1 AND lift_id IN (
-        SELECT lift_id FROM workflow.lifts WHERE trip_id = $1 LIMIT $2)
-    RETURNING trip_id
-"""
-_RFQS = """
-    DELETE FROM workflow.rfqs WHERE trip_id = $1 AND rfq_id IN (
-        SELECT rfq_id FROM workflow.rfqs WHERE trip_id = $1 LIMIT $2)
-    RETURNING trip_id
-"""
-_PROPOSALS = """
-    DELETE FROM workflow.proposals WHERE trip_id = $1 AND proposal_id IN (
-        SELECT proposal_id FROM workflow.proposals WHERE trip_id = $1 LIMIT $2)
+_PART = """
+    DELETE FROM workflow.{table} WHERE trip_id = $1 AND {key} IN (
+        SELECT {key} FROM workflow.{table} WHERE trip_id = $1 LIMIT $2)
     RETURNING trip_id
 """
 # Of somebody from whom an operator took the trip: it is their own word, and says why they have none.
@@ -192,14 +162,25 @@ _OTHERS_ORDERS = """
         WHERE trip_id = $1 AND state = 'lost' AND NOT workflow.is_gone(user_id, session_id, created_at) LIMIT $2)
     RETURNING request_id
 """
-_ORDERS = """
-    DELETE FROM workflow.requests WHERE trip_id = $1 AND request_id IN (
-        SELECT request_id FROM workflow.requests WHERE trip_id = $1 LIMIT $2)
-    RETURNING trip_id
-"""
 _OTHER_TIES = """
     DELETE FROM workflow.trip_sessions WHERE trip_id = $1 AND (user_id, session_id) IN (
         SELECT user_id, session_id FROM workflow.trip_sessions
         WHERE trip_id = $1 AND (user_id, session_id) <> ($3, $4) LIMIT $2)
     RETURNING trip_id
 """
+# What a trip has, in the order in which it goes. What another trip has taken over meanwhile, stays: the same thing of
+# Avinode's, which was read for that one.
+_PARTS = (
+    *(
+        _PART.format(table=table, key=key)
+        for table, key in (
+            ("trip_messages", "avinode_message_id"),
+            ("quotes", "quote_id"),
+            ("lifts", "lift_id"),
+            ("rfqs", "rfq_id"),
+            ("proposals", "proposal_id"),
+        )
+    ),
+    _OTHERS_ORDERS,
+    _PART.format(table="requests", key="request_id"),
+)
