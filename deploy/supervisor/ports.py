@@ -7,12 +7,16 @@ can be taken by somebody's outgoing connection before the child that is meant to
 import random
 import socket
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 from deploy.supervisor.trouble import Trouble
 
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_TCP_TABLES = Path("/proc/net/tcp"), Path("/proc/net/tcp6")
+_LISTEN = "0A"
 LOWEST = 10_000
 _PATIENCE_S = 2.0
 
@@ -33,6 +37,17 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def listens(pid: int | None, ports: Iterable[int]) -> bool:
+    """Whether this very process listens on all of these ports: an answer may come from somebody else's.
+
+    Read from the kernel's tables of TCP sockets, and from the process's open files.
+    """
+    if pid is None:
+        return False
+    own = _sockets(pid)
+    return set(ports) <= {port for socket, port in _listeners() if socket in own}
 
 
 def free_port(preferred: int | None = None, *, taken: frozenset[int] = frozenset()) -> int:
@@ -69,3 +84,23 @@ def first_ephemeral_port() -> int:
         return int(_EPHEMERAL_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return 32_768
+
+
+def _listeners() -> Iterator[tuple[str, int]]:
+    """Every listening TCP socket of this machine, as `/proc/<pid>/fd` names it, and its port."""
+    for table in _TCP_TABLES:
+        with suppress(OSError):  # A kernel without IPv6.
+            for line in table.read_text().splitlines()[1:]:
+                _, local, _, state, *_, inode = line.split()[:10]
+                if state == _LISTEN:
+                    yield f"socket:[{inode}]", int(local.rpartition(":")[2], 16)
+
+
+def _sockets(pid: int) -> set[str]:
+    """The open files of a process; none where it has ended, or is somebody else's."""
+    found = set()
+    with suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # It was closed meanwhile.
+                found.add(str(file.readlink()))
+    return found

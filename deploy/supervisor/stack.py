@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from deploy.supervisor.child import Child
@@ -13,7 +14,7 @@ from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import held
 from deploy.supervisor.plan import SERVER_ORDER, Plan, Servers, Service
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.ports import free_port, listens
 from deploy.supervisor.programs import output_of
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from deploy.supervisor.spool import turn_over_output
@@ -105,8 +106,9 @@ class Stack:
                 known.start()
                 continue
             child = self._child(service.name, service.arguments, service.env)
+            listening = partial(_listens, child, service.ports)
             self._supervisor.add(
-                Unit(child, service.order, self._say, service.drain_s, service.ready_urls, ports=service.ports)
+                Unit(child, service.order, self._say, service.drain_s, service.ready_urls, listening, service.ports)
             )
 
     def _extend(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +133,10 @@ class Stack:
     def _child(self, name: str, arguments: tuple[str, ...], env: Mapping[str, str]) -> Child:
         argv = [str(self._layout.python), *arguments]
         return Child(name, argv, log=self._layout.log(name), env=env, cwd=self._layout.root)
+
+
+def _listens(child: Child, ports: tuple[int, ...]) -> bool:
+    return listens(child.pid, ports)
 
 
 def _stop_once(number: int, _frame: object) -> None:

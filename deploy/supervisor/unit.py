@@ -47,7 +47,7 @@ class Unit:
     say: Callable[[str], None]  # Told what happens, in words for a person.
     drain_s: float = 25.0  # How long it may take to stop before it is killed.
     ready_urls: tuple[str, ...] = ()  # Each answers 200 when the unit is ready.
-    is_ready: Callable[[], bool] | None = None  # Asked where there is no URL.
+    is_ready: Callable[[], bool] | None = None  # Asked first: whether it takes connections itself.
     ports: tuple[int, ...] = ()  # Where it listens, for a person to know.
     state: State = field(default=State.STOPPED, init=False)
     restarts: int = field(default=0, init=False)

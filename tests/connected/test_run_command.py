@@ -3,12 +3,18 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.supervisor.ports import answers
+from tests.connected import stand_in_cli
 from tests.connected.run_project import Project, alive, psql, wait_until
+
+SANDBOX_PORTS = {"LLM_PORT": "OPENAI_BASE_URL", "AVINODE_PORT": "AVINODE_BASE_URL"}
 
 
 def test_killed_service_is_back_with_a_new_pid(stack: Project) -> None:
@@ -129,6 +135,30 @@ def test_service_that_keeps_ending_is_shown_with_its_log(stack: Project) -> None
     assert done.returncode == 1
     assert "sandbox keeps ending" in done.stderr
     assert "cannot listen" in done.stderr
+
+
+def test_service_whose_ports_somebody_else_answers_at_is_not_taken_for_ready(stack: Project) -> None:
+    sandbox = stack.root / "deploy" / "sandbox.py"
+    whole = sandbox.read_text()
+    stack.run("stop", "sandbox")
+    ports = {name: str(urlsplit(stack.env[url]).port) for name, url in SANDBOX_PORTS.items()}
+    stranger = subprocess.Popen(
+        [sys.executable, stand_in_cli.__file__, "sandbox"], env={"INSTANCE": "stranger"} | ports
+    )
+    wait_until(lambda: all(answers(int(port)) for port in ports.values()))
+    sandbox.write_text("import time\ntime.sleep(600)\n")
+
+    begun = subprocess.Popen(["./run", "start", "sandbox"], cwd=stack.root)
+    try:
+        wait_until(lambda: "takes no connections yet" in stack.run("status").stdout)
+    finally:
+        for process in (begun, stranger):
+            process.kill()
+            process.wait()
+        stack.run("stop", "sandbox")
+        sandbox.write_text(whole)
+
+    assert stack.run("start", "sandbox").returncode == 0
 
 
 def test_cli_gets_the_running_stack_whatever_the_caller_exported(

@@ -1,10 +1,12 @@
 """The choice of ports."""
 
+import os
 import socket
+import subprocess
 from pathlib import Path
 from threading import Timer
 
-from deploy.supervisor.ports import answers, free_port, is_free, port_again
+from deploy.supervisor.ports import answers, free_port, is_free, listens, port_again
 
 
 def listening() -> socket.socket:
@@ -62,3 +64,20 @@ def test_port_that_somebody_else_keeps_is_given_up() -> None:
         port = listener.getsockname()[1]
 
         assert port_again(port) != port
+
+
+def test_only_who_listens_itself_listens() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as sixth,
+    ):
+        ports = server.getsockname()[1], sixth.getsockname()[1]
+        other = subprocess.Popen(["/bin/sleep", "60"])
+        try:
+            assert listens(os.getpid(), ports)
+            assert not listens(other.pid, ports)
+            assert not listens(None, ports)
+        finally:
+            other.kill()
+            other.wait()
+    assert not listens(os.getpid(), ports)
