@@ -8,6 +8,7 @@ hear it.
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -31,6 +32,11 @@ ClientId = Annotated[str, StringConstraints(pattern=CLIENT_ID)]
 Json = dict[str, Any]
 # PostgreSQL stores a few more, but whoever reads them in Python fails.
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
+
+# An amount of money, exactly; the bounds are what PostgreSQL's numeric can hold of it with ease.
+Amount = Annotated[Decimal, Field(ge=0, max_digits=30, decimal_places=18)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]  # ISO 4217
+W3cTraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 # RabbitMQ 4 takes no larger message; 3.10 does, and what its JSON unfolds to would end the process that reads it.
 LARGEST_BODY = 16 * 1024 * 1024
@@ -122,7 +128,11 @@ class Trace(BaseModel):
     usage_source: Literal["reported", "estimated"] | None = None
     finish_reason: Text | None = None
     error: Text | None = None
+    error_class: Name | None = None  # `error.type` of OpenTelemetry: one of few
     streaming: bool = True
+    w3c_trace_id: W3cTraceId | None = None  # of the request; none where nobody records it
+    cost: Amount | None = None  # by the prices that were configured then
+    currency: Currency | None = None  # of the cost
 
 
 class MessageAnswered(MessageEvent):

@@ -75,5 +75,8 @@ def trace_row(event: MessageAnswered, trace: Trace) -> Json:
         "revision": revision,
         "rank": rank,
         "event_id": event.event_id,
+        "helper": event.helper,
+        "accepted_at": event.accepted,
         **dict(trace),  # its fields are named like the columns
+        "cost": None if trace.cost is None else str(trace.cost),  # exactly
     }

@@ -211,24 +211,29 @@ async def _store_unless_erased(
             RETURNING user_id, session_id, analytics
         ), traced AS (
             INSERT INTO chat.traces AS trace (user_id, session_id, trace_id, message_id, turn_id, revision, rank,
-                event_id, provider, model, upstream, status, started_at, ttft_ms, duration_ms, input_tokens,
-                output_tokens, usage_source, finish_reason, error, streaming)
+                event_id, helper, accepted_at, provider, model, upstream, status, started_at, ttft_ms, duration_ms,
+                input_tokens, output_tokens, usage_source, finish_reason, error, error_class, streaming, w3c_trace_id,
+                cost, currency)
             SELECT made.*
             FROM json_to_recordset($3) AS made (user_id text, session_id text, trace_id text, message_id text,
-                turn_id uuid, revision int, rank smallint, event_id uuid, provider text, model text,
-                upstream text, status text, started_at timestamptz, ttft_ms float8, duration_ms float8,
-                input_tokens int, output_tokens int, usage_source text, finish_reason text, error text, streaming bool)
+                turn_id uuid, revision int, rank smallint, event_id uuid, helper text, accepted_at timestamptz,
+                provider text, model text, upstream text, status text, started_at timestamptz, ttft_ms float8,
+                duration_ms float8, input_tokens int, output_tokens int, usage_source text, finish_reason text,
+                error text, error_class text, streaming bool, w3c_trace_id text, cost numeric, currency text)
             JOIN stepped USING (user_id, session_id)
             WHERE analytics
             ORDER BY user_id, trace_id
             ON CONFLICT (user_id, trace_id) DO UPDATE SET
                 session_id = excluded.session_id, message_id = excluded.message_id, turn_id = excluded.turn_id,
                 revision = excluded.revision, rank = excluded.rank, event_id = excluded.event_id,
+                helper = excluded.helper, accepted_at = excluded.accepted_at,
                 provider = excluded.provider, model = excluded.model, upstream = excluded.upstream,
                 status = excluded.status, started_at = excluded.started_at, ttft_ms = excluded.ttft_ms,
                 duration_ms = excluded.duration_ms, input_tokens = excluded.input_tokens,
                 output_tokens = excluded.output_tokens, usage_source = excluded.usage_source,
-                finish_reason = excluded.finish_reason, error = excluded.error, streaming = excluded.streaming,
+                finish_reason = excluded.finish_reason, error = excluded.error, error_class = excluded.error_class,
+                streaming = excluded.streaming, w3c_trace_id = excluded.w3c_trace_id, cost = excluded.cost,
+                currency = excluded.currency, source = 'turn', session_tag = NULL, experiment_name = NULL,
                 stored_at = excluded.stored_at
                 WHERE (excluded.revision, excluded.rank) > (trace.revision, trace.rank)
         )

@@ -91,7 +91,7 @@ class SweepStore:
                 await self._sweep_older(user, session_id)
             after = sessions[-1]
         for older in (
-            "chat.traces WHERE user_id = $1 AND started_at <= $2",
+            "chat.traces WHERE user_id = $1 AND coalesce(accepted_at, started_at) <= $2",
             "chat.feedback WHERE user_id = $1 AND occurred_at <= $2",
             "chat.templates WHERE user_id = $1 AND occurred_at <= $2",
         ):

@@ -64,9 +64,26 @@ async def test_message_is_stored_whole(store: Store, owner: asyncpg.Connection) 
 
 async def test_answer_is_stored_with_its_trace(store: Store, owner: asyncpg.Connection) -> None:
     told = trace(
-        ttft_ms=12.5, duration_ms=900.0, input_tokens=7, output_tokens=9, usage_source="reported", upstream="east"
+        ttft_ms=12.5,
+        duration_ms=900.0,
+        input_tokens=7,
+        output_tokens=9,
+        usage_source="reported",
+        upstream="east",
+        error_class="429",
+        w3c_trace_id="0af7651916cd43dd8448eb211c80319c",
+        cost="0.000000123456789012",
+        currency="EUR",
     )
-    event = answered(status="failed", error="the model said no", model="gpt", turn_id=new_id(), trace=told)
+    event = answered(
+        status="failed",
+        error="the model said no",
+        model="gpt",
+        helper="broker",
+        turn_id=new_id(),
+        trace=told,
+        accepted_at=at(0.5),
+    )
     await keep(store, event)
     (message,) = await rows(owner, "messages")
     assert (message["role"], message["status"], message["error"]) == ("assistant", "failed", "the model said no")
@@ -75,6 +92,7 @@ async def test_answer_is_stored_with_its_trace(store: Store, owner: asyncpg.Conn
     assert {name: row[name] for name in told.model_dump()} == told.model_dump()
     assert (row["user_id"], row["session_id"], row["message_id"]) == ("ada", "s1", "a1")
     assert (row["turn_id"], row["event_id"]) == (event.turn_id, event.event_id)
+    assert (row["helper"], row["accepted_at"], row["source"]) == ("broker", at(0.5), "turn")
 
 
 async def test_first_messages_make_their_session(store: Store, owner: asyncpg.Connection) -> None:
