@@ -162,6 +162,12 @@ class Invalid(Refused):
     code = "invalid"
 
 
+class RangeTooWide(Invalid):
+    """More happened in this time than can be read at once."""
+
+    code = "range_too_wide"
+
+
 class TooMany(Refused):
     """Too many requests."""
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
 from services.gateway.admin import routes as admin
+from services.gateway.analytics import comparing
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor
@@ -70,6 +71,7 @@ ROUTERS = (
     deletion.router,
     trips.router,
     models.router,
+    comparing.router,
     helpers.router,
     live.router,
     webhooks.router,

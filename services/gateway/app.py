@@ -13,6 +13,8 @@ from services.gateway.account.throttle import Throttle
 from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
+from services.gateway.analytics.comparing import Comparing
+from services.gateway.analytics.comparison_queries import ComparisonQueries
 from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
@@ -253,6 +255,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         ),
         Live(listeners, throttle, own),
         Models(catalog, models, accepting),
+        Comparing(ComparisonQueries(pools.reader, pools.admin), lanes),
         helpers,
         Webhooks(settings, publisher),
         SessionDeletion(own, deleting),

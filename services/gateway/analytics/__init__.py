@@ -1,0 +1,1 @@
+"""What models do in numbers: their calls, one by one and compared."""
