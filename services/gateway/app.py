@@ -58,7 +58,9 @@ from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.sessions.share_store import ShareStore
+from services.gateway.sessions.shared_queries import SharedQueries
 from services.gateway.sessions.shared_session import SharedSessions
+from services.gateway.sessions.shared_with import SharedWith
 from services.gateway.sessions.sharing import Sharing
 from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import StatsQueries
@@ -239,6 +241,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Templates(TemplateQueries(pools.reader), publisher, accepting),
         Sharing(own, shares, announcing),
         SharedSessions(shares, session_messages, throttle),
+        SharedWith(SharedQueries(pools.reader), shares, session_messages, announcing),
         Stats(own, StatsQueries(pools.reader), lanes),
         Forking(own, conversation, buckets, publisher, accepting),
         GivingFeedback(own, conversation, publisher, accepting),

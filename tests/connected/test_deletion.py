@@ -39,6 +39,8 @@ FILLED_BY_HAND = (
     " VALUES (gen_random_uuid(), 'x', $1, 'marzipan', 'user')",
     "INSERT INTO gateway.login_links VALUES ('x', $1, 'user', now())",
     "INSERT INTO gateway.shares (share_id, token_hash, user_id, session_id) VALUES (gen_random_uuid(), 'x', $1, $2)",
+    "WITH hers AS (INSERT INTO gateway.shares (share_id, user_id, session_id) VALUES (gen_random_uuid(), 'eve', 's')"
+    " RETURNING *) INSERT INTO gateway.shared_with SELECT share_id, $1, created_at FROM hers",
     "INSERT INTO chat.dead_letters (dead_letter_id, queue, dedupe_key, body, reason, error, user_id)"
     " VALUES (gen_random_uuid(), 'logger.chat', $2, 'marzipan', 'x', 'x', $1)",
 )

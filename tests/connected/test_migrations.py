@@ -196,7 +196,7 @@ async def test_no_login_owns_a_table_or_escapes_its_policies(owner: asyncpg.Conn
     assert [row[0] for row in owners] == ["tripthread_owner"]
 
 
-async def test_functions_have_their_callers_rights_but_for_the_search_and_are_called_by_one_login(
+async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_by_one_login(
     owner: asyncpg.Connection,
 ) -> None:
     rows = await owner.fetch(
@@ -209,13 +209,16 @@ async def test_functions_have_their_callers_rights_but_for_the_search_and_are_ca
         """,
         ["tripthread", *WRITERS],
     )
-    # `@@` is not leakproof, so under row-level security no index is used for it. What this function shows to whom is
-    # tested in gateway/sessions/test_search.py; the path is fixed, so that nobody gives it other functions to call.
-    (escaping,) = (row for row in rows if row["escapes"])
-    assert escaping["name"] == "chat.search_sessions"
-    assert "search_path=pg_catalog, pg_temp" in escaping["settings"]
+    # `@@` is not leakproof, so under row-level security no index is used for it; and what others share is theirs. What
+    # these functions show to whom is tested in gateway/sessions/test_search.py and test_shared_with.py; the path is
+    # fixed, so that nobody gives them other functions to call.
+    escaping = [row for row in rows if row["escapes"]]
+    assert {row["name"] for row in escaping} == {"chat.search_sessions", "gateway.shared_page", "gateway.shared_one"}
+    assert all("search_path=pg_catalog, pg_temp" in row["settings"] for row in escaping)
     assert {row["name"]: row["callers"] for row in rows if row["name"].startswith(("gateway.", "chat.search"))} == {
         "chat.search_sessions": ["tripthread_reader"],
+        "gateway.shared_page": ["tripthread_reader"],
+        "gateway.shared_one": ["tripthread_reader"],
         "gateway.session_past": ["tripthread_reader"],
         "gateway.past_with_opening": ["tripthread_reader"],
         "gateway.claim_turns": ["tripthread_gateway"],

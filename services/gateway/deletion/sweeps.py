@@ -20,6 +20,7 @@ USERS_AT_ONCE = 50
 OLDER = (
     ("gateway.turns", "asked_at <= $2 AND state <> 'running'"),
     ("gateway.shares", "created_at <= $2"),
+    ("gateway.shared_with", "shared_at <= $2"),  # what others have shared with them
     ("gateway.usage", "day <= $2::timestamptz::date"),
     ("gateway.api_keys", "created_at <= $2"),
     ("gateway.login_links", "true"),  # which say only when they end

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from services.gateway.account.identity import Caller, CallerDep
 from services.gateway.account.lanes import Lanes
+from services.gateway.account.projects import Projects
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery, Paging
@@ -24,6 +25,7 @@ from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.searching import Found
+from services.gateway.sessions.shared_with import SharedWithDep, SharedWithPage
 from services.gateway.sessions.snippets import snippet_parts
 from services.gateway.sessions.view import etag_of, place_of, show_in_order
 from services.gateway.turns.readings import TurnReadings
@@ -65,6 +67,25 @@ class SessionQuery(PageQuery):
     archived: bool = False
     tag: Name | None = None
     q: Annotated[str, Field(max_length=MOST_SEARCHED)] | None = None  # words of a title or message
+    shared: bool = False  # what others share with the caller, of which nothing else can be asked
+
+    def wanted(self, projects: Projects) -> SessionFilter:
+        """Return which sessions of a caller's are asked for, who is limited to these projects.
+
+        Raises:
+            Invalid: There is no word in what is searched for.
+        """
+        asked = self.model_dump(exclude={"limit", "cursor", "q", "shared"})
+        return SessionFilter(**asked, search=self.search(), projects=projects)
+
+    def require_no_filter(self) -> None:
+        """Refuse to choose among what others share.
+
+        Raises:
+            Invalid: Something is asked for that nobody is told of others' sessions.
+        """
+        for name in sorted(self.model_fields_set - {"limit", "cursor", "shared"}):
+            raise refused_field(name, "cannot be asked for with shared")
 
     def search(self) -> Search | None:
         """Return what is searched for.
@@ -86,12 +107,13 @@ class SessionPage(Page):
 
 @router.get("/api/chat/sessions", responses=problem_responses(401, 422, 429, 503))
 async def list_sessions(
-    sessions: SessionsDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]
-) -> SessionPage:
-    """List the caller's sessions, the newest activity first."""
-    wanted = SessionFilter(
-        **query.model_dump(exclude={"limit", "cursor", "q"}), search=query.search(), projects=caller.projects
-    )
+    sessions: SessionsDep, shared_with: SharedWithDep, caller: CallerDep, query: Annotated[SessionQuery, Query()]
+) -> SessionPage | SharedWithPage:
+    """List the caller's sessions, the newest activity first; or those that others share with them."""
+    if query.shared:
+        query.require_no_filter()
+        return await shared_with.page(caller, query)
+    wanted = query.wanted(caller.projects)
     async with sessions.lanes.of(caller):
         page, cursor = await read_page(sessions, caller, wanted, query)
     return SessionPage(sessions=[session for _, session in page], next_cursor=cursor)

@@ -1,14 +1,18 @@
-"""The SQL of gateway.shares: links by which anybody reads one session, as it was when it was shared."""
+"""The SQL of gateway.shares for whose the sessions are, and for whoever has a link."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from services.gateway.http.cursors import Place
 from shared.database import Pool, fetched
 
-_COLUMNS = "share_id, user_id, session_id, title, created_at, expires_at, revoked_at"
+_COLUMNS = """share_id, user_id, session_id, title, created_at, expires_at, revoked_at, project_id,
+    CASE WHEN token_hash IS NULL AND project_id IS NULL THEN ARRAY(
+        SELECT w.user_id FROM gateway.shared_with w
+        WHERE w.share_id = shares.share_id AND NOT tripthread.is_hidden(w.user_id, NULL, w.shared_at)
+        ORDER BY w.user_id) END AS users"""
 # What is deleted, or was shared before its user was erased, is there for nobody, whether it is swept yet or not.
 _STANDS = "NOT tripthread.is_hidden(user_id, session_id, created_at)"
 
@@ -24,7 +28,18 @@ class SharedSession:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    project_id: str | None = None  # with which it is shared
+    users: Sequence[str] | None = None  # with whom; none where it is shared with a project, or by a link
     has_ended: bool = False  # revoked or expired, by the database's clock
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Whom a session is shared with: one of these."""
+
+    token_hash: bytes | None = None  # whoever has the link
+    users: Sequence[str] | None = None
+    project_id: str | None = None
 
 
 class ShareStore:
@@ -32,26 +47,49 @@ class ShareStore:
         self._pool = pool
 
     async def add(
-        self, share_id: UUID, token_hash: bytes, session: tuple[str, str], title: str | None, expires_at: datetime
+        self,
+        share_id: UUID,
+        readers: Readers,
+        session: tuple[str, str],
+        about: tuple[str | None, str | None],
+        expires_at: datetime,
     ) -> tuple[SharedSession, bool] | None:
-        """Share a session, and tell whether that is new; None where it was deleted meanwhile."""
+        """Share a session, and tell whether that is new; None where it was deleted meanwhile.
+
+        Args:
+            share_id: Of a repeat the same one.
+            readers: With whom.
+            session: Its owner and id.
+            about: Its title, and its project.
+            expires_at: Until when.
+        """
         added = await fetched(
             self._pool,
             f"""
-            INSERT INTO gateway.shares (share_id, token_hash, user_id, session_id, title, expires_at)
-            SELECT $1, $2, $3, $4, $5, $6
-            WHERE NOT EXISTS (SELECT FROM gateway.deletions d WHERE d.user_id = $3 AND d.session_id = $4)
-            ON CONFLICT DO NOTHING
-            RETURNING {_COLUMNS}
+            WITH shares AS (
+                INSERT INTO gateway.shares (share_id, token_hash, project_id, user_id, session_id, title,
+                    session_project, expires_at)
+                SELECT $1, $2, $3, $5, $6, $7, $8, $9
+                WHERE NOT EXISTS (SELECT FROM gateway.deletions d WHERE d.user_id = $5 AND d.session_id = $6)
+                ON CONFLICT DO NOTHING
+                RETURNING *
+            ), readers AS (
+                INSERT INTO gateway.shared_with (share_id, user_id, shared_at)
+                SELECT share_id, reader, created_at FROM shares CROSS JOIN unnest($4::text[]) AS reader
+            )
+            SELECT {_COLUMNS} FROM shares
             """,  # noqa: S608 - constants of this module, here and below
             share_id,
-            token_hash,
+            readers.token_hash,
+            readers.project_id,
+            readers.users,
             *session,
-            title,
+            *about,
             expires_at,
         )
         if added:
-            return SharedSession(**dict(added[0])), True
+            users = None if readers.users is None else sorted(readers.users)
+            return replace(SharedSession(**dict(added[0])), users=users), True
         known = await self._of(session, share_id)
         return (known, False) if known else None
 
@@ -113,3 +151,13 @@ class ShareStore:
             token_hash,
         )
         return SharedSession(**dict(rows[0])) if rows else None
+
+    async def leave(self, user_ids: Sequence[str], share_id: UUID) -> bool:
+        """Let it not be shared with these users any more, and tell whether it was."""
+        left = await fetched(
+            self._pool,
+            "DELETE FROM gateway.shared_with WHERE share_id = $1 AND user_id = ANY ($2) RETURNING share_id",
+            share_id,
+            list(user_ids),
+        )
+        return bool(left)

@@ -1,4 +1,4 @@
-"""What whoever has a link reads: a session's title and messages as they were when it was shared, and nothing else."""
+"""What others read of a session: its title and messages as they were when it was shared, and nothing else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from services.gateway.http.strict_route import StrictRoute
 from services.gateway.sessions.answers import Feedback, Message
 from services.gateway.sessions.message_page import Window, slices
 from services.gateway.sessions.messages import SessionMessages
-from services.gateway.sessions.share_store import ShareStore
+from services.gateway.sessions.share_store import SharedSession, ShareStore
 from services.gateway.sessions.sharing import hash_of
 from services.gateway.turns.history import HistoryMessage
 from shared.errors import Gone, NotFound
@@ -81,15 +81,24 @@ async def read_shared(
     share = await shared.store.find(hash_of(token))
     if share is None:
         raise NotFound("There is nothing shared by this link.")
+    return await answer_shared(shared.messages, share, address, query)
+
+
+async def answer_shared(messages: SessionMessages, share: SharedSession, account: str, query: SharedQuery) -> Response:
+    """Answer a page of what was shared; what that costs counts for who asks.
+
+    Raises:
+        Gone: The share has ended.
+    """
     if share.has_ended:
         raise Gone
-    # As its owner reads it, this session only; what it costs counts for who asks.
-    reader = Caller(address, None, "user", None, (share.user_id,))
+    # As its owner reads it, this session only.
+    reader = Caller(account, None, "user", None, (share.user_id,))
     after = read_time_cursor("shared", query.cursor)
-    async with shared.messages.lanes.of(reader):
-        own = await shared.messages.own.find(reader, share.session_id)
+    async with messages.lanes.of(reader):
+        own = await messages.own.find(reader, share.session_id)
         window = Window(after=after, before=(share.created_at, ""), oldest_first=True)
-        page, has_more = await shared.messages.conversation.page(own, window, query.limit)
+        page, has_more = await messages.conversation.page(own, window, query.limit)
     head = {
         "title": share.title,
         "shared_at": share.created_at,
@@ -97,10 +106,10 @@ async def read_shared(
         "next_cursor": write_cursor("shared", *page[-1].place) if has_more else None,
         "has_more": has_more,
     }
-    written = partial(shared.messages.conversation.written, own, spell=_spelled)
+    written = partial(messages.conversation.written, own, spell=_spelled)
     return SlicedResponse(
-        shared.messages.room,
-        partial(shared.messages.lanes.of, reader),
+        messages.room,
+        partial(messages.lanes.of, reader),
         ((sum(listed.size for listed in piece), partial(written, piece)) for piece in slices(page)),
         before=orjson.dumps(head)[:-1] + b',"messages":[',
         after=b"]}",

@@ -1,10 +1,10 @@
-// The quick start of docs/history.md, as it stands there: `node --test guide.ts`, with GATEWAY, TOKEN and GUIDE, a list of
-// its two pieces of code.
+// The quick start of docs/history.md, as it stands there: `node --test guide.ts`, with GATEWAY, TOKEN, BOB (another
+// token) and GUIDE, a list of its three pieces of code.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { call, json } from "./caller.ts";
 
-const [page, visitor] = JSON.parse(process.env.GUIDE ?? "[]");
+const [page, sharing, visitor] = JSON.parse(process.env.GUIDE ?? "[]");
 const AsyncFunction = (async () => {}).constructor as any;
 
 /** Run code that finds these names, and return what it calls by those. */
@@ -18,6 +18,15 @@ test("a page lists sessions, begins one, reads it and speaks in it", async () =>
   assert.match(await response.text(), /heard/);
   const { sessions } = await play(page, known, "sessions");
   assert.deepEqual(sessions.map((each: any) => [each.id, each.last_message]), [[session.id, "heard"]]);
+});
+
+test("who is named reads what is shared", async () => {
+  const { session } = await json("/api/chat/sessions", { method: "POST", body: JSON.stringify({ title: "trip" }) });
+  const said = { method: "POST", body: JSON.stringify({ role: "user", content: "heard" }) };
+  await json(`/api/chat/sessions/${session.id}/messages`, said);
+  const fetch = (path: string, init?: any) => (init ? call(path, init) : call(path, {}, process.env.BOB));
+  const { title, read } = await play(sharing, { fetch, session }, "title, read");
+  assert.deepEqual([title, read.map((each: any) => each.content)], ["trip", ["heard"]]);
 });
 
 test("a visitor comes back by what the client keeps", async () => {

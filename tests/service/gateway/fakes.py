@@ -13,6 +13,7 @@ import httpx2
 from fastapi import FastAPI
 
 from services.gateway.account.buckets import Buckets
+from services.gateway.account.identity import Caller
 from services.gateway.account.lanes import Lanes
 from services.gateway.account.projects import Projects, sees
 from services.gateway.account.throttle import Throttle
@@ -59,8 +60,10 @@ from services.gateway.sessions.posting import Posting
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.routes import Sessions
 from services.gateway.sessions.searching import Found
-from services.gateway.sessions.share_store import SharedSession, ShareStore
+from services.gateway.sessions.share_store import Readers, SharedSession, ShareStore
+from services.gateway.sessions.shared_queries import SharedQueries, SharedRow
 from services.gateway.sessions.shared_session import SharedSessions
+from services.gateway.sessions.shared_with import SharedWith
 from services.gateway.sessions.sharing import Sharing
 from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import (
@@ -182,7 +185,8 @@ class World:
         own, trips = OwnSessions(turns, sessions, openings), cast(TripQueries, _Trips(self))
         conversation = Conversation(turns, cast(MessageQueries, _Messages(self)))
         session_messages = SessionMessages(own, conversation, Room(self.settings.read_bytes_at_once), self.lanes)
-        shares = cast(ShareStore, _Shares(self))
+        shares = _Shares(self)
+        share_store = cast(ShareStore, shares)
         buckets = Buckets()
         throttle = Throttle(self.settings, TurnCounts(), buckets)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
@@ -233,8 +237,9 @@ class World:
             Folders(cast(FolderQueries, _Folders(self)), self.lanes),
             session_messages,
             Templates(cast(TemplateQueries, _Templates(self)), publisher, accepting),
-            Sharing(own, shares, Announcing(publisher)),
-            SharedSessions(shares, session_messages, throttle),
+            Sharing(own, share_store, Announcing(publisher)),
+            SharedSessions(share_store, session_messages, throttle),
+            SharedWith(cast(SharedQueries, _SharedRows(shares)), share_store, session_messages, Announcing(publisher)),
             Stats(own, cast(StatsQueries, _Stats(self)), self.lanes),
             Forking(own, conversation, buckets, publisher, accepting),
             GivingFeedback(own, conversation, publisher, accepting),
@@ -666,38 +671,80 @@ class _Messages:
 
 
 class _Shares:
-    """Rows by the hash of their token."""
+    """Rows, each with whom it is for and the project that its session is of."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._rows: dict[bytes, SharedSession] = {}
+        self._rows: dict[UUID, tuple[SharedSession, Readers, str | None]] = {}
 
     async def add(
-        self, share_id: UUID, token_hash: bytes, session: tuple[str, str], title: str | None, expires_at: datetime
+        self,
+        share_id: UUID,
+        readers: Readers,
+        session: tuple[str, str],
+        about: tuple[str | None, str | None],
+        expires_at: datetime,
     ) -> tuple[SharedSession, bool]:
-        for row in self._rows.values():
-            if row.share_id == share_id:
-                return row, False
-        row = SharedSession(share_id, *session, title, datetime.now(UTC), expires_at, None)
-        self._rows[token_hash] = row
+        if share_id in self._rows:
+            return self._rows[share_id][0], False
+        title, project_id = about
+        row = SharedSession(
+            share_id, *session, title, datetime.now(UTC), expires_at, None, readers.project_id, readers.users
+        )
+        self._rows[share_id] = row, readers, project_id
         return row, True
 
     async def page(
         self, session: tuple[str, str], limit: int, before: Place | None
     ) -> Sequence[tuple[Place, SharedSession]]:
-        own = [row for row in self._rows.values() if (row.user_id, row.session_id) == session]
+        own = [row for row, _, _ in self._rows.values() if (row.user_id, row.session_id) == session]
         placed = [((row.created_at, str(row.share_id)), row) for row in reversed(own)]
         return [(place, row) for place, row in placed if before is None or place < before][:limit]
 
     async def revoke(self, session: tuple[str, str], share_id: UUID) -> SharedSession | None:
-        for token_hash, row in self._rows.items():
-            if row.share_id == share_id and (row.user_id, row.session_id) == session:
-                self._rows[token_hash] = replace(row, revoked_at=NOON, has_ended=True)
-                return self._rows[token_hash]
-        return None
+        if share_id not in self._rows:
+            return None
+        row, readers, project_id = self._rows[share_id]
+        if (row.user_id, row.session_id) != session:
+            return None
+        row = replace(row, revoked_at=NOON, has_ended=True)
+        self._rows[share_id] = row, readers, project_id
+        return row
 
     async def find(self, token_hash: bytes) -> SharedSession | None:
-        return self._rows.get(token_hash)
+        return next((row for row, readers, _ in self._rows.values() if readers.token_hash == token_hash), None)
+
+    async def leave(self, user_ids: Sequence[str], share_id: UUID) -> bool:
+        row, readers, project_id = self._rows[share_id]
+        left = [user_id for user_id in row.users or () if user_id not in user_ids]
+        self._rows[share_id] = replace(row, users=left), readers, project_id
+        return row.users is not None and len(left) < len(row.users)
+
+    def read_by(self, caller: Caller) -> list[SharedSession]:
+        """Return what is shared with a caller, as the database's functions decide it."""
+        return [
+            row
+            for row, readers, project_id in self._rows.values()
+            if (set(row.users or ()) & set(caller.user_ids) and caller.sees(project_id))
+            or (readers.project_id is not None and readers.project_id in (caller.projects or ()))
+        ]
+
+
+class _SharedRows:
+    def __init__(self, shares: _Shares) -> None:
+        self._shares = shares
+
+    async def page(self, caller: Caller, limit: int, before: Place | None) -> Sequence[tuple[Place, SharedRow]]:
+        rows = [row for row in self._shares.read_by(caller) if not row.has_ended]
+        placed = [((row.created_at, str(row.share_id)), row) for row in reversed(rows)]
+        return [
+            (place, SharedRow(row.share_id, row.title, row.created_at, row.expires_at, row.project_id))
+            for place, row in placed
+            if before is None or place < before
+        ][:limit]
+
+    async def find(self, caller: Caller, share_id: UUID) -> SharedSession | None:
+        return next((row for row in self._shares.read_by(caller) if row.share_id == share_id), None)
 
 
 class _Stats:

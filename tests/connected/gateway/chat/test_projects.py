@@ -51,6 +51,8 @@ ELSEWHERE = {
     ("delete", "/api/chat/templates/{template_id}"),
     ("get", "/api/shared/{token}"),  # in tests/connected/gateway/sessions/test_sharing.py
     ("delete", "/api/chat/sessions/{session_id}/shares/{share_id}"),  # there, too
+    ("get", "/api/chat/shared/{share_id}"),  # in tests/connected/gateway/sessions/test_shared_with.py
+    ("delete", "/api/chat/shared/{share_id}"),  # there, too
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
     ("get", "/api/sessions"),
     ("post", "/api/sessions"),

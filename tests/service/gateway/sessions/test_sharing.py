@@ -132,7 +132,7 @@ async def test_a_share_ends_when_its_user_says(world: World) -> None:
     made = (await share(world, expires_in=60)).json()["share"]
     assert made["expires_at"] is not None
     soon = (datetime.now(UTC) + timedelta(days=3650)).isoformat()
-    for body in (
+    refused: tuple[dict[str, Any], ...] = (
         {"expires_in": 59},
         {"expires_in": 366 * 24 * 3600 + 1},
         {"expires_in": "60"},
@@ -140,9 +140,15 @@ async def test_a_share_ends_when_its_user_says(world: World) -> None:
         {"expires_at": soon},
         {"expires_at": "2030-01-01T00:00:00"},
         {"expires_in": 60, "expires_at": soon},
-        {"users": ["u2"]},
+        {"users": []},
+        {"users": [""]},
+        {"users": ["u2", "u1"]},  # the owner
+        {"users": [f"u{number}" for number in range(2, 53)]},
+        {"users": ["u2"], "project_id": "p"},
+        {"project_id": ""},
         {"surprise": "x" * 100_000},
-    ):
+    )
+    for body in refused:
         assert (await share(world, **body)).status_code == 422, body
 
 
