@@ -158,12 +158,17 @@ async def test_a_rare_word_is_found_among_many_sessions_and_a_common_one_whereve
 
 async def test_what_is_said_since_moves_a_session_that_is_found(gateway: Stage, say: Say, index: Index) -> None:
     await say("s1", "a jet", 1)
-    await say("s2", "a jet", 2)
-    await say("s3", "a yacht", 3)
+    await say("s2", "a yacht", 2)
+    newer = [f"n{number}" for number in range(20)]  # many more than a page of one looks through
+    for number, session_id in enumerate(newer):
+        await say(session_id, "a jet", 3 + number)
     await index()
     await ask(gateway, "s1", text="a boat")  # which is not stored yet
-    await ask(gateway, "s3", text="a jet")
-    assert await found(gateway, "jet") == ["s1", "s2"]
+    await ask(gateway, "s2", text="a jet")
+    first = await gateway.get(SESSIONS, q="jet", limit=1)
+    assert ids(first, "sessions") == ["s1"]
+    assert await found(gateway, "jet", limit=1, cursor=first.json()["next_cursor"]) == newer[:-2:-1]
+    assert await found(gateway, "jet") == ["s1", *reversed(newer)]
 
 
 async def test_a_new_version_of_a_message_takes_the_old_one_s_place(gateway: Stage, rows: Rows, index: Index) -> None:

@@ -1,9 +1,9 @@
-"""See `sql/0020_shared_with.up.sql`."""
+"""See `sql/0021_shared_with.up.sql`."""
 
 from deploy.migrations.revision import down, up
 
-revision = "0020_shared_with"
-down_revision = "0019_tags_by_key"
+revision = "0021_shared_with"
+down_revision = "0020_traces"
 
 
 def upgrade() -> None:
