@@ -29,6 +29,9 @@ def _unsafe_callers(settings: "Settings") -> list[str]:
         )
     if len(settings.avinode_webhook_password.get_secret_value().encode()) < SHORTEST_PASSWORD:
         found.append(f"AVINODE_WEBHOOK_PASSWORD has fewer than {SHORTEST_PASSWORD} bytes")
+    previous = settings.avinode_webhook_previous_password.get_secret_value()
+    if previous and (len(previous.encode()) < SHORTEST_PASSWORD or "development-only" in previous):
+        found.append(f"AVINODE_WEBHOOK_PREVIOUS_PASSWORD has fewer than {SHORTEST_PASSWORD} bytes, or is public")
     return found
 
 

@@ -82,6 +82,7 @@ from services.gateway.turns.store import TurnStore
 from services.gateway.turns.sweeper import Sweeper, sweeping
 from services.gateway.turns.unfit import Unfit
 from services.gateway.webhooks.routes import Webhooks
+from services.gateway.webhooks.senders import SignedSenders
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.outcomes import Outcomes
@@ -260,7 +261,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Models(catalog, models, accepting),
         Comparing(ComparisonQueries(pools.reader, pools.admin), lanes),
         helpers,
-        Webhooks(settings, publisher),
+        Webhooks(settings, publisher, SignedSenders(settings)),
         SessionDeletion(own, deleting),
         Erasing(deleting, ErasureStates(pools.own, noted)),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),

@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from deploy.supervisor.env_file import read_env
-from shared.settings import NEEDED, Settings, read_networks
+from shared.settings import DEVELOPMENT_SECRET, NEEDED, Settings, read_networks
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 STRONG = "a-secret-that-only-this-test-knows-0123456789"
@@ -98,6 +98,8 @@ def test_production_refuses_the_development_secrets() -> None:
         ({"cookie_secret": SECRETS["jwt_secret"]}, "JWT_SECRET and COOKIE_SECRET are equal"),
         ({"jwt_secret": "short", "cookie_secret": "s" * 31}, "JWT_SECRET and COOKIE_SECRET must have 32 bytes"),
         ({"avinode_webhook_password": "fifteen-letters"}, "AVINODE_WEBHOOK_PASSWORD has fewer than 16 bytes"),
+        ({"avinode_webhook_previous_password": "fifteen-letters"}, "AVINODE_WEBHOOK_PREVIOUS_PASSWORD has fewer"),
+        ({"avinode_webhook_previous_password": DEVELOPMENT_SECRET}, "AVINODE_WEBHOOK_PREVIOUS_PASSWORD has fewer"),
         ({"amqp_url": "amqp://guest:guest@broker:5672/"}, "AMQP_URL logs in as guest"),
         ({"amqp_url": "amqp://broker:5672/"}, "AMQP_URL logs in as guest"),  # what clients take where none is named
         ({"jwt_audience": ""}, "JWT_AUDIENCE is empty"),

@@ -1,1 +1,1 @@
-"""Avinode's notices -> WebhookReceived"""
+"""Avinode's notices, and those of other senders -> WebhookReceived"""

@@ -1,22 +1,20 @@
-"""Avinode's notices: kept as they come, answered at once, worked later."""
+"""Notices, Avinode's and others': kept as they come, answered at once, worked later."""
 
-from base64 import b64decode
 from dataclasses import dataclass
-from hmac import compare_digest
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from services.gateway.http.authorization import credentials_in
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.fields import Json
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_response, problem_responses
 from services.gateway.http.strict_route import StrictRoute
+from services.gateway.webhooks.senders import SignedSenders, is_avinode
 from services.gateway.writes.broker_gate import require_broker
-from shared.errors import NotAuthenticated
+from shared.errors import NotAuthenticated, NotFound
 from shared.events import WebhookReceived
-from shared.ids import new_id
+from shared.ids import NAMESPACE, derived_id, new_id, scoped
 from shared.publisher import Publisher
 from shared.settings import Settings
 
@@ -30,6 +28,8 @@ KEPT_HEADERS = frozenset(
         "traceparent",
         "x-avinode-eventtype",
         "x-avinode-senttimestamp",
+        "webhook-id",
+        "webhook-timestamp",
     )
 )
 MAX_HEADER_LENGTH = 1000
@@ -41,6 +41,7 @@ RECONNECT_S = 2.0
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="tripthread webhooks", charset="UTF-8"'}
 
 SECURITY: dict[str, Any] = {"security": [{"webhook": []}]}
+SIGNED: dict[str, Any] = {"security": [{"webhook_signature": []}]}
 
 router = APIRouter(tags=["webhooks"], route_class=StrictRoute)
 
@@ -51,10 +52,12 @@ class Webhooks:
 
     settings: Settings
     publisher: Publisher
+    senders: SignedSenders
 
 
 WebhooksDep = Annotated[Webhooks, from_app(Webhooks)]
 EventName = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="One path for each kind of notice")]
+Source = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="A name in WEBHOOK_SENDERS")]
 
 
 @router.post(
@@ -76,13 +79,43 @@ async def receive_named_notice(webhooks: WebhooksDep, request: Request, event: E
     return await _receive(webhooks, request, event)
 
 
+@router.post(
+    "/api/webhooks/{source}",
+    responses=problem_responses(401, 404, 413, 422, 503),
+    response_class=Response,
+    openapi_extra=SIGNED,
+)
+async def receive_signed_notice(webhooks: WebhooksDep, request: Request, source: Source) -> Response:
+    """Keep what another sender has signed (Standard Webhooks), once for each of its `webhook-id`s."""
+    if source not in webhooks.senders:
+        raise NotFound("WEBHOOK_SENDERS names no such sender.")
+    body = await request.body()
+    if not webhooks.senders.has_signed(source, request.headers, body):
+        raise NotAuthenticated(
+            "Its signature is missing, malformed, too old or too new, or not by the sender's secret."
+        )
+    # Of one id it makes one event, however often that comes, and the workflow keeps it once.
+    delivery_id = derived_id(NAMESPACE, f"webhook/{scoped(source, request.headers['webhook-id'])}")
+    await _publish(
+        webhooks,
+        WebhookReceived(
+            event_id=derived_id(delivery_id, WebhookReceived.__name__),
+            correlation_id=correlation_id_of(request),
+            delivery_id=delivery_id,
+            source=source,
+            headers=_kept(request),
+            payload=body,
+        ),
+    )
+    return Response(status_code=200)
+
+
 async def _receive(webhooks: Webhooks, request: Request, event_name: str | None) -> Response:
     authorization = request.headers.get("authorization")
     if not authorization:
         return problem_response(NotAuthenticated("Send the webhook's user and password by HTTP Basic."), CHALLENGE)
     if not is_avinode(authorization, webhooks.settings):
         return problem_response(NotAuthenticated("The webhook's user or password is wrong."), CHALLENGE)
-    require_broker(webhooks.publisher)
     notice = WebhookReceived(
         correlation_id=correlation_id_of(request),
         delivery_id=new_id(),
@@ -90,20 +123,14 @@ async def _receive(webhooks: Webhooks, request: Request, event_name: str | None)
         headers=_kept(request),
         payload=await request.body(),
     )
-    deadline_s = webhooks.settings.publish_timeout_s + RECONNECT_S
-    await webhooks.publisher.publish(notice, deadline_s=min(deadline_s, webhooks.settings.publish_deadline_s))
+    await _publish(webhooks, notice)
     return Response(status_code=200)
 
 
-def is_avinode(authorization: str, settings: Settings) -> bool:
-    """Check HTTP Basic credentials, in a time that tells nothing of how wrong they are."""
-    scheme, token = credentials_in(authorization)
-    try:
-        given = b64decode(token, validate=True)
-    except ValueError:
-        return False
-    wanted = f"{settings.avinode_webhook_user}:{settings.avinode_webhook_password.get_secret_value()}"
-    return scheme == "basic" and compare_digest(given, wanted.encode())
+async def _publish(webhooks: Webhooks, notice: WebhookReceived) -> None:
+    require_broker(webhooks.publisher)
+    deadline_s = webhooks.settings.publish_timeout_s + RECONNECT_S
+    await webhooks.publisher.publish(notice, deadline_s=min(deadline_s, webhooks.settings.publish_deadline_s))
 
 
 def _kept(request: Request) -> dict[str, str]:
@@ -112,4 +139,6 @@ def _kept(request: Request) -> dict[str, str]:
 
 def describe_credentials(document: Json) -> None:
     """Say in the OpenAPI document how a notice's sender is known."""
-    document["components"]["securitySchemes"]["webhook"] = {"type": "http", "scheme": "basic"}
+    schemes = document["components"]["securitySchemes"]
+    schemes["webhook"] = {"type": "http", "scheme": "basic"}
+    schemes["webhook_signature"] = {"type": "apiKey", "in": "header", "name": "webhook-signature"}

@@ -96,6 +96,7 @@ from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
 from services.gateway.webhooks.routes import Webhooks
+from services.gateway.webhooks.senders import SignedSenders
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
@@ -258,7 +259,7 @@ class World:
             Announcing(publisher),
             Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
             read_helpers(self.settings, catalog),
-            Webhooks(self.settings, publisher),
+            Webhooks(self.settings, publisher, SignedSenders(self.settings)),
             SessionDeletion(own, cast(Deleting, _Deleting(self))),
             Erasing(cast(Deleting, _Deleting(self)), cast(ErasureStates, _ErasureStates(self))),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),

@@ -62,6 +62,7 @@ ELSEWHERE = {
     ("post", "/api/auth/visitor"),
     ("post", "/api/webhooks/avinode"),
     ("post", "/api/webhooks/avinode/{event}"),
+    ("post", "/api/webhooks/{source}"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }

@@ -40,6 +40,7 @@ FIELDS = {
     "template_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "token": "t" * 43,
     "event": "e",
+    "source": "elsewhere",
     "trip_id": "atrip-1",
     "dead_letter_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
 }

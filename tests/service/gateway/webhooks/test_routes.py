@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from shared.events import WebhookReceived
 from tests.service.gateway.fakes import World
@@ -93,6 +94,18 @@ async def test_who_is_not_avinode_is_asked_for_credentials(world: World, authori
     assert answer.headers["www-authenticate"].startswith("Basic realm=")
     assert answer.json()["detail"].startswith("The webhook's user or password is wrong" if authorization else "Send ")
     assert world.published == []
+
+
+@pytest.mark.parametrize(("password", "status"), [("n" * 20, 200), ("o" * 20, 200), ("", 401), ("n" * 21, 401)])
+async def test_two_passwords_count_while_one_replaces_the_other(password: str, status: int) -> None:
+    passwords = {"avinode_webhook_password": "n" * 20, "avinode_webhook_previous_password": "o" * 20}
+    secrets = {name: SecretStr(each) for name, each in passwords.items()}
+    world = World(settings=World().settings.model_copy(update=secrets))
+    assert (await post(world, json=NOTICE, auth=("avinode", password))).status_code == status
+
+
+async def test_without_a_previous_password_an_empty_one_does_not_count(world: World) -> None:
+    assert (await post(world, json=NOTICE, auth=("avinode", ""))).status_code == 401
 
 
 @pytest.mark.parametrize("form", ["Basic  {}", "Basic {} ", " basic {}", "BASIC   {}  "])
