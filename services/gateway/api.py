@@ -14,6 +14,7 @@ from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
 from services.gateway.admin import routes as admin
 from services.gateway.analytics import comparing
+from services.gateway.analytics import routes as analytics
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor
@@ -74,6 +75,7 @@ ROUTERS = (
     trips.router,
     models.router,
     comparing.router,
+    analytics.router,
     helpers.router,
     live.router,
     webhooks.router,

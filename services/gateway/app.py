@@ -15,6 +15,8 @@ from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.analytics.comparing import Comparing
 from services.gateway.analytics.comparison_queries import ComparisonQueries
+from services.gateway.analytics.queries import TraceQueries
+from services.gateway.analytics.routes import Traces
 from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
@@ -258,6 +260,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             accepting,
         ),
         Live(listeners, throttle, own),
+        Traces(TraceQueries(pools.reader, pools.admin), lanes),
         Models(catalog, models, accepting),
         Comparing(ComparisonQueries(pools.reader, pools.admin), lanes),
         helpers,

@@ -21,8 +21,10 @@ SELECT tripthread.hide_deleted('chat.traces', 'coalesce(accepted_at, started_at)
 -- Of one from outside `revision` is -1, so that a turn's own is greater, and `rank` 0 while it runs, else 1. Of two the greater
 -- (rank, accepted_at, event_id) says what is so, whichever comes first; what it leaves out the other one says.
 
+DROP INDEX chat.traces_of_session;  -- without an order among those of one moment
+CREATE INDEX traces_of_session ON chat.traces (user_id, session_id, started_at DESC, trace_id DESC);
 CREATE INDEX traces_by_model ON chat.traces (user_id, model, started_at DESC, trace_id DESC);
 CREATE INDEX traces_not_ok ON chat.traces (user_id, status, started_at DESC, trace_id DESC) WHERE status <> 'ok';
-CREATE INDEX traces_by_own_tag ON chat.traces (session_tag, user_id, started_at DESC) WHERE session_tag IS NOT NULL;
+CREATE INDEX traces_by_own_tag ON chat.traces (session_tag COLLATE "C", user_id, started_at DESC) WHERE session_tag IS NOT NULL;
 CREATE INDEX traces_by_w3c_trace_id ON chat.traces (w3c_trace_id, user_id) WHERE w3c_trace_id IS NOT NULL;
 CREATE INDEX traces_of_all ON chat.traces (started_at DESC, trace_id DESC, user_id DESC);  -- for administrators

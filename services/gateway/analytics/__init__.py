@@ -1,1 +1,1 @@
-"""What models do in numbers: their calls, one by one and compared."""
+"""What models do in numbers: their calls, one by one, from turns and from outside, and compared."""

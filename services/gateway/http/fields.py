@@ -1,17 +1,30 @@
 """What a field may hold, on every route."""
 
+import re
 from typing import Annotated, Any
 
 import orjson
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 
 from shared.errors import TooLarge
+from shared.events import Moment
 from shared.ids import CLIENT_ID
 
 SessionId = Annotated[str, StringConstraints(pattern=CLIENT_ID)]
 # As `shared.events.Name`, in words that OpenAPI has.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 Json = dict[str, Any]
+_WITH_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
+
+
+def _written_out(value: Any) -> Any:
+    """Refuse numbers, of which nobody knows whether they are seconds or milliseconds."""
+    if not isinstance(value, str) or not _WITH_TIME.match(value):
+        raise ValueError("must be a time as RFC 3339 has it, such as 2026-11-29T12:00:00Z")
+    return value
+
+
+Instant = Annotated[Moment, BeforeValidator(_written_out, json_schema_input_type=str)]
 MOST_PARTS = 1000  # of one message
 
 

@@ -134,6 +134,10 @@ class Rows:
         )
         return session_tag
 
+    async def trace(self, trace_id: str, at: float = 0, user: str = "ann", **columns: Any) -> None:
+        defaults = {"model": "sandbox-small", "status": "ok", "started_at": minutes(at), "event_id": new_id()}
+        await self.insert("chat.traces", user_id=user, trace_id=trace_id, **{**defaults, **columns})
+
     async def trip(
         self, session_id: str, user: str = "ann", started_at: datetime | None = None, **columns: Any
     ) -> UUID:

@@ -56,6 +56,9 @@ ELSEWHERE = {
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
     ("get", "/api/sessions"),
     ("post", "/api/sessions"),
+    ("get", "/api/analytics/traces"),  # in tests/connected/gateway/analytics/test_searching.py, with the next two
+    ("get", "/api/analytics/traces/list"),
+    ("get", "/api/analytics/traces/{trace_id}"),
     ("get", "/api/models"),
     ("get", "/api/helpers"),
     ("get", "/api/me"),

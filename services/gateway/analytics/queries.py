@@ -1,0 +1,186 @@
+"""Read chat.traces, united with the turns that run: what models were asked, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from services.gateway.account.projects import Projects
+from services.gateway.analytics.filters import RUNNING, TraceFilter, Whose
+from services.gateway.analytics.record import Links, Trace, WholeTrace
+from services.gateway.analytics.running_traces import running_traces
+from services.gateway.analytics.trace_keys import PLANNED_BY_VALUES, Key, trace_keys
+from services.gateway.http.cursors import Place
+from shared.database import Connection, Pool, reading
+
+# A place's id begins with the part of the list that it is in.
+OVER = "over"
+
+_ROWS = """
+    SELECT t.*, coalesce(t.session_tag, g.session_tag) AS tag,
+        coalesce(t.experiment_name, s.experiment_name, g.experiment_name, m.name) AS experiment
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS key (user_id, trace_id, number)
+    CROSS JOIN LATERAL (SELECT * FROM chat.traces own
+        WHERE own.user_id = key.user_id AND own.trace_id = key.trace_id OFFSET 0) t
+    LEFT JOIN LATERAL (SELECT own.experiment_name FROM chat.sessions own
+        WHERE own.user_id = t.user_id AND own.session_id = t.session_id OFFSET 0) s ON true
+    LEFT JOIN LATERAL (SELECT own.* FROM tagging.session_tags own
+        WHERE own.user_id = t.user_id AND own.session_id = t.session_id AND own.deleted_at IS NULL OFFSET 0) g ON true
+    LEFT JOIN tagging.models m USING (model_id)
+    ORDER BY key.number
+"""
+_SEEN = """
+    SELECT t.user_id, t.trace_id
+    FROM unnest($1::text[]) WITH ORDINALITY AS owner (user_id, number) CROSS JOIN LATERAL (
+        SELECT * FROM chat.traces own WHERE own.user_id = owner.user_id AND own.trace_id = $2 OFFSET 0) t
+    WHERE $3::text[] IS NULL OR EXISTS (SELECT FROM chat.sessions s
+        WHERE s.user_id = t.user_id AND s.session_id = t.session_id AND s.project_id = ANY ($3))
+    ORDER BY owner.number LIMIT 1
+"""
+_AROUND = """
+    SELECT (SELECT q.parent_id FROM chat.messages q
+            WHERE q.user_id = $1 AND q.session_id = $2 AND q.message_id = $3) AS question_id,
+        (SELECT o.trip_id FROM workflow.trip_sessions o
+            WHERE o.user_id = $1 AND o.session_id = $2 AND o.deleted_at IS NULL
+            ORDER BY o.open DESC, o.started_at DESC LIMIT 1) AS trip_id,
+        EXISTS (SELECT FROM chat.sessions s
+            WHERE s.user_id = $1 AND s.session_id = $2 AND s.deleted_at IS NULL) AS is_stored
+"""
+
+
+class TraceQueries:
+    """A user reads their own traces by one role, an administrator everybody's by the other."""
+
+    def __init__(self, pool: Pool, admin: Pool) -> None:
+        self._pool = pool
+        self._admin = admin
+
+    async def page(
+        self, whose: Whose, wanted: TraceFilter, limit: int, before: Place | None, *, as_admin: bool = False
+    ) -> list[tuple[Place, Trace]]:
+        """Return up to `limit` traces, first those that run and then the others, each part the newest first.
+
+        Args:
+            whose: The owners.
+            wanted: Which.
+            limit: The most there may be.
+            before: Where the page before it ended.
+            as_admin: Whether to read by the administrators' role.
+        """
+        part, place = _part_of(before)
+        async with self._reading(whose, as_admin=as_admin) as db:
+            running: list[Trace] = []
+            if part == RUNNING and wanted.status in (None, RUNNING):
+                running = await self._running(db, whose, wanted, limit, place)
+            over: list[Trace] = []
+            if len(running) < limit and wanted.status != RUNNING:
+                from_place = place if part == OVER else None
+                over = await _stored(db, await trace_keys(db, whose, wanted, limit - len(running), from_place))
+        ended = {(trace.user_id, trace.trace_id) for trace in over}  # one that has ended since what runs was read
+        running = [trace for trace in running if (trace.user_id, trace.trace_id) not in ended]
+        return [*((_place(RUNNING, trace), trace) for trace in running), *((_place(OVER, each), each) for each in over)]
+
+    async def _running(
+        self, db: Connection, whose: Whose, wanted: TraceFilter, limit: int, place: Place | None
+    ) -> list[Trace]:
+        turns = [trace for trace, _ in await running_traces(db, whose, wanted)]
+        told = await _stored(db, await trace_keys(db, whose, wanted, limit, place, running=True))
+        both = sorted([*turns, *told], key=_order, reverse=True)
+        return [trace for trace in both if place is None or _order(trace) < place][:limit]
+
+    async def find(
+        self, user_ids: Sequence[str], trace_id: str, projects: Projects = None, *, as_admin: bool = False
+    ) -> WholeTrace | None:
+        """Return one trace of these users with what it is about; None where they have none of this id."""
+        whose, wanted = Whose(user_ids), TraceFilter(projects=projects)
+        async with self._reading(whose, as_admin=as_admin) as db:
+            for trace, question_id in await running_traces(db, whose, wanted):
+                if trace.trace_id == trace_id:
+                    return await _whole(db, trace, {}, question_id)
+            keys = await db.fetch(_SEEN, list(user_ids), trace_id, None if projects is None else list(projects))
+            if not keys:
+                return None
+            (row,) = await db.fetch(_ROWS, *_columns([(key["user_id"], key["trace_id"]) for key in keys]))
+            return await _whole(db, _trace_of(row), row["attributes"])
+
+    async def known(self, user_id: str, trace_ids: Sequence[str]) -> dict[str, asyncpg.Record]:
+        """Return what versions of these traces of one user are stored."""
+        async with reading(self._pool, user_id) as db:
+            rows = await db.fetch(
+                """
+                SELECT own.* FROM unnest($2::text[]) AS wanted (trace_id) CROSS JOIN LATERAL (
+                    SELECT t.trace_id, t.source, t.rank, t.accepted_at FROM chat.traces t
+                    WHERE t.user_id = $1 AND t.trace_id = wanted.trace_id OFFSET 0) own
+                """,
+                user_id,
+                list(trace_ids),
+            )
+        return {row["trace_id"]: row for row in rows}
+
+    def _reading(self, whose: Whose, *, as_admin: bool) -> Any:
+        if as_admin:
+            return reading(self._admin, first=PLANNED_BY_VALUES)
+        return reading(self._pool, *whose.user_ids, first=PLANNED_BY_VALUES)
+
+
+async def _stored(db: Connection, keys: Sequence[Key]) -> list[Trace]:
+    return [_trace_of(row) for row in await db.fetch(_ROWS, *_columns(keys))] if keys else []
+
+
+async def _whole(
+    db: Connection, trace: Trace, attributes: Mapping[str, Any], question_id: str | None = None
+) -> WholeTrace:
+    row = await db.fetchrow(_AROUND, trace.user_id, trace.session_id, trace.message_id)
+    assert row is not None  # noqa: S101 - it reads no table
+    session = f"/api/chat/sessions/{trace.session_id}" if row["is_stored"] or question_id else None
+    return WholeTrace(
+        **trace.model_dump(),
+        question_id=question_id or row["question_id"],
+        trip_id=row["trip_id"],
+        attributes=dict(attributes),
+        links=Links(
+            session=session,
+            messages=session and f"{session}/messages",
+            trip=f"/api/trips/{row['trip_id']}" if row["trip_id"] else None,
+        ),
+    )
+
+
+def _trace_of(row: asyncpg.Record) -> Trace:
+    values = {name: row[name] for name in Trace.model_fields if name != "hung"}
+    cost = None if row["cost"] is None else f"{row['cost']:f}"
+    return Trace.model_validate(
+        {**values, "cost": cost, "session_tag": row["tag"], "experiment_name": row["experiment"]}
+    )
+
+
+def _order(trace: Trace) -> Place:
+    return trace.started_at, trace.trace_id
+
+
+def _place(part: str, trace: Trace) -> Place:
+    return trace.started_at, f"{part}/{trace.trace_id}"
+
+
+def _part_of(place: Place | None) -> tuple[str, Place | None]:
+    """Return in which part of the list a page begins, and after what."""
+    if place is None:
+        return RUNNING, None
+    at, key = place
+    part, _, trace_id = key.partition("/")
+    return part, (at, trace_id)
+
+
+def read_key(key: str) -> str:
+    """Read the id in a cursor.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if key.partition("/")[0] not in (RUNNING, OVER):
+        raise ValueError("is in no part of the list")
+    return key
+
+
+def _columns(keys: Sequence[Key]) -> tuple[list[str], list[str]]:
+    return [user_id for user_id, _ in keys], [trace_id for _, trace_id in keys]

@@ -1,0 +1,118 @@
+"""Traces: which models were asked, by whom and in which session, and what came of it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.account.identity import Caller, KnownCallerDep
+from services.gateway.account.lanes import Lanes
+from services.gateway.analytics.filters import TraceFilter, Whose
+from services.gateway.analytics.queries import TraceQueries, read_key
+from services.gateway.analytics.record import Status, TracePage, WholeTrace
+from services.gateway.http.fields import Instant, Name, SessionId
+from services.gateway.http.handed import from_app
+from services.gateway.http.pages import PageQuery, Paging
+from services.gateway.http.problems import problem_responses
+from services.gateway.http.refused_field import refused_field
+from services.gateway.http.strict_route import StrictRoute
+from shared.errors import Forbidden, NotFound
+from shared.events import W3cTraceId
+
+router = APIRouter(prefix="/api/analytics", tags=["analytics"], route_class=StrictRoute)
+
+PAGING = Paging("traces", read_key)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What these routes work with."""
+
+    queries: TraceQueries
+    lanes: Lanes
+
+
+TracesDep = Annotated[Traces, from_app(Traces)]
+
+
+class TraceQuery(PageQuery):
+    """Which traces; `session_tag` is a tag, or with a `*` at its end the beginning of tags."""
+
+    session_tag: Name | None = None
+    session_id: SessionId | None = None
+    model: Name | None = None
+    status: Status | None = None
+    user_id: Name | None = None
+    w3c_trace_id: W3cTraceId | None = None
+    since: Instant | None = Field(None, alias="from")
+    until: Instant | None = Field(None, alias="to")
+
+
+class OwnerQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Name | None = None
+
+
+def _is_admin(caller: Caller) -> bool:
+    """Tell whether somebody reads what is others'; an administrator whose token is limited to projects does not."""
+    return caller.role == "admin" and caller.projects is None
+
+
+def _owners(caller: Caller, user_id: str | None) -> tuple[str, ...]:
+    """Return whose traces are meant.
+
+    Raises:
+        Forbidden: They are somebody else's, which only administrators read.
+    """
+    if user_id is None:
+        return caller.user_ids
+    if user_id not in caller.user_ids and not _is_admin(caller):
+        raise Forbidden("Traces of other users are for administrators.")
+    return (user_id,)
+
+
+def _whose(caller: Caller, query: TraceQuery) -> Whose:
+    if query.user_id is None and _is_admin(caller):
+        if query.session_id is not None:
+            raise refused_field("user_id", "must be named with session_id: two users may have sessions of one id")
+        return Whose(everybody=True)
+    return Whose(_owners(caller, query.user_id))
+
+
+async def _list(traces: Traces, caller: Caller, query: TraceQuery) -> TracePage:
+    whose, before = _whose(caller, query), PAGING.before(query)
+    wanted = TraceFilter(
+        **query.model_dump(exclude={"limit", "cursor", "user_id"}, by_alias=False), projects=caller.projects
+    )
+    async with traces.lanes.of(caller):
+        rows = await traces.queries.page(whose, wanted, query.limit + 1, before, as_admin=_is_admin(caller))
+    page, cursor = PAGING.cut(rows, query)
+    return TracePage(traces=page, next_cursor=cursor)
+
+
+@router.get("/traces", responses=problem_responses(401, 403, 422, 429, 503))
+async def list_traces(traces: TracesDep, caller: KnownCallerDep, query: Annotated[TraceQuery, Query()]) -> TracePage:
+    """List traces: those that run first, then the others, each part the newest first."""
+    return await _list(traces, caller, query)
+
+
+@router.get("/traces/list", responses=problem_responses(401, 403, 422, 429, 503))
+async def list_traces_too(
+    traces: TracesDep, caller: KnownCallerDep, query: Annotated[TraceQuery, Query()]
+) -> TracePage:
+    """List traces, by the path that older clients know."""
+    return await _list(traces, caller, query)
+
+
+@router.get("/traces/{trace_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
+async def get_trace(
+    traces: TracesDep, caller: KnownCallerDep, trace_id: SessionId, query: Annotated[OwnerQuery, Query()]
+) -> WholeTrace:
+    """Show one trace, and where its messages and its trip are; an administrator names the user whose it is."""
+    owners = _owners(caller, query.user_id)
+    found = await traces.queries.find(owners, trace_id, caller.projects, as_admin=_is_admin(caller))
+    if found is None:
+        raise NotFound("There is no such trace.")
+    return found

@@ -1,0 +1,115 @@
+"""No search for traces reads more than it shows and looks through, however many there are and however rare it is."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from services.gateway.analytics.filters import TraceFilter, Whose
+from services.gateway.analytics.queries import _ROWS, _SEEN
+from services.gateway.analytics.running_traces import running_traces
+from services.gateway.analytics.trace_keys import LOOKED_THROUGH, PLANNED_BY_VALUES, RARE, Key, trace_keys
+from shared.database import open_pool, reading
+from shared.settings import Settings
+from tests.connected.gateway.sessions.test_planning import Explained
+from tests.connected.gateway.stage import own_database
+from tests.servers import Servers, looking
+
+TRACES = 50_000
+LIMIT = 51
+OLDEST = TRACES - 1000  # where what is rare stands, far from the newest
+GENERATED = """
+    INSERT INTO tagging.models
+    VALUES (gen_random_uuid(), 'openai', 'm', 'a1b2c3', true, now(), now(), gen_random_uuid());
+    INSERT INTO chat.sessions (user_id, session_id, created_at, last_activity_at, project_id)
+    SELECT 'ann', 's' || n, now(), now(), CASE n WHEN {oldest} / 10 THEN 'rare' ELSE 'common' END
+    FROM generate_series(0, {traces} / 10) AS n;
+    INSERT INTO tagging.session_tags (user_id, session_id, model_id, number, session_tag, event_id)
+    SELECT 'ann', 's' || n, model_id, n + 1, CASE n WHEN {oldest} / 10 THEN 'rare_1' ELSE 'tag_' || n END,
+        gen_random_uuid()
+    FROM generate_series(0, {traces} / 10) AS n, tagging.models;
+    INSERT INTO chat.traces (user_id, trace_id, session_id, model, status, started_at, event_id, session_tag,
+        w3c_trace_id)
+    SELECT owner, 't' || n, 's' || n / 10, CASE n WHEN {oldest} THEN 'rare' ELSE 'common' END,
+        CASE n WHEN {oldest} THEN 'error' WHEN {oldest} + 1 THEN 'running' ELSE 'ok' END,
+        now() - n * interval '1 second', gen_random_uuid(),
+        CASE n WHEN {oldest} + 2 THEN 'own_1' END, CASE n WHEN {oldest} + 3 THEN repeat('a', 32) END
+    FROM generate_series(1, {traces}) AS n, unnest('{{ann,bob}}'::text[]) AS owner
+"""
+# What is asked for, how many are found, and how much is looked through for it.
+QUERIES: list[tuple[dict[str, Any], int, int]] = [
+    ({}, LIMIT, 0),
+    ({"status": "ok"}, LIMIT, 0),
+    ({"status": "error"}, 1, 0),
+    ({"status": "stopped"}, 0, 0),
+    ({"model": "rare"}, 1, 0),
+    ({"model": "common"}, LIMIT, 0),
+    ({"model": "nothing"}, 0, 0),
+    ({"session_id": "s77"}, 10, 0),
+    ({"session_id": "nothing"}, 0, 0),
+    ({"w3c_trace_id": "a" * 32}, 1, 1),
+    ({"session_tag": "rare_1"}, 9, 20),
+    ({"session_tag": "nothing"}, 0, 0),
+    ({"session_tag": "own_1"}, 1, 5),
+    # Of each that is looked through the session's tag or its project, and then those of the few.
+    ({"session_tag": "rare*"}, 9, 3 * LOOKED_THROUGH),
+    ({"session_tag": "own*"}, 1, 3 * LOOKED_THROUGH),
+    ({"session_tag": "nothing*"}, 0, 3 * LOOKED_THROUGH),
+    ({"session_tag": "tag*"}, LIMIT, 3 * LOOKED_THROUGH),
+    ({"projects": ("rare",)}, 9, 3 * LOOKED_THROUGH + 20),
+    ({"projects": ("common",)}, LIMIT, 3 * LOOKED_THROUGH),
+    ({"projects": ()}, 0, 3 * LOOKED_THROUGH),
+]
+OF_ALL = [({}, LIMIT, 0), ({"session_tag": "rare_1"}, 9, 30), ({"w3c_trace_id": "a" * 32}, 2, 2)]
+
+
+@pytest.fixture(scope="module")
+async def many(servers: Servers, template: str) -> AsyncIterator[Settings]:
+    async with own_database(servers, template) as settings, looking(settings.database_url) as owner:
+        for table in ("chat.traces", "chat.sessions", "tagging.session_tags"):
+            await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        await owner.execute(GENERATED.format(traces=TRACES, oldest=OLDEST))
+        yield settings
+
+
+async def explained(settings: Settings, query: dict[str, Any], *, everybody: bool) -> tuple[Explained, list[Key]]:
+    url = settings.admin_database_url if everybody else settings.reader_database_url
+    users = () if everybody else ("ann",)
+    async with open_pool(url, "test", 1) as pool, reading(pool, *users, first=PLANNED_BY_VALUES) as db:
+        cost = Explained(db)
+        wanted, whose = TraceFilter(**query), Whose(users, everybody=everybody)
+        return cost, await trace_keys(cost, whose, wanted, LIMIT, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+async def test_no_page_reads_more_than_it_shows_and_looks_through(many: Settings, is_analyzed: bool) -> None:
+    if is_analyzed:
+        async with looking(many.database_url) as owner:
+            await owner.execute("ANALYZE")
+    queries = [(*query, False) for query in QUERIES] + [(*query, True) for query in OF_ALL]
+    for query, found, looked_through, everybody in queries:
+        cost, keys = await explained(many, query, everybody=everybody)
+        assert "Seq Scan" not in {node["Node Type"] for node in cost.nodes()}, query
+        # Which of the indexes is a filter's the planner cannot know without statistics; but it reads no table.
+        most = 2 * LIMIT + looked_through if is_analyzed or not query else 2 * TRACES
+        assert cost.rows_read() <= most, (query, cost.rows_read(), cost.plans)
+        assert len(keys) == found, query
+
+
+async def test_what_is_shown_of_a_page_is_read_by_keys(many: Settings) -> None:
+    ids = [f"t{number}" for number in range(1, LIMIT + 1)]
+    async with (
+        open_pool(many.reader_database_url, "test", 1) as pool,
+        reading(pool, "ann", first=PLANNED_BY_VALUES) as db,
+    ):
+        cost = Explained(db)
+        assert len(await cost.fetch(_ROWS, ["ann"] * LIMIT, ids)) == LIMIT
+        assert len(await cost.fetch(_SEEN, ["ann", "eve"], "t1", None)) == 1
+        assert await running_traces(cost, Whose(["ann"]), TraceFilter()) == []  # type: ignore[arg-type]
+    read = [node for node in cost.nodes() if node.get("Relation Name") in ("traces", "sessions", "session_tags")]
+    assert {node["Node Type"] for node in read} <= {"Index Scan", "Index Only Scan"}
+    assert cost.rows_read() <= 5 * LIMIT, cost.plans
+
+
+def test_what_is_rare_is_far_from_the_newest() -> None:
+    assert OLDEST > 10 * LOOKED_THROUGH > RARE
