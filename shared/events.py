@@ -265,6 +265,19 @@ class ModelRegistered(Event):
     only_if_new: bool = False  # the gateway's own word: a known model stays as its administrators want it
 
 
+class ModelChanged(Event):
+    """An administrator named a model for people, or had its sessions tagged, or no longer.
+
+    Of each field the newest by (occurred_at, event_id) stands; of `tracked` registrations count, too.
+    """
+
+    name: Name  # with the provider, which model: these stay
+    provider: Name
+    changed: tuple[Name, ...] = ()  # which of these are set; the others say nothing
+    display_name: Name | None = None  # none: as `name`
+    tracked: bool = True
+
+
 class Segment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -346,6 +359,7 @@ EVENTS: tuple[type[Event], ...] = (
     SessionDeleted,
     UserErased,
     ModelRegistered,
+    ModelChanged,
     TripRequested,
     TripAttached,
     TripReleased,

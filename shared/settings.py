@@ -148,6 +148,7 @@ class Settings(BaseSettings):
     allowed_models: str = (
         ""  # names with commas between, beside the default one; see services/gateway/models/allowed.py
     )
+    track_new_models: bool = False  # is a model that is first seen in a question registered, and its sessions tagged?
     visitor_trips: bool = False  # may a visitor order trips, and attach them?
     trip_orders_per_minute: int = Field(60, ge=1)  # of one user, on one replica
     trip_guesses_per_hour: int = Field(20, ge=1)  # attachments of one user that are wrong, on one replica

@@ -20,6 +20,7 @@ from shared.events import (
     FeedbackGiven,
     MessageAnswered,
     MessagePosted,
+    ModelChanged,
     ModelRegistered,
     Outcome,
     SessionChanged,
@@ -118,7 +119,9 @@ LOGGER_CHAT = Queue(
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
 LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
 TAGGER_SESSIONS = Queue(
-    "tagger.sessions", (MessagePosted, ModelRegistered, SessionDeleted, UserErased), single_active_consumer=True
+    "tagger.sessions",
+    (MessagePosted, ModelRegistered, ModelChanged, SessionDeleted, UserErased),
+    single_active_consumer=True,
 )
 WORKFLOW_TRIPS = Queue(
     "workflow.trips",
@@ -144,6 +147,7 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     SessionDeleted: ("gateway",),
     UserErased: ("gateway",),
     ModelRegistered: ("gateway",),
+    ModelChanged: ("gateway",),
     TripRequested: ("gateway",),
     TripAttached: ("gateway",),
     TripReleased: ("tripthread",),

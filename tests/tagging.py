@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from services.tagger.counter import CounterKey, SessionKey
-from shared.events import MessagePosted, ModelRegistered, SessionDeleted, UserErased
+from shared.events import MessagePosted, ModelChanged, ModelRegistered, SessionDeleted, UserErased
 from shared.ids import model_id
 from shared.settings import Settings
 
@@ -41,6 +41,12 @@ def registered(
         only_if_new=only_if_new,
         occurred_at=BEGAN + timedelta(seconds=at),
     )
+
+
+def changed(name: str = MODEL, *, at: int = 0, provider: str = "acme", **said: object) -> ModelChanged:
+    """Make the event of what an administrator set of a model, `at` seconds after the beginning."""
+    fields: dict[str, object] = {"name": name, "provider": provider, "occurred_at": BEGAN + timedelta(seconds=at)}
+    return ModelChanged.model_validate({**fields, **said, "changed": tuple(said)})
 
 
 def deleted(session: str = "s1", *, user: str = "ada", at: int = 0) -> SessionDeleted:

@@ -43,7 +43,7 @@ async def begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
     await db.execute(
         """
         UPDATE chat.sessions SET last_message_at = $3, last_message = $4, message_count = $5, titled_at = $6,
-            model_at = CASE WHEN $7 THEN model_at END, forked_from = NULL
+            model_at = CASE WHEN $7 THEN model_at END, mixed = $8, forked_from = NULL
         WHERE user_id = $1 AND session_id = $2
         """,
         user.user_id,
@@ -53,6 +53,7 @@ async def begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
         left["messages"],
         titled_at,
         has_newer_model,
+        left["models"] > 1,
     )
 
 
@@ -73,7 +74,8 @@ async def _left(db: Connection, user_id: str, session_id: str) -> asyncpg.Record
     """Sum up the messages that are left."""
     row: asyncpg.Record | None = await db.fetchrow(
         f"""
-        SELECT count(*) AS messages, min(created_at) AS first_at, max(created_at) AS newest_at,
+        SELECT count(*) AS messages, count(DISTINCT model) AS models, min(created_at) AS first_at,
+            max(created_at) AS newest_at,
             (SELECT left(m.content, {PREVIEW_LENGTH * 4}) FROM chat.messages m
                 WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY created_at DESC, message_id DESC LIMIT 1) AS newest
         FROM chat.messages WHERE user_id = $1 AND session_id = $2

@@ -44,7 +44,7 @@ async def note_deleted(db: Connection, events: Sequence[SessionDeleted]) -> None
             project_id = NULL, helper = NULL, model = NULL, model_at = NULL, title = NULL, title_source = 'none',
             titled_at = NULL, message_count = 0, last_message = NULL, last_message_at = NULL,
             last_activity_at = excluded.deleted_at, ended_at = NULL, pinned = false, archived = false, folder = NULL,
-            labels = '{}', analytics = true, experiment_name = NULL, forked_from = NULL, metadata = '{}',
+            labels = '{}', analytics = true, mixed = false, experiment_name = NULL, forked_from = NULL, metadata = '{}',
             field_stamps = '{}'
             WHERE session.deleted_at IS NULL
         """,

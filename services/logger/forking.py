@@ -146,14 +146,20 @@ async def _settle(db: Connection, event: SessionForked, copied: int) -> None:
             last_message = CASE WHEN fork.last_message_at > $5 THEN fork.last_message ELSE $6 END,
             last_message_at = greatest(fork.last_message_at, $5),
             project_id = coalesce(fork.project_id, source.project_id), helper = coalesce(fork.helper, source.helper),
-            model = coalesce(fork.model, source.model),
+            model = coalesce(fork.model, spoken.model, source.model),
+            model_at = CASE WHEN fork.model IS NULL THEN spoken.model_at ELSE fork.model_at END, mixed = spoken.mixed,
             metadata = CASE WHEN fork.field_stamps ? 'metadata' THEN fork.metadata ELSE source.metadata END,
             analytics = CASE WHEN fork.field_stamps ? 'analytics' THEN fork.analytics ELSE source.analytics END,
             title = CASE WHEN fork.field_stamps ? 'title' THEN fork.title ELSE coalesce($7, source.title) END,
             title_source = CASE WHEN fork.field_stamps ? 'title' THEN fork.title_source
                 WHEN $7::text IS NOT NULL THEN 'user' ELSE source.title_source END,
             titled_at = source.titled_at
-        FROM chat.sessions AS source
+        FROM chat.sessions AS source, (
+            SELECT count(DISTINCT model) > 1 AS mixed, max(created_at) FILTER (WHERE model IS NOT NULL) AS model_at,
+                (array_agg(model ORDER BY created_at DESC, message_id DESC)
+                    FILTER (WHERE model IS NOT NULL))[1] AS model
+            FROM chat.messages WHERE user_id = $1 AND session_id = $2
+        ) AS spoken
         WHERE fork.user_id = $1 AND fork.session_id = $2 AND source.user_id = $1 AND source.session_id = $3
         """,
         event.user_id,

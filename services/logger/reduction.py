@@ -36,6 +36,7 @@ class SessionStep:
     titling: MessagePosted | None = None  # the first message of the user that has words
     title: str | None = None
     modelling: MessageEvent | None = None  # the newest that names a model
+    is_mixed: bool = False  # two of them name different ones
     project_id: str | None = None
     helper: str | None = None
 
@@ -115,12 +116,19 @@ def _take(step: SessionStep, event: MessageEvent) -> None:
     step.first_at = min(step.first_at, event.created_at)
     if place > place_of(step.newest):
         step.newest = event
-    if event.model is not None and (step.modelling is None or place > place_of(step.modelling)):
-        step.modelling = event
+    if event.model is not None:
+        _take_model(step, event)
     step.project_id = step.project_id or event.project_id
     step.helper = step.helper or event.helper
     if isinstance(event, MessagePosted) and event.role == "user":
         _take_title(step, event)
+
+
+def _take_model(step: SessionStep, event: MessageEvent) -> None:
+    if step.modelling is not None and step.modelling.model != event.model:
+        step.is_mixed = True
+    if step.modelling is None or place_of(event) > place_of(step.modelling):
+        step.modelling = event
 
 
 def _take_title(step: SessionStep, event: MessagePosted) -> None:

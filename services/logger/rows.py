@@ -58,6 +58,7 @@ def session_row(step: SessionStep) -> Json:
         "preview": preview_of(newest.content),
         "model": modelling.model if modelling else None,
         "model_at": modelling.created_at if modelling else None,
+        "mixed": step.is_mixed,
         "title": step.title,
         "titled_at": titling.created_at if titling else None,
         "project_id": step.project_id,

@@ -174,15 +174,15 @@ async def _store_unless_erased(
         ), step AS (
             SELECT * FROM json_to_recordset($2) AS step (user_id text, session_id text, first_at timestamptz,
                 newest_at timestamptz, newest_id text, preview text, model text, model_at timestamptz, title text,
-                titled_at timestamptz, project_id text, helper text)
+                titled_at timestamptz, project_id text, helper text, mixed bool)
             WHERE NOT EXISTS (SELECT FROM erased)
         ), stepped AS (
             INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at, last_message_at,
                 last_message, message_count, model, model_at, title, title_source, titled_at, project_id, helper,
-                updated_at)
+                mixed, updated_at)
             SELECT user_id, session_id, first_at, newest_at, newest_at,
                 CASE WHEN newest_id = ANY (message_ids) THEN preview END, coalesce(added, 0), model, model_at, title,
-                CASE WHEN title IS NULL THEN 'none' ELSE 'message' END, titled_at, project_id, helper,
+                CASE WHEN title IS NULL THEN 'none' ELSE 'message' END, titled_at, project_id, helper, mixed,
                 CASE WHEN added IS NULL THEN '-infinity' ELSE clock_timestamp() END
             FROM step LEFT JOIN change USING (user_id, session_id)
             ORDER BY user_id, session_id
@@ -197,6 +197,9 @@ async def _store_unless_erased(
                 model = CASE WHEN excluded.model IS NULL OR excluded.model_at < session.model_at
                     THEN session.model ELSE excluded.model END,
                 model_at = greatest(session.model_at, excluded.model_at),
+                -- The row knows one of the models that were named, and whether there was another: in any order.
+                mixed = session.mixed OR excluded.mixed
+                    OR (session.model_at IS NOT NULL AND excluded.model <> session.model) IS TRUE,
                 title = CASE WHEN excluded.title IS NULL OR session.title_source = 'user'
                         OR excluded.titled_at >= session.titled_at
                     THEN session.title ELSE excluded.title END,

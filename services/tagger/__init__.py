@@ -1,1 +1,1 @@
-"""MessagePosted, ModelRegistered, SessionDeleted, UserErased -> tagging.* -> SessionTagged"""
+"""MessagePosted, ModelRegistered, ModelChanged, SessionDeleted, UserErased -> tagging.* -> SessionTagged"""

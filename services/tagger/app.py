@@ -18,7 +18,7 @@ async def main(settings: Settings) -> None:
         open_pool(settings.tagger_database_url, settings.instance, settings.database_pool_size) as pool,
         Publisher(settings, "tagger") as publisher,
     ):
-        sessions = SessionHandler(Store(pool))
+        sessions = SessionHandler(Store(pool, tracks_new=settings.track_new_models))
         service.check("publisher", publisher.fault)
         service.check("database", lambda: probe(pool, "tagging"))
         await service.run(

@@ -6,34 +6,17 @@ counts the sessions of one user with one model.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from shared.events import MessagePosted, ModelRegistered
+from services.tagger.registry import Model, ModelWord, first_seen, said_of_model
+from shared.events import MessagePosted
 from shared.ids import model_id, spell_number
 
-SHORT_DIGITS = 6  # of a model's id, at least
-# A model that only came with a gateway's start has had no word yet: any administrator's is later, by whichever clock.
-NO_WORD_YET = datetime(2, 1, 1, tzinfo=UTC)
-
-Heard = MessagePosted | ModelRegistered
+Heard = MessagePosted | ModelWord
 SessionKey = tuple[str, str]  # user and session
 CounterKey = tuple[str, UUID]  # user and model
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A registered model, as the last word on it left it."""
-
-    model_id: UUID
-    provider: str
-    name: str
-    short_id: str  # fixed at the first registration
-    tracked: bool
-    registered_at: datetime
-    stamped_at: datetime  # `occurred_at` and id of the event that wrote `tracked` last
-    stamped_by: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +53,7 @@ class Tag:
 
 
 def read_in_order(
-    events: Iterable[Heard], known: Mapping[UUID, Model], taken: Collection[str]
+    events: Iterable[Heard], known: Mapping[UUID, Model], taken: Collection[str], *, tracks_new: bool = False
 ) -> tuple[list[Candidate], list[Model]]:
     """Read a group as the queue has it: a message counts by what is known of its model at that point.
 
@@ -78,6 +61,7 @@ def read_in_order(
         events: The group.
         known: The registered models among those that the group names, by id.
         taken: Short ids that new models of this group could want.
+        tracks_new: Whether a question registers a model that nobody knows.
 
     Returns:
         The candidates, each session once, and the models that a registration has made or changed.
@@ -85,11 +69,11 @@ def read_in_order(
     models = dict(known)
     candidates: dict[SessionKey, Candidate] = {}
     for event in events:
-        if isinstance(event, ModelRegistered):
+        if isinstance(event, ModelWord) or (tracks_new and first_seen(event, models) is not None):
             used = {*taken, *(model.short_id for model in models.values())}
-            model = register(event, models.get(model_id(event.provider, event.name)), used)
+            model = said_of_model(event, models, used)
             models[model.model_id] = model
-        elif (candidate := find_candidate(event, models)) is not None:
+        if isinstance(event, MessagePosted) and (candidate := find_candidate(event, models)) is not None:
             candidates.setdefault(candidate.session, candidate)
     changed = [model for key, model in models.items() if known.get(key) != model]
     return list(candidates.values()), changed
@@ -97,7 +81,7 @@ def read_in_order(
 
 def not_erased(events: Iterable[Heard], erased: Mapping[str, datetime]) -> list[Heard]:
     """Return the events without the messages that were accepted before their user was erased."""
-    return [event for event in events if isinstance(event, ModelRegistered) or is_newer(event, erased)]
+    return [event for event in events if isinstance(event, ModelWord) or is_newer(event, erased)]
 
 
 def is_newer(spoken: MessagePosted | Candidate, erased: Mapping[str, datetime]) -> bool:
@@ -121,34 +105,6 @@ def find_candidate(event: MessagePosted, models: Mapping[UUID, Model]) -> Candid
         event.created_at,
         event.accepted,
     )
-
-
-def register(event: ModelRegistered, known: Model | None, taken: Collection[str]) -> Model:
-    """Make a new model, or change a known one unless the event is older than the last word on it, or no word at all."""
-    if known is None:
-        return make_model(event, taken)
-    if event.only_if_new or (event.occurred_at, event.event_id) <= (known.stamped_at, known.stamped_by):
-        return known
-    return replace(known, tracked=event.tracked, stamped_at=event.occurred_at, stamped_by=event.event_id)
-
-
-def make_model(event: ModelRegistered, taken: Collection[str]) -> Model:
-    key = model_id(event.provider, event.name)
-    return Model(
-        model_id=key,
-        provider=event.provider,
-        name=event.name,
-        short_id=short_id(key, taken),
-        tracked=event.tracked,
-        registered_at=event.occurred_at,
-        stamped_at=NO_WORD_YET if event.only_if_new else event.occurred_at,
-        stamped_by=event.event_id,
-    )
-
-
-def short_id(model: UUID, taken: Collection[str]) -> str:
-    """Return the first digits of a model's id, as few as tell it from other models."""
-    return next(model.hex[:digits] for digits in range(SHORT_DIGITS, 33) if model.hex[:digits] not in taken)
 
 
 def number(candidates: Iterable[Candidate], last_numbers: Mapping[CounterKey, int]) -> list[Tag]:
@@ -176,4 +132,9 @@ def named_models(events: Sequence[Heard]) -> set[UUID]:
 
 def registered_models(events: Sequence[Heard]) -> set[UUID]:
     """Return the ids of the models that this group registers."""
-    return {model_id(event.provider, event.name) for event in events if isinstance(event, ModelRegistered)}
+    return {model_id(event.provider, event.name) for event in events if isinstance(event, ModelWord)}
+
+
+def first_seen_models(events: Iterable[Heard], known: Collection[UUID]) -> set[UUID]:
+    """Return the ids of the models that users ask and nobody knows."""
+    return {key for event in events if (key := first_seen(event, known)) is not None}

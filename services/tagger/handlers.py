@@ -8,7 +8,7 @@ from uuid import UUID
 from services.tagger.counter import Heard, SessionKey
 from services.tagger.memory import TaggedSessions
 from services.tagger.store import Store
-from shared.events import Event, MessagePosted, ModelRegistered, SessionDeleted, SessionTagged, UserErased
+from shared.events import Event, MessagePosted, ModelChanged, ModelRegistered, SessionDeleted, SessionTagged, UserErased
 
 
 class SessionHandler:
@@ -25,7 +25,11 @@ class SessionHandler:
         deletion stands.
         """
         await self._note_what_is_gone(events)
-        heard = [event for event in events if isinstance(event, ModelRegistered) or self._may_bring_a_tag(event)]
+        heard = [
+            event
+            for event in events
+            if isinstance(event, ModelRegistered | ModelChanged) or self._may_bring_a_tag(event)
+        ]
         if not heard:
             return []
         causes = causes_by_session(heard)

@@ -13,13 +13,12 @@ from uuid import UUID
 import asyncpg
 
 from services.tagger.counter import (
-    SHORT_DIGITS,
     Candidate,
     CounterKey,
     Heard,
-    Model,
     SessionKey,
     Tag,
+    first_seen_models,
     named_models,
     not_erased,
     number,
@@ -27,16 +26,23 @@ from services.tagger.counter import (
     registered_models,
 )
 from services.tagger.notes import clear_erased, note_deleted, read_erasures
+from services.tagger.registry import SHORT_DIGITS, Model
 from shared.database import Connection, Pool, transaction
 from shared.events import SessionDeleted, UserErased
 from shared.ledger import note_erased
 
 
 class Store:
-    """Models, tags and counters."""
+    """Models, tags and counters.
 
-    def __init__(self, pool: Pool) -> None:
+    Args:
+        pool: Of the tagger's login.
+        tracks_new: Whether a model that is first seen in a question is registered by that.
+    """
+
+    def __init__(self, pool: Pool, *, tracks_new: bool = False) -> None:
         self._pool = pool
+        self._tracks_new = tracks_new
 
     async def note(self, deleted: Sequence[SessionDeleted], erased: Sequence[UserErased]) -> None:
         """Note what is gone, in one transaction that is safe to repeat: nothing of it gets or keeps a tag."""
@@ -53,21 +59,29 @@ class Store:
             The tag of each of `sessions` that has one now, whenever it was given.
         """
         async with transaction(self._pool) as db:
-            taken = await _hold_short_ids(db, registered_models(events))
-            known = await _read_models(db, named_models(events))
-            candidates, changed = read_in_order(events, known, taken)
+            known, taken = await self._models_of(db, events)
+            candidates, changed = read_in_order(events, known, taken, tracks_new=self._tracks_new)
             await _save_models(db, changed)
             erased = await read_erasures(db, {candidate.user_id for candidate in candidates}) if candidates else {}
             if erased:  # a message that is gone may stand before one that is not
+                known |= {model.model_id: model for model in changed if model.model_id not in registered_models(events)}
                 candidates, _ = read_in_order(not_erased(events, erased), known, taken)
             new = await tag(db, candidates, erased)
             return new | await _read_tags(db, [session for session in sessions if session not in new])
 
+    async def _models_of(self, db: Connection, events: Sequence[Heard]) -> tuple[dict[UUID, Model], set[str]]:
+        """Return the known models, and the short ids that are taken already of those that new ones could want."""
+        named = named_models(events)
+        known = await _read_models(db, named)
+        new = registered_models(events) | (first_seen_models(events, known) if self._tracks_new else set())
+        if not new:
+            return known, set()
+        taken = await _hold_short_ids(db, new)
+        return await _read_models(db, named), taken  # again: somebody may have registered them meanwhile
+
 
 async def _hold_short_ids(db: Connection, models: Collection[UUID]) -> set[str]:
     """Let nobody else register models, and return the short ids, taken already, that these could want."""
-    if not models:
-        return set()
     # Two taggers that registered at once could choose the same. Foreign keys are checked under this lock as ever.
     await db.execute("LOCK TABLE tagging.models IN SHARE ROW EXCLUSIVE MODE")
     rows = await db.fetch(
@@ -81,7 +95,8 @@ async def _hold_short_ids(db: Connection, models: Collection[UUID]) -> set[str]:
 async def _read_models(db: Connection, models: Collection[UUID]) -> dict[UUID, Model]:
     rows = await db.fetch(
         """
-        SELECT model_id, provider, name, short_id, tracked, registered_at, stamped_at, stamped_by
+        SELECT model_id, provider, name, short_id, tracked, registered_at, stamped_at, stamped_by, display_name,
+            renamed_at, renamed_by
         FROM tagging.models WHERE model_id = ANY ($1::uuid[])
         """,
         list(models),
@@ -94,11 +109,14 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
         return
     await db.execute(
         """
-        INSERT INTO tagging.models (model_id, provider, name, short_id, tracked, registered_at, stamped_at, stamped_by)
+        INSERT INTO tagging.models (model_id, provider, name, short_id, tracked, registered_at, stamped_at, stamped_by,
+            display_name, renamed_at, renamed_by)
         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::timestamptz[],
-            $7::timestamptz[], $8::uuid[])
+            $7::timestamptz[], $8::uuid[], $9::text[], $10::timestamptz[], $11::uuid[])
         ON CONFLICT (model_id) DO UPDATE
-            SET tracked = excluded.tracked, stamped_at = excluded.stamped_at, stamped_by = excluded.stamped_by
+            SET tracked = excluded.tracked, stamped_at = excluded.stamped_at, stamped_by = excluded.stamped_by,
+                display_name = excluded.display_name, renamed_at = excluded.renamed_at,
+                renamed_by = excluded.renamed_by
         """,
         [model.model_id for model in models],
         [model.provider for model in models],
@@ -108,6 +126,9 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
         [model.registered_at for model in models],
         [model.stamped_at for model in models],
         [model.stamped_by for model in models],
+        [model.display_name for model in models],
+        [model.renamed_at for model in models],
+        [model.renamed_by for model in models],
     )
 
 

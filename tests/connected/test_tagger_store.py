@@ -24,6 +24,7 @@ from tests.connected.locks import until_blocked
 from tests.tagging import (
     MODEL,
     assert_gapless,
+    changed,
     holding_counters,
     read_counters,
     read_numbers,
@@ -159,6 +160,49 @@ async def test_model_that_an_administrator_untracked_stays_so_when_gateways_regi
     assert (word["tracked"], word["registered_at"]) == (False, at_start.occurred_at)
     assert await owner.fetchrow("SELECT * FROM tagging.models") == word
     assert await read_tags(owner) == {}
+
+
+async def test_model_that_is_tracked_again_tags_the_next_first_message(tagger: SessionHandler) -> None:
+    await tagger.commit([registered(tracked=False), spoke("s1")])
+
+    [outcome] = await tagger.commit([changed(at=1, tracked=True), spoke("s1", at=1)])
+
+    assert outcome.session_tag == TAG + "001"
+
+
+async def test_model_that_is_renamed_keeps_what_its_tags_are_made_of(
+    tagger: SessionHandler, owner: asyncpg.Connection
+) -> None:
+    await tagger.commit([registered(), changed(at=1, display_name="Best"), spoke("s1")])
+    await tagger.commit([registered(at=2, only_if_new=True), registered(at=3), spoke("s2")])
+
+    row = await owner.fetchrow("SELECT model_id, name, short_id, display_name FROM tagging.models")
+    assert row is not None
+    assert tuple(row) == (SMALL, MODEL, SMALL.hex[:6], "Best")
+    assert sorted((await read_tags(owner)).values()) == [TAG + "001", TAG + "002"]
+
+
+async def test_model_that_is_first_seen_in_a_question_tags_it_where_that_is_wanted(
+    settings: Settings, owner: asyncpg.Connection
+) -> None:
+    async with open_pool(settings.tagger_database_url, "tracking") as pool:
+        tagger = SessionHandler(Store(pool, tracks_new=True))
+        [outcome] = await tagger.commit([spoke()])
+        await tagger.commit([changed(at=1, tracked=False), spoke("s2", at=2)])
+
+    assert outcome.session_tag == TAG + "001"
+    assert await read_tags(owner) == {("ada", "s1"): TAG + "001"}
+
+
+async def test_taggers_that_first_see_a_model_at_once_register_it_once(
+    settings: Settings, owner: asyncpg.Connection
+) -> None:
+    async with open_pool(settings.tagger_database_url, "tracking") as pool:
+        taggers = [SessionHandler(Store(pool, tracks_new=True)) for _ in range(TAGGERS)]
+        await asyncio.gather(*(each.commit([spoke(f"s{n}", at=n)]) for n, each in enumerate(taggers)))
+
+    assert await owner.fetchval("SELECT count(*) FROM tagging.models") == 1
+    await assert_gapless(owner)
 
 
 async def test_same_session_id_of_two_users_is_two_sessions(tagger: SessionHandler, owner: asyncpg.Connection) -> None:

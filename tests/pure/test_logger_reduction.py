@@ -126,6 +126,13 @@ def test_model_is_of_the_newest_message_that_names_one() -> None:
         assert modelling.model == "new"
 
 
+def test_session_is_mixed_where_its_messages_name_two_models() -> None:
+    one, none, other = posted("m1", 1, model="small"), posted("m2", 2, model=None), posted("m3", 3, model="large")
+    for order in permutations([one, none, other]):
+        assert [step.is_mixed for step in steps(order)] == [True]
+    assert [step.is_mixed for step in steps([one, none, one])] == [False]
+
+
 def test_project_and_helper_come_from_whoever_names_them() -> None:
     step = step_of(posted("m1"), posted("m2", helper="h", project_id="p"))
     assert (step.project_id, step.helper) == ("p", "h")

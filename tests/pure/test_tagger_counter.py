@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 from services.tagger.counter import (
     Candidate,
     Heard,
-    Model,
     Tag,
     named_models,
     not_erased,
     number,
     read_in_order,
     registered_models,
-    short_id,
 )
+from services.tagger.registry import Model, short_id
 from shared.ids import model_id, new_id
-from tests.tagging import BEGAN, MODEL, registered, spoke
+from tests.tagging import BEGAN, MODEL, changed, registered, spoke
 
 SMALL = model_id("acme", MODEL)
 LARGE = model_id("acme", "large")
@@ -143,6 +142,54 @@ def test_administrators_word_outweighs_registrations_only_if_new_in_any_order(or
     assert not model.tracked
 
 
+WORDS: list[Heard] = [
+    registered(at=3, only_if_new=True),
+    changed(at=2, tracked=False),
+    changed(at=4, display_name="Best"),
+    changed(at=1, tracked=True, display_name="Good"),
+]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(len(WORDS)))), ids=str)
+def test_last_word_on_each_field_stands_in_any_order(order: Sequence[int]) -> None:
+    _, [model] = read_in_order([WORDS[place] for place in order], {}, ())
+
+    assert (model.name, model.display_name, model.tracked, model.short_id) == (MODEL, "Best", False, SMALL.hex[:6])
+
+
+def test_model_may_be_called_by_its_name_again() -> None:
+    words: list[Heard] = [registered(), changed(at=1, display_name="Best"), changed(at=2, display_name=None)]
+
+    _, [model] = read_in_order(words, {}, ())
+
+    assert model.display_name is None
+
+
+def test_model_that_is_first_seen_in_a_question_is_registered_before_it() -> None:
+    events: list[Heard] = [spoke("s0", role="assistant"), spoke("s1"), spoke("s2"), spoke("s3", model=None)]
+
+    found, [model] = read_in_order(events, {}, (), tracks_new=True)
+
+    assert [each.session_id for each in found] == ["s1", "s2"]
+    assert (model.model_id, model.tracked) == (SMALL, True)
+    assert read_in_order(events, {}, ()) == ([], [])
+
+
+def test_model_that_was_untracked_is_not_registered_by_a_question() -> None:
+    _, [untracked] = read_in_order([registered(tracked=False)], {}, ())
+
+    assert read_in_order([spoke()], {SMALL: untracked}, (), tracks_new=True) == ([], [])
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_word_of_an_administrator_outweighs_a_question_in_any_order(order: Sequence[int]) -> None:
+    events: list[Heard] = [spoke(at=9), changed(at=1, tracked=False), registered(at=7, only_if_new=True)]
+
+    _, [model] = read_in_order([events[place] for place in order], {}, (), tracks_new=True)
+
+    assert not model.tracked
+
+
 def test_model_is_as_old_as_the_registration_that_made_it() -> None:
     made = registered(at=4, only_if_new=True)
 
@@ -191,6 +238,13 @@ HEARD = st.one_of(
         tracked=st.booleans(),
         at=st.integers(0, 5),
         only_if_new=st.booleans(),
+    ),
+    st.builds(
+        changed,
+        st.sampled_from([MODEL, "large"]),
+        tracked=st.booleans(),
+        display_name=st.sampled_from([None, "Best"]),
+        at=st.integers(0, 5),
     ),
 )
 

@@ -152,7 +152,8 @@ def _sessions_of(which: Which) -> str:
         FROM chat.traces t WHERE {_in_range(which)} AND t.status <> 'running'
     ), held AS MATERIALIZED (
         SELECT called.user_id, called.session_id, s.project_id,
-            coalesce(s.experiment_name, g.experiment_name) AS experiment, called.models > 1 AS mixed
+            coalesce(s.experiment_name, g.experiment_name) AS experiment,
+            called.models > 1 OR coalesce(s.mixed, false) OR coalesce(g.mixed, false) AS mixed
         FROM (SELECT user_id, session_id, count(DISTINCT (provider, model)) AS models FROM calls
             WHERE session_id IS NOT NULL GROUP BY user_id, session_id) called
         LEFT JOIN chat.sessions s ON s.user_id = called.user_id AND s.session_id = called.session_id

@@ -1,1 +1,1 @@
-"""Models and tags: ModelRegistered -> tagging.*"""
+"""Models and tags: ModelRegistered, ModelChanged -> tagging.*"""

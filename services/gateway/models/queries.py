@@ -1,6 +1,7 @@
 """Read tagging.models, which models are known and whose sessions are tagged, and tagging.session_tags."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,9 @@ class ModelQueries:
         async with reading(self._pool) as db:
             rows = await db.fetch(
                 """
-                SELECT model_id AS id, name, provider, tracked, short_id, registered_at FROM tagging.models
+                SELECT model_id AS id, name, coalesce(display_name, name) AS display_name, provider, tracked, short_id,
+                    registered_at
+                FROM tagging.models
                 WHERE (registered_at, model_id) < (coalesce($2::timestamptz, 'infinity'),
                     coalesce($3::uuid, '00000000-0000-0000-0000-000000000000'))
                 ORDER BY registered_at DESC, model_id DESC LIMIT $1
@@ -34,17 +37,27 @@ class ModelQueries:
 
     async def find(self, model_id: UUID) -> Model | None:
         async with reading(self._pool) as db:
-            row = await db.fetchrow(
-                "SELECT model_id AS id, name, provider, tracked, short_id FROM tagging.models WHERE model_id = $1",
-                model_id,
-            )
+            row = await db.fetchrow(_MODEL, model_id)
         return None if row is None else Model.model_validate(dict(row))
+
+    async def find_to_change(self, model_id: UUID) -> tuple[Model, datetime] | None:
+        """Return a model, and a time that is later than all that its row knows, whoever's clock said it."""
+        async with reading(self._pool) as db:
+            row = await db.fetchrow(_MODEL, model_id)
+        return None if row is None else (Model.model_validate(dict(row)), row["later"])
 
     async def known(self, model_ids: Sequence[UUID]) -> set[UUID]:
         """Return those of these ids that are some model's."""
         async with reading(self._pool) as db:
             rows = await db.fetch("SELECT model_id FROM tagging.models WHERE model_id = ANY ($1)", list(model_ids))
         return {row["model_id"] for row in rows}
+
+
+_MODEL = """
+    SELECT model_id AS id, name, coalesce(display_name, name) AS display_name, provider, tracked, short_id,
+        greatest(clock_timestamp(), greatest(stamped_at, renamed_at) + interval '1 microsecond') AS later
+    FROM tagging.models WHERE model_id = $1
+"""
 
 
 class TagQueries:
@@ -57,7 +70,7 @@ class TagQueries:
             row = await db.fetchrow(
                 """
                 SELECT g.session_tag, g.number AS counter, g.experiment_name AS tag_experiment_name, g.model_id,
-                    m.name AS model_name
+                    coalesce(m.display_name, m.name) AS model_name, g.mixed AS tag_mixed, g.reserved_at
                 FROM tagging.session_tags g JOIN tagging.models m USING (model_id)
                 WHERE g.user_id = ANY ($1) AND g.session_id = $2 AND g.session_tag IS NOT NULL
                     AND g.deleted_at IS NULL
@@ -78,4 +91,6 @@ def tag_of(row: dict[str, Any] | asyncpg.Record) -> Tag | None:
         experiment_name=row["tag_experiment_name"],
         model_id=row["model_id"],
         model_name=row["model_name"],
+        mixed=row["tag_mixed"],
+        reserved_at=row["reserved_at"],
     )

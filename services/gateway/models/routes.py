@@ -1,6 +1,7 @@
 """The models whose sessions are tagged."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -13,13 +14,14 @@ from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
-from services.gateway.http.write_headers import WriteDep
+from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.model.catalog import Catalog
 from services.gateway.models.answers import Model
 from services.gateway.models.queries import ModelQueries
 from services.gateway.writes.accept import Accepting
-from shared.events import ModelRegistered
-from shared.ids import model_id
+from shared.errors import NotFound
+from shared.events import ModelChanged, ModelRegistered
+from shared.ids import model_id as id_of_model
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
 
@@ -57,6 +59,33 @@ class NewModel(BaseModel):
     tracked: StrictBool = True
 
 
+class ModelChange(BaseModel):
+    """What an administrator may set of a model; its id, and its part of a tag, follow from its name and stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    display_name: ModelName | None = None  # null: the name again
+    tracked: StrictBool = True
+
+    def applied_to(self, model: Model) -> Model:
+        """Return the model as it is going to be."""
+        changes = {name: getattr(self, name) for name in self.model_fields_set}
+        if "display_name" in changes and self.display_name is None:
+            changes["display_name"] = model.name
+        return model.model_copy(update=changes)
+
+    def event(self, model: Model, at: datetime, write: Write) -> ModelChanged:
+        return ModelChanged(
+            correlation_id=write.correlation_id,
+            occurred_at=at,
+            name=model.name,
+            provider=model.provider,
+            changed=tuple(sorted(self.model_fields_set)),
+            display_name=self.display_name,
+            tracked=self.tracked,
+        )
+
+
 class ModelAnswer(Model):
     stored: bool
 
@@ -85,7 +114,12 @@ async def register_model(
     configured = models.catalog.find(body.name)
     provider = body.provider or (configured.provider if configured else models.catalog.usual_provider)
     wanted = Model(
-        id=model_id(provider, body.name), name=body.name, provider=provider, tracked=body.tracked, short_id=None
+        id=id_of_model(provider, body.name),
+        name=body.name,
+        display_name=body.name,
+        provider=provider,
+        tracked=body.tracked,
+        short_id=None,
     )
     known = await models.queries.find(wanted.id)
     event = ModelRegistered(
@@ -98,4 +132,32 @@ async def register_model(
 
     stored = await models.accepting.accept([event], look, write.wait_s)
     response.status_code = 202 if stored is None else 200 if known else 201
+    return ModelAnswer(**models.shown(stored or wanted).model_dump(), stored=stored is not None)
+
+
+@router.patch(
+    "/api/models/{model_id}",
+    responses={
+        202: {"model": ModelAnswer, "description": "Accepted, and not stored yet"},
+        **problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503),
+    },
+)
+async def change_model(
+    *, models: ModelsDep, _admin: AdminDep, model_id: UUID, body: ModelChange, write: WriteDep, response: Response
+) -> ModelAnswer:
+    """Name a model for people; track it, from its next session on, or track it no more."""
+    found = await models.queries.find_to_change(model_id)
+    if found is None:
+        raise NotFound("There is no such model.")
+    known, later = found
+    wanted = body.applied_to(known)
+    if wanted == known:
+        return ModelAnswer(**models.shown(known).model_dump(), stored=True)
+
+    async def look() -> Model | None:
+        model = await models.queries.find(model_id)
+        return model if model is not None and body.applied_to(model) == model else None
+
+    stored = await models.accepting.accept([body.event(known, later, write)], look, write.wait_s)
+    response.status_code = 200 if stored is not None else 202
     return ModelAnswer(**models.shown(stored or wanted).model_dump(), stored=stored is not None)

@@ -113,6 +113,7 @@ class Session(BaseModel):
     labels: list[str]
     analytics: bool
     experiment_name: str | None
+    mixed: bool  # more than one model was spoken to in it
     forked_from: str | None
     current_step: str
     trip: TripSummary | None

@@ -159,6 +159,7 @@ def _expected(own: OwnSession, event: SessionForked) -> Session:
         model=shown.model,
         session_tag=None,
         tag_label=None,
+        mixed=False,
         message_count=0,
         last_message=None,
         last_activity_at=at,

@@ -17,7 +17,7 @@ from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.strict_route import StrictRoute
-from services.gateway.models.answers import Tag
+from services.gateway.models.answers import SessionTag
 from services.gateway.models.queries import TagQueries
 from services.gateway.sessions.answers import Session, SessionAnswer, Snippet
 from services.gateway.sessions.edits import MOST_LABELS
@@ -191,7 +191,7 @@ def _is_named(etag: str, if_none_match: str | None) -> bool:
 
 @router.get(
     "/api/chat/sessions/{session_id}/tag",
-    response_model=Tag,
+    response_model=SessionTag,
     responses={204: {"description": "It has no tag, or none yet"}, **problem_responses(401, 404, 422, 429, 503)},
 )
 async def get_tag(
@@ -199,9 +199,9 @@ async def get_tag(
     caller: CallerDep,
     session_id: SessionId,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a tag that is to come")] = 0,
-) -> Tag | Response:
+) -> SessionTag | Response:
     """Show a session's tag."""
     with sessions.receipts.watching(caller.user_ids, session_id) as receipt:
         own = await sessions.own.find(caller, session_id)
         tag = own.facts.tag or await receipt.until(lambda: sessions.tags.of_session((own.user_id,), session_id), wait)
-    return tag or Response(status_code=204)
+    return tag.answer(own.shown.experiment_name) if tag else Response(status_code=204)

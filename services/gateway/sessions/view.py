@@ -40,6 +40,7 @@ class StoredSession:
     labels: list[str] = field(default_factory=list)
     analytics: bool = True
     experiment_name: str | None = None
+    mixed: bool = False  # its messages name more than one model
     forked_from: str | None = None  # the session that it began as a copy of
     metadata: Json = field(default_factory=dict)
     field_stamps: dict[str, list[str]] = field(default_factory=dict)  # who set each field last: see services/logger
@@ -122,7 +123,8 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
         folder=stored.folder,
         labels=stored.labels,
         analytics=stored.analytics,
-        experiment_name=(tag.experiment_name if tag else None) or stored.experiment_name,
+        experiment_name=stored.experiment_name or (tag.experiment_name if tag else None),
+        mixed=stored.mixed or (tag is not None and tag.mixed),
         forked_from=stored.forked_from,
         current_step=trip.current_step if trip else FIRST_STEP,
         trip=trip,

@@ -111,6 +111,7 @@ from shared.events import (
     DeadLetterReplayed,
     Event,
     FeedbackGiven,
+    ModelChanged,
     ModelRegistered,
     Outcome,
     SessionChanged,
@@ -302,7 +303,12 @@ class World:
             model_id = ids.model_id(event.provider, event.name)
             if event.only_if_new and model_id in self.models:
                 return
-            self.models[model_id] = Model.model_validate({**event.model_dump(), "id": model_id, "short_id": "a1b2c3"})
+            known = {"id": model_id, "short_id": "a1b2c3", "display_name": event.name}
+            self.models[model_id] = Model.model_validate({**event.model_dump(), **known})
+        elif isinstance(event, ModelChanged):
+            model = self.models[ids.model_id(event.provider, event.name)]
+            said = {"display_name": event.display_name or event.name, "tracked": event.tracked}
+            self.models[model.id] = model.model_copy(update={name: said[name] for name in event.changed})
         elif isinstance(event, SessionOpened | SessionChanged):
             self._settle(event)
         elif isinstance(event, TemplateSaved):
@@ -863,6 +869,10 @@ class FakeModelQueries:
 
     async def find(self, model_id: UUID) -> Model | None:
         return self._world.models.get(model_id)
+
+    async def find_to_change(self, model_id: UUID) -> tuple[Model, datetime] | None:
+        model = await self.find(model_id)
+        return None if model is None else (model, NOON)
 
     async def known(self, model_ids: Sequence[UUID]) -> set[UUID]:
         if self._world.reads_fail:

@@ -41,6 +41,7 @@ FIELDS = {
     "token": "t" * 43,
     "event": "e",
     "source": "elsewhere",
+    "model_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "trip_id": "atrip-1",
     "trace_id": "t1",
     "dead_letter_id": "01a1fe39-64df-761e-8663-799e1359cb2d",

@@ -74,6 +74,20 @@ async def test_newcomers_first_chat_has_its_tag(site: Site) -> None:
     assert (tag["model_name"], tag["counter"]) == ("sandbox-large", 1)
 
 
+async def test_model_that_is_first_seen_in_a_turn_tags_it_where_that_is_wanted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with (
+        simulated(settings.model_copy(update={"track_new_models": True})) as outside,
+        running(outside.settings, tmp_path, "logger", "tagger"),
+        running(outside.settings, tmp_path, "gateway") as processes,
+        aiohttp.ClientSession() as http,
+    ):
+        site = Site(outside.settings, processes["gateway"], http)
+        tag = await site.tag_of_chat("first", model="sandbox-unheard-of")
+    assert (tag["model_name"], tag["counter"]) == ("sandbox-unheard-of", 1)
+
+
 async def test_model_that_an_administrator_untracked_stays_so_when_the_gateway_starts_again(
     site: Site, owner: asyncpg.Connection
 ) -> None:

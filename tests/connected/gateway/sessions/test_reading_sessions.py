@@ -129,7 +129,7 @@ async def test_a_tag_is_shown_and_none_is_no_content(gateway: Stage, rows: Rows)
     assert (await gateway.get(f"{SESSIONS}/s1/tag")).json() == {
         "session_tag": "chat_model_a1b2c3_007",
         "counter": 7,
-        "experiment_name": None,
+        "experiment_name": "sandbox-small",
         "model_id": str(model),
         "model_name": "sandbox-small",
     }

@@ -81,6 +81,24 @@ async def test_a_registered_model_is_answered_as_it_is_stored_and_tags_sessions(
     assert (session["session_tag"], session["tag_label"]) == (tag["session_tag"], "[writer #001]")
 
 
+async def test_a_model_that_is_renamed_is_called_so_in_labels_and_experiments(stage: Stage) -> None:
+    model = (await stage.post("/api/models", {"name": "named"}, role="admin")).json()
+    path = f"/api/models/{model['id']}"
+    await speak(stage, "s1", "kim", model="named")
+    tag = (await stage.get("/api/chat/sessions/s1/tag", "kim", wait=10)).json()
+    answer = await stage.http.patch(path, json={"display_name": "Best"}, headers=stage.as_user("root", role="admin"))
+    assert (answer.status_code, answer.json()) == (200, {**model, "display_name": "Best"})
+
+    session = (await stage.get("/api/chat/sessions/s1", "kim")).json()["session"]
+    assert (session["session_tag"], session["tag_label"]) == (tag["session_tag"], "[Best #001]")
+    assert (session["experiment_name"], session["mixed"]) == (None, False)
+    renamed = (await stage.get("/api/chat/sessions/s1/tag", "kim")).json()
+    assert renamed == {**tag, "experiment_name": "Best", "model_name": "Best"}
+
+    await stage.http.patch("/api/chat/sessions/s1", json={"experiment_name": "blue"}, headers=stage.as_user("kim"))
+    assert (await stage.get("/api/chat/sessions/s1/tag", "kim")).json()["experiment_name"] == "blue"
+
+
 async def test_a_trip_is_answered_as_avinode_has_it(stage: Stage) -> None:
     await speak(stage, "s2", "ann")
     path, headers = "/api/chat/sessions/s2/trips", {**stage.as_user("ann"), "Idempotency-Key": "key"}

@@ -91,7 +91,7 @@ def test_the_tag_has_a_label_for_people() -> None:
     session = show_session(facts(stored=stored(), tag=TAG), [])
     assert session is not None
     assert (session.session_tag, session.tag_label) == ("chat_model_a1b2c3_015", "[Model Name #015]")
-    assert TAG.model_copy(update={"counter": 1234}).label == "[Model Name #1234]"
+    assert replace(TAG, counter=1234).label == "[Model Name #1234]"
 
 
 def test_the_trips_step_is_the_sessions() -> None:

@@ -47,6 +47,7 @@ async def test_a_model_is_registered_under_the_id_that_its_name_gives(world: Wor
     assert answer.json() == {
         "id": str(model_id("p", "gpt")),
         "name": "gpt",
+        "display_name": "gpt",
         "provider": "p",
         "tracked": False,
         "short_id": "a1b2c3",

@@ -159,7 +159,7 @@ async def test_a_tag_is_shown_at_once_where_there_is_one(world: World) -> None:
     assert await get(world, "/api/chat/sessions/s1/tag", wait=5) == {
         "session_tag": "chat_model_a1b2c3_001",
         "counter": 1,
-        "experiment_name": None,
+        "experiment_name": "small",
         "model_id": str(TAG.model_id),
         "model_name": "small",
     }
