@@ -325,6 +325,13 @@ class WebhookReceived(Event):
     payload: bytes  # the raw body
 
 
+class DeliveryReprocessed(Event):
+    """An operator had a notice worked again, whatever became of it."""
+
+    delivery_id: UUID
+    operator: Name
+
+
 class DeadLetterReplayed(Event):
     """An operator sent a parked message back to its queue."""
 
@@ -364,6 +371,7 @@ EVENTS: tuple[type[Event], ...] = (
     TripAttached,
     TripReleased,
     WebhookReceived,
+    DeliveryReprocessed,
     DeadLetterReplayed,
     DeadLetterDropped,
     ConsumerStarted,

@@ -16,6 +16,7 @@ from shared.events import (
     ConsumerStarted,
     DeadLetterDropped,
     DeadLetterReplayed,
+    DeliveryReprocessed,
     Event,
     FeedbackGiven,
     MessageAnswered,
@@ -128,7 +129,7 @@ WORKFLOW_TRIPS = Queue(
     (TripRequested, TripAttached, TripReleased, SessionDeleted, UserErased),
     no_longer_hears=(MessagePosted,),
 )
-WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived,))
+WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived, DeliveryReprocessed))
 DEAD = Queue(DEAD_QUEUE, dead_letters=False)
 
 QUEUES = (LOGGER_CHAT, LOGGER_CONSUMERS, TAGGER_SESSIONS, WORKFLOW_TRIPS, WORKFLOW_DELIVERIES, DEAD)
@@ -152,6 +153,7 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     TripAttached: ("gateway",),
     TripReleased: ("tripthread",),
     WebhookReceived: ("gateway",),
+    DeliveryReprocessed: ("gateway",),
     DeadLetterReplayed: ("gateway", "tripthread"),
     DeadLetterDropped: ("gateway", "tripthread"),
     ConsumerStarted: ("logger", "tagger", "workflow"),

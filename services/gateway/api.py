@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
+from services.gateway.admin import delivery_routes
 from services.gateway.admin import routes as admin
 from services.gateway.analytics import comparing
 from services.gateway.analytics import routes as analytics
@@ -81,6 +82,7 @@ ROUTERS = (
     webhooks.router,
     account.router,
     admin.router,
+    delivery_routes.router,
 )
 
 # `Edge` makes the one span of a request; FastAPI would add three, outside of it, and so in a trace of their own.

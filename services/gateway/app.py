@@ -11,6 +11,8 @@ from services.gateway.account.buckets import Buckets
 from services.gateway.account.lanes import Lanes
 from services.gateway.account.throttle import Throttle
 from services.gateway.admin.census import DeadLetterCensus
+from services.gateway.admin.delivery_queries import DeliveryQueries
+from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.analytics.comparing import Comparing
@@ -268,6 +270,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         SessionDeletion(own, deleting),
         Erasing(deleting, ErasureStates(pools.own, noted)),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
+        Deliveries(DeliveryQueries(pools.admin), accepting),
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)

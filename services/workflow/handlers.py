@@ -1,6 +1,6 @@
 """Hear events: what users did to trips, and what Avinode's webhooks brought."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -8,6 +8,7 @@ from services.workflow.notices import Notice, read_notice
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.trips import TripStore
 from shared.events import (
+    DeliveryReprocessed,
     Event,
     SessionDeleted,
     TripAdvanced,
@@ -61,12 +62,22 @@ class DeliveryHandler:
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
         """Keep one group of notices; what they point at is looked at later, and announced then."""
         received = [event for event in events if isinstance(event, WebhookReceived)]
-        await self._deliveries.keep([(event, self._read(event)) for event in received])
+        kept = [(event, self._read(event.source, event.headers, event.payload)) for event in received]
+        await self._deliveries.keep(kept)
+        for event in events:
+            if isinstance(event, DeliveryReprocessed):
+                await self._read_again(event)
         self._wake()
         return []
 
-    def _read(self, event: WebhookReceived) -> Notice:
-        if event.source != "avinode":
-            return Notice("ignored", f"nobody reads notices from {event.source}")
-        encoding = event.headers.get("content-encoding", "")
-        return read_notice(event.payload, self._base_url, encoding=encoding, most=self._most)
+    async def _read_again(self, event: DeliveryReprocessed) -> None:
+        """Read a notice as it came: what is configured, or what can be read, may be another than it was."""
+        kept = await self._deliveries.find(event.delivery_id)
+        if kept is not None:
+            await self._deliveries.begin_anew(event, self._read(kept.source, kept.headers, kept.payload))
+            log.warning("notice worked again", delivery_id=str(event.delivery_id), operator=event.operator)
+
+    def _read(self, source: str, headers: Mapping[str, str], payload: bytes) -> Notice:
+        if source != "avinode":
+            return Notice("ignored", f"nobody reads notices from {source}")
+        return read_notice(payload, self._base_url, encoding=headers.get("content-encoding", ""), most=self._most)

@@ -1,1 +1,1 @@
-"""What could not be processed: chat.dead_letters, and what operators decide about it"""
+"""What could not be processed and what was posted: chat.dead_letters, workflow.deliveries, and what operators decide"""

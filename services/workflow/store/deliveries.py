@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.workflow.notices import Notice
 from shared.database import Pool, transaction
-from shared.events import WebhookReceived
+from shared.events import DeliveryReprocessed, WebhookReceived
 
 MOST_NOTICES = 1000  # of one look: an outcome names each as its cause
 
@@ -22,6 +22,15 @@ class DirtyHref:
     attempts: int
     delivery_ids: list[UUID]
     event_ids: list[UUID]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A notice as it came."""
+
+    source: str
+    headers: dict[str, str]
+    payload: bytes
 
 
 class DeliveryStore:
@@ -55,6 +64,33 @@ class DeliveryStore:
                 [notice.avinode_id for _, notice in notices],
                 [notice.trip_code for _, notice in notices],
             )
+
+    async def find(self, delivery_id: UUID) -> Kept | None:
+        """Return a notice as it came."""
+        row = await self._pool.fetchrow(
+            "SELECT source, headers, payload FROM workflow.deliveries WHERE delivery_id = $1", delivery_id
+        )
+        return None if row is None else Kept(**row)
+
+    async def begin_anew(self, event: DeliveryReprocessed, notice: Notice) -> None:
+        """Begin with a notice from the beginning, once for each event."""
+        await self._pool.execute(
+            """
+            UPDATE workflow.deliveries SET state = $3, error = $4, href = $5, kind = $6, avinode_id = $7,
+                trip_code = coalesce($8, trip_code), attempts = 0, due_at = clock_timestamp(),
+                kept_at = clock_timestamp(), worked_at = NULL, reprocessed_by = $2, reprocessed_at = $9
+            WHERE delivery_id = $1 AND reprocessed_at IS DISTINCT FROM $9
+            """,
+            event.delivery_id,
+            event.operator,
+            notice.state,
+            notice.error,
+            notice.href,
+            notice.kind,
+            notice.avinode_id,
+            notice.trip_code,
+            event.occurred_at,
+        )
 
     async def next_due(self) -> DirtyHref | None:
         """Return the href that has been due longest. Notices that come from now on are not among its."""

@@ -18,6 +18,9 @@ from services.gateway.account.lanes import Lanes
 from services.gateway.account.projects import Projects, sees
 from services.gateway.account.throttle import Throttle
 from services.gateway.admin.dead_letter import DeadLetter, Parked
+from services.gateway.admin.delivery import Delivery, WholeDelivery
+from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
+from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.analytics.queries import TraceQueries
@@ -109,6 +112,7 @@ from shared.errors import BrokerAway, DatabaseAway, NotFound, TripthreadError
 from shared.events import (
     DeadLetterDropped,
     DeadLetterReplayed,
+    DeliveryReprocessed,
     Event,
     FeedbackGiven,
     ModelChanged,
@@ -165,6 +169,7 @@ class World:
     orders: list[PlacedOrder] = field(default_factory=list)
     held_by_others: set[str] = field(default_factory=set)  # references of strangers' trips
     parked: dict[UUID, Parked] = field(default_factory=dict)
+    deliveries: dict[UUID, WholeDelivery] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     faults: dict[str, str] = field(default_factory=dict)
     degraded: dict[str, str] = field(default_factory=dict)
@@ -267,6 +272,7 @@ class World:
             SessionDeletion(own, cast(Deleting, _Deleting(self))),
             Erasing(cast(Deleting, _Deleting(self)), cast(ErasureStates, _ErasureStates(self))),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
+            Deliveries(cast(DeliveryQueries, _Deliveries(self)), accepting),
         )
         return create_api(self.settings, subjects, self._condition)
 
@@ -325,6 +331,9 @@ class World:
         elif isinstance(event, TripRequested | TripAttached):
             self.trips.append(expected_trip(event, 0))
             self.orders.append(order_of(event))
+        elif isinstance(event, DeliveryReprocessed):
+            again = {"state": "due", "reprocessed_by": event.operator, "reprocessed_at": event.occurred_at}
+            self.deliveries[event.delivery_id] = self.deliveries[event.delivery_id].model_copy(update=again)
         elif isinstance(event, DeadLetterReplayed | DeadLetterDropped):
             parked = self.parked[event.dead_letter_id]
             state = "replayed" if isinstance(event, DeadLetterReplayed) else "dropped"
@@ -878,6 +887,18 @@ class FakeModelQueries:
         if self._world.reads_fail:
             raise ConnectionRefusedError
         return self._world.models.keys() & set(model_ids)
+
+
+class _Deliveries:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, which: DeliveryFilter, **_: Any) -> list[tuple[Place, Delivery]]:
+        found = [each for each in self._world.deliveries.values() if which.state in (None, each.state)]
+        return [((each.received_at, str(each.id)), Delivery(**dict(each))) for each in found]
+
+    async def find(self, delivery_id: UUID) -> WholeDelivery | None:
+        return self._world.deliveries.get(delivery_id)
 
 
 class _DeadLetters:
