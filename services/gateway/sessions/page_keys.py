@@ -49,9 +49,13 @@ OF_THESE = f"""
     WHERE s.pinned = ANY ($11::boolean[]) AND {_FITS}
     ORDER BY s.last_activity_at DESC, s.session_id DESC LIMIT $2
 """  # noqa: S608
+# For one owner after the other, or the primary key would be as good as the tag's where a table's size is not known.
 TAGGED = """
-    SELECT user_id, session_id FROM tagging.session_tags
-    WHERE user_id = ANY ($1) AND session_tag = $2 AND deleted_at IS NULL LIMIT $3
+    SELECT owner.user_id, found.session_id
+    FROM unnest($1::text[]) AS owner (user_id)
+    CROSS JOIN LATERAL (
+        SELECT t.session_id FROM tagging.session_tags t
+        WHERE t.user_id = owner.user_id AND t.session_tag = $2 AND t.deleted_at IS NULL LIMIT $3) found
 """
 MARKED = """
     SELECT mark.number, owner.user_id, found.session_id
