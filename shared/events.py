@@ -157,6 +157,58 @@ class MessageAnswered(MessageEvent):
         return self.accepted_at or (self.trace.started_at if self.trace else self.created_at)
 
 
+Milliseconds = Annotated[float, Field(ge=0, le=1e12)]  # thirty years
+Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]  # what the column holds
+
+
+class ReportedTrace(BaseModel):
+    """One call of a model that an application outside made, as far as it tells."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    trace_id: ClientId
+    source: Literal["api", "otlp"] = "api"
+    w3c_trace_id: W3cTraceId | None = None
+    session_id: ClientId | None = None  # which need not be there
+    session_tag: Name | None = None
+    experiment_name: Name | None = None
+    helper: Name | None = None
+    provider: Name | None = None
+    model: Name
+    upstream: Name | None = None
+    status: Literal["running", "ok", "error", "stopped", "interrupted"]
+    started_at: Moment
+    ttft_ms: Milliseconds | None = None
+    duration_ms: Milliseconds | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    usage_source: Literal["reported", "estimated"] | None = None
+    finish_reason: Text | None = None
+    error: Text | None = None
+    error_class: Name | None = None
+    streaming: bool = False
+    cost: Amount | None = None
+    currency: Currency | None = None
+    attributes: Json = Field(default_factory=dict)
+
+
+class TracesReported(Event):
+    """An application outside told of calls of models that it made for this user.
+
+    Of two reports of one trace the end says what is so, of two ends the newer by (accepted_at, event_id), and what it
+    leaves out the other one says.
+    """
+
+    user_id: Name
+    accepted_at: Moment  # the database's clock
+    traces: tuple[ReportedTrace, ...] = Field(min_length=1, max_length=1000)
+
+    @property
+    def accepted(self) -> datetime:
+        """When it was accepted: what was so before its user was erased comes to nothing."""
+        return self.accepted_at
+
+
 class SessionOpened(SessionEvent):
     """A user began a session before anything was said in it; what this leaves out it says nothing about.
 
@@ -357,6 +409,7 @@ class ConsumerStarted(Event):
 EVENTS: tuple[type[Event], ...] = (
     MessagePosted,
     MessageAnswered,
+    TracesReported,
     SessionOpened,
     SessionChanged,
     SessionForked,

@@ -33,6 +33,7 @@ from shared.events import (
     Stored,
     TemplateDeleted,
     TemplateSaved,
+    TracesReported,
     TripAdvanced,
     TripAttached,
     TripReleased,
@@ -105,6 +106,7 @@ LOGGER_CHAT = Queue(
     (
         MessagePosted,
         MessageAnswered,
+        TracesReported,
         SessionOpened,
         SessionChanged,
         SessionForked,
@@ -139,6 +141,7 @@ QUEUES = (LOGGER_CHAT, LOGGER_CONSUMERS, TAGGER_SESSIONS, WORKFLOW_TRIPS, WORKFL
 SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     MessagePosted: ("gateway", "workflow"),
     MessageAnswered: ("gateway",),
+    TracesReported: ("gateway",),
     SessionOpened: ("gateway",),
     SessionChanged: ("gateway",),
     SessionForked: ("gateway",),

@@ -14,7 +14,7 @@ from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
 from services.gateway.admin import delivery_routes
 from services.gateway.admin import routes as admin
-from services.gateway.analytics import comparing
+from services.gateway.analytics import comparing, report_routes
 from services.gateway.analytics import routes as analytics
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
@@ -77,6 +77,7 @@ ROUTERS = (
     models.router,
     comparing.router,
     analytics.router,
+    report_routes.router,
     helpers.router,
     live.router,
     webhooks.router,

@@ -18,6 +18,7 @@ from services.gateway.admin.routes import DeadLetters
 from services.gateway.analytics.comparing import Comparing
 from services.gateway.analytics.comparison_queries import ComparisonQueries
 from services.gateway.analytics.queries import TraceQueries
+from services.gateway.analytics.reporting import Reporting
 from services.gateway.analytics.routes import Traces
 from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
@@ -191,7 +192,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     outcomes, looking = Outcomes(settings, receipts, listeners), Looking(ChangeQueries(pools.admin), listeners)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
-    openings = SessionOpenings(pools.own)
+    openings, traces = SessionOpenings(pools.own), TraceQueries(pools.reader, pools.admin)
     own, memory = OwnSessions(turns, sessions, openings), Memory(pools.reader, turns, settings.context_bytes)
     catalog, lanes = links.upstreams.catalog, Lanes()
     conversation, room = Conversation(turns, MessageQueries(pools.reader)), Room(settings.read_bytes_at_once)
@@ -262,7 +263,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             accepting,
         ),
         Live(listeners, throttle, own),
-        Traces(TraceQueries(pools.reader, pools.admin), lanes),
+        Traces(traces, lanes),
+        Reporting(traces, publisher, accepting),
         Models(catalog, models, accepting),
         Comparing(ComparisonQueries(pools.reader, pools.admin), lanes),
         helpers,

@@ -66,6 +66,11 @@ def not_erased(events: Sequence[UserFact], erased: Mapping[str, datetime]) -> li
 
 async def known_not_erased(db: Connection, events: Sequence[UserFact]) -> list[UserFact]:
     """Return the same, by what the ledger says."""
+    return not_erased(events, await erased_among(db, events))
+
+
+async def erased_among(db: Connection, events: Sequence[Fact]) -> dict[str, datetime]:
+    """Return which of these events' users were erased, and when."""
     rows = await db.fetch(
         """
         SELECT speaking.user_id, ledger.erased_at FROM unnest($1::text[]) AS speaking (user_id)
@@ -73,4 +78,4 @@ async def known_not_erased(db: Connection, events: Sequence[UserFact]) -> list[U
         """,
         [event.user_id for event in events],
     )
-    return not_erased(events, {row["user_id"]: row["erased_at"] for row in rows})
+    return {row["user_id"]: row["erased_at"] for row in rows}

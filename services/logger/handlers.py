@@ -29,6 +29,7 @@ from shared.events import (
     Stored,
     TemplateDeleted,
     TemplateSaved,
+    TracesReported,
     UserErased,
 )
 from shared.parking import send_back
@@ -54,16 +55,25 @@ class ChatHandler:
         forks = [event for event in events if isinstance(event, SessionForked)]
         templates = [event for event in events if isinstance(event, TemplateSaved | TemplateDeleted)]
         feedback = [event for event in events if isinstance(event, FeedbackGiven)]
+        reports = [event for event in events if isinstance(event, TracesReported)]
         decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
         deletions = [event for event in events if isinstance(event, SessionDeleted)]
         erasures = [event for event in events if isinstance(event, UserErased)]
         await self._store.store_chat(
-            messages, decisions, edits, deletions, erasures, forks=forks, feedback=feedback, templates=templates
+            messages,
+            decisions,
+            edits,
+            deletions,
+            erasures,
+            forks=forks,
+            feedback=feedback,
+            templates=templates,
+            reports=reports,
         )
         if deletions or erasures:
             self._wake()
         of_sessions = [*messages, *edits, *forks, *feedback, *deletions]
-        return [*_stored(of_sessions), *map(_decided, decisions), *map(_noted, [*templates, *erasures])]
+        return [*_stored(of_sessions), *map(_decided, decisions), *map(_noted, [*templates, *reports, *erasures])]
 
 
 class DeadLetterHandler:
@@ -159,7 +169,7 @@ def _words(event: SessionEvent) -> tuple[str, ...]:
     return ("created",) if isinstance(event, SessionOpened | SessionForked) else ("messages",)
 
 
-def _noted(event: UserErased | TemplateSaved | TemplateDeleted) -> Stored:
+def _noted(event: UserErased | TemplateSaved | TemplateDeleted | TracesReported) -> Stored:
     return Stored(user_id=event.user_id, causes=(event.event_id,))
 
 

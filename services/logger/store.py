@@ -38,6 +38,7 @@ from services.logger.rows import as_json, message_row, session_row, trace_row
 from services.logger.session_rows import settle_sessions
 from services.logger.settling import Edit
 from services.logger.template_rows import store_templates
+from services.logger.trace_rows import store_reports
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
 from shared.events import (
     FeedbackGiven,
@@ -46,6 +47,7 @@ from shared.events import (
     SessionForked,
     TemplateDeleted,
     TemplateSaved,
+    TracesReported,
     UserErased,
 )
 from shared.ledger import Ledger, note_erased
@@ -70,6 +72,7 @@ class Store:
         forks: Sequence[SessionForked] = (),
         feedback: Sequence[FeedbackGiven] = (),
         templates: Sequence[TemplateSaved | TemplateDeleted] = (),
+        reports: Sequence[TracesReported] = (),
     ) -> None:
         """Store one group: what is to go, what was said, what people set of it, think of it, and operators decided."""
         with database_span("store"):
@@ -92,6 +95,9 @@ class Store:
                 if templates:
                     async with db.transaction():
                         await store_templates(db, await known_not_erased(db, templates))
+                if reports:
+                    async with db.transaction():
+                        await store_reports(db, reports)
                 if decisions:
                     await decide(db, final_decisions(decisions))
 

@@ -1,6 +1,8 @@
 """Read chat.traces, united with the turns that run: what models were asked, and what came of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,7 @@ from services.gateway.analytics.running_traces import running_traces
 from services.gateway.analytics.trace_keys import PLANNED_BY_VALUES, Key, trace_keys
 from services.gateway.http.cursors import Place
 from shared.database import Connection, Pool, reading
+from shared.events import ReportedTrace
 
 # A place's id begins with the part of the list that it is in.
 OVER = "over"
@@ -28,6 +31,19 @@ _ROWS = """
         WHERE own.user_id = t.user_id AND own.session_id = t.session_id AND own.deleted_at IS NULL OFFSET 0) g ON true
     LEFT JOIN tagging.models m USING (model_id)
     ORDER BY key.number
+"""
+_KNOWN = """
+    SELECT own.* FROM unnest($2::text[]) AS wanted (trace_id) CROSS JOIN LATERAL (
+        SELECT t.trace_id, t.source, t.rank, t.accepted_at FROM chat.traces t
+        WHERE t.user_id = $1 AND t.trace_id = wanted.trace_id OFFSET 0) own
+"""
+_KNOWN_SESSIONS = """
+    SELECT wanted.session_id, s.project_id, coalesce(s.analytics, true) AS analytics,
+        s.deleted_at IS NOT NULL OR d.user_id IS NOT NULL AS deleted
+    FROM unnest($2::text[]) AS wanted (session_id)
+    LEFT JOIN LATERAL (SELECT * FROM chat.sessions own
+        WHERE own.user_id = $1 AND own.session_id = wanted.session_id OFFSET 0) s ON true
+    LEFT JOIN gateway.deletions d ON (d.user_id, d.session_id) = ($1, wanted.session_id)
 """
 _SEEN = """
     SELECT t.user_id, t.trace_id
@@ -46,6 +62,39 @@ _AROUND = """
         EXISTS (SELECT FROM chat.sessions s
             WHERE s.user_id = $1 AND s.session_id = $2 AND s.deleted_at IS NULL) AS is_stored
 """
+
+
+@dataclass(frozen=True)
+class KnownTrace:
+    """Which version of a trace is stored."""
+
+    source: str
+    rank: int
+    accepted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class KnownSession:
+    project_id: str | None
+    analytics: bool
+    deleted: bool
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is stored, by id, when something is told."""
+
+    at: datetime  # the database's clock
+    traces: Mapping[str, KnownTrace]
+    sessions: Mapping[str, KnownSession]
+
+    def has(self, told: ReportedTrace, accepted_at: datetime) -> bool:
+        """Tell whether a trace is stored in this version or a greater one."""
+        known = self.traces.get(told.trace_id)
+        if known is None or known.source == "turn":
+            return known is not None
+        rank = 0 if told.status == RUNNING else 1
+        return known.accepted_at is not None and (known.rank, known.accepted_at) >= (rank, accepted_at)
 
 
 class TraceQueries:
@@ -103,19 +152,19 @@ class TraceQueries:
             (row,) = await db.fetch(_ROWS, *_columns([(key["user_id"], key["trace_id"]) for key in keys]))
             return await _whole(db, _trace_of(row), row["attributes"])
 
-    async def known(self, user_id: str, trace_ids: Sequence[str]) -> dict[str, asyncpg.Record]:
-        """Return what versions of these traces of one user are stored."""
+    async def known(self, user_id: str, told: Sequence[ReportedTrace]) -> Known:
+        """Return what is stored of these traces of one user and of their sessions, and the time."""
+        trace_ids = list(dict.fromkeys(each.trace_id for each in told))
+        session_ids = list(dict.fromkeys(each.session_id for each in told if each.session_id is not None))
         async with reading(self._pool, user_id) as db:
-            rows = await db.fetch(
-                """
-                SELECT own.* FROM unnest($2::text[]) AS wanted (trace_id) CROSS JOIN LATERAL (
-                    SELECT t.trace_id, t.source, t.rank, t.accepted_at FROM chat.traces t
-                    WHERE t.user_id = $1 AND t.trace_id = wanted.trace_id OFFSET 0) own
-                """,
-                user_id,
-                list(trace_ids),
-            )
-        return {row["trace_id"]: row for row in rows}
+            traces = await db.fetch(_KNOWN, user_id, trace_ids)
+            sessions = await db.fetch(_KNOWN_SESSIONS, user_id, session_ids)
+            at = await db.fetchval("SELECT clock_timestamp()")
+        return Known(
+            at,
+            {row["trace_id"]: KnownTrace(row["source"], row["rank"], row["accepted_at"]) for row in traces},
+            {row["session_id"]: KnownSession(row["project_id"], row["analytics"], row["deleted"]) for row in sessions},
+        )
 
     def _reading(self, whose: Whose, *, as_admin: bool) -> Any:
         if as_admin:

@@ -23,7 +23,8 @@ from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQuer
 from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
-from services.gateway.analytics.queries import TraceQueries
+from services.gateway.analytics.queries import Known, KnownSession, KnownTrace, TraceQueries
+from services.gateway.analytics.reporting import Reporting
 from services.gateway.analytics.routes import Traces
 from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory, Remembered
@@ -118,11 +119,13 @@ from shared.events import (
     ModelChanged,
     ModelRegistered,
     Outcome,
+    ReportedTrace,
     SessionChanged,
     SessionForked,
     SessionOpened,
     TemplateDeleted,
     TemplateSaved,
+    TracesReported,
     TripAttached,
     TripRequested,
 )
@@ -177,6 +180,8 @@ class World:
     templates: dict[UUID, TemplateRow] = field(default_factory=dict)
     tag_of_new: Tag | None = None  # of a session that is begun
     first_words: dict[str, str] = field(default_factory=dict)  # by helper
+    reported: set[tuple[str, str]] = field(default_factory=set)  # traces from outside, by owner and id
+    known_sessions: dict[str, KnownSession] = field(default_factory=dict)  # as those who tell of traces find them
     receipts: Receipts = field(default_factory=Receipts)
     _app: FastAPI | None = None
 
@@ -264,7 +269,8 @@ class World:
                 accepting,
             ),
             Live(_BriefListeners(), throttle, own),
-            Traces(cast(TraceQueries, _Traces()), self.lanes),
+            Traces(cast(TraceQueries, _Traces(self)), self.lanes),
+            Reporting(cast(TraceQueries, _Traces(self)), publisher, accepting),
             Announcing(publisher),
             Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
             read_helpers(self.settings, catalog),
@@ -321,6 +327,8 @@ class World:
             self.templates[event.template_id] = TemplateRow(
                 event.user_id, event.template_id, event.name, event.template, event.accepted_at, event.event_id
             )
+        elif isinstance(event, TracesReported):
+            self.reported |= {(event.user_id, trace.trace_id) for trace in event.traces}
         elif isinstance(event, TemplateDeleted):
             self.templates.pop(event.template_id, None)
         elif isinstance(event, SessionForked):
@@ -798,6 +806,13 @@ class _Tags:
 
 
 class _Traces:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def known(self, user_id: str, told: Sequence[ReportedTrace]) -> Known:
+        stored = {trace_id: KnownTrace("api", 1, NOON) for owner, trace_id in self._world.reported if owner == user_id}
+        return Known(NOON, stored, self._world.known_sessions)
+
     async def page(self, *_: Any, **__: Any) -> list[Any]:
         return []
 

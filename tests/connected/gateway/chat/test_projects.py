@@ -58,6 +58,7 @@ ELSEWHERE = {
     ("post", "/api/sessions"),
     ("get", "/api/analytics/traces"),  # in tests/connected/gateway/analytics/test_searching.py, with the next two
     ("get", "/api/analytics/traces/list"),
+    ("post", "/api/analytics/traces"),  # in tests/connected/gateway/analytics/test_reporting.py
     ("get", "/api/analytics/traces/{trace_id}"),
     ("get", "/api/models"),
     ("get", "/api/helpers"),
