@@ -227,6 +227,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             models=allowed,
             catalog=catalog,
             helpers=helpers,
+            recent=runner.recent,
         ),
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts, lanes),

@@ -22,6 +22,7 @@ class Remembered:
     kept: Kept | None = None  # what the session keeps; none: it is new
     known_until: datetime | None = None  # the place of the newest turn that is in it
     turns: Sequence[Glimpse] = ()  # those that are not stored yet
+    is_recalled: bool = False  # nothing was read: it is what this gateway knew of the session, to be proved by a claim
 
 
 class Memory:

@@ -33,6 +33,7 @@ from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import answer_of
 from services.gateway.turns.kept import Kept
+from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.said import Said
 from services.gateway.turns.starting import SessionGone, StaleHistory, TurnStarter, until_fresh
 from services.gateway.turns.turn import Question, Turn
@@ -63,8 +64,10 @@ class Chat:
         models: AllowedModels,
         catalog: Catalog,
         helpers: Helpers,
+        recent: RecentSessions,
     ) -> None:
         self._settings = settings
+        self._recent = recent
         self._helpers = helpers
         self._catalog = catalog
         self._turns = turns
@@ -151,6 +154,7 @@ class Chat:
             question=replace(question, metadata={**request.metadata, **question.metadata}),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
+            is_recalled=remembered.is_recalled,
         )
         again = isinstance(chosen, Said)
         with self._room.held(account, self._weight(question, remembered.history)):
@@ -198,6 +202,9 @@ class Chat:
         new = Remembered(caller.user_id, [])
         if request.session_id is None:
             return None, new
+        recalled = self._recall(request, caller, request.session_id)
+        if recalled is not None:
+            return request.session_id, recalled
         resent = len(request.questions) if len(request.questions) > 1 else 0
         try:
             remembered = await self._memory.of(
@@ -210,6 +217,15 @@ class Chat:
         if remembered.user_id != caller.user_id and not request.session_is_named:
             return None, new  # a visitor's, who may have been somebody else at this browser
         return request.session_id, remembered
+
+    def _recall(self, request: ChatRequest, caller: Caller, session_id: str) -> Remembered | None:
+        """Return the past as this gateway knows it, for what only a claim can refuse: one question that is to go on."""
+        if request.regenerate or request.parent_id is not None or len(request.questions) != 1:
+            return None
+        recent = self._recent.take(caller.user_id, session_id)
+        if recent is None or not caller.sees(recent.kept.project_id):
+            return None
+        return Remembered(caller.user_id, list(recent.history), recent.kept, recent.known_until, is_recalled=True)
 
     async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
         if form == "json":

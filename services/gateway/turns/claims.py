@@ -46,6 +46,7 @@ class Claim:
     state: Literal["running", "posted"] = "running"
     known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
     remembers_from: datetime | None = None  # the place of the oldest message that the model is told of; none: it is new
+    is_recalled: bool = False  # its claimant has not read the session: the claim proves that there is no more of it
 
 
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
@@ -95,13 +96,13 @@ async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]
 
     A turn that ended between the claimant's reading and its claim may have been in the way of the insert, so the
     function looks for what is stale by a second statement, under the lock that the first took: see its revision,
-    `deploy/migrations/sql/0015_deletion.up.sql`.
+    `deploy/migrations/sql/0025_recalled.up.sql`.
     """
     rows = await db.fetch(
         f"""
         SELECT is_stale, {COLUMNS} FROM (
-            SELECT is_stale, (turn).* FROM gateway.begin_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-                $14, $15, $16, $17, $18, $19, {LEASE_S})) AS claimed
+            SELECT is_stale, (turn).* FROM gateway.take_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+                $14, $15, $16, $17, $18, $19, $20, {LEASE_S})) AS claimed
         """,  # noqa: S608 - constants of this module
         *columns([_claim_row(claim) for claim in claims]),
     )
@@ -132,4 +133,5 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         1 + len(claim.question.earlier),
         claim.known_until,
         claim.remembers_from,
+        claim.is_recalled,
     )

@@ -22,9 +22,10 @@ from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.instructed import Instructing, nobody, prompt
 from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.outbox import Outbox
+from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
-from services.gateway.turns.telling import NOTE_EVERY_S, Telling, has_asked
+from services.gateway.turns.telling import NOTE_EVERY_S, Telling, has_asked, has_told
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.turns.weight import question_bytes, turn_room
 from shared.backoff import Delays
@@ -78,6 +79,7 @@ class Runner:
         self._publisher = publisher
         self._upstreams = upstreams
         self.counts = TurnCounts()
+        self.recent = RecentSessions()
         self.room = turn_room(settings)
         self._buffers: dict[UUID, TurnBuffer] = {}  # of the turns that run here
         self._keeper = Keeper(store, self._buffers, self._let_go)
@@ -190,6 +192,8 @@ class Runner:
         telling = self.telling.tell(turn, call.asking)
         if self._publisher.away is None:
             await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
+        if has_told(telling):
+            self.recent.ended(turn)
         buffer.end(turn)
 
     async def _lengthened(self, buffer: TurnBuffer, answer: Answer) -> Turn | None:

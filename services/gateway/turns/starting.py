@@ -77,8 +77,11 @@ class TurnStarter:
         if self._runner.is_closing:
             raise ShuttingDown
         turn = await self._claim(claim)
+        if turn is None and claim.is_recalled:
+            raise StaleHistory  # nothing was proved
         if turn is None:
             return await self._resolve(claim, history, again, on_busy)
+        self._runner.recent.began(turn, claim, history)
         return self._runner.begin(turn, history, claim.account, session)
 
     async def _claim(self, claim: Claim) -> Turn | None:

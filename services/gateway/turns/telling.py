@@ -39,6 +39,11 @@ def has_asked(asking: "asyncio.Task[bool] | None") -> bool:
     return asking is not None and asking.done() and not asking.cancelled() and asking.exception() is None
 
 
+def has_told(telling: asyncio.Task[bool]) -> bool:
+    """Tell whether the broker is known to have all that a turn says."""
+    return has_asked(telling) and telling.result()
+
+
 @dataclass
 class _Watched:
     """What was published, and is not known to be stored yet."""

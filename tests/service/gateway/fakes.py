@@ -94,6 +94,7 @@ from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.history import HistoryMessage
 from services.gateway.turns.kept import first_seen, kept_by
 from services.gateway.turns.readings import Spoken, TurnReadings, Unstored
+from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
@@ -227,6 +228,7 @@ class World:
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
                 helpers=read_helpers(self.settings, catalog),
+                recent=RecentSessions(),
             ),
             RunningChat(
                 own,

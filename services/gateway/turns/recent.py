@@ -1,0 +1,109 @@
+"""What this gateway knows of sessions in which it has run every turn, so that the next one need not read them.
+
+It is no more than a guess: somebody may have said or deleted something since, here or elsewhere. A claim that goes by
+it says so, and the database proves under the claim's lock that there is no more of the session than its newest turn and
+those before it (`gateway.take_turns`). What it cannot prove is read as ever.
+
+Known is only a session whose first turn was claimed here, and of which each turn ended here, whole, at its first
+attempt and with all its events confirmed: nothing that such a turn has said ever changes.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.gateway.turns.claims import Claim
+from services.gateway.turns.kept import NOTHING, Kept
+from services.gateway.turns.said import Said
+from services.gateway.turns.turn import Turn
+from services.gateway.turns.weight import bytes_of
+
+LASTS_S = 300.0
+MOST_BYTES = 8 * 2**20  # of all sessions together
+MOST_BYTES_OF_ONE = 32 * 1024
+MESSAGE_BYTES = 1000  # of each message beside its text, about
+MOST_MESSAGES = 40  # of one session: the proof looks each of them up
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What is known of a session."""
+
+    history: tuple[Said, ...]  # all that was said
+    kept: Kept
+    known_until: datetime | None  # the place of its newest turn; none: its first one is running
+    running: UUID | None  # the turn that goes by this
+    lasts_until: float
+    size: int = 0  # bytes
+
+
+class RecentSessions:
+    """The sessions that are known, by owner and id; the one that was spoken in longest ago first."""
+
+    def __init__(self, *, most_bytes: int = MOST_BYTES, now: Callable[[], float] = time.monotonic) -> None:
+        self._most_bytes = most_bytes
+        self._now = now
+        self._known: OrderedDict[tuple[str, str], Recent] = OrderedDict()
+        self._size = 0
+
+    def take(self, user_id: str, session_id: str) -> Recent | None:
+        """Return what is known of a session, for one claim: it is forgotten unless that begins a turn."""
+        recent = self._forget((user_id, session_id))
+        return recent if recent is not None and recent.running is None and recent.lasts_until > self._now() else None
+
+    def began(self, turn: Turn, claim: Claim, history: Sequence[Said]) -> None:
+        """Take note of a turn that begins a session, or goes by what was taken; else the session is not known."""
+        key = turn.user_id, turn.session_id
+        self._forget(key)
+        is_first = claim.known_until is None and not history
+        asked = turn.question
+        if (claim.is_recalled or is_first) and asked.role == "user" and not asked.is_known and not asked.earlier:
+            self._keep(key, tuple(history), NOTHING, claim.known_until, turn.turn_id)
+
+    def ended(self, turn: Turn) -> None:
+        """Take note of the end of a turn of which all was told."""
+        key = turn.user_id, turn.session_id
+        recent = self._forget(key)
+        if recent is None or recent.running != turn.turn_id or turn.attempt != 1 or turn.state != "complete":
+            return
+        kept = Kept(turn.project_id, turn.helper, turn.model or None)
+        self._keep(key, (*recent.history, *_said(turn)), kept, turn.place, None)
+
+    def _keep(
+        self,
+        key: tuple[str, str],
+        history: tuple[Said, ...],
+        kept: Kept,
+        known_until: datetime | None,
+        running: UUID | None,
+    ) -> None:
+        texts = bytes_of(said.content for said in history if said.content is not None)
+        if texts > MOST_BYTES_OF_ONE or len(history) > MOST_MESSAGES:
+            return
+        now = self._now()
+        size = texts + MESSAGE_BYTES * (1 + len(history))
+        self._known[key] = Recent(history, kept, known_until, running, now + LASTS_S, size)
+        self._size += size
+        while self._known and (self._size > self._most_bytes or self._oldest().lasts_until <= now):
+            self._forget(next(iter(self._known)))
+
+    def _oldest(self) -> Recent:
+        return next(iter(self._known.values()))
+
+    def _forget(self, key: tuple[str, str]) -> Recent | None:
+        recent = self._known.pop(key, None)
+        self._size -= recent.size if recent is not None else 0
+        return recent
+
+
+def _said(turn: Turn) -> tuple[Said, Said]:
+    """Tell of a turn's question and answer as a reading does."""
+    asked = turn.question
+    question = Said(
+        asked.message_id, "user", asked.parent_id, turn.asked_at, asked.client_message_id, content=asked.content
+    )
+    answer = turn.answer.content if turn.answer else ""
+    return question, Said(turn.answer_id, "assistant", asked.message_id, turn.place, content=answer)

@@ -1,0 +1,130 @@
+"""What is known of a session that began here: as long as nothing but whole turns of ours came of it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.gateway.turns.claims import Claim
+from services.gateway.turns.kept import Kept
+from services.gateway.turns.recent import LASTS_S, MOST_BYTES_OF_ONE, MOST_MESSAGES, Recent, RecentSessions
+from services.gateway.turns.said import Said
+from services.gateway.turns.turn import Answer, Question, Turn
+from tests.pure.gateway.samples import claim, turn
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def begun(recent: RecentSessions, session: str = "s1", at: float = 0, **changes: Any) -> Turn:
+    """Begin the next turn of a session as a gateway does, by what is known of it."""
+    known = recent.take("u1", session)
+    wanted = claim(user_id="u1", session_id=session, known_until=known and known.known_until, is_recalled=bool(known))
+    asked = turn(session, at, **changes)
+    recent.began(asked, wanted, known.history if known else ())
+    return asked
+
+
+def end(recent: RecentSessions, asked: Turn, text: str = "hi", **changes: Any) -> Turn:
+    values = {"state": "complete", "answer": Answer(text, [], "complete"), **changes}
+    ended = replace(asked, answered_at=asked.asked_at + timedelta(seconds=1), **values)
+    recent.ended(ended)
+    return ended
+
+
+def test_the_next_turn_knows_what_was_said_in_all_of_them() -> None:
+    recent = RecentSessions()
+    first = end(recent, begun(recent), "one")
+    second = end(recent, begun(recent, at=1, project_id="p1", helper="h1", model="newest"), "two")
+    known = recent.take("u1", "s1")
+    assert known is not None
+    assert (known.kept, known.known_until) == (Kept("p1", "h1", "newest"), second.answered_at)
+    question = first.question
+    assert known.history[:2] == (
+        Said(question.message_id, "user", None, first.asked_at, None, question.content),
+        Said(first.answer_id, "assistant", question.message_id, first.place, content="one"),
+    )
+    assert [said.content for said in known.history] == [question.content, "one", second.question.content, "two"]
+
+
+def test_what_is_known_serves_one_claim() -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent))
+    assert recent.take("u2", "s1") is None
+    assert recent.take("u1", "s1") is not None
+    assert recent.take("u1", "s1") is None
+
+
+def test_nothing_is_known_while_a_turn_runs() -> None:
+    recent = RecentSessions()
+    begun(recent)
+    assert recent.take("u1", "s1") is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "failed"},
+        {"state": "stopped"},
+        {"state": "interrupted"},
+        {"attempt": 2},
+        {"answer": Answer("x" * (MOST_BYTES_OF_ONE + 1), [], "complete")},
+    ],
+)
+def test_a_turn_that_may_change_or_is_too_long_leaves_nothing_known(changes: dict[str, Any]) -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent), **changes)
+    assert recent.take("u1", "s1") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "question", "history"),
+    [
+        (claim(known_until=turn().asked_at), Question("m1", "hello"), ()),  # somebody else has spoken in it
+        (claim(), Question("m1", "hello"), (Said("m0", "system", None, turn().asked_at),)),
+        (claim(), Question("m1", "hello", is_known=True), ()),
+        (claim(), Question("m1", "hello", earlier=(Question("m0", "before"),)), ()),
+    ],
+)
+def test_only_a_session_that_begins_with_one_new_question_is_known(
+    wanted: Claim, question: Question, history: tuple[Said, ...]
+) -> None:
+    recent = RecentSessions()
+    asked = turn(question=question)
+    recent.began(asked, wanted, history)
+    end(recent, asked)
+    assert recent.take("u1", "s1") is None
+
+
+def test_a_turn_that_ends_after_another_has_begun_says_nothing() -> None:
+    recent = RecentSessions()
+    late, _ = begun(recent), begun(recent)
+    end(recent, late)
+    assert recent.take("u1", "s1") is None
+
+
+def test_what_is_known_lasts_a_while_and_no_longer_than_there_is_room() -> None:
+    clock = Clock()
+    recent = RecentSessions(most_bytes=8000, now=clock)
+    for session in ("s1", "s2", "s3"):
+        end(recent, begun(recent, session))
+    assert recent.take("u1", "s1") is None  # no room
+    assert recent.take("u1", "s3") is not None
+    clock.now = LASTS_S
+    assert recent.take("u1", "s2") is None
+    end(recent, begun(recent, "s4"))
+    assert isinstance(recent.take("u1", "s4"), Recent)
+
+
+def test_a_session_of_very_many_messages_is_read() -> None:
+    recent = RecentSessions()
+    for number in range(MOST_MESSAGES // 2):
+        end(recent, begun(recent, at=number))
+    end(recent, begun(recent, at=MOST_MESSAGES))
+    assert recent.take("u1", "s1") is None
