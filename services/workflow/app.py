@@ -56,13 +56,15 @@ def wire(
     facts = FactStore(pool, shared=shared, rereading=rereading)
     creator = Creator(requests, avinode, publisher, waits)
     follower = Follower(facts, avinode, publisher)
+    checker = Checker(facts, follower, publisher, waits=waits, rereading=rereading)
     keeper = HoldKeeper(StatusStore(pool), avinode, publisher)
     teller = Teller(QuoteStore(pool), publisher)
     sweeper = Sweeper(pool, SweepStore(pool))
     jobs = {
         "requests": creator.work_request,
         "notices": Matcher(deliveries, follower, waits).work_notice,
-        "trips": Checker(facts, follower, publisher, waits=waits, rereading=rereading).work_trip,
+        "new trips": checker.work_new_trip,
+        "trips": checker.work_trip,
         "quotes": teller.work_quote,
         "holds": keeper.work_hold,
         "deletions": sweeper.sweep_session,

@@ -17,6 +17,8 @@ from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
 from shared.publisher import Publisher
 
+QUIET_TURN = 4
+
 log = structlog.get_logger(__name__)
 
 
@@ -31,10 +33,22 @@ class Checker:
         self._announce = publisher.announce
         self._waits = waits
         self._rereading = rereading
+        self._turn = 0
+
+    async def work_new_trip(self) -> bool:
+        """Read a trip that was never read; tell whether there was one. It waits for none that was read before."""
+        return await self._work(await self._facts.next_due(unread=True))
 
     async def work_trip(self) -> bool:
-        """Read the trip that has been due longest; tell whether there was one."""
-        due = await self._facts.next_due()
+        """Read a trip again; tell whether there was one that is due.
+
+        One where things happen comes first, but every fourth time the one that has been due longest, whichever it is.
+        """
+        self._turn += 1
+        active_s = 0.0 if self._turn % QUIET_TURN == 0 else self._rereading.active_s
+        return await self._work(await self._facts.next_due(active_s=active_s))
+
+    async def _work(self, due: DueTrip | None) -> bool:
         if due is None:
             return False
         if not due.is_wanted:

@@ -50,7 +50,7 @@ class Creator:
             await self._abandon_stale()
             if not await self._requests.has_due():
                 return False
-            await self._avinode.ready()
+            await self._avinode.ready(is_urgent=True)
             intent = await self._requests.begin_sending()
             if intent is None:
                 return False

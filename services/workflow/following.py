@@ -22,6 +22,7 @@ from services.workflow.avinode.resources import (
     read_trip,
 )
 from services.workflow.facts import Found
+from services.workflow.recent import Readings
 from services.workflow.store.deliveries import DirtyHref
 from services.workflow.store.facts import DueTrip, FactStore
 from shared.publisher import Publisher
@@ -47,48 +48,74 @@ class Follower:
         self._avinode = avinode
         self._announce = publisher.announce
         self._not_lost: dict[str, None] = {}  # trips of others
+        self._readings = Readings()
 
-    async def look_at(self, dirty: DirtyHref) -> None:
-        """Read what a notice points at.
+    async def look_at(self, dirty: DirtyHref) -> str | None:
+        """Read what a notice points at, unless that was read since the notice was kept.
+
+        Returns:
+            The code of the trip that it is about, where what it points at says one.
 
         Raises:
             Unmatched: It is about no trip of ours.
         """
         if dirty.trip_code is not None:
             await self._trip_called(dirty.trip_code)  # a trip that is not ours costs no call
+        causes = tuple(dirty.event_ids)
+        if await self._was_read(dirty, causes):
+            return None
         at = await self._begin()
         body = await self._avinode.follow(dirty.href)
-        causes = tuple(dirty.event_ids)
         if dirty.kind == "tripmsgs":
-            await self._keep_answer(read_message(body, at), dirty.trip_code, causes)
-            return
+            return await self._keep_answer(read_message(body, at), dirty, causes)
         rfq = read_rfq(body, at)
         known = None if rfq.trip_code else await self._facts.trip_of_rfq(rfq.rfq.rfq_id)  # before what the notice says
         trip_id = known or await self._trip_called(rfq.trip_code or dirty.trip_code)
-        await self._add(trip_id, rfq.found, causes)
+        await self._keep_rfq(trip_id, rfq, rfq.found, causes)
+        return rfq.trip_code
+
+    async def _was_read(self, dirty: DirtyHref, causes: tuple[UUID, ...]) -> bool:
+        """Tell whether what is pointed at was read meanwhile, for another notice or with its trip."""
+        if not self._readings.has_since(dirty.avinode_id, dirty.kept_at):
+            return False
+        is_message = dirty.kind == "tripmsgs"
+        trip_of = self._facts.trip_of_message if is_message else self._facts.trip_of_rfq
+        trip_id = await trip_of(dirty.avinode_id)
+        if trip_id is not None:
+            await self._add(trip_id, Found(), causes)
+        return trip_id is not None
+
+    async def _keep_answer(self, reading: MessageReading, dirty: DirtyHref, causes: tuple[UUID, ...]) -> str | None:
+        """Keep a message. A quote or refusal changes its RFQ too, which is read for itself: messages may be old."""
+        message, found, rfq, trip_code = reading.message, reading.found, None, reading.trip_code
+        trip_id = await self._facts.trip_of_rfq(message.rfq_id)
+        is_told = message.kind == "chat" or self._readings.has_since(message.rfq_id, dirty.kept_at)
+        if message.rfq_id is not None and (trip_id is None or not is_told):
+            at = await self._begin()
+            rfq = read_rfq(await self._avinode.read("rfqs", message.rfq_id), at)
+            found, trip_code = rfq.found + found, trip_code or rfq.trip_code
+        if trip_id is None:
+            trip_id = await self._trip_called(trip_code or dirty.trip_code)
+        if rfq is None:
+            await self._add(trip_id, found, causes)
+        else:
+            await self._keep_rfq(trip_id, rfq, found, causes)
+        self._readings.note(message.avinode_message_id, message.fetched_at)
+        if message.rfq_id is None:
+            await self._facts.read_soon(trip_id)  # whose quote or refusal it is, only the trip can tell
+        return trip_code
+
+    async def _keep_rfq(self, trip_id: UUID, rfq: RfqReading, found: Found, causes: tuple[UUID, ...] = ()) -> None:
+        """Keep what was found with an RFQ, and what its lifts link to."""
+        await self._add(trip_id, found, causes)
         await self._read_quotes(trip_id, [rfq])
+        self._readings.note(rfq.rfq.rfq_id, rfq.rfq.fetched_at)
         if rfq.rfq.canceled:
             await self._facts.read_soon(trip_id)  # perhaps the whole trip was, which no notice says
 
-    async def _keep_answer(self, reading: MessageReading, trip_code: str | None, causes: tuple[UUID, ...]) -> None:
-        """Keep a message. A quote or refusal changes its RFQ too, which is read for itself: messages may be old."""
-        message, found, rfq = reading.message, reading.found, None
-        trip_id = await self._facts.trip_of_rfq(message.rfq_id)
-        if message.rfq_id is not None and (trip_id is None or message.kind != "chat"):
-            at = await self._begin()
-            rfq = read_rfq(await self._avinode.read("rfqs", message.rfq_id), at)
-            found, trip_code = rfq.found + found, rfq.trip_code or trip_code
-        if trip_id is None:
-            trip_id = await self._trip_called(reading.trip_code or trip_code)
-        await self._add(trip_id, found, causes)
-        if rfq is not None:
-            await self._read_quotes(trip_id, [rfq])
-        if message.rfq_id is None:
-            await self._facts.read_soon(trip_id)  # whose quote or refusal it is, only the trip can tell
-
     async def read_trip(self, due: DueTrip) -> None:
         """Read a trip and whatever it links to that is not known yet: a notice that was lost is made up for."""
-        trip = await self._read_trip_called(due.reference)
+        trip = await self._read_trip_called(due.reference, is_urgent=not due.was_read)
         trip_id, outcomes = await self._facts.add_trip(due.trip_id, trip)
         await self._announce(outcomes)
         if trip_id is None:
@@ -96,10 +123,12 @@ class Follower:
         rfqs = [rfq for rfq_id in trip.rfq_ids if (rfq := await self._if_there(self._read_rfq(trip_id, rfq_id)))]
         await self._read_messages(trip_id, await self._facts.unknown_messages(trip_id, trip.message_ids))
         await self._read_quotes(trip_id, [*trip.rfqs, *rfqs])
+        for rfq in (*trip.rfqs, *rfqs):
+            self._readings.note(rfq.rfq.rfq_id, rfq.rfq.fetched_at)
 
-    async def _read_trip_called(self, reference: str) -> Trip:
+    async def _read_trip_called(self, reference: str, *, is_urgent: bool = False) -> Trip:
         """Read a trip, and make sure that it is the one asked for: rows of one name become one."""
-        at = await self._begin()
+        at = await self._begin(is_urgent=is_urgent)
         trip = read_trip(await self._avinode.read("trips", reference), at)
         name = trip.avinode_trip_id if reference.startswith("atrip-") else trip.trip_code
         if name not in (None, reference):
@@ -120,6 +149,8 @@ class Follower:
                 found += await self._if_there(self._read_message(message_id)) or Found()
         finally:  # what was read before Avinode went away need not be read again
             await self._add(trip_id, found)
+            for message in found.messages:
+                self._readings.note(message.avinode_message_id, message.fetched_at)
 
     async def _read_message(self, message_id: str) -> Found:
         at = await self._begin()
@@ -177,9 +208,9 @@ class Follower:
             self._not_lost.pop(next(iter(self._not_lost)))
         self._not_lost[reference] = None
 
-    async def _begin(self) -> datetime:
+    async def _begin(self, *, is_urgent: bool = False) -> datetime:
         """Wait until a call may be made, and return when it begins."""
-        await self._avinode.ready()
+        await self._avinode.ready(is_urgent=is_urgent)
         return await self._facts.clock()
 
     async def _add(self, trip_id: UUID, found: Found, causes: tuple[UUID, ...] = ()) -> None:

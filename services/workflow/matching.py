@@ -34,7 +34,7 @@ class Matcher:
         if dirty is None:
             return False
         try:
-            await self._follower.look_at(dirty)
+            trip_code = await self._follower.look_at(dirty)
         except Unmatched as error:
             wait_s = self._waits.retry_s(dirty.attempts + 1, self._waits.longest_unmatched_s)
             await self._deliveries.leave_unmatched(dirty, error.trip_code, wait_s, self._waits.unmatched_s)
@@ -42,7 +42,7 @@ class Matcher:
         except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable) as error:
             await self._fail(dirty, error)
         else:
-            await self._deliveries.settle(dirty, "done", None)
+            await self._deliveries.settle(dirty, "done", None, trip_code)
             _WORKED.labels("done").inc(len(dirty.delivery_ids))
         return True
 

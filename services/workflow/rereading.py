@@ -14,6 +14,7 @@ class Rereading:
 
     first_s: float = 300.0
     longest_s: float = 6 * 3600.0
+    active_s: float = 3600.0  # a trip is active for so long after something new: read before the others, where all wait
 
     def wait_s(self, quiet_s: float, last_flight_on: date | None, today: date) -> float | None:
         """Return the wait until the next reading; None where there is none.

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import asyncpg
 import orjson
+from aiohttp import web
 
-from tests.connected.workflow_stage import Stage, running_workflow
+from shared.settings import Settings
+from tests.connected.workflow_stage import Stage, open_stage, running_workflow, serving
+from tests.waiting import until_true
 
 READ = "SELECT last_checked_at IS NOT NULL FROM workflow.trips WHERE trip_id = $1"
 NEVER = "SELECT due_at = 'infinity' FROM workflow.trips WHERE trip_id = $1"
@@ -36,6 +40,45 @@ async def test_a_new_trip_is_read_before_all_that_were_read_once(quiet: Stage) -
         event = await quiet.attach(code)
         await quiet.becomes(True, READ, event.trip_id)
     assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.trips WHERE due_at < now()") > 200
+
+
+async def test_a_new_trip_does_not_wait_until_a_long_one_is_read(settings: Settings, owner: asyncpg.Connection) -> None:
+    links = {"tripmsgs": [{"id": f"asellermsg-{number}"} for number in range(300)]}
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path.rpartition("/")[2])
+        data = {"id": asked[-1], "tripId": "LONG01" if asked[-1] == "atrip-91" else "NEW001"}
+        return web.json_response({"data": data | ({"links": links} if asked[-1] == "atrip-91" else {})})
+
+    async with open_stage(settings, owner) as stage, serving(answer) as url:
+        slow = {"avinode_base_url": f"{url}/api", "avinode_calls_per_s": 20.0, "avinode_burst": 1}
+        async with running_workflow(stage.settings.model_copy(update=slow)):
+            await crowd(stage, 1)
+            await until_true(lambda: "asellermsg-0" in asked)
+            event = await stage.attach("atrip-2")
+            await stage.becomes(True, READ, event.trip_id)
+            read = asked.index("atrip-2")
+    assert read < 200
+
+
+async def test_a_trip_where_things_happen_is_read_again_before_quiet_ones(quiet: Stage) -> None:
+    await crowd(quiet, 40)
+    slow = quiet.settings.model_copy(update={"avinode_calls_per_s": 10.0, "avinode_burst": 1})
+    await quiet.owner.execute("UPDATE workflow.trips SET last_activity_at = now() - interval '1 day'")
+    await quiet.owner.execute(
+        """
+        UPDATE workflow.trips SET last_activity_at = now(), due_at = now() - interval '1 minute'
+        WHERE avinode_trip_id IN ('atrip-937', 'atrip-938', 'atrip-939', 'atrip-940')
+        """
+    )
+    async with running_workflow(slow):
+        await quiet.called("GET", "/api/trips/", 8)
+    read = [call.rpartition("-")[2] for call in await quiet.calls("GET", "/api/trips/")]
+    active = [place for place, number in enumerate(read) if number in ("937", "938", "939", "940")]
+    assert len(active) == 4
+    assert max(active) < 6  # every fourth is the one that has been due longest
+    assert len(set(read[:4]) - {"937", "938", "939", "940"}) == 1
 
 
 async def test_a_trip_is_left_alone_for_as_long_as_it_has_been_quiet(quiet: Stage) -> None:

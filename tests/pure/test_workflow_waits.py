@@ -53,3 +53,28 @@ def test_waits_double_up_to_the_longest(attempts: int, wait_s: float) -> None:
 
 def test_unmatched_notices_may_wait_longer() -> None:
     assert Waits().retry_s(100, Waits().longest_unmatched_s) == 6 * 3600
+
+
+async def test_an_urgent_call_comes_before_those_that_wait_longer() -> None:
+    bucket = TokenBucket(per_s=20, burst=1)
+    await bucket.take()
+    order: list[str] = []
+
+    async def call(name: str, *, is_urgent: bool) -> None:
+        await bucket.take(is_urgent=is_urgent)
+        order.append(name)
+
+    usual = [asyncio.create_task(call(name, is_urgent=False)) for name in ("first", "second")]
+    await asyncio.sleep(0)
+    urgent = asyncio.create_task(call("urgent", is_urgent=True))
+    await asyncio.gather(*usual, urgent)
+    assert order == ["urgent", "first", "second"]
+
+
+async def test_an_urgent_call_that_is_given_up_holds_nobody_up() -> None:
+    bucket = TokenBucket(per_s=20, burst=1)
+    await bucket.take()
+    urgent = asyncio.create_task(bucket.take(is_urgent=True))
+    await asyncio.sleep(0)
+    urgent.cancel()
+    await bucket.take()

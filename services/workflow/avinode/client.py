@@ -42,6 +42,7 @@ class Avinode:
         self._http = http
         self._waits = waits
         self._failures = 0  # in a row, without any answer
+        self._refusals = 0  # in a row, of Avinode because it is busy
         self._refusal, self._refused_until = "", datetime.now(UTC)
         _HELD.set_function(lambda: self.bucket.held_s)
 
@@ -50,13 +51,13 @@ class Avinode:
         """Say why nothing is called, while that is because Avinode refuses our credentials; in words for users."""
         return self._refusal if datetime.now(UTC) < self._refused_until else None
 
-    async def ready(self) -> None:
-        """Wait until one call may be made.
+    async def ready(self, *, is_urgent: bool = False) -> None:
+        """Wait until one call may be made; an urgent one, for which somebody waits, comes before all others.
 
         Raises:
             ShuttingDown: There will be no more calls.
         """
-        await self.bucket.take()
+        await self.bucket.take(is_urgent=is_urgent)
 
     async def read(self, kind: str, reference: str) -> Any:
         """Read a resource by its collection and id, or a trip by its code."""
@@ -114,13 +115,21 @@ class Avinode:
         try:
             body = understood(status, headers, content, usual_wait_s=self._waits.first_retry_s)
         except AvinodeAway as error:
-            self.bucket.hold(error.wait_s or 0.0)
+            self.bucket.hold(self._busy_s(error))
             raise
         except AvinodeLocked as error:
             raise self._locked(error) from error
+        self._refusals = 0
         if errors := errors_in(body):
             log.warning("avinode answers with errors", status=status, errors=errors)
         return body
+
+    def _busy_s(self, error: AvinodeAway) -> float:
+        """Return for how long a busy Avinode is left alone: as it asks, and longer each time that was not enough."""
+        if error.wait_s is None:
+            return 0.0  # it failed at this one thing
+        self._refusals += 1
+        return max(error.wait_s, self._waits.retry_s(self._refusals - 1) if self._refusals > 1 else 0.0)
 
     def _locked(self, error: AvinodeLocked) -> AvinodeLocked:
         """Leave Avinode alone for as long as it asks, and say so: once in the log, and in words for users."""

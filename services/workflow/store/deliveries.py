@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -18,8 +19,10 @@ class DirtyHref:
 
     href: str
     kind: str
+    avinode_id: str | None
     trip_code: str | None
     attempts: int
+    kept_at: datetime | None  # when the last of them was, by the database's clock; None where nobody knows
     delivery_ids: list[UUID]
     event_ids: list[UUID]
 
@@ -100,10 +103,11 @@ class DeliveryStore:
                 SELECT href FROM workflow.deliveries
                 WHERE state IN ('due', 'unmatched') AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1
             ), notices AS (
-                SELECT href, kind, trip_code, attempts, delivery_id, event_id
+                SELECT href, kind, avinode_id, trip_code, attempts, kept_at, delivery_id, event_id
                 FROM workflow.deliveries JOIN next USING (href) WHERE state IN ('due', 'unmatched') LIMIT $1
             )
-            SELECT href, min(kind) AS kind, max(trip_code) AS trip_code, max(attempts) AS attempts,
+            SELECT href, min(kind) AS kind, min(avinode_id) AS avinode_id, max(trip_code) AS trip_code,
+                max(attempts) AS attempts, CASE WHEN bool_and(kept_at IS NOT NULL) THEN max(kept_at) END AS kept_at,
                 array_agg(delivery_id) AS delivery_ids, array_agg(event_id) AS event_ids
             FROM notices GROUP BY href
             """,
@@ -111,17 +115,24 @@ class DeliveryStore:
         )
         return None if row is None else DirtyHref(**row)
 
-    async def settle(self, dirty: DirtyHref, state: Literal["done", "ignored", "refused"], error: str | None) -> None:
-        """Note what became of these notices."""
+    async def settle(
+        self,
+        dirty: DirtyHref,
+        state: Literal["done", "ignored", "refused"],
+        error: str | None,
+        trip_code: str | None = None,
+    ) -> None:
+        """Note what became of these notices, and which trip they are about where what they point at says one."""
         await self._pool.execute(
             """
             UPDATE workflow.deliveries SET state = $2, error = $3, attempts = attempts + 1,
-                worked_at = clock_timestamp()
+                worked_at = clock_timestamp(), trip_code = coalesce($4, trip_code)
             WHERE delivery_id = ANY ($1::uuid[])
             """,
             dirty.delivery_ids,
             state,
             error,
+            trip_code,
         )
 
     async def postpone(self, dirty: DirtyHref, error: str, wait_s: float) -> None:

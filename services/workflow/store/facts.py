@@ -59,19 +59,30 @@ class FactStore:
         now: datetime = await self._pool.fetchval("SELECT clock_timestamp()")
         return now
 
-    async def next_due(self) -> DueTrip | None:
-        """Return the open trip that has been due longest, one that was never read before all others."""
+    async def next_due(self, *, unread: bool = False, active_s: float = 0.0) -> DueTrip | None:
+        """Return the open trip that has been due longest.
+
+        Args:
+            unread: Of those that were never read, else of all others.
+            active_s: One about which there was something new within this time comes before all that are quiet.
+        """
         row = await self._pool.fetchrow(
             """
             WITH due AS (
                 (SELECT trip_id, 1 AS place, due_at FROM workflow.trips
                 WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
-                    AND last_checked_at IS NULL AND due_at <= clock_timestamp()
+                    AND $1 AND last_checked_at IS NULL AND due_at <= clock_timestamp()
                 ORDER BY due_at LIMIT 1)
                 UNION ALL
                 (SELECT trip_id, 2, due_at FROM workflow.trips
                 WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
-                    AND due_at <= clock_timestamp()
+                    AND NOT $1 AND last_checked_at IS NOT NULL AND due_at <= clock_timestamp()
+                    AND last_activity_at > clock_timestamp() - $2::float8 * interval '1 second'
+                ORDER BY due_at LIMIT 1)
+                UNION ALL
+                (SELECT trip_id, 3, due_at FROM workflow.trips
+                WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
+                    AND NOT $1 AND last_checked_at IS NOT NULL AND due_at <= clock_timestamp()
                 ORDER BY due_at LIMIT 1)
             )
             SELECT trip_id, coalesce(avinode_trip_id, trip_code) AS reference, last_checked_at IS NOT NULL AS was_read,
@@ -81,7 +92,9 @@ class FactStore:
                 extract(epoch FROM clock_timestamp() - coalesce(last_checked_at, created_at))::float8 AS unread_s,
                 route, clock_timestamp()::date AS today
             FROM due JOIN workflow.trips t USING (trip_id) ORDER BY place, due.due_at LIMIT 1
-            """
+            """,
+            unread,
+            active_s,
         )
         return None if row is None else DueTrip(**row)
 
@@ -100,6 +113,17 @@ class FactStore:
         """Find the trip that an RFQ belongs to."""
         trip_id: UUID | None = await self._pool.fetchval(
             "SELECT trip_id FROM workflow.rfqs WHERE rfq_id = $1 AND NOT workflow.is_forsaken(trip_id)", rfq_id
+        )
+        return trip_id
+
+    async def trip_of_message(self, message_id: str | None) -> UUID | None:
+        """Find the trip that a message belongs to."""
+        trip_id: UUID | None = await self._pool.fetchval(
+            """
+            SELECT trip_id FROM workflow.trip_messages
+            WHERE avinode_message_id = $1 AND NOT workflow.is_forsaken(trip_id)
+            """,
+            message_id,
         )
         return trip_id
 
