@@ -49,7 +49,9 @@ from services.gateway.sessions import (
     template_routes,
 )
 from services.gateway.sessions import routes as sessions
+from services.gateway.trips import listing
 from services.gateway.trips import routes as trips
+from services.gateway.trips import stats as trip_stats
 from services.gateway.webhooks import routes as webhooks
 from shared.settings import Settings
 
@@ -73,6 +75,8 @@ ROUTERS = (
     older_routes.router,
     deleting.router,
     deletion.router,
+    trip_stats.router,
+    listing.router,  # before what is named in a path
     trips.router,
     models.router,
     comparing.router,

@@ -71,9 +71,11 @@ from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import StatsQueries
 from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries
+from services.gateway.trips.listing import TripLists
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
+from services.gateway.trips.without_trip import SessionsWithoutTrip
 from services.gateway.turns.census import TurnCensus
 from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.peer_routes import PeerRoutes
@@ -263,6 +265,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             publisher,
             accepting,
         ),
+        TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes),
         Live(listeners, throttle, own),
         Traces(traces, lanes),
         Reporting(traces, publisher, accepting),

@@ -10,7 +10,7 @@ import orjson
 from services.gateway.http.refused_field import refused_field
 from shared.errors import Invalid
 
-MAX_LENGTH = 512
+MAX_LENGTH = 2048  # a user's id may have 255 characters of four bytes
 
 Place = tuple[datetime, str]  # where something stands in a list: its time, and its id among those of that time
 

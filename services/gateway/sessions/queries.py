@@ -1,6 +1,6 @@
 """Read chat.sessions with what the tagger and the workflow know of each."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -14,6 +14,8 @@ from services.gateway.sessions.status import status_of
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.turns.said import Glimpse
 from shared.database import Connection, Pool, reading
+
+Choice = Callable[[Connection, Sequence[Key]], Awaitable[Sequence[Key]]]
 
 
 class SessionQueries:
@@ -46,10 +48,24 @@ class SessionQueries:
             before: Where the page before it ended.
             turns: The newest turn of each session that has a recent one, read before.
         """
+
+        async def stored(db: Connection, fresh: Sequence[Key]) -> list[Key]:
+            # A session with a fresh turn has another place than its stored one, so it may leave a gap on the page.
+            return await page_keys(db, user_ids, wanted, limit + 1 + len(fresh), before)
+
+        return await self.chosen(user_ids, turns, stored)
+
+    async def chosen(self, user_ids: Sequence[str], turns: Sequence[Glimpse], stored: Choice) -> list[SessionFacts]:
+        """Return what is known of the sessions with something newer than what is stored, and of those that are chosen.
+
+        Args:
+            user_ids: The owners; none for the administrators' role, which sees all.
+            turns: The newest turn of each session that has a recent one, read before.
+            stored: Chooses stored sessions, told which ones are among those turns.
+        """
         async with reading(self._pool, *user_ids, first=PLANNED_BY_VALUES) as db:
             fresh = await _unstored(db, turns)
-            # A session with a fresh turn has another place than its stored one, so it may leave a gap on the page.
-            keys = await page_keys(db, user_ids, wanted, limit + 1 + len(fresh), before)
+            keys = await stored(db, fresh)
             return await _facts(db, [*fresh, *(key for key in keys if key not in fresh)])
 
     async def found(

@@ -10,6 +10,16 @@ FIRST_STEP = "understanding_request"  # also of a session without a trip
 
 TripStatus = Literal["active", "paused", "completed", "archived"]
 
+# `status_of` for a row `t` of workflow.trips, by which lists are filtered and counted before they are cut into pages.
+# `spoken_at` is when something was said in its session last. A day is 24 hours, as in Python, whatever the clocks do.
+STATUS_IN_SQL = """
+    CASE WHEN t.outcome = 'cancelled' THEN 'archived'
+        WHEN coalesce(t.proposal_sent_at, t.closed_at) <= now() - interval '2160 hours' THEN 'archived'
+        WHEN coalesce(t.proposal_sent_at, t.closed_at) IS NOT NULL THEN 'completed'
+        WHEN greatest(t.last_activity_at, spoken_at) <= now() - interval '30 minutes' THEN 'paused'
+        ELSE 'active' END
+"""
+
 
 def status_of(
     *, outcome: str | None, completed_at: datetime | None, last_activity_at: datetime, now: datetime

@@ -20,18 +20,18 @@ from services.gateway.trips.record import (
 from shared.database import Connection
 
 
-async def whole_trip(db: Connection, row: TripRow, segments: list[Segment]) -> Trip:
+async def whole_trip(db: Connection, trip_id: UUID, row: TripRow, segments: list[Segment]) -> Trip:
     """Add to a trip's row all that hangs on it; the transaction of `db` must be one that may see this trip."""
     request = await _request(db, row.request_id)
-    rfqs = await _rfqs(db, row.id)
-    messages = await _messages(db, row.id)
-    proposals = await _proposals(db, row.id)
+    rfqs = await _rfqs(db, trip_id)
+    messages = await _messages(db, trip_id)
+    proposals = await _proposals(db, trip_id)
     return Trip(
         **row.model_dump(),
         segments=segments,
         request=request,
         rfqs=rfqs,
-        quotes=await _quotes(db, row.id),
+        quotes=await _quotes(db, trip_id),
         proposals=proposals,
         messages=messages,
         timeline=timeline_of(row, request=request, rfqs=rfqs, messages=messages, proposals=proposals),

@@ -1,7 +1,8 @@
 """Place an order of a trip: publish what a user ordered, and wait until its row says what became of it."""
 
+from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.placed import PlacedOrder
-from services.gateway.trips.queries import TripFilter, TripQueries
+from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.record import Trip
 from services.gateway.writes.accept import Accepting
 from shared.errors import TripOpen, TripUnconfirmed

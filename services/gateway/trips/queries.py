@@ -3,8 +3,8 @@
 What was said in a session counts for its trips: chat.sessions knows it, united with the turns that are not stored yet.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,28 +12,15 @@ import asyncpg
 
 from services.gateway.account.projects import Projects
 from services.gateway.http.cursors import Place
-from services.gateway.sessions.status import status_of
+from services.gateway.sessions.status import TripStatus, status_of
 from services.gateway.trips.detail_queries import whole_trip
+from services.gateway.trips.filters import TripFilter
+from services.gateway.trips.page_keys import COUNTED, key_of, keys_of_users, owned
 from services.gateway.trips.placed import PlacedOrder
+from services.gateway.trips.primary_quote import FIRST_STANDING
 from services.gateway.trips.record import Segment, Trip, TripRow
 from services.gateway.turns.readings import Spoken
 from shared.database import Connection, Pool, reading
-
-
-@dataclass(frozen=True)
-class TripFilter:
-    """Which trips; a field that is not given asks for nothing."""
-
-    trip_id: UUID | None = None
-    avinode_trip_id: str | None = None  # or the code that people see
-    session_id: str | None = None
-    request_id: UUID | None = None
-    avinode_rfp_id: str | None = None
-    avinode_rfq_id: str | None = None
-    quote_id: str | None = None
-    step: str | None = None
-    open_only: bool = False
-    projects: Projects = None  # that the caller is limited to; a trip is seen through a session of one of them
 
 
 class TripQueries:
@@ -60,17 +47,26 @@ class TripQueries:
             spoken: When each session was spoken in last, read before.
         """
         async with reading(self._pool, *user_ids) as db:
-            rows = await _rows(db, await _keys(db, user_ids, wanted, limit, before, spoken=spoken))
+            rows = await _rows(db, await keys_of_users(db, user_ids, wanted, limit, before, spoken=spoken))
         return [(_place(row), _trip_row(row)) for row in map(dict, rows)]
+
+    async def count(
+        self, user_ids: Sequence[str], projects: Projects, spoken: Sequence[Spoken]
+    ) -> Counter[tuple[TripStatus, str]]:
+        """Count what `page` would list without a filter, by status and step."""
+        wanted = TripFilter(projects=projects)
+        async with reading(self._pool, *user_ids) as db:
+            rows = await db.fetch(COUNTED, *owned(user_ids, wanted, spoken))
+        return Counter({(row["status"], row["step"]): row["number"] for row in rows})
 
     async def find(self, user_ids: Sequence[str], wanted: TripFilter, spoken: Sequence[Spoken] = ()) -> Trip | None:
         """Return the first such trip in that order, whole; None where these users have none."""
         async with reading(self._pool, *user_ids) as db:
-            rows = await _rows(db, await _keys(db, user_ids, wanted, 1, None, spoken=spoken))
+            rows = await _rows(db, await keys_of_users(db, user_ids, wanted, 1, None, spoken=spoken))
             if not rows:
                 return None
             row = dict(rows[0])
-            return await whole_trip(db, _trip_row(row), _route(row))
+            return await whole_trip(db, row["trip_id"], _trip_row(row), _route(row))
 
     async def order(self, user_ids: Sequence[str], promised_trip_id: UUID) -> PlacedOrder | None:
         """Return what became of these users' order that was promised this id; None where none is stored."""
@@ -115,9 +111,10 @@ async def _rows(db: Connection, keys: Sequence[asyncpg.Record]) -> list[asyncpg.
     Why nobody calls Avinode is the problem of every trip that waits for that: to be created, or to be read again.
     """
     return await db.fetch(
-        """
+        f"""
         SELECT s.user_id, s.session_id, s.request_id, s.started_at, s.ended_at, key.place_at, key.spoken_at, t.*,
             coalesce(held.refusal, t.error) AS problem, now() AS now, coalesce(c.message_count, 0) AS message_count,
+            c.title AS conversation_subject, coalesce(t.primary_quote_id, standing.quote_id) AS shown_quote_id,
             q.price_cents, q.currency, r.operator_name, l.aircraft_type,
             coalesce(q.rfq_id, (SELECT rfq_id FROM workflow.rfqs f WHERE f.trip_id = t.trip_id
                 ORDER BY f.created_at, f.rfq_id LIMIT 1)) AS rfq_id,
@@ -131,12 +128,13 @@ async def _rows(db: Connection, keys: Sequence[asyncpg.Record]) -> list[asyncpg.
             EXISTS (SELECT FROM workflow.requests o WHERE o.trip_id = t.trip_id AND o.state = 'intended')
             OR (t.due_at <= now() AND (t.avinode_trip_id IS NOT NULL OR t.trip_code IS NOT NULL)))
         LEFT JOIN chat.sessions c USING (user_id, session_id)
-        LEFT JOIN workflow.quotes q ON q.quote_id = t.primary_quote_id
+        LEFT JOIN LATERAL ({FIRST_STANDING}) standing ON t.primary_quote_id IS NULL
+        LEFT JOIN workflow.quotes q ON q.quote_id = coalesce(t.primary_quote_id, standing.quote_id)
         LEFT JOIN workflow.rfqs r ON r.rfq_id = q.rfq_id
         LEFT JOIN workflow.lifts l ON l.lift_id = q.lift_id
         WHERE t.trip_id = ANY ($3)
         ORDER BY key.number
-        """,
+        """,  # noqa: S608 - a constant of this folder
         [key["user_id"] for key in keys],
         [key["session_id"] for key in keys],
         [key["trip_id"] for key in keys],
@@ -145,74 +143,8 @@ async def _rows(db: Connection, keys: Sequence[asyncpg.Record]) -> list[asyncpg.
     )
 
 
-async def _keys(
-    db: Connection,
-    user_ids: Sequence[str],
-    wanted: TripFilter,
-    limit: int,
-    before: Place | None,
-    *,
-    spoken: Sequence[Spoken],
-) -> list[asyncpg.Record]:
-    """Choose trips by what the sessions' owners have said: two services' tables, so no index has the order.
-
-    What is sorted is the trips of these users alone.
-    """
-    at_before, key_before = before or (None, "/")
-    trip_before, _, session_before = key_before.partition("/")
-    return await db.fetch(
-        """
-        SELECT * FROM (
-            SELECT s.user_id, s.session_id, s.trip_id, greatest(c.last_activity_at, turn.at) AS spoken_at,
-                coalesce(greatest(c.last_activity_at, turn.at), s.started_at) AS place_at
-            FROM workflow.trip_sessions s
-            LEFT JOIN chat.sessions c USING (user_id, session_id)
-            LEFT JOIN unnest($15::text[], $16::text[], $17::timestamptz[], $18::text[])
-                AS turn (user_id, session_id, at, project_id) USING (user_id, session_id)
-            WHERE s.user_id = ANY ($1) AND s.deleted_at IS NULL AND c.deleted_at IS NULL
-                AND ($19::text[] IS NULL OR coalesce(c.project_id, turn.project_id) = ANY ($19))
-                AND ($6::uuid IS NULL OR s.trip_id = $6)
-                AND ($7::text IS NULL OR s.trip_id IN (SELECT t.trip_id FROM workflow.trips t
-                    WHERE t.avinode_trip_id = $7 OR t.trip_code = $7))
-                AND ($8::text IS NULL OR s.session_id = $8)
-                AND ($9::uuid IS NULL OR s.request_id = $9)
-                AND ($10::text IS NULL OR EXISTS (SELECT FROM workflow.trips t
-                    WHERE t.trip_id = s.trip_id AND t.avinode_rfp_id = $10))
-                AND ($11::text IS NULL OR s.trip_id IN (SELECT r.trip_id FROM workflow.rfqs r WHERE r.rfq_id = $11))
-                AND ($12::text IS NULL OR s.trip_id IN (SELECT q.trip_id FROM workflow.quotes q
-                    WHERE q.quote_id = $12))
-                AND ($13::text IS NULL OR EXISTS (SELECT FROM workflow.trips t
-                    WHERE t.trip_id = s.trip_id AND t.step = $13))
-                AND (NOT $14::boolean OR s.open)
-        ) tie
-        WHERE (place_at, trip_id, session_id) < (coalesce($3::timestamptz, 'infinity'),
-            coalesce(nullif($4, '')::uuid, '00000000-0000-0000-0000-000000000000'), $5::text)
-        ORDER BY place_at DESC, trip_id DESC, session_id DESC LIMIT $2
-        """,
-        list(user_ids),
-        limit,
-        at_before,
-        trip_before,
-        session_before,
-        wanted.trip_id,
-        wanted.avinode_trip_id,
-        wanted.session_id,
-        wanted.request_id,
-        wanted.avinode_rfp_id,
-        wanted.avinode_rfq_id,
-        wanted.quote_id,
-        wanted.step,
-        wanted.open_only,
-        [turn.user_id for turn in spoken],
-        [turn.session_id for turn in spoken],
-        [turn.at for turn in spoken],
-        [turn.project_id for turn in spoken],
-        wanted.projects,
-    )
-
-
 def _place(row: Mapping[str, Any]) -> Place:
-    return row["place_at"], f"{row['trip_id']}/{row['session_id']}"
+    return row["place_at"], key_of(row["trip_id"], row["session_id"], row["user_id"])
 
 
 def _route(row: Mapping[str, Any]) -> list[Segment]:
@@ -234,6 +166,7 @@ def _trip_row(row: Mapping[str, Any]) -> TripRow:
         ),
         "current_step": row["step"],
         "avinode_rfq_id": row["rfq_id"],
+        "primary_quote_id": row["shown_quote_id"],
         "departure_airport": route[0].from_icao if route else None,
         "arrival_airport": route[-1].to_icao if route else None,
         "departure_date": route[0].date if route else None,

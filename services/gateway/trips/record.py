@@ -99,10 +99,11 @@ class TimelineEntry(BaseModel):
 
 
 class TripRow(BaseModel):
-    """A trip in a list."""
+    """A trip in a list, or a session that is about none yet."""
 
-    id: UUID
+    id: UUID | None  # none: of a session without a trip
     conversation_id: str  # the session's id
+    conversation_subject: str | None  # the session's title
     iso_agent_id: str  # the user's id
     request_id: UUID | None
     status: TripStatus
@@ -117,7 +118,7 @@ class TripRow(BaseModel):
     arrival_airport: str | None
     departure_date: str | None
     pax: int | None
-    primary_quote_id: str | None
+    primary_quote_id: str | None  # until somebody chooses one, the first that a seller stands to
     operator_name: str | None  # here and below: of the primary quote
     aircraft_type: str | None
     price_cents: int | None
@@ -141,6 +142,7 @@ class TripRow(BaseModel):
 class Trip(TripRow):
     """A trip with everything that is known of it."""
 
+    id: UUID
     segments: list[Segment]
     request: TripRequest | None
     rfqs: list[Rfq]

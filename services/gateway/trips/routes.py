@@ -6,23 +6,23 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from services.gateway.account.identity import Caller, KnownCallerDep, account_of
-from services.gateway.http.fields import Name, SessionId
+from services.gateway.http.fields import SessionId
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.trips.expected import expected_trip
-from services.gateway.trips.order import TripName, TripOrder, TripReference, begun_by
+from services.gateway.trips.filters import TripFilter
+from services.gateway.trips.order import TripName, TripOrder, begun_by
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.placed import lost_trip
 from services.gateway.trips.placing import Placing
-from services.gateway.trips.queries import TripFilter, TripQueries
-from services.gateway.trips.record import Trip, TripAnswer, TripPage
+from services.gateway.trips.queries import TripQueries
+from services.gateway.trips.record import Trip, TripAnswer
 from services.gateway.turns.readings import Spoken, TurnReadings
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
@@ -48,18 +48,7 @@ class Trips:
     accepting: Accepting
 
 
-PAGING = Paging("trips", lambda key: UUID(key.partition("/")[0]))
 TripsDep = Annotated[Trips, from_app(Trips)]
-
-
-class TripQuery(PageQuery):
-    step: Name | None = None
-    session_id: SessionId | None = None
-    request_id: UUID | None = None
-    avinode_trip_id: TripReference | None = None
-    avinode_rfp_id: Name | None = None
-    avinode_rfq_id: Name | None = None
-    quote_id: Name | None = None
 
 
 async def _orderer(trips: TripsDep, caller: KnownCallerDep) -> Caller:
@@ -107,16 +96,6 @@ async def begin_trip(
         stored = await placing.publish(write.wait_s)
     response.status_code = 201 if stored else 202
     return TripAnswer(trip=stored or expected_trip(event, own.shown.message_count), stored=stored is not None)
-
-
-@router.get("/api/trips", responses=problem_responses(401, 422, 429, 503))
-async def list_trips(trips: TripsDep, caller: KnownCallerDep, query: Annotated[TripQuery, Query()]) -> TripPage:
-    """List the trips of the caller's sessions, one record for each session about it, the newest activity first."""
-    spoken = await trips.turns.last_spoken(caller.user_ids)
-    wanted = TripFilter(**query.model_dump(exclude={"limit", "cursor"}), projects=caller.projects)
-    rows = await trips.queries.page(caller.user_ids, wanted, query.limit + 1, PAGING.before(query), spoken)
-    page, cursor = PAGING.cut(rows, query)
-    return TripPage(trips=page, next_cursor=cursor)
 
 
 @router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 429, 503))

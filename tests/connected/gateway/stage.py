@@ -167,6 +167,10 @@ class Rows:
             ended_at=None if is_open else now,
         )
 
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._owner.fetch(statement, *arguments)
+        return rows
+
     async def run(self, statement: str, *arguments: Any) -> None:
         await self._owner.execute(statement, *arguments)
 

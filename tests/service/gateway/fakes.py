@@ -83,11 +83,14 @@ from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries, TemplateRow
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.trips.expected import expected_trip
+from services.gateway.trips.filters import TripFilter
+from services.gateway.trips.listing import TripLists
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.placed import PlacedOrder
-from services.gateway.trips.queries import TripFilter, TripQueries
+from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.record import Trip, TripRow
 from services.gateway.trips.routes import Trips
+from services.gateway.trips.without_trip import SessionsWithoutTrip
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.counts import TurnCounts
@@ -270,6 +273,7 @@ class World:
                 publisher,
                 accepting,
             ),
+            TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes),
             Live(_BriefListeners(), throttle, own),
             Traces(cast(TraceQueries, _Traces(self)), self.lanes),
             Reporting(cast(TraceQueries, _Traces(self)), publisher, accepting),

@@ -60,6 +60,7 @@ ELSEWHERE = {
     ("get", "/api/analytics/traces/list"),
     ("post", "/api/analytics/traces"),  # in tests/connected/gateway/analytics/test_reporting.py
     ("get", "/api/analytics/traces/{trace_id}"),
+    ("get", "/api/trips/stats"),  # below
     ("get", "/api/models"),
     ("get", "/api/helpers"),
     ("get", "/api/me"),
@@ -224,6 +225,22 @@ async def test_lists_have_the_tokens_projects_alone(
         paged |= {each["id"] for each in page["sessions"]}
         cursor = page["next_cursor"]
     assert paged == seen
+
+
+@pytest.mark.parametrize(("projects", "seen"), [(["p1"], set(SEEN)), ([], set()), (None, {*SEEN, *HIDDEN})])
+@pytest.mark.usefixtures("trips")
+async def test_sessions_without_a_trip_are_listed_and_counted_in_the_tokens_projects_alone(
+    stage: Stage, owner: asyncpg.Connection, projects: list[str] | None, seen: set[str]
+) -> None:
+    caller = Caller(stage, projects)
+    for _ in ("with their trips", "without"):
+        assert await caller.listed(TRIPS, include="sessions") == seen
+        for status in ("active", "paused"):
+            listed = await caller.listed(TRIPS, include="sessions", status=status)
+            stats = (await caller.call("GET", f"{TRIPS}/stats")).json()
+            assert stats["by_status"][status] == len(listed)
+        assert stats["total"] == len(seen)
+        await owner.execute("DELETE FROM workflow.trip_sessions")
 
 
 async def test_administration_is_not_for_tokens_that_are_limited(stage: Stage) -> None:
