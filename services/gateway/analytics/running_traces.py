@@ -7,11 +7,11 @@ import asyncpg
 
 from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.record import Trace
+from services.gateway.turns.turn import recorded_trace_id
 from shared.database import Connection
 from shared.ids import answer_id
 
 MOST = 1000  # turns that run at once, which are looked at
-TRACEPARENT_PARTS = 4
 
 # A session that is not stored yet has its project and its switch in its first turn or its opening.
 _RUNNING = f"""
@@ -61,7 +61,6 @@ def _arguments(wanted: TraceFilter) -> Sequence[Any]:
 
 
 def _trace_of(row: Mapping[str, Any] | asyncpg.Record) -> Trace:
-    parts = (row["traceparent"] or "").split("-")
     message_id = str(answer_id(row["turn_id"], row["attempt"]))
     return Trace(
         trace_id=message_id,
@@ -75,7 +74,7 @@ def _trace_of(row: Mapping[str, Any] | asyncpg.Record) -> Trace:
         model=row["model"],
         helper=row["helper"],
         started_at=row["asked_at"],
-        w3c_trace_id=parts[1] if len(parts) == TRACEPARENT_PARTS else None,
+        w3c_trace_id=recorded_trace_id(row["traceparent"]),
         message_id=message_id,
         turn_id=row["turn_id"],
     )

@@ -91,6 +91,7 @@ class ChatRequest:
     on_busy: OnBusy | None = None  # what becomes of another turn of its session; none: see `RunningTurns.make_way`
     metadata: dict[str, Any] = field(default_factory=dict)
     shown_before: str | None = None  # the message that the client shows just before its question
+    traceparent: str | None = None  # of the request's span
     first_asking: "ChatRequest | None" = None  # of a regeneration: what it is where its question never arrived
 
     @property

@@ -24,6 +24,7 @@ from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.problems import problem_response, unexpected_response
 from services.gateway.http.refused_field import refused_field
+from services.gateway.http.request_span import traceparent_of
 from services.gateway.http.shares import Shares
 from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
@@ -42,7 +43,6 @@ from shared.database import DATABASE_ERRORS
 from shared.errors import Away, NotFound, Refused, TripthreadError
 from shared.ids import new_id, scoped
 from shared.settings import Settings
-from shared.telemetry import inject
 
 SESSION_COOKIE_S = 30 * 24 * 3600
 
@@ -100,6 +100,7 @@ class Chat:
         async with self._throttle.admitted(account):  # to read it takes time, too
             kept = cookie_values(request, "session_id")
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
+            asked = replace(asked, traceparent=traceparent_of(request.headers.get("traceparent")))
             admit_writer(caller.projects, asked.project_id)
             if asked.model is not None:
                 asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
@@ -130,7 +131,7 @@ class Chat:
         wanted = request.model and self._model(request.model)
         session_id, remembered = await self._remember(request, caller)
         if request.first_asking is not None and never_arrived(request, remembered.history):
-            request = request.first_asking
+            request = replace(request.first_asking, traceparent=request.traceparent)
         kept = remembered.kept or Kept(project_of_new(caller.projects, request.project_id))
         project_id, helper = kept.project_id or request.project_id, kept.helper or request.helper
         model = wanted or self._usual_model(kept.model, helper, caller)
@@ -146,7 +147,7 @@ class Chat:
             owner=self._owner,
             account=account,
             correlation_id=correlation_id,
-            traceparent=inject().get("traceparent"),
+            traceparent=request.traceparent,
             model=model.name,
             provider=model.provider,
             project_id=project_id,

@@ -7,12 +7,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from starlette.types import Scope
 
-from shared.telemetry import extract
+from shared.telemetry import extract, inject
 
 # Others are written as one: a caller may make up as many as it likes.
 METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))
 
 TRACEPARENT_LENGTH = 55  # of version 00, the only one there is: https://www.w3.org/TR/trace-context/#traceparent-header
+TRACE_ID_ENDS = 35  # `00-` and 32 hex digits
 # Whose last part is a secret.
 ENDS_SECRETLY = "/api/shared/"
 LONGEST_STATE = 512  # characters that are to be passed on at least (section 3.3.1.5)
@@ -29,6 +30,18 @@ def start_request_span(scope: Scope, headers: dict[bytes, bytes]) -> trace.Span:
 def shown_path(path: str) -> str:
     """Return a path as logs and spans may have it."""
     return f"{ENDS_SECRETLY}..." if path.startswith(ENDS_SECRETLY) else path
+
+
+def traceparent_of(given: str | None) -> str | None:
+    """Spell the current span for whoever goes on with it, as sampled where the request's sender records its trace.
+
+    Args:
+        given: The request's `traceparent`.
+    """
+    own = inject().get("traceparent")
+    if own and given and own[:TRACE_ID_ENDS] == given[:TRACE_ID_ENDS] and given.endswith("-01"):
+        return own[:-2] + "01"
+    return own
 
 
 def end_request_span(span: trace.Span, method: str, route: str | None, status: int) -> None:

@@ -18,10 +18,12 @@ from services.gateway.model.models_file import (
     ENVIRONMENT,
     InvalidModelsFile,
     ListedModel,
+    PriceTable,
     UpstreamTable,
     read_models_file,
 )
 from services.gateway.model.patience import Limits
+from services.gateway.model.prices import Prices
 from shared.settings import PUBLIC_SECRETS, Settings, read_secrets
 
 CHATS = "/chat/completions"
@@ -63,6 +65,7 @@ class Offer:
     sent_as: str  # the model's name there
     parameters: Mapping[str, Any] = field(default_factory=dict)
     may_override: frozenset[str] = frozenset()
+    prices: Prices | None = None  # none: they are not known
 
     def fields(self, wanted: Mapping[str, Any], configured: Mapping[str, Any] = NO_PARAMETERS) -> dict[str, Any]:
         """Return what is sent beside the messages.
@@ -222,4 +225,9 @@ def _offer(spec: UpstreamSpec, listed: ListedModel) -> Offer:
         listed.sent_as or listed.name,
         {**spec.parameters, **listed.parameters},
         spec.may_override.union(listed.may_override),
+        _prices(listed.prices),
     )
+
+
+def _prices(table: PriceTable | None) -> Prices | None:
+    return Prices(table.input, table.output, table.currency) if table else None

@@ -27,13 +27,12 @@ def inference_span(*, model: str, provider: str, session_id: str) -> AbstractCon
     return spanning(_tracer, f"chat {model}", trace.SpanKind.CLIENT, attributes)
 
 
-def describe_inference(span: trace.Span, measured: Mapping[str, Any], upstream_status: int | None) -> None:
+def describe_inference(span: trace.Span, measured: Mapping[str, Any]) -> None:
     """Say what came of the call.
 
     Args:
         span: Of the call.
         measured: The trace that the answer carries, as `Meter` makes it.
-        upstream_status: With which the service refused it, if it did.
     """
     if not span.is_recording():
         return
@@ -45,5 +44,5 @@ def describe_inference(span: trace.Span, measured: Mapping[str, Any], upstream_s
         span.set_attribute("gen_ai.usage.input_tokens", measured["input_tokens"])
         span.set_attribute("gen_ai.usage.output_tokens", measured["output_tokens"])
     if measured["status"] not in ("ok", "stopped"):
-        span.set_attribute("error.type", str(upstream_status or measured["status"]))
+        span.set_attribute("error.type", measured["error_class"])
         span.set_status(trace.StatusCode.ERROR)

@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import Histogram
 
 from services.gateway.model.chunks import Usage
+from services.gateway.model.prices import Prices
 from services.gateway.model.usage import newest
 from shared.events import AnswerStatus, Trace
 
@@ -55,11 +56,15 @@ class Meter:
         status: AnswerStatus,
         finish_reason: str | None,
         error: str | None,
+        error_class: str | None = None,
+        w3c_trace_id: str | None = None,
+        prices: Prices | None = None,
         asked: int,
         said: int,
     ) -> dict[str, Any]:
         """Return the trace; `asked` and `said` are characters, from which missing token counts are estimated."""
         self._count(upstream or NOBODY, _STATUS[status])
+        cost = prices.cost_of(self._usage) if prices and self._usage else None  # an estimate is no cost
         usage = self._usage or Usage(asked // CHARACTERS_PER_TOKEN, said // CHARACTERS_PER_TOKEN)
         return Trace.model_validate(
             {
@@ -76,6 +81,10 @@ class Meter:
                 "usage_source": "reported" if self._usage else "estimated",
                 "finish_reason": finish_reason,
                 "error": error,
+                "error_class": error_class or (_STATUS[status] if status in ("interrupted", "failed") else None),
+                "w3c_trace_id": w3c_trace_id,
+                "cost": cost and cost.amount,
+                "currency": cost and cost.currency,
             }
         ).model_dump(mode="json")
 

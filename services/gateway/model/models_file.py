@@ -5,12 +5,14 @@ secret: a service's key stays in a variable, which the file names.
 """
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
 
+from shared.events import Currency
 from shared.settings import Misconfigured
 from shared.toml_file import TABLE, read_toml
 from shared.urls import is_base_url
@@ -64,6 +66,25 @@ class _Table(BaseModel):
     model_config = TABLE
 
 
+def _exact(value: Any) -> Any:
+    """Read a number as it is written in the file; TOML has no decimals."""
+    try:
+        return value if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation as error:
+        raise ValueError("is not a number") from error
+
+
+Price = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, max_digits=18, decimal_places=9)]
+
+
+class PriceTable(_Table):
+    """What a million tokens cost, as texts or numbers."""
+
+    input: Price
+    output: Price
+    currency: Currency = "USD"
+
+
 class ListedModel(_Table):
     """A model that an upstream has."""
 
@@ -75,6 +96,7 @@ class ListedModel(_Table):
     bytes_per_token: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # of text; none: BYTES_PER_TOKEN
     parameters: Parameters = {}  # over those of the upstream
     may_override: list[ParameterName] = []  # what a request may set, beside those of the upstream
+    prices: PriceTable | None = None  # none: what its answers cost is not known
 
 
 class Timeouts(_Table):

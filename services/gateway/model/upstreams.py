@@ -15,6 +15,7 @@ from services.gateway.model.chunks import Chunk
 from services.gateway.model.circuit import Circuit
 from services.gateway.model.ending import ENDED_WITH_ERROR, ERROR, reason_of
 from services.gateway.model.failures import BROKEN, UpstreamFailed
+from services.gateway.model.prices import Prices
 from services.gateway.model.upstream import Reading, Upstream, open_upstream
 from shared.backoff import Delays
 from shared.errors import ModelAway
@@ -92,6 +93,7 @@ class Call:
         configured: Mapping[str, Any],
     ) -> None:
         self.upstream: str | None = None  # the name of the one that was asked last
+        self.prices: Prices | None = None  # its own for this model
         self._upstreams = upstreams
         self._attempts = upstreams.attempts(offers, thread_id)
         self._messages = messages
@@ -135,7 +137,7 @@ class Call:
 
     def _turn_to(self, offer: Offer) -> Upstream:
         upstream = self._upstreams.upstream(offer.upstream.name)
-        self.upstream = upstream.name
+        self.upstream, self.prices = upstream.name, offer.prices
         upstream.circuit.call_begins(self._loop.time())
         return upstream
 

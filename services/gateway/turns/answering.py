@@ -9,7 +9,7 @@ import structlog
 
 from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.chunks import Chunk
-from services.gateway.model.ending import ERROR, Seen, ending_of, reason_of
+from services.gateway.model.ending import ERROR, FILTERED, LENGTH, TOOLS, Seen, ending_of, reason_of
 from services.gateway.model.inference_span import describe_inference, inference_span
 from services.gateway.model.meter import Meter
 from services.gateway.model.upstreams import Call, Upstreams
@@ -64,7 +64,7 @@ class Answering:
         with inference_span(model=turn.model, provider=turn.provider, session_id=turn.session_id) as span:
             answer = await self._ask(messages)
             if answer.trace is not None:
-                describe_inference(span, answer.trace, self._refused_with)
+                describe_inference(span, answer.trace)
             return answer
 
     async def _ask(self, messages: list[dict[str, Any]]) -> Answer:
@@ -128,11 +128,21 @@ class Answering:
             status=status,
             finish_reason=finish_reason,
             error=error,
+            error_class=self._error_class(status, finish_reason),
+            w3c_trace_id=turn.w3c_trace_id,
+            prices=self._call.prices if self._call else None,
             asked=self._asked,
             said=self._said,
         )
         parts = answer_parts(self._buffer.parts(), is_refusal=self._is_refusal)
         return Answer(content=self._buffer.text, parts=parts, status=status, error=error, trace=trace)
+
+    def _error_class(self, status: AnswerStatus, finish_reason: str | None) -> str | None:
+        """Say what kind of error it was, where more is known than that there was one."""
+        if self._refused_with is not None:
+            return str(self._refused_with)
+        is_told = status in ("interrupted", "failed") and finish_reason in (LENGTH, FILTERED, TOOLS)
+        return finish_reason if is_told else None
 
     def _take(self, chunk: Chunk) -> None:
         if chunk.reasoning:

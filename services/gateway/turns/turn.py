@@ -4,6 +4,7 @@ A turn's row holds everything that its events say, so that whoever publishes the
 same bytes.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from services.gateway.model.meter import CHARACTERS_PER_TOKEN
 from shared.events import POSTED_RANK, AnswerStatus, MessageAnswered, MessageEvent, MessagePosted, Role, Trace, rank_of
 from shared.ids import answer_id, derived_id
 
+RECORDED = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
 FINAL = ("complete", "stopped", "failed")
 POSTED = "posted"  # the state of a message that its client stores itself, and that nobody answers
 
@@ -113,6 +115,7 @@ class Turn:
     helper: str | None
     question: Question
     asked_at: datetime
+    traceparent: str | None = None  # of the request
     nonce: UUID | None = None  # of the claim that it began with; none: an older gateway's
     answer: Answer | None = None
     answered_at: datetime | None = None
@@ -124,6 +127,11 @@ class Turn:
     @cached_property
     def answer_id(self) -> str:
         return str(answer_id(self.turn_id, self.attempt))
+
+    @property
+    def w3c_trace_id(self) -> str | None:
+        """The trace of its request, where somebody records it."""
+        return recorded_trace_id(self.traceparent)
 
     @property
     def place(self) -> datetime:
@@ -151,6 +159,8 @@ class Turn:
             usage_source="estimated",
             finish_reason=ERROR if error else None,
             error=error,
+            error_class="interrupted" if error else None,
+            w3c_trace_id=self.w3c_trace_id,
         )
         return Answer(text, parts, status, error, trace.model_dump(mode="json"))
 
@@ -249,6 +259,13 @@ class Turn:
             error=self.answer.error,
             trace=self.answer.trace or None,  # read as all the rest is
         )
+
+
+def recorded_trace_id(traceparent: str | None) -> str | None:
+    """Read the id of a trace that is recorded: of others there is nothing to be found under it."""
+    if traceparent is None or not RECORDED.fullmatch(traceparent):
+        return None
+    return traceparent[3:35]
 
 
 def _version(turn_id: UUID, attempt: int, answer: Answer) -> Version:

@@ -1,5 +1,6 @@
 """The file of upstreams: what it means, and that what is wrong with it is said by its key."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from services.gateway.model.catalog import Catalog, read_catalog
 from services.gateway.model.models_file import ENVIRONMENT, InvalidModelsFile
+from services.gateway.model.prices import Prices
 from shared.settings import Settings
 
 EXAMPLE = Path(__file__).parents[4] / "docs" / "models.example.toml"
@@ -56,6 +58,8 @@ def test_the_example_says_what_it_says_it_does() -> None:
     assert best.offers[0].fields({"temperature": 0.7, "user": "ann"}) == {"reasoning_effort": "low", "temperature": 0.7}
     assert (fast.name, fast.aliases) == ("mistral-small", ("fast", "cheap"))
     assert fast.offers[0].fields({"temperature": 0.7}) == {"temperature": 0.2}
+    assert fast.offers[0].prices == Prices(Decimal("0.15"), Decimal("0.6"), "EUR")
+    assert mini.offers[0].prices is None
     assert (fast.context_bytes, mini.context_bytes) == (28_000 * 3.5, 100_000 * 4)
     openai, azure, own, mistral = read.upstreams
     assert openai.key.get_secret_value() == "the-OPENAI_DIRECT_KEY"
