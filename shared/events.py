@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.errors import Undecodable, UnknownType
-from shared.ids import CLIENT_ID, new_id
+from shared.ids import CLIENT_ID, new_id, reserved_session
 
 
 def _storable(text: str) -> str:
@@ -330,6 +330,27 @@ class ModelChanged(Event):
     tracked: bool = True
 
 
+class TagBatchRequested(Event):
+    """A user reserved sessions for a test of a model: each has its tag before anything is said in it."""
+
+    user_id: Name
+    accepted_at: Moment  # the database's clock
+    batch_id: UUID  # from which the sessions' ids follow (`reserved_session` in ids.py)
+    count: int = Field(ge=1, le=1000)
+    name: Name  # with the provider, which model
+    provider: Name
+    experiment_name: Name | None = None
+
+    @property
+    def accepted(self) -> datetime:
+        """When it was accepted: what was so before its user was erased comes to nothing."""
+        return self.accepted_at
+
+    def session_ids(self) -> list[str]:
+        """Return the ids of its sessions, in the order of their numbers."""
+        return [reserved_session(self.batch_id, place) for place in range(self.count)]
+
+
 class Segment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -420,6 +441,7 @@ EVENTS: tuple[type[Event], ...] = (
     UserErased,
     ModelRegistered,
     ModelChanged,
+    TagBatchRequested,
     TripRequested,
     TripAttached,
     TripReleased,

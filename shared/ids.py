@@ -36,6 +36,11 @@ def answer_id(turn_id: UUID, attempt: int) -> UUID:
     return uuid5(turn_id, str(attempt))
 
 
+def reserved_session(batch_id: UUID, place: int) -> str:
+    """Name one of the sessions that a batch reserves."""
+    return str(uuid5(batch_id, str(place)))
+
+
 def model_id(provider: str, name: str) -> UUID:
     """Name a model: the same provider and name are the same model everywhere."""
     return uuid5(NAMESPACE, f"model/{scoped(provider, name)}")

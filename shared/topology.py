@@ -31,6 +31,7 @@ from shared.events import (
     SessionTagged,
     SessionTouched,
     Stored,
+    TagBatchRequested,
     TemplateDeleted,
     TemplateSaved,
     TracesReported,
@@ -123,7 +124,7 @@ LOGGER_CHAT = Queue(
 LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
 TAGGER_SESSIONS = Queue(
     "tagger.sessions",
-    (MessagePosted, ModelRegistered, ModelChanged, SessionDeleted, UserErased),
+    (MessagePosted, ModelRegistered, ModelChanged, TagBatchRequested, SessionDeleted, UserErased),
     single_active_consumer=True,
 )
 WORKFLOW_TRIPS = Queue(
@@ -152,6 +153,7 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     UserErased: ("gateway",),
     ModelRegistered: ("gateway",),
     ModelChanged: ("gateway",),
+    TagBatchRequested: ("gateway",),
     TripRequested: ("gateway",),
     TripAttached: ("gateway",),
     TripReleased: ("tripthread",),

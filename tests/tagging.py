@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 
 from services.tagger.counter import CounterKey, SessionKey
-from shared.events import MessagePosted, ModelChanged, ModelRegistered, SessionDeleted, UserErased
+from shared.events import MessagePosted, ModelChanged, ModelRegistered, SessionDeleted, TagBatchRequested, UserErased
 from shared.ids import model_id
 from shared.settings import Settings
 
@@ -47,6 +48,14 @@ def changed(name: str = MODEL, *, at: int = 0, provider: str = "acme", **said: o
     """Make the event of what an administrator set of a model, `at` seconds after the beginning."""
     fields: dict[str, object] = {"name": name, "provider": provider, "occurred_at": BEGAN + timedelta(seconds=at)}
     return ModelChanged.model_validate({**fields, **said, "changed": tuple(said)})
+
+
+def batch(
+    number: int = 1, *, user: str = "ada", count: int = 3, at: int = 0, model: str = MODEL, **fields: object
+) -> TagBatchRequested:
+    """Make the event of a batch, `at` seconds after the beginning; one number of one user names the same sessions."""
+    about = {"user_id": user, "batch_id": UUID(int=number), "accepted_at": BEGAN + timedelta(seconds=at)}
+    return TagBatchRequested.model_validate({**about, "count": count, "name": model, "provider": "acme", **fields})
 
 
 def deleted(session: str = "s1", *, user: str = "ada", at: int = 0) -> SessionDeleted:

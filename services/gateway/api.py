@@ -29,6 +29,7 @@ from services.gateway.http.openapi import complete_openapi
 from services.gateway.http.operations import Ask, operations
 from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
+from services.gateway.models import reserving
 from services.gateway.models import routes as models
 from services.gateway.sessions import (
     bulk,
@@ -79,6 +80,7 @@ ROUTERS = (
     listing.router,  # before what is named in a path
     trips.router,
     models.router,
+    reserving.router,
     comparing.router,
     analytics.router,
     report_routes.router,

@@ -43,8 +43,9 @@ from services.gateway.live.routes import Live
 from services.gateway.model.listing import list_models
 from services.gateway.model.upstreams import Upstreams, open_upstreams
 from services.gateway.models.allowed import AllowedModels
-from services.gateway.models.queries import ModelQueries, TagQueries
+from services.gateway.models.queries import ModelQueries, ReservedQueries, TagQueries
 from services.gateway.models.registering import ModelRegistration
+from services.gateway.models.reserving import Reserving
 from services.gateway.models.routes import Models
 from services.gateway.sessions.bulk import Bulk
 from services.gateway.sessions.changing import Changing
@@ -270,6 +271,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Traces(traces, lanes),
         Reporting(traces, publisher, accepting),
         Models(catalog, models, accepting),
+        Reserving(catalog, models, ReservedQueries(pools.reader), accepting, buckets),
         Comparing(ComparisonQueries(pools.reader, pools.admin), lanes),
         helpers,
         Webhooks(settings, publisher, SignedSenders(settings)),

@@ -1,1 +1,1 @@
-"""MessagePosted, ModelRegistered, ModelChanged, SessionDeleted, UserErased -> tagging.* -> SessionTagged"""
+"""MessagePosted, TagBatchRequested, ModelRegistered, ModelChanged, deletions -> tagging.* -> SessionTagged"""

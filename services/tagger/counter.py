@@ -5,23 +5,23 @@ counts the sessions of one user with one model.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.tagger.registry import Model, ModelWord, first_seen, said_of_model
-from shared.events import MessagePosted
+from shared.events import MessagePosted, TagBatchRequested
 from shared.ids import model_id, spell_number
 
-Heard = MessagePosted | ModelWord
+Heard = MessagePosted | TagBatchRequested | ModelWord
 SessionKey = tuple[str, str]  # user and session
 CounterKey = tuple[str, UUID]  # user and model
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A session that is to get a tag, by the message in which its user first spoke to a tracked model."""
+    """A session that is to get a tag: its user first spoke to a tracked model, or a batch reserves it for one."""
 
     user_id: str
     session_id: str
@@ -31,6 +31,9 @@ class Candidate:
     created_at: datetime
     accepted: datetime
     since: datetime | None = None  # when its user was erased; numbers of before do not count
+    experiment_name: str | None = None  # the batch's
+    reserved_at: datetime | None = None  # when the batch was accepted; none: a message brings the tag
+    mixed: bool = False  # it had another model's tag when its batch came
 
     @property
     def session(self) -> SessionKey:
@@ -69,24 +72,52 @@ def read_in_order(
     models = dict(known)
     candidates: dict[SessionKey, Candidate] = {}
     for event in events:
-        if isinstance(event, ModelWord) or (tracks_new and first_seen(event, models) is not None):
+        is_first = tracks_new and first_seen(event, models) is not None
+        if isinstance(event, ModelWord) or (isinstance(event, MessagePosted) and is_first):
             used = {*taken, *(model.short_id for model in models.values())}
             model = said_of_model(event, models, used)
             models[model.model_id] = model
-        if isinstance(event, MessagePosted) and (candidate := find_candidate(event, models)) is not None:
+        for candidate in find_candidates(event, models):
             candidates.setdefault(candidate.session, candidate)
     changed = [model for key, model in models.items() if known.get(key) != model]
     return list(candidates.values()), changed
 
 
 def not_erased(events: Iterable[Heard], erased: Mapping[str, datetime]) -> list[Heard]:
-    """Return the events without the messages that were accepted before their user was erased."""
+    """Return the events without what was accepted before its user was erased."""
     return [event for event in events if isinstance(event, ModelWord) or is_newer(event, erased)]
 
 
-def is_newer(spoken: MessagePosted | Candidate, erased: Mapping[str, datetime]) -> bool:
-    """Tell whether somebody spoke who was not erased, or only before they spoke."""
+def is_newer(spoken: MessagePosted | TagBatchRequested | Candidate, erased: Mapping[str, datetime]) -> bool:
+    """Tell whether somebody spoke, or reserved, who was not erased, or only before that."""
     return spoken.user_id not in erased or spoken.accepted > erased[spoken.user_id]
+
+
+def find_candidates(event: Heard, models: Mapping[UUID, Model]) -> Iterable[Candidate]:
+    """Return the sessions that an event may bring a tag."""
+    if isinstance(event, MessagePosted):
+        candidate = find_candidate(event, models)
+        return () if candidate is None else (candidate,)
+    return reserve(event, models) if isinstance(event, TagBatchRequested) else ()
+
+
+def reserve(event: TagBatchRequested, models: Mapping[UUID, Model]) -> Iterator[Candidate]:
+    """Return the sessions of a batch for a tracked model, to be numbered in its order; none for any other model."""
+    model = models.get(model_id(event.provider, event.name))
+    if model is None or not model.tracked:
+        return
+    for place, session_id in enumerate(event.session_ids()):
+        yield Candidate(
+            event.user_id,
+            session_id,
+            model.model_id,
+            model.short_id,
+            event.event_id,
+            event.accepted_at + timedelta(microseconds=place),
+            event.accepted_at,
+            experiment_name=event.experiment_name,
+            reserved_at=event.accepted_at,
+        )
 
 
 def find_candidate(event: MessagePosted, models: Mapping[UUID, Model]) -> Candidate | None:
@@ -127,7 +158,8 @@ def number(candidates: Iterable[Candidate], last_numbers: Mapping[CounterKey, in
 def named_models(events: Sequence[Heard]) -> set[UUID]:
     """Return the ids of all models that can matter to this group."""
     posted = {(event.provider, event.model) for event in events if isinstance(event, MessagePosted)}
-    return {model_id(provider, name) for provider, name in posted if name} | registered_models(events)
+    batches = {model_id(event.provider, event.name) for event in events if isinstance(event, TagBatchRequested)}
+    return {model_id(provider, name) for provider, name in posted if name} | batches | registered_models(events)
 
 
 def registered_models(events: Sequence[Heard]) -> set[UUID]:

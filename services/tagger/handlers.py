@@ -1,14 +1,27 @@
-"""Hear messages, registrations of models and deletions: give sessions their tags, and say so."""
+"""Hear messages, batches, words on models and deletions: give sessions their tags, and say so."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeGuard
 from uuid import UUID
 
 from services.tagger.counter import Heard, SessionKey
 from services.tagger.memory import TaggedSessions
 from services.tagger.store import Store
-from shared.events import Event, MessagePosted, ModelChanged, ModelRegistered, SessionDeleted, SessionTagged, UserErased
+from shared.events import (
+    Event,
+    MessagePosted,
+    ModelChanged,
+    ModelRegistered,
+    SessionDeleted,
+    SessionTagged,
+    TagBatchRequested,
+    UserErased,
+)
+from shared.ids import reserved_session
+
+WORDS = ModelRegistered | ModelChanged | TagBatchRequested
+MOST_AT_ONCE = 1000  # sessions that one transaction tags, about: a batch has no more
 
 
 class SessionHandler:
@@ -25,20 +38,20 @@ class SessionHandler:
         deletion stands.
         """
         await self._note_what_is_gone(events)
-        heard = [
-            event
-            for event in events
-            if isinstance(event, ModelRegistered | ModelChanged) or self._may_bring_a_tag(event)
-        ]
-        if not heard:
-            return []
+        heard = [event for event in events if isinstance(event, WORDS) or self._may_bring_a_tag(event)]
+        return [outcome for portion in portions(heard) for outcome in await self._tag(portion)]
+
+    async def _tag(self, heard: Sequence[Heard]) -> list[SessionTagged]:
         causes = causes_by_session(heard)
         tags = await self._store.tag_sessions(heard, list(causes))
-        for session in tags:
+        # A session that was only reserved is not remembered: its first message is still to be answered.
+        spoken = {(event.user_id, event.session_id) for event in heard if isinstance(event, MessagePosted)}
+        for session in spoken & tags.keys():
             self._tagged.remember(session, causes[session])
         return [
-            SessionTagged(user_id=user_id, session_id=session_id, session_tag=tag, causes=causes[user_id, session_id])
-            for (user_id, session_id), tag in tags.items()
+            SessionTagged(user_id=session[0], session_id=session[1], session_tag=tags[session], causes=events)
+            for session, events in causes.items()
+            if session in tags
         ]
 
     def forget(self) -> None:
@@ -64,10 +77,24 @@ class SessionHandler:
         )
 
 
+def portions(heard: Sequence[Heard]) -> Iterator[Sequence[Heard]]:
+    """Cut a group, in its order, where it has too many sessions for one transaction: a batch may reserve a thousand."""
+    begin, weight = 0, 0
+    for place, event in enumerate(heard):
+        weight += event.count if isinstance(event, TagBatchRequested) else 1
+        if weight >= MOST_AT_ONCE:
+            yield heard[begin : place + 1]
+            begin, weight = place + 1, 0
+    if begin < len(heard):
+        yield heard[begin:]
+
+
 def causes_by_session(events: Sequence[Heard]) -> dict[SessionKey, tuple[UUID, ...]]:
-    """Return the events by which users spoke, by session."""
+    """Return the events by which users spoke, by session; a batch is answered with its first session alone."""
     spoken: defaultdict[SessionKey, list[UUID]] = defaultdict(list)
     for event in events:
         if isinstance(event, MessagePosted):
             spoken[event.user_id, event.session_id].append(event.event_id)
+        elif isinstance(event, TagBatchRequested):
+            spoken[event.user_id, reserved_session(event.batch_id, 0)].append(event.event_id)
     return {session: tuple(event_ids) for session, event_ids in spoken.items()}

@@ -27,6 +27,7 @@ from services.tagger.counter import (
 )
 from services.tagger.notes import clear_erased, note_deleted, read_erasures
 from services.tagger.registry import SHORT_DIGITS, Model
+from services.tagger.reserving import batches_to_join, join_batches
 from shared.database import Connection, Pool, transaction
 from shared.events import SessionDeleted, UserErased
 from shared.ledger import note_erased
@@ -67,7 +68,13 @@ class Store:
                 known |= {model.model_id: model for model in changed if model.model_id not in registered_models(events)}
                 candidates, _ = read_in_order(not_erased(events, erased), known, taken)
             new = await tag(db, candidates, erased)
-            return new | await _read_tags(db, [session for session in sessions if session not in new])
+            tags = {each.candidate.session: str(each) for each in new}
+            tags |= await _read_tags(db, [session for session in sessions if session not in tags])
+        batches = batches_to_join(events, new)
+        if batches:  # a transaction of its own, since it locks sessions, and counters were locked last
+            async with transaction(self._pool) as db:
+                await join_batches(db, batches)
+        return tags
 
     async def _models_of(self, db: Connection, events: Sequence[Heard]) -> tuple[dict[UUID, Model], set[str]]:
         """Return the known models, and the short ids that are taken already of those that new ones could want."""
@@ -132,7 +139,7 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
     )
 
 
-async def tag(db: Connection, candidates: Sequence[Candidate], erased: Mapping[str, datetime]) -> dict[SessionKey, str]:
+async def tag(db: Connection, candidates: Sequence[Candidate], erased: Mapping[str, datetime]) -> list[Tag]:
     """Give those sessions a tag that have none, and return it: a number is taken only for rows that are really new.
 
     Args:
@@ -141,7 +148,7 @@ async def tag(db: Connection, candidates: Sequence[Candidate], erased: Mapping[s
         erased: When they were, by user; a tag of before gives way.
     """
     if not candidates:
-        return {}
+        return []
     if erased:
         candidates = [replace(candidate, since=erased.get(candidate.user_id)) for candidate in candidates]
         await clear_erased(db, [candidate for candidate in candidates if candidate.since is not None])
@@ -149,7 +156,7 @@ async def tag(db: Connection, candidates: Sequence[Candidate], erased: Mapping[s
     tags = number(new, last_numbers)
     if tags:
         await _number_sessions(db, tags)
-    return {tag.candidate.session: str(tag) for tag in tags}
+    return tags
 
 
 async def _insert_sessions(
@@ -169,10 +176,13 @@ async def _insert_sessions(
     rows = await db.fetch(
         """
         WITH new AS (
-            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id, accepted_at, since)
-            SELECT user_id, session_id, model_id, event_id, accepted, coalesce(since, '-infinity')
-            FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[])
-                AS candidate (user_id, session_id, model_id, event_id, accepted, since)
+            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id, accepted_at, since,
+                experiment_name, reserved_at, mixed)
+            SELECT user_id, session_id, model_id, event_id, accepted, coalesce(since, '-infinity'), experiment_name,
+                reserved_at, mixed
+            FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[],
+                $7::text[], $8::timestamptz[], $9::bool[]) AS candidate (user_id, session_id, model_id, event_id,
+                accepted, since, experiment_name, reserved_at, mixed)
             ORDER BY user_id, session_id
             ON CONFLICT (user_id, session_id) DO NOTHING
             RETURNING user_id, session_id, model_id, since
@@ -193,6 +203,9 @@ async def _insert_sessions(
         [candidate.event_id for candidate in candidates],
         [candidate.accepted for candidate in candidates],
         [candidate.since for candidate in candidates],
+        [candidate.experiment_name for candidate in candidates],
+        [candidate.reserved_at for candidate in candidates],
+        [candidate.mixed for candidate in candidates],
     )
     if any(row["last_number"] is None for row in rows):
         raise asyncpg.SerializationError("a user was erased meanwhile")

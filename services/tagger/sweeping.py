@@ -43,7 +43,8 @@ class Sweeper:
         async with transaction(self._pool) as db:
             rows = await db.fetch(
                 """
-                SELECT user_id, session_id, model_id, short_id, event_id, accepted AS created_at, accepted
+                SELECT user_id, session_id, model_id, short_id, event_id, accepted AS created_at, accepted,
+                    experiment_name, reserved_at, mixed
                 FROM tagging.session_tags JOIN tagging.models USING (model_id),
                     LATERAL coalesce(accepted_at, tagged_at) AS accepted
                 WHERE user_id = $1 AND since < $2 AND accepted > $2 AND deleted_at IS NULL
@@ -57,8 +58,10 @@ class Sweeper:
             candidates = [candidate for row in rows if is_newer(candidate := Candidate(**row), erased)]
             tags = await tag(db, candidates, erased)
         return [
-            SessionTagged(user_id=user_id, session_id=session_id, session_tag=text, causes=())
-            for (user_id, session_id), text in tags.items()
+            SessionTagged(
+                user_id=each.candidate.user_id, session_id=each.candidate.session_id, session_tag=str(each), causes=()
+            )
+            for each in tags
         ]
 
     async def _let_go(self, erasure: Erasure) -> bool:

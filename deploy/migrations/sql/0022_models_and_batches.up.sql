@@ -7,7 +7,7 @@ ALTER TABLE tagging.models
 
 ALTER TABLE tagging.session_tags
     ADD COLUMN reserved_at timestamptz,          -- accepted_at of the batch that reserved it; none: a message brought it
-    ADD COLUMN mixed boolean NOT NULL DEFAULT false;  -- a reserved one, in which a user spoke to another model than its tag's
+    ADD COLUMN mixed boolean NOT NULL DEFAULT false;  -- it had another model's tag when its batch came
 
 -- Its messages name more than one model. Of sessions of before this revision only what is said from now on counts.
 ALTER TABLE chat.sessions ADD COLUMN mixed boolean NOT NULL DEFAULT false;

@@ -153,13 +153,15 @@ def _sessions_of(which: Which) -> str:
     ), held AS MATERIALIZED (
         SELECT called.user_id, called.session_id, s.project_id,
             coalesce(s.experiment_name, g.experiment_name) AS experiment,
-            called.models > 1 OR coalesce(s.mixed, false) OR coalesce(g.mixed, false) AS mixed
+            called.models > 1 OR coalesce(s.mixed, false) OR coalesce(g.mixed, false) OR coalesce(
+                g.reserved_at IS NOT NULL AND s.model_at IS NOT NULL AND s.model <> reserved.name, false) AS mixed
         FROM (SELECT user_id, session_id, count(DISTINCT (provider, model)) AS models FROM calls
             WHERE session_id IS NOT NULL GROUP BY user_id, session_id) called
         LEFT JOIN chat.sessions s ON s.user_id = called.user_id AND s.session_id = called.session_id
             AND s.deleted_at IS NULL
         LEFT JOIN tagging.session_tags g ON g.user_id = called.user_id AND g.session_id = called.session_id
             AND g.deleted_at IS NULL
+        LEFT JOIN tagging.models reserved ON reserved.model_id = g.model_id
     ), placed AS MATERIALIZED (
         SELECT c.*, {arm} AS arm, {provider} AS of_provider, coalesce(h.mixed, false) AS mixed
         FROM calls c LEFT JOIN held h ON h.user_id = c.user_id AND h.session_id = c.session_id

@@ -104,7 +104,7 @@ _CHANGED = """
         WHERE updated_at > statement_timestamp() - $2::float8 * interval '1 second'
     ), tags AS MATERIALIZED (
         SELECT user_id, session_id, tagged_at AS at, session_tag, deleted_at FROM tagging.session_tags
-        WHERE tagged_at > statement_timestamp() - $2::float8 * interval '1 second'
+        WHERE tagged_at > statement_timestamp() - $2::float8 * interval '1 second' AND reserved_at IS NULL
     ), trips AS MATERIALIZED (
         SELECT trip_id, updated_at AS at FROM workflow.trips
         WHERE updated_at > statement_timestamp() - $2::float8 * interval '1 second'

@@ -1,1 +1,1 @@
-"""Models and tags: ModelRegistered, ModelChanged -> tagging.*"""
+"""Models and tags: ModelRegistered, ModelChanged, TagBatchRequested -> tagging.*"""

@@ -18,7 +18,6 @@ class Tag:
     experiment_name: str | None  # of the batch that reserved the session
     model_id: UUID
     model_name: str  # as people call it now
-    mixed: bool = False  # it was reserved for a model, and its user spoke to another
     reserved_at: datetime | None = None  # none: a message brought the tag
 
     @property
@@ -44,6 +43,14 @@ class SessionTag(BaseModel):
     experiment_name: str  # the session's, else the batch's, else the model's name
     model_id: UUID
     model_name: str
+
+
+class ReservedTag(BaseModel):
+    """A session that was reserved; null where it is not numbered yet, or was deleted since."""
+
+    session_id: str
+    session_tag: str | None
+    counter: int | None
 
 
 class Model(BaseModel):

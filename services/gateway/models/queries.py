@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from services.gateway.http.cursors import Place
-from services.gateway.models.answers import Model, Tag
+from services.gateway.models.answers import Model, ReservedTag, Tag
 from shared.database import Pool, reading
 
 
@@ -70,7 +70,7 @@ class TagQueries:
             row = await db.fetchrow(
                 """
                 SELECT g.session_tag, g.number AS counter, g.experiment_name AS tag_experiment_name, g.model_id,
-                    coalesce(m.display_name, m.name) AS model_name, g.mixed AS tag_mixed, g.reserved_at
+                    coalesce(m.display_name, m.name) AS model_name, g.reserved_at
                 FROM tagging.session_tags g JOIN tagging.models m USING (model_id)
                 WHERE g.user_id = ANY ($1) AND g.session_id = $2 AND g.session_tag IS NOT NULL
                     AND g.deleted_at IS NULL
@@ -82,6 +82,31 @@ class TagQueries:
         return None if row is None else tag_of(row)
 
 
+class ReservedQueries:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def of_sessions(self, user_id: str, session_ids: Sequence[str]) -> tuple[datetime, list[ReservedTag]]:
+        """Return the database's time, and of these sessions those that have been reserved, deleted ones too."""
+        async with reading(self._pool, user_id) as db:
+            rows = await db.fetch(
+                """
+                SELECT clock_timestamp() AS now, wanted.session_id, g.session_tag,
+                    CASE WHEN g.session_tag IS NOT NULL THEN g.number END AS counter,
+                    g.session_id IS NOT NULL OR d.session_id IS NOT NULL AS is_there
+                FROM unnest($2::text[]) WITH ORDINALITY AS wanted (session_id, place)
+                LEFT JOIN LATERAL (SELECT * FROM tagging.session_tags own
+                    WHERE own.user_id = $1 AND own.session_id = wanted.session_id OFFSET 0) g ON true
+                LEFT JOIN gateway.deletions d ON (d.user_id, d.session_id) = ($1, wanted.session_id)
+                ORDER BY wanted.place
+                """,
+                user_id,
+                list(session_ids),
+            )
+        there = [row for row in rows if row["is_there"]]
+        return rows[0]["now"], [ReservedTag.model_validate(dict(row)) for row in there]
+
+
 def tag_of(row: dict[str, Any] | asyncpg.Record) -> Tag | None:
     if row["session_tag"] is None:
         return None
@@ -91,6 +116,5 @@ def tag_of(row: dict[str, Any] | asyncpg.Record) -> Tag | None:
         experiment_name=row["tag_experiment_name"],
         model_id=row["model_id"],
         model_name=row["model_name"],
-        mixed=row["tag_mixed"],
         reserved_at=row["reserved_at"],
     )

@@ -106,7 +106,7 @@ class Creating:
         admit_writer(caller.projects, body.project_id)
         fixed_id = body.id or _id_by(caller, body.project_id, write.key)
         known = await self._own.find_or_new(caller, fixed_id) if fixed_id else None
-        if known is not None and known.facts.opened is None:
+        if known is not None and known.facts.opened is None and (known.facts.stored is not None or known.turns):
             return known.shown, 200
         asked = await self._filled(caller, body)
         admit_writer(caller.projects, asked.project_id)

@@ -116,9 +116,11 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
                 WHERE e.user_hash = tripthread.user_hash(key.user_id) AND e.done_at IS NULL) AS erased_at,
             s.project_id, s.helper, s.model, s.title, s.title_source, s.message_count, s.last_message,
             s.last_message_at, s.last_activity_at, s.created_at, s.updated_at, s.ended_at, s.pinned, s.archived,
-            s.folder, s.labels, s.analytics, s.experiment_name, s.mixed, s.forked_from, s.metadata, s.field_stamps,
+            s.folder, s.labels, s.analytics, s.experiment_name, s.forked_from, s.metadata, s.field_stamps,
+            s.mixed OR coalesce(g.mixed, false) OR coalesce(  -- it was reserved for another model than was spoken to
+                g.reserved_at IS NOT NULL AND s.model_at IS NOT NULL AND s.model <> m.name, false) AS mixed,
             g.session_tag, g.number AS counter, g.experiment_name AS tag_experiment_name, g.model_id,
-            coalesce(m.display_name, m.name) AS model_name, g.mixed AS tag_mixed, g.reserved_at,
+            coalesce(m.display_name, m.name) AS model_name, g.reserved_at,
             trip.*
         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS key (user_id, session_id, place)
         LEFT JOIN LATERAL (SELECT * FROM chat.sessions own

@@ -40,7 +40,7 @@ class StoredSession:
     labels: list[str] = field(default_factory=list)
     analytics: bool = True
     experiment_name: str | None = None
-    mixed: bool = False  # its messages name more than one model
+    mixed: bool = False  # more than one model was spoken to, or another than it was reserved for
     forked_from: str | None = None  # the session that it began as a copy of
     metadata: Json = field(default_factory=dict)
     field_stamps: dict[str, list[str]] = field(default_factory=dict)  # who set each field last: see services/logger
@@ -60,6 +60,12 @@ class SessionFacts:
     trip: TripSummary | None = None  # its status by what is stored
     workflow_state: Json = field(default_factory=dict)  # of the trip
     read_at: datetime | None = None
+
+    @property
+    def reserved(self) -> StoredSession | None:
+        """What is shown of a session that was reserved with its tag, while nothing else is known of it."""
+        at = self.tag.reserved_at if self.tag else None
+        return StoredSession(last_activity_at=at, created_at=at, updated_at=at) if at else None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -95,7 +101,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
     """
     turns = facts.kept(turns)
     fresh = _fresh(facts.stored, turns)
-    stored = facts.stored or facts.opened or (_begun(turns, fresh) if turns else None)
+    stored = facts.stored or facts.opened or (_begun(turns, fresh) if turns else facts.reserved)
     if facts.deleted or stored is None:
         return None
     newest, speaking = fresh[-1] if fresh else (None, None)
@@ -124,7 +130,7 @@ def show_session(facts: SessionFacts, turns: Sequence[Glimpse]) -> SessionView |
         labels=stored.labels,
         analytics=stored.analytics,
         experiment_name=stored.experiment_name or (tag.experiment_name if tag else None),
-        mixed=stored.mixed or (tag is not None and tag.mixed),
+        mixed=stored.mixed,
         forked_from=stored.forked_from,
         current_step=trip.current_step if trip else FIRST_STEP,
         trip=trip,

@@ -43,8 +43,9 @@ from services.gateway.live.listeners import Listener, Listeners
 from services.gateway.live.routes import Live
 from services.gateway.model.catalog import read_catalog
 from services.gateway.models.allowed import AllowedModels
-from services.gateway.models.answers import Model, Tag
-from services.gateway.models.queries import ModelQueries, TagQueries
+from services.gateway.models.answers import Model, ReservedTag, Tag
+from services.gateway.models.queries import ModelQueries, ReservedQueries, TagQueries
+from services.gateway.models.reserving import Reserving
 from services.gateway.models.routes import Models
 from services.gateway.sessions.answers import Feedback
 from services.gateway.sessions.bulk import Bulk
@@ -127,6 +128,7 @@ from shared.events import (
     SessionChanged,
     SessionForked,
     SessionOpened,
+    TagBatchRequested,
     TemplateDeleted,
     TemplateSaved,
     TracesReported,
@@ -279,6 +281,13 @@ class World:
             Reporting(cast(TraceQueries, _Traces(self)), publisher, accepting),
             Announcing(publisher),
             Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
+            Reserving(
+                catalog,
+                cast(ModelQueries, FakeModelQueries(self)),
+                cast(ReservedQueries, _Reserved(self)),
+                accepting,
+                buckets,
+            ),
             read_helpers(self.settings, catalog),
             Webhooks(self.settings, publisher, SignedSenders(self.settings)),
             SessionDeletion(own, cast(Deleting, _Deleting(self))),
@@ -317,16 +326,10 @@ class World:
 
     def store(self, event: Event) -> None:
         """Do what the event's consumer does."""
-        if isinstance(event, ModelRegistered):
-            model_id = ids.model_id(event.provider, event.name)
-            if event.only_if_new and model_id in self.models:
-                return
-            known = {"id": model_id, "short_id": "a1b2c3", "display_name": event.name}
-            self.models[model_id] = Model.model_validate({**event.model_dump(), **known})
-        elif isinstance(event, ModelChanged):
-            model = self.models[ids.model_id(event.provider, event.name)]
-            said = {"display_name": event.display_name or event.name, "tracked": event.tracked}
-            self.models[model.id] = model.model_copy(update={name: said[name] for name in event.changed})
+        if isinstance(event, ModelRegistered | ModelChanged):
+            self._hear_of_model(event)
+        elif isinstance(event, TagBatchRequested):
+            self._reserve(event)
         elif isinstance(event, SessionOpened | SessionChanged):
             self._settle(event)
         elif isinstance(event, TemplateSaved):
@@ -354,6 +357,27 @@ class World:
             decided = {"state": state, "decided_by": event.operator, "decided_at": event.occurred_at}
             letter = parked.letter.model_copy(update=decided)
             self.parked[letter.id] = Parked(letter, parked.body, parked.headers)
+
+    def _hear_of_model(self, event: ModelRegistered | ModelChanged) -> None:
+        if isinstance(event, ModelRegistered):
+            model_id = ids.model_id(event.provider, event.name)
+            if event.only_if_new and model_id in self.models:
+                return
+            known = {"id": model_id, "short_id": "a1b2c3", "display_name": event.name}
+            self.models[model_id] = Model.model_validate({**event.model_dump(), **known})
+            return
+        model = self.models[ids.model_id(event.provider, event.name)]
+        said = {"display_name": event.display_name or event.name, "tracked": event.tracked}
+        self.models[model.id] = model.model_copy(update={name: said[name] for name in event.changed})
+
+    def _reserve(self, event: TagBatchRequested) -> None:
+        model = ids.model_id(event.provider, event.name)
+        known = {facts.key for facts in self.sessions}
+        for place, session_id in enumerate(event.session_ids(), 1):
+            text = f"chat_model_a1b2c3_{ids.spell_number(place)}"
+            tag = Tag(text, place, event.experiment_name, model, event.name, event.accepted_at)
+            if (event.user_id, session_id) not in known:
+                self.sessions.append(SessionFacts(event.user_id, session_id, tag=tag))
 
     def _fork(self, event: SessionForked) -> None:
         source = next(facts for facts in self.sessions if facts.key == (event.user_id, event.source_id))
@@ -920,6 +944,18 @@ class _Deliveries:
 
     async def find(self, delivery_id: UUID) -> WholeDelivery | None:
         return self._world.deliveries.get(delivery_id)
+
+
+class _Reserved:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of_sessions(self, user_id: str, session_ids: Sequence[str]) -> tuple[datetime, list[ReservedTag]]:
+        tags = {facts.session_id: facts.tag for facts in self._world.sessions if facts.user_id == user_id and facts.tag}
+        found = [(each, tags[each]) for each in session_ids if each in tags]
+        return NOON, [
+            ReservedTag(session_id=each, session_tag=tag.session_tag, counter=tag.counter) for each, tag in found
+        ]
 
 
 class _DeadLetters:
