@@ -7,7 +7,7 @@ forms, case and accents. Words of scripts that put no spaces between them are fo
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -84,7 +84,12 @@ class Search:
 
     def as_query(self) -> str:
         """Spell it as a tsquery."""
-        return " & ".join(sorted({_phrase(phrase) for phrase in self.phrases}))
+        return _query(self.phrases)
+
+    def whole_words(self) -> str | None:
+        """Spell those of it that are no beginnings; None where all are, or none is."""
+        whole = [phrase for phrase in self.phrases if not any(begun for word in phrase for _, begun in word.terms())]
+        return _query(whole) if 0 < len(whole) < len(self.phrases) else None
 
 
 @lru_cache(4096)
@@ -160,6 +165,10 @@ def _indexed(text: str) -> Iterator[tuple[int, str]]:
             place += 1
         yield place, word[-1]  # so that each letter begins a term
         place += 1
+
+
+def _query(phrases: Iterable[tuple[Sought, ...]]) -> str:
+    return " & ".join(sorted({_phrase(phrase) for phrase in phrases}))
 
 
 def _phrase(words: tuple[Sought, ...]) -> str:

@@ -216,6 +216,7 @@ async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_
     escaping = [row for row in rows if row["escapes"]]
     assert {row["name"] for row in escaping} == {
         "chat.search_sessions",
+        "chat.search_everywhere",
         "gateway.shared_page",
         "gateway.shared_one",
         "gateway.with_more_than_turns",
@@ -223,6 +224,7 @@ async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_
     assert all("search_path=pg_catalog, pg_temp" in row["settings"] for row in escaping)
     assert {row["name"]: row["callers"] for row in rows if row["name"].startswith(("gateway.", "chat.search"))} == {
         "chat.search_sessions": ["tripthread_reader"],
+        "chat.search_everywhere": ["tripthread_reader"],
         "gateway.shared_page": ["tripthread_reader"],
         "gateway.shared_one": ["tripthread_reader"],
         "gateway.session_past": ["tripthread_reader"],

@@ -138,6 +138,24 @@ def test_a_query_is_always_one(text: str) -> None:
         assert re.fullmatch(r"(w|\(w( <\d> w)+\))( & (w|\(w( <\d> w)+\)))*", spelled), search.as_query()
 
 
+@pytest.mark.parametrize(
+    ("typed", "whole"),
+    [
+        ("rare com", "'{u}rare'"),
+        ('"light jet" paris nu', "'{u}paris' & ('{u}light' <1> '{u}jet')"),
+        ("東京 nu", "'{u}東京'"),
+        ('"か" 東京', "'{u}東京'"),
+        ("com", None),
+        ('rare "com"', None),
+        ('"か" c', None),
+    ],
+)
+def test_the_whole_words_are_what_is_no_beginning_beside_one(typed: str, whole: str | None) -> None:
+    search = search_of(typed)
+    assert search is not None
+    assert search.whole_words() == whole
+
+
 def test_a_text_without_end_has_an_end_in_the_index() -> None:
     many = " ".join(f"word{number}{'x' * 80}" for number in range(9000))
     terms = terms_of(many)

@@ -1,8 +1,8 @@
 """Find sessions by the words of their titles and messages, each with the message that was found.
 
-`chat.search_sessions` tells which have the words; which of them are on the page is told by the statements of every
-other list. The newest sessions are looked through first: a common word is in some of them, and is found without its
-many places. A rare one is looked up, and what is found is put in order.
+`chat.search_sessions` tells which of some have the words, `chat.search_everywhere` which of all; which of them are on
+the page is told by the statements of every other list. The newest sessions are looked through first: a common word is
+in some of them, and is found without its many places. A rare one is looked up, and what is found is put in order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ async def found_page(
     found, are_known = await found_among(db, wanted, keys, FEW_TEXTS)
     if are_known and (len(found) >= limit or len(keys) < 2 * limit):
         return _first(found, keys, limit)
-    found, are_all = await _found_anywhere(db, wanted)
+    found, are_all = await _found_anywhere(db, wanted, keys)
     if are_all:
         return await _in_order(db, found, wanted, limit, before)
     return await _looked_through(db, user_ids, wanted, limit, before)
@@ -72,11 +72,18 @@ async def found_texts(db: Connection, found: Found) -> dict[Key, str]:
     return {(row["user_id"], row["session_id"]): row["content"] for row in rows}
 
 
-async def _found_anywhere(db: Connection, wanted: SessionFilter) -> tuple[Found, bool]:
-    rows = await db.fetch("SELECT * FROM chat.search_sessions($1, NULL, NULL, NULL, $2)", _query(wanted), MOST_TEXTS)
-    return {(row["user_id"], row["session_id"]): row["message_id"] for row in rows}, all(
-        row["is_known"] for row in rows
+async def _found_anywhere(db: Connection, wanted: SessionFilter, newest: Sequence[Key]) -> tuple[Found, bool]:
+    """Return those of all sessions that have the words, and whether no other can; these tell how common words are."""
+    rows = await db.fetch(
+        "SELECT * FROM chat.search_everywhere($1, $2, $3, $4, $5)",
+        _query(wanted),
+        wanted.search.whole_words() if wanted.search else None,
+        [user_id for user_id, _ in newest],
+        [session_id for _, session_id in newest],
+        MOST_TEXTS,
     )
+    found = {(row["user_id"], row["session_id"]): row["message_id"] for row in rows}
+    return found, all(row["is_known"] for row in rows)
 
 
 async def _looked_through(

@@ -143,6 +143,7 @@ async def test_pages_of_tables_that_nobody_has_analyzed_are_found_by_an_index(ma
         assert len(keys) == found, query
 
 
+NEWEST = 70  # sessions, of which one has a word that one of a thousand has
 SEARCHES: list[tuple[str, int, int]] = [  # what is typed, how many are found, and how many texts may be read for it
     ("own777", 111, 111),  # those that begin so
     ('"own777"', 1, 1),
@@ -151,7 +152,11 @@ SEARCHES: list[tuple[str, int, int]] = [  # what is typed, how many are found, a
     ("common", MOST_TEXTS, MOST_TEXTS),
     ("com", MOST_TEXTS, MOST_TEXTS),
     ("nothing", 0, 0),
+    ("common own77777", 1, NEWEST + 1),  # some of the newest tell that the whole word is common,
+    ("w77 com", 100, NEWEST + 2 * 100),  # or rare, and then it is counted and looked up
+    ('w77 "common" own1077', 1, NEWEST + 2 * 100),
 ]
+BY_BEGINNINGS = {"own777", "w77", "com", "common", "nothing", "common own77777"}  # which the index is asked for
 
 
 async def searched(settings: Settings, typed: str, keys: Sequence[str] | None) -> tuple[int, list[dict[str, Any]]]:
@@ -170,9 +175,13 @@ async def searched(settings: Settings, typed: str, keys: Sequence[str] | None) -
         )
         await db.execute(f"SELECT tripthread.read_as('{{ann}}'); {PLANNED_BY_VALUES}")
         db.add_log_listener(lambda _, message: told.append(message.message))
-        owners = None if keys is None else ["ann"] * len(keys)
-        call = "SELECT * FROM chat.search_sessions($1, $2, $3, 300, $4)"
-        rows = await db.fetch(call, search.as_query(), owners, keys, MOST_TEXTS)
+        if keys is None:
+            call = "SELECT * FROM chat.search_everywhere($1, $2, $3, $4, $5)"
+            newest = (["ann"] * NEWEST, [f"s{number}" for number in range(1, NEWEST + 1)])
+            rows = await db.fetch(call, search.as_query(), search.whole_words(), *newest, MOST_TEXTS)
+        else:
+            call = "SELECT * FROM chat.search_sessions($1, $2, $3, 300, NULL)"
+            rows = await db.fetch(call, search.as_query(), ["ann"] * len(keys), keys)
     plans = [json.loads(message[message.index("{") :])["Plan"] for message in told if message.startswith("duration")]
     nodes = list(nodes_of(plans))
     assert any(node.get("Relation Name") == "search" for node in nodes), "the function's statement is not told of"
@@ -187,9 +196,12 @@ async def test_a_search_reads_the_index_of_one_user_s_words_and_no_table_whole(m
             for typed, found, most_read in SEARCHES:
                 count, nodes = await searched(many, typed, None)
                 assert "Seq Scan" not in {node["Node Type"] for node in nodes}, typed
-                assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"search_by_terms"}
+                indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
+                assert indexes <= {"search_by_terms", "search_user_id_session_id_message_id_key"}
                 assert rows_read(nodes) <= most_read, (typed, nodes)
                 assert count == found, typed
+                asked = [node["Index Cond"] for node in nodes if node.get("Index Name") == "search_by_terms"]
+                assert any(":*" in condition for condition in asked) == (typed in BY_BEGINNINGS), (typed, asked)
 
 
 async def test_what_is_known_of_a_page_s_sessions_is_read_by_their_keys(many: Settings) -> None:

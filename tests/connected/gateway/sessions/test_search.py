@@ -13,12 +13,14 @@ from services.logger.search_store import SearchStore
 from shared.database import open_pool, reading
 from shared.events import MessagePosted
 from shared.ids import user_hash
+from shared.search_words import search_of
 from shared.settings import Settings
 from tests.connected.gateway.stage import Log, Rows, Stage, ask, ids
 from tests.pure.gateway.samples import minutes
 
 SESSIONS = "/api/chat/sessions"
 SOME_ID = UUID(int=1)
+EVERYWHERE = "SELECT user_id, session_id, message_id FROM chat.search_everywhere($1, $2, $3, $4, 100)"
 Index = Callable[[], Awaitable[None]]
 Say = Callable[..., Awaitable[None]]
 
@@ -237,7 +239,35 @@ async def test_nobody_finds_what_somebody_else_has_said(
             async with reading(pool, *users) as db:
                 assert [row["user_id"] for row in await db.fetch(call, bobs, None, None)] == expected
                 assert [row["user_id"] for row in await db.fetch(call, bobs, ["bob"], ["s1"])] == expected
+                for whole in (bobs, None):
+                    for newest in ([], ["s1"]):
+                        rows = await db.fetch(EVERYWHERE, bobs, whole, ["bob"] * len(newest), newest)
+                        assert [row["user_id"] for row in rows] == expected
                 assert {row["user_id"] for row in await db.fetch("SELECT user_id FROM chat.search")} == set(users)
+
+
+@pytest.mark.usefixtures("rows")  # which are gone again afterwards
+@pytest.mark.parametrize("typed", ["jet tet", "jet fro", '"light jet" nu', "paris j", "jet yacht", "a jet from t"])
+async def test_it_is_the_same_whatever_is_asked_of_the_index(
+    say: Say, index: Index, read_settings: Settings, typed: str
+) -> None:
+    """Rare whole words are looked up alone, and beginnings are compared with what they find."""
+    for number, text in enumerate(
+        ("a light jet from Teterboro", "a jet to Van Nuys", "a light jet from Nuuk", "Paris")
+    ):
+        await say(f"s{number}", text, number)
+    await index()
+    search = search_of(typed)
+    assert search is not None
+    assert search.whole_words() not in (None, search.as_query())
+    query = search.as_query()
+    async with open_pool(read_settings.reader_database_url, "test") as pool, reading(pool, "ann") as db:
+        asked = [(search.whole_words(), []), (search.whole_words(), [f"s{number}" for number in range(4)]), (None, [])]
+        rows = [await db.fetch(EVERYWHERE, query, whole, ["ann"] * len(newest), newest) for whole, newest in asked]
+    found = [sorted((row["session_id"], row["message_id"]) for row in each) for each in rows]
+    assert found[0] == found[1] == found[2]
+    expected = {"jet tet": 1, "jet fro": 2, '"light jet" nu': 1, "paris j": 0, "jet yacht": 0, "a jet from t": 1}
+    assert len(found[0]) == expected[typed]
 
 
 async def test_what_is_being_deleted_is_not_found_though_it_is_still_there(
@@ -248,6 +278,9 @@ async def test_what_is_being_deleted_is_not_found_though_it_is_still_there(
         async with open_pool(read_settings.reader_database_url, "test") as pool, reading(pool, "ann") as db:
             found = [row["session_id"] for row in await db.fetch(call, None, None)]
             assert found == [row["session_id"] for row in await db.fetch(call, ["ann"] * 2, ["s1", "s2"])]
+            for whole in ("'{u}marzipan'", None):
+                anywhere = await db.fetch(EVERYWHERE, "'{u}marzipan'", whole, [], [])
+                assert found == sorted(row["session_id"] for row in anywhere)
             assert set(found) == {row["session_id"] for row in await db.fetch("SELECT session_id FROM chat.search")}
         return found
 
