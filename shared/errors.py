@@ -113,6 +113,24 @@ class TripUnconfirmed(TripOpen):
     """Nobody can tell whether Avinode made this session's trip. Look there, and attach that one, or another."""
 
 
+class TripClosed(Conflict):
+    """This trip has ended."""
+
+    code = "trip_closed"
+
+
+class NotCancelled(Conflict):
+    """Avinode does not cancel this trip."""
+
+    code = "not_cancelled"
+
+
+class TripCancelled(TripClosed):
+    """This trip was cancelled before Avinode was asked for it."""
+
+    code = "trip_cancelled"
+
+
 class TooSlow(Refused):
     """The request did not come in time."""
 

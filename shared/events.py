@@ -42,6 +42,7 @@ W3cTraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 LARGEST_BODY = 16 * 1024 * 1024
 
 Role = Literal["user", "assistant", "system", "tool"]
+CancelReason = Literal["BY_CLIENT", "CHANGED", "BOOKED", "OTHER"]  # what Avinode takes
 AnswerStatus = Literal["complete", "stopped", "interrupted", "failed"]
 POSTED_RANK = -1  # any answer of the same id replaces what a client has stored for its assistant
 
@@ -80,6 +81,11 @@ class SessionEvent(Event):
     def accepted(self) -> datetime:
         """When it was accepted: what was so before its user was erased comes to nothing."""
         return self.accepted_at or self.occurred_at
+
+    @property
+    def stamp(self) -> list[str]:
+        """By what two changes of one field are told apart, the greater being the newer: so spelled, times sort."""
+        return [self.accepted.astimezone(UTC).isoformat(timespec="microseconds"), str(self.event_id)]
 
 
 class MessageEvent(SessionEvent):
@@ -378,6 +384,35 @@ class TripAttached(SessionEvent):
     avinode_trip_id: Name  # either form: `atrip-123`, or the six-character code people see
 
 
+class TripChanged(SessionEvent):
+    """A user set fields of their session's trip; of two changes of one field the one that was accepted last stands."""
+
+    trip_id: UUID
+    changed: tuple[
+        Literal["primary_quote_id", "avinode_rfp_id", "workflow_state", "metadata", "status"], ...
+    ]  # what of the fields below is meant
+    primary_quote_id: Name | None = None
+    avinode_rfp_id: Name | None = None
+    workflow_state: Json = Field(default_factory=dict)
+    metadata: Json = Field(default_factory=dict)
+    status: Literal["active", "paused"] = "active"
+
+
+class TripClosed(SessionEvent):
+    """A user is done with their session's trip, or wants it cancelled, which the workflow asks Avinode for."""
+
+    trip_id: UUID
+    outcome: Literal["completed", "cancelled"]
+    reason: CancelReason = "OTHER"  # of a cancellation, as is the message, which operators get
+    message: Annotated[str, StringConstraints(max_length=5000), AfterValidator(_storable)] | None = None
+
+
+class TripRefreshRequested(SessionEvent):
+    """A user wants their session's trip read at Avinode now."""
+
+    trip_id: UUID
+
+
 class TripReleased(Event):
     """An operator took a trip from users who were not to have it; they may not attach it again."""
 
@@ -444,6 +479,9 @@ EVENTS: tuple[type[Event], ...] = (
     TagBatchRequested,
     TripRequested,
     TripAttached,
+    TripChanged,
+    TripClosed,
+    TripRefreshRequested,
     TripReleased,
     WebhookReceived,
     DeliveryReprocessed,

@@ -37,6 +37,9 @@ from shared.events import (
     TracesReported,
     TripAdvanced,
     TripAttached,
+    TripChanged,
+    TripClosed,
+    TripRefreshRequested,
     TripReleased,
     TripRequested,
     UserErased,
@@ -129,7 +132,16 @@ TAGGER_SESSIONS = Queue(
 )
 WORKFLOW_TRIPS = Queue(
     "workflow.trips",
-    (TripRequested, TripAttached, TripReleased, SessionDeleted, UserErased),
+    (
+        TripRequested,
+        TripAttached,
+        TripChanged,
+        TripClosed,
+        TripRefreshRequested,
+        TripReleased,
+        SessionDeleted,
+        UserErased,
+    ),
     no_longer_hears=(MessagePosted,),
 )
 WORKFLOW_DELIVERIES = Queue("workflow.deliveries", (WebhookReceived, DeliveryReprocessed))
@@ -156,6 +168,9 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     TagBatchRequested: ("gateway",),
     TripRequested: ("gateway",),
     TripAttached: ("gateway",),
+    TripChanged: ("gateway",),
+    TripClosed: ("gateway",),
+    TripRefreshRequested: ("gateway",),
     TripReleased: ("tripthread",),
     WebhookReceived: ("gateway",),
     DeliveryReprocessed: ("gateway",),

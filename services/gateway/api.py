@@ -50,6 +50,7 @@ from services.gateway.sessions import (
     template_routes,
 )
 from services.gateway.sessions import routes as sessions
+from services.gateway.trips import changing as trip_changes
 from services.gateway.trips import listing
 from services.gateway.trips import routes as trips
 from services.gateway.trips import stats as trip_stats
@@ -79,6 +80,7 @@ ROUTERS = (
     trip_stats.router,
     listing.router,  # before what is named in a path
     trips.router,
+    trip_changes.router,
     models.router,
     reserving.router,
     comparing.router,

@@ -7,7 +7,7 @@ session's row keeps for each field the stamp of whoever won it, and that of its 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from shared.events import Json, SessionChanged, SessionOpened
@@ -124,8 +124,7 @@ def _named(state: SessionState, opening: SessionOpened) -> Iterator[tuple[str, A
 
 
 def _stamp_of(edit: Edit) -> Stamp:
-    at = edit.accepted_at.astimezone(UTC).isoformat(timespec="microseconds")  # so spelled, they sort as they come
-    return [at, str(edit.event_id), *([OPENED] if isinstance(edit, SessionOpened) else [])]
+    return [*edit.stamp, *([OPENED] if isinstance(edit, SessionOpened) else [])]
 
 
 def _stands(known: Stamp | None, new: Stamp) -> bool:

@@ -1,6 +1,7 @@
 """Wire the workflow: its two queues, its tables, Avinode, and the work that is due."""
 
 from services.workflow.avinode.client import Avinode, open_avinode
+from services.workflow.cancelling import Canceller
 from services.workflow.checking import Checker
 from services.workflow.creating import Creator
 from services.workflow.following import Follower
@@ -8,6 +9,7 @@ from services.workflow.handlers import DeliveryHandler, TripHandler
 from services.workflow.holding import HoldKeeper
 from services.workflow.matching import Matcher
 from services.workflow.rereading import Rereading
+from services.workflow.store.cancellations import CancellationStore
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
 from services.workflow.store.quotes import QuoteStore
@@ -60,8 +62,10 @@ def wire(
     keeper = HoldKeeper(StatusStore(pool), avinode, publisher)
     teller = Teller(QuoteStore(pool), publisher)
     sweeper = Sweeper(pool, SweepStore(pool))
+    canceller = Canceller(CancellationStore(pool), avinode, publisher, waits)
     jobs = {
         "requests": creator.work_request,
+        "cancellations": canceller.work_cancellation,
         "notices": Matcher(deliveries, follower, waits).work_notice,
         "new trips": checker.work_new_trip,
         "trips": checker.work_trip,

@@ -13,12 +13,16 @@ from shared.events import (
     SessionDeleted,
     TripAdvanced,
     TripAttached,
+    TripChanged,
+    TripClosed,
+    TripRefreshRequested,
     TripReleased,
     TripRequested,
     UserErased,
     WebhookReceived,
 )
 
+HEARD = TripRequested | TripAttached | TripChanged | TripClosed | TripRefreshRequested | TripReleased
 Wake = Callable[[], None]
 
 log = structlog.get_logger(__name__)
@@ -40,7 +44,7 @@ class TripHandler:
         erased = [event for event in events if isinstance(event, UserErased)]
         if deleted or erased:
             await self._trips.note(deleted, erased)
-        heard = [event for event in events if isinstance(event, TripRequested | TripAttached | TripReleased)]
+        heard = [event for event in events if isinstance(event, HEARD)]
         outcomes = await self._trips.record(heard)
         self._wake()
         for event in heard:

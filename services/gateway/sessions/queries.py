@@ -133,7 +133,7 @@ async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:
         LEFT JOIN LATERAL (
             SELECT t.trip_id, t.avinode_trip_id, t.trip_code, t.outcome, t.step AS current_step,
                 t.operators_contacted_count, t.quotes_expected_count, t.quotes_received_count, t.workflow_state,
-                coalesce(t.proposal_sent_at, t.closed_at) AS completed_at,
+                coalesce(t.proposal_sent_at, t.closed_at) AS completed_at, t.paused_at,
                 greatest(t.last_activity_at, s.last_activity_at) AS trip_activity_at
             FROM workflow.trip_sessions o JOIN workflow.trips t USING (trip_id)
             WHERE o.user_id = key.user_id AND o.session_id = key.session_id AND o.deleted_at IS NULL
@@ -169,6 +169,7 @@ def _trip(row: dict[str, Any]) -> TripSummary | None:
         outcome=row["outcome"],
         completed_at=row["completed_at"],
         last_activity_at=row["trip_activity_at"],
+        paused_at=row["paused_at"],
         now=row["now"],
     )
     return TripSummary.model_validate({**row, "id": row["trip_id"], "status": status})

@@ -5,7 +5,6 @@ The stamps are those of `services/logger/settling.py`: when each field was set l
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Any
 
 from services.gateway.sessions.answers import Session
@@ -21,9 +20,8 @@ def has_settled(facts: SessionFacts, event: SessionChanged) -> bool:
     stored = facts.stored
     if stored is None:
         return False
-    own = [event.accepted_at.astimezone(UTC).isoformat(timespec="microseconds"), str(event.event_id)]
     stamps = [stored.field_stamps.get(name, []) for name in event.changed]
-    if not all(len(stamp) == CHANGE and stamp >= own for stamp in stamps):
+    if not all(len(stamp) == CHANGE and stamp >= event.stamp for stamp in stamps):
         return False
     end, newest_end = event.ended_at, stored.ended_at
     return end is None or (newest_end is not None and newest_end >= end) or stored.last_activity_at > end

@@ -16,13 +16,19 @@ STATUS_IN_SQL = """
     CASE WHEN t.outcome = 'cancelled' THEN 'archived'
         WHEN coalesce(t.proposal_sent_at, t.closed_at) <= now() - interval '2160 hours' THEN 'archived'
         WHEN coalesce(t.proposal_sent_at, t.closed_at) IS NOT NULL THEN 'completed'
+        WHEN t.paused_at >= greatest(t.last_activity_at, spoken_at) THEN 'paused'
         WHEN greatest(t.last_activity_at, spoken_at) <= now() - interval '30 minutes' THEN 'paused'
         ELSE 'active' END
 """
 
 
 def status_of(
-    *, outcome: str | None, completed_at: datetime | None, last_activity_at: datetime, now: datetime
+    *,
+    outcome: str | None,
+    completed_at: datetime | None,
+    last_activity_at: datetime,
+    paused_at: datetime | None = None,
+    now: datetime,
 ) -> TripStatus:
     """Tell a trip's status at this moment; it is never stored, since time alone changes it.
 
@@ -30,10 +36,12 @@ def status_of(
         outcome: How it was closed, `completed` or `cancelled`; none while it is open.
         completed_at: When its proposal was sent, or when it was closed.
         last_activity_at: At Avinode or in the chat, whichever is later.
+        paused_at: When it was set aside, if it was.
         now: By the clock that the other times are of.
     """
     if outcome == "cancelled":
         return "archived"
     if completed_at is not None:
         return "archived" if now - completed_at >= ARCHIVED_AFTER else "completed"
-    return "paused" if now - last_activity_at >= PAUSED_AFTER else "active"
+    is_set_aside = paused_at is not None and paused_at >= last_activity_at
+    return "paused" if is_set_aside or now - last_activity_at >= PAUSED_AFTER else "active"

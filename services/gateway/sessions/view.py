@@ -211,7 +211,9 @@ def _trip_of(facts: SessionFacts, newest: Said | None) -> TripSummary | None:
     trip = facts.trip
     if trip is None or newest is None or facts.read_at is None or trip.status != "paused":
         return trip
-    return trip.model_copy(update={"status": "active"}) if facts.read_at - newest.created_at < PAUSED_AFTER else trip
+    is_set_aside = trip.paused_at is not None and newest.created_at <= trip.paused_at
+    is_quiet = facts.read_at - newest.created_at >= PAUSED_AFTER
+    return trip if is_set_aside or is_quiet else trip.model_copy(update={"status": "active"})
 
 
 def _status_of(facts: SessionFacts, trip: TripSummary | None, last_activity_at: datetime) -> TripStatus:

@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from services.gateway.trips.record import (
+    Cancellation,
     Lift,
     Proposal,
     Quote,
@@ -30,6 +31,7 @@ async def whole_trip(db: Connection, trip_id: UUID, row: TripRow, segments: list
         **row.model_dump(),
         segments=segments,
         request=request,
+        cancellation=await _cancellation(db, row.id),
         rfqs=rfqs,
         quotes=await _quotes(db, trip_id),
         proposals=proposals,
@@ -47,6 +49,17 @@ async def _request(db: Connection, request_id: UUID | None) -> TripRequest | Non
         request_id,
     )
     return None if row is None else TripRequest.model_validate(dict(row))
+
+
+async def _cancellation(db: Connection, trip_id: UUID | None) -> Cancellation | None:
+    row = await db.fetchrow(
+        """
+        SELECT state, reason, message, error, event_id, updated_at
+        FROM workflow.cancellations WHERE trip_id = $1
+        """,
+        trip_id,
+    )
+    return None if row is None else Cancellation.model_validate(dict(row))
 
 
 async def _rfqs(db: Connection, trip_id: UUID) -> list[Rfq]:

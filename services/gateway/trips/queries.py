@@ -21,6 +21,7 @@ from services.gateway.trips.primary_quote import FIRST_STANDING
 from services.gateway.trips.record import Segment, Trip, TripRow
 from services.gateway.turns.readings import Spoken
 from shared.database import Connection, Pool, reading
+from shared.events import TripChanged
 
 
 class TripQueries:
@@ -83,6 +84,12 @@ class TripQueries:
                 list(user_ids),
             )
         return None if row is None else PlacedOrder(**row)
+
+    async def has_settled(self, user_ids: Sequence[str], event: TripChanged) -> bool:
+        """Tell whether each field of a change is its own, or a newer one's."""
+        async with reading(self._pool, *user_ids) as db:
+            stamps = await db.fetchval("SELECT field_stamps FROM workflow.trips WHERE trip_id = $1", event.trip_id)
+        return stamps is not None and all(stamps.get(name, []) >= event.stamp for name in event.changed)
 
     async def held_by_others(self, user_ids: Sequence[str], reference: str, projects: Projects = None) -> bool:
         """Tell whether others have this trip and these users have not; for the administrators' role, which sees all.
@@ -162,6 +169,7 @@ def _trip_row(row: Mapping[str, Any]) -> TripRow:
             outcome=row["outcome"],
             completed_at=row["proposal_sent_at"] or row["closed_at"],
             last_activity_at=last_activity_at,
+            paused_at=row["paused_at"],
             now=row["now"],
         ),
         "current_step": row["step"],

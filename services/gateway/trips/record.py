@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +33,17 @@ class TripRequest(BaseModel):
     state: str
     error: str | None
     created_at: datetime
+
+
+class Cancellation(BaseModel):
+    """A user's wish that Avinode cancels it, and what became of that."""
+
+    state: Literal["intended", "done", "refused"]
+    reason: str
+    message: str | None
+    error: str | None  # why it has not happened yet, or does not
+    event_id: UUID = Field(exclude=True)
+    updated_at: datetime
 
 
 class Lift(BaseModel):
@@ -145,6 +157,7 @@ class Trip(TripRow):
     id: UUID
     segments: list[Segment]
     request: TripRequest | None
+    cancellation: Cancellation | None = None
     rfqs: list[Rfq]
     quotes: list[Quote]
     proposals: list[Proposal]

@@ -105,6 +105,15 @@ async def get_trip(
     trip_id: Annotated[TripName, Path(description="Our id, Avinode's, or the code that people see")],
 ) -> Trip:
     """Show one trip, as the caller's session about it that was active last has it."""
+    return await trip_named(trips, caller, trip_id)
+
+
+async def trip_named(trips: Trips, caller: Caller, trip_id: UUID | str) -> Trip:
+    """Find a trip by our id, Avinode's, or its code.
+
+    Raises:
+        NoSuchTrip: There is none for this caller.
+    """
     named = {"trip_id": trip_id} if isinstance(trip_id, UUID) else {"avinode_trip_id": trip_id}
     wanted = TripFilter(**named, projects=caller.projects)
     spoken = await trips.turns.last_spoken(caller.user_ids)

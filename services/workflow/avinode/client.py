@@ -88,6 +88,17 @@ class Avinode:
         }
         return await self._call("POST", f"{self.base_url}/trips", body)
 
+    async def cancel_trip(self, avinode_trip_id: str, reason: str, message: str | None) -> Any:
+        """Cancel a trip with all its RFQs, whose operators get the message; once more is the same.
+
+        Args:
+            avinode_trip_id: `atrip-` and digits.
+            reason: `BY_CLIENT`, `CHANGED`, `BOOKED` or `OTHER`.
+            message: To the operators.
+        """
+        body = {"id": avinode_trip_id, "reason": reason} | ({"messageToSeller": message} if message else {})
+        return await self._call("PUT", f"{self.base_url}/trips/{avinode_trip_id}/cancel", body)
+
     async def _call(self, method: str, url: str, body: Json | None = None) -> Any:
         try:
             async with self._http.request(

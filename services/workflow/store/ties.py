@@ -1,8 +1,10 @@
 """Which sessions are about which trip, and which rows are the same trip at Avinode; within somebody's transaction."""
 
+from typing import Literal
 from uuid import UUID
 
 from services.workflow.store.bans import name_bans, take_from_banned
+from services.workflow.store.fields import keep_newest
 from services.workflow.store.noting import forsake, living_of
 from services.workflow.store.orders import move_orders
 from shared.database import Connection
@@ -22,16 +24,19 @@ async def advanced(db: Connection, trip_id: UUID, causes: tuple[UUID, ...] = ())
     return [TripAdvanced(**row, trip_id=trip_id, causes=causes) for row in map(dict, rows)]
 
 
-async def close_trip(db: Connection, trip_id: UUID, error: str | None = None) -> None:
-    """End a trip that Avinode cancelled or will never have; its sessions may have another."""
+async def close_trip(
+    db: Connection, trip_id: UUID, error: str | None = None, *, outcome: Literal["completed", "cancelled"] = "cancelled"
+) -> None:
+    """End a trip that is done, that Avinode cancelled or will never have; its sessions may have another."""
     await db.execute(
         """
-        UPDATE workflow.trips SET closed_at = clock_timestamp(), outcome = 'cancelled', error = $2,
+        UPDATE workflow.trips SET closed_at = clock_timestamp(), outcome = $3, error = $2,
             updated_at = clock_timestamp()
         WHERE trip_id = $1 AND closed_at IS NULL
         """,
         trip_id,
         error,
+        outcome,
     )
     await db.execute(
         """
@@ -137,6 +142,7 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
         kept,
         other,
     )
+    await keep_newest(db, kept, other)
     await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", other)
     await db.execute("UPDATE workflow.trips SET updated_at = clock_timestamp() WHERE trip_id = $1", kept)
 

@@ -7,6 +7,7 @@ import asyncpg
 
 from services.workflow.notices import trip_reference
 from services.workflow.store.bans import RELEASED, is_banned
+from services.workflow.store.changing import Change, change_trip
 from services.workflow.store.noting import forsake, hold_session, is_gone, note_deleted
 from services.workflow.store.orders import (
     OpenTrip,
@@ -22,6 +23,8 @@ from shared.database import Connection, Pool, transaction
 from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
 from shared.events import SessionDeleted, TripAdvanced, TripAttached, TripReleased, UserErased
 from shared.ledger import note_erased
+
+Heard = Order | Change | TripReleased
 
 
 class TripStore:
@@ -39,12 +42,12 @@ class TripStore:
             if deleted:
                 await note_deleted(db, deleted)
 
-    async def record(self, events: Sequence[Order | TripReleased]) -> list[TripAdvanced]:
+    async def record(self, events: Sequence[Heard]) -> list[TripAdvanced]:
         """Store these events, once, in their order.
 
         Returns:
             For each order the trip that its session has now; the promised one where it has none; nothing for one that
-            is gone. For each release the sessions that have lost the trip.
+            is gone. For each release the sessions that have lost the trip; for each change all that are about it.
         """
         try:
             return await self._record(events)
@@ -52,13 +55,15 @@ class TripStore:
             # Somebody was quicker who takes no lock of ours, such as an older workflow: now their rows are seen.
             return await self._record(events)
 
-    async def _record(self, events: Sequence[Order | TripReleased]) -> list[TripAdvanced]:
+    async def _record(self, events: Sequence[Heard]) -> list[TripAdvanced]:
         async with transaction(self._pool) as db:
             return [outcome for event in events for outcome in await self._heard(db, event)]
 
-    async def _heard(self, db: Connection, event: Order | TripReleased) -> list[TripAdvanced]:
+    async def _heard(self, db: Connection, event: Heard) -> list[TripAdvanced]:
         if isinstance(event, TripReleased):
             return await release_trip(db, event)
+        if isinstance(event, Change):
+            return await change_trip(db, event)
         await hold_session(db, event.user_id, event.session_id)
         if await is_gone(db, event):
             return []

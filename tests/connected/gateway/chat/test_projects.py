@@ -29,6 +29,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/api/chat/sessions/{session_id}/messages/{message_id}/feedback"): {"value": "up"},
     ("post", "/api/chat/sessions/{session_id}/fork"): {},
     ("post", "/api/chat/sessions/{session_id}/shares"): {},
+    ("patch", "/api/trips/{trip_id}"): {"metadata": {"a": 1}},
+    ("post", "/api/trips/{trip_id}/cancel"): {"reason": "OTHER"},
     ("post", "/api/chat/sessions/{session_id}/trips"): {
         "segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}],
         "pax": 2,
@@ -62,6 +64,7 @@ ELSEWHERE = {
     ("get", "/api/analytics/traces/{trace_id}"),
     ("get", "/api/trips/stats"),  # below
     ("get", "/api/models"),
+    ("get", "/api/analytics/models"),  # in tests/connected/gateway/analytics/test_comparing.py
     ("get", "/api/helpers"),
     ("get", "/api/me"),
     ("post", "/api/auth/visitor"),
@@ -72,7 +75,7 @@ ELSEWHERE = {
     ("get", "/readyz"),
 }
 # Those that are for administrators, whose token may be limited to nothing.
-ADMINISTRATION = {("post", "/api/models")}
+ADMINISTRATION = {("post", "/api/models"), ("patch", "/api/models/{model_id}")}
 
 HIDDEN = ("stored-p2", "stored-none", "fresh-p2", "fresh-none", "running-p2")  # from a token for p1
 SEEN = ("stored-p1", "fresh-p1", "named-later")
@@ -124,6 +127,7 @@ async def trips(stage: Stage, owner: asyncpg.Connection) -> dict[str, UUID]:
         assert await stage.store.claim(wanted) is not None
     question = Question("m-running-p2", "hello")
     assert await stage.store.claim(claim(session_id="running-p2", project_id="p2", question=question)) is not None
+    await owner.execute("UPDATE gateway.turns SET lease_until = now() + interval '1 hour' WHERE state = 'running'")
     return {
         session_id: await rows.trip(session_id, avinode_trip_id=f"atrip-{number}")
         for number, session_id in enumerate((*HIDDEN, *SEEN))
@@ -247,8 +251,9 @@ async def test_administration_is_not_for_tokens_that_are_limited(stage: Stage) -
     """It shows all projects, such as the bodies of dead letters."""
     for method, path in operations(stage):
         if (method, path) in ADMINISTRATION or path.startswith("/api/admin/"):
-            wanted = path.format(dead_letter_id=new_id(), user_id="ann", model_id=new_id())
-            body = {"name": "m"} if path == "/api/models" else None
+            ids = dict.fromkeys(("dead_letter_id", "delivery_id", "model_id"), new_id())
+            wanted = path.format(user_id="ann", **ids)
+            body = {"post": {"name": "m"}, "patch": {"tracked": True}}[method] if "/models" in path else None
             for projects in (["p1"], []):
                 answer = await Caller(stage, projects, "admin").call(method.upper(), wanted, body)
                 assert answer.status_code == 403, (method, path)

@@ -37,16 +37,23 @@ async def test_sql_and_python_tell_the_same_status(read_settings: Settings) -> N
     statement = f"""
         SELECT {STATUS_IN_SQL} AS status, t.*, spoken_at, now() AS now FROM (
             SELECT $1::text AS outcome, now() - $2::interval AS proposal_sent_at, now() - $3::interval AS closed_at,
-                now() - $4::interval AS last_activity_at) t, (SELECT now() - $5::interval AS spoken_at) spoken
+                now() - $4::interval AS last_activity_at, now() - $6::interval AS paused_at) t,
+            (SELECT now() - $5::interval AS spoken_at) spoken
     """  # noqa: S608 - a constant
     told: set[str] = set()
     async with open_pool(read_settings.reader_database_url, "test", 1) as pool, reading(pool) as db:
-        for outcome, sent, closed, quiet, spoken in _cases(ages):
-            row = await db.fetchrow(statement, outcome, sent, closed, quiet, spoken)
+        for outcome, sent, closed, quiet, spoken, paused in _cases(ages):
+            row = await db.fetchrow(statement, outcome, sent, closed, quiet, spoken, paused)
             assert row is not None
             activity = max(filter(None, (row["last_activity_at"], row["spoken_at"])))
             ended = row["proposal_sent_at"] or row["closed_at"]
-            expected = status_of(outcome=outcome, completed_at=ended, last_activity_at=activity, now=row["now"])
+            expected = status_of(
+                outcome=outcome,
+                completed_at=ended,
+                last_activity_at=activity,
+                paused_at=row["paused_at"],
+                now=row["now"],
+            )
             assert row["status"] == expected, dict(row)
             told.add(expected)
     assert told == {"active", "paused", "completed", "archived"}
@@ -54,5 +61,11 @@ async def test_sql_and_python_tell_the_same_status(read_settings: Settings) -> N
 
 def _cases(ages: list[timedelta | None]) -> list[tuple[Any, ...]]:
     quiet = [age for age in ages if age is not None]
-    unclosed = [(None, sent, None, at, spoken) for sent in ages for at in quiet for spoken in ages]
-    return [*unclosed, *((how, None, at, at, None) for how in ("completed", "cancelled") for at in quiet)]
+    unclosed = [
+        (None, sent, None, at, spoken, set_aside)
+        for sent in ages
+        for at in quiet
+        for spoken in ages
+        for set_aside in ages
+    ]
+    return [*unclosed, *((how, None, at, at, None, None) for how in ("completed", "cancelled") for at in quiet)]

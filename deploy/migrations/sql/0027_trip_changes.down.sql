@@ -1,0 +1,2 @@
+DROP TABLE workflow.cancellations;
+ALTER TABLE workflow.trips DROP COLUMN field_stamps, DROP COLUMN paused_at;
