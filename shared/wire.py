@@ -25,6 +25,7 @@ PREFIX = struct.Struct(">BHL")  # a frame's kind, channel, and the length of its
 END = b"\xce"
 HEARTBEAT = PREFIX.pack(8, 0, 0) + END
 HEARTBEAT_EVERY_S = 1.0
+MOST_HELD = 64 * 1024  # bytes: of more only the transport knows when the other end takes no more
 
 # Is given a frame's kind and payload, and says whether it takes the frame; aiormq never sees one that is taken.
 Take = Callable[[int, bytes], bool]
@@ -68,6 +69,8 @@ class Wire(asyncio.Protocol):
         self._inner = cast(asyncio.Protocol, transport.get_protocol())
         self._loop = asyncio.get_running_loop()
         self._takers: dict[int, Take] = {}
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._rest = b""
         self._passed_on_at = self.heard_at = self._loop.time()  # heard_at: when anything came last, by the loop's clock
         self._writable = asyncio.Event()
@@ -88,8 +91,23 @@ class Wire(asyncio.Protocol):
         self._takers[channel] = take
 
     def write(self, frames: bytes) -> None:
-        """Write whole frames of a channel that nobody else writes on."""
-        self._transport.write(frames)
+        """Write whole frames of a channel that nobody else writes on.
+
+        All that is written in one turn of the event loop goes out at once: each write is a system call, and wakes the
+        broker.
+        """
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(frames)
+        self._held_bytes += len(frames)
+        if self._held_bytes > MOST_HELD:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            data, self._held, self._held_bytes = b"".join(self._held), [], 0
+            if not self._transport.is_closing():
+                self._transport.write(data)
 
     async def until_writable(self) -> None:
         """Wait until the other end takes what is written, or is gone."""

@@ -12,7 +12,7 @@ from pamqp.body import ContentBody
 from pamqp.heartbeat import Heartbeat
 
 from shared import wire as wires
-from shared.wire import HEARTBEAT, METHOD
+from shared.wire import HEARTBEAT, METHOD, MOST_HELD
 from tests.wires import FakeWire
 
 TAKEN = pamqp.frame.marshal(spec.Basic.Ack(7), 1)
@@ -63,3 +63,32 @@ async def test_what_is_no_amqp_is_passed_on_at_its_end() -> None:
 
     assert wire.transport.passed.data == b"AMQP\x00\x00\x09\x01"
     assert wire.transport.passed.ended
+
+
+async def test_what_is_written_in_one_turn_of_the_loop_goes_out_at_once() -> None:
+    wire, written = FakeWire(), list[bytes]()
+    wire.transport.write = written.append  # type: ignore[method-assign,assignment]
+    for frame in LEFT:
+        wire.write(frame)
+    assert written == []
+    await asyncio.sleep(0)
+    assert written == [b"".join(LEFT)]
+    wire.write(TAKEN)
+    await asyncio.sleep(0)
+    assert written == [b"".join(LEFT), TAKEN]
+
+
+async def test_of_much_only_the_transport_knows_when_it_is_too_much() -> None:
+    wire = FakeWire()
+    large = pamqp.frame.marshal(ContentBody(b"x" * MOST_HELD), 1)
+    wire.write(TAKEN)
+    wire.write(large)
+    assert wire.transport.written == TAKEN + large
+
+
+async def test_nothing_is_written_to_a_connection_that_is_closed() -> None:
+    wire = FakeWire()
+    wire.write(TAKEN)
+    wire.transport.closing = True
+    await asyncio.sleep(0)
+    assert wire.transport.written == b""
