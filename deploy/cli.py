@@ -196,6 +196,43 @@ def erase(
         raise typer.Exit(2)
 
 
+@app.command()
+def verify(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="recompute counts, previews and places, and raise counters; nothing else")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="a line of JSON for each finding")] = False,
+) -> None:
+    """Recount tags, counters, messages, previews, places and orphans; the exit status is 1 where something is left."""
+    import json
+    from dataclasses import asdict
+
+    from deploy.verify import verify as find
+    from shared.connection import describe
+    from shared.database import DATABASE_ERRORS
+
+    async def report() -> tuple[int, int]:
+        found = mended = 0
+        async for finding, is_mended in find(Settings(), fix=fix):
+            found, mended = found + 1, mended + is_mended
+            whose = f" of {finding.user_id}" if finding.user_id else ""
+            what = f"{finding.kind}: {finding.subject}{whose}: {finding.found}, not {finding.expected}"
+            done = " (mended)" if is_mended else ""
+            typer.echo(json.dumps(asdict(finding) | {"mended": is_mended}) if as_json else plain(what + done))
+        return found, mended
+
+    try:
+        found, mended = asyncio.run(report())
+    except (ValueError, TimeoutError, *DATABASE_ERRORS) as error:
+        why = str(error) if type(error) is ValueError else f"the database: {describe(error)}"
+        typer.echo(f"tripthread verify: {plain(why)}", err=True)
+        raise typer.Exit(2) from error
+    if not as_json:
+        typer.echo(f"{found} found, {mended} mended" if found else "all is as it should be")
+    if found > mended:
+        raise typer.Exit(1)
+
+
 _ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 

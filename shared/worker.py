@@ -57,6 +57,11 @@ class Worker:
     def __str__(self) -> str:
         return self._name
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that works."""
+        return self._leader.leads
+
     async def run(self) -> None:
         """Work until `shut_down`, and then finish what was begun."""
         async with asyncio.TaskGroup() as leading:

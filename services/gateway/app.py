@@ -13,6 +13,7 @@ from services.gateway.account.throttle import Throttle
 from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.delivery_queries import DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
+from services.gateway.admin.drift import DriftCensus
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.analytics.comparing import Comparing
@@ -136,6 +137,7 @@ class Gateway:
     outcomes: Outcomes
     looking: Looking
     census: Census
+    drift: DriftCensus
     registration: ModelRegistration
     documents: Documents
     api: FastAPI
@@ -167,6 +169,7 @@ async def main(settings: Settings) -> None:
             gateway.outcomes,
             gateway.looking,
             gateway.census,
+            gateway.drift,
             public,
         )
 
@@ -286,4 +289,5 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
     sweeps = DeletionSweeper(deletions, SweepStore(pools.own), noted, store, deleting)
     sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, sweeps.jobs())
-    return Gateway(runner, sweeper, outcomes, looking, census, registration, handed_over(api, Documents), api)
+    drift = DriftCensus(pools.admin, lambda: sweeper.leads)
+    return Gateway(runner, sweeper, outcomes, looking, census, drift, registration, handed_over(api, Documents), api)

@@ -13,6 +13,7 @@ import pytest
 from deploy.migrate import migrate
 from deploy.supervisor.ports import free_port
 from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.verify import verify
 from tests.connected.killers import Killers
 from tests.connected.talkers import SILENT_S, Said, Talk
 from tests.processes import running
@@ -70,6 +71,7 @@ async def test_of_a_stack_whose_processes_are_killed_all_the_time_nothing_is_los
                 await _is_stored_once(owner, talk)
                 await _is_tagged_without_gaps(owner, talk.said)
                 assert await owner.fetchval("SELECT count(*) FROM chat.dead_letters") == 0
+            assert [found async for found, _ in verify(settings, settled_s=0)] == []
             await _is_remembered(talk)
 
 
