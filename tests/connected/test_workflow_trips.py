@@ -15,6 +15,7 @@ from services.workflow.store.trips import TripStore
 from shared.database import open_pool
 from shared.events import TripAdvanced, TripAttached, TripRequested
 from shared.ids import new_id
+from tests.connected.trip_facts import everything
 from tests.connected.workflow_stage import QUICK, Stage, long_ago, running_workflow
 from tests.dates import FLIGHT_DAY
 
@@ -164,20 +165,7 @@ async def test_lost_notices_are_made_up_for_by_reading_again(quiet: Stage) -> No
             await quiet.avinode.act("redeliver", {"id": delivery["id"]})
         await quiet.becomes(6, "SELECT count(*) FROM workflow.deliveries WHERE state = 'done'")
     told_by_notices = await everything(quiet)
-    assert told_by_notices == {key: told for key, told in reread.items() if not key.startswith("abuyermsg")}
-
-
-async def everything(stage: Stage) -> dict[str, tuple[object, ...]]:
-    """Return what the tables say of trips, by id, but when it was learned."""
-    queries = (
-        "SELECT rfq_id, operator_name, canceled, declined, decline_reason FROM workflow.rfqs",
-        "SELECT lift_id, rfq_id, aircraft_tail, sourcing_status FROM workflow.lifts",
-        "SELECT quote_id, rfq_id, lift_id, estimate, current, price_cents, currency FROM workflow.quotes",
-        "SELECT avinode_message_id, kind, rfq_id, content, reason, quote_id, lift_ids FROM workflow.trip_messages",
-        "SELECT trip_code, step, operators_contacted_count, quotes_expected_count FROM workflow.trips",
-    )
-    rows = [tuple(row) for query in queries for row in await stage.owner.fetch(query)]
-    return {str(row[0]): row for row in rows}
+    assert told_by_notices == reread
 
 
 async def test_an_open_trip_is_read_again_and_a_closed_one_is_not(quiet: Stage) -> None:
