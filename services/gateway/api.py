@@ -14,7 +14,7 @@ from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
 from services.gateway.admin import delivery_routes
 from services.gateway.admin import routes as admin
-from services.gateway.analytics import comparing, report_routes
+from services.gateway.analytics import comparing, otlp_routes, report_routes
 from services.gateway.analytics import routes as analytics
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
@@ -86,6 +86,7 @@ ROUTERS = (
     comparing.router,
     analytics.router,
     report_routes.router,
+    otlp_routes.router,
     helpers.router,
     live.router,
     webhooks.router,

@@ -60,6 +60,7 @@ ELSEWHERE = {
     ("post", "/api/sessions"),
     ("get", "/api/analytics/traces"),  # in tests/connected/gateway/analytics/test_searching.py, with the next two
     ("get", "/api/analytics/traces/list"),
+    ("post", "/v1/traces"),  # the same, by another form
     ("post", "/api/analytics/traces"),  # in tests/connected/gateway/analytics/test_reporting.py
     ("get", "/api/analytics/traces/{trace_id}"),
     ("get", "/api/trips/stats"),  # below
