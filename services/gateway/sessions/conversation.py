@@ -70,10 +70,10 @@ class Conversation:
     async def written(self, own: OwnSession, piece: Sequence[Listed], spell: Shown, between: bytes = b",") -> bytes:
         """Read messages, and spell them; one that has gone meanwhile, or that is spelled by nothing, is left out."""
         speaking = list({listed.turn_id for listed in piece if listed.turn_id is not None})
-        ids = [listed.message_id for listed in piece]  # those of turns too: they may be stored by now
+        ids = [listed.message_id for listed in piece]
         turns = await self.turns.whole(speaking) if speaking else []
         session = own.user_id, own.facts.session_id
-        stored = await self.queries.whole(*session, ids)
+        stored = await self.queries.said(*session, piece)  # those of turns too: they may be stored by now
         feedback = await self.queries.feedback(*session, ids)
         by_id = {shown.message_id: shown for shown in merge_history(stored, turns)}
         spelled = (spell(by_id[each], feedback.get(each)) for each in ids if each in by_id)

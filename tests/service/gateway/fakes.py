@@ -703,6 +703,9 @@ class _Messages:
     async def whole(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[HistoryMessage]:
         return [shown for shown in self._world.messages if shown.message_id in message_ids]
 
+    async def said(self, user_id: str, session_id: str, page: Sequence[Listed]) -> list[HistoryMessage]:
+        return await self.whole(user_id, session_id, [listed.message_id for listed in page])
+
     async def missing(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[str]:
         known = {shown.message_id for shown in self._world.messages}
         return [each for each in message_ids if each not in known]

@@ -8,6 +8,7 @@ import pytest
 
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import MOST_COUNTED, FolderQueries
+from services.gateway.sessions.message_queries import IN_ORDER, SAID
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, RARE, page_keys
 from services.gateway.sessions.queries import _facts, _unstored
 from services.gateway.sessions.searching import MOST_TEXTS
@@ -217,6 +218,31 @@ async def test_what_is_known_of_a_page_s_sessions_is_read_by_their_keys(many: Se
                 assert len(await _unstored(newer, turns)) == LIMIT  # type: ignore[arg-type]
             assert known.rows_read() <= 4 * LIMIT, known.plans  # with its tag, its model, and what hides it
             assert newer.rows_read() <= LIMIT, newer.plans
+
+
+async def test_of_a_long_session_the_messages_of_a_page_alone_are_read(many: Settings) -> None:
+    async with looking(many.database_url) as owner:
+        await owner.execute(
+            """
+            INSERT INTO chat.messages (user_id, session_id, message_id, role, content, event_id, created_at)
+            SELECT 'ann', 's1', 'm' || n, 'user', 'hello', gen_random_uuid(), to_timestamp(n)
+            FROM generate_series(1, 20000) AS n
+            """
+        )
+        for is_analyzed in (False, True):
+            if is_analyzed:
+                await owner.execute("ANALYZE chat.messages")
+            async with looking(many.reader_database_url) as reader, reader.transaction():
+                await reader.execute(
+                    f"SELECT tripthread.read_as('{{ann}}'); SET LOCAL plan_cache_mode = force_generic_plan; {IN_ORDER};"
+                    f"PREPARE said (text, text, timestamptz, timestamptz, text[]) AS {SAID}"
+                )
+                ids = ", ".join(f"'m{number}'" for number in range(3001, 3051))
+                page = f"'ann', 's1', to_timestamp(3001), to_timestamp(3050), ARRAY[{ids}]"
+                plan = await reader.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE said ({page})")
+            nodes = list(nodes_of([json.loads(plan)[0]["Plan"]]))
+            assert nodes[0]["Actual Rows"] == 50
+            assert rows_read(nodes) <= 50, nodes
 
 
 async def test_no_page_reads_more_than_it_shows(many: Settings) -> None:
