@@ -50,6 +50,7 @@ from services.gateway.sessions import (
     template_routes,
 )
 from services.gateway.sessions import routes as sessions
+from services.gateway.trips import admin_routes as everybodys_trips
 from services.gateway.trips import changing as trip_changes
 from services.gateway.trips import listing
 from services.gateway.trips import routes as trips
@@ -77,6 +78,7 @@ ROUTERS = (
     older_routes.router,
     deleting.router,
     deletion.router,
+    everybodys_trips.router,
     trip_stats.router,
     listing.router,  # before what is named in a path
     trips.router,

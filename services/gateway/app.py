@@ -73,6 +73,7 @@ from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import StatsQueries
 from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries
+from services.gateway.trips.admin_routes import EverybodysTrips
 from services.gateway.trips.listing import TripLists
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.queries import TripQueries
@@ -221,6 +222,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         buckets=buckets,
         catalog=catalog,
     )
+    trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
         throttle,
         Chat(
@@ -269,7 +271,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             publisher,
             accepting,
         ),
-        TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes),
+        trip_lists,
+        EverybodysTrips(trip_lists, TripQueries(pools.admin), SessionsWithoutTrip(SessionQueries(pools.admin))),
         Live(listeners, throttle, own),
         Traces(traces, lanes),
         Reporting(traces, publisher, accepting),

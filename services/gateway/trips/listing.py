@@ -18,7 +18,7 @@ from services.gateway.http.strict_route import StrictRoute
 from services.gateway.sessions.status import TripStatus
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.order import TripReference
-from services.gateway.trips.page_keys import read_key
+from services.gateway.trips.page_keys import order_of, read_key
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.record import TripPage, TripRow
 from services.gateway.trips.without_trip import SessionsWithoutTrip
@@ -52,7 +52,7 @@ class TripQuery(PageQuery):
     include: Literal["sessions"] | None = None
 
     def wanted(self, caller: Caller) -> TripFilter:
-        asked = self.model_dump(exclude={"limit", "cursor", "include"})
+        asked = self.model_dump(exclude={"limit", "cursor", "include", "user_id"})
         return TripFilter(**asked, sessions=self.include == "sessions", projects=caller.projects)
 
 
@@ -72,12 +72,12 @@ async def list_trips(
     """List the trips of the caller's sessions, one record for each session about it, the newest activity first."""
     wanted, before = query.wanted(caller), PAGING.before(query)
     async with lists.lanes.of(caller):
-        rows = await _rows(lists, caller.user_ids, wanted, query.limit + 1, before)
+        rows = await rows_of(lists, caller.user_ids, wanted, query.limit + 1, before)
     page, cursor = PAGING.cut(rows, query)
     return TripPage(trips=page, next_cursor=cursor)
 
 
-async def _rows(
+async def rows_of(
     lists: TripLists, user_ids: Sequence[str], wanted: TripFilter, limit: int, before: Place | None
 ) -> list[tuple[Place, TripRow]]:
     """Read both kinds of rows; sessions first, or one that gets its trip in between would be missed."""
@@ -96,4 +96,4 @@ def merged(
     """Put both in one order, the newest activity first, without the sessions that have got a trip meanwhile."""
     known = {(row.iso_agent_id, row.conversation_id) for _, row in trips}
     still = [each for each in talks if (each[1].iso_agent_id, each[1].conversation_id) not in known]
-    return sorted([*still, *trips], key=lambda each: each[0], reverse=True)
+    return sorted([*still, *trips], key=lambda each: order_of(each[0]), reverse=True)

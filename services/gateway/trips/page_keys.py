@@ -1,6 +1,7 @@
 """Find the trips of a page: those of some users, by what was said in their sessions."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -12,11 +13,13 @@ from services.gateway.trips.primary_quote import HAS_PRIMARY
 from services.gateway.turns.readings import Spoken
 from shared.database import Connection
 
+Order = tuple[datetime, tuple[str, str, str]]
+
 NO_TRIP = "00000000-0000-0000-0000-000000000000"  # less than any trip's id
 
 # OFFSET 0: each by its key, or row-level security makes the planner read all of a table.
-_TRIP = "CROSS JOIN LATERAL (SELECT * FROM workflow.trips own WHERE own.trip_id = s.trip_id OFFSET 0) t"
-_SESSION = """
+TRIP = "CROSS JOIN LATERAL (SELECT * FROM workflow.trips own WHERE own.trip_id = s.trip_id OFFSET 0) t"
+SESSION = """
     LEFT JOIN LATERAL (SELECT own.last_activity_at, own.project_id, own.deleted_at FROM chat.sessions own
         WHERE own.user_id = s.user_id AND own.session_id = s.session_id OFFSET 0) c ON true
 """
@@ -24,7 +27,7 @@ _SESSION = """
 TIES_OF_USERS = f"""
     SELECT s.user_id, s.session_id, s.trip_id, spoken.spoken_at, t.step, {STATUS_IN_SQL} AS status,
         coalesce(spoken.spoken_at, s.started_at) AS place_at
-    FROM workflow.trip_sessions s {_TRIP} {_SESSION}
+    FROM workflow.trip_sessions s {TRIP} {SESSION}
     LEFT JOIN unnest($2::text[], $3::text[], $4::timestamptz[], $5::text[])
         AS turn (user_id, session_id, at, project_id) ON (turn.user_id, turn.session_id) = (s.user_id, s.session_id)
     CROSS JOIN LATERAL (SELECT greatest(c.last_activity_at, turn.at) AS spoken_at) spoken
@@ -32,22 +35,29 @@ TIES_OF_USERS = f"""
         AND ($6::text[] IS NULL OR coalesce(c.project_id, turn.project_id) = ANY ($6))
 """  # noqa: S608 - constants of this folder, here and below
 # Which of them a filter asks for.
-_FITS = f"""
-    ($7::uuid IS NULL OR s.trip_id = $7)
-    AND ($8::text IS NULL OR s.trip_id = ANY (ARRAY (SELECT named.trip_id FROM workflow.trips named
-        WHERE named.avinode_trip_id = $8 OR named.trip_code = $8)))
-    AND ($9::text IS NULL OR s.session_id = $9)
-    AND ($10::uuid IS NULL OR s.request_id = $10)
-    AND ($11::text IS NULL OR t.avinode_rfp_id = $11)
-    AND ($12::text IS NULL OR s.trip_id = ANY (ARRAY (SELECT f.trip_id FROM workflow.rfqs f WHERE f.rfq_id = $12)))
-    AND ($13::text IS NULL OR s.trip_id = ANY (ARRAY (SELECT n.trip_id FROM workflow.quotes n WHERE n.quote_id = $13)))
-    AND ($14::text IS NULL OR t.step = $14)
-    AND (NOT $15::boolean OR s.open)
-    AND ($16::boolean IS NULL OR {HAS_PRIMARY} = $16)
-"""  # noqa: S608
+_FITS = """
+    ({0}::uuid IS NULL OR s.trip_id = {0})
+    AND ({1}::text IS NULL OR s.trip_id = ANY (ARRAY (SELECT named.trip_id FROM workflow.trips named
+        WHERE named.avinode_trip_id = {1} OR named.trip_code = {1})))
+    AND ({2}::text IS NULL OR s.session_id = {2})
+    AND ({3}::uuid IS NULL OR s.request_id = {3})
+    AND ({4}::text IS NULL OR t.avinode_rfp_id = {4})
+    AND ({5}::text IS NULL OR s.trip_id = ANY (ARRAY (SELECT f.trip_id FROM workflow.rfqs f WHERE f.rfq_id = {5})))
+    AND ({6}::text IS NULL OR s.trip_id = ANY (ARRAY (SELECT n.trip_id FROM workflow.quotes n WHERE n.quote_id = {6})))
+    AND ({7}::text IS NULL OR t.step = {7})
+    AND (NOT {8}::boolean OR s.open)
+    AND ({9}::boolean IS NULL OR {primary} = {9})
+"""
+
+
+def fits(first: int) -> str:
+    """Write what a filter asks of a tie `s` and its trip `t`, of the parameters of `filtering` from this number on."""
+    return _FITS.format(*(f"${number}" for number in range(first, first + 10)), primary=HAS_PRIMARY)
+
+
 # What is sorted is the trips of these users alone.
 OF_USERS = f"""
-    SELECT * FROM ({TIES_OF_USERS} AND {_FITS}) tie
+    SELECT * FROM ({TIES_OF_USERS} AND {fits(7)}) tie
     WHERE ($17::text IS NULL OR status = $17)
         AND (place_at, trip_id, session_id, user_id) < (coalesce($18::timestamptz, 'infinity'), $19::uuid, $20::text,
             $21::text)
@@ -69,6 +79,12 @@ def read_key(key: str) -> tuple[str, str, str]:
     return trip_id, session_id, user_id
 
 
+def order_of(place: Place) -> Order:
+    """Return what places are compared by: as text one id could end in the middle of another."""
+    at, key = place
+    return at, read_key(key)
+
+
 async def keys_of_users(
     db: Connection,
     user_ids: Sequence[str],
@@ -80,7 +96,7 @@ async def keys_of_users(
 ) -> list[asyncpg.Record]:
     """Choose trips by what the sessions' owners have said: two services' tables, so no index has the order."""
     return await db.fetch(
-        OF_USERS, *owned(user_ids, wanted, spoken), *_filtering(wanted), wanted.status, *_beginning(before), limit
+        OF_USERS, *owned(user_ids, wanted, spoken), *filtering(wanted), wanted.status, *beginning(before), limit
     )
 
 
@@ -96,7 +112,7 @@ def owned(user_ids: Sequence[str], wanted: TripFilter, spoken: Sequence[Spoken])
     )
 
 
-def _filtering(wanted: TripFilter) -> tuple[Any, ...]:
+def filtering(wanted: TripFilter) -> tuple[Any, ...]:
     return (
         wanted.trip_id,
         wanted.avinode_trip_id,
@@ -111,7 +127,7 @@ def _filtering(wanted: TripFilter) -> tuple[Any, ...]:
     )
 
 
-def _beginning(before: Place | None) -> tuple[Any, ...]:
+def beginning(before: Place | None) -> tuple[Any, ...]:
     at, key = before or (None, "//")
     trip_id, session_id, user_id = read_key(key)
     return at, trip_id or NO_TRIP, session_id, user_id

@@ -14,6 +14,7 @@ from services.gateway.account.projects import Projects
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.status import TripStatus, status_of
 from services.gateway.trips.detail_queries import whole_trip
+from services.gateway.trips.everybodys import BY_INDEX, MOST_COUNTED, count_of_all, keys_of_all
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.page_keys import COUNTED, key_of, keys_of_users, owned
 from services.gateway.trips.placed import PlacedOrder
@@ -59,6 +60,20 @@ class TripQueries:
         async with reading(self._pool, *user_ids) as db:
             rows = await db.fetch(COUNTED, *owned(user_ids, wanted, spoken))
         return Counter({(row["status"], row["step"]): row["number"] for row in rows})
+
+    async def page_of_all(
+        self, wanted: TripFilter, limit: int, before: Place | None = None
+    ) -> list[tuple[Place, TripRow]]:
+        """Return the same of all users, as far as it is stored; for the administrators' role."""
+        async with reading(self._pool, first=BY_INDEX) as db:
+            rows = await _rows(db, await keys_of_all(db, wanted, limit, before))
+        return [(_place(row), _trip_row(row)) for row in map(dict, rows)]
+
+    async def count_of_all(self) -> tuple[Counter[tuple[TripStatus, str]], bool]:
+        """Count the trips of all users, and tell whether these are all; for the administrators' role."""
+        async with reading(self._pool, first=BY_INDEX) as db:
+            counts = await count_of_all(db)
+        return counts, counts.total() < MOST_COUNTED
 
     async def find(self, user_ids: Sequence[str], wanted: TripFilter, spoken: Sequence[Spoken] = ()) -> Trip | None:
         """Return the first such trip in that order, whole; None where these users have none."""

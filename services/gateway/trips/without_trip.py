@@ -14,8 +14,9 @@ from services.gateway.sessions.page_keys import Key
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.status import FIRST_STEP, TripStatus
 from services.gateway.sessions.view import SessionFacts, show_session
+from services.gateway.trips.everybodys import IS_SHOWN
 from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.page_keys import key_of, read_key
+from services.gateway.trips.page_keys import Order, key_of, order_of, read_key
 from services.gateway.trips.record import TripRow
 from services.gateway.turns.said import Glimpse
 from shared.database import Connection
@@ -27,14 +28,16 @@ AGES: dict[TripStatus | None, tuple[int | None, int | None]] = {  # minutes
     "active": (None, 30),
     "paused": (30, None),
 }
+# A time less some minutes comes from a SELECT of its own: row-level security lets no index compare with it otherwise.
+# Ties are counted, to be looked up by their session's key: a join with all that somebody has may be planned otherwise.
 _FITS = """
     s.deleted_at IS NULL
     AND (s.last_activity_at, s.session_id, s.user_id) < (coalesce($2::timestamptz, 'infinity'), $3::text, $4::text)
-    AND s.last_activity_at <= coalesce(now() - $5 * interval '1 minute', 'infinity')
-    AND s.last_activity_at > coalesce(now() - $6 * interval '1 minute', '-infinity')
+    AND s.last_activity_at <= (SELECT coalesce(now() - $5 * interval '1 minute', 'infinity'))
+    AND s.last_activity_at > (SELECT coalesce(now() - $6 * interval '1 minute', '-infinity'))
     AND ($7::text[] IS NULL OR s.project_id = ANY ($7))
-    AND NOT EXISTS (SELECT FROM workflow.trip_sessions o
-        WHERE o.user_id = s.user_id AND o.session_id = s.session_id AND o.deleted_at IS NULL)
+    AND (SELECT count(*) FROM (SELECT FROM workflow.trip_sessions o
+        WHERE o.user_id = s.user_id AND o.session_id = s.session_id AND o.deleted_at IS NULL LIMIT 1) tie) = 0
     AND NOT EXISTS (SELECT FROM unnest($8::text[], $9::text[]) AS fresh (user_id, session_id)
         WHERE fresh.user_id = s.user_id AND fresh.session_id = s.session_id)
 """
@@ -50,6 +53,11 @@ OF_USERS = f"""
     ) page
     ORDER BY page.last_activity_at DESC, page.session_id DESC, page.user_id DESC LIMIT $1
 """  # noqa: S608 - a constant of this module, here and below
+OF_ALL = f"""
+    SELECT s.user_id, s.session_id, s.last_activity_at FROM chat.sessions s
+    WHERE s.message_count >= 0 AND {_FITS} AND {IS_SHOWN.format(since="s.created_at")}
+    ORDER BY s.last_activity_at DESC, s.session_id DESC, s.user_id DESC LIMIT $1
+"""  # noqa: S608
 MOST_COUNTED = 100_000  # sessions, the newest
 _COUNTED = """
     SELECT count(*) AS total, count(*) FILTER (WHERE last_activity_at > now() - interval '30 minutes') AS active
@@ -76,7 +84,7 @@ class SessionsWithoutTrip:
         """Return up to `limit` sessions of these users as rows of a list of trips, the newest activity first.
 
         Args:
-            user_ids: The owners.
+            user_ids: The owners; none: everybody, for the administrators' role, as far as it is stored.
             wanted: Which.
             limit: The most there may be.
             before: Where the page before it ended.
@@ -84,15 +92,16 @@ class SessionsWithoutTrip:
         """
 
         async def stored(db: Connection, fresh: Sequence[Key]) -> Sequence[Key]:
-            if wanted.session_id is not None:
+            if wanted.session_id is not None and user_ids:
                 return [(user_id, wanted.session_id) for user_id in user_ids]
-            return await keys_of_users(db, user_ids, wanted, limit, before, without=fresh)
+            return await stored_keys(db, user_ids, wanted, limit, before, without=fresh)
 
         facts = await self._queries.chosen(user_ids, turns, stored)
         shown = shown_without_trip(facts, turns, wanted)
         rows = [row_of(session, user_id) for user_id, session in shown]
         placed = [(place_of(row), row) for row in rows]
-        return sorted((each for each in placed if before is None or each[0] < before), reverse=True, key=_place)[:limit]
+        following = [each for each in placed if before is None or _order(each) < order_of(before)]
+        return sorted(following, key=_order, reverse=True)[:limit]
 
     async def count(self, user_ids: Sequence[str], projects: Projects, turns: Sequence[Glimpse]) -> Without:
         """Count these users' sessions by their status, up to `MOST_COUNTED` of those that are stored."""
@@ -112,12 +121,13 @@ class SessionsWithoutTrip:
 async def _counts(
     db: Connection, user_ids: Sequence[str], wanted: TripFilter, most: int, *, without: Collection[Key]
 ) -> dict[TripStatus, int]:
-    row = await db.fetchrow(_COUNTED.format(OF_USERS), most, *fitting(wanted, None, without), list(user_ids))
+    fitting, owners = _fitting(wanted, None, without), [list(user_ids)] if user_ids else []
+    row = await db.fetchrow(_COUNTED.format(OF_USERS if user_ids else OF_ALL), most, *fitting, *owners)
     assert row is not None  # noqa: S101 - an aggregate has one row
     return {"active": row["active"], "paused": row["total"] - row["active"]}
 
 
-async def keys_of_users(
+async def stored_keys(
     db: Connection,
     user_ids: Sequence[str],
     wanted: TripFilter,
@@ -127,11 +137,15 @@ async def keys_of_users(
     without: Collection[Key] = (),
 ) -> list[Key]:
     """Choose stored sessions without a trip, other than these."""
-    rows = await db.fetch(OF_USERS, limit, *fitting(wanted, before, without), list(user_ids))
+    fitting = _fitting(wanted, before, without)
+    if user_ids:
+        rows = await db.fetch(OF_USERS, limit, *fitting, list(user_ids))
+    else:
+        rows = await db.fetch(OF_ALL, limit, *fitting)
     return [(row["user_id"], row["session_id"]) for row in rows]
 
 
-def fitting(wanted: TripFilter, before: Place | None, without: Collection[Key] = ()) -> tuple[object, ...]:
+def _fitting(wanted: TripFilter, before: Place | None, without: Collection[Key] = ()) -> tuple[object, ...]:
     """Return what `_FITS` knows as $2 to $9."""
     at, key = before or (None, "//")
     trip_id, session_id, user_id = read_key(key)
@@ -192,5 +206,5 @@ def place_of(row: TripRow) -> Place:
     return row.last_activity_at, key_of(None, row.conversation_id, row.iso_agent_id)
 
 
-def _place(placed: tuple[Place, TripRow]) -> Place:
-    return placed[0]
+def _order(placed: tuple[Place, TripRow]) -> Order:
+    return order_of(placed[0])

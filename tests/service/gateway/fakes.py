@@ -83,6 +83,7 @@ from services.gateway.sessions.stats_queries import (
 from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries, TemplateRow
 from services.gateway.sessions.view import SessionFacts, StoredSession
+from services.gateway.trips.admin_routes import EverybodysTrips
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.listing import TripLists
@@ -221,6 +222,7 @@ class World:
             buckets=buckets,
             catalog=catalog,
         )
+        trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
         subjects = (
             throttle,
             Chat(
@@ -275,7 +277,8 @@ class World:
                 publisher,
                 accepting,
             ),
-            TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes),
+            trip_lists,
+            EverybodysTrips(trip_lists, trips, trip_lists.without),
             Live(_BriefListeners(), throttle, own),
             Traces(cast(TraceQueries, _Traces(self)), self.lanes),
             Reporting(cast(TraceQueries, _Traces(self)), publisher, accepting),

@@ -96,6 +96,9 @@ class Explained:
         self.plans.append(json.loads(plan[0])[0]["Plan"])
         return await self._db.fetch(statement, *arguments)
 
+    async def fetchrow(self, statement: str, *arguments: Any) -> Any:
+        return (await self.fetch(statement, *arguments))[0]
+
     def nodes(self) -> Iterator[dict[str, Any]]:
         return nodes_of(self.plans)
 

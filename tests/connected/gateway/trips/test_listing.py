@@ -18,17 +18,23 @@ FIRST = "understanding_request"
 EVERYTHING: dict[str, Any] = {"include": "sessions"}
 
 
-async def listed(stage: Stage, user: str = "ann", limit: int = 200, **query: Any) -> list[dict[str, Any]]:
+async def listed(
+    stage: Stage, user: str = "ann", limit: int = 200, path: str = TRIPS, role: str = "user", **query: Any
+) -> list[dict[str, Any]]:
     """Read all pages."""
     rows: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
-        answer = await stage.get(TRIPS, user, limit=limit, **query, **cursor)
+        answer = await stage.get(path, user, role, limit=limit, **query, **cursor)
         assert answer.status_code == 200, answer.text
         rows += answer.json()["trips"]
         if not answer.json()["has_more"]:
             return rows
         cursor = {"cursor": answer.json()["next_cursor"]}
+
+
+async def listed_by_admin(stage: Stage, **query: Any) -> list[dict[str, Any]]:
+    return await listed(stage, "op", path="/api/admin/trips", role="admin", **query)
 
 
 async def names(stage: Stage, **query: Any) -> list[str]:
@@ -58,6 +64,8 @@ async def world(stage: Stage, rows: Rows) -> None:
     trip = await tied(rows, "searching", hours=2.5, step="searching_aircraft")
     await talk(rows, "beside", hours=2.2)
     await rows.tie("beside", trip, started_at=await rows.ages_ago(hours=3))
+    await tied(rows, "aside", hours=0.01, step="requesting_quotes", paused_at=await rows.ages_ago())
+    await tied(rows, "back", hours=0.02, step="requesting_quotes", paused_at=await rows.ages_ago(minutes=5))
     await tied(rows, "begun", hours=4, step=FIRST)
     sent = await rows.ages_ago(days=89)
     await tied(rows, "sent", hours=5, proposal_sent_at=sent, step="proposal_ready")
@@ -71,7 +79,21 @@ async def world(stage: Stage, rows: Rows) -> None:
     await tied(rows, "bobs-trip", "bob")
 
 
-ORDER = ["woken-trip", "woken", "unstored", "busy", "quiet", "beside", "searching", "filed", "begun", "sent", "old"]
+ORDER = [
+    "woken-trip",
+    "woken",
+    "unstored",
+    "aside",
+    "back",
+    "busy",
+    "quiet",
+    "beside",
+    "searching",
+    "filed",
+    "begun",
+    "sent",
+    "old",
+]
 WITHOUT = ["woken", "unstored", "busy", "quiet", "filed"]
 
 
@@ -97,10 +119,10 @@ async def test_every_session_is_listed_with_its_trip_or_without(gateway: Stage, 
     ("query", "found"),
     [
         ({"step": FIRST}, ["woken", "unstored", "busy", "quiet", "filed", "begun", "cancelled"]),
-        ({"status": "active"}, ["woken-trip"]),
-        ({"status": "active", **EVERYTHING}, ["woken-trip", "woken", "unstored", "busy"]),
-        ({"status": "paused", **EVERYTHING}, ["quiet", "beside", "searching", "filed", "begun"]),
-        ({"status": "paused"}, ["beside", "searching", "begun"]),
+        ({"status": "active"}, ["woken-trip", "back"]),
+        ({"status": "active", **EVERYTHING}, ["woken-trip", "woken", "unstored", "back", "busy"]),
+        ({"status": "paused", **EVERYTHING}, ["aside", "quiet", "beside", "searching", "filed", "begun"]),
+        ({"status": "paused"}, ["aside", "beside", "searching", "begun"]),
         ({"status": "completed", **EVERYTHING}, ["sent"]),
         ({"status": "archived", **EVERYTHING}, ["old", "cancelled"]),
         ({"status": "paused", "step": "searching_aircraft", **EVERYTHING}, ["beside", "searching"]),
@@ -123,15 +145,19 @@ async def test_filters_are_of_both_kinds(gateway: Stage, rows: Rows, query: dict
 
 async def test_pages_go_through_both_kinds_also_where_all_is_of_one_moment(gateway: Stage, rows: Rows) -> None:
     at = await rows.ages_ago(hours=1)
-    for number in range(9):
-        await rows.session(f"s{number}", last_activity_at=at, last_message_at=at)
+    sessions = ["s", *(f"s{number}" for number in range(1, 9)), "s-1", "s-2", "s-3", "s_1", "s1-1"]
+    for number, session_id in enumerate(sessions):
+        await rows.session(session_id, last_activity_at=at, last_message_at=at)
         for _ in range(number % 3):
-            await rows.trip(f"s{number}", started_at=at, last_activity_at=at)
+            await rows.trip(session_id, started_at=at, last_activity_at=at)
             await rows.run("UPDATE workflow.trip_sessions SET open = false, ended_at = now()")
+    await rows.session("s", user="bob", last_activity_at=at, last_message_at=at)
     everything = await listed(gateway, **EVERYTHING)
-    assert Counter(row["conversation_id"] for row in everything) == {f"s{n}": max(1, n % 3) for n in range(9)}
+    wanted = {session_id: max(1, number % 3) for number, session_id in enumerate(sessions)}
+    assert Counter(row["conversation_id"] for row in everything) == wanted
     for limit in (1, 2, 5):
         assert await listed(gateway, limit=limit, **EVERYTHING) == everything
+        assert len(await listed_by_admin(gateway, limit=limit, **EVERYTHING)) == len(everything) + 1
 
 
 async def test_the_numbers_are_those_of_the_list(gateway: Stage, rows: Rows) -> None:

@@ -14,12 +14,26 @@ from tests.processes import ROOT
 
 DOCUMENT = (ROOT / "docs/trips.md").read_text()
 CALLS = sorted(set(re.findall(r"`GET (/api/[^` ]+)`", DOCUMENT)))
+WRITES = sorted(set(re.findall(r"`(POST|PATCH) (/api/[^` ]+)`", DOCUMENT)))
+FUNCTIONS = (
+    "createOrUpdateChatSession",
+    "getActiveChatSession",
+    "getChatSessionByRequest",
+    "getChatSessionsByTripId",
+    "updateChatSessionActivity",
+    "updateChatSessionWithTripInfo",
+    "updateChatSessionWithQuote",
+    "completeChatSession",
+    "getUserActiveChatSessions",
+    "archive_old_chat_sessions",
+)
 TRIPS = "/api/trips"
 
 
 async def send(gateway: Stage, call: str, user: str) -> httpx2.Response:
     path, _, query = call.partition("?")
-    return await gateway.get(path, user, **dict(parse_qsl(query)))
+    role = "admin" if path.startswith("/api/admin/") else "user"
+    return await gateway.get(path, user, role, **dict(parse_qsl(query)))
 
 
 async def called(gateway: Stage, path: str, user: str = "ann") -> dict[str, Any]:
@@ -44,11 +58,21 @@ async def under_way(rows: Rows) -> dict[str, str]:
         "avinode_rfp_id": "rfp-123",
         "avinode_rfq_id": "arfq-1",
         "quote_id": "aquote-2",
+        "user_id": "ann",
     }
 
 
-def test_the_document_has_calls() -> None:
+def test_the_document_has_a_call_for_each_function() -> None:
     assert len(CALLS) >= 10
+    for name in FUNCTIONS:
+        assert re.search(rf"^\| `{name}\b[^|]*\| .", DOCUMENT, re.MULTILINE), name
+
+
+async def test_each_call_that_writes_is_a_route(gateway: Stage) -> None:
+    paths = (await gateway.get("/openapi.json")).json()["paths"]
+    assert WRITES
+    for method, path in WRITES:
+        assert method.lower() in paths[path]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -59,6 +83,9 @@ async def test_each_call_finds_the_callers_conversation_and_nobody_elses(gateway
         status = re.search(r"status=(\w+)", call)
         expected = ["s1"] if status is None or status[1] == "active" else []
         assert [row["conversation_id"] for row in found["trips"]] == expected
+    if path.startswith("/api/admin/"):
+        assert (await gateway.get(path.partition("?")[0], "bob")).status_code == 403
+    elif "trips" in found:
         assert (await called(gateway, path, "bob"))["trips"] == []
     elif "total" in found:
         assert (found["total"], (await called(gateway, path, "bob"))["total"]) == (1, 0)
