@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale", "events", "sessions")
+BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale", "events", "sessions", "traces")
 
 
 def main() -> None:
@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement, interleaved; the median counts")
     parser.add_argument("--messages", type=int, default=20_000, help="in a queue that is drained")
     parser.add_argument("--stored", type=int, default=100_000, help="messages of sessions, against 10,000")
+    parser.add_argument("--traces", type=int, default=100_000, help="stored ones, against 10,000")
     parser.add_argument("--seconds", type=float, default=8, help="that a steady load lasts")
     parser.add_argument("--turns", type=int, default=1500, help="of one measurement of the gateway, at 50 connections")
     parser.add_argument("--pause-ms", type=float, default=2, help="between two chunks of the model that is asked")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from shared.events import MessageAnswered, MessageEvent, MessagePosted, Trace
+from shared.events import Event, MessageAnswered, MessageEvent, MessagePosted, Trace
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
@@ -81,7 +81,7 @@ async def fill(settings: Settings, messages: Sequence[MessageEvent]) -> None:
             await asyncio.gather(*(put(publisher, event) for event in messages[start : start + CHUNK]))
 
 
-async def put(publisher: Publisher, event: MessageEvent) -> None:
+async def put(publisher: Publisher, event: Event) -> None:
     """Put one message into the logger's queue alone: nobody empties the others here."""
     await publisher.publish_to(
         LOGGER_CHAT.name, event.body(), name=type(event).__name__, message_id=str(event.event_id), headers={}

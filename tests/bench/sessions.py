@@ -149,7 +149,7 @@ async def _filled(settings: Settings, messages: int) -> Settings:
     template = settings.database_url.rsplit("/", 1)[1]
     async with looking(with_database(settings.database_url, "template1")) as server:
         await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    own = _on(settings, name)
+    own = on_database(settings, name)
     async with looking(own.database_url) as owner:
         sessions = (messages - messages // LONG) // SESSION
         await owner.execute(
@@ -160,7 +160,7 @@ async def _filled(settings: Settings, messages: int) -> Settings:
     return own
 
 
-def _on(settings: Settings, database: str) -> Settings:
+def on_database(settings: Settings, database: str) -> Settings:
     names = [name for name in type(settings).model_fields if name.endswith("database_url")]
     return settings.model_copy(update={name: with_database(getattr(settings, name), database) for name in names})
 

@@ -72,13 +72,16 @@ async def many(servers: Servers, template: str) -> AsyncIterator[Settings]:
         yield settings
 
 
-async def explained(settings: Settings, query: dict[str, Any], *, everybody: bool) -> tuple[Explained, list[Key]]:
+async def explained(
+    settings: Settings, query: dict[str, Any], *, everybody: bool, running: bool = False
+) -> tuple[Explained, list[Key]]:
     url = settings.admin_database_url if everybody else settings.reader_database_url
     users = () if everybody else ("ann",)
     async with open_pool(url, "test", 1) as pool, reading(pool, *users, first=PLANNED_BY_VALUES) as db:
         cost = Explained(db)
         wanted, whose = TraceFilter(**query), Whose(users, everybody=everybody)
-        return cost, await trace_keys(cost, whose, wanted, LIMIT, None)  # type: ignore[arg-type]
+        keys = await trace_keys(cost, whose, wanted, LIMIT, None, running=running)  # type: ignore[arg-type]
+        return cost, keys
 
 
 @pytest.mark.parametrize("is_analyzed", [False, True])
@@ -94,6 +97,14 @@ async def test_no_page_reads_more_than_it_shows_and_looks_through(many: Settings
         most = 2 * LIMIT + looked_through if is_analyzed or not query else 2 * TRACES
         assert cost.rows_read() <= most, (query, cost.rows_read(), cost.plans)
         assert len(keys) == found, query
+
+
+async def test_the_few_that_run_are_found_among_all(many: Settings) -> None:
+    async with looking(many.database_url) as owner:
+        await owner.execute("ANALYZE")
+    for everybody, found in ((False, 1), (True, 2)):
+        cost, keys = await explained(many, {}, everybody=everybody, running=True)
+        assert (cost.rows_read(), len(keys)) == (found, found), cost.plans
 
 
 async def test_what_is_shown_of_a_page_is_read_by_keys(many: Settings) -> None:

@@ -1,0 +1,1 @@
+DROP INDEX chat.traces_running;
