@@ -5,12 +5,16 @@
     │   ├── NotAuthenticated     401
     │   ├── Forbidden            403
     │   ├── NotFound             404
-    │   │   └── NoSuchTrip
+    │   │   ├── NoSuchTrip
+    │   │   └── NoSuchProposal
     │   ├── Conflict             409
     │   │   ├── SessionBusy
     │   │   ├── NotStoredYet
-    │   │   └── TripOpen
-    │   │       └── TripUnconfirmed
+    │   │   ├── TripOpen
+    │   │   │   └── TripUnconfirmed
+    │   │   ├── ProposalOutdated
+    │   │   └── ProposalSettled
+    │   │       └── ProposalUnconfirmed
     │   ├── TooSlow              408
     │   ├── Gone                 410
     │   ├── Stale                412
@@ -84,6 +88,10 @@ class NoSuchTrip(NotFound):
     """There is no such trip."""
 
 
+class NoSuchProposal(NotFound):
+    """There is no such proposal."""
+
+
 class Conflict(Refused):
     """The request conflicts with what is there."""
 
@@ -129,6 +137,22 @@ class TripCancelled(TripClosed):
     """This trip was cancelled before Avinode was asked for it."""
 
     code = "trip_cancelled"
+
+
+class ProposalSettled(Conflict):
+    """This proposal was sent, or is being sent: it changes no more, and is not sent again."""
+
+    code = "proposal_settled"
+
+
+class ProposalUnconfirmed(ProposalSettled):
+    """Nobody can tell whether this was mailed. Ask there; then mark it as sent by hand, or prepare another."""
+
+
+class ProposalOutdated(Conflict):
+    """An operator has another price by now, or none: change the proposal, which takes the quotes as they stand."""
+
+    code = "proposal_outdated"
 
 
 class TooSlow(Refused):

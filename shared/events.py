@@ -17,6 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.errors import Undecodable, UnknownType
 from shared.ids import CLIENT_ID, new_id, reserved_session
+from shared.proposals.content import Content
 
 
 def _storable(text: str) -> str:
@@ -423,6 +424,34 @@ class TripReleased(Event):
     operator: Name
 
 
+class ProposalEvent(SessionEvent):
+    """A fact about a proposal of the trip that this session is about."""
+
+    accepted_at: Moment  # the database's clock
+    trip_id: UUID
+    proposal_id: UUID
+
+
+class ProposalPrepared(ProposalEvent):
+    """A user prepared a proposal from quotes, as these stood then."""
+
+    content: Content
+
+
+class ProposalChanged(ProposalEvent):
+    """A user changed a proposal, whole, that was not sent; the newest by (accepted_at, event_id) stands."""
+
+    content: Content
+
+
+class ProposalSent(ProposalEvent):
+    """A user sent a proposal: by hand, or to these, whom the workflow mails at most once."""
+
+    to: tuple[Name, ...] = Field((), max_length=50)  # addresses; none: by hand
+    subject: Name | None = None
+    message: Text | None = None
+
+
 class WebhookReceived(Event):
     """An outside system posted a notice; it is kept as it came and worked later."""
 
@@ -483,6 +512,9 @@ EVENTS: tuple[type[Event], ...] = (
     TripClosed,
     TripRefreshRequested,
     TripReleased,
+    ProposalPrepared,
+    ProposalChanged,
+    ProposalSent,
     WebhookReceived,
     DeliveryReprocessed,
     DeadLetterReplayed,
@@ -549,6 +581,7 @@ class TripAdvanced(Outcome):
 
     outcome: Literal["TripAdvanced"] = "TripAdvanced"
     trip_id: UUID
+    changed: tuple[str, ...] = ("trip",)  # what of it, in the words of `GET /api/events`
 
 
 class SessionTouched(Outcome):

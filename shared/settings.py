@@ -151,6 +151,7 @@ class Settings(BaseSettings):
     track_new_models: bool = False  # is a model that is first seen in a question registered, and its sessions tagged?
     visitor_trips: bool = False  # may a visitor order trips, and attach them?
     trip_orders_per_minute: int = Field(60, ge=1)  # of one user, on one replica
+    proposal_sends_per_hour: int = Field(60, ge=1)  # of one user, on one replica
     trip_guesses_per_hour: int = Field(20, ge=1)  # attachments of one user that are wrong, on one replica
     visitor_models: str = ""  # the same for visitors, who have no others
     stored_wait_s: float = Field(2.0, ge=0)  # how long a write waits until its row is readable

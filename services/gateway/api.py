@@ -52,7 +52,7 @@ from services.gateway.sessions import (
 from services.gateway.sessions import routes as sessions
 from services.gateway.trips import admin_routes as everybodys_trips
 from services.gateway.trips import changing as trip_changes
-from services.gateway.trips import listing
+from services.gateway.trips import listing, proposal_routes
 from services.gateway.trips import routes as trips
 from services.gateway.trips import stats as trip_stats
 from services.gateway.webhooks import routes as webhooks
@@ -83,6 +83,7 @@ ROUTERS = (
     listing.router,  # before what is named in a path
     trips.router,
     trip_changes.router,
+    proposal_routes.router,
     models.router,
     reserving.router,
     comparing.router,

@@ -76,6 +76,8 @@ from services.gateway.sessions.templates import TemplateQueries
 from services.gateway.trips.admin_routes import EverybodysTrips
 from services.gateway.trips.listing import TripLists
 from services.gateway.trips.order_limits import OrderLimits
+from services.gateway.trips.proposal_queries import ProposalQueries
+from services.gateway.trips.proposing import Proposing
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
 from services.gateway.trips.without_trip import SessionsWithoutTrip
@@ -273,6 +275,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         ),
         trip_lists,
         EverybodysTrips(trip_lists, TripQueries(pools.admin), SessionsWithoutTrip(SessionQueries(pools.admin))),
+        Proposing(settings, turns, trips, ProposalQueries(pools.reader), buckets, publisher, accepting),
         Live(listeners, throttle, own),
         Traces(traces, lanes),
         Reporting(traces, publisher, accepting),

@@ -14,6 +14,7 @@ from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
 from services.workflow.store.quotes import QuoteStore
 from services.workflow.store.requests import RequestStore
+from services.workflow.store.sends import SendStore
 from services.workflow.store.status import StatusStore
 from services.workflow.store.sweeps import SweepStore
 from services.workflow.store.trips import TripStore
@@ -60,7 +61,7 @@ def wire(
     follower = Follower(facts, avinode, publisher)
     checker = Checker(facts, follower, publisher, waits=waits, rereading=rereading)
     keeper = HoldKeeper(StatusStore(pool), avinode, publisher)
-    teller = Teller(QuoteStore(pool), publisher)
+    teller = Teller(QuoteStore(pool), SendStore(pool), publisher)
     sweeper = Sweeper(pool, SweepStore(pool))
     canceller = Canceller(CancellationStore(pool), avinode, publisher, waits)
     jobs = {
@@ -70,6 +71,7 @@ def wire(
         "new trips": checker.work_new_trip,
         "trips": checker.work_trip,
         "quotes": teller.work_quote,
+        "proposals": teller.work_proposal,
         "holds": keeper.work_hold,
         "deletions": sweeper.sweep_session,
         "erasures": sweeper.sweep_user,

@@ -10,6 +10,9 @@ from services.workflow.store.trips import TripStore
 from shared.events import (
     DeliveryReprocessed,
     Event,
+    ProposalChanged,
+    ProposalPrepared,
+    ProposalSent,
     SessionDeleted,
     TripAdvanced,
     TripAttached,
@@ -22,7 +25,8 @@ from shared.events import (
     WebhookReceived,
 )
 
-HEARD = TripRequested | TripAttached | TripChanged | TripClosed | TripRefreshRequested | TripReleased
+Orders = TripRequested | TripAttached | TripChanged | TripClosed | TripRefreshRequested | TripReleased
+HEARD = Orders | ProposalPrepared | ProposalChanged | ProposalSent
 Wake = Callable[[], None]
 
 log = structlog.get_logger(__name__)

@@ -33,4 +33,8 @@ class Sweeper:
         return True
 
     async def _let_go(self, gone: Gone) -> bool:
-        return await self._sweeps.drop_orders(gone) or await self._sweeps.untie(gone)
+        return (
+            await self._sweeps.drop_orders(gone)
+            or await self._sweeps.drop_proposals(gone)
+            or await self._sweeps.untie(gone)
+        )

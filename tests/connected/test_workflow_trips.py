@@ -250,7 +250,11 @@ async def test_a_proposal_is_the_last_step(quiet: Stage) -> None:
     async with running_workflow(quiet.settings):
         event, avinode_trip_id = await quiet.created()
         await quiet.owner.execute(
-            "INSERT INTO workflow.proposals VALUES (gen_random_uuid(), $1, '{}', 0, '', '{}', now(), NULL, $1)",
+            """
+            INSERT INTO workflow.proposals (proposal_id, trip_id, user_id, session_id, quote_ids, prepared_at,
+                accepted_at, changed_at, changed_by, event_id)
+            VALUES (gen_random_uuid(), $1, 'ada', 's1', '{}', now(), now(), now(), $1, $1)
+            """,
             event.trip_id,
         )
         await quiet.avinode.act(f"trips/{avinode_trip_id}/rfqs", {"operators": 1})

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.workflow.store.quotes import UntoldQuote
-from services.workflow.telling import message_about, sentence_about
+from services.workflow.store.sends import UntoldProposal
+from services.workflow.telling import message_about, message_about_proposal, sentence_about
 from shared.ids import new_id
+from shared.proposals.content import Content, Option
 
 TIED_AT = datetime(2030, 3, 1, tzinfo=UTC)
 QUOTE = UntoldQuote(
@@ -77,3 +79,26 @@ def test_the_message_in_a_session_that_is_newer_than_the_quote_is_as_new_as_the_
     later = QUOTE.seen_at + timedelta(days=1)
     told = message_about(QUOTE, "ada", "s1", later)
     assert (told.created_at, told.accepted) == (later, later)
+
+
+def proposal(*cents: int, is_by_hand: bool = False) -> UntoldProposal:
+    options = tuple(Option(quote_id="q", price_cents=1, currency="USD", client_price_cents=each) for each in cents)
+    told = Content(currency="EUR", options=options)
+    at = datetime(2030, 4, 1, tzinfo=UTC)
+    return UntoldProposal(new_id(), new_id(), is_by_hand, told, at, sessions=[("ada", "s1", TIED_AT)])
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (proposal(3601250), "The proposal was sent: one option, for 36,012.50 EUR."),
+        (proposal(4000000, 3900000), "The proposal was sent: 2 options, from 39,000 EUR."),
+        (proposal(100, is_by_hand=True), "The proposal was sent by hand: one option, for 1 EUR."),
+    ],
+)
+def test_a_sent_proposal_is_told_in_one_sentence(sent: UntoldProposal, said: str) -> None:
+    message = message_about_proposal(sent, "ada", "s1", TIED_AT)
+    assert (message.content, message.role, message.created_at) == (said, "system", sent.sent_at)
+    assert message.accepted_at == TIED_AT
+    assert message.message_id == message_about_proposal(sent, "ada", "s1", TIED_AT).message_id
+    assert message.message_id != message_about_proposal(sent, "ada", "s2", TIED_AT).message_id

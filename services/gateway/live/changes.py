@@ -67,5 +67,5 @@ def told_by(outcome: Outcome) -> tuple[Source, tuple[str, ...]]:
     if isinstance(outcome, SessionTagged):
         return Source.TAGGING, ("tag",)
     if isinstance(outcome, TripAdvanced):
-        return Source.WORKFLOW, ("trip",)
+        return Source.WORKFLOW, outcome.changed
     return Source.GATEWAY, outcome.changed if isinstance(outcome, SessionTouched) else (OTHER,)

@@ -26,12 +26,15 @@ class Found:
     at: datetime  # by its own time stamp
     age_s: float
     is_deleted: bool = False
+    has_proposal: bool = False  # of a trip: one of its proposals has changed, too
 
     @property
     def words(self) -> tuple[str, ...]:
         if self.is_deleted:
             return ("deleted",)
-        return {Source.TAGGING: ("tag",), Source.WORKFLOW: ("trip",)}.get(self.place.source, ANYTHING)
+        if self.place.source is Source.WORKFLOW:
+            return ("trip", "proposal") if self.has_proposal else ("trip",)
+        return ("tag",) if self.place.source is Source.TAGGING else ANYTHING
 
 
 class Told:

@@ -40,6 +40,7 @@ class ChangeQueries:
                 row["at"],
                 row["age_s"],
                 is_deleted=row["is_deleted"],
+                has_proposal=row["has_proposal"],
             )
             for row in rows
         ]
@@ -106,20 +107,22 @@ _CHANGED = """
         SELECT user_id, session_id, tagged_at AS at, session_tag, deleted_at FROM tagging.session_tags
         WHERE tagged_at > statement_timestamp() - $2::float8 * interval '1 second' AND reserved_at IS NULL
     ), trips AS MATERIALIZED (
-        SELECT trip_id, updated_at AS at FROM workflow.trips
+        SELECT trip_id, updated_at AS at, EXISTS (SELECT FROM workflow.proposals p WHERE p.trip_id = t.trip_id
+            AND p.updated_at > statement_timestamp() - $2::float8 * interval '1 second') AS has_proposal
+        FROM workflow.trips t
         WHERE updated_at > statement_timestamp() - $2::float8 * interval '1 second'
     ), requests AS MATERIALIZED (
         SELECT user_id, session_id, updated_at AS at FROM workflow.requests
         WHERE updated_at > statement_timestamp() - $2::float8 * interval '1 second'
     )
-    SELECT source, user_id, session_id, at, is_deleted,
+    SELECT source, user_id, session_id, at, is_deleted, has_proposal,
         extract(epoch FROM statement_timestamp() - at)::float8 AS age_s
     FROM (
-        SELECT 'chat' AS source, user_id, session_id, at, is_deleted FROM sessions
-        UNION ALL SELECT 'tagging', user_id, session_id, at, false FROM tags
+        SELECT 'chat' AS source, user_id, session_id, at, is_deleted, false AS has_proposal FROM sessions
+        UNION ALL SELECT 'tagging', user_id, session_id, at, false, false FROM tags
         WHERE session_tag IS NOT NULL AND deleted_at IS NULL
-        UNION ALL SELECT 'workflow', user_id, session_id, at, false FROM requests
-        UNION ALL SELECT 'workflow', o.user_id, o.session_id, trips.at, false
+        UNION ALL SELECT 'workflow', user_id, session_id, at, false, false FROM requests
+        UNION ALL SELECT 'workflow', o.user_id, o.session_id, trips.at, false, has_proposal
         FROM trips JOIN workflow.trip_sessions o USING (trip_id) WHERE o.deleted_at IS NULL
     ) changed JOIN listening USING (user_id)
     LIMIT $3

@@ -106,7 +106,7 @@ async def _quotes(db: Connection, trip_id: UUID) -> list[Quote]:
 async def _proposals(db: Connection, trip_id: UUID) -> list[Proposal]:
     rows = await db.fetch(
         """
-        SELECT proposal_id AS id, quote_ids, margin_percent::float8 AS margin_percent, note, prepared_at, sent_at
+        SELECT proposal_id AS id, state, quote_ids, margin_percent::float8 AS margin_percent, note, prepared_at, sent_at
         FROM workflow.proposals WHERE trip_id = $1 ORDER BY prepared_at, proposal_id
         """,
         trip_id,

@@ -82,7 +82,10 @@ class Quote(BaseModel):
 
 
 class Proposal(BaseModel):
+    """A proposal in short; `GET /api/proposals/{id}` shows all of it."""
+
     id: UUID
+    state: str
     quote_ids: list[str]
     margin_percent: float | None
     note: str | None

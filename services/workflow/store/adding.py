@@ -36,6 +36,14 @@ async def add_found(db: Connection, trip_id: UUID, found: Found) -> bool:
     return is_new
 
 
+async def stand_anew(db: Connection, trip_id: UUID) -> None:
+    """Keep what follows from the facts, of which one is new that Avinode does not tell."""
+    known = await load_facts(db, trip_id)
+    if known is not None:
+        await _save_standing(db, trip_id, standing(known))
+        await db.execute("UPDATE workflow.trips SET updated_at = clock_timestamp() WHERE trip_id = $1", trip_id)
+
+
 async def add_trip(db: Connection, trip_id: UUID, trip: Trip, rereading: Rereading) -> bool:
     """Keep what a reading of the trip itself says, with the RFQs it shows whole.
 

@@ -95,6 +95,9 @@ async def take(db: Connection, trip_id: UUID, user_ids: Sequence[str]) -> list[t
         RELEASED,
         WHY,
     )
+    # Whoever has the trip after them sees nothing of theirs, nor whom they wrote to.
+    await db.execute("DELETE FROM workflow.proposals WHERE trip_id = $1 AND user_id = ANY ($2)", trip_id, user_ids)
+    await db.execute("DELETE FROM workflow.proposal_sends WHERE trip_id = $1 AND user_id = ANY ($2)", trip_id, user_ids)
     rows = await db.fetch(
         """
         UPDATE workflow.trip_sessions SET open = false, ended_at = coalesce(ended_at, clock_timestamp()),

@@ -12,7 +12,8 @@ async def load_facts(db: Connection, trip_id: UUID) -> Facts | None:
     trip = await db.fetchrow(
         """
         SELECT last_checked_at IS NOT NULL AS at_avinode,
-            EXISTS (SELECT FROM workflow.proposals p WHERE p.trip_id = t.trip_id) AS proposal_prepared
+            t.step = 'proposal_ready'  -- by one that is gone: the proposal of a user who was erased, of a shared trip
+                OR EXISTS (SELECT FROM workflow.proposals p WHERE p.trip_id = t.trip_id) AS proposal_prepared
         FROM workflow.trips t WHERE trip_id = $1
         """,
         trip_id,

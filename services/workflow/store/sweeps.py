@@ -88,6 +88,13 @@ class SweepStore:
         )
         return bool(rows)
 
+    async def drop_proposals(self, gone: Gone) -> bool:
+        """Let a portion of the proposals go, with whom they were sent to before; tell whether there was anything."""
+        for query in (_OWN_SENDS, _OWN_PROPOSALS):
+            if await self._pool.fetch(query, gone.user_id, gone.session_id, self._portion):
+                return True
+        return False
+
     async def untie(self, gone: Gone) -> bool:
         """Let one tie go, with the last one its trip, or a portion of what that has; tell whether there was one."""
         row = await self._pool.fetchrow(
@@ -155,6 +162,27 @@ _PART = """
         SELECT {key} FROM workflow.{table} WHERE trip_id = $1 LIMIT $2)
     RETURNING trip_id
 """
+# Those of a proposal that goes, whoever sent it, and those that were sent by who goes.
+_OWN_SENDS = """
+    DELETE FROM workflow.proposal_sends WHERE event_id IN (
+        SELECT s.event_id FROM workflow.proposal_sends s
+        WHERE s.user_id = $1 AND s.session_id = coalesce($2, s.session_id)
+            AND workflow.is_gone(s.user_id, s.session_id, s.created_at)
+        UNION ALL
+        SELECT s.event_id FROM workflow.proposals p JOIN workflow.proposal_sends s USING (proposal_id)
+        WHERE p.user_id = $1 AND p.session_id = coalesce($2, p.session_id)
+            AND workflow.is_gone(p.user_id, p.session_id, p.accepted_at)
+        LIMIT $3)
+    RETURNING event_id
+"""
+_OWN_PROPOSALS = """
+    DELETE FROM workflow.proposals WHERE proposal_id IN (
+        SELECT proposal_id FROM workflow.proposals
+        WHERE user_id = $1 AND session_id = coalesce($2, session_id)
+            AND workflow.is_gone(user_id, session_id, accepted_at)
+        LIMIT $3)
+    RETURNING proposal_id
+"""
 # Of somebody from whom an operator took the trip: it is their own word, and says why they have none.
 _OTHERS_ORDERS = """
     UPDATE workflow.requests SET trip_id = NULL WHERE request_id IN (
@@ -178,6 +206,7 @@ _PARTS = (
             ("quotes", "quote_id"),
             ("lifts", "lift_id"),
             ("rfqs", "rfq_id"),
+            ("proposal_sends", "event_id"),
             ("proposals", "proposal_id"),
         )
     ),

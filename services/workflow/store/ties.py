@@ -12,7 +12,9 @@ from shared.errors import NoSuchTrip
 from shared.events import TripAdvanced
 
 
-async def advanced(db: Connection, trip_id: UUID, causes: tuple[UUID, ...] = ()) -> list[TripAdvanced]:
+async def advanced(
+    db: Connection, trip_id: UUID, causes: tuple[UUID, ...] = (), changed: tuple[str, ...] = ("trip",)
+) -> list[TripAdvanced]:
     """Make the outcomes for everybody whose session is about this trip."""
     rows = await db.fetch(
         """
@@ -21,7 +23,7 @@ async def advanced(db: Connection, trip_id: UUID, causes: tuple[UUID, ...] = ())
         """,
         trip_id,
     )
-    return [TripAdvanced(**row, trip_id=trip_id, causes=causes) for row in map(dict, rows)]
+    return [TripAdvanced(**row, trip_id=trip_id, causes=causes, changed=changed) for row in map(dict, rows)]
 
 
 async def close_trip(
@@ -131,10 +133,10 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
         shared,
     )
     await move_orders(db, kept, other, NoSuchTrip())
+    await _move_proposals(db, kept, other)
     await db.execute(
         """
-        WITH proposals AS (UPDATE workflow.proposals SET trip_id = $1 WHERE trip_id = $2),
-            rfqs AS (UPDATE workflow.rfqs SET trip_id = $1 WHERE trip_id = $2),
+        WITH rfqs AS (UPDATE workflow.rfqs SET trip_id = $1 WHERE trip_id = $2),
             lifts AS (UPDATE workflow.lifts SET trip_id = $1 WHERE trip_id = $2),
             quotes AS (UPDATE workflow.quotes SET trip_id = $1 WHERE trip_id = $2)
         UPDATE workflow.trip_messages SET trip_id = $1 WHERE trip_id = $2
@@ -145,6 +147,25 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
     await keep_newest(db, kept, other)
     await db.execute("DELETE FROM workflow.trips WHERE trip_id = $1", other)
     await db.execute("UPDATE workflow.trips SET updated_at = clock_timestamp() WHERE trip_id = $1", kept)
+
+
+async def _move_proposals(db: Connection, kept: UUID, other: UUID) -> None:
+    """Take the proposals along of whoever has the trip now; those of a stranger end with their row."""
+    rows = await db.fetch(
+        """
+        UPDATE workflow.proposals p SET trip_id = $1
+        WHERE trip_id = $2 AND EXISTS (SELECT FROM workflow.trip_sessions s
+            WHERE s.trip_id = $1 AND s.user_id = p.user_id AND s.deleted_at IS NULL)
+        RETURNING proposal_id
+        """,
+        kept,
+        other,
+    )
+    await db.execute(
+        "UPDATE workflow.proposal_sends SET trip_id = $1 WHERE proposal_id = ANY ($2::uuid[])",
+        kept,
+        [row["proposal_id"] for row in rows],
+    )
 
 
 async def _drop_gone_ties(db: Connection, kept: UUID, other: UUID) -> None:

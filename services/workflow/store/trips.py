@@ -18,21 +18,32 @@ from services.workflow.store.orders import (
     known_order,
     open_trip_of,
 )
+from services.workflow.store.proposals import ProposalAct, hear_proposal
 from services.workflow.store.releasing import release_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
-from shared.events import SessionDeleted, TripAdvanced, TripAttached, TripReleased, UserErased
+from shared.events import (
+    ProposalChanged,
+    ProposalPrepared,
+    ProposalSent,
+    SessionDeleted,
+    TripAdvanced,
+    TripAttached,
+    TripReleased,
+    UserErased,
+)
 from shared.ledger import note_erased
 
-Heard = Order | Change | TripReleased
+Heard = Order | Change | TripReleased | ProposalAct
 
 
 class TripStore:
     """The events of one group, in one transaction."""
 
-    def __init__(self, pool: Pool, *, shared: bool) -> None:
+    def __init__(self, pool: Pool, *, shared: bool, mails: bool = False) -> None:
         self._pool = pool
         self._shared = shared  # may a user attach a trip that another user holds?
+        self._mails = mails  # can proposals be mailed?
 
     async def note(self, deleted: Sequence[SessionDeleted], erased: Sequence[UserErased]) -> None:
         """Note what is gone, in one transaction that is safe to repeat: from then on nothing of it is sent or told."""
@@ -47,7 +58,8 @@ class TripStore:
 
         Returns:
             For each order the trip that its session has now; the promised one where it has none; nothing for one that
-            is gone. For each release the sessions that have lost the trip; for each change all that are about it.
+            is gone. For each release the sessions that have lost the trip; for each change, and for what was done to a
+            proposal, all that are about the trip.
         """
         try:
             return await self._record(events)
@@ -64,6 +76,8 @@ class TripStore:
             return await release_trip(db, event)
         if isinstance(event, Change):
             return await change_trip(db, event)
+        if isinstance(event, ProposalPrepared | ProposalChanged | ProposalSent):
+            return await hear_proposal(db, event, mails=self._mails)
         await hold_session(db, event.user_id, event.session_id)
         if await is_gone(db, event):
             return []

@@ -48,6 +48,12 @@ class Stage:
     async def post(self, path: str, body: Any = None, user: str = "ann", role: str = "user") -> httpx2.Response:
         return await self.http.post(path, json=body, headers=self.as_user(user, role))
 
+    async def call(
+        self, method: str, path: str, body: Any = None, user: str = "ann", **headers: str
+    ) -> httpx2.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.http.request(method, path, json=body, headers={**self.as_user(user), **named})
+
     def as_user(self, user: str, role: str = "user") -> dict[str, str]:
         return {"Authorization": f"Bearer {token_for(self.settings, user, role=role)}"}
 
@@ -170,6 +176,30 @@ class Rows:
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         rows: list[asyncpg.Record] = await self._owner.fetch(statement, *arguments)
         return rows
+
+    async def quote(self, quote_id: str, trip_id: UUID, cents: int = 3_350_000, **columns: Any) -> None:
+        """Write an operator's own quote, with an RFQ of its own."""
+        now = await self._owner.fetchval("SELECT clock_timestamp()")
+        rfq = {"rfq_id": f"rfq-{quote_id}", "trip_id": trip_id, "fetched_at": now}
+        await self.insert("workflow.rfqs", operator_name="Operator", **rfq)
+        own = {"estimate": False, "price_cents": cents, "currency": "USD"}
+        await self.insert("workflow.quotes", quote_id=quote_id, **rfq, **{**own, **columns})
+
+    async def proposal(self, trip_id: UUID, quote_id: str, session_id: str, user: str = "ann", **columns: Any) -> None:
+        """Write a proposal of one quote, which has the id of its trip."""
+        now = await self._owner.fetchval("SELECT clock_timestamp()")
+        option = {"quote_id": quote_id, "price_cents": 3_350_000, "currency": "USD", "client_price_cents": 3_350_000}
+        known = {
+            "proposal_id": trip_id,
+            "trip_id": trip_id,
+            "user_id": user,
+            "session_id": session_id,
+            "quote_ids": [quote_id],
+            "content": {"currency": "USD", "options": [option]},
+            **dict.fromkeys(("prepared_at", "accepted_at", "changed_at"), now),
+            **dict.fromkeys(("changed_by", "event_id"), trip_id),
+        }
+        await self.insert("workflow.proposals", **{**known, **columns})
 
     async def run(self, statement: str, *arguments: Any) -> None:
         await self._owner.execute(statement, *arguments)

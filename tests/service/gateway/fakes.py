@@ -89,6 +89,9 @@ from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.listing import TripLists
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.placed import PlacedOrder
+from services.gateway.trips.proposal_queries import Choice, ProposalQueries
+from services.gateway.trips.proposal_record import ProposalRow
+from services.gateway.trips.proposing import Proposing
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.record import Trip, TripRow
 from services.gateway.trips.routes import Trips
@@ -279,6 +282,7 @@ class World:
             ),
             trip_lists,
             EverybodysTrips(trip_lists, trips, trip_lists.without),
+            Proposing(self.settings, turns, trips, cast(ProposalQueries, _Proposals()), buckets, publisher, accepting),
             Live(_BriefListeners(), throttle, own),
             Traces(cast(TraceQueries, _Traces(self)), self.lanes),
             Reporting(cast(TraceQueries, _Traces(self)), publisher, accepting),
@@ -854,6 +858,16 @@ class _Traces:
 
     async def find(self, *_: Any, **__: Any) -> None:
         return None
+
+
+class _Proposals:
+    """None: what is read of proposals is tested with the tables."""
+
+    async def find(self, user_ids: Sequence[str], proposal_id: UUID) -> ProposalRow | None:
+        return None
+
+    async def choice(self, user_ids: Sequence[str], trip_id: UUID) -> Choice:
+        return Choice({}, 0, datetime.now(UTC))
 
 
 class _Trips:

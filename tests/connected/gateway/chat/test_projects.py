@@ -35,6 +35,8 @@ BODIES: dict[tuple[str, str], Any] = {
         "segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}],
         "pax": 2,
     },
+    ("patch", "/api/proposals/{proposal_id}"): {"note": "hello"},
+    ("post", "/api/proposals/{proposal_id}/send"): {},
 }
 # Lists, by the word for what they list.
 LISTS = {SESSIONS: "sessions", TRIPS: "trips"}
@@ -129,10 +131,14 @@ async def trips(stage: Stage, owner: asyncpg.Connection) -> dict[str, UUID]:
     question = Question("m-running-p2", "hello")
     assert await stage.store.claim(claim(session_id="running-p2", project_id="p2", question=question)) is not None
     await owner.execute("UPDATE gateway.turns SET lease_until = now() + interval '1 hour' WHERE state = 'running'")
-    return {
+    trips = {
         session_id: await rows.trip(session_id, avinode_trip_id=f"atrip-{number}")
         for number, session_id in enumerate((*HIDDEN, *SEEN))
     }
+    for session_id, trip_id in trips.items():
+        await rows.quote(f"q-{session_id}", trip_id)
+        await rows.proposal(trip_id, f"q-{session_id}", session_id)
+    return trips
 
 
 def operations(stage: Stage) -> Iterator[tuple[str, str]]:
@@ -151,7 +157,7 @@ def of_one(stage: Stage) -> list[tuple[str, str]]:
 
 def filled(path: str, session_id: str, trip_id: UUID) -> str:
     """Put ids into a path; a route that is about something else must be told of here."""
-    filled = path.format(session_id=session_id, trip_id=trip_id, message_id=f"m-{session_id}")
+    filled = path.format(session_id=session_id, trip_id=trip_id, proposal_id=trip_id, message_id=f"m-{session_id}")
     assert filled != path, f"what does {path} show of whom? See the tables of this test."
     return filled
 
@@ -166,12 +172,12 @@ async def test_by_no_route_a_session_of_another_project_is_found(
         for method, path in of_one(stage):
             for session_id in HIDDEN:
                 answer = await caller.call(
-                    method.upper(), filled(path, session_id, trips[session_id]), BODIES.get((method, path))
+                    method.upper(), filled(path, session_id, trips[session_id]), body_of(method, path, session_id)
                 )
                 refused = (403, 404) if projects == [] and method != "get" else (404,)
                 assert answer.status_code in refused, (projects, method, path, session_id, answer.text)
                 unknown = await caller.call(
-                    method.upper(), filled(path, f"unknown-{new_id()}", new_id()), BODIES.get((method, path))
+                    method.upper(), filled(path, f"unknown-{new_id()}", new_id()), body_of(method, path, session_id)
                 )
                 if (method, path) != ("post", "/api/chat/sessions/{session_id}/messages"):  # which begins it
                     assert _known_of(answer) == _known_of(unknown), (method, path, session_id)
@@ -181,6 +187,13 @@ async def test_by_no_route_a_session_of_another_project_is_found(
         "SELECT turn_id, state, stored_at FROM gateway.turns WHERE session_id NOT LIKE 'unknown%' ORDER BY 1"
     )
     assert after == before
+
+
+def body_of(method: str, path: str, session_id: str) -> Any:
+    """Return what a route is sent about what this session has."""
+    if path == "/api/trips/{trip_id}/proposals":
+        return {"quote_ids": [f"q-{session_id}"]}
+    return BODIES.get((method, path))
 
 
 def _known_of(answer: httpx2.Response) -> tuple[int, Any]:
@@ -199,7 +212,7 @@ async def test_by_every_route_a_session_of_the_tokens_project_is_found(
     for method, path in of_one(stage):
         for session_id in seen:
             filled_path = filled(path, session_id, trips[session_id])
-            answer = await caller.call(method.upper(), filled_path, BODIES.get((method, path)))
+            answer = await caller.call(method.upper(), filled_path, body_of(method, path, session_id))
             assert answer.status_code in (200, 201, 202, 204, 409), (method, path, session_id, answer.text)
 
 

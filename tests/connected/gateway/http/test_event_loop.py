@@ -45,6 +45,7 @@ FIELDS = {
     "trip_id": "atrip-1",
     "trace_id": "t1",
     "delivery_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
+    "proposal_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "dead_letter_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
 }
 

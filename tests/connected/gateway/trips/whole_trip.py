@@ -5,6 +5,21 @@ from uuid import UUID
 from shared.ids import new_id
 from tests.connected.gateway.stage import Rows
 
+CONTENT = {
+    "currency": "USD",
+    "margin_percent": "7.5",
+    "options": [
+        {
+            "quote_id": "aquote-2",
+            "operator_name": "Operator 1",
+            "aircraft_type": "Simulated Midsize",
+            "price_cents": 3_350_000,
+            "currency": "USD",
+            "client_price_cents": 3_601_250,
+        }
+    ],
+}
+
 
 async def trip_with_everything(rows: Rows) -> UUID:
     """Write a trip of session s1 as Avinode and its broker would have left it."""
@@ -98,6 +113,12 @@ async def trip_with_everything(rows: Rows) -> UUID:
         quote_ids=["aquote-2"],
         margin_percent=7.5,
         prepared_at=at,
+        user_id="ann",
+        session_id="s1",
+        accepted_at=at,
+        changed_at=at,
+        changed_by=new_id(),
+        content=CONTENT,
         event_id=new_id(),
     )
     return trip_id

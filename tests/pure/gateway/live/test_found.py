@@ -1,5 +1,6 @@
 """What a look has found, and which of it was told before."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.gateway.live.changes import Place, Source
@@ -26,6 +27,8 @@ def test_each_table_is_told_by_its_name() -> None:
     told = Told()
     assert names(told, found(5, Place("ann", "s1", Source.TAGGING))) == ["tagged"]
     assert names(told, found(5, Place("ann", "s1", Source.WORKFLOW))) == ["trip"]
+    with_proposal = replace(found(5, Place("ann", "s2", Source.WORKFLOW)), has_proposal=True)
+    assert names(told, with_proposal) == ["trip", "proposal"]
     assert names(told, found(5, is_deleted=True)) == ["deleted"]
 
 

@@ -69,7 +69,13 @@ def test_everything_that_happened_is_in_order() -> None:
     )
     undated = message.model_copy(update={"id": "asellermsg-2", "sent_at": None})
     proposal = Proposal(
-        id=new_id(), quote_ids=["aquote-1"], margin_percent=5.0, note=None, prepared_at=at[3], sent_at=at[4]
+        id=new_id(),
+        state="sent",
+        quote_ids=["aquote-1"],
+        margin_percent=5.0,
+        note=None,
+        prepared_at=at[3],
+        sent_at=at[4],
     )
     timeline = timeline_of(trip, request=trip.request, rfqs=[rfq], messages=[undated, message], proposals=[proposal])
     assert [entry.what for entry in timeline] == ["requested", "rfq", "quote", "proposal_prepared", "proposal_sent"]
