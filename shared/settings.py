@@ -178,6 +178,9 @@ class Settings(BaseSettings):
     avinode_base_url: str = "https://sandbox.avinode.com/api"
     avinode_api_token: SecretStr = SecretStr(SANDBOX_KEY)
     avinode_auth_token: SecretStr = SecretStr(SANDBOX_KEY)
+    # Instead of that token: OAuth client credentials, for which tokens are got as they are needed.
+    avinode_client_id: str = ""
+    avinode_client_secret: SecretStr = SecretStr("")
     avinode_webhook_user: str = "avinode"
     avinode_webhook_password: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     avinode_webhook_previous_password: SecretStr = SecretStr("")  # counts too, until Avinode has the new one
@@ -199,8 +202,13 @@ class Settings(BaseSettings):
         return self.allow_visitors
 
     @property
+    def has_avinode_client(self) -> bool:
+        """Tell whether tokens for Avinode are got for a client's id and secret."""
+        return bool(self.avinode_client_id and self.avinode_client_secret.get_secret_value())
+
+    @property
     def _has_real_keys(self) -> bool:
-        keys = (self.openai_api_key, self.avinode_api_token, self.avinode_auth_token)
+        keys = (self.openai_api_key, self.avinode_api_token, self.avinode_auth_token, self.avinode_client_secret)
         return any(key.get_secret_value() not in ("", SANDBOX_KEY) for key in keys)
 
     def as_service(self, service: str) -> Self:
@@ -240,6 +248,8 @@ class Settings(BaseSettings):
     def _unfit(self, name: str) -> bool:
         if name == "openai_api_key" and self.models_file and name not in self.model_fields_set:
             return False  # the file's services are called then, and no other
+        if name == "avinode_auth_token" and self.has_avinode_client:
+            return False
         value = getattr(self, name)
         if not isinstance(value, SecretStr):
             return not value

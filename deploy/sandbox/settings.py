@@ -30,6 +30,10 @@ class SandboxSettings(BaseSettings):
     avinode_auth_token: SecretStr | None = None
     """The bearer token callers must send. Unset: any."""
 
+    avinode_client_id: str = ""
+    avinode_client_secret: SecretStr = SecretStr("")
+    """Of OAuth: who may get bearer tokens, which are taken beside the one above. Unset: nobody."""
+
     avinode_rate_per_s: float = Field(default=100, gt=0)
     avinode_rate_burst: int = Field(default=100, ge=1)
 

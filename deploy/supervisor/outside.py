@@ -17,9 +17,10 @@ def has_real_avinode(variables: Mapping[str, str]) -> bool:
     """Whether they lead to the real Avinode.
 
     Raises:
-        Trouble: one of its two tokens is missing.
+        Trouble: one of its two tokens is missing, and there is no client to get the second for.
     """
-    tokens = {variables.get(name, "") for name in ("AVINODE_API_TOKEN", "AVINODE_AUTH_TOKEN")}
+    second = "AVINODE_CLIENT_SECRET" if variables.get("AVINODE_CLIENT_ID") else "AVINODE_AUTH_TOKEN"
+    tokens = {variables.get(name, "") for name in ("AVINODE_API_TOKEN", second)}
     missing = tokens & {"", SANDBOX_TOKEN}
     if missing and tokens - missing:
         message = "the real Avinode needs both AVINODE_API_TOKEN and AVINODE_AUTH_TOKEN; without either it is simulated"

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale", "events", "sessions", "traces")
+BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale", "events", "sessions", "traces", "workflow")
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--traces", type=int, default=100_000, help="stored ones, against 10,000")
     parser.add_argument("--seconds", type=float, default=8, help="that a steady load lasts")
     parser.add_argument("--turns", type=int, default=1500, help="of one measurement of the gateway, at 50 connections")
+    parser.add_argument("--trips", type=int, default=500, help="of which notices come, 20 each")
     parser.add_argument("--pause-ms", type=float, default=2, help="between two chunks of the model that is asked")
     parser.add_argument(
         "--profile", action="store_true", help="of turn: install py-spy below .run/, say where time goes"

@@ -61,6 +61,9 @@ GATEWAY_MEMORY = Budget(14, "resident memory of the gateway / LiteLLM's, after t
 MEMORY = Budget(14, "resident memory of the logger / of an idle LiteLLM proxy", "MiB", 0.25, 0.15, False)
 # There is no must: two cores, where the servers and those who ask run as well, may bring nothing.
 TWO_OF_EACH = Budget(17, "turns of two gateways and two loggers / of one each, 50 connections", "turns/s", 0, 1.8, True)
+WEBHOOK = Budget(
+    16, "webhook acknowledged while Avinode hangs / while it answers, p99, 50 a second", "ms", 1.2, 1.0, False
+)
 SESSION_READS = Budget(15, "a reading with many messages stored / with 10,000, p50", "ms", 2, 1.3, False)
 TRACE_INGEST = Budget(15, "traces from outside that the logger stores / messages", "1/s", 0.5, 1.0, True)
 # What is found grows with what is stored, so it may take longer, though not as much.

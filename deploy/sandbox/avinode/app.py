@@ -16,6 +16,7 @@ from deploy.sandbox.avinode.faults import FaultSwitch
 from deploy.sandbox.avinode.gate import Gate
 from deploy.sandbox.avinode.ids import IdMaker, first_number
 from deploy.sandbox.avinode.market import Market
+from deploy.sandbox.avinode.oauth import PATH, Tokens
 from deploy.sandbox.avinode.problems import as_problems
 from deploy.sandbox.avinode.resources import Links
 from deploy.sandbox.avinode.rest import RestApi
@@ -44,8 +45,10 @@ def make_avinode_app(settings: SandboxSettings, local_url: str) -> web.Applicati
     app.cleanup_ctx.append(_running(courier))
     app.router.add_get("/healthz", _tell_health)
     app.router.add_get("/", _lead_to_trips)
-    api_gate = Gate(settings, calls, faults).middleware()
-    _mount(app, "/api", RestApi(market, webhooks, links).routes(), api_gate)
+    tokens = Tokens(settings, _now)
+    api_gate = Gate(settings, calls, faults, tokens).middleware()
+    rest = [*RestApi(market, webhooks, links).routes(), web.post(PATH, tokens.give)]
+    _mount(app, "/api", rest, api_gate)
     _mount(app, "/ui", MarketPages(market).routes())
     backstage = Backstage(faults, deliveries, courier, calls)
     _mount(app, "/sim", [*MarketSim(market, links).routes(), *backstage.routes()])

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from deploy.sandbox.avinode.calls import CallLog
 from deploy.sandbox.avinode.errors import InvalidInputError, RefusedError, UnknownIdError
 from deploy.sandbox.avinode.faults import FaultSwitch
+from deploy.sandbox.avinode.oauth import PATH, Tokens
 from deploy.sandbox.avinode.rate_limit import TokenBucket
 from deploy.sandbox.avinode.resources import error_envelope
 from deploy.sandbox.settings import SandboxSettings
@@ -21,8 +22,9 @@ _COME_AGAIN = {"Retry-After": "1"}  # With 429 and 503: a busy server that refus
 class Gate:
     """Stand before the REST API, as its middleware."""
 
-    def __init__(self, settings: SandboxSettings, calls: CallLog, faults: FaultSwitch) -> None:
+    def __init__(self, settings: SandboxSettings, calls: CallLog, faults: FaultSwitch, tokens: Tokens) -> None:
         self._settings = settings
+        self._tokens = tokens
         self._calls = calls
         self._faults = faults
         self._bucket = TokenBucket(settings.avinode_rate_per_s, settings.avinode_rate_burst)
@@ -47,6 +49,8 @@ class Gate:
             return _simulated_failure(self._faults.current.rest_status)
         if not self._bucket.take():
             return _refusal(429, "Too many calls", "RATE_LIMIT_EXCEEDED", _COME_AGAIN)
+        if request.path.endswith(PATH):
+            return None  # who asks for a token has none yet
         return self._wrong_header(request)
 
     def _wrong_header(self, request: web.Request) -> web.Response | None:
@@ -67,9 +71,13 @@ class Gate:
             return False
         token, expected = self._settings.avinode_api_token, self._settings.avinode_auth_token
         sent_token = request.headers["X-Avinode-ApiToken"]
-        return (token is None or _same(sent_token, token.get_secret_value())) and (
-            expected is None or _same(bearer.strip(), expected.get_secret_value().removeprefix("Bearer "))
-        )
+        if token is not None and not _same(sent_token, token.get_secret_value()):
+            return False
+        if self._tokens.knows(bearer.strip()):
+            return True
+        if expected is None:
+            return not self._settings.avinode_client_id
+        return _same(bearer.strip(), expected.get_secret_value().removeprefix("Bearer "))
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:

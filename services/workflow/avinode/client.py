@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 
 from services.workflow.avinode.answers import errors_in, understood
 from services.workflow.avinode.bucket import TokenBucket
+from services.workflow.avinode.credentials import Credentials
 from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused
 from services.workflow.notices import point
 from services.workflow.waits import Waits
@@ -40,6 +41,7 @@ class Avinode:
         self.bucket = TokenBucket(settings.avinode_calls_per_s, settings.avinode_burst)
         self._settings = settings
         self._http = http
+        self._credentials = Credentials(settings, http)
         self._waits = waits
         self._failures = 0  # in a row, without any answer
         self._refusals = 0  # in a row, of Avinode because it is busy
@@ -100,16 +102,38 @@ class Avinode:
         return await self._call("PUT", f"{self.base_url}/trips/{avinode_trip_id}/cancel", body)
 
     async def _call(self, method: str, url: str, body: Json | None = None) -> Any:
+        """Call; once more where the token was refused that we had got before, as of a call that nobody acted on."""
+        token = await self._token()
+        status, headers, content = await self._ask(method, url, body, token)
+        if status == 401 and self._credentials.can_be_renewed:
+            self._credentials.forget(token)
+            token = await self._token()
+            await self.ready(is_urgent=True)
+            status, headers, content = await self._ask(method, url, body, token)
+        return self._understood(status, headers, content)
+
+    async def _ask(self, method: str, url: str, body: Json | None, token: str) -> tuple[int, Mapping[str, str], bytes]:
         try:
             async with self._http.request(
-                method, url, json=body, headers=self._headers(), allow_redirects=False
+                method, url, json=body, headers=self._headers(token), allow_redirects=False
             ) as response:
                 content = await _content(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unanswered(method, error) from error
         self._failures = 0
         _CALLS.labels(method, str(response.status)).inc()
-        return self._understood(response.status, response.headers, content)
+        return response.status, response.headers, content
+
+    async def _token(self) -> str:
+        """Return the token to call with; where there is none, all calls wait."""
+        try:
+            return await self._credentials.token()
+        except AvinodeLocked as error:
+            raise self._locked(error) from error
+        except AvinodeAway as error:
+            self._failures += 1
+            self.bucket.hold(max(error.wait_s or 0.0, self._waits.retry_s(self._failures)))
+            raise
 
     def _unanswered(self, method: str, error: Exception) -> AvinodeAway:
         """A call is surely not sent while its connection is not made; each call makes its own."""
@@ -153,8 +177,7 @@ class Avinode:
             log.error("avinode refuses our credentials", error=error.detail, asked_again_at=again)
         return AvinodeLocked(f"{REFUSAL} ({error.detail})")
 
-    def _headers(self) -> dict[str, str]:
-        token = self._settings.avinode_auth_token.get_secret_value().removeprefix("Bearer ")
+    def _headers(self, token: str) -> dict[str, str]:
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {
             "X-Avinode-ApiToken": self._settings.avinode_api_token.get_secret_value(),
