@@ -5,12 +5,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from services.gateway.account.identity import AdminDep
 from services.gateway.admin.delivery import Delivery, State, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
-from services.gateway.http.fields import Name
+from services.gateway.http.fields import Instant, Name
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
@@ -40,8 +40,8 @@ class DeliveryQuery(PageQuery):
     state: State | None = None
     event: Name | None = None
     trip: Name | None = None
-    since: AwareDatetime | None = Field(None, alias="from")
-    until: AwareDatetime | None = Field(None, alias="to")
+    since: Instant | None = Field(None, alias="from")
+    until: Instant | None = Field(None, alias="to")
 
 
 class DeliveryPage(Page):

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.lanes import Lanes
 from services.gateway.analytics.comparison import Arms, Comparison, PairedComparison
 from services.gateway.analytics.comparison_csv import csv_of
 from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
-from services.gateway.http.fields import Name
+from services.gateway.http.fields import Instant, Name
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.refused_field import refused_field
@@ -29,8 +29,8 @@ class ComparisonQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime | None = Field(None, alias="from")
-    to: AwareDatetime | None = None
+    since: Instant | None = Field(None, alias="from")
+    to: Instant | None = None
     by: Arms = "model"
     models: Annotated[str, Field(min_length=1, max_length=2600)] | None = None  # names of arms, between commas
     paired: bool = False

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.throttle import user_account
-from services.gateway.http.fields import Name
+from services.gateway.http.fields import Name, WholeNumber
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
@@ -35,7 +35,7 @@ class NewBatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: Name  # its name, an alias, or its id
-    count: int = Field(ge=1, le=MOST_RESERVED, strict=True)
+    count: WholeNumber = Field(ge=1, le=MOST_RESERVED)
     experiment_name: Name | None = None
 
 

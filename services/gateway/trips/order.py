@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    StrictInt,
     StrictStr,
     StringConstraints,
     Tag,
@@ -22,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 
-from services.gateway.http.fields import Json
+from services.gateway.http.fields import Json, WholeNumber
 from services.gateway.http.write_headers import Write
 from shared.events import Segment, TripAttached, TripRequested
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
@@ -56,12 +55,6 @@ def _named(text: str) -> UUID | str:
         raise ValueError(f"must be a UUID of ours; else it {error}") from error
 
 
-def _whole(value: Any) -> Any:
-    """Take 4.0 for 4, as JSON Schema does; `StrictInt` refuses the rest that pydantic would make a number of."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]
 IcaoCode = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Z]{4}$")]
 Day = Annotated[
     StrictStr,

@@ -23,6 +23,10 @@ from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQuer
 from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.admin.routes import DeadLetters
+from services.gateway.analytics.comparing import Comparing
+from services.gateway.analytics.comparison import MEASURES, Arm
+from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
+from services.gateway.analytics.intervals import Difference, paired_difference
 from services.gateway.analytics.queries import Known, KnownSession, KnownTrace, TraceQueries
 from services.gateway.analytics.reporting import Reporting
 from services.gateway.analytics.routes import Traces
@@ -285,6 +289,7 @@ class World:
             Proposing(self.settings, turns, trips, cast(ProposalQueries, _Proposals()), buckets, publisher, accepting),
             Live(_BriefListeners(), throttle, own),
             Traces(cast(TraceQueries, _Traces(self)), self.lanes),
+            Comparing(cast(ComparisonQueries, _Comparisons()), self.lanes),
             Reporting(cast(TraceQueries, _Traces(self)), publisher, accepting),
             Announcing(publisher),
             Models(catalog, cast(ModelQueries, FakeModelQueries(self)), accepting),
@@ -590,6 +595,11 @@ class _Sessions:
     async def facts_of(self, keys: Sequence[tuple[str, str]]) -> list[SessionFacts]:
         return [self._known(*key) for key in keys]
 
+    async def chosen(self, user_ids: Sequence[str], turns: Sequence[Glimpse], _stored: object) -> list[SessionFacts]:
+        fresh = {(turn.user_id, turn.session_id): None for turn in turns}
+        own = {facts.key: None for facts in self._world.sessions if facts.user_id in user_ids}
+        return [self._known(*key) for key in fresh | own]
+
     async def page(
         self,
         user_ids: Sequence[str],
@@ -622,6 +632,14 @@ class _Sessions:
     def _known(self, user_id: str, session_id: str) -> SessionFacts:
         found = (facts for facts in self._world.sessions if facts.key == (user_id, session_id))
         return replace(next(found, SessionFacts(user_id, session_id)), read_at=datetime.now(UTC))
+
+
+class _Comparisons:
+    async def arms(self, _which: Which, *, as_admin: bool) -> list[tuple[Arm, bool]]:
+        return []
+
+    async def pairs(self, _which: Which) -> tuple[int, dict[str, Difference]]:
+        return 0, {name: paired_difference(None, None, 0) for name in MEASURES}
 
 
 class _Openings:
