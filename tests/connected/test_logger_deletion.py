@@ -22,7 +22,7 @@ from services.logger.store import Store
 from services.logger.sweeping import Sweeper
 from services.logger.sweeps import SweepStore
 from shared.database import Pool, open_pool
-from shared.events import Event, FeedbackGiven, SessionDeleted, UserErased
+from shared.events import Event, FeedbackGiven, SessionDeleted, TracesReported, UserErased
 from shared.settings import Settings
 from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
 from tests.waiting import until
@@ -127,6 +127,23 @@ async def test_a_message_vanishes_whenever_it_comes(logger: Logger, owner: async
     assert await left(owner) == await left(owner, "traces") == []
     count = await owner.fetchval("SELECT message_count FROM chat.sessions WHERE session_id = 's1'")
     assert count == 0
+
+
+async def test_traces_from_outside_go_by_when_they_were_told_and_with_their_session(
+    logger: Logger, owner: asyncpg.Connection
+) -> None:
+    def told(second: float, trace_id: str, user_id: str = "ada", **fields: Any) -> TracesReported:
+        # When it began says nothing of when it was told.
+        one = {"trace_id": trace_id, "model": "gpt", "status": "ok", "started_at": at(20 - second), **fields}
+        return TracesReported.model_validate({"user_id": user_id, "accepted_at": at(second), "traces": [one]})
+
+    of_bobs = [told(second, f"b{second}", "bob", session_id="s1") for second in (1, 19)]
+    await logger.hear(told(1, "before"), told(19, "since"), *of_bobs, told(1, "alone", "bob"))
+    await logger.hear(erased(), deleted(user_id="bob"))
+    await logger.sweep()
+    await logger.hear(told(2, "before"), *of_bobs)
+    rows = await owner.fetch("SELECT trace_id FROM chat.traces ORDER BY 1")
+    assert [trace_id for (trace_id,) in rows] == ["alone", "since"]
 
 
 async def test_what_an_erased_user_said_before_goes_and_what_is_newer_stays(
