@@ -252,6 +252,14 @@ def trips(context: typer.Context) -> None:
     _hand_on(commands, "trips", context)
 
 
+@app.command(add_help_option=False, context_settings=_ANY)
+def avinode(context: typer.Context) -> None:
+    """See which notices Avinode sends us, and set them up; ends non-zero where some reach nobody here."""
+    from deploy.avinode import app as commands
+
+    _hand_on(commands, "avinode", context)
+
+
 def _hand_on(commands: typer.Typer, name: str, context: typer.Context) -> None:
     whole = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     whole.add_typer(commands, name=name)

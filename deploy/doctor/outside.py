@@ -10,7 +10,9 @@ from services.gateway.helpers.helpers_file import InvalidHelpersFile
 from services.gateway.model.catalog import Catalog, UpstreamSpec, read_catalog
 from services.gateway.model.listing import list_models
 from services.gateway.model.models_file import ENVIRONMENT, InvalidModelsFile
-from shared.errors import ModelAway
+from services.workflow.avinode.client import open_avinode
+from services.workflow.avinode.hooks import EVENTS, read_hooks, unheard
+from shared.errors import ModelAway, TripthreadError
 from shared.settings import Settings
 
 PATIENCE = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -27,7 +29,9 @@ async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
             yield await _models_service(upstream)
         if settings.helpers_file:
             yield _helpers(settings, catalog)
-    yield await _avinode(settings.avinode_base_url)
+    yield (there := await _avinode(settings.avinode_base_url))
+    if there.trouble is None:
+        yield await _webhooks(settings)
 
 
 def _helpers(settings: Settings, catalog: Catalog) -> Finding:
@@ -60,3 +64,16 @@ async def _avinode(url: str) -> Finding:
             return Finding(subject, f"{url} answers {response.status}", see if response.status >= 500 else None)
     except (aiohttp.ClientError, TimeoutError) as error:
         return Finding(subject, f"{url} is away", f"{error or type(error).__name__}; {see}")
+
+
+async def _webhooks(settings: Settings) -> Finding:
+    """Ask which notices Avinode sends us: without them a trip is only read again now and then."""
+    subject = "Avinode's webhooks"
+    try:
+        async with open_avinode(settings) as client:
+            hooks = read_hooks(await client.webhooks())
+    except TripthreadError as error:
+        return Finding(subject, "not known", f"{error.detail}; see AVINODE_AUTH_TOKEN")
+    if missing := unheard(hooks, settings.avinode_webhook_user):
+        return Finding(subject, "incomplete", f"nobody here is told of {', '.join(missing)}; see `tripthread avinode`")
+    return Finding(subject, f"tell of all {len(EVENTS)} kinds of notices")

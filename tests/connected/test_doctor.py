@@ -29,11 +29,14 @@ async def troubles(settings: Settings) -> dict[str, str]:
 
 
 async def test_a_running_stack_has_nothing_wrong(settings: Settings, tmp_path: Path) -> None:
-    async with serving(SandboxSettings(llm_port=0, avinode_port=0)) as sandbox:
+    target = "http://127.0.0.1:9/api/webhooks/avinode"
+    async with serving(SandboxSettings(llm_port=0, avinode_port=0, avinode_webhook_target=target)) as sandbox:
         urls = {"openai_base_url": f"{sandbox.model}/v1", "avinode_base_url": f"{sandbox.avinode}/api"}
         mine = settings.model_copy(update=urls)
         async with running(mine, tmp_path, "logger", "tagger", "workflow"):
             assert await troubles(mine) == {}
+            one_less = mine.model_copy(update={"avinode_webhook_user": "somebody"})
+            assert "TripRequestMine" in (await troubles(one_less))["Avinode's webhooks"]
 
 
 async def test_releases_that_know_other_events_are_named(settings: Settings, tmp_path: Path) -> None:

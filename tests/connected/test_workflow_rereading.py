@@ -81,6 +81,25 @@ async def test_a_trip_where_things_happen_is_read_again_before_quiet_ones(quiet:
     assert len(set(read[:4]) - {"937", "938", "939", "940"}) == 1
 
 
+async def test_an_outage_that_outlives_the_notices_is_made_up_for(quiet: Stage) -> None:
+    async with running_workflow(quiet.settings):
+        event, avinode_trip_id = await quiet.created()
+        await quiet.becomes(True, READ, event.trip_id)
+    await quiet.avinode.switch_on(drop=True)  # as after 48 hours in vain
+    rfqs = await quiet.send_rfqs(avinode_trip_id, 2)
+    await quiet.avinode.act(f"rfqs/{rfqs[0]}/quote", {"price": 33500})
+    await quiet.owner.execute(
+        """
+        UPDATE workflow.trips SET due_at = due_at - interval '49 hours',
+            last_checked_at = last_checked_at - interval '49 hours',
+            last_activity_at = last_activity_at - interval '49 hours'
+        """
+    )
+    async with running_workflow(quiet.settings):  # which reads a trip every five minutes at the soonest
+        await quiet.stands(event.trip_id, "analyzing_options", 2, 2, 1)
+    assert await quiet.owner.fetchval("SELECT count(*) FROM workflow.deliveries") == 0
+
+
 async def test_a_trip_is_left_alone_for_as_long_as_it_has_been_quiet(quiet: Stage) -> None:
     async with running_workflow(quiet.settings):
         event, _ = await quiet.created()

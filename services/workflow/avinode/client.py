@@ -101,6 +101,16 @@ class Avinode:
         body = {"id": avinode_trip_id, "reason": reason} | ({"messageToSeller": message} if message else {})
         return await self._call("PUT", f"{self.base_url}/trips/{avinode_trip_id}/cancel", body)
 
+    async def webhooks(self) -> Any:
+        """Read the company's webhooks, for an operator."""
+        return await self._call("GET", f"{self.base_url}/webhooks/settings")
+
+    async def put_webhook(self, setting: Json, webhook_id: str | None) -> Any:
+        """Set a webhook up, or change one, for an operator."""
+        if webhook_id is None:
+            return await self._call("POST", f"{self.base_url}/webhooks/settings", setting)
+        return await self._call("PUT", f"{self.base_url}/webhooks/settings/{webhook_id}", setting)
+
     async def _call(self, method: str, url: str, body: Json | None = None) -> Any:
         """Call; once more where the token was refused that we had got before, as of a call that nobody acted on."""
         token = await self._token()
