@@ -26,8 +26,8 @@ from services.gateway.models.allowed import AllowedModels
 from services.gateway.sessions.answers import Session, SessionAnswer
 from services.gateway.sessions.edits import Metadata, Title, opened
 from services.gateway.sessions.journey import Journeys
-from services.gateway.sessions.openings import Opening, SessionOpenings
-from services.gateway.sessions.own_session import OwnSessions, as_opened
+from services.gateway.sessions.openings import Opening, SessionOpenings, as_opened
+from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.templates import TemplateRow
 from services.gateway.sessions.view import SessionFacts, show_session
 from services.gateway.writes.accept import Accepting

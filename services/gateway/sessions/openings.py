@@ -1,16 +1,19 @@
 """The SQL of gateway.session_openings: which sessions were opened of late, and which equal creations are one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from services.gateway.http.fields import Json
+from services.gateway.sessions.view import SessionFacts, StoredSession
 from shared.database import Pool, fetched
 
 EQUAL_S = 2  # for so long equal creations are one, while nothing was said in the first
 KEPT = "1 day"
 SWEPT = 20  # old rows that go with each new one
+LISTED_OPENINGS = 100  # of one owner: so far a list looks for what is not stored yet
+SHOWN = ("project_id", "helper", "model", "title", "experiment_name", "analytics", "metadata")
 
 
 @dataclass(frozen=True)
@@ -89,3 +92,15 @@ class SessionOpenings:
         await fetched(
             self._pool, "DELETE FROM gateway.session_openings WHERE user_id = $1 AND event_id = $2", user_id, event_id
         )
+
+
+def as_opened(facts: SessionFacts, opening: Opening) -> SessionFacts:
+    """Add to what is known of a session what its opening is going to make of it, where it is not stored."""
+    at = opening.accepted_at
+    if facts.stored is not None or facts.deleted:
+        return facts
+    if facts.erased_at is not None and at <= facts.erased_at:
+        return facts
+    said = {name: value for name, value in opening.opening.items() if name in SHOWN}
+    row = StoredSession(last_activity_at=at, created_at=at, updated_at=at, **said)
+    return replace(facts, opened=replace(row, title_source="user" if row.title else "none"))

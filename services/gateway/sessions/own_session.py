@@ -1,19 +1,17 @@
 """Find a session of the caller's, whether it is stored, or only a turn or an opening so far."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.gateway.account.identity import Caller
 from services.gateway.sessions.answers import Session
-from services.gateway.sessions.openings import Opening, SessionOpenings
+from services.gateway.sessions.openings import SessionOpenings, as_opened
 from services.gateway.sessions.queries import SessionQueries
-from services.gateway.sessions.view import SessionFacts, StoredSession, show_session
+from services.gateway.sessions.view import SessionFacts, show_session
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.said import Glimpse
 from shared.errors import NotFound
 from shared.preview import PREVIEW_LENGTH
-
-SHOWN = ("project_id", "helper", "model", "title", "experiment_name", "analytics", "metadata")  # of an opening
 
 
 @dataclass(frozen=True)
@@ -112,13 +110,3 @@ class OwnSessions:
         openings = await self._openings.find(unstored) if unstored else []
         by_key = {(opening.user_id, opening.session_id): opening for opening in openings}
         return [as_opened(facts, by_key[facts.key]) if facts.key in by_key else facts for facts in known]
-
-
-def as_opened(facts: SessionFacts, opening: Opening) -> SessionFacts:
-    """Add to what is known of a session what its opening is going to make of it."""
-    at = opening.accepted_at
-    if facts.erased_at is not None and at <= facts.erased_at:
-        return facts
-    said = {name: value for name, value in opening.opening.items() if name in SHOWN}
-    row = StoredSession(last_activity_at=at, created_at=at, updated_at=at, **said)
-    return replace(facts, opened=replace(row, title_source="user" if row.title else "none"))

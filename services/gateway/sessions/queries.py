@@ -8,6 +8,7 @@ from services.gateway.http.cursors import Place
 from services.gateway.models.queries import tag_of
 from services.gateway.sessions.answers import TripSummary
 from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.openings import LISTED_OPENINGS, Opening, as_opened
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, Key, page_keys
 from services.gateway.sessions.searching import Found, found_among, found_page, found_texts
 from services.gateway.sessions.status import status_of
@@ -53,20 +54,29 @@ class SessionQueries:
             # A session with a fresh turn has another place than its stored one, so it may leave a gap on the page.
             return await page_keys(db, user_ids, wanted, limit + 1 + len(fresh), before)
 
-        return await self.chosen(user_ids, turns, stored)
+        return await self.chosen(user_ids, turns, stored, opened_by=user_ids)
 
-    async def chosen(self, user_ids: Sequence[str], turns: Sequence[Glimpse], stored: Choice) -> list[SessionFacts]:
+    async def chosen(
+        self,
+        user_ids: Sequence[str],
+        turns: Sequence[Glimpse],
+        stored: Choice,
+        *,
+        opened_by: Sequence[str] = (),
+    ) -> list[SessionFacts]:
         """Return what is known of the sessions with something newer than what is stored, and of those that are chosen.
 
         Args:
             user_ids: The owners; none for the administrators' role, which sees all.
             turns: The newest turn of each session that has a recent one, read before.
             stored: Chooses stored sessions, told which ones are among those turns.
+            opened_by: Whose sessions are chosen, too, that were opened and are not stored.
         """
         async with reading(self._pool, *user_ids, first=PLANNED_BY_VALUES) as db:
-            fresh = await _unstored(db, turns)
-            keys = await stored(db, fresh)
-            return await _facts(db, [*fresh, *(key for key in keys if key not in fresh)])
+            fresh = await _unstored(db, turns, opened_by)
+            keys = await stored(db, list(fresh))
+            facts = await _facts(db, [*fresh, *(key for key in keys if key not in fresh)])
+        return [as_opened(each, opening) if (opening := fresh.get(each.key)) else each for each in facts]
 
     async def found(
         self,
@@ -78,7 +88,7 @@ class SessionQueries:
     ) -> tuple[list[SessionFacts], Found]:
         """Return the same where words are searched, and in which message each session has them."""
         async with reading(self._pool, *user_ids, first=PLANNED_BY_VALUES) as db:
-            fresh, _ = await found_among(db, wanted, await _unstored(db, turns))
+            fresh, _ = await found_among(db, wanted, list(await _unstored(db, turns)))
             stored = await found_page(db, user_ids, wanted, limit + 1 + len(fresh), before)
             found = {**stored, **fresh}
             return await _facts(db, list(found)), found
@@ -89,21 +99,46 @@ class SessionQueries:
             return await found_texts(db, found)
 
 
-async def _unstored(db: Connection, turns: Sequence[Glimpse]) -> list[Key]:
-    """Return the sessions of those turns that say something newer than what is stored."""
+async def _unstored(
+    db: Connection, turns: Sequence[Glimpse], opened_by: Sequence[str] = ()
+) -> dict[Key, Opening | None]:
+    """Return the sessions of those turns that say something newer than what is stored, and those that were opened.
+
+    Args:
+        db: Where to read.
+        turns: The newest of each session.
+        opened_by: Whose newest openings are looked at.
+
+    Returns:
+        Each with its first opening, where it is not stored.
+    """
     rows = await db.fetch(
         """
-        SELECT t.user_id, t.session_id
+        SELECT t.user_id, t.session_id, NULL::uuid AS event_id, NULL::timestamptz AS accepted_at, NULL::jsonb AS opening
         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS t (user_id, session_id, at)
         LEFT JOIN LATERAL (SELECT own.session_id, own.last_message_at FROM chat.sessions own
             WHERE own.user_id = t.user_id AND own.session_id = t.session_id OFFSET 0) s ON true
         WHERE s.session_id IS NULL OR s.last_message_at IS NULL OR s.last_message_at < t.at
+        UNION ALL
+        SELECT o.user_id, o.session_id, o.event_id, o.accepted_at, o.opening
+        FROM unnest($4::text[]) AS owner (user_id)
+        CROSS JOIN LATERAL (SELECT * FROM gateway.session_openings own
+            WHERE own.user_id = owner.user_id ORDER BY own.accepted_at DESC LIMIT $5) o
+        LEFT JOIN LATERAL (SELECT own.session_id FROM chat.sessions own
+            WHERE own.user_id = o.user_id AND own.session_id = o.session_id OFFSET 0) s ON true
+        WHERE s.session_id IS NULL
         """,
         [turn.user_id for turn in turns],
         [turn.session_id for turn in turns],
         [turn.place for turn in turns],
+        list(opened_by),
+        LISTED_OPENINGS,
     )
-    return [(row["user_id"], row["session_id"]) for row in rows]
+    found: dict[Key, Opening | None] = {(row["user_id"], row["session_id"]): None for row in rows}
+    opened = [Opening(**dict(row)) for row in rows if row["event_id"] is not None]
+    for opening in sorted(opened, key=lambda each: each.accepted_at, reverse=True):
+        found[opening.user_id, opening.session_id] = opening
+    return found
 
 
 async def _facts(db: Connection, keys: Sequence[Key]) -> list[SessionFacts]:

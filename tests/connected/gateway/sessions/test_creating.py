@@ -11,6 +11,7 @@ from shared.ids import new_id
 from tests.connected.gateway.sessions.conftest import Two
 from tests.connected.gateway.stage import Stage, ask, ids
 from tests.servers import looking
+from tests.tokens import token_for
 from tests.waiting import until
 
 PATH = "/api/chat/sessions"
@@ -20,8 +21,11 @@ def somebody() -> str:
     return f"u{new_id().hex}"
 
 
-async def create(stage: Stage, user: str, key: str | None = None, **body: Any) -> tuple[int, dict[str, Any]]:
+async def create(
+    stage: Stage, user: str, key: str | None = None, *, wait: bool = True, **body: Any
+) -> tuple[int, dict[str, Any]]:
     headers = stage.as_user(user) | ({"Idempotency-Key": key} if key else {})
+    headers |= {} if wait else {"Prefer": "respond-async"}
     answer = await stage.http.post(PATH, json=body, headers=headers)
     assert answer.is_success, answer.text
     return answer.status_code, answer.json()["session"]
@@ -168,3 +172,72 @@ async def test_old_openings_go_with_new_ones(gateways: Two) -> None:
         await create(gateways.there, user, title="title 3")
         found = await owner.fetch("SELECT accepted_at > now() - interval '1 hour' FROM gateway.session_openings")
         assert [row[0] for row in found] == [True, True]
+
+
+async def test_a_session_that_is_not_stored_yet_is_listed_in_its_place(gateways: Two) -> None:
+    user, here, there = somebody(), gateways.here, gateways.there
+    _, stored = await create(here, user, title="stored", helper="h")
+    await gateways.logger.stop()
+    try:
+        made = [await create(here, user, title=f"t{number}", helper="h", wait=False) for number in range(3)]
+        _, spoken_in = await create(here, user, title="other", project_id="p", wait=False)
+        assert {status for status, _ in made} == {202}
+        await ask(here, made[0][1]["id"], user)
+        unstored = [session["id"] for _, session in made]
+        order = [unstored[0], spoken_in["id"], unstored[2], unstored[1], stored["id"]]
+        for stage in (here, there):
+            assert ids(await stage.get(PATH, user), "sessions") == order
+            assert await paged(stage, user, limit=1) == await paged(stage, user, limit=2) == order
+        by_id = {each["id"]: each for each in (await there.get(PATH, user)).json()["sessions"]}
+        assert [(by_id[each]["title"], by_id[each]["stored"]) for each in unstored] == [
+            ("t0", False), ("t1", False), ("t2", False),
+        ]  # fmt: skip
+        assert by_id[unstored[1]] == (await there.get(f"{PATH}/{unstored[1]}", user)).json()["session"]
+        helped = [unstored[0], unstored[2], unstored[1], stored["id"]]
+        for query, found in (
+            ({"helper": "h"}, helped),
+            ({"project_id": "p"}, [spoken_in["id"]]),
+            ({"pinned": True}, []),
+        ):
+            assert ids(await there.get(PATH, user, **query), "sessions") == found, query
+        limited = {"Authorization": f"Bearer {token_for(there.settings, user, projects=['p'])}"}
+        assert ids(await there.http.get(PATH, headers=limited), "sessions") == [spoken_in["id"]]
+        assert ids(await there.get(PATH, somebody()), "sessions") == []
+        await there.http.delete(f"{PATH}/{unstored[1]}", headers=there.as_user(user) | {"Prefer": "respond-async"})
+        assert unstored[1] not in ids(await here.get(PATH, user), "sessions")
+        await there.http.delete("/api/me/data", headers=there.as_user(user))
+        assert ids(await here.get(PATH, user), "sessions") == []
+    finally:
+        await gateways.logger.start()
+
+
+async def test_what_is_stored_meanwhile_stays_in_its_place(gateways: Two) -> None:
+    user, here = somebody(), gateways.here
+    await gateways.logger.stop()
+    try:
+        made = [(await create(here, user, title=f"t{number}", wait=False))[1]["id"] for number in range(4)]
+        first = (await here.get(PATH, user, limit=2)).json()
+        assert [each["id"] for each in first["sessions"]] == made[:1:-1]
+    finally:
+        await gateways.logger.start()
+
+    async def are_stored() -> bool:
+        listed = (await here.get(PATH, user)).json()["sessions"]
+        return [each["stored"] for each in listed] == [True] * 4
+
+    await until(are_stored, "the logger")
+    rest = await here.get(PATH, user, limit=2, cursor=first["next_cursor"])
+    assert ids(rest, "sessions") == made[1::-1]
+    assert ids(await here.get(PATH, user), "sessions") == made[::-1]
+
+
+async def paged(stage: Stage, user: str, limit: int) -> list[str]:
+    """Read a list page by page."""
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await stage.get(PATH, user, limit=str(limit), **cursor)).json()
+        found += [each["id"] for each in page["sessions"]]
+        if not page["has_more"]:
+            return found
+        cursor = {"cursor": page["next_cursor"]}

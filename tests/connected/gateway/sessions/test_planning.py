@@ -9,6 +9,7 @@ import pytest
 from services.gateway.sessions.filters import SessionFilter
 from services.gateway.sessions.folders import MOST_COUNTED, FolderQueries
 from services.gateway.sessions.message_queries import IN_ORDER, SAID
+from services.gateway.sessions.openings import LISTED_OPENINGS
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, RARE, page_keys
 from services.gateway.sessions.queries import _facts, _unstored
 from services.gateway.sessions.searching import MOST_TEXTS
@@ -212,15 +213,24 @@ async def test_what_is_known_of_a_page_s_sessions_is_read_by_their_keys(many: Se
     keys = [("ann", f"s{number}") for number in range(500, 500 + LIMIT)]
     turns = [glimpse(turn(session_id, 1e7, user_id="ann")) for _, session_id in keys]
     async with looking(many.database_url) as owner, open_pool(many.reader_database_url, "test", 1) as pool:
+        await owner.execute(
+            """
+            INSERT INTO gateway.session_openings (user_id, body_hash, session_id, event_id, accepted_at, opening)
+            SELECT who, convert_to('h' || n, 'UTF8'), 's' || n, gen_random_uuid(), to_timestamp(later + n), '{}'
+            FROM generate_series(1, 10000) AS n, (VALUES ('ann', 0), ('bob', 10000)) AS each (who, later)
+            """
+        )
         for is_analyzed in (False, True):
             if is_analyzed:
                 await owner.execute("ANALYZE")
             async with reading(pool, "ann", first=PLANNED_BY_VALUES) as db:
-                known, newer = Explained(db), Explained(db)
+                known, newer, opened = Explained(db), Explained(db), Explained(db)
                 assert len(await _facts(known, keys)) == LIMIT  # type: ignore[arg-type]
                 assert len(await _unstored(newer, turns)) == LIMIT  # type: ignore[arg-type]
+                assert await _unstored(opened, (), ["ann"]) == {}  # type: ignore[arg-type]
             assert known.rows_read() <= 4 * LIMIT, known.plans  # with its tag, its model, and what hides it
             assert newer.rows_read() <= LIMIT, newer.plans
+            assert opened.rows_read() <= 2 * LISTED_OPENINGS, opened.plans
 
 
 async def test_of_a_long_session_the_messages_of_a_page_alone_are_read(many: Settings) -> None:

@@ -1,0 +1,1 @@
+DROP INDEX gateway.session_openings_in_order;
