@@ -10,6 +10,7 @@ from services.workflow.avinode.errors import (
     AvinodeMissing,
     AvinodeRefused,
     AvinodeUnclear,
+    Unreadable,
 )
 from services.workflow.store.cancellations import Cancellation, CancellationStore
 from services.workflow.waits import Waits
@@ -51,7 +52,7 @@ class Canceller:
         await self._avinode.ready()
         try:
             await self._avinode.cancel_trip(avinode_trip_id, due.reason, due.message)
-        except (AvinodeAway, AvinodeUnclear, AvinodeLocked, AvinodeForbidden) as error:
+        except (AvinodeAway, AvinodeUnclear, AvinodeLocked, AvinodeForbidden, Unreadable) as error:
             return await self._cancellations.postpone(due, error.detail, self._wait_s(due, error))
         except AvinodeMissing:
             log.warning("no such trip to cancel", trip_id=str(due.trip_id))

@@ -1,5 +1,6 @@
 """What Avinode or a stranger sends amiss is refused, waited out or parked; nothing is lost, nobody else called."""
 
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from time import monotonic
@@ -140,6 +141,36 @@ async def test_what_avinode_asks_us_to_wait_is_waited(settings: Settings, owner:
             await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-1"}))
             await stage.becomes("unmatched", "SELECT state FROM workflow.deliveries")
     assert calls[1] - calls[0] >= 1
+
+
+async def test_an_answer_that_is_far_too_large_is_given_up_and_holds_nobody_up(
+    settings: Settings, owner: asyncpg.Connection
+) -> None:
+    sent = 0
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        if not request.path.endswith("arfq-1"):
+            return web.json_response({"data": {"id": "arfq-2", "tripId": "NOBODY", "sellerLift": []}})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for _ in range(50):
+                await response.write(b" " * 1_000_000)
+                sent += 1
+        return response
+
+    async with open_stage(settings, owner) as stage, serving(flood) as url:
+        changed = stage.settings.model_copy(update={"avinode_base_url": f"{url}/api"})
+        async with running_workflow(changed, replace(QUICK, missing_attempts=2)):
+            large = await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-1"}))
+            await stage.notify(orjson.dumps({"href": f"{url}/api/rfqs/arfq-2"}))
+            await stage.becomes(1, "SELECT count(*) FROM workflow.deliveries WHERE state = 'unmatched'")
+            await stage.becomes(
+                "ignored", "SELECT state FROM workflow.deliveries WHERE delivery_id = $1", large.delivery_id
+            )
+    assert "bytes" in await owner.fetchval("SELECT error FROM workflow.deliveries WHERE state = 'ignored'")
+    assert sent < 60  # of 100, in two attempts
 
 
 async def test_a_redirect_is_not_followed(settings: Settings, owner: asyncpg.Connection) -> None:

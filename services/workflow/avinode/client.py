@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 from services.workflow.avinode.answers import errors_in, understood
 from services.workflow.avinode.bucket import TokenBucket
 from services.workflow.avinode.credentials import Credentials
-from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused
+from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused, Unreadable
 from services.workflow.notices import point
 from services.workflow.waits import Waits
 from shared.events import Json
@@ -231,5 +231,5 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > LARGEST_ANSWER:
-            raise aiohttp.ClientPayloadError("the answer is too large")
+            raise Unreadable(f"the answer has more than {LARGEST_ANSWER} bytes")
     return b"".join(chunks)
