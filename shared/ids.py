@@ -4,6 +4,7 @@ A derived id makes a repeat harmless: the same cause makes the same child again.
 """
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
@@ -41,6 +42,7 @@ def reserved_session(batch_id: UUID, place: int) -> str:
     return str(uuid5(batch_id, str(place)))
 
 
+@lru_cache(maxsize=1024)  # each question asks, and there are few models
 def model_id(provider: str, name: str) -> UUID:
     """Name a model: the same provider and name are the same model everywhere."""
     return uuid5(NAMESPACE, f"model/{scoped(provider, name)}")

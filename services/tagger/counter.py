@@ -72,8 +72,11 @@ def read_in_order(
     models = dict(known)
     candidates: dict[SessionKey, Candidate] = {}
     for event in events:
-        is_first = tracks_new and first_seen(event, models) is not None
-        if isinstance(event, ModelWord) or (isinstance(event, MessagePosted) and is_first):
+        if isinstance(event, MessagePosted):
+            is_word = tracks_new and first_seen(event, models) is not None
+        else:
+            is_word = isinstance(event, ModelWord)
+        if is_word and not isinstance(event, TagBatchRequested):
             used = {*taken, *(model.short_id for model in models.values())}
             model = said_of_model(event, models, used)
             models[model.model_id] = model
@@ -158,13 +161,14 @@ def number(candidates: Iterable[Candidate], last_numbers: Mapping[CounterKey, in
 def named_models(events: Sequence[Heard]) -> set[UUID]:
     """Return the ids of all models that can matter to this group."""
     posted = {(event.provider, event.model) for event in events if isinstance(event, MessagePosted)}
-    batches = {model_id(event.provider, event.name) for event in events if isinstance(event, TagBatchRequested)}
-    return {model_id(provider, name) for provider, name in posted if name} | batches | registered_models(events)
+    others = {model_id(event.provider, event.name) for event in events if not isinstance(event, MessagePosted)}
+    return {model_id(provider, name) for provider, name in posted if name} | others
 
 
 def registered_models(events: Sequence[Heard]) -> set[UUID]:
     """Return the ids of the models that this group registers."""
-    return {model_id(event.provider, event.name) for event in events if isinstance(event, ModelWord)}
+    others = (event for event in events if not isinstance(event, MessagePosted))
+    return {model_id(event.provider, event.name) for event in others if isinstance(event, ModelWord)}
 
 
 def first_seen_models(events: Iterable[Heard], known: Collection[UUID]) -> set[UUID]:

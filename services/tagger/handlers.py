@@ -37,8 +37,9 @@ class SessionHandler:
         What was answered is answered again when it is repeated. What is gone gets neither, wherever in the group its
         deletion stands.
         """
-        await self._note_what_is_gone(events)
-        heard = [event for event in events if isinstance(event, WORDS) or self._may_bring_a_tag(event)]
+        others = [event for event in events if not isinstance(event, MessagePosted)]  # few, or none
+        await self._note_what_is_gone(others)
+        heard = [event for event in events if self._is_heard(event)]
         return [outcome for portion in portions(heard) for outcome in await self._tag(portion)]
 
     async def _tag(self, heard: Sequence[Heard]) -> list[SessionTagged]:
@@ -68,12 +69,12 @@ class SessionHandler:
             self._tagged.forget((event.user_id, event.session_id))
         self._tagged.forget_users({event.user_id for event in erased})
 
-    def _may_bring_a_tag(self, event: Event) -> TypeGuard[MessagePosted]:
-        """Tell whether a user spoke, whose session is not known to have its tag."""
-        return (
-            isinstance(event, MessagePosted)
-            and event.role == "user"
-            and not self._tagged.needs_nothing((event.user_id, event.session_id), event.event_id)
+    def _is_heard(self, event: Event) -> TypeGuard[Heard]:
+        """Tell whether a user spoke whose session is not known to have its tag, or it is of models or batches."""
+        if not isinstance(event, MessagePosted):
+            return isinstance(event, WORDS)
+        return event.role == "user" and not self._tagged.needs_nothing(
+            (event.user_id, event.session_id), event.event_id
         )
 
 
@@ -81,7 +82,8 @@ def portions(heard: Sequence[Heard]) -> Iterator[Sequence[Heard]]:
     """Cut a group, in its order, where it has too many sessions for one transaction: a batch may reserve a thousand."""
     begin, weight = 0, 0
     for place, event in enumerate(heard):
-        weight += event.count if isinstance(event, TagBatchRequested) else 1
+        is_message = isinstance(event, MessagePosted)  # asked first, wherever most are: it is the quickest answer
+        weight += event.count if not is_message and isinstance(event, TagBatchRequested) else 1
         if weight >= MOST_AT_ONCE:
             yield heard[begin : place + 1]
             begin, weight = place + 1, 0

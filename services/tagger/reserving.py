@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from services.tagger.counter import Heard, Tag
 from shared.database import Connection
-from shared.events import TagBatchRequested
+from shared.events import MessagePosted, TagBatchRequested
 from shared.ids import model_id
 
 
 def batches_to_join(events: Sequence[Heard], new: Sequence[Tag]) -> list[TagBatchRequested]:
     """Return the batches of which a session was there already: they are repeats, or somebody was quicker."""
-    batches = [event for event in events if isinstance(event, TagBatchRequested)]
+    others = (event for event in events if not isinstance(event, MessagePosted))
+    batches = [event for event in others if isinstance(event, TagBatchRequested)]
     if not batches:
         return []
     reserved = {tag.candidate.session for tag in new if tag.candidate.reserved_at is not None}

@@ -5,7 +5,19 @@ from importlib import import_module
 
 import uvloop
 
-BENCHMARKS = ("logger", "reader", "hostile", "gateway", "turn", "scale", "events", "sessions", "traces", "workflow")
+BENCHMARKS = (
+    "logger",
+    "tagger",
+    "reader",
+    "hostile",
+    "gateway",
+    "turn",
+    "scale",
+    "events",
+    "sessions",
+    "traces",
+    "workflow",
+)
 
 
 def main() -> None:

@@ -45,6 +45,13 @@ DRAIN_RAW = Budget(1, "logger drain / hand-written aio-pika and msgspec consumer
 DRAIN_INSERT = Budget(2, "logger drain / FastStream with one INSERT a message", "messages/s", 3, 5, True)
 COMMIT_P50 = Budget(3, "publish to commit p50 / publisher confirm p50, 500 messages/s", "ms", 2.5, 1.9, False)
 COMMIT_P99 = Budget(4, "publish to commit p99 / publisher confirm p99, 500 messages/s", "ms", 4, 2.5, False)
+DRAIN_TAGS = Budget(11, "tagger drain / logger drain, the same conversations", "messages/s", 0.9, 1.0, True)
+TAGS = {
+    place: Budget(
+        12, f"first messages tagged / by one transaction each on 10 connections, {keys}", "tags/s", 4, 8, True
+    )
+    for place, keys in (("spread", "200 users"), ("hot", "one user and model"))
+}
 ACCEPT = Budget(
     5, "messages accepted (202) / FastAPI with one INSERT each (201), 32 connections", "1/s", 1.2, 1.6, True
 )

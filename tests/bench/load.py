@@ -8,7 +8,7 @@ from shared.events import Event, MessageAnswered, MessageEvent, MessagePosted, T
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.topology import LOGGER_CHAT
+from shared.topology import LOGGER_CHAT, Queue
 
 AT_ONCE = 200
 TURNS = 5
@@ -74,15 +74,15 @@ def _answer(user_id: str, session_id: str, at: datetime) -> MessageAnswered:
     )
 
 
-async def fill(settings: Settings, messages: Sequence[MessageEvent]) -> None:
-    """Put messages into the logger's queue, each of them confirmed."""
+async def fill(settings: Settings, messages: Sequence[Event], queue: Queue = LOGGER_CHAT) -> None:
+    """Put messages into a queue, each of them confirmed."""
     async with Publisher(settings, "bench") as publisher:
         for start in range(0, len(messages), CHUNK):
-            await asyncio.gather(*(put(publisher, event) for event in messages[start : start + CHUNK]))
+            await asyncio.gather(*(put(publisher, event, queue) for event in messages[start : start + CHUNK]))
 
 
-async def put(publisher: Publisher, event: Event) -> None:
-    """Put one message into the logger's queue alone: nobody empties the others here."""
+async def put(publisher: Publisher, event: Event, queue: Queue = LOGGER_CHAT) -> None:
+    """Put one message into one queue alone: nobody empties the others here."""
     await publisher.publish_to(
-        LOGGER_CHAT.name, event.body(), name=type(event).__name__, message_id=str(event.event_id), headers={}
+        queue.name, event.body(), name=type(event).__name__, message_id=str(event.event_id), headers={}
     )

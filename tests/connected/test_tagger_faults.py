@@ -13,6 +13,7 @@ from deploy.migrate import migrate
 from deploy.supervisor.servers import Postgres
 from services.tagger.counter import SessionKey
 from shared import topology
+from shared.ids import model_id
 from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.brokers import waiting
@@ -20,7 +21,18 @@ from tests.connected.locks import until_blocked
 from tests.processes import Process, running
 from tests.servers import Servers, empty_broker, looking
 from tests.settings import settings_for
-from tests.tagging import BEGAN, assert_gapless, erased, holding_counters, read_tags, registered, spoke
+from tests.tagging import (
+    BEGAN,
+    MODEL,
+    assert_gapless,
+    deleted,
+    erased,
+    holding_counters,
+    read_counters,
+    read_tags,
+    registered,
+    spoke,
+)
 from tests.waiting import PATIENCE_S, until, until_true
 
 NAMES = ("tagger_1", "tagger_2", "tagger_3")
@@ -112,6 +124,63 @@ async def test_taggers_that_are_killed_at_any_time_leave_no_gap(
             await killed.start()
 
     await all_tagged_without_a_gap(settings, owner, flow.sessions)
+
+
+async def test_two_hundred_at_once_have_one_number_each_though_the_tagger_is_killed_halfway(
+    settings: Settings, owner: asyncpg.Connection, taggers: dict[str, Process]
+) -> None:
+    messages = [spoke(f"s{place:03}", at=place) for place in range(200)]
+    others = [spoke("of-bob", user="bob"), spoke("of-large", model="large")]
+    async with Publisher(settings, "test") as publisher:
+        await asyncio.gather(*(publisher.publish(registered(name)) for name in (MODEL, "large")))
+        async with holding_session(settings, "ada", "s100"):
+            await asyncio.gather(*(publisher.publish(each) for each in [*messages, *others, *messages[::7]]))
+            [active] = await until_blocked(owner)
+            assert 0 < len(await read_tags(owner)) < 200, "it is halfway"
+            taggers[active].kill()
+            await until_blocked(owner, count=2)  # the next one, and what the dead one had begun
+        sessions = [(each.user_id, each.session_id) for each in [*messages, *others]]
+        await all_tagged_without_a_gap(settings, owner, sessions)
+        tags, (small, large) = await read_tags(owner), (model_id("acme", name) for name in (MODEL, "large"))
+        assert await read_counters(owner) == {("ada", small): 200, ("bob", small): 1, ("ada", large): 1}
+        assert tags["bob", "of-bob"].endswith("_001")
+
+        await asyncio.gather(*(publisher.publish(each) for each in messages))
+        [last] = [session for session, tag in tags.items() if tag.endswith("_200")]
+        await publisher.publish(deleted(last[1], at=900))
+        await publisher.publish(spoke("next", at=901))
+        await until(lambda: tag_of(owner, "next"), "the next one's tag")
+        assert await tag_of(owner, "next") == f"chat_model_{small.hex[:6]}_201"
+
+        await publisher.publish(erased(at=902))
+        await publisher.publish(spoke("anew", at=903))
+        await until(lambda: tag_of(owner, "anew"), "the tag of who begins anew")
+        assert await tag_of(owner, "anew") == f"chat_model_{small.hex[:6]}_001"
+
+
+@asynccontextmanager
+async def holding_session(settings: Settings, user: str, session: str) -> AsyncIterator[None]:
+    """Let whoever tags this session wait in the middle of its group, until the block is left."""
+    connection = await asyncpg.connect(settings.database_url)
+    held = connection.transaction()
+    try:
+        await held.start()
+        await connection.execute(
+            "INSERT INTO tagging.session_tags (user_id, session_id, event_id) VALUES ($1, $2, gen_random_uuid())",
+            user,
+            session,
+        )
+        yield
+        await held.rollback()
+    finally:
+        await connection.close()
+
+
+async def tag_of(owner: asyncpg.Connection, session: str) -> str | None:
+    tag: str | None = await owner.fetchval(
+        "SELECT session_tag FROM tagging.session_tags WHERE user_id = 'ada' AND session_id = $1", session
+    )
+    return tag
 
 
 async def test_tagger_that_is_stopped_in_the_middle_holds_nobody_up_and_goes_on_later(
