@@ -1,9 +1,10 @@
 """Proposals: prepare one from quotes, show it, change it, send it."""
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from services.gateway.account.identity import KnownCallerDep, account_of
 from services.gateway.http.handed import from_app
@@ -15,10 +16,20 @@ from services.gateway.trips.proposal_orders import NewProposal, ProposalPatch, S
 from services.gateway.trips.proposal_record import ProposalAnswer, ProposalRow, WholeProposal, shown
 from services.gateway.trips.proposing import Proposing
 from services.gateway.trips.routes import OrdererDep, TripsDep, trip_named
+from shared.proposals.content import Content
+from shared.proposals.html import as_html
+from shared.proposals.markdown import as_markdown
+from shared.proposals.pdf import as_pdf
 
 router = APIRouter(tags=["proposals"], route_class=StrictRoute)
 
 ProposingDep = Annotated[Proposing, from_app(Proposing)]
+MEDIA_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
+    "pdf": "application/pdf",
+}
+ONE_PDF = asyncio.Semaphore(1)  # at once: the others wait, and the event loop has its share of the processor
 ACCEPTED = {"model": ProposalAnswer, "description": "Accepted, and not stored yet"}
 
 
@@ -47,11 +58,37 @@ async def prepare_proposal(
     return _answer(row, response)
 
 
-@router.get("/api/proposals/{proposal_id}", responses=problem_responses(401, 404, 422, 429, 503))
-async def get_proposal(proposing: ProposingDep, caller: KnownCallerDep, proposal_id: UUID) -> WholeProposal:
-    """Show a proposal."""
+@router.get(
+    "/api/proposals/{proposal_id}",
+    response_model=WholeProposal,
+    responses={
+        200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()}},
+        **problem_responses(401, 404, 422, 429, 503),
+    },
+)
+async def get_proposal(
+    proposing: ProposingDep,
+    caller: KnownCallerDep,
+    proposal_id: UUID,
+    form: Annotated[Literal["json", "html", "md", "pdf"], Query(alias="format")] = "json",
+) -> Any:
+    """Show a proposal: as whoever makes it sees it, or as its client would, who sees neither quote nor margin."""
     row, _ = await proposing.find(caller, proposal_id)
-    return shown(row)
+    if form == "json":
+        return shown(row)
+    headers = {
+        "Content-Disposition": f'inline; filename="proposal-{proposal_id}.{form}"',
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    }
+    return Response(await _written(row.content, form), headers=headers, media_type=MEDIA_TYPES[form])
+
+
+async def _written(content: Content, form: str) -> str | bytes:
+    """Write a proposal; a PDF beside the event loop, since it takes tenths of a second."""
+    if form == "pdf":
+        async with ONE_PDF:
+            return await asyncio.to_thread(as_pdf, content)
+    return as_html(content) if form == "html" else as_markdown(content)
 
 
 @router.patch(

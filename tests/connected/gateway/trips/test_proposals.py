@@ -205,3 +205,19 @@ async def test_one_user_sends_so_many_an_hour(quiet: Stage) -> None:
             await rows.quote(f"q-{session_id}", trip)
             sent.append(became(await send(gateway, await prepared(gateway, trip, quote_ids=[f"q-{session_id}"]))))
     assert sent == [(200, "by_hand"), (429, "too_many_requests")]
+
+
+async def test_it_is_written_as_its_client_gets_it(gateway: Gateway, trip: UUID) -> None:
+    proposal = await prepared(gateway, trip, note="Łódź <b>33 500 €</b>", margin_percent=7.5)
+    for form, media_type, begins in (
+        ("html", "text/html; charset=utf-8", b"<!DOCTYPE html>"),
+        ("md", "text/markdown; charset=utf-8", b"# Charter proposal"),
+        ("pdf", "application/pdf", b"%PDF-"),
+    ):
+        answer = await gateway.get(f"/api/proposals/{proposal}", user="ada", format=form)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+        assert answer.content.startswith(begins)
+        assert "sandbox" in answer.headers["content-security-policy"]
+        assert (await gateway.get(f"/api/proposals/{proposal}", user="bob", format=form)).status_code == 404
+        assert form == "pdf" or ("Łódź" in answer.text and "<b>" not in answer.text.replace("\\<b", ""))
+    assert (await gateway.get(f"/api/proposals/{proposal}", user="ada", format="doc")).status_code == 422
