@@ -15,7 +15,14 @@ def unsafe(settings: "Settings", part: str) -> list[str]:
     """Say what is unsafe in the settings of one part; nothing where all is well."""
     if part == "migrate":
         return []
-    return [*(_unsafe_callers(settings) if part == "gateway" else ()), *_unsafe_broker(settings, part)]
+    own = {"gateway": _unsafe_callers, "workflow": _unsafe_mail}.get(part)
+    return [*(own(settings) if own else ()), *_unsafe_broker(settings, part)]
+
+
+def _unsafe_mail(settings: "Settings") -> list[str]:
+    if settings.smtp_host and settings.smtp_user and settings.smtp_security == "none":
+        return ["SMTP_SECURITY is none, so SMTP_PASSWORD would be sent in the clear: starttls or tls"]
+    return []
 
 
 def _unsafe_callers(settings: "Settings") -> list[str]:

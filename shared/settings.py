@@ -1,5 +1,6 @@
 """The settings: one frozen object, read once from the environment (and `.env`) at start."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from os import getpid
@@ -56,6 +57,13 @@ def read_networks(text: str) -> tuple[Network, ...]:
 
 def _checked_networks(text: str) -> str:
     read_networks(text)
+    return text
+
+
+def _checked_address(text: str) -> str:
+    """Refuse what could be another header, or is no address of ASCII."""
+    if text and not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.-]+", text):
+        raise ValueError("must be an address, such as offers@example.com")
     return text
 
 
@@ -194,6 +202,17 @@ class Settings(BaseSettings):
     unmatched_notice_days: float = Field(30.0, gt=0)  # how long a notice of a trip that we do not know is tried
     trips_shared: bool = False  # may a user attach a trip that another user holds?
 
+    # Mail, by which proposals are sent; without a host they are marked as sent by hand.
+    smtp_host: str = ""
+    smtp_port: int = Field(587, ge=1, le=65535)
+    # `starttls` and `tls` never send in the clear; the server's certificate is checked.
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_ca_file: str = ""  # PEM: who may have signed that certificate; empty: whom this host trusts
+    smtp_user: str = ""  # empty: without a login
+    smtp_password: SecretStr = SecretStr("")
+    smtp_from: Annotated[str, AfterValidator(_checked_address)] = ""  # an address
+    smtp_timeout_s: float = Field(60.0, gt=0)  # for one mail; later, nobody can tell whether it was sent
+
     @property
     def visitors_allowed(self) -> bool:
         """Tell whether somebody without credentials may chat; not where that costs real money, unless it is said."""
@@ -241,6 +260,8 @@ class Settings(BaseSettings):
         urls = (name for name in (*NEEDED[part], *CALLED.get(part, ())) if name.endswith("_url"))
         if wrong := [said for name in urls if (said := malformed(name, getattr(self, name)))]:
             raise ValueError(f"{part} cannot run: {'; '.join(wrong)}")
+        if part == "workflow" and self.smtp_host and not self.smtp_from:
+            raise ValueError("workflow cannot run: SMTP_HOST is set, so SMTP_FROM must be")
         if self.environment == "production" and (found := unsafe(self, part)):
             raise ValueError(f"{part} cannot run in production: {'; '.join(found)}")
         return self

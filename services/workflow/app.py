@@ -7,8 +7,10 @@ from services.workflow.creating import Creator
 from services.workflow.following import Follower
 from services.workflow.handlers import DeliveryHandler, TripHandler
 from services.workflow.holding import HoldKeeper
+from services.workflow.mailing import Mailer
 from services.workflow.matching import Matcher
 from services.workflow.rereading import Rereading
+from services.workflow.sending import ProposalSender
 from services.workflow.store.cancellations import CancellationStore
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
@@ -61,7 +63,9 @@ def wire(
     follower = Follower(facts, avinode, publisher)
     checker = Checker(facts, follower, publisher, waits=waits, rereading=rereading)
     keeper = HoldKeeper(StatusStore(pool), avinode, publisher)
-    teller = Teller(QuoteStore(pool), SendStore(pool), publisher)
+    sends = SendStore(pool)
+    teller = Teller(QuoteStore(pool), sends, publisher)
+    sender = ProposalSender(sends, Mailer(settings), publisher)
     sweeper = Sweeper(pool, SweepStore(pool))
     canceller = Canceller(CancellationStore(pool), avinode, publisher, waits)
     jobs = {
@@ -72,6 +76,7 @@ def wire(
         "trips": checker.work_trip,
         "quotes": teller.work_quote,
         "proposals": teller.work_proposal,
+        "mails": sender.work_send,
         "holds": keeper.work_hold,
         "deletions": sweeper.sweep_session,
         "erasures": sweeper.sweep_user,
@@ -79,6 +84,7 @@ def wire(
 
     async def begin() -> None:
         await creator.abandon()
+        await sender.abandon()
         await keeper.begin()
 
     worker = Worker(
@@ -89,7 +95,7 @@ def wire(
         idle_s=waits.idle_s,
         backoff=waits.backoff,
     )
-    trips = TripHandler(TripStore(pool, shared=shared), worker.wake)
+    trips = TripHandler(TripStore(pool, shared=shared, mails=bool(settings.smtp_host)), worker.wake)
     notices = DeliveryHandler(deliveries, avinode.base_url, worker.wake, most=settings.max_body_bytes)
     return (
         GroupCommit(settings, topology.WORKFLOW_TRIPS, decode=decode_event, commit=trips.commit, publisher=publisher),

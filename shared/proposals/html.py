@@ -1,9 +1,10 @@
 """A proposal as a page of HTML, in which everything that anybody wrote is text."""
 
+from collections.abc import Iterable
 from html import escape
 
 from shared.proposals.content import Content
-from shared.proposals.wording import Offer, worded
+from shared.proposals.wording import Offer, paragraphs, worded
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:42em;margin:2em auto;padding:0 1em}"
@@ -13,20 +14,24 @@ STYLE = (
 )
 
 
-def as_html(content: Content) -> str:
-    """Write a proposal as a whole page, which needs nothing from elsewhere."""
+def as_html(content: Content, message: str | None = None) -> str:
+    """Write a proposal as a whole page, a message before it; it needs nothing from elsewhere."""
     said = worded(content)
     title = escape(said.title)
     journey = "".join(f"<li>{escape(line)}</li>" for line in said.journey)
-    note = "".join(f"<p>{escape(line)}</p>" for line in said.note)
+    letter, note = (_paragraphs(lines) for lines in (paragraphs(message), said.note))
     offers = "".join(map(_row, said.offers))
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{f'<ul>{journey}</ul>' if journey else ''}{note}"
+        f"<body>{letter}<h1>{title}</h1>{f'<ul>{journey}</ul>' if journey else ''}{note}"
         f"<table><thead><tr><th>Aircraft</th><th>Operator</th><th>Price</th></tr></thead><tbody>{offers}</tbody></table>"
         "</body></html>\n"
     )
+
+
+def _paragraphs(lines: Iterable[str]) -> str:
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def _row(offer: Offer) -> str:

@@ -32,9 +32,14 @@ def worded(content: Content) -> Wording:
     return Wording(
         title=TITLE,
         journey=[*map(_journey, content.legs), *passengers],
-        note=[flat(line, len(line)) for line in (content.note or "").splitlines() if line.strip()],
+        note=paragraphs(content.note),
         offers=[_offer(option, content.currency) for option in content.options],
     )
+
+
+def paragraphs(text: str | None) -> list[str]:
+    """Take a text apart by its lines, each without what steers a screen."""
+    return [flat(line, len(line)) for line in (text or "").splitlines() if line.strip()]
 
 
 def _journey(leg: Leg) -> str:

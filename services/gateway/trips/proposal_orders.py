@@ -66,7 +66,18 @@ Margin = Annotated[
 ]
 GivenRate = Annotated[Rate, BeforeValidator(_spelled_rate), WithJsonSchema({"type": "string", "pattern": RATE})]
 QuoteIds = Annotated[list[Name], Field(min_length=1, max_length=MOST_OPTIONS), AfterValidator(_once)]
-Rates = Annotated[dict[Currency, GivenRate], Field(max_length=MOST_OPTIONS)]
+Rates = Annotated[
+    dict[Currency, GivenRate],
+    Field(max_length=MOST_OPTIONS),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "patternProperties": {"^[A-Z]{3}$": {"type": "string", "pattern": RATE}},
+            "additionalProperties": False,
+            "maxProperties": MOST_OPTIONS,
+        }
+    ),
+]
 Note = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=r"^[^\x00]*$")]
 Address = Annotated[str, StringConstraints(max_length=254, pattern=ADDRESS)]
 Subject = Annotated[
