@@ -55,7 +55,7 @@ def test_unmatched_notices_may_wait_longer() -> None:
     assert Waits().retry_s(100, Waits().longest_unmatched_s) == 6 * 3600
 
 
-async def test_an_urgent_call_comes_before_those_that_wait_longer() -> None:
+async def test_urgent_calls_come_before_those_that_wait_longer() -> None:
     bucket = TokenBucket(per_s=20, burst=1)
     await bucket.take()
     order: list[str] = []
@@ -64,11 +64,11 @@ async def test_an_urgent_call_comes_before_those_that_wait_longer() -> None:
         await bucket.take(is_urgent=is_urgent)
         order.append(name)
 
-    usual = [asyncio.create_task(call(name, is_urgent=False)) for name in ("first", "second")]
+    usual = [asyncio.create_task(call(name, is_urgent=False)) for name in ("first", "second", "third")]
     await asyncio.sleep(0)
-    urgent = asyncio.create_task(call("urgent", is_urgent=True))
-    await asyncio.gather(*usual, urgent)
-    assert order == ["urgent", "first", "second"]
+    urgent = [asyncio.create_task(call(f"urgent {number}", is_urgent=True)) for number in range(4)]
+    await asyncio.gather(*usual, *urgent)
+    assert order == ["urgent 0", "urgent 1", "urgent 2", "urgent 3", "first", "second", "third"]
 
 
 async def test_an_urgent_call_that_is_given_up_holds_nobody_up() -> None:
