@@ -1,4 +1,4 @@
-"""The demo's script: three turns, a trip, three RFQs, a quote, a decline and a revised quote."""
+"""The demo's script: three turns, a trip, three RFQs, a quote, a decline, a revised quote and a proposal."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -133,8 +133,30 @@ class Demo:
 
         heading("The first one revises its quote; the chat is told of it")
         await self._avinode.call("POST", f"/sim/rfqs/{first}/quote", {"price": 31900, "currency": "USD"})
-        await self._advanced(trip_id, lambda trip: len(trip["quotes"]) == 5, *told)
+        trip = await self._advanced(trip_id, lambda trip: len(trip["quotes"]) == 5, *told)
         await self._show_note(session_id, 2)
+        await self._propose(session_id, trip)
+
+    async def _propose(self, session_id: str, trip: Trip) -> None:
+        """Prepare a proposal from the quote that stands, and send it by hand: the trip is completed."""
+        heading("The broker prepares a proposal from the quote that stands, at a margin of 7.5 %")
+        (quote_id,) = (quote["id"] for quote in trip["quotes"] if quote["current"] and not quote["estimate"])
+        body = {"quote_ids": [quote_id], "margin_percent": 7.5, "note": "Your flight to the sun."}
+        made = await self._broker.call("POST", f"/api/trips/{trip['id']}/proposals", body)
+        proposal_id = made["proposal"]["id"]
+        await self._advanced(
+            trip["id"], lambda trip: trip["proposal_id"] == proposal_id, "ProposalPrepared", "TripAdvanced"
+        )
+        for option in made["proposal"]["options"]:
+            price = f"{option['client_price_cents'] / 100:,.2f} {made['proposal']['currency']}"
+            row("workflow.proposals", f"{made['proposal']['state']}  {option['aircraft_type']}  {price}")
+
+        heading("It is sent by hand, which completes the trip; the chat is told of it")
+        await self._broker.call("POST", f"/api/proposals/{proposal_id}/send", {})
+        told = ("ProposalSent", "TripAdvanced", "MessagePosted", "Stored")
+        await self._advanced(trip["id"], lambda trip: trip["status"] == "completed", *told)
+        await self._show_note(session_id, 3)
+        print(f"    to read: /api/proposals/{proposal_id}?format=html, md or pdf")
 
     async def _advanced(self, trip_id: str, is_so: Callable[[Trip], object], *events: str) -> Trip:
         """Wait until the trip is so and these went over the broker, and show it and what is new below it."""

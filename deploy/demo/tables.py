@@ -26,6 +26,9 @@ QUERIES = {
         SELECT q.quote_id, q.rfq_id, q.estimate, q.current, q.price_cents / 100 AS price, q.currency
         FROM workflow.quotes q JOIN workflow.trip_sessions s USING (trip_id)
         WHERE s.user_id = $1 ORDER BY q.quote_id""",
+    "workflow.proposals": """
+        SELECT state, quote_ids, margin_percent, note, sent_at IS NOT NULL AS is_sent
+        FROM workflow.proposals WHERE user_id = $1 ORDER BY prepared_at""",
 }
 
 

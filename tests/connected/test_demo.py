@@ -23,6 +23,9 @@ EXPECTED = (
     "33,500 USD  the operator's own, replaced",
     "Simulated Operator B  declined: AIRCRAFT_NOT_AVAILABLE",
     "revised its quote to 31,900 USD",
+    "proposal_ready  (contacted 3, expected 2, received 1)",
+    "34,292.50 USD",
+    "The proposal was sent by hand: one option, for 34,292.50 USD.",
     "workflow.deliveries\n",
 )
 
