@@ -65,7 +65,7 @@ async def test_urgent_calls_come_before_those_that_wait_longer() -> None:
         order.append(name)
 
     usual = [asyncio.create_task(call(name, is_urgent=False)) for name in ("first", "second", "third")]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.02)  # which they have waited for longer
     urgent = [asyncio.create_task(call(f"urgent {number}", is_urgent=True)) for number in range(4)]
     await asyncio.gather(*usual, *urgent)
     assert order == ["urgent 0", "urgent 1", "urgent 2", "urgent 3", "first", "second", "third"]
