@@ -67,6 +67,7 @@ ELSEWHERE = {
     ("get", "/api/analytics/traces/{trace_id}"),
     ("get", "/api/trips/stats"),  # below
     ("get", "/api/models"),
+    ("post", "/api/analytics/session-tags"),  # in tests/service/gateway/models/test_reserving.py
     ("get", "/api/analytics/models"),  # in tests/connected/gateway/analytics/test_comparing.py
     ("get", "/api/helpers"),
     ("get", "/api/me"),
