@@ -16,7 +16,7 @@ from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.turns.said import Glimpse
 from shared.database import Connection, Pool, reading
 
-Choice = Callable[[Connection, Sequence[Key]], Awaitable[Sequence[Key]]]
+KeyChoice = Callable[[Connection, Sequence[Key]], Awaitable[Sequence[Key]]]
 
 
 class SessionQueries:
@@ -60,7 +60,7 @@ class SessionQueries:
         self,
         user_ids: Sequence[str],
         turns: Sequence[Glimpse],
-        stored: Choice,
+        stored: KeyChoice,
         *,
         opened_by: Sequence[str] = (),
     ) -> list[SessionFacts]:

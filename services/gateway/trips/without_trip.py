@@ -96,7 +96,7 @@ class SessionsWithoutTrip:
                 return [(user_id, wanted.session_id) for user_id in user_ids]
             return await stored_keys(db, user_ids, wanted, limit, before, without=fresh)
 
-        facts = await self._queries.chosen(user_ids, turns, stored)
+        facts = await self._queries.chosen(user_ids, turns, stored, opened_by=user_ids)
         shown = shown_without_trip(facts, turns, wanted)
         rows = [row_of(session, user_id) for user_id, session in shown]
         placed = [(place_of(row), row) for row in rows]
@@ -112,7 +112,7 @@ class SessionsWithoutTrip:
             counts.update(await _counts(db, user_ids, wanted, self._most, without=fresh))
             return ()
 
-        facts = await self._queries.chosen(user_ids, turns, stored)
+        facts = await self._queries.chosen(user_ids, turns, stored, opened_by=user_ids)
         is_complete = counts.total() < self._most
         counts.update(session.status for _, session in shown_without_trip(facts, turns, wanted))
         return Without(counts, is_complete)

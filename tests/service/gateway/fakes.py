@@ -595,7 +595,9 @@ class _Sessions:
     async def facts_of(self, keys: Sequence[tuple[str, str]]) -> list[SessionFacts]:
         return [self._known(*key) for key in keys]
 
-    async def chosen(self, user_ids: Sequence[str], turns: Sequence[Glimpse], _stored: object) -> list[SessionFacts]:
+    async def chosen(
+        self, user_ids: Sequence[str], turns: Sequence[Glimpse], _stored: object, *, opened_by: Sequence[str] = ()
+    ) -> list[SessionFacts]:
         fresh = {(turn.user_id, turn.session_id): None for turn in turns}
         own = {facts.key: None for facts in self._world.sessions if facts.user_id in user_ids}
         return [self._known(*key) for key in fresh | own]

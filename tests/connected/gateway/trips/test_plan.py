@@ -23,6 +23,7 @@ FUNCTIONS = (
     "updateChatSessionActivity",
     "updateChatSessionWithTripInfo",
     "updateChatSessionWithQuote",
+    "updateChatSessionWithProposal",
     "completeChatSession",
     "getUserActiveChatSessions",
     "archive_old_chat_sessions",
