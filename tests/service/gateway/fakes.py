@@ -84,6 +84,7 @@ from services.gateway.sessions.stats_queries import (
     TokenCounts,
     WordCounts,
 )
+from services.gateway.sessions.status import TripStatus
 from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries, TemplateRow
 from services.gateway.sessions.view import SessionFacts, StoredSession
@@ -906,6 +907,19 @@ class _Trips:
             ((trip.session_started_at, str(trip.id)), trip) for trip in self._of(user_ids, wanted)
         ]
         return [(place, trip) for place, trip in found if before is None or place < before][:limit]
+
+    async def page_of_all(
+        self, wanted: TripFilter, limit: int, before: Place | None = None
+    ) -> list[tuple[Place, TripRow]]:
+        return await self.page([trip.iso_agent_id for trip in self._world.trips], wanted, limit, before)
+
+    async def count(
+        self, user_ids: Sequence[str], projects: Projects, turns: Sequence[Turn]
+    ) -> Counter[tuple[TripStatus, str]]:
+        return Counter((trip.status, trip.current_step) for trip in self._of(user_ids, TripFilter()))
+
+    async def count_of_all(self) -> tuple[Counter[tuple[TripStatus, str]], bool]:
+        return await self.count([trip.iso_agent_id for trip in self._world.trips], None, ()), True
 
     async def find(self, user_ids: Sequence[str], wanted: TripFilter, turns: Sequence[Turn] = ()) -> Trip | None:
         return next(iter(self._of(user_ids, wanted)), None)

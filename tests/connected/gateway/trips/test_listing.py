@@ -209,3 +209,18 @@ async def test_a_session_that_is_answered_is_listed_once_when_it_is_stored(gatew
     await rows.trip("s1")
     (with_trip,) = await listed(gateway, **EVERYTHING)
     assert with_trip["id"] is not None
+
+
+async def test_a_session_that_was_opened_is_listed_before_it_is_stored(gateway: Stage, rows: Rows) -> None:
+    await world(gateway, rows)
+    answer = await gateway.http.post(
+        "/api/chat/sessions",
+        json={"id": "opened", "title": "Nothing said yet"},
+        headers={**gateway.as_user("ann"), "Prefer": "respond-async"},
+    )
+    assert answer.status_code == 202
+    (row,) = await listed(gateway, session_id="opened", **EVERYTHING)
+    assert (row["conversation_subject"], row["status"], row["message_count"]) == ("Nothing said yet", "active", 0)
+    assert sorted(await names(gateway, **EVERYTHING)) == sorted([*ORDER, "cancelled", "opened"])
+    assert await names(gateway, limit=1, **EVERYTHING) == await names(gateway, **EVERYTHING)
+    assert (await gateway.get(STATS)).json()["total"] == len(ORDER) + 2
