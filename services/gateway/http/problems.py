@@ -145,11 +145,12 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """List the methods of all routes of this path; where it matches a pattern of another path too, only its own."""
-    routes = [route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE]
-    own = [route for route in routes if route.path == routes[0].path]
+    """Ask every route, since the router names only the methods of the first one on this path."""
     scopes = {method: {**request.scope, "method": method} for method in METHODS}
-    return [method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in own)]
+    routes = request.app.router.routes
+    return [
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]
 
 
 def _document(status: int, code: str, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

@@ -1,5 +1,6 @@
 """What OpenAPI says of the API is true: every route, with good requests and bad ones (schemathesis)."""
 
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -35,11 +36,19 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", WORLD.api())
 OPAQUE = {"cursor", "before", "after", "from", "to", "shared"}  # the last one goes with no filter
 
 
+PATTERNS = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in WORLD.api().openapi()["paths"]}
+
+
+def _is_anothers_too(path: str) -> bool:
+    """Tell whether by other methods this is the path of something with an id: one may be called so."""
+    return any(re.fullmatch(pattern, path) for other, pattern in PATTERNS.items() if other != path)
+
+
 @schema.parametrize()
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_route_answers_as_documented(case: "schemathesis.Case[Any]") -> None:
     excluded: list[CheckFunction] = [positive_data_acceptance] if _is_beyond_schemas(case) else []
-    if case.path == "/api/chat/sessions/bulk":  # which is a session's, too, by other methods: one may be called so
+    if _is_anothers_too(case.path):
         excluded.append(allow_header_conformance)
     case.call_and_validate(headers={"Authorization": _authorization(case.path)}, excluded_checks=excluded)
 
