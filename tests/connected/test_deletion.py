@@ -48,8 +48,9 @@ FILLED_BY_HAND = (
     " accepted_at, changed_at, changed_by, event_id) SELECT gen_random_uuid(), trip_id, user_id, session_id, '{}',"
     " 'marzipan', now(), now(), now(), trip_id, trip_id FROM workflow.trip_sessions"
     " WHERE user_id = $1 AND session_id = $2",
-    "INSERT INTO workflow.proposal_sends (event_id, proposal_id, trip_id, user_id, session_id, recipients, created_at)"
-    " SELECT gen_random_uuid(), proposal_id, trip_id, user_id, session_id, '{marzipan@client.test}', now()"
+    "INSERT INTO workflow.proposal_sends (event_id, proposal_id, trip_id, user_id, session_id, recipients, created_at,"
+    " state)"
+    " SELECT gen_random_uuid(), proposal_id, trip_id, user_id, session_id, '{marzipan@client.test}', now(), 'failed'"
     " FROM workflow.proposals WHERE user_id = $1 AND session_id = $2",
     "INSERT INTO chat.dead_letters (dead_letter_id, queue, dedupe_key, body, reason, error, user_id)"
     " VALUES (gen_random_uuid(), 'logger.chat', $2, 'marzipan', 'x', 'x', $1)",
