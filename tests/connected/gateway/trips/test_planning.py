@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +13,6 @@ from services.gateway.trips.page_keys import keys_of_users
 from services.gateway.trips.queries import _rows
 from services.gateway.trips.without_trip import _counts, stored_keys
 from shared.database import open_pool, reading
-from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.sessions.test_planning import Explained
 from tests.connected.gateway.stage import own_database
@@ -53,7 +53,7 @@ QUERIES: list[dict[str, Any]] = [
     {"avinode_rfq_id": "arfq-500"},
     {"quote_id": "aquote-500"},
     {"session_id": "s2500"},
-    {"request_id": new_id()},
+    {"request_id": UUID(int=1)},
 ]
 BY_ID = ("avinode_trip_id", "avinode_rfp_id", "avinode_rfq_id", "quote_id", "session_id", "request_id")
 
