@@ -43,7 +43,7 @@ async def shell(servers: Servers, template: str, tmp_path_factory: pytest.TempPa
     async with (
         own_database(servers, template) as settings,
         simulated(settings) as outside,
-        running(outside.settings, directory, "gateway", "logger"),
+        running(outside.settings, directory, "gateway", "logger", "tagger"),
     ):
         yield _environment(outside.settings, directory)
 
