@@ -29,7 +29,7 @@ def scripts(file: str, heading: str) -> list[str]:
     section = (ROOT / file).read_text().partition(f"\n{heading}\n")[2]
     section = re.split(rf"^#{{1,{heading.index(' ')}}} ", section, maxsplit=1, flags=re.MULTILINE)[0]
     shown = re.findall(r"^```sh\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
-    return [re.sub(r"^(\. \./\.run/env|auth=.*)\n", "", script, flags=re.MULTILINE) for script in shown]
+    return [re.sub(r"^(\. \./\.run/env|(auth|bob)=.*)\n", "", script, flags=re.MULTILINE) for script in shown]
 
 
 FIRST_CALL = scripts("README.md", "## A first call")[0]
@@ -61,7 +61,10 @@ def _environment(gateway: Settings, curl_home: Path) -> Shell:
         **os.environ,
         "CURL_HOME": str(curl_home),
         "TRIPTHREAD_URL": f"http://127.0.0.1:{gateway.http_port}",
-        "auth": f"authorization: Bearer {token_for(gateway, 'ann')}",
+        **{
+            name: f"authorization: Bearer {token_for(gateway, user)}"
+            for name, user in (("auth", "ann"), ("bob", "bob"))
+        },
         "json": "content-type: application/json",
     }
 
