@@ -16,6 +16,7 @@ from services.gateway.admin import delivery_routes
 from services.gateway.admin import routes as admin
 from services.gateway.analytics import comparing, otlp_routes, report_routes
 from services.gateway.analytics import routes as analytics
+from services.gateway.analytics.description import describe_traces
 from services.gateway.chat import running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor
@@ -141,7 +142,7 @@ def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> Fast
         app.include_router(router)
     app.include_router(operations(ask))
     app.include_router(documents.router)
-    complete_openapi(app, describe_chat, webhooks.describe_credentials)
+    complete_openapi(app, describe_chat, describe_traces, webhooks.describe_credentials)
     return app
 
 

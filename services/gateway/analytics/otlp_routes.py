@@ -20,6 +20,7 @@ from services.gateway.analytics.reporting import Reporting
 from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.handed import from_app
 from services.gateway.http.json_body import require_json
+from services.gateway.http.openapi import REF
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
@@ -64,7 +65,7 @@ class Status(BaseModel):
             "description": "An ExportTraceServiceResponse, encoded as the request, with the count of refused spans",
             "content": {
                 MEDIA_TYPES["protobuf"]: BINARY,
-                MEDIA_TYPES["json"]: {"schema": ExportAnswer.model_json_schema(by_alias=True, ref_template="{model}")},
+                MEDIA_TYPES["json"]: {"schema": {"$ref": REF.format(model="ExportAnswer")}},
             },
         },
         **problem_responses(401, 403, 413, 415, 422, 429, 503),

@@ -11,6 +11,7 @@ from services.gateway.analytics.reporting import ReportAnswer, Reporting, TraceR
 from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.handed import from_app
 from services.gateway.http.json_body import read_json, require_json
+from services.gateway.http.openapi import REF
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
@@ -19,9 +20,9 @@ from shared.errors import Invalid
 router = APIRouter(prefix="/api/analytics", tags=["analytics"], route_class=StrictRoute)
 
 STATUSES = {"new": 201, "known": 200, "accepted": 202}
-_TRACE = NewTrace.model_json_schema()
+_TRACE = {"$ref": REF.format(model=NewTrace.__name__)}
 # Of a list each is judged by itself, so whatever is in it is no reason to refuse the others.
-_LIST = {"type": "array", "minItems": 1, "maxItems": MOST, "items": {"anyOf": [_TRACE, {}]}}
+_LIST = {"type": "array", "minItems": 1, "maxItems": MOST, "items": {}, "description": "NewTrace each"}
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {"anyOf": [_TRACE, _LIST]}}}}
 }

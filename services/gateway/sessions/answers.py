@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from services.gateway.http.fields import Json
 from services.gateway.sessions.status import TripStatus
@@ -69,7 +69,6 @@ class TripSummary(BaseModel):
     operators_contacted_count: int
     quotes_expected_count: int
     quotes_received_count: int
-    paused_at: datetime | None = Field(None, exclude=True)  # when it was set aside, if it was
 
 
 class RunningTurn(BaseModel):

@@ -192,6 +192,7 @@ def _facts_of(row: dict[str, Any]) -> SessionFacts:
         erased_at=row["erased_at"],
         tag=tag_of(row),
         trip=_trip(row),
+        paused_at=row["paused_at"],
         workflow_state=row["workflow_state"] or {},
         read_at=row["now"],
     )

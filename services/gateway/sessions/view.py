@@ -58,6 +58,7 @@ class SessionFacts:
     tag: Tag | None = None
     opened: StoredSession | None = None  # what its opening makes of it, where that is not stored yet
     trip: TripSummary | None = None  # its status by what is stored
+    paused_at: datetime | None = None  # when the trip was set aside, if it was
     workflow_state: Json = field(default_factory=dict)  # of the trip
     read_at: datetime | None = None
 
@@ -211,7 +212,7 @@ def _trip_of(facts: SessionFacts, newest: Said | None) -> TripSummary | None:
     trip = facts.trip
     if trip is None or newest is None or facts.read_at is None or trip.status != "paused":
         return trip
-    is_set_aside = trip.paused_at is not None and newest.created_at <= trip.paused_at
+    is_set_aside = facts.paused_at is not None and newest.created_at <= facts.paused_at
     is_quiet = facts.read_at - newest.created_at >= PAUSED_AFTER
     return trip if is_set_aside or is_quiet else trip.model_copy(update={"status": "active"})
 
