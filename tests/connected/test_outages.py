@@ -141,7 +141,7 @@ async def test_logger_away_chat_goes_on_with_its_memory(site: Site, session: str
         _, sessions = await site.call("GET", "/api/chat/sessions")
         assert sessions["sessions"][0]["id"] == session
         status, tag = await site.call("GET", f"/api/chat/sessions/{session}/tag?wait=10")
-        assert (status, tag["model_name"], tag["counter"]) == (200, "sandbox-small", 1), "the tagger needs no logger"
+        assert (status, tag["model_name"]) == (200, "sandbox-small"), "the tagger needs no logger"
         await a_turn_is_stopped_and_a_message_stored(site, f"{session}2")
     finally:
         await site.processes["logger"].start()
