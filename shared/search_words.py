@@ -37,9 +37,12 @@ _VOWELS = "\u0900-\u0963\u0966-\u0dff"  # the Indic scripts, whose vowel signs P
 
 _DROPPED = re.compile(f"[{_ACCENTS}{_UNSEEN}]+")
 _WORD = re.compile(f"[{_UNSPACED}]+|(?:[^\\W_{_UNSPACED}]|[{_VOWELS}])+")
+_SIGNS = (
+    "\u2100-\u214f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f2ff"  # no letters, and folded to some: \u2122, \u3260
+)
 # The same in a text as it was written, where accents may stand alone.
 _WRITTEN = re.compile(
-    f"(?:[{_UNSPACED}]|[{_ACCENTS}{_UNSEEN}])+|(?:[^\\W_{_UNSPACED}]|[{_VOWELS}{_ACCENTS}{_UNSEEN}])+"
+    f"(?:[{_UNSPACED}]|[{_ACCENTS}{_UNSEEN}])+|(?:[^\\W_{_UNSPACED}]|[{_VOWELS}{_ACCENTS}{_UNSEEN}{_SIGNS}])+"
 )
 _UNSPACED_WORD = re.compile(f"[{_UNSPACED}]")
 _QUOTES = re.compile('["\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02]')
