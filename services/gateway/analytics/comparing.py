@@ -12,6 +12,7 @@ from services.gateway.account.lanes import Lanes
 from services.gateway.analytics.comparison import Arms, Comparison, PairedComparison
 from services.gateway.analytics.comparison_csv import csv_of
 from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
+from services.gateway.analytics.owners import owners
 from services.gateway.http.fields import Instant, Name
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
@@ -73,7 +74,7 @@ async def compare_models(
 
 
 async def _compared(queries: ComparisonQueries, caller: Caller, which: Which) -> Comparison:
-    arms = await queries.arms(which, as_admin=caller.role == "admin")
+    arms = await queries.arms(which, as_admin=caller.reads_everybody)
     return Comparison(
         **{"from": which.since},
         to=which.until,
@@ -84,7 +85,7 @@ async def _compared(queries: ComparisonQueries, caller: Caller, which: Which) ->
 
 
 async def _paired(queries: ComparisonQueries, caller: Caller, which: Which) -> PairedComparison:
-    if caller.role != "admin":
+    if not caller.reads_everybody:
         raise Forbidden("Only administrators see what differs between users.")
     if which.names is None or len(which.names) != 2 or len(set(which.names)) != 2:
         raise refused_field("models", "must be two names, for instance `models=a,b`")
@@ -106,9 +107,6 @@ def _which(caller: Caller, query: ComparisonQuery) -> Which:
     since = query.since or until - USUAL_RANGE
     if since >= until:
         raise refused_field("from", "must be before `to`")
-    is_admin = caller.role == "admin"
-    if query.user_id is not None and not is_admin and query.user_id not in caller.user_ids:
-        raise Forbidden("Only administrators see other users' calls.")
-    named = None if query.user_id is None else (query.user_id,)
-    user_ids = named if is_admin else named or caller.user_ids
+    is_everybodys = caller.reads_everybody and query.user_id is None
+    user_ids = None if is_everybodys else owners(caller, query.user_id)
     return Which(since, until, query.by, query.names(), user_ids, caller.projects)

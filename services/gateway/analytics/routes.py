@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.lanes import Lanes
 from services.gateway.analytics.filters import TraceFilter, Whose
+from services.gateway.analytics.owners import owners
 from services.gateway.analytics.queries import TraceQueries, read_key
 from services.gateway.analytics.record import Status, TracePage, WholeTrace
 from services.gateway.http.fields import Instant, Name, SessionId
@@ -17,7 +18,7 @@ from services.gateway.http.pages import PageQuery, Paging
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.strict_route import StrictRoute
-from shared.errors import Forbidden, NotFound
+from shared.errors import NotFound
 from shared.events import W3cTraceId
 
 router = APIRouter(prefix="/api/analytics", tags=["analytics"], route_class=StrictRoute)
@@ -55,30 +56,12 @@ class OwnerQuery(BaseModel):
     user_id: Name | None = None
 
 
-def _is_admin(caller: Caller) -> bool:
-    """Tell whether somebody reads what is others'; an administrator whose token is limited to projects does not."""
-    return caller.role == "admin" and caller.projects is None
-
-
-def _owners(caller: Caller, user_id: str | None) -> tuple[str, ...]:
-    """Return whose traces are meant.
-
-    Raises:
-        Forbidden: They are somebody else's, which only administrators read.
-    """
-    if user_id is None:
-        return caller.user_ids
-    if user_id not in caller.user_ids and not _is_admin(caller):
-        raise Forbidden("Traces of other users are for administrators.")
-    return (user_id,)
-
-
 def _whose(caller: Caller, query: TraceQuery) -> Whose:
-    if query.user_id is None and _is_admin(caller):
+    if query.user_id is None and caller.reads_everybody:
         if query.session_id is not None:
             raise refused_field("user_id", "must be named with session_id: two users may have sessions of one id")
         return Whose(everybody=True)
-    return Whose(_owners(caller, query.user_id))
+    return Whose(owners(caller, query.user_id))
 
 
 async def _list(traces: Traces, caller: Caller, query: TraceQuery) -> TracePage:
@@ -87,7 +70,7 @@ async def _list(traces: Traces, caller: Caller, query: TraceQuery) -> TracePage:
         **query.model_dump(exclude={"limit", "cursor", "user_id"}, by_alias=False), projects=caller.projects
     )
     async with traces.lanes.of(caller):
-        rows = await traces.queries.page(whose, wanted, query.limit + 1, before, as_admin=_is_admin(caller))
+        rows = await traces.queries.page(whose, wanted, query.limit + 1, before, as_admin=caller.reads_everybody)
     page, cursor = PAGING.cut(rows, query)
     return TracePage(traces=page, next_cursor=cursor)
 
@@ -111,8 +94,8 @@ async def get_trace(
     traces: TracesDep, caller: KnownCallerDep, trace_id: SessionId, query: Annotated[OwnerQuery, Query()]
 ) -> WholeTrace:
     """Show one trace, and where its messages and its trip are; an administrator names the user whose it is."""
-    owners = _owners(caller, query.user_id)
-    found = await traces.queries.find(owners, trace_id, caller.projects, as_admin=_is_admin(caller))
+    whose = owners(caller, query.user_id)
+    found = await traces.queries.find(whose, trace_id, caller.projects, as_admin=caller.reads_everybody)
     if found is None:
         raise NotFound("There is no such trace.")
     return found

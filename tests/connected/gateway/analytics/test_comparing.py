@@ -174,6 +174,22 @@ async def test_a_token_of_one_project_compares_its_sessions(gateway: Stage, rows
     assert [arm["turns"] for arm in answer.json()["models"]] == [1]
 
 
+async def test_an_administrator_of_one_project_compares_no_more_than_its_own_sessions(
+    gateway: Stage, rows: Rows, calls: Calls
+) -> None:
+    for user in ("ann", "bob"):
+        await rows.session("s1", user=user, project_id="p1")
+        await calls.answer("s1", user=user)
+    token = token_for(gateway.settings, "ann", role="admin", projects=["p1"])
+    limited = {"Authorization": f"Bearer {token}"}
+
+    answer = await gateway.http.get(PATH, params=DAY, headers=limited)
+
+    assert [(arm["users"], arm["turns"]) for arm in answer.json()["models"]] == [(1, 1)]
+    for query in ({"user_id": "bob"}, {"models": "a,b", "paired": "true"}):
+        assert (await gateway.http.get(PATH, params=DAY | query, headers=limited)).status_code == 403
+
+
 async def test_users_are_their_own_control(gateway: Stage, rows: Rows, calls: Calls) -> None:
     for user in (f"user {number}" for number in range(11)):
         for number in range(10):
