@@ -1,11 +1,13 @@
 """What tests of the tagger share: events of users and models, and the promise about numbers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
+from hypothesis import strategies as st
 
 from services.tagger.counter import CounterKey, SessionKey
 from shared.events import MessagePosted, ModelChanged, ModelRegistered, SessionDeleted, TagBatchRequested, UserErased
@@ -14,6 +16,15 @@ from shared.settings import Settings
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 MODEL = "small"
+
+T = TypeVar("T")
+
+
+def in_groups(draw: st.DrawFn, events: Sequence[T]) -> list[list[T]]:
+    """Bring events into any order, and cut them into groups as a queue may have them."""
+    order = draw(st.permutations(events))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=6)) | {len(order)})
+    return [list(order[start:end]) for start, end in zip([0, *cuts], cuts, strict=False)]
 
 
 def spoke(session: str = "s1", *, user: str = "ada", at: int = 0, **fields: object) -> MessagePosted:

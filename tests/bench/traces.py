@@ -3,11 +3,10 @@
 import argparse
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -15,13 +14,12 @@ import asyncpg
 
 from shared.connection import open_connection
 from shared.declaring import Declaring
-from shared.events import Event, ReportedTrace, TracesReported
+from shared.events import ReportedTrace, TracesReported
 from shared.ids import new_id
-from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.bench.budgets import SESSION_READS, TRACE_INGEST
 from tests.bench.drain import PATIENCE_S, drain
-from tests.bench.load import CHUNK, put
+from tests.bench.load import fill
 from tests.bench.logger import OURS
 from tests.bench.servers import private_servers, process
 from tests.bench.sessions import on_database
@@ -157,7 +155,7 @@ async def _ingest(settings: Settings, options: argparse.Namespace) -> None:
 async def _drain_traces(settings: Settings, owner: asyncpg.Connection, count: int, listed: int) -> float:
     """Return how many a second are stored, of the middle eight tenths, by the rows' own time stamps."""
     await owner.execute("TRUNCATE chat.sessions, chat.traces CASCADE")
-    await _fill(settings, [_report(listed) for _ in range(count // listed)])
+    await fill(settings, [_report(listed) for _ in range(count // listed)])
     await owner.execute("CHECKPOINT")
     with process(OURS, settings) as child:
         async with asyncio.timeout(PATIENCE_S):
@@ -194,10 +192,3 @@ def _report(listed: int) -> TracesReported:
         for _ in range(listed)
     ]
     return TracesReported(user_id=f"user-{new_id().int % 50}", accepted_at=now, traces=tuple(traces))
-
-
-async def _fill(settings: Settings, events: Sequence[Event]) -> None:
-    async with Publisher(settings, "bench") as publisher:
-        waiting = iter(events)
-        while portion := list(islice(waiting, CHUNK)):
-            await asyncio.gather(*(put(publisher, event) for event in portion))

@@ -25,6 +25,7 @@ from tests.tagging import (
     changed,
     deleted,
     erased,
+    in_groups,
     read_counters,
     read_tags,
     registered,
@@ -189,9 +190,7 @@ def deliveries(draw: st.DrawFn) -> list[list[Event]]:
         )
     )
     events += draw(st.lists(st.sampled_from(events), max_size=6))
-    order = draw(st.permutations(events))
-    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=6)) | {len(order)})
-    return [list(order[start:end]) for start, end in zip([0, *cuts], cuts, strict=False)]
+    return in_groups(draw, events)
 
 
 @given(groups=deliveries())

@@ -28,6 +28,7 @@ from tests.tagging import (
     deleted,
     erased,
     holding_counters,
+    in_groups,
     read_counters,
     read_tags,
     registered,
@@ -391,9 +392,7 @@ def histories(draw: st.DrawFn) -> list[list[Event]]:
     events: list[Event] = draw(st.lists(message, min_size=1, max_size=12))
     events += draw(st.lists(gone, max_size=2)) + draw(st.lists(st.builds(erased, users, at=moments), max_size=3))
     events += draw(st.lists(st.sampled_from(events), max_size=6))
-    order = draw(st.permutations(events))
-    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=6)) | {len(order)})
-    return [list(order[start:end]) for start, end in zip([0, *cuts], cuts, strict=False)]
+    return in_groups(draw, events)
 
 
 @given(groups=histories())

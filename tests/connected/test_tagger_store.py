@@ -26,6 +26,7 @@ from tests.tagging import (
     assert_gapless,
     changed,
     holding_counters,
+    in_groups,
     read_counters,
     read_numbers,
     read_tags,
@@ -329,9 +330,7 @@ def deliveries(draw: st.DrawFn) -> list[list[Heard]]:
     )
     messages = draw(st.lists(message, min_size=1, max_size=16))
     repeats = draw(st.lists(st.sampled_from(messages), max_size=8))
-    order = draw(st.permutations(messages + repeats))
-    cuts = sorted(draw(st.sets(st.integers(1, len(order)), max_size=6)) | {len(order)})
-    return [list(order[start:end]) for start, end in zip([0, *cuts], cuts, strict=False)]
+    return in_groups(draw, messages + repeats)
 
 
 @given(groups=deliveries())

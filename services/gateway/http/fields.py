@@ -40,5 +40,15 @@ def check_extras(most_bytes: int, *extras: Any) -> None:
     Raises:
         TooLarge: As JSON it is longer than `most_bytes`.
     """
-    if len(orjson.dumps(extras)) > most_bytes:
-        raise TooLarge(f"A message may have at most {most_bytes} bytes of metadata, and of parts beside their texts.")
+    refusal = f"A message may have at most {most_bytes} bytes of metadata, and of parts beside their texts."
+    check_json(most_bytes, extras, refusal)
+
+
+def check_json(most_bytes: int, kept: Any, refusal: str) -> None:
+    """Refuse JSON that is kept as it is, where it is too much.
+
+    Raises:
+        TooLarge: Written out it is longer than `most_bytes`; the words are `refusal`.
+    """
+    if len(orjson.dumps(kept)) > most_bytes:
+        raise TooLarge(refusal)

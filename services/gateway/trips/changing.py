@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep, account_of
-from services.gateway.http.fields import Json, Name
+from services.gateway.http.fields import Json, Name, check_json
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.strict_route import StrictRoute
@@ -19,7 +18,7 @@ from services.gateway.trips.record import Trip, TripAnswer
 from services.gateway.trips.routes import Trips, TripsDep, trip_named
 from services.gateway.writes.broker_gate import require_broker
 from services.gateway.writes.receipts import Look
-from shared.errors import Invalid, NotCancelled, TooLarge
+from shared.errors import Invalid, NotCancelled
 from shared.errors import TripClosed as Closed
 from shared.events import CancelReason, SessionEvent, TripChanged, TripClosed, TripRefreshRequested
 
@@ -52,8 +51,8 @@ class TripPatch(BaseModel):
         """
         if not self.model_fields_set:
             raise Invalid("Name at least one field to set.")
-        if any(len(orjson.dumps(kept)) > most_bytes for kept in (self.workflow_state, self.metadata)):
-            raise TooLarge(f"workflow_state and metadata may each have at most {most_bytes} bytes.")
+        for kept in (self.workflow_state, self.metadata):
+            check_json(most_bytes, kept, f"workflow_state and metadata may each have at most {most_bytes} bytes.")
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 

@@ -6,12 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.connected.gateway.chat.test_curl import Shell, _environment, _install, printed, scripts
-from tests.connected.gateway.stage import own_database
-from tests.processes import running
+from tests.connected.gateway.chat.test_curl import Shell, printed, scripts, shell_beside_a_gateway
 from tests.servers import Servers
-from tests.simulated import simulated
-from tests.tokens import token_for
 from tests.waiting import until
 
 ARMS = ("june sandbox-large", "june sandbox-small")
@@ -19,16 +15,8 @@ ARMS = ("june sandbox-large", "june sandbox-small")
 
 @pytest.fixture
 async def shell(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
-    directory = tmp_path_factory.mktemp("ab")
-    _install(directory / "log")
-    (directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
-    async with (
-        own_database(servers, template) as settings,
-        simulated(settings) as outside,
-        running(outside.settings, directory, "gateway", "logger", "tagger"),
-    ):
-        admin = f"authorization: Bearer {token_for(outside.settings, 'root', role='admin')}"
-        yield {**_environment(outside.settings, directory), "admin": admin}
+    async with shell_beside_a_gateway(servers, template, tmp_path_factory.mktemp("ab")) as opened:
+        yield opened
 
 
 async def test_an_ab_of_two_models_goes_from_registration_to_its_sheet(shell: Shell) -> None:

@@ -37,7 +37,13 @@ FIRST_CALL = scripts("README.md", "## A first call")[0]
 
 @pytest.fixture(scope="module")
 async def shell(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shell]:
-    directory = tmp_path_factory.mktemp("curl")
+    async with shell_beside_a_gateway(servers, template, tmp_path_factory.mktemp("curl")) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def shell_beside_a_gateway(servers: Servers, template: str, directory: Path) -> AsyncIterator[Shell]:
+    """Run a gateway, a logger and a tagger, and know what the documents have one know of them."""
     _install(directory / "log")
     (directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
     async with (
@@ -65,6 +71,7 @@ def _environment(gateway: Settings, curl_home: Path) -> Shell:
             name: f"authorization: Bearer {token_for(gateway, user)}"
             for name, user in (("auth", "ann"), ("bob", "bob"))
         },
+        "admin": f"authorization: Bearer {token_for(gateway, 'root', role='admin')}",
         "json": "content-type: application/json",
     }
 
