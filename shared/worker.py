@@ -1,4 +1,8 @@
-"""Work what is due, by several jobs at once, until told to stop."""
+"""Work what is due, by several jobs at once, until told to stop.
+
+A job gives up a piece of its work that can't be done (`shared/unworkable.py`). Where it raises all the same, nobody
+knows which piece it was: it is tried again ever more rarely, its process says so, and the other jobs go on.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -94,10 +98,9 @@ class Worker:
                 is_busy = self._leader.leads and await job()
             except ShuttingDown:
                 return
-            except (*DATABASE_ERRORS, BrokerAway) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs go on
                 failures += 1
-                self._troubles[name] = f"{name}: {type(error).__name__}: {error}"
-                log.warning("work postponed", job=name, error=self._troubles[name])
+                self._trouble_with(name, error)
                 await self._pause(self._backoff.wait_s(failures))
                 continue
             failures = 0
@@ -106,6 +109,13 @@ class Worker:
                 self.wake()  # what was done may be another job's work
             else:
                 await self._idle(name)
+
+    def _trouble_with(self, name: str, error: Exception) -> None:
+        self._troubles[name] = f"{name}: {type(error).__name__}: {error}"
+        if isinstance(error, (*DATABASE_ERRORS, BrokerAway)):
+            log.warning("work postponed", job=name, error=self._troubles[name])
+        else:
+            log.error("work postponed, by nobody's fault but its own", job=name, exc_info=error)
 
     async def _idle(self, name: str) -> None:
         with suppress(TimeoutError):

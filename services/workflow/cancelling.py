@@ -16,6 +16,7 @@ from services.workflow.store.cancellations import Cancellation, CancellationStor
 from services.workflow.waits import Waits
 from shared.events import TripAdvanced
 from shared.publisher import Publisher
+from shared.unworkable import Unworkable, own_faults
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +35,19 @@ class Canceller:
         due = await self._cancellations.next_due()
         if due is None:
             return False
-        await self._announce(await self._work(due))
+        try:
+            with own_faults():
+                outcomes = await self._work(due)
+        except Unworkable as error:
+            outcomes = await self._give_up(due, error)
+        await self._announce(outcomes)
         return True
+
+    async def _give_up(self, due: Cancellation, error: Unworkable) -> list[TripAdvanced]:
+        """Try again what raised, since it may be cancelled all the same, but not for ever: then its trip goes on."""
+        if due.attempts + 1 >= self._waits.missing_attempts:
+            return await self._cancellations.refused(due, error.detail)
+        return await self._cancellations.postpone(due, error.detail, self._waits.retry_s(due.attempts + 1))
 
     async def _work(self, due: Cancellation) -> list[TripAdvanced]:
         if due.outcome == "completed":

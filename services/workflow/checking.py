@@ -16,6 +16,7 @@ from services.workflow.store.facts import DueTrip, FactStore
 from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
 from shared.publisher import Publisher
+from shared.unworkable import Unworkable, own_faults
 
 QUIET_TURN = 4
 
@@ -55,8 +56,9 @@ class Checker:
             await self._facts.let_go(due.trip_id)
             return True
         try:
-            await self._follower.read_trip(due)
-        except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable) as error:
+            with own_faults():
+                await self._follower.read_trip(due)
+        except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable, Unworkable) as error:
             if isinstance(error, AvinodeMissing) and not due.was_read:
                 await self._announce(await self._facts.give_up(due.trip_id, f"{due.reference}: {error.detail}"))
             else:

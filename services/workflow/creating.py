@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from services.workflow.avinode.answers import errors_in
-from services.workflow.avinode.client import Avinode
+from services.workflow.avinode.client import Avinode, trip_order
 from services.workflow.avinode.errors import (
     AvinodeAway,
     AvinodeForbidden,
@@ -16,11 +16,14 @@ from services.workflow.avinode.errors import (
     AvinodeUnclear,
     Unreadable,
 )
-from services.workflow.avinode.resources import read_trip
+from services.workflow.avinode.resources import Trip, read_trip
 from services.workflow.store.requests import Intent, RequestStore
 from services.workflow.waits import Waits
+from shared.connection import describe
+from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.events import TripAdvanced
 from shared.publisher import Publisher
+from shared.unworkable import Unworkable, own_faults
 
 Settle = Callable[[], Awaitable[list[TripAdvanced]]]
 
@@ -60,6 +63,16 @@ class Creator:
         await self._announce(outcomes)
         return True
 
+    async def _created(self, intent: Intent, trip: Trip, errors: str | None) -> list[TripAdvanced]:
+        """Note the trip; one that the database never takes is there all the same, and found again by its reading."""
+        try:
+            return await self._requests.created(intent, trip, errors)
+        except DATABASE_ERRORS as error:
+            if fault_of(error) is not Fault.MESSAGE:
+                raise
+            log.exception("trip created, and not stored", request_id=str(intent.request_id))
+            return await self._requests.unconfirmed(intent, describe(error))
+
     async def _abandon_stale(self) -> None:
         """Show what is `sending` and sent by nobody, such as a row whose taking was committed but not confirmed to us.
 
@@ -71,16 +84,22 @@ class Creator:
     async def _send(self, intent: Intent) -> Settle:
         """Post the trip, and return how to note what came of it."""
         try:
-            body = await self._avinode.create_trip(intent.request_id, intent.segments, intent.pax, intent.criteria)
-            trip = read_trip(body, intent.sent_at)
+            with own_faults():
+                order = trip_order(intent.request_id, intent.segments, intent.pax, intent.criteria)
+        except Unworkable as error:
+            return partial(self._requests.refused, intent, error.detail)
+        try:
+            with own_faults():
+                body = await self._avinode.create_trip(order)
+                trip = read_trip(body, intent.sent_at)
         except AvinodeAway as error:
             return self._unanswered(intent, error)
         except AvinodeRefused as error:
             return self._refused(intent, error)
-        except (AvinodeUnclear, Unreadable) as error:
+        except (AvinodeUnclear, Unreadable, Unworkable) as error:
             return partial(self._requests.unconfirmed, intent, error.detail)
         log.info("trip created", trip_id=str(intent.trip_id), avinode_trip_id=trip.avinode_trip_id)
-        return partial(self._requests.created, intent, trip, errors_in(body) or None)
+        return partial(self._created, intent, trip, errors_in(body) or None)
 
     def _unanswered(self, intent: Intent, error: AvinodeAway) -> Settle:
         """Only what surely was not acted on may be sent again."""

@@ -25,7 +25,9 @@ from services.workflow.facts import Found
 from services.workflow.recent import Readings
 from services.workflow.store.deliveries import DirtyHref
 from services.workflow.store.facts import DueTrip, FactStore
+from shared.errors import TripthreadError, Unstorable
 from shared.publisher import Publisher
+from shared.unworkable import Unworkable, own_faults
 
 REMEMBERED = 10_000  # trips of others, by name
 T = TypeVar("T")
@@ -33,10 +35,13 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Unmatched(Exception):
+class Unmatched(TripthreadError):
     """The notice is about a trip that is not ours, or not yet."""
 
+    code = "unmatched"
+
     def __init__(self, trip_code: str | None) -> None:
+        super().__init__()
         self.trip_code = trip_code
 
 
@@ -175,10 +180,11 @@ class Follower:
     async def _if_there(self, reading: Awaitable[T]) -> T | None:
         """One link that leads nowhere, or where we may not go, must not keep the others from being followed."""
         try:
-            return await reading
+            with own_faults():
+                return await reading
         except AvinodeLocked:
             raise
-        except (AvinodeRefused, Unreadable) as error:
+        except (AvinodeRefused, Unreadable, Unstorable, Unworkable) as error:
             log.warning("avinode links to nothing readable", error=error.detail)
             return None
 

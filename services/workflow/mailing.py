@@ -1,6 +1,7 @@
 """Mail a proposal by SMTP, and tell a refusal, after which nobody has it, from an answer that nobody can read."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP as MAIL
@@ -12,11 +13,13 @@ import aiosmtplib
 from services.workflow.store.sends import Send
 from shared.errors import TripthreadError
 from shared.flat_text import flat
+from shared.proposals.content import Content
 from shared.proposals.html import as_html
 from shared.proposals.pdf import as_pdf
 from shared.proposals.text import as_text
 from shared.proposals.wording import worded
 from shared.settings import Settings
+from shared.unworkable import Unworkable, own_faults
 
 LONGEST_ERROR = 300  # characters, of what a mail server says
 GOODBYE_S = 1.0
@@ -38,8 +41,10 @@ class MailUnclear(TripthreadError):
 class Mailer:
     """Sends one mail at a time, on a connection of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, write: Callable[[Send, str], bytes] | None = None) -> None:
+        """Prepare to mail; `write` makes a mail of what is to be sent, and of who sends it."""
         self._settings = settings
+        self._write = write or written
 
     @property
     def longest_s(self) -> float:
@@ -55,7 +60,7 @@ class Mailer:
         """
         if not self._settings.smtp_host:
             raise MailRefused("No mail server is configured.")
-        content = await asyncio.to_thread(written, send, self._settings.smtp_from)
+        content = await self._written(send)
         smtp = self._client()
         try:
             await self._agree(smtp, send)
@@ -64,6 +69,14 @@ class Mailer:
                 await asyncio.wait_for(smtp.quit(), GOODBYE_S)
         finally:
             smtp.close()
+
+    async def _written(self, send: Send) -> bytes:
+        """Write the mail: of what cannot be read, or made a PDF of, nobody has anything."""
+        try:
+            with own_faults():
+                return await asyncio.to_thread(self._write, send, self._settings.smtp_from)
+        except (Unworkable, OSError) as error:  # which is that a font cannot be read
+            raise MailRefused(flat(f"The mail cannot be written: {error}", LONGEST_ERROR)) from error
 
     def _client(self) -> aiosmtplib.SMTP:
         settings = self._settings
@@ -107,23 +120,28 @@ def _said(error: Exception) -> str:
 
 
 def written(send: Send, sender: str) -> bytes:
-    """Write the mail: text, the same as HTML, and the PDF. The same wish is the same `Message-ID`."""
+    """Write the mail: text, the same as HTML, and the PDF. The same wish is the same `Message-ID`.
+
+    Raises:
+        ValueError: What was stored is no proposal, or makes no mail.
+    """
+    content = Content.model_validate(send.content)
     mail = EmailMessage(policy=SEVEN_BITS)
     mail["From"] = sender
     mail["To"] = ", ".join(send.recipients)
-    mail["Subject"] = send.subject or subject_of(send)
+    mail["Subject"] = send.subject or subject_of(content)
     mail["Date"] = formatdate()
     mail["Message-ID"] = message_id(send.event_id, sender)
-    mail.set_content(as_text(send.content, send.message))
-    mail.add_alternative(as_html(send.content, send.message), subtype="html")
-    mail.add_attachment(as_pdf(send.content), maintype="application", subtype="pdf", filename="proposal.pdf")
+    mail.set_content(as_text(content, send.message))
+    mail.add_alternative(as_html(content, send.message), subtype="html")
+    mail.add_attachment(as_pdf(content), maintype="application", subtype="pdf", filename="proposal.pdf")
     return mail.as_bytes()
 
 
-def subject_of(send: Send) -> str:
+def subject_of(content: Content) -> str:
     """Say what it is about, where its sender does not: `Charter proposal: KTEB to KPBI, 2026-12-24`."""
-    said = worded(send.content)
-    return f"{said.title}: {said.journey[0]}" if send.content.legs else said.title
+    said = worded(content)
+    return f"{said.title}: {said.journey[0]}" if content.legs else said.title
 
 
 def message_id(event_id: UUID, sender: str) -> str:

@@ -15,6 +15,7 @@ from services.workflow.following import Follower, Unmatched
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
 from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
+from shared.unworkable import Unworkable, own_faults
 
 _WORKED = Counter("tripthread_avinode_notices_total", "Notices worked, by what became of them.", ["state"])
 log = structlog.get_logger(__name__)
@@ -34,12 +35,13 @@ class Matcher:
         if dirty is None:
             return False
         try:
-            trip_code = await self._follower.look_at(dirty)
+            with own_faults():
+                trip_code = await self._follower.look_at(dirty)
         except Unmatched as error:
             wait_s = self._waits.retry_s(dirty.attempts + 1, self._waits.longest_unmatched_s)
             await self._deliveries.leave_unmatched(dirty, error.trip_code, wait_s, self._waits.unmatched_s)
             _WORKED.labels("unmatched").inc(len(dirty.delivery_ids))
-        except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable) as error:
+        except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable, Unworkable) as error:
             await self._fail(dirty, error)
         else:
             await self._deliveries.settle(dirty, "done", None, trip_code)
@@ -48,7 +50,7 @@ class Matcher:
 
     async def _fail(self, dirty: DirtyHref, error: TripthreadError) -> None:
         """Try again later, but not for ever for what Avinode does not know or we cannot read."""
-        is_hopeless = isinstance(error, AvinodeMissing | Unreadable | Unstorable)
+        is_hopeless = isinstance(error, AvinodeMissing | Unreadable | Unstorable | Unworkable)
         log.warning("notice not worked", href=dirty.href, error=error.detail, attempts=dirty.attempts + 1)
         if is_hopeless and dirty.attempts + 1 >= self._waits.missing_attempts:
             await self._deliveries.settle(dirty, "ignored", error.detail)

@@ -9,6 +9,7 @@ from services.workflow.mailing import Mailer, MailRefused, MailUnclear
 from services.workflow.store.sends import Send, SendStore
 from shared.events import TripAdvanced
 from shared.publisher import Publisher
+from shared.unworkable import Unworkable, own_faults
 
 Settle = Callable[[], Awaitable[list[TripAdvanced]]]
 SLACK_S = 60.0  # beyond the longest sending: then whoever was mailing no longer is
@@ -50,11 +51,12 @@ class ProposalSender:
     async def _mail(self, send: Send) -> Settle:
         """Mail it, and return how to note what came of that."""
         try:
-            await self._mailer.mail(send)
+            with own_faults():
+                await self._mailer.mail(send)
         except MailRefused as error:
             log.warning("proposal not mailed", proposal_id=str(send.proposal_id), error=error.detail)
             return partial(self._sends.settle, send, "failed", error.detail)
-        except MailUnclear as error:
+        except (MailUnclear, Unworkable) as error:
             log.error("proposal unconfirmed", proposal_id=str(send.proposal_id), error=error.detail)
             return partial(self._sends.settle, send, "unconfirmed", error.detail)
         log.info("proposal mailed", proposal_id=str(send.proposal_id))

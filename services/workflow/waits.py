@@ -17,7 +17,7 @@ class Waits:
     connect_s: float = 5.0
     answer_s: float = 10.0  # for one call, connecting included
     sending_s: float = 60.0  # well above answer_s: then whoever was sending a request no longer is
-    missing_attempts: int = 6  # how often a notice's resource is looked for before it counts as gone
+    missing_attempts: int = 6  # how often what is missing, or raises, is tried before it is given up
 
     @property
     def backoff(self) -> Backoff:

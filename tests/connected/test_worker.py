@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from shared.backoff import Backoff
 from shared.database import Pool, open_pool
@@ -49,7 +50,12 @@ async def test_workers_of_one_lock_have_one_leader_and_those_of_others_their_own
             await until_true(lambda: "second" in worked)
 
 
-async def test_a_job_that_waits_or_fails_holds_up_no_other(settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [asyncpg.InterfaceError("the database is away"), KeyError("what nobody foresaw")],
+    ids=["away", "unforeseen"],
+)
+async def test_a_job_that_waits_or_fails_holds_up_no_other(settings: Settings, error: Exception) -> None:
     release, worked = asyncio.Event(), []
 
     async def wait() -> bool:
@@ -58,7 +64,7 @@ async def test_a_job_that_waits_or_fails_holds_up_no_other(settings: Settings) -
         return False
 
     async def fail() -> bool:
-        raise asyncpg.InterfaceError("the database is away")
+        raise error
 
     async def work() -> bool:
         worked.append("worked")
@@ -67,7 +73,7 @@ async def test_a_job_that_waits_or_fails_holds_up_no_other(settings: Settings) -
     async with open_pool(settings.workflow_database_url, "test") as pool:
         async with working(pool, 1, wait=wait, fail=fail, work=work) as worker:
             await until_true(lambda: worked.count("worked") > 2 and worker.fault() is not None)
-            assert worker.fault() == "fail: InterfaceError: the database is away"
+            assert worker.fault() == f"fail: {type(error).__name__}: {error}"
             assert worked.count("waited") == 0
             worker.shut_down()
             release.set()

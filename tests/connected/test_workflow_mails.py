@@ -135,6 +135,22 @@ async def test_where_no_mail_is_begun_it_has_failed(
     assert mail.came == []
 
 
+async def test_what_is_stored_and_no_proposal_has_failed_and_the_next_one_is_mailed(
+    quiet: Stage, mail: MailServer, mailing: Settings, proposal: ProposalPrepared
+) -> None:
+    readable = await quiet.owner.fetchval("SELECT content FROM workflow.proposals")
+    await quiet.owner.execute("UPDATE workflow.proposals SET content = '{\"options\": 7}'")
+    async with running_workflow(mailing) as worker:
+        await wish(quiet, proposal, *TO)
+        await becomes(quiet, proposal, "failed  t")
+        assert "cannot be written" in await quiet.owner.fetchval("SELECT error FROM workflow.proposal_sends")
+        assert worker.fault() is None
+        await quiet.owner.execute("UPDATE workflow.proposals SET content = $1", readable)
+        await wish(quiet, proposal, *TO, seconds=6)
+        await becomes(quiet, proposal, "sent completed f")
+    assert len(mail.came) == 1
+
+
 async def test_a_server_that_hangs_before_the_mail_has_none(
     quiet: Stage, mail: MailServer, mailing: Settings, proposal: ProposalPrepared
 ) -> None:

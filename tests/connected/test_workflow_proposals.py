@@ -158,7 +158,7 @@ async def test_what_was_refused_may_be_changed_and_sent_again(quiet: Stage, trip
     await commit(trips, changed(proposal, "corrected", seconds=5), sent(proposal, "right@example.test", seconds=6))
     again = await store.begin_sending()
     assert again is not None
-    assert again.content.note == "corrected"
+    assert again.content["note"] == "corrected"
     await store.settle(again, "sent")
     assert await quiet.owner.fetchval(STANDS, proposal.proposal_id) == "sent completed f"
     assert await sends(quiet) == [("failed", None), ("sent", None)]

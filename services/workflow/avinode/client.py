@@ -76,19 +76,13 @@ class Avinode:
             raise AvinodeRefused("the href is not below AVINODE_BASE_URL")
         return await self._call("GET", pointer.href)
 
-    async def create_trip(self, request_id: UUID, segments: Sequence[Json], pax: int, criteria: Json) -> Any:
-        """Create a trip.
+    async def create_trip(self, order: Json) -> Any:
+        """Create a trip, of a `trip_order`.
 
         Raises:
             AvinodeAway: `is_acted_on` says whether the trip may exist all the same.
         """
-        body = {
-            "segments": [_segment(segment, pax) for segment in segments],
-            "criteria": criteria,
-            "sourcing": True,
-            "externalTripId": str(request_id),
-        }
-        return await self._call("POST", f"{self.base_url}/trips", body)
+        return await self._call("POST", f"{self.base_url}/trips", order)
 
     async def cancel_trip(self, avinode_trip_id: str, reason: str, message: str | None) -> Any:
         """Cancel a trip with all its RFQs, whose operators get the message; once more is the same.
@@ -208,6 +202,16 @@ async def open_avinode(settings: Settings, waits: Waits | None = None) -> AsyncI
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as http:
         yield Avinode(settings, http, waits)
+
+
+def trip_order(request_id: UUID, segments: Sequence[Json], pax: int, criteria: Json) -> Json:
+    """Write what creates a trip; the request's id comes back as the trip's `externalTripId`."""
+    return {
+        "segments": [_segment(segment, pax) for segment in segments],
+        "criteria": criteria,
+        "sourcing": True,
+        "externalTripId": str(request_id),
+    }
 
 
 def _segment(segment: Json, pax: int) -> Json:

@@ -9,7 +9,7 @@ from services.workflow.store.completing import complete_trip
 from services.workflow.store.proposals import NEWS
 from services.workflow.store.ties import advanced
 from shared.database import Connection, Pool, transaction
-from shared.events import TripAdvanced
+from shared.events import Json, TripAdvanced
 from shared.proposals.content import Content
 
 Ending = Literal["sent", "failed", "unconfirmed"]
@@ -25,7 +25,7 @@ class Send:
     recipients: tuple[str, ...]
     subject: str | None
     message: str | None
-    content: Content
+    content: Json  # as it was stored: whoever writes the mail reads it
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ class SendStore:
         )
         if row is None:
             return None
-        known = {"recipients": tuple(row["recipients"]), "content": Content.model_validate(row["content"])}
-        return Send(**{**row, **known})
+        return Send(**{**row, "recipients": tuple(row["recipients"])})
 
     async def settle(self, send: Send, ending: Ending, error: str | None = None) -> list[TripAdvanced]:
         """Note what became of a sending; a proposal that is sent completes its trip."""
