@@ -72,7 +72,7 @@ def test_a_role_of_somebody_elses_means_user() -> None:
         "Bearer nonsense",
         "Bearer tt_an-api-key",
         "Basic dXNlcjpwYXNzd29yZA==",
-        "Bearer " + jwt.encode({"sub": "u1", "exp": NEXT_CENTURY}, None, "none"),
+        "Bearer " + jwt.encode({"sub": "u1", "exp": NEXT_CENTURY}, "", "none"),
         "Bearer " + jwt.encode({"sub": "u1"}, SECRET, "HS256"),
         "Bearer " + jwt.encode({"exp": NEXT_CENTURY}, SECRET, "HS256"),
         "Bearer " + "x" * 100_000,
