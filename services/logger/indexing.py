@@ -1,7 +1,7 @@
 """Make what was stored findable by its words: a job that one logger does for all, within a second or two.
 
 The statement that stores a message pays nothing for it, not even for a mark. The job looks at what was written lately,
-by the block ranges of `stored_at` and `updated_at`, up to where every writer is done; and whether a text is to be
+by `stored_at` and the block ranges of `updated_at`, up to where every writer is done; and whether a text is to be
 indexed is told by the version that the index has of it.
 """
 

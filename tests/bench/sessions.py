@@ -69,7 +69,7 @@ FILLING = """
         FROM string_to_table(title, ' ') WITH ORDINALITY AS each (word, place))::tsvector
     FROM chat.sessions, LATERAL (SELECT left(encode(tripthread.user_hash(user_id), 'hex'), {key_length}) AS key) AS own;
     CREATE INDEX search_by_terms ON chat.search USING gin (terms) WITH (fastupdate = on, gin_pending_list_limit = 256);
-    SELECT brin_summarize_new_values('chat.messages_by_change'), brin_summarize_new_values('chat.sessions_by_change');
+    SELECT brin_summarize_new_values('chat.sessions_by_change');
 """
 
 LIST = "/api/chat/sessions"

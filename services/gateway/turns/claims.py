@@ -96,7 +96,7 @@ async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]
 
     A turn that ended between the claimant's reading and its claim may have been in the way of the insert, so the
     function looks for what is stale by a second statement, under the lock that the first took: see its revision,
-    `deploy/migrations/sql/0025_recalled.up.sql`.
+    `deploy/migrations/sql/0032_stale_by_key.up.sql`.
     """
     rows = await db.fetch(
         f"""

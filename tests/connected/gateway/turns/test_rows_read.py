@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from deploy.doctor.database import check_database
+from services.gateway.turns.claims import claim_turns
 from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import TurnStore
@@ -60,8 +61,8 @@ class Watched:
         return (row["n_tup_upd"], row["n_tup_hot_upd"]) if row else (0, 0)
 
 
-@pytest.fixture
-async def watched(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Watched]:
+async def say(owner: asyncpg.Connection, turns: int) -> None:
+    """Store so many ended turns of ann's session, and as many sessions of one turn of bob's."""
     await owner.execute(
         """
         INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
@@ -73,13 +74,23 @@ async def watched(settings: Settings, owner: asyncpg.Connection) -> AsyncIterato
             now() + number * interval '1 ms' - interval '2 days', true
         FROM generate_series(1, $1) number, unnest(ARRAY['ann', 'bob']) user_id
         """,
-        LONG,
+        turns,
     )
-    await owner.execute("VACUUM ANALYZE gateway.turns")
-    await owner.execute("SELECT pg_stat_force_next_flush()")  # of what the VACUUM has read
-    await owner.execute("SELECT pg_stat_reset()")
+
+
+@pytest.fixture
+async def unwatched(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[Watched]:
     async with open_pool(settings.gateway_database_url, "test", size=1) as pool:
         yield Watched(TurnStore(pool), TurnReadings(pool), pool, owner)
+
+
+@pytest.fixture
+async def watched(unwatched: Watched) -> Watched:
+    await say(unwatched.owner, LONG)
+    await unwatched.owner.execute("VACUUM ANALYZE gateway.turns")
+    await unwatched.owner.execute("SELECT pg_stat_force_next_flush()")  # of what the VACUUM has read
+    await unwatched.owner.execute("SELECT pg_stat_reset()")
+    return unwatched
 
 
 async def test_claiming_a_long_session_reads_few_rows(watched: Watched) -> None:
@@ -88,6 +99,16 @@ async def test_claiming_a_long_session_reads_few_rows(watched: Watched) -> None:
     claimed = await watched.store.claim(claim(known_until=newest.place))
     assert isinstance(claimed, Turn)
     assert await watched.rows_read() - before < 20
+
+
+async def test_claims_that_were_planned_for_an_empty_table_read_few_rows(unwatched: Watched) -> None:
+    assert isinstance(await unwatched.store.claim(claim(session_id="before")), Turn)
+    await say(unwatched.owner, LONG)
+    before = await unwatched.rows_read()
+    claims = [claim(user_id="ann", session_id=f"new-{number}") for number in range(8)]
+    claimed = await claim_turns(unwatched.pool, claims)
+    assert all(isinstance(turn, Turn) for turn in claimed)
+    assert await unwatched.rows_read() - before < 8 * 20
 
 
 async def test_reading_a_long_session_reads_what_is_shown(watched: Watched) -> None:

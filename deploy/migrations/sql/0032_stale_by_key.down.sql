@@ -1,0 +1,66 @@
+CREATE INDEX messages_by_change ON chat.messages USING brin (stored_at) WITH (pages_per_range = 8, autosummarize = on);
+DROP INDEX chat.messages_by_stored;
+
+CREATE OR REPLACE FUNCTION gateway.take_turns(
+    ids uuid[], users text[], sessions text[], keys text[], body_hashes bytea[], owners text[], correlation_ids uuid[],
+    traceparents text[], models text[], providers text[], projects text[], helpers text[], questions jsonb[],
+    known_ats jsonb[], nonces uuid[], states text[], messages integer[], known_untils timestamptz[],
+    remembers_from timestamptz[], recalled boolean[], lease_s integer
+) RETURNS TABLE (id uuid, is_stale boolean, turn gateway.turns)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    claimed gateway.turns[];
+    more uuid[];
+    stale uuid[];
+BEGIN
+    WITH inserted AS (
+        INSERT INTO gateway.turns AS t (turn_id, user_id, session_id, idempotency_key, body_hash, owner,
+            correlation_id, traceparent, model, provider, project_id, helper, question, known_at, nonce, state,
+            lease_until, asked_at)
+        SELECT c.turn_id, c.user_id, c.session_id, c.key, c.body_hash, c.owner, c.correlation_id, c.traceparent,
+            c.model, c.provider, c.project_id, c.helper, c.question, c.known_at, c.nonce, c.state,
+            clock_timestamp() + make_interval(secs => lease_s),
+            greatest(clock_timestamp(), (
+                SELECT max(before.place) + c.messages * interval '1 microsecond'
+                FROM gateway.turns before
+                WHERE before.user_id = c.user_id AND before.session_id = c.session_id))
+        FROM unnest(ids, users, sessions, keys, body_hashes, owners, correlation_ids, traceparents, models, providers,
+            projects, helpers, questions, known_ats, nonces, states, messages)
+            AS c (turn_id, user_id, session_id, key, body_hash, owner, correlation_id, traceparent, model, provider,
+                project_id, helper, question, known_at, nonce, state, messages)
+        WHERE NOT EXISTS (  -- `is_gone`, written out: to call it would take five times as long
+                SELECT FROM gateway.deletions d WHERE d.user_id = c.user_id AND d.session_id = c.session_id)
+            AND NOT EXISTS (SELECT FROM gateway.erasures e
+                WHERE e.user_hash = tripthread.user_hash(c.user_id) AND e.done_at IS NULL
+                    AND e.erased_at >= (SELECT min(o.asked_at) FROM gateway.turns o
+                        WHERE o.user_id = c.user_id AND o.session_id = c.session_id))
+        ORDER BY c.user_id, c.session_id
+        ON CONFLICT DO NOTHING
+        RETURNING t AS row
+    )
+    SELECT array_agg(row) INTO claimed FROM inserted;
+
+    IF true = ANY (recalled) THEN
+        more := ARRAY(SELECT * FROM gateway.with_more_than_turns(ids, users, sessions, projects, helpers));
+    END IF;
+
+    WITH deleted AS (
+        DELETE FROM gateway.turns t
+        USING unnest(ids, known_untils, remembers_from, recalled) AS c (id, known_until, remembered, is_recalled)
+        WHERE t.turn_id = c.id AND t.turn_id IN (SELECT turn_id FROM unnest(claimed))
+            AND (coalesce(c.known_until, '-infinity') < (
+                SELECT max(other.place) FROM gateway.turns other
+                WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id)
+            OR EXISTS (SELECT FROM gateway.erasures e
+                WHERE e.user_hash = tripthread.user_hash(t.user_id) AND e.erased_at >= c.remembered)
+            OR (c.is_recalled AND (c.id = ANY (more) OR NOT EXISTS (SELECT FROM gateway.turns other
+                WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.place = c.known_until))))
+        RETURNING t.turn_id
+    )
+    SELECT array_agg(turn_id) INTO stale FROM deleted;
+
+    RETURN QUERY SELECT c.turn_id, coalesce(c.turn_id = ANY (stale), false), c FROM unnest(claimed) AS c;
+END
+$$;
