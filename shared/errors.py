@@ -28,6 +28,7 @@
     │   ├── BrokerAway
     │   ├── DatabaseAway
     │   ├── ModelAway
+    │   ├── KeysAway
     │   ├── Overloaded
     │   ├── TooManyConnections
     │   ├── Crowded
@@ -248,6 +249,12 @@ class ModelAway(Away):
     """The model's service is away."""
 
     code = "model_away"
+
+
+class KeysAway(Away):
+    """The identity provider's keys are not known for now, so nobody can tell whether this token is good."""
+
+    code = "keys_away"
 
 
 class Overloaded(Away):

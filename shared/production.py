@@ -34,11 +34,24 @@ def _unsafe_callers(settings: "Settings") -> list[str]:
             "JWT_AUDIENCE is empty, so a token for any other application with the same secret would count here: "
             "set it, or say JWT_ANY_AUDIENCE=true"
         )
+    found += _unsafe_provider(settings)
     if len(settings.avinode_webhook_password.get_secret_value().encode()) < SHORTEST_PASSWORD:
         found.append(f"AVINODE_WEBHOOK_PASSWORD has fewer than {SHORTEST_PASSWORD} bytes")
     previous = settings.avinode_webhook_previous_password.get_secret_value()
     if previous and (len(previous.encode()) < SHORTEST_PASSWORD or "development-only" in previous):
         found.append(f"AVINODE_WEBHOOK_PREVIOUS_PASSWORD has fewer than {SHORTEST_PASSWORD} bytes, or is public")
+    return found
+
+
+def _unsafe_provider(settings: "Settings") -> list[str]:
+    """Say what is unsafe about whom tokens are signed by, where that is not us."""
+    if not settings.jwt_jwks_url:
+        return []
+    found = []
+    if URL(settings.jwt_jwks_url).scheme != "https":
+        found.append("JWT_JWKS_URL is not https, so whoever is on the way could put their keys in its place")
+    if not settings.jwt_audience and not settings.jwt_issuer:
+        found.append("JWT_AUDIENCE and JWT_ISSUER are empty: some providers sign for all their customers with one key")
     return found
 
 

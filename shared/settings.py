@@ -137,6 +137,11 @@ class Settings(BaseSettings):
     jwt_audience: str = ""  # what a token's `aud` must be; production needs one, or the next to be said
     jwt_any_audience: bool = False  # a token may be for any application that has the same secret
     jwt_issuer: str = ""  # what a token's `iss` must be; checked only where it is set
+    jwt_jwks_url: str = ""  # where an identity provider shows its keys; `jwt_secret` counts beside it where it is set
+    jwt_keys_kept_s: float = Field(24 * 3600.0, gt=0)  # how long these are good while it does not answer
+    jwt_leeway_s: float = Field(60.0, ge=0, le=600)  # in `iat` and `nbf`: whoever signs may have a clock ahead of ours
+    jwt_role_claim: str = Field("role", min_length=1)  # names with dots between; or one name, where it is a URL
+    jwt_projects_claim: str = Field("projects", min_length=1)
     cookie_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     allow_visitors: bool | None = None  # None: in development without real keys, and in tests
     max_body_bytes: int = Field(1_000_000, ge=1000)
@@ -230,6 +235,13 @@ class Settings(BaseSettings):
         keys = (self.openai_api_key, self.avinode_api_token, self.avinode_auth_token, self.avinode_client_secret)
         return any(key.get_secret_value() not in ("", SANDBOX_KEY) for key in keys)
 
+    @property
+    def hs256_secret(self) -> str | None:
+        """What signs callers' tokens beside the identity provider's keys; None: nothing does."""
+        if self.jwt_jwks_url and "jwt_secret" not in self.model_fields_set:
+            return None
+        return self.jwt_secret.get_secret_value()
+
     def as_service(self, service: str) -> Self:
         """Return these settings with the service's own login at the broker as `amqp_url`, where there is one."""
         own: str = getattr(self, f"{service}_amqp_url")
@@ -260,6 +272,8 @@ class Settings(BaseSettings):
         urls = (name for name in (*NEEDED[part], *CALLED.get(part, ())) if name.endswith("_url"))
         if wrong := [said for name in urls if (said := malformed(name, getattr(self, name)))]:
             raise ValueError(f"{part} cannot run: {'; '.join(wrong)}")
+        if part == "gateway" and self.jwt_jwks_url and (said := malformed("jwt_jwks_url", self.jwt_jwks_url)):
+            raise ValueError(f"{part} cannot run: {said}")
         if part == "workflow" and self.smtp_host and not self.smtp_from:
             raise ValueError("workflow cannot run: SMTP_HOST is set, so SMTP_FROM must be")
         if self.environment == "production" and (found := unsafe(self, part)):
@@ -270,6 +284,8 @@ class Settings(BaseSettings):
         if name == "openai_api_key" and self.models_file and name not in self.model_fields_set:
             return False  # the file's services are called then, and no other
         if name == "avinode_auth_token" and self.has_avinode_client:
+            return False
+        if name == "jwt_secret" and self.hs256_secret is None:
             return False
         value = getattr(self, name)
         if not isinstance(value, SecretStr):

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 _FORMS = {
     "database_url": (("postgresql", "postgres"), "postgresql://user:password@host:5432/database"),
     "amqp_url": (("amqp", "amqps"), "amqp://user:password@host:5672/"),
+    "jwks_url": (("http", "https"), "https://host/.well-known/jwks.json"),
     "management_url": (("http", "https"), "http://host:15672"),
     "base_url": (("http", "https"), "https://host/path"),
 }

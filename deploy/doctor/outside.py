@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from deploy.doctor.finding import TIMEOUT_S, Finding
+from services.gateway.account.signing_keys import FAULTS, fetch_key_set
 from services.gateway.helpers.configured import read_helpers
 from services.gateway.helpers.helpers_file import InvalidHelpersFile
 from services.gateway.model.catalog import Catalog, UpstreamSpec, read_catalog
@@ -29,6 +30,8 @@ async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
             yield await _models_service(upstream)
         if settings.helpers_file:
             yield _helpers(settings, catalog)
+    if settings.jwt_jwks_url:
+        yield await _identity_provider(settings.jwt_jwks_url)
     yield (there := await _avinode(settings.avinode_base_url))
     if there.trouble is None:
         yield await _webhooks(settings)
@@ -52,6 +55,16 @@ async def _models_service(upstream: UpstreamSpec) -> Finding:
         return Finding(subject, f"{url} is of no use", f"{error.detail}; see {upstream.see}")
     said = "answers, without a list of models" if models is None else f"lists {len(models)} models"
     return Finding(subject, f"{url} {said}")
+
+
+async def _identity_provider(url: str) -> Finding:
+    """Ask for its keys as a gateway does."""
+    subject = "identity provider"
+    try:
+        keys = await fetch_key_set(url)
+    except FAULTS as error:
+        return Finding(subject, f"{url} is of no use", f"{error or type(error).__name__}; see JWT_JWKS_URL")
+    return Finding(subject, f"{url} shows {len(keys.keys)} keys")
 
 
 async def _avinode(url: str) -> Finding:

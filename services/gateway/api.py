@@ -1,7 +1,6 @@
 """The public HTTP application: every route, behind one edge, with problem documents for whatever goes wrong."""
 
 from collections.abc import Iterable
-from functools import partial
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -123,7 +122,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         routes = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
-        return Edge(ChatDoor(routes), self._settings, partial(account_in, settings=self._settings))
+        return Edge(ChatDoor(routes), self._settings, account_in)
 
 
 def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> FastAPI:

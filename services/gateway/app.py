@@ -7,9 +7,11 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.lanes import Lanes
 from services.gateway.account.throttle import Throttle
+from services.gateway.account.verifier import TokenVerifier
 from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.delivery_queries import DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
@@ -226,6 +228,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     )
     trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
+        Authenticator(settings, TokenVerifier(settings)),
         throttle,
         Chat(
             settings,

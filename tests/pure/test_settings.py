@@ -103,6 +103,11 @@ def test_production_refuses_the_development_secrets() -> None:
         ({"amqp_url": "amqp://guest:guest@broker:5672/"}, "AMQP_URL logs in as guest"),
         ({"amqp_url": "amqp://broker:5672/"}, "AMQP_URL logs in as guest"),  # what clients take where none is named
         ({"jwt_audience": ""}, "JWT_AUDIENCE is empty"),
+        ({"jwt_jwks_url": "http://login.example/jwks.json"}, "JWT_JWKS_URL is not https"),
+        (
+            {"jwt_jwks_url": "https://login.example/jwks.json", "jwt_audience": "", "jwt_any_audience": True},
+            "JWT_AUDIENCE and JWT_ISSUER are empty",
+        ),
     ],
 )
 def test_production_refuses_what_lets_strangers_in(unsafe: dict[str, object], told: str) -> None:
@@ -127,6 +132,21 @@ def test_no_service_reaches_a_productions_broker_as_a_guest(part: str) -> None:
     assert settings(environment="production", **values | {"amqp_url": guest, own: BROKER}).checked_for(part)
     with pytest.raises(ValueError, match=f"{own.upper()} logs in as guest"):
         settings(environment="production", **values | {own: f"{guest}vhost"}).checked_for(part)
+
+
+def test_production_needs_no_secret_for_tokens_where_a_provider_signs_them() -> None:
+    provided = {name: value for name, value in SAFE.items() if name != "jwt_secret"}
+    with pytest.raises(ValueError, match="set JWT_SECRET"):
+        settings(environment="production", **provided).checked_for("gateway")
+    said = settings(environment="production", **provided, jwt_jwks_url="https://login.example/jwks.json")
+    assert said.checked_for("gateway").hs256_secret is None
+    with pytest.raises(ValueError, match="set JWT_SECRET"):  # which everybody knows
+        settings(environment="production", **provided, jwt_secret=DEVELOPMENT_SECRET).checked_for("gateway")
+
+
+def test_the_address_of_keys_must_be_one() -> None:
+    with pytest.raises(ValueError, match="JWT_JWKS_URL is not a URL such as"):
+        settings(jwt_jwks_url="login.example/jwks.json", **URLS).checked_for("gateway")
 
 
 def test_development_runs_on_what_production_refuses() -> None:

@@ -18,6 +18,7 @@ from services.gateway.model.upstreams import open_upstreams
 from shared.errors import ModelAway
 from shared.ids import new_id
 from shared.settings import Settings
+from tests.identity_provider import KEYS_PATH, running_provider
 from tests.service.gateway.model.stand_in import Reply, at_once, standing_in
 
 MODEL = "model's service"
@@ -115,3 +116,18 @@ async def test_url_that_is_none_is_found_and_not_stumbled_over() -> None:
     findings = await found("http://[::1", avinode="http://[::1")
     assert "InvalidURL" in (findings[MODEL].trouble or "")
     assert "AVINODE_BASE_URL" in (findings["Avinode"].trouble or "")
+
+
+async def test_an_identity_provider_is_asked_for_its_keys() -> None:
+    async with running_provider() as provider:
+        settings = Settings(
+            _env_file=None,
+            openai_base_url="http://127.0.0.1:9",
+            avinode_base_url="http://127.0.0.1:9",
+            jwt_jwks_url=provider.url + KEYS_PATH,
+        )
+        first = {finding.subject: finding async for finding in check_outside(settings)}["identity provider"]
+        provider.body = b"<title>Sign in</title>"
+        refused = {finding.subject: finding async for finding in check_outside(settings)}["identity provider"]
+    assert first == Finding("identity provider", f"{provider.url}{KEYS_PATH} shows 1 keys")
+    assert "JWT_JWKS_URL" in str(refused.trouble)

@@ -47,8 +47,8 @@ async def become_visitor(
     """Make the caller a visitor, whom a token shows to be the same one: for 30 days, and 30 more when it is used."""
     if not settings.visitors_allowed:
         raise Forbidden("Visitors are not allowed here.")
-    known = known_caller(request, settings)
-    caller = known or await new_caller(request, settings)
+    known = await known_caller(request)
+    caller = known or await new_caller(request)
     token: VisitorToken | None = request.scope.get(VISITOR)
     response.status_code = 201 if known is None else 200
     return Visitor(**_shown(caller).model_dump(), token=token.value if token else None)

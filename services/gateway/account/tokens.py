@@ -10,7 +10,7 @@ from jwt.types import Options
 from shared.errors import NotAuthenticated
 
 MAX_TOKEN_LENGTH = 8192
-LEEWAY_S = 60  # for `iat` and `nbf`: whoever signs may have a clock that is ahead of ours
+LEEWAY_S = 60  # of our own tokens, for `iat` and `nbf`: another replica may have a clock that is ahead
 
 
 def current_claims(token: str, secret: str, audience: str | None, issuer: str | None = None) -> dict[str, Any]:
@@ -32,22 +32,53 @@ def is_name(text: str) -> bool:
 @lru_cache(maxsize=2048)
 def _verified_claims(token: str, secret: str, audience: str | None, issuer: str | None) -> dict[str, Any]:
     """Check everything that does not change with time; kept, since it takes longer than all else here together."""
+    return decoded_claims(token, secret, "HS256", audience=audience, issuer=issuer, leeway_s=LEEWAY_S)
+
+
+def header_of(token: str) -> dict[str, Any]:
+    """Return what a token says of itself, of which nothing is proved; its `kid` is a text or None.
+
+    Raises:
+        NotAuthenticated: It is too long, or no token.
+    """
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise NotAuthenticated("The token is too long.")
+    try:
+        return jwt.get_unverified_header(token)
+    except _BAD as error:
+        raise NotAuthenticated(f"The token is not valid: {error}") from error
+
+
+def decoded_claims(
+    token: str, key: jwt.PyJWK | str, algorithm: str, *, audience: str | None, issuer: str | None, leeway_s: float
+) -> dict[str, Any]:
+    """Return what a token says that this key has signed; whether it is over is looked at each time it comes.
+
+    Raises:
+        NotAuthenticated: It has not, or the token is not for this audience, or its `sub` or `exp` are none.
+    """
     if len(token) > MAX_TOKEN_LENGTH:
         raise NotAuthenticated("The token is too long.")
     options: Options = {"require": ["sub", "exp"], "verify_aud": audience is not None}
     try:
         claims = jwt.decode(
             token,
-            secret,
-            algorithms=["HS256"],
+            key,
+            algorithms=[algorithm],
             audience=audience,
             issuer=issuer,
-            leeway=LEEWAY_S,  # also for `exp`, which is looked at again each time, without
+            leeway=leeway_s,  # also for `exp`, which is looked at again each time, without
             options=options,
         )
-    except (jwt.PyJWTError, OverflowError) as error:  # the latter: an `exp` of infinity
+    except _BAD as error:
         raise NotAuthenticated(f"The token is not valid: {error}") from error
     if not is_name(claims["sub"]):
         raise NotAuthenticated("`sub` must have 1 to 255 printable characters.")
+    if type(claims["exp"]) not in (int, float):
+        raise NotAuthenticated("`exp` must be a number.")
     claims["exp"] = int(claims["exp"])
     return claims
+
+
+# What PyJWT raises by itself, and what its conversions of a time do: one of infinity, or a list in its place.
+_BAD = (jwt.PyJWTError, OverflowError, ValueError, TypeError)

@@ -12,11 +12,13 @@ from uuid import UUID
 import httpx2
 from fastapi import FastAPI
 
+from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.identity import Caller
 from services.gateway.account.lanes import Lanes
 from services.gateway.account.projects import Projects, sees
 from services.gateway.account.throttle import Throttle
+from services.gateway.account.verifier import TokenVerifier
 from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.admin.delivery import Delivery, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
@@ -232,6 +234,7 @@ class World:
         )
         trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
         subjects = (
+            Authenticator(self.settings, TokenVerifier(self.settings)),
             throttle,
             Chat(
                 self.settings,

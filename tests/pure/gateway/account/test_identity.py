@@ -2,6 +2,8 @@
 
 import base64
 import time
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import jwt
@@ -10,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from services.gateway.account.identity import Caller, identify
+from services.gateway.account.authenticator import Authenticator
+from services.gateway.account.caller import Caller
+from services.gateway.account.verifier import TokenVerifier
 from services.gateway.account.visitors import VISITOR_AUDIENCE, VISITOR_LIFETIME_S, VISITOR_PREFIX, new_visitor
 from shared.errors import NotAuthenticated
 from shared.settings import Settings
@@ -19,6 +23,15 @@ SECRET = "a-secret-of-at-least-thirty-two-bytes"
 SETTINGS = Settings(_env_file=None, environment="test", jwt_secret=SecretStr(SECRET))
 NEXT_CENTURY = 4_102_444_800  # and so the same token in every process, which names a test by it
 NO_VISITORS = SETTINGS.model_copy(update={"allow_visitors": False})
+
+
+@cache
+def authenticator(settings: Settings) -> Authenticator:
+    return Authenticator(settings, TokenVerifier(settings))
+
+
+def identify(authorization: str | None, visitor_cookies: Sequence[str], settings: Settings) -> Caller | None:
+    return authenticator(settings).recognise(authorization, visitor_cookies).caller
 
 
 def bearer(secret: str = SECRET, **claims: Any) -> str:
@@ -67,6 +80,10 @@ def test_a_role_of_somebody_elses_means_user() -> None:
         bearer(projects=["p1", "with a NUL \x00"]),
         bearer(projects=["p" * 256]),
         bearer(exp=1e400),
+        pytest.param(bearer(exp=str(NEXT_CENTURY)), id="exp that is a text"),
+        pytest.param(bearer(exp=[NEXT_CENTURY]), id="exp that is a list"),
+        pytest.param(bearer(exp=True), id="exp that is true"),
+        pytest.param(bearer(nbf=[1]), id="nbf that is a list"),
         "Bearer",
         "Bearer ",
         "Bearer nonsense",
