@@ -7,6 +7,7 @@ knows which piece it was: it is tried again ever more rarely, its process says s
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from time import monotonic
 
 import structlog
 
@@ -34,6 +35,7 @@ class Worker:
         close: Callable[[], None] = lambda: None,
         idle_s: float = IDLE_S,
         backoff: Backoff = BACKOFF,
+        share: float = 1.0,
         is_vital: bool = True,
     ) -> None:
         """Prepare to work.
@@ -45,6 +47,8 @@ class Worker:
             close: Called at the stop; ends whatever a job waits for, by `ShuttingDown`.
             idle_s: Between two looks for work, where nothing has told of any.
             backoff: Before another try, where the database or the broker is away.
+            share: Of the time, how much a job may work: it rests after a piece, `idle_s` at most, so that others of its
+                process and at its database have the rest.
             is_vital: Whether its process can't do its job while the work is postponed.
         """
         self._name = name
@@ -53,6 +57,7 @@ class Worker:
         self._close = close
         self._idle_s = idle_s
         self._backoff = backoff
+        self._rest_for = 1 / share - 1  # times what a piece took
         self._is_vital = is_vital
         self._stopping = asyncio.Event()
         self._bells = {name: asyncio.Event() for name in jobs}
@@ -94,6 +99,7 @@ class Worker:
         failures = 0
         while not self._stopping.is_set():
             self._bells[name].clear()
+            began = monotonic()
             try:
                 is_busy = self._leader.leads and await job()
             except ShuttingDown:
@@ -107,6 +113,7 @@ class Worker:
             self._troubles.pop(name, None)
             if is_busy:
                 self.wake()  # what was done may be another job's work
+                await self._rest(monotonic() - began)
             else:
                 await self._idle(name)
 
@@ -120,6 +127,10 @@ class Worker:
     async def _idle(self, name: str) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._bells[name].wait(), self._idle_s)
+
+    async def _rest(self, worked_s: float) -> None:
+        if self._rest_for:
+            await self._pause(min(worked_s * self._rest_for, self._idle_s))
 
     async def _pause(self, wait_s: float) -> None:
         with suppress(TimeoutError):

@@ -16,6 +16,7 @@ from shared.worker import Worker
 
 LEADER_LOCK = 0x7477_4C58  # "twLX": of the logger that indexes
 LOOK_S = 1.0
+SHARE = 0.2  # of the time, so that a full queue is drained first; enough for some two thousand messages a second
 BACKOFF = Backoff(first_s=1.0, longest_s=16.0)
 PORTION = 100  # messages of one statement
 TITLES = 20  # likewise: their sessions are locked meanwhile
@@ -72,4 +73,5 @@ def indexing(pool: Pool) -> Worker:
     """Make what runs the job, wherever this logger is the one that does."""
     indexer = Indexer(SearchStore(pool))
     leader = Leader(pool, LEADER_LOCK, indexer.begin)
-    return Worker("indexer", leader, {"search": indexer.index_next}, idle_s=LOOK_S, backoff=BACKOFF, is_vital=False)
+    jobs = {"search": indexer.index_next}
+    return Worker("indexer", leader, jobs, idle_s=LOOK_S, backoff=BACKOFF, share=SHARE, is_vital=False)

@@ -1,6 +1,7 @@
 """The worker and its leader, whatever the jobs are: one leads, nobody waits for another, a stop finishes what began."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,8 +23,10 @@ async def nothing() -> None:
 
 
 @asynccontextmanager
-async def working(pool: Pool, lock: int, **jobs: Job) -> AsyncIterator[Worker]:
-    worker = Worker("test", Leader(pool, lock, nothing), jobs, idle_s=0.01, backoff=QUICK)
+async def working(
+    pool: Pool, lock: int, *, idle_s: float = 0.01, share: float = 1.0, **jobs: Job
+) -> AsyncIterator[Worker]:
+    worker = Worker("test", Leader(pool, lock, nothing), jobs, idle_s=idle_s, backoff=QUICK, share=share)
     running = asyncio.create_task(worker.run())
     yield worker
     worker.shut_down()
@@ -78,3 +81,25 @@ async def test_a_job_that_waits_or_fails_holds_up_no_other(settings: Settings, e
             worker.shut_down()
             release.set()
         assert worked[-1] == "waited"  # what was begun is finished
+
+
+async def test_a_job_that_has_a_share_of_the_time_leaves_the_rest_to_others(settings: Settings) -> None:
+    worked: Counter[str] = Counter()
+
+    def job(name: str) -> Job:
+        async def work() -> bool:
+            await asyncio.sleep(0.001)
+            worked[name] += 1
+            return True
+
+        return work
+
+    async with (
+        open_pool(settings.workflow_database_url, "test") as pool,
+        working(pool, 1, idle_s=10, share=0.02, job=job("modest")),
+        working(pool, 2, job=job("greedy")),
+    ):
+        await until_true(lambda: worked["modest"] > 0)
+        before = worked.copy()
+        await until_true(lambda: worked["greedy"] - before["greedy"] >= 200)
+        assert worked["modest"] - before["modest"] < 50
