@@ -56,8 +56,10 @@ BEGIN
                 WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.turn_id <> t.turn_id)
             OR EXISTS (SELECT FROM gateway.erasures e
                 WHERE e.user_hash = tripthread.user_hash(t.user_id) AND e.erased_at >= c.remembered)
-            OR (c.is_recalled AND (c.id = ANY (more) OR NOT EXISTS (SELECT FROM gateway.turns other
-                WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.place = c.known_until))));
+            -- No NOT EXISTS: that may be planned as a look-up in a hash of all turns.
+            OR (c.is_recalled AND (c.id = ANY (more) OR (SELECT other.turn_id FROM gateway.turns other
+                WHERE other.user_id = t.user_id AND other.session_id = t.session_id AND other.place = c.known_until
+                LIMIT 1) IS NULL)));
     IF cardinality(stale) > 0 THEN
         DELETE FROM gateway.turns WHERE turn_id = ANY (stale);
     END IF;

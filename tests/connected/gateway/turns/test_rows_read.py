@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from deploy.doctor.database import check_database
-from services.gateway.turns.claims import claim_turns
+from services.gateway.turns.claims import Claim, Lost, claim_turns
 from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.store import TurnStore
@@ -101,13 +101,17 @@ async def test_claiming_a_long_session_reads_few_rows(watched: Watched) -> None:
     assert await watched.rows_read() - before < 20
 
 
-async def test_claims_that_were_planned_for_an_empty_table_read_few_rows(unwatched: Watched) -> None:
-    assert isinstance(await unwatched.store.claim(claim(session_id="before")), Turn)
+@pytest.mark.parametrize("recalled", [False, True], ids=["read", "recalled"])
+async def test_claims_that_were_planned_for_an_empty_table_read_few_rows(unwatched: Watched, recalled: bool) -> None:
+    def claims(numbers: range) -> list[Claim]:
+        return [claim(user_id="ann", session_id=f"new-{number}", is_recalled=recalled) for number in numbers]
+
+    await claim_turns(unwatched.pool, claims(range(1)))
     await say(unwatched.owner, LONG)
     before = await unwatched.rows_read()
-    claims = [claim(user_id="ann", session_id=f"new-{number}") for number in range(8)]
-    claimed = await claim_turns(unwatched.pool, claims)
-    assert all(isinstance(turn, Turn) for turn in claimed)
+    claimed = await claim_turns(unwatched.pool, claims(range(1, 9)))
+    # Nobody can recall a session that nothing was said in.
+    assert all(turn is Lost.STALE if recalled else isinstance(turn, Turn) for turn in claimed)
     assert await unwatched.rows_read() - before < 8 * 20
 
 
