@@ -129,3 +129,21 @@ async def holding_counters(settings: Settings, *users: str) -> AsyncIterator[Non
             yield
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def holding_session(settings: Settings, user: str, session: str) -> AsyncIterator[None]:
+    """Let whoever tags this session wait in the middle of its group, until the block is left."""
+    connection = await asyncpg.connect(settings.database_url)
+    held = connection.transaction()
+    try:
+        await held.start()
+        await connection.execute(
+            "INSERT INTO tagging.session_tags (user_id, session_id, event_id) VALUES ($1, $2, gen_random_uuid())",
+            user,
+            session,
+        )
+        yield
+        await held.rollback()
+    finally:
+        await connection.close()

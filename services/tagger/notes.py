@@ -1,13 +1,11 @@
-"""What is gone: the tombstones of deleted sessions, and since when users are erased; within somebody's transaction.
+"""What is gone: the tombstones of deleted sessions; within somebody's transaction.
 
 A row of `session_tags` is older than its user's erasure where its `since` is: that counts as what a tagger knew when it
 wrote the row. Such a row gives way to a new one, unless it is a tombstone of after the erasure.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
-from services.tagger.counter import Candidate
 from shared.database import Connection
 from shared.events import SessionDeleted
 
@@ -34,34 +32,4 @@ async def note_deleted(db: Connection, events: Sequence[SessionDeleted]) -> None
         [event.session_id for event in events],
         [event.event_id for event in events],
         [event.deleted_at for event in events],
-    )
-
-
-async def read_erasures(db: Connection, user_ids: Collection[str]) -> dict[str, datetime]:
-    """Return when those of these users were erased that were."""
-    rows = await db.fetch(
-        """
-        SELECT asked.user_id, erased_at FROM unnest($1::text[]) AS asked (user_id)
-        JOIN tagging.erased_users ON user_hash = tripthread.user_hash(asked.user_id)
-        """,
-        list(user_ids),
-    )
-    return {row["user_id"]: row["erased_at"] for row in rows}
-
-
-async def clear_erased(db: Connection, candidates: Sequence[Candidate]) -> None:
-    """Delete the candidates' rows of before their users' erasures, locked in the order of all taggers."""
-    await db.execute(
-        """
-        DELETE FROM tagging.session_tags WHERE (user_id, session_id) IN (
-            SELECT tag.user_id, tag.session_id
-            FROM tagging.session_tags tag JOIN unnest($1::text[], $2::text[], $3::timestamptz[])
-                AS candidate (user_id, session_id, since) USING (user_id, session_id)
-            WHERE tag.since < candidate.since AND (tag.deleted_at IS NULL OR tag.deleted_at <= candidate.since)
-            ORDER BY tag.user_id, tag.session_id FOR UPDATE OF tag
-        )
-        """,
-        [candidate.user_id for candidate in candidates],
-        [candidate.session_id for candidate in candidates],
-        [candidate.since for candidate in candidates],
     )

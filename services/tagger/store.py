@@ -1,36 +1,36 @@
-"""All SQL of the tagger.
+"""A group's transaction, and the tables that it reads; `numbering.py` has the SQL of numbers.
 
 Gapless numbers need a counter row: a sequence leaves gaps on rollback, and cannot exist per user and model. Any number
-of taggers may run at once. Each waits for locks in one order only: the table of models, then sessions by key, then
-counters by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
+of taggers may run at once. Each waits for locks in one order only: the table of models, then counters by key, then
+sessions by key. So whoever waits for another holds nothing that the other may come to want: there is no deadlock.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from services.tagger.counter import (
     Candidate,
-    CounterKey,
     Heard,
     SessionKey,
     Tag,
     first_seen_models,
     named_models,
     not_erased,
-    number,
     read_in_order,
     registered_models,
 )
-from services.tagger.notes import clear_erased, note_deleted, read_erasures
+from services.tagger.notes import note_deleted
+from services.tagger.numbering import hold_counters, look_up, tag
 from services.tagger.registry import SHORT_DIGITS, Model
 from services.tagger.reserving import batches_to_join, join_batches
 from shared.database import Connection, Pool, transaction
 from shared.events import SessionDeleted, UserErased
 from shared.ledger import note_erased
+
+TRIES = 10  # each time that another tagger is quicker there is less left to do
 
 
 class Store:
@@ -59,22 +59,53 @@ class Store:
         Returns:
             The tag of each of `sessions` that has one now, whenever it was given.
         """
-        async with transaction(self._pool) as db:
-            known, taken = await self._models_of(db, events)
-            candidates, changed = read_in_order(events, known, taken, tracks_new=self._tracks_new)
-            await _save_models(db, changed)
-            erased = await read_erasures(db, {candidate.user_id for candidate in candidates}) if candidates else {}
-            if erased:  # a message that is gone may stand before one that is not
-                known |= {model.model_id: model for model in changed if model.model_id not in registered_models(events)}
-                candidates, _ = read_in_order(not_erased(events, erased), known, taken)
-            new = await tag(db, candidates, erased)
-            tags = {each.candidate.session: str(each) for each in new}
-            tags |= await _read_tags(db, [session for session in sessions if session not in tags])
+        new, tags = await self._tag_group(events, sessions)
         batches = batches_to_join(events, new)
-        if batches:  # a transaction of its own, since it locks sessions, and counters were locked last
+        if batches:  # a transaction of its own, since it locks other sessions than those that were locked last
             async with transaction(self._pool) as db:
                 await join_batches(db, batches)
         return tags
+
+    async def _tag_group(
+        self, events: Sequence[Heard], sessions: Sequence[SessionKey]
+    ) -> tuple[list[Tag], dict[SessionKey, str]]:
+        """Return the tags that are new, and those that the sessions have now.
+
+        Raises:
+            asyncpg.SerializationError: Others were quicker each time: the same again, later.
+        """
+        for tries in range(1, TRIES + 1):
+            try:
+                async with transaction(self._pool) as db:
+                    new = await tag(db, await self._untagged(db, events, waits=tries > 1))
+                    tags = {each.candidate.session: str(each) for each in new}
+                    return new, tags | await _read_tags(db, [each for each in sessions if each not in tags])
+            except asyncpg.SerializationError:
+                if tries == TRIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _untagged(self, db: Connection, events: Sequence[Heard], *, waits: bool) -> list[Candidate]:
+        """Register the models of a group, and return the sessions that are to be tagged.
+
+        Args:
+            db: In whose transaction.
+            events: The group.
+            waits: Whether whoever counts by the same counters is waited for before the look.
+        """
+        models, taken = await self._models_of(db, events)
+        candidates, changed = read_in_order(events, models, taken, tracks_new=self._tracks_new)
+        await _save_models(db, changed)
+        if not candidates:
+            return []
+        if waits:
+            await hold_counters(db, candidates)
+        known = await look_up(db, [candidate.session for candidate in candidates])
+        if known.erased:  # a message that is gone may stand before one that is not
+            models |= {model.model_id: model for model in changed if model.model_id not in registered_models(events)}
+            candidates, _ = read_in_order(not_erased(events, known.erased), models, taken)
+            candidates = [replace(candidate, since=known.erased.get(candidate.user_id)) for candidate in candidates]
+        return [candidate for candidate in candidates if candidate.session not in known.stands]
 
     async def _models_of(self, db: Connection, events: Sequence[Heard]) -> tuple[dict[UUID, Model], set[str]]:
         """Return the known models, and the short ids that are taken already of those that new ones could want."""
@@ -136,97 +167,6 @@ async def _save_models(db: Connection, models: Sequence[Model]) -> None:
         [model.display_name for model in models],
         [model.renamed_at for model in models],
         [model.renamed_by for model in models],
-    )
-
-
-async def tag(db: Connection, candidates: Sequence[Candidate], erased: Mapping[str, datetime]) -> list[Tag]:
-    """Give those sessions a tag that have none, and return it: a number is taken only for rows that are really new.
-
-    Args:
-        db: In whose transaction.
-        candidates: Sessions in which users spoke, after they were erased if they were.
-        erased: When they were, by user; a tag of before gives way.
-    """
-    if not candidates:
-        return []
-    if erased:
-        candidates = [replace(candidate, since=erased.get(candidate.user_id)) for candidate in candidates]
-        await clear_erased(db, [candidate for candidate in candidates if candidate.since is not None])
-    new, last_numbers = await _insert_sessions(db, candidates)
-    tags = number(new, last_numbers)
-    if tags:
-        await _number_sessions(db, tags)
-    return tags
-
-
-async def _insert_sessions(
-    db: Connection, candidates: Sequence[Candidate]
-) -> tuple[list[Candidate], dict[CounterKey, int]]:
-    """Insert sessions without a number, and step their counters, which stay locked until the transaction ends.
-
-    Counters are locked after all the sessions, since they are stepped by how many of these are new. One of before its
-    user's erasure begins again.
-
-    Returns:
-        Those that were not there, tagged or deleted; and of each counter where it is now.
-
-    Raises:
-        asyncpg.SerializationError: A counter was begun again for an erasure that we had not seen.
-    """
-    rows = await db.fetch(
-        """
-        WITH new AS (
-            INSERT INTO tagging.session_tags (user_id, session_id, model_id, event_id, accepted_at, since,
-                experiment_name, reserved_at, mixed)
-            SELECT user_id, session_id, model_id, event_id, accepted, coalesce(since, '-infinity'), experiment_name,
-                reserved_at, mixed
-            FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[],
-                $7::text[], $8::timestamptz[], $9::bool[]) AS candidate (user_id, session_id, model_id, event_id,
-                accepted, since, experiment_name, reserved_at, mixed)
-            ORDER BY user_id, session_id
-            ON CONFLICT (user_id, session_id) DO NOTHING
-            RETURNING user_id, session_id, model_id, since
-        ), stepped AS (
-            INSERT INTO tagging.counters AS counter (user_id, model_id, last_number, since)
-            SELECT user_id, model_id, count(*), since FROM new
-            GROUP BY user_id, model_id, since ORDER BY user_id, model_id
-            ON CONFLICT (user_id, model_id) DO UPDATE SET since = excluded.since, last_number =
-                CASE WHEN counter.since < excluded.since THEN 0 ELSE counter.last_number END + excluded.last_number
-                WHERE counter.since <= excluded.since
-            RETURNING user_id, model_id, last_number
-        )
-        SELECT user_id, session_id, model_id, last_number FROM new LEFT JOIN stepped USING (user_id, model_id)
-        """,
-        [candidate.user_id for candidate in candidates],
-        [candidate.session_id for candidate in candidates],
-        [candidate.model_id for candidate in candidates],
-        [candidate.event_id for candidate in candidates],
-        [candidate.accepted for candidate in candidates],
-        [candidate.since for candidate in candidates],
-        [candidate.experiment_name for candidate in candidates],
-        [candidate.reserved_at for candidate in candidates],
-        [candidate.mixed for candidate in candidates],
-    )
-    if any(row["last_number"] is None for row in rows):
-        raise asyncpg.SerializationError("a user was erased meanwhile")
-    new = {(row["user_id"], row["session_id"]) for row in rows}
-    return (
-        [candidate for candidate in candidates if candidate.session in new],
-        {(row["user_id"], row["model_id"]): row["last_number"] for row in rows},
-    )
-
-
-async def _number_sessions(db: Connection, tags: Sequence[Tag]) -> None:
-    await db.execute(
-        """
-        UPDATE tagging.session_tags AS tag SET number = new.number, session_tag = new.session_tag
-        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS new (user_id, session_id, number, session_tag)
-        WHERE tag.user_id = new.user_id AND tag.session_id = new.session_id
-        """,
-        [tag.candidate.user_id for tag in tags],
-        [tag.candidate.session_id for tag in tags],
-        [tag.number for tag in tags],
-        [str(tag) for tag in tags],
     )
 
 

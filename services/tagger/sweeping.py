@@ -4,9 +4,10 @@ What a user said after the erasure may have been tagged before the tagger heard 
 001 again. Deleted sessions need no sweep: their tombstones know which number of which model is taken, and nothing else.
 """
 
+from dataclasses import replace
+
 from services.tagger.counter import Candidate, is_newer
-from services.tagger.notes import read_erasures
-from services.tagger.store import tag
+from services.tagger.numbering import look_up, tag
 from shared.database import Pool, transaction
 from shared.events import SessionTagged
 from shared.leader import Leader
@@ -54,9 +55,11 @@ class Sweeper:
                 erasure.erased_at,
                 self._portion,
             )
-            erased = await read_erasures(db, [erasure.user_id]) if rows else {}
-            candidates = [candidate for row in rows if is_newer(candidate := Candidate(**row), erased)]
-            tags = await tag(db, candidates, erased)
+            known = await look_up(db, [(row["user_id"], row["session_id"]) for row in rows])
+            newer = [candidate for row in rows if is_newer(candidate := Candidate(**row), known.erased)]
+            since = known.erased.get(erasure.user_id)
+            untagged = [replace(each, since=since) for each in newer if each.session not in known.stands]
+            tags = await tag(db, untagged)
         return [
             SessionTagged(
                 user_id=each.candidate.user_id, session_id=each.candidate.session_id, session_tag=str(each), causes=()

@@ -28,6 +28,7 @@ from tests.tagging import (
     deleted,
     erased,
     holding_counters,
+    holding_session,
     read_counters,
     read_tags,
     registered,
@@ -156,24 +157,6 @@ async def test_two_hundred_at_once_have_one_number_each_though_the_tagger_is_kil
         await publisher.publish(spoke("anew", at=903))
         await until(lambda: tag_of(owner, "anew"), "the tag of who begins anew")
         assert await tag_of(owner, "anew") == f"chat_model_{small.hex[:6]}_001"
-
-
-@asynccontextmanager
-async def holding_session(settings: Settings, user: str, session: str) -> AsyncIterator[None]:
-    """Let whoever tags this session wait in the middle of its group, until the block is left."""
-    connection = await asyncpg.connect(settings.database_url)
-    held = connection.transaction()
-    try:
-        await held.start()
-        await connection.execute(
-            "INSERT INTO tagging.session_tags (user_id, session_id, event_id) VALUES ($1, $2, gen_random_uuid())",
-            user,
-            session,
-        )
-        yield
-        await held.rollback()
-    finally:
-        await connection.close()
 
 
 async def tag_of(owner: asyncpg.Connection, session: str) -> str | None:

@@ -25,7 +25,9 @@ from tests.tagging import (
     MODEL,
     assert_gapless,
     changed,
+    deleted,
     holding_counters,
+    holding_session,
     in_groups,
     read_counters,
     read_numbers,
@@ -286,6 +288,59 @@ async def test_tagger_that_waits_for_anothers_session_does_not_take_a_number(
 
     assert first == second
     assert await read_counters(owner) == {("ada", SMALL): 1}
+
+
+async def test_session_that_another_model_tags_meanwhile_keeps_that_tag_and_costs_no_number(
+    taggers: list[SessionHandler], settings: Settings, owner: asyncpg.Connection
+) -> None:
+    await taggers[0].commit([registered(), registered("large")])
+    async with holding_counters(settings, "ada"):
+        # It has found none of them tagged, and waits for the counter of this model.
+        late = asyncio.create_task(taggers[0].commit([spoke("s1"), spoke("s2", at=1), spoke("s3", at=2)]))
+        await until_blocked(owner)
+        [quick] = await taggers[1].commit([spoke("s2", model="large")])
+    outcomes = await late
+
+    tags = {outcome.session_id: outcome.session_tag for outcome in outcomes}
+    assert tags == {"s1": TAG + "001", "s2": quick.session_tag, "s3": TAG + "002"}
+    assert await read_counters(owner) == {("ada", SMALL): 2, ("ada", model_id("acme", "large")): 1}
+    await assert_gapless(owner)
+
+
+async def test_session_that_is_deleted_while_its_tagger_waits_costs_no_number(
+    taggers: list[SessionHandler], settings: Settings, owner: asyncpg.Connection
+) -> None:
+    await taggers[0].commit([registered()])
+    async with holding_counters(settings, "ada"):
+        late = asyncio.create_task(taggers[0].commit([spoke("s1"), spoke("s2", at=1)]))
+        await until_blocked(owner)
+        await taggers[1].commit([deleted("s1", at=2)])
+
+    [outcome] = await late
+
+    assert (outcome.session_id, outcome.session_tag) == ("s2", TAG + "001")
+    assert await read_counters(owner) == {("ada", SMALL): 1}
+
+
+async def test_taggers_that_want_each_others_sessions_by_different_models_do_not_deadlock(
+    taggers: list[SessionHandler], settings: Settings, owner: asyncpg.Connection
+) -> None:
+    """Each numbers them in an order of its own, and no counter keeps them apart."""
+    await taggers[0].commit([registered(), registered("large")])
+    async with holding_session(settings, "ada", "s5"):
+        one = asyncio.create_task(taggers[0].commit([spoke("s9", at=1), spoke("s5", at=2), spoke("s1", at=3)]))
+        await until_blocked(owner)
+        group = [spoke("s1", model="large", at=1), spoke("s9", model="large", at=2)]
+        other = asyncio.create_task(taggers[1].commit(group))
+        await until_blocked(owner, count=2)
+    first, second = await asyncio.gather(one, other)
+
+    numbers = {outcome.session_id: outcome.session_tag for outcome in first}
+    assert numbers == {"s9": TAG + "001", "s5": TAG + "002", "s1": TAG + "003"}
+    assert {outcome.session_id: outcome.session_tag for outcome in second} == {
+        key: numbers[key] for key in ("s1", "s9")
+    }
+    assert await read_counters(owner) == {("ada", SMALL): 3}
 
 
 async def test_three_taggers_at_once_give_each_session_one_tag_without_a_gap(
