@@ -1,1 +1,1 @@
-"""Trip events and webhooks -> workflow.*, and Avinode -> TripAdvanced, and quotes told by MessagePosted"""
+"""Trip events and webhooks -> workflow.*, and Avinode -> TripAdvanced, and notes told by MessagePosted"""

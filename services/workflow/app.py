@@ -14,9 +14,11 @@ from services.workflow.sending import ProposalSender
 from services.workflow.store.cancellations import CancellationStore
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
+from services.workflow.store.notes import NoteStore
 from services.workflow.store.quotes import QuoteStore
 from services.workflow.store.requests import RequestStore
 from services.workflow.store.sends import SendStore
+from services.workflow.store.sent_proposals import SentProposalStore
 from services.workflow.store.status import StatusStore
 from services.workflow.store.sweeps import SweepStore
 from services.workflow.store.trips import TripStore
@@ -63,9 +65,8 @@ def wire(
     follower = Follower(facts, avinode, publisher)
     checker = Checker(facts, follower, publisher, waits=waits, rereading=rereading)
     keeper = HoldKeeper(StatusStore(pool), avinode, publisher)
-    sends = SendStore(pool)
-    teller = Teller(QuoteStore(pool), sends, publisher)
-    sender = ProposalSender(sends, Mailer(settings), publisher)
+    teller = Teller(QuoteStore(pool), SentProposalStore(pool), NoteStore(pool), publisher)
+    sender = ProposalSender(SendStore(pool), Mailer(settings), publisher)
     sweeper = Sweeper(pool, SweepStore(pool))
     canceller = Canceller(CancellationStore(pool), avinode, publisher, waits)
     jobs = {
@@ -76,6 +77,7 @@ def wire(
         "trips": checker.work_trip,
         "quotes": teller.work_quote,
         "proposals": teller.work_proposal,
+        "notes": teller.work_note,
         "mails": sender.work_send,
         "holds": keeper.work_hold,
         "deletions": sweeper.sweep_session,

@@ -130,6 +130,7 @@ class Follower:
         await self._read_quotes(trip_id, [*trip.rfqs, *rfqs])
         for rfq in (*trip.rfqs, *rfqs):
             self._readings.note(rfq.rfq.rfq_id, rfq.rfq.fetched_at)
+        await self._facts.conclude(trip_id)
 
     async def _read_trip_called(self, reference: str, *, is_urgent: bool = False) -> Trip:
         """Read a trip, and make sure that it is the one asked for: rows of one name become one."""

@@ -44,6 +44,9 @@ FILLED_BY_HAND = (
     "INSERT INTO workflow.cancellations (trip_id, reason, message, state, event_id, accepted_at)"
     " SELECT trip_id, 'OTHER', 'marzipan', 'done', gen_random_uuid(), now() FROM workflow.trip_sessions"
     " WHERE user_id = $1 AND session_id = $2",
+    "INSERT INTO workflow.notes (trip_id, kind, says, told_at)"
+    " SELECT trip_id, 'cancellation', '{\"reason\": \"marzipan\"}', now() FROM workflow.trip_sessions"
+    " WHERE user_id = $1 AND session_id = $2",
     "INSERT INTO workflow.proposals (proposal_id, trip_id, user_id, session_id, quote_ids, note, prepared_at,"
     " accepted_at, changed_at, changed_by, event_id) SELECT gen_random_uuid(), trip_id, user_id, session_id, '{}',"
     " 'marzipan', now(), now(), now(), trip_id, trip_id FROM workflow.trip_sessions"

@@ -26,7 +26,7 @@ UNDONE = """
     SELECT (SELECT count(*) FROM workflow.deleted_sessions WHERE swept_at IS NULL)
         + (SELECT count(*) FROM workflow.erased_users WHERE done_at IS NULL)
 """
-OF_TRIPS = ("trip_messages", "quotes", "lifts", "rfqs", "proposals", "proposal_sends")
+OF_TRIPS = ("trip_messages", "quotes", "lifts", "rfqs", "notes", "proposals", "proposal_sends")
 TABLES = ("trips", "trip_sessions", "requests", *OF_TRIPS)
 PORTION = 2
 
@@ -76,6 +76,8 @@ async def fill(stage: Stage, trip_id: UUID, rows: int) -> None:
             SELECT rfq_id, rfq_id, trip_id, rfq_id, true, now() FROM workflow.rfqs WHERE trip_id = '{trip_id}';
         INSERT INTO workflow.trip_messages (avinode_message_id, trip_id, kind, fetched_at)
             SELECT rfq_id, trip_id, 'chat', now() FROM workflow.rfqs WHERE trip_id = '{trip_id}';
+        INSERT INTO workflow.notes (trip_id, kind, subject, told_at)
+            SELECT trip_id, 'decline', rfq_id, now() FROM workflow.rfqs WHERE trip_id = '{trip_id}';
         INSERT INTO workflow.proposals (proposal_id, trip_id, user_id, session_id, quote_ids, prepared_at, accepted_at,
             changed_at, changed_by, event_id)
             SELECT gen_random_uuid(), trip_id, 'cyd', 's', '{{}}', now(), now(), now(), gen_random_uuid(),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.workflow.store.notes import note_cancelled
 from services.workflow.store.ties import advanced, close_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import TripCancelled
@@ -94,7 +95,8 @@ class CancellationStore:
             cancellation.trip_id,
             error,
         )
-        await close_trip(db, cancellation.trip_id, error)
+        if await close_trip(db, cancellation.trip_id, error):
+            await note_cancelled(db, cancellation.trip_id)
         return outcomes
 
     async def _settle(

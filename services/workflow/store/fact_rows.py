@@ -129,7 +129,10 @@ async def _save_quotes(db: Connection, trip_id: UUID, quotes: list[Quote]) -> No
             seen_at = CASE WHEN (old.revision, old.estimate) = (EXCLUDED.revision, EXCLUDED.estimate)
                 THEN old.seen_at ELSE clock_timestamp() END,
             told_at = CASE WHEN (old.revision, old.estimate) = (EXCLUDED.revision, EXCLUDED.estimate)
-                THEN old.told_at END
+                THEN old.told_at END,
+            said_at = CASE WHEN (old.revision, old.estimate) = (EXCLUDED.revision, EXCLUDED.estimate)
+                THEN old.said_at END,
+            unsaid = CASE WHEN (old.revision, old.estimate) = (EXCLUDED.revision, EXCLUDED.estimate) THEN old.unsaid END
         """,
         trip_id,
         quotes,

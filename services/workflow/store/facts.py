@@ -12,7 +12,7 @@ from services.workflow.avinode.errors import AvinodeMissing
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found
 from services.workflow.rereading import Rereading, last_flight_on
-from services.workflow.store.adding import add_found, add_trip
+from services.workflow.store.adding import add_found, add_trip, conclude
 from services.workflow.store.orders import refuse_attachments
 from services.workflow.store.ties import advanced, close_trip, name_trip
 from shared.database import Connection, Pool, transaction
@@ -196,6 +196,11 @@ class FactStore:
                 return None, []
             is_new = await add_trip(db, kept, trip, self._rereading)
             return kept, await advanced(db, kept) if is_new or kept != trip_id else []
+
+    async def conclude(self, trip_id: UUID) -> None:
+        """Note what follows from a trip of which just everything was read."""
+        async with self._adding() as db:
+            await conclude(db, trip_id, self._rereading)
 
     async def let_go(self, trip_id: UUID) -> None:
         """Read a trip no more that no session is about; whoever attaches it has it read again."""

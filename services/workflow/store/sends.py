@@ -1,7 +1,6 @@
-"""The intent rows of proposals that are to be mailed, and what became of each; and whom the chat is to be told of."""
+"""The intent rows of proposals that are to be mailed, and what became of each."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -10,7 +9,6 @@ from services.workflow.store.proposals import NEWS
 from services.workflow.store.ties import advanced
 from shared.database import Connection, Pool, transaction
 from shared.events import Json, TripAdvanced
-from shared.proposals.content import Content
 
 Ending = Literal["sent", "failed", "unconfirmed"]
 ENDED = "The sender ended before the answer."
@@ -26,18 +24,6 @@ class Send:
     subject: str | None
     message: str | None
     content: Json  # as it was stored: whoever writes the mail reads it
-
-
-@dataclass(frozen=True)
-class UntoldProposal:
-    """A proposal that was sent, and who is to be told."""
-
-    proposal_id: UUID
-    trip_id: UUID
-    is_by_hand: bool
-    content: Content
-    sent_at: datetime
-    sessions: list[tuple[str, str, datetime]]  # user id, session id, when the order was accepted that tied it
 
 
 class SendStore:
@@ -95,32 +81,6 @@ class SendStore:
             return [
                 outcome for row in rows for outcome in await _settle(db, row["event_id"], "unconfirmed", error=ENDED)
             ]
-
-    async def next_untold(self) -> UntoldProposal | None:
-        """Return the sent proposal that the chat has waited longest for."""
-        row = await self._pool.fetchrow(
-            """
-            SELECT p.proposal_id, p.trip_id, p.state = 'by_hand' AS is_by_hand, p.content, p.sent_at,
-                ARRAY (SELECT (s.user_id, s.session_id, s.started_at) FROM workflow.trip_sessions s
-                    WHERE s.trip_id = p.trip_id AND (s.open OR s.ended_at >= p.sent_at) AND s.deleted_at IS NULL
-                    AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)
-                    ORDER BY s.user_id, s.session_id) AS sessions
-            FROM workflow.proposals p
-            WHERE p.sent_at IS NOT NULL AND p.told_at IS NULL
-                AND NOT workflow.is_gone(p.user_id, p.session_id, p.accepted_at)
-            ORDER BY p.sent_at LIMIT 1
-            """
-        )
-        if row is None:
-            return None
-        sessions = [tuple(session) for session in row["sessions"]]
-        return UntoldProposal(**{**row, "content": Content.model_validate(row["content"]), "sessions": sessions})
-
-    async def told(self, proposal: UntoldProposal) -> None:
-        """Note that the chat was told."""
-        await self._pool.execute(
-            "UPDATE workflow.proposals SET told_at = clock_timestamp() WHERE proposal_id = $1", proposal.proposal_id
-        )
 
 
 async def _settle(db: Connection, event_id: UUID, ending: Ending, error: str | None) -> list[TripAdvanced]:

@@ -206,6 +206,7 @@ _PARTS = (
             ("quotes", "quote_id"),
             ("lifts", "lift_id"),
             ("rfqs", "rfq_id"),
+            ("notes", "note_id"),
             ("proposal_sends", "event_id"),
             ("proposals", "proposal_id"),
         )

@@ -28,13 +28,17 @@ async def advanced(
 
 async def close_trip(
     db: Connection, trip_id: UUID, error: str | None = None, *, outcome: Literal["completed", "cancelled"] = "cancelled"
-) -> None:
-    """End a trip that is done, that Avinode cancelled or will never have; its sessions may have another."""
-    await db.execute(
+) -> bool:
+    """End a trip that is done, that Avinode cancelled or will never have; its sessions may have another.
+
+    Returns:
+        Whether it has not ended before.
+    """
+    has_ended = await db.fetchval(
         """
         UPDATE workflow.trips SET closed_at = clock_timestamp(), outcome = $3, error = $2,
             updated_at = clock_timestamp()
-        WHERE trip_id = $1 AND closed_at IS NULL
+        WHERE trip_id = $1 AND closed_at IS NULL RETURNING true
         """,
         trip_id,
         error,
@@ -46,6 +50,7 @@ async def close_trip(
         """,
         trip_id,
     )
+    return bool(has_ended)
 
 
 async def name_trip(
@@ -140,6 +145,15 @@ async def _merge(db: Connection, kept: UUID, other: UUID, *, shared: bool) -> No
             lifts AS (UPDATE workflow.lifts SET trip_id = $1 WHERE trip_id = $2),
             quotes AS (UPDATE workflow.quotes SET trip_id = $1 WHERE trip_id = $2)
         UPDATE workflow.trip_messages SET trip_id = $1 WHERE trip_id = $2
+        """,
+        kept,
+        other,
+    )
+    await db.execute(
+        """
+        UPDATE workflow.notes n SET trip_id = $1
+        WHERE trip_id = $2 AND kind = 'decline' AND NOT EXISTS (SELECT FROM workflow.notes k
+            WHERE k.trip_id = $1 AND (k.kind, k.subject) = (n.kind, n.subject))
         """,
         kept,
         other,

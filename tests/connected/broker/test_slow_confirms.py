@@ -1,9 +1,6 @@
 """A broker that confirms late keeps its connection; one that says nothing at all loses it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -11,68 +8,11 @@ from shared import topology
 from shared.errors import BrokerAway
 from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.wire import END, PREFIX
+from tests.connected.between import Between
 from tests.connected.brokers import answered, waiting
 from tests.waiting import PATIENCE_S, until_true
 
-ACK, QOS_OK = b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x0b"
 QUEUE = topology.LOGGER_CHAT
-
-
-class Between:
-    """Stands between a publisher and the broker, and holds back what the broker says."""
-
-    def __init__(self, broker_url: str) -> None:
-        self._broker = urlsplit(broker_url)
-        self._tasks = set[asyncio.Task[None]]()
-        self.confirms, self.anything = asyncio.Event(), asyncio.Event()
-        self.confirms.set()
-        self.anything.set()
-        self.connections = 0
-        self.answers = 0  # to what is asked for the sake of an answer
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        """Give a URL to connect to."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        try:
-            port = server.sockets[0].getsockname()[1]
-            login = self._broker.netloc.rpartition("@")[0]
-            yield urlunsplit(self._broker._replace(netloc=f"{login}@127.0.0.1:{port}"))
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        heard, said = await asyncio.open_connection(self._broker.hostname, self._broker.port)
-        self._tasks |= {asyncio.create_task(self._ask(reader, said)), asyncio.create_task(self._answer(heard, writer))}
-
-    async def _ask(self, reader: asyncio.StreamReader, broker: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            broker.write(data)
-        broker.close()
-
-    async def _answer(self, broker: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        held = list[bytes]()
-        while True:
-            try:
-                prefix = await broker.readexactly(PREFIX.size)
-                frame = prefix + await broker.readexactly(PREFIX.unpack(prefix)[2] + len(END))
-            except asyncio.IncompleteReadError:
-                return writer.close()
-            await self.anything.wait()
-            method = frame[PREFIX.size : PREFIX.size + 4]
-            self.answers += method == QOS_OK
-            if method == ACK and not self.confirms.is_set():
-                held.append(frame)
-            else:
-                writer.write(frame)
-            if held and self.confirms.is_set():
-                writer.write(b"".join(held))
-                held.clear()
 
 
 @pytest.mark.alone
