@@ -44,6 +44,18 @@ async def test_webhooks_are_set_up_once_and_told_a_new_password() -> None:
     assert (sent.count("POST"), sent.count("PUT")) == (4, 4)
 
 
+async def test_webhooks_on_later_pages_are_known_too() -> None:
+    async with running() as avinode:
+        await avinode.switch_on(page_size=3)
+        for _ in range(2):
+            status, said = await tripthread(avinode, "register", URL)
+            assert status == 0, said
+        assert said.count("changed") == 4, said
+        status, said = await tripthread(avinode, "webhooks")
+        assert (status, said.count("active")) == (0, 4), said
+        assert len(await avinode.read("webhooks/settings?page[size]=3&page[number]=1")) == 1
+
+
 async def test_what_is_wrong_is_said_in_a_line() -> None:
     async with running(avinode_client_id="somebody") as avinode:  # which takes no other token
         status, said = await tripthread(avinode, "webhooks")

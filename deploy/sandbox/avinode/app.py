@@ -47,7 +47,7 @@ def make_avinode_app(settings: SandboxSettings, local_url: str) -> web.Applicati
     app.router.add_get("/", _lead_to_trips)
     tokens = Tokens(settings, _now)
     api_gate = Gate(settings, calls, faults, tokens).middleware()
-    rest = [*RestApi(market, webhooks, links).routes(), web.post(PATH, tokens.give)]
+    rest = [*RestApi(market, webhooks, links, faults).routes(), web.post(PATH, tokens.give)]
     _mount(app, "/api", rest, api_gate)
     _mount(app, "/ui", MarketPages(market).routes())
     backstage = Backstage(faults, deliveries, courier, calls)

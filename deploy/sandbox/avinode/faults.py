@@ -28,6 +28,9 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rest_hang_ms: Milliseconds = 0
     """REST calls take effect, but their answer waits this long."""
 
+    page_size: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    """Lists come in pages of so many at most, whatever is asked for."""
+
     def __post_init__(self) -> None:
         """Refuse a status that is no fault; msgspec makes it a validation error."""
         if self.rest_status is not None and 200 < self.rest_status < 400:

@@ -1,6 +1,6 @@
 """Avinode's JSON: the envelope and each resource, in the fields a reader of the real API has seen."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,13 @@ _NO_REGION = "IJQX"
 def envelope(data: object, errors: Iterable[Json] = ()) -> Json:
     """Wrap data the way every answer is; errors may come with it."""
     return {"meta": {"errors": list(errors), "warnings": [], "infos": []}, "data": data}
+
+
+def page(items: Sequence[Json], size: int, number: int) -> Json:
+    """Wrap one page of a list, numbered from 0."""
+    pagination = {"batchSize": size, "pageNumber": number, "totalCount": len(items)}
+    meta = {"errors": [], "warnings": [], "infos": [], "pagination": pagination}
+    return {"meta": meta, "data": list(items[number * size : (number + 1) * size])}
 
 
 def error_envelope(title: str, code: str, path: str | None = None) -> Json:

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from deploy.sandbox.avinode.errors import InvalidInputError, UnknownIdError
+from deploy.sandbox.avinode.faults import FaultSwitch
 from deploy.sandbox.avinode.inputs import Cancel, CancelOrder, NewTrip, NewWebhook, read_json
 from deploy.sandbox.avinode.market import Market
 from deploy.sandbox.avinode.resources import (
@@ -11,6 +12,7 @@ from deploy.sandbox.avinode.resources import (
     created_trip_json,
     envelope,
     message_json,
+    page,
     quote_json,
     rfq_json,
     soft_errors,
@@ -23,8 +25,9 @@ from deploy.sandbox.bodies import read_body
 class RestApi:
     """Answer the REST endpoints; the gate before them checks headers and turns errors into answers."""
 
-    def __init__(self, market: Market, webhooks: Webhooks, links: Links) -> None:
+    def __init__(self, market: Market, webhooks: Webhooks, links: Links, faults: FaultSwitch) -> None:
         self._market = market
+        self._faults = faults
         self._webhooks = webhooks
         self._links = links
 
@@ -67,7 +70,7 @@ class RestApi:
             return _answer(rfq_json(self._market.rfq(reference), self._links))
         except UnknownIdError:
             trip = self._market.trip(reference)
-            return _answer([rfq_json(rfq, self._links) for rfq in trip.rfqs])
+            return self._paged(request, [rfq_json(rfq, self._links) for rfq in trip.rfqs])
 
     async def cancel_rfq(self, request: web.Request) -> web.Response:
         """Cancel an RFQ; once more is the same."""
@@ -88,14 +91,20 @@ class RestApi:
         webhook = self._webhooks.add(read_json(await read_body(request), NewWebhook))
         return web.json_response(envelope(self._webhook_json(webhook)), status=201)
 
-    async def list_webhooks(self, _: web.Request) -> web.Response:
+    async def list_webhooks(self, request: web.Request) -> web.Response:
         """List the company's webhooks."""
-        return _answer([self._webhook_json(webhook) for webhook in self._webhooks.list_all()])
+        return self._paged(request, [self._webhook_json(webhook) for webhook in self._webhooks.list_all()])
 
     async def change_webhook(self, request: web.Request) -> web.Response:
         """Change a webhook, or make it inactive."""
         setting = read_json(await read_body(request), NewWebhook)
         return _answer(self._webhook_json(self._webhooks.replace(request.match_info["id"], setting)))
+
+    def _paged(self, request: web.Request, items: list[Json]) -> web.Response:
+        """Show the page that is asked for by `page[size]` and `page[number]`; the first 50 where none is."""
+        size, number = (_whole(request, name, usual) for name, usual in (("page[size]", 50), ("page[number]", 0)))
+        most = self._faults.current.page_size or 1000
+        return web.json_response(page(items, min(max(size, 1), most), number))
 
     def _webhook_json(self, webhook: Webhook) -> Json:
         """Show a webhook, never its secret."""
@@ -111,6 +120,17 @@ class RestApi:
             "clientAuthenticationType": setting.client_authentication_type,
             "eventTypes": setting.event_types,
         }
+
+
+def _whole(request: web.Request, name: str, usual: int) -> int:
+    """Read a number of a query."""
+    text = request.query.get(name)
+    if text is None:
+        return usual
+    if not (text.isascii() and text.isdecimal() and len(text) < 7):
+        msg = f"{name} is no number"
+        raise InvalidInputError(msg, name)
+    return int(text)
 
 
 def _answer(data: object) -> web.Response:

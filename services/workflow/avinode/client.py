@@ -15,6 +15,7 @@ from services.workflow.avinode.answers import errors_in, understood
 from services.workflow.avinode.bucket import TokenBucket
 from services.workflow.avinode.credentials import Credentials
 from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused, Unreadable
+from services.workflow.avinode.pages import read_pages
 from services.workflow.notices import point
 from services.workflow.waits import Waits
 from shared.events import Json
@@ -95,9 +96,14 @@ class Avinode:
         body = {"id": avinode_trip_id, "reason": reason} | ({"messageToSeller": message} if message else {})
         return await self._call("PUT", f"{self.base_url}/trips/{avinode_trip_id}/cancel", body)
 
-    async def webhooks(self) -> Any:
-        """Read the company's webhooks, for an operator."""
-        return await self._call("GET", f"{self.base_url}/webhooks/settings")
+    async def webhooks(self) -> Json:
+        """Read all of the company's webhooks, for an operator; each page is a call."""
+
+        async def ask(query: str) -> Any:
+            await self.ready(is_urgent=True)
+            return await self._call("GET", f"{self.base_url}/webhooks/settings{query}")
+
+        return await read_pages(ask)
 
     async def put_webhook(self, setting: Json, webhook_id: str | None) -> Any:
         """Set a webhook up, or change one, for an operator."""
