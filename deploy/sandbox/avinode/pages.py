@@ -8,17 +8,27 @@ from deploy.sandbox.avinode.trips import Lift, Message, Rfq, Trip
 _OFFERED_OPERATORS = 6
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; }
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; overflow-wrap: anywhere; }
 .simulated { border: 2px dashed; padding: .5rem 1rem; font-weight: 600; }
 section { border-top: 1px solid; margin-top: 1.5rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border: 1px solid; padding: .25rem .5rem; text-align: left; }
 form { display: inline-block; vertical-align: top; margin: 0 1rem .5rem 0; }
 fieldset { margin: .5rem 0; }
-label { display: block; }
-input, select, button { font: inherit; padding: .25rem .5rem; }
+label { display: block; min-height: 1.75rem; }
+nav a, li a { display: inline-block; min-height: 1.75rem; }
+input, select, button { font: inherit; padding: .25rem .5rem; max-width: 100%; min-height: 2.25rem; }
+input[type=checkbox] { min-height: 0; }
 :focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
+/* On a telephone a row is a block, and each cell says what it is; by their roles they stay a table. */
+@media (max-width: 40rem) {
+  table, caption, tbody, tr, td { display: block; border: 0; text-align: left; }
+  tr { border: 1px solid; margin-bottom: .5rem; }
+  tr:has(th) { display: none; }
+  td::before { content: attr(data-name) ": "; font-weight: 600; }
+}
 """
+_LIFT = ("Aircraft", "Tail", "Status", "Avinode's estimate", "Operator's quote")
 _BANNER = tag(
     "p", "Simulated Avinode: a part of Tripthread's sandbox. No operator is real, nothing is sent.", class_="simulated"
 )
@@ -97,15 +107,16 @@ def _rfq_section(rfq: Rfq) -> Html:
 
 
 def _lifts_table(rfq: Rfq) -> Html:
-    names = ("Aircraft", "Tail", "Status", "Avinode's estimate", "Operator's quote")
-    head = tag("tr", *[tag("th", name, scope="col") for name in names])
-    return tag("table", tag("caption", "Aircraft asked for"), head, *[_lift_row(lift) for lift in rfq.lifts])
+    head = tag("tr", *[tag("th", name, scope="col") for name in _LIFT], role="row")
+    rows = [_lift_row(lift) for lift in rfq.lifts]
+    return tag("table", tag("caption", "Aircraft asked for"), head, *rows, role="table")
 
 
 def _lift_row(lift: Lift) -> Html:
     estimate, *offer = [f"{quote.price:,} {quote.currency}" for quote in lift.current_quotes]
     cells = (lift.aircraft.type, lift.aircraft.tail, lift.status.name.capitalize(), estimate, *(offer or ["none yet"]))
-    return tag("tr", *[tag("td", cell) for cell in cells])
+    named = zip(_LIFT, cells, strict=True)
+    return tag("tr", *[tag("td", cell, data_name=name, role="cell") for name, cell in named], role="row")
 
 
 def _messages_list(messages: list[Message]) -> Html:
