@@ -22,6 +22,9 @@ from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway
 from shared.publisher import Publisher
 
+# The model is asked first: broker, logger and tagger would take the processor from what its first piece comes through.
+# The question is in its row meanwhile.
+ASK_AFTER_S = 0.02
 ASK_DEADLINE_S = 60.0  # before another try to publish a question, for as long as its turn runs
 ASKED_WAIT_S = 5.0  # for the question, once there is an answer
 NOTE_EVERY_S = 2.0
@@ -94,6 +97,7 @@ class Telling:
         return sorted(before, key=lambda said: said.place)
 
     async def _ask(self, turn: Turn, before: Sequence[Glimpse]) -> bool:
+        await asyncio.sleep(ASK_AFTER_S)
         delays = Delays()
         while True:
             try:
