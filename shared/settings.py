@@ -151,6 +151,7 @@ class Settings(BaseSettings):
     read_bytes_at_once: int = Field(32 * 2**20, ge=2**20)  # of messages that are read for callers and not sent yet
     turn_bytes_at_once: int = Field(64 * 2**20, ge=2**20)  # of texts of turns that run; an account has a quarter
     calls_per_minute: int = Field(1200, ge=1)  # of routes other than the chat's, for one user, on one replica
+    wrong_keys_per_minute: int = Field(30, ge=1)  # from one address, on one replica; then no unknown one is looked up
     turns_per_minute: int = Field(300, ge=1)  # for one user, on one replica
     turns_at_once: int = Field(200, ge=1)  # for one user, on one replica; all visitors of one address are one
     all_turns_at_once: int = Field(1000, ge=1)  # of everybody, on one replica; visitors have half of them at most

@@ -7,9 +7,13 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from services.gateway.account.api_keys import ApiKeys
 from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.buckets import Buckets
+from services.gateway.account.key_routes import Keys
+from services.gateway.account.key_store import KeyStore
 from services.gateway.account.lanes import Lanes
+from services.gateway.account.standing import StandingCredentials
 from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
 from services.gateway.admin.census import DeadLetterCensus
@@ -198,7 +202,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     running = RunningTurns(store, runner, links.peers)
     starter = TurnStarter(store, runner, running)
     buckets, trips = Buckets(), TripQueries(pools.reader)
-    throttle = Throttle(settings, runner.counts, buckets)
+    throttle, keys = Throttle(settings, runner.counts, buckets), KeyStore(pools.own)
     listeners, accepting = Listeners(), Accepting(publisher, receipts)
     outcomes, looking = Outcomes(settings, receipts, listeners), Looking(ChangeQueries(pools.admin), listeners)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
@@ -228,7 +232,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     )
     trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
-        Authenticator(settings, TokenVerifier(settings)),
+        Authenticator(settings, TokenVerifier(settings), ApiKeys(StandingCredentials(keys), throttle)),
+        Keys(keys),
         throttle,
         Chat(
             settings,

@@ -5,6 +5,8 @@ from importlib import import_module
 
 import uvloop
 
+from tests.bench.callers import CALLERS
+
 BENCHMARKS = (
     "logger",
     "tagger",
@@ -31,6 +33,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=1500, help="of one measurement of the gateway, at 50 connections")
     parser.add_argument("--trips", type=int, default=500, help="of which notices come, 20 each")
     parser.add_argument("--pause-ms", type=float, default=2, help="between two chunks of the model that is asked")
+    parser.add_argument(
+        "--callers", choices=CALLERS, default="secret", help="of turn: by which credentials its users call"
+    )
     parser.add_argument(
         "--profile", action="store_true", help="of turn: install py-spy below .run/, say where time goes"
     )

@@ -97,9 +97,9 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    pause_ms: float, *, counting_statements: bool = False, copies: Mapping[str, int] = ONE_OF_EACH
+    pause_ms: float, *, counting_statements: bool = False, copies: Mapping[str, int] = ONE_OF_EACH, **more: str
 ) -> AsyncIterator[Stack]:
-    """Run everything, on a model that pauses between its chunks, and of some services several copies."""
+    """Run everything: a model that pauses between its chunks, of some services several copies, `more` settings."""
     with ExitStack() as started:
         servers = started.enter_context(measured_servers(SETTINGS if counting_statements else None))
         port = free_port()
@@ -107,7 +107,7 @@ async def running_stack(
         model_url = f"http://127.0.0.1:{port}"
         await until(lambda: answers(f"{model_url}/v1/models"), "the model")
         async with simulated(servers.settings) as outside, looking(servers.settings.database_url) as owner:
-            settings = outside.settings.model_copy(update={"openai_base_url": f"{model_url}/v1"})
+            settings = outside.settings.model_copy(update={"openai_base_url": f"{model_url}/v1", **more})
             pids = dict(servers.pids)
             gateways = []
             for name in SERVICES:

@@ -5,6 +5,7 @@ import json
 import sys
 from contextlib import ExitStack
 
+from tests.bench.callers import believed_provider, call_by
 from tests.bench.profiled import PROFILER, profiling
 from tests.bench.stack import Measured, Stack, running_stack
 from tests.bench.statements import count_anew, statements_table
@@ -19,12 +20,17 @@ async def run(options: argparse.Namespace) -> None:
     """Print a line for each round; and tables of the last one's steps and statements, of those that were profiled."""
     if options.profile:
         installed(*PROFILER)
-    async with running_stack(options.pause_ms, counting_statements=options.profile) as stack:
+    async with (
+        believed_provider(options.callers) as jwks_url,
+        running_stack(options.pause_ms, counting_statements=options.profile, jwt_jwks_url=jwks_url) as stack,
+    ):
+        await call_by(stack, options.callers)
         await stack.measure(AT_ONCE, WARM_UP)
         for _ in range(options.rounds):
             seen = await stack.measure(AT_ONCE, options.turns)
             line = {
                 "bench": "turn",
+                "callers": options.callers,
                 "turns": seen.talk.turns,
                 "turns_per_s": round(seen.talk.turns_per_s, 1),
                 "first_piece_p50_ms": round(seen.talk.first_piece_p50_ms, 1),

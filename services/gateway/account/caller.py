@@ -1,11 +1,10 @@
 """Somebody who may call."""
 
 from dataclasses import dataclass
-from typing import Literal
+from uuid import UUID
 
 from services.gateway.account.projects import Projects, sees
-
-Role = Literal["user", "service", "admin"]
+from services.gateway.account.rights import RIGHTS, Rights, Role
 
 
 @dataclass(frozen=True)
@@ -18,15 +17,21 @@ class Caller:
     projects: Projects
     user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
     expires_at: float | None = None  # when the credentials do, in seconds since 1970
+    key_id: UUID | None = None  # of the API key that they call by
 
     @property
     def is_visitor(self) -> bool:
         return self.user_id == self.visitor_id
 
     @property
+    def rights(self) -> Rights:
+        """What their role lets them do beyond a user's."""
+        return RIGHTS[self.role]
+
+    @property
     def reads_everybody(self) -> bool:
         """Whether what is others' is theirs to read: an administrator's whose token is limited to no projects."""
-        return self.role == "admin" and self.projects is None
+        return self.rights.administers and self.projects is None
 
     def sees(self, project_id: str | None) -> bool:
         """Tell whether a session of theirs that is of this project is there for them."""

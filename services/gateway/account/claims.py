@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.gateway.account.caller import Role
 from services.gateway.account.projects import Projects
+from services.gateway.account.rights import Role
 from services.gateway.account.tokens import is_name
 from services.gateway.account.visitors import VISITOR_PREFIX
 from shared.errors import NotAuthenticated

@@ -8,7 +8,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from services.gateway.account.authenticator import UNKNOWN, Authenticator, visitor_caller
-from services.gateway.account.caller import Caller, Role
+from services.gateway.account.caller import Caller
+from services.gateway.account.rights import Role
 from services.gateway.account.throttle import Throttle, user_account, visitors_account
 from services.gateway.account.visitors import (
     VISITOR_COOKIE,
@@ -103,7 +104,7 @@ async def _known_caller(request: Request, _token: Any = _BEARER, _visitor: Any =
 
 async def _counted(caller: Caller, request: Request) -> Caller:
     """Count this call, except where a program speaks for many, or a person for the operators."""
-    if caller.role == "user":
+    if not caller.rights.calls_uncounted:
         await handed(request, Throttle).count_call(account_of(caller, request))
     return caller
 
@@ -135,7 +136,7 @@ async def known_caller(request: Request) -> Caller | None:
     # Also without a cookie: a form on another site must not replace a visitor's identity by a new one.
     if writes_by_cookie and from_own_page(request.headers) is False:
         raise Forbidden("A page of another origin may not write with a visitor's cookie.")
-    caller, visitor = await handed(request, Authenticator).authenticate(authorization, cookies)
+    caller, visitor = await handed(request, Authenticator).authenticate(authorization, cookies, _host_of(request))
     if caller is not None and visitor is not None:
         settings = handed(request, Settings)
         _keep(visitor, request, settings, by_cookie=authorization is None or not caller.is_visitor)

@@ -35,6 +35,7 @@ class Throttle:
             False: RateLimitItemPerMinute(settings.turns_per_minute),
         }
         self._calls = RateLimitItemPerMinute(settings.calls_per_minute)
+        self._guesses = RateLimitItemPerMinute(settings.wrong_keys_per_minute)
         self._at_once = settings.turns_at_once
         self._all_at_once = settings.all_turns_at_once
         self._running = running
@@ -50,6 +51,18 @@ class Throttle:
             TooMany: It is one too many; `retry_after_s` says when to try again.
         """
         await self._buckets.take(self._calls, f"calls {account}", "calls")
+
+    async def require_guess(self, account: str) -> None:
+        """Refuse who may have to be looked up, where too many wrong credentials came from.
+
+        Raises:
+            TooMany: As many did as may; `retry_after_s` says when to try again.
+        """
+        await self._buckets.require(self._guesses, f"guesses {account}", "wrong keys")
+
+    async def count_guess(self, account: str) -> None:
+        """Count credentials from there that were wrong."""
+        await self._buckets.count(self._guesses, f"guesses {account}")
 
     async def count_look(self, account: str) -> None:
         """Count one who follows a turn or stops it: as many as may begin turns, and in a bucket of their own.

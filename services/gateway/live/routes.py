@@ -2,13 +2,15 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
+from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.identity import Caller, KnownCallerDep, account_of
 from services.gateway.account.throttle import Throttle
-from services.gateway.http.handed import from_app
+from services.gateway.http.handed import from_app, handed
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.live.admitting import Admitting
@@ -67,6 +69,7 @@ async def follow_events(
     return EventStream(
         listener,
         admit=None if caller.projects is None else Admitting(live.own, caller).admit,
+        holds=None if caller.key_id is None else partial(handed(request, Authenticator).holds, caller),
         is_return=bool(last_event_id),
         lasts_s=_lasts_s(caller),
         on_end=end,

@@ -27,6 +27,7 @@ HEADERS = {
 
 # Leaves out what the caller may not hear of; None is as from `Listener.take`.
 Admit = Callable[[list[Change]], Awaitable[list[Change] | None]]
+Holds = Callable[[], Awaitable[bool]]  # tells whether the caller would be let in still
 
 # An id says where somebody left off. No gateway goes on from there: it keeps nothing of what it has told.
 _ids = map(f"{new_id().hex[-12:]}.{{}}".format, count(1))
@@ -55,13 +56,21 @@ def _event(name: str, session_id: str | None, words: tuple[str, ...], at: dateti
 
 class EventStream(Response):
     def __init__(
-        self, listener: Listener, *, admit: Admit | None, is_return: bool, lasts_s: float, on_end: Callable[[], None]
+        self,
+        listener: Listener,
+        *,
+        admit: Admit | None,
+        holds: Holds | None,
+        is_return: bool,
+        lasts_s: float,
+        on_end: Callable[[], None],
     ) -> None:
         """Prepare a stream.
 
         Args:
             listener: Who is told; it is closed at the end.
             admit: Is asked about what is told, where the caller may not hear of every session of theirs.
+            holds: Is asked before anything is told, where the caller's credentials may be taken back.
             is_return: Whether the caller had a stream before, and may have missed something.
             lasts_s: How long the caller's credentials hold.
             on_end: Is called at the end.
@@ -70,6 +79,7 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._listener = listener
         self._admit = admit
+        self._holds = holds
         self._lasts_s = lasts_s
         self._on_end = on_end
         if is_return:
@@ -107,7 +117,16 @@ class EventStream(Response):
             if left_s <= 0 or self._listener.has_ended:
                 return
             has_news = await self._listener.news(min(HEARTBEAT_S, left_s))
+            if self._holds is not None and not await self._still_holds(self._holds):
+                return
             piece = await self._news() if has_news else HEARTBEAT
+
+    @staticmethod
+    async def _still_holds(holds: Holds) -> bool:
+        try:
+            return await holds()
+        except (*DATABASE_ERRORS, TimeoutError):
+            return False  # nobody can tell: whoever comes back is looked at again
 
     async def _news(self) -> bytes:
         """Spell what is new for this caller; nothing, where it is all of sessions that they may not see."""

@@ -3,16 +3,17 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from services.gateway.account.identity import Caller, CallerDep
 from services.gateway.account.projects import admit_writer
+from services.gateway.http.ending import Ending
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery, Paging
@@ -26,27 +27,20 @@ from services.gateway.writes.announcing import Announcing
 from shared.errors import Forbidden, NotFound
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
 
-SHORTEST_S, USUAL_S, LONGEST_S = 60, 30 * 24 * 3600, 366 * 24 * 3600
 MOST_USERS = 50  # of one share
 PATH = "/api/shared/"
 
 router = APIRouter(tags=["shares"], route_class=StrictRoute)
 
 
-class NewShare(BaseModel):
+class NewShare(Ending):
     """With whom, by default whoever has the link, and until when, by default for 30 days."""
-
-    model_config = ConfigDict(extra="forbid")
 
     users: list[Name] | None = Field(None, min_length=1, max_length=MOST_USERS)
     project_id: Name | None = Field(None, validation_alias=AliasChoices("project_id", "projectId"))
-    expires_in: StrictInt | None = Field(None, ge=SHORTEST_S, le=LONGEST_S)  # seconds
-    expires_at: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if self.expires_in is not None and self.expires_at is not None:
-            raise ValueError("expires_in and expires_at are the same: send one of them")
         if self.users is not None and self.project_id is not None:
             raise ValueError("users and project_id are two shares: send one of them")
         return self
@@ -56,18 +50,6 @@ class NewShare(BaseModel):
         if self.users is not None:
             return Readers(users=list(dict.fromkeys(self.users)))
         return Readers(project_id=self.project_id) if self.project_id else Readers(token_hash=hash_of(token))
-
-    def end(self, now: datetime) -> datetime:
-        """Return when the share ends.
-
-        Raises:
-            Invalid: That has been, or is too far away.
-        """
-        if self.expires_at is None:
-            return now + timedelta(seconds=self.expires_in or USUAL_S)
-        if not now < self.expires_at <= now + timedelta(seconds=LONGEST_S):
-            raise refused_field("expires_at", "must be to come, and within 366 days")
-        return self.expires_at
 
 
 class Share(BaseModel):

@@ -12,11 +12,17 @@ from uuid import UUID
 import httpx2
 from fastapi import FastAPI
 
+from services.gateway.account.api_keys import ApiKeys
 from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.buckets import Buckets
+from services.gateway.account.claims import Identity
 from services.gateway.account.identity import Caller
+from services.gateway.account.key_routes import Keys
+from services.gateway.account.key_store import ApiKey, KeyStore
 from services.gateway.account.lanes import Lanes
 from services.gateway.account.projects import Projects, sees
+from services.gateway.account.rights import Role
+from services.gateway.account.standing import Standing, StandingCredentials
 from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
 from services.gateway.admin.dead_letter import DeadLetter, Parked
@@ -191,6 +197,8 @@ class World:
     parked: dict[UUID, Parked] = field(default_factory=dict)
     deliveries: dict[UUID, WholeDelivery] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
+    keys: dict[bytes, tuple[str, ApiKey]] = field(default_factory=dict)  # by hash, each with its owner
+    keys_asked: list[str] = field(default_factory=list)  # what was asked of them
     faults: dict[str, str] = field(default_factory=dict)
     degraded: dict[str, str] = field(default_factory=dict)
     openings: dict[tuple[str, bytes], Opening] = field(default_factory=dict)  # by owner and hash
@@ -219,7 +227,7 @@ class World:
         shares = _Shares(self)
         share_store = cast(ShareStore, shares)
         buckets = Buckets()
-        throttle = Throttle(self.settings, TurnCounts(), buckets)
+        throttle, keys = Throttle(self.settings, TurnCounts(), buckets), cast(KeyStore, FakeKeyStore(self))
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
         posting = Posting(
             self.settings,
@@ -234,7 +242,8 @@ class World:
         )
         trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
         subjects = (
-            Authenticator(self.settings, TokenVerifier(self.settings)),
+            Authenticator(self.settings, TokenVerifier(self.settings), ApiKeys(StandingCredentials(keys), throttle)),
+            Keys(keys),
             throttle,
             Chat(
                 self.settings,
@@ -410,6 +419,76 @@ class World:
         state = settle(SessionState(*key, **{name: getattr(row, name) for name in shared}), event)
         stored = replace(row, **{name: getattr(state, name) for name in shared})
         self.sessions = [*(facts for facts in self.sessions if facts.key != key), replace(known, stored=stored)]
+
+
+class FakeKeyStore:
+    """As `KeyStore`, of the world's keys."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def _stands(self, digest: bytes) -> bool:
+        owner, key = self._world.keys[digest]
+        ends = key.expires_at
+        return key.revoked_at is None and (ends is None or ends > datetime.now(UTC)) and owner not in self._world.erased
+
+    def _ask(self, what: str) -> None:
+        if self._world.reads_fail:
+            raise DatabaseAway
+        self._world.keys_asked.append(what)
+
+    async def find(self, digest: bytes) -> Standing | None:
+        self._ask("find")
+        if digest not in self._world.keys or not self._stands(digest):
+            return None
+        owner, key = self._world.keys[digest]
+        ends = key.expires_at.timestamp() if key.expires_at else 2**53
+        return Standing(key.key_id, Identity(owner, key.role, key.projects, ends), key.last_used_at is not None)
+
+    async def standing(self, digests: Sequence[bytes]) -> set[bytes]:
+        self._ask("standing")
+        return {digest for digest in digests if digest in self._world.keys and self._stands(digest)}
+
+    async def stands(self, credential_id: UUID) -> bool:
+        digests = [digest for digest, (_, key) in self._world.keys.items() if key.key_id == credential_id]
+        return any(map(self._stands, digests))
+
+    async def note_use(self, digests: Sequence[bytes]) -> None:
+        self._ask("note")
+        for digest in digests:
+            owner, key = self._world.keys[digest]
+            self._world.keys[digest] = owner, replace(key, last_used_at=datetime.now(UTC))
+
+    async def add(
+        self, key_id: UUID, digest: bytes, user_id: str, given: tuple[str, Role, Projects], expires_at: datetime
+    ) -> tuple[ApiKey, bool]:
+        known = next((key for _, key in self._world.keys.values() if key.key_id == key_id), None)
+        if known is not None:
+            return known, False
+        key = ApiKey(key_id, *given, datetime.now(UTC), expires_at, None, None)
+        self._world.keys[digest] = user_id, key
+        return key, True
+
+    def _of(self, user_id: str, projects: Projects) -> list[ApiKey]:
+        mine = (key for owner, key in self._world.keys.values() if owner == user_id)
+        return [
+            key for key in mine if projects is None or (key.projects is not None and {*key.projects} <= {*projects})
+        ]
+
+    async def page(
+        self, user_id: str, projects: Projects, limit: int, before: Place | None
+    ) -> Sequence[tuple[Place, ApiKey]]:
+        places = [((key.created_at, str(key.key_id)), key) for key in self._of(user_id, projects)]
+        return sorted((each for each in places if before is None or each[0] < before), reverse=True)[:limit]
+
+    async def revoke(self, user_id: str, projects: Projects, key_id: UUID) -> ApiKey | None:
+        key = next((key for key in self._of(user_id, projects) if key.key_id == key_id), None)
+        if key is None:
+            return None
+        revoked = replace(key, revoked_at=key.revoked_at or datetime.now(UTC))
+        digest = next(digest for digest, (_, each) in self._world.keys.items() if each is key)
+        self._world.keys[digest] = user_id, revoked
+        return revoked
 
 
 class FakePublisher:

@@ -4,7 +4,7 @@ import base64
 import time
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
@@ -12,10 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from services.gateway.account.api_keys import ApiKeys
 from services.gateway.account.authenticator import Authenticator
+from services.gateway.account.buckets import Buckets
 from services.gateway.account.caller import Caller
+from services.gateway.account.standing import Rows, StandingCredentials
+from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
 from services.gateway.account.visitors import VISITOR_AUDIENCE, VISITOR_LIFETIME_S, VISITOR_PREFIX, new_visitor
+from services.gateway.turns.counts import TurnCounts
 from shared.errors import NotAuthenticated
 from shared.settings import Settings
 
@@ -27,7 +32,9 @@ NO_VISITORS = SETTINGS.model_copy(update={"allow_visitors": False})
 
 @cache
 def authenticator(settings: Settings) -> Authenticator:
-    return Authenticator(settings, TokenVerifier(settings))
+    throttle = Throttle(settings, TurnCounts(), Buckets())
+    keys = ApiKeys(StandingCredentials(cast(Rows, None)), throttle)  # none of these tests comes to them
+    return Authenticator(settings, TokenVerifier(settings), keys)
 
 
 def identify(authorization: str | None, visitor_cookies: Sequence[str], settings: Settings) -> Caller | None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from services.gateway.account import signing_keys
 from services.gateway.account.authenticator import Authenticator
-from services.gateway.account.verifier import TokenVerifier
+from services.gateway.http.handed import handed_over
 from shared.settings import Settings
 from tests.identity_provider import Provider, public_jwk, running_provider, sign
 from tests.service.gateway.fakes import World
@@ -196,7 +196,7 @@ async def test_all_who_come_at_once_wait_for_one_fetch(provider: Provider) -> No
 
 
 async def test_who_goes_away_takes_the_fetch_from_nobody(provider: Provider) -> None:
-    authenticator = Authenticator(provider.settings(), TokenVerifier(provider.settings()))
+    authenticator = handed_over(World(settings=provider.settings()).api(), Authenticator)
     provider.answers.clear()
     first, second = (asyncio.create_task(authenticator.authenticate(f"Bearer {sign()}", ())) for _ in range(2))
     await until_true(lambda: provider.asked == 1)

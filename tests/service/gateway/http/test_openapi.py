@@ -41,6 +41,7 @@ OPAQUE = {"cursor", "before", "after", "from", "to", "shared"}  # the last one g
 
 
 BEYOND_SCHEMAS = {
+    ("POST", "/api/chat/sessions/{session_id}/fork"),  # of one that another example has begun, and said nothing in
     ("DELETE", "/api/chat/sessions"),  # which never means all, so it needs an id
     ("POST", "/api/analytics/traces"),  # times, pairs of fields, and lists in which all are bad
     ("POST", "/v1/traces"),

@@ -60,7 +60,7 @@ class Site:
 
     def open(self, **given: Any) -> asyncio.Task[None]:
         """Answer as the edge does: the request is done with when the answer has begun."""
-        given = {"admit": None, "is_return": False, "lasts_s": 60.0, **given}
+        given = {"admit": None, "holds": None, "is_return": False, "lasts_s": 60.0, **given}
         response = EventStream(self.listeners.open(["ann"]), on_end=self._end, **given)
 
         async def answer() -> None:
@@ -208,3 +208,31 @@ async def test_where_nobody_can_tell_everything_is_to_be_fetched(site: Site, err
 def test_a_time_is_spelled_with_its_zone() -> None:
     [change] = changes("ann", "s1", ["trip"], datetime(2026, 11, 29, 12, tzinfo=UTC))
     assert b'"at":"2026-11-29T12:00:00+00:00"' in b"".join(module.spelled([change]))
+
+
+async def test_nothing_is_told_by_credentials_that_were_taken_back(site: Site) -> None:
+    stands = [True, False]
+
+    async def holds() -> bool:
+        return stands.pop(0)
+
+    streaming = site.open(holds=holds)
+    await site.read(lambda: site.reader.sent.endswith(b"\n\n"))
+    site.hint("first")
+    await site.read(lambda: site.reader.events() == [("stored", "first")])
+    site.hint("second")
+    await streaming
+    assert site.reader.is_over
+    assert site.reader.events() == [("stored", "first")]
+    assert site.ended == 1
+
+
+async def test_a_stream_ends_where_nobody_can_tell_whether_its_credentials_stand(site: Site) -> None:
+    async def holds() -> bool:
+        raise asyncpg.CannotConnectNowError
+
+    streaming = site.open(holds=holds)
+    await site.read(lambda: site.reader.sent.endswith(b"\n\n"))
+    site.hint("first")
+    await streaming
+    assert site.reader.events() == []
