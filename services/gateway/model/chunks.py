@@ -5,6 +5,8 @@ does not fit it is read as a JSON value (`lenient.py`), and only then passed ove
 field beside it.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -39,6 +41,11 @@ class Chunk(msgspec.Struct, gc=False):
     is_done: bool = False  # nothing comes after it
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is text and nothing else."""
+        return self == Chunk(self.text)
+
+    @property
     def is_piece(self) -> bool:
         """Whether the answer goes on with it: signs of life alone do not count."""
         return bool(self.text or self.reasoning or self.calls_tool or self.finish_reason)
@@ -52,3 +59,21 @@ class Chunk(msgspec.Struct, gc=False):
     def is_only_end(self) -> bool:
         """Whether it says why the answer ended, and nothing else of it."""
         return bool(self.finish_reason) and not (self.text or self.reasoning or self.calls_tool)
+
+
+def united(chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+    """Join pieces of the text that came together: to take one costs as much as to take all of them at once."""
+    if len(chunks) < 2:
+        return chunks
+    told: list[Chunk] = []
+    text: Chunk | None = None  # the last one, where it is nothing but text
+    for chunk in chunks:
+        if not chunk.is_text:
+            text = None
+        elif text is not None:
+            text.text += chunk.text
+            continue
+        else:
+            text = chunk
+        told.append(chunk)
+    return told

@@ -17,7 +17,7 @@ from yarl import URL
 
 from services.gateway.model.answer_reader import AnswerReader
 from services.gateway.model.catalog import CHATS, UpstreamSpec
-from services.gateway.model.chunks import Chunk, Complaint
+from services.gateway.model.chunks import Chunk, Complaint, united
 from services.gateway.model.circuit import Circuit
 from services.gateway.model.complaints import told
 from services.gateway.model.failures import BROKEN, DOWN, HOPELESS, UpstreamFailed, outlook_of, wanted_wait_s
@@ -72,8 +72,8 @@ class Reading:
         if isinstance(error, CONNECTION_ERRORS):
             raise self._failure(error) from error
 
-    async def next(self) -> list[Chunk]:
-        """Wait for what comes next, and return what it says, if anything."""
+    async def next(self) -> Sequence[Chunk]:
+        """Wait for what comes next, and return what it says, if anything; text that came together is one piece."""
         if self._reader.is_too_long:
             longest = self._upstream.longest_event
             raise UpstreamFailed(f"the model's service sent an event of more than {longest} bytes", HOPELESS)
@@ -90,9 +90,9 @@ class Reading:
         for number, chunk in enumerate(chunks, 1):
             if chunk.is_done:
                 self.is_done = self.is_over = True
-                return chunks[:number]
+                return united(chunks[:number])
         self.is_over = not data and not self._reader.is_too_long
-        return chunks
+        return united(chunks)
 
     async def _ask(self) -> None:
         self._response = await self._upstream.ask(self._asking, self._patience)
