@@ -11,6 +11,7 @@ import asyncpg
 from services.gateway.account.projects import Projects
 from services.gateway.analytics.comparison import LEAST_SESSIONS, MEASURES, Arm, Arms, Percentiles, Thumbs, Tokens
 from services.gateway.analytics.intervals import Clusters, Difference, clustered, paired_difference, wilson
+from services.gateway.deletion.hidden import is_shown
 from shared.database import Connection, Pool, reading
 from shared.errors import RangeTooWide
 
@@ -43,7 +44,7 @@ class ComparisonQueries:
         """
         async with self._reading(which, as_admin) as db:
             await self._check(db, which)
-            rows = await db.fetch(f"{_sessions_of(which)} {_ARMS}", *_arguments(which))
+            rows = await db.fetch(f"{_sessions_of(which, as_admin=as_admin)} {_ARMS}", *_arguments(which))
         return [(_arm(row), row["mixed"]) for row in rows]
 
     async def pairs(self, which: Which) -> tuple[int, dict[str, Difference]]:
@@ -54,7 +55,9 @@ class ComparisonQueries:
         """
         async with self._reading(which, True) as db:
             await self._check(db, which)
-            row = await db.fetchrow(f"{_sessions_of(which)} {_PAIRS}", *_arguments(which), LEAST_SESSIONS)
+            row = await db.fetchrow(
+                f"{_sessions_of(which, as_admin=True)} {_PAIRS}", *_arguments(which), LEAST_SESSIONS
+            )
         assert row is not None  # noqa: S101 - an aggregate has one row
         found = {
             name: paired_difference(row[f"{name}_mean"], row[f"{name}_deviation"], row[f"{name}_n"])
@@ -139,8 +142,9 @@ def _percentiles(row: asyncpg.Record, name: str) -> Percentiles:
     return Percentiles(p50=p50, p95=p95, n=row[f"{name}_n"])
 
 
-def _sessions_of(which: Which) -> str:
+def _sessions_of(which: Which, *, as_admin: bool) -> str:
     """Return the beginning of both statements: calls, each turn's last one, and what a session has of each arm."""
+    shown = is_shown("t", "coalesce(t.accepted_at, t.started_at)") if as_admin else "true"
     is_model = which.by == "model"
     arm = "c.model" if is_model else "coalesce(h.experiment, c.experiment_name, c.model)"
     provider = "c.provider" if is_model else "NULL::text"
@@ -149,7 +153,7 @@ def _sessions_of(which: Which) -> str:
         SELECT t.user_id, t.session_id, coalesce(t.session_id, '/' || t.trace_id) AS cluster, t.trace_id, t.message_id,
             t.provider, t.model, t.status, t.started_at, t.ttft_ms, t.duration_ms, t.input_tokens, t.output_tokens,
             t.usage_source, t.experiment_name, t.cost, t.currency
-        FROM chat.traces t WHERE {_in_range(which)} AND t.status <> 'running'
+        FROM chat.traces t WHERE {_in_range(which)} AND t.status <> 'running' AND {shown}
     ), held AS MATERIALIZED (
         SELECT called.user_id, called.session_id, s.project_id,
             coalesce(s.experiment_name, g.experiment_name) AS experiment,

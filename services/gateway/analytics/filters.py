@@ -55,3 +55,4 @@ class Whose:
 
     user_ids: Sequence[str] = ()
     everybody: bool = False
+    as_admin: bool = False  # by the administrators' role, from which no policy hides what is to go

@@ -1,4 +1,4 @@
-"""Read chat.traces, united with the turns that run: what models were asked, and what came of it."""
+"""Read chat.traces, united with the turns that are not stored: what models were asked, and what came of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ import asyncpg
 from services.gateway.account.projects import Projects
 from services.gateway.analytics.filters import RUNNING, TraceFilter, Whose
 from services.gateway.analytics.record import Links, Trace, WholeTrace
-from services.gateway.analytics.running_traces import running_traces
 from services.gateway.analytics.trace_keys import PLANNED_BY_VALUES, Key, trace_keys
+from services.gateway.analytics.turn_traces import ended_traces, running_traces
+from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.cursors import Place
 from shared.database import Connection, Pool, reading
 from shared.events import ReportedTrace
@@ -45,14 +46,15 @@ _KNOWN_SESSIONS = """
         WHERE own.user_id = $1 AND own.session_id = wanted.session_id OFFSET 0) s ON true
     LEFT JOIN gateway.deletions d ON (d.user_id, d.session_id) = ($1, wanted.session_id)
 """
-_SEEN = """
+_SEEN = f"""
     SELECT t.user_id, t.trace_id
     FROM unnest($1::text[]) WITH ORDINALITY AS owner (user_id, number) CROSS JOIN LATERAL (
         SELECT * FROM chat.traces own WHERE own.user_id = owner.user_id AND own.trace_id = $2 OFFSET 0) t
-    WHERE $3::text[] IS NULL OR EXISTS (SELECT FROM chat.sessions s
-        WHERE s.user_id = t.user_id AND s.session_id = t.session_id AND s.project_id = ANY ($3))
+    WHERE ($3::text[] IS NULL OR EXISTS (SELECT FROM chat.sessions s
+            WHERE s.user_id = t.user_id AND s.session_id = t.session_id AND s.project_id = ANY ($3)))
+        AND (NOT $4::boolean OR {is_shown("t", "coalesce(t.accepted_at, t.started_at)")})
     ORDER BY owner.number LIMIT 1
-"""
+"""  # noqa: S608 - a constant of this module
 _AROUND = """
     SELECT (SELECT q.parent_id FROM chat.messages q
             WHERE q.user_id = $1 AND q.session_id = $2 AND q.message_id = $3) AS question_id,
@@ -105,7 +107,7 @@ class TraceQueries:
         self._admin = admin
 
     async def page(
-        self, whose: Whose, wanted: TraceFilter, limit: int, before: Place | None, *, as_admin: bool = False
+        self, whose: Whose, wanted: TraceFilter, limit: int, before: Place | None
     ) -> list[tuple[Place, Trace]]:
         """Return up to `limit` traces, first those that run and then the others, each part the newest first.
 
@@ -114,19 +116,18 @@ class TraceQueries:
             wanted: Which.
             limit: The most there may be.
             before: Where the page before it ended.
-            as_admin: Whether to read by the administrators' role.
         """
         part, place = _part_of(before)
-        async with self._reading(whose, as_admin=as_admin) as db:
+        async with self._reading(whose) as db:
             running: list[Trace] = []
             if part == RUNNING and wanted.status in (None, RUNNING):
                 running = await self._running(db, whose, wanted, limit, place)
             over: list[Trace] = []
             if len(running) < limit and wanted.status != RUNNING:
                 from_place = place if part == OVER else None
-                over = await _stored(db, await trace_keys(db, whose, wanted, limit - len(running), from_place))
-        ended = {(trace.user_id, trace.trace_id) for trace in over}  # one that has ended since what runs was read
-        running = [trace for trace in running if (trace.user_id, trace.trace_id) not in ended]
+                over = await self._over(db, whose, wanted, limit - len(running), from_place)
+        ended = {_key(trace) for trace in over}  # one that has ended since what runs was read
+        running = [trace for trace in running if _key(trace) not in ended]
         return [*((_place(RUNNING, trace), trace) for trace in running), *((_place(OVER, each), each) for each in over)]
 
     async def _running(
@@ -137,18 +138,30 @@ class TraceQueries:
         both = sorted([*turns, *told], key=_order, reverse=True)
         return [trace for trace in both if place is None or _order(trace) < place][:limit]
 
-    async def find(
-        self, user_ids: Sequence[str], trace_id: str, projects: Projects = None, *, as_admin: bool = False
-    ) -> WholeTrace | None:
+    async def _over(
+        self, db: Connection, whose: Whose, wanted: TraceFilter, limit: int, place: Place | None
+    ) -> list[Trace]:
+        """Return what is over: what is not stored yet has the place among the others that it will keep."""
+        told = [trace for trace, _ in await ended_traces(db, whose, wanted, place)]
+        by_now = {_key(trace) for trace in await _stored(db, [_key(trace) for trace in told])}
+        stored = await _stored(db, await trace_keys(db, whose, wanted, limit, place))
+        by_now |= {_key(trace) for trace in stored}  # some since that look
+        both = [*stored, *(trace for trace in told if _key(trace) not in by_now)]
+        return sorted(both, key=_order, reverse=True)[:limit]
+
+    async def find(self, whose: Whose, trace_id: str, projects: Projects = None) -> WholeTrace | None:
         """Return one trace of these users with what it is about; None where they have none of this id."""
-        whose, wanted = Whose(user_ids), TraceFilter(projects=projects)
-        async with self._reading(whose, as_admin=as_admin) as db:
+        wanted = TraceFilter(projects=projects)
+        async with self._reading(whose) as db:
             for trace, question_id in await running_traces(db, whose, wanted):
                 if trace.trace_id == trace_id:
                     return await _whole(db, trace, {}, question_id)
-            keys = await db.fetch(_SEEN, list(user_ids), trace_id, None if projects is None else list(projects))
+            ended = await ended_traces(db, whose, wanted)
+            asked = None if projects is None else list(projects)
+            keys = await db.fetch(_SEEN, list(whose.user_ids), trace_id, asked, whose.as_admin)
             if not keys:
-                return None
+                told = next((each for each in ended if each[0].trace_id == trace_id), None)
+                return await _whole(db, told[0], {}, told[1]) if told else None
             (row,) = await db.fetch(_ROWS, *_columns([(key["user_id"], key["trace_id"]) for key in keys]))
             return await _whole(db, _trace_of(row), row["attributes"])
 
@@ -166,8 +179,8 @@ class TraceQueries:
             {row["session_id"]: KnownSession(row["project_id"], row["analytics"], row["deleted"]) for row in sessions},
         )
 
-    def _reading(self, whose: Whose, *, as_admin: bool) -> Any:
-        if as_admin:
+    def _reading(self, whose: Whose) -> Any:
+        if whose.as_admin:
             return reading(self._admin, first=PLANNED_BY_VALUES)
         return reading(self._pool, *whose.user_ids, first=PLANNED_BY_VALUES)
 
@@ -201,6 +214,10 @@ def _trace_of(row: asyncpg.Record) -> Trace:
     return Trace.model_validate(
         {**values, "cost": cost, "session_tag": row["tag"], "experiment_name": row["experiment"]}
     )
+
+
+def _key(trace: Trace) -> Key:
+    return trace.user_id, trace.trace_id
 
 
 def _order(trace: Trace) -> Place:

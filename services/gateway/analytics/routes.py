@@ -60,8 +60,8 @@ def _whose(caller: Caller, query: TraceQuery) -> Whose:
     if query.user_id is None and caller.reads_everybody:
         if query.session_id is not None:
             raise refused_field("user_id", "must be named with session_id: two users may have sessions of one id")
-        return Whose(everybody=True)
-    return Whose(owners(caller, query.user_id))
+        return Whose(everybody=True, as_admin=True)
+    return Whose(owners(caller, query.user_id), as_admin=caller.reads_everybody)
 
 
 async def _list(traces: Traces, caller: Caller, query: TraceQuery) -> TracePage:
@@ -70,7 +70,7 @@ async def _list(traces: Traces, caller: Caller, query: TraceQuery) -> TracePage:
         **query.model_dump(exclude={"limit", "cursor", "user_id"}, by_alias=False), projects=caller.projects
     )
     async with traces.lanes.of(caller):
-        rows = await traces.queries.page(whose, wanted, query.limit + 1, before, as_admin=caller.reads_everybody)
+        rows = await traces.queries.page(whose, wanted, query.limit + 1, before)
     page, cursor = PAGING.cut(rows, query)
     return TracePage(traces=page, next_cursor=cursor)
 
@@ -94,8 +94,8 @@ async def get_trace(
     traces: TracesDep, caller: KnownCallerDep, trace_id: SessionId, query: Annotated[OwnerQuery, Query()]
 ) -> WholeTrace:
     """Show one trace, and where its messages and its trip are; an administrator names the user whose it is."""
-    whose = owners(caller, query.user_id)
-    found = await traces.queries.find(whose, trace_id, caller.projects, as_admin=caller.reads_everybody)
+    whose = Whose(owners(caller, query.user_id), as_admin=caller.reads_everybody)
+    found = await traces.queries.find(whose, trace_id, caller.projects)
     if found is None:
         raise NotFound("There is no such trace.")
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from services.gateway.analytics.filters import RUNNING, TagRange, TraceFilter, Whose
+from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.cursors import Place
 from shared.database import Connection
 
@@ -31,6 +32,7 @@ _FITS = f"""
     AND ($8::timestamptz IS NULL OR t.started_at >= $8)
     AND ($9::timestamptz IS NULL OR t.started_at < $9)
     AND ($10::text IS NULL OR t.w3c_trace_id = $10)
+    AND (NOT $14::boolean OR {is_shown("t", "coalesce(t.accepted_at, t.started_at)")})
 """
 # OFFSET 0: what is known of its session is looked up by its key, whatever the planner takes the tables for.
 _SESSION_FITS = """
@@ -74,13 +76,13 @@ WALKS = {everybody: _walk(everybody=everybody, looked_through=None) for everybod
 LOOKS = {everybody: _walk(everybody=everybody, looked_through=LOOKED_THROUGH) for everybody in (False, True)}
 OF_SESSIONS = f"""
     SELECT user_id, trace_id, started_at FROM (
-        SELECT of_session.* FROM unnest($14::text[], $15::text[]) AS wanted (user_id, session_id)
+        SELECT of_session.* FROM unnest($15::text[], $16::text[]) AS wanted (user_id, session_id)
         CROSS JOIN LATERAL (
             SELECT {_WALKED} FROM chat.traces t
             WHERE t.user_id = wanted.user_id AND t.session_id = wanted.session_id AND {_FITS} {_ORDERED} LIMIT $2
         ) of_session
         UNION
-        SELECT {_WALKED} FROM unnest($16::text[], $17::text[]) AS wanted (user_id, trace_id)
+        SELECT {_WALKED} FROM unnest($17::text[], $18::text[]) AS wanted (user_id, trace_id)
         CROSS JOIN LATERAL (SELECT * FROM chat.traces own
             WHERE own.user_id = wanted.user_id AND own.trace_id = wanted.trace_id OFFSET 0) t
         WHERE {_FITS}
@@ -162,7 +164,7 @@ async def _in_projects(db: Connection, whose: Whose, wanted: TraceFilter) -> lis
 def _arguments(
     whose: Whose, wanted: TraceFilter, limit: int, before: Place | None, *, running: bool
 ) -> tuple[Any, ...]:
-    """Return what all these statements know as $1 to $13."""
+    """Return what all these statements know as $1 to $14."""
     tags = wanted.tags
     return (
         list(whose.user_ids),
@@ -176,6 +178,7 @@ def _arguments(
         wanted.w3c_trace_id,
         *((tags.first, tags.before) if tags else (None, None)),
         None if wanted.projects is None else list(wanted.projects),
+        whose.as_admin,
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 import asyncpg
 
+from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.status import STATUS_IN_SQL, TripStatus
 from services.gateway.trips.filters import TripFilter
@@ -27,13 +28,7 @@ from shared.database import Connection
 # rows may be read, which no query for one user must be planned by.
 FEW, FEW_OVER = 2_000, 20_000  # trips; those that are over are old, so that a walk comes to them last
 MOST_COUNTED = 100_000  # rows, the newest
-# What was deleted and is not gone yet: for administrators no policy hides it. Seldom is there anything to look for.
-IS_SHOWN = """
-    ((SELECT NOT EXISTS (SELECT FROM gateway.deletions WHERE settled_at IS NULL)
-        AND NOT EXISTS (SELECT FROM gateway.erasures WHERE done_at IS NULL))
-    OR NOT tripthread.is_hidden(s.user_id, s.session_id, {since}))
-"""
-_SHOWN = IS_SHOWN.format(since="s.started_at")
+_SHOWN = is_shown("s", "s.started_at")
 
 
 def _asked(first: int) -> str:

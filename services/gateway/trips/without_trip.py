@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from services.gateway.account.projects import Projects
+from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.answers import Session
 from services.gateway.sessions.page_keys import Key
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.status import FIRST_STEP, TripStatus
 from services.gateway.sessions.view import SessionFacts, show_session
-from services.gateway.trips.everybodys import IS_SHOWN
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.page_keys import Order, key_of, order_of, read_key
 from services.gateway.trips.record import TripRow
@@ -55,7 +55,7 @@ OF_USERS = f"""
 """  # noqa: S608 - a constant of this module, here and below
 OF_ALL = f"""
     SELECT s.user_id, s.session_id, s.last_activity_at FROM chat.sessions s
-    WHERE s.message_count >= 0 AND {_FITS} AND {IS_SHOWN.format(since="s.created_at")}
+    WHERE s.message_count >= 0 AND {_FITS} AND {is_shown("s", "s.created_at")}
     ORDER BY s.last_activity_at DESC, s.session_id DESC, s.user_id DESC LIMIT $1
 """  # noqa: S608
 MOST_COUNTED = 100_000  # sessions, the newest

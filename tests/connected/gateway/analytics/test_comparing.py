@@ -11,7 +11,7 @@ import pytest
 from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
 from shared.database import open_pool
 from shared.errors import RangeTooWide
-from shared.ids import new_id
+from shared.ids import new_id, user_hash
 from tests.connected.gateway.stage import Rows, Stage
 from tests.pure.gateway.samples import minutes
 from tests.tokens import token_for
@@ -188,6 +188,22 @@ async def test_an_administrator_of_one_project_compares_no_more_than_its_own_ses
     assert [(arm["users"], arm["turns"]) for arm in answer.json()["models"]] == [(1, 1)]
     for query in ({"user_id": "bob"}, {"models": "a,b", "paired": "true"}):
         assert (await gateway.http.get(PATH, params=DAY | query, headers=limited)).status_code == 403
+
+
+async def test_what_is_to_go_is_not_compared_by_administrators_either(gateway: Stage, rows: Rows, calls: Calls) -> None:
+    for user, session in (("ann", "s1"), ("ann", "s2"), ("bob", "s1")):
+        await rows.session(session, user=user)
+        await calls.answer(session, user=user)
+    event = {"event_id": new_id(), "correlation_id": new_id()}
+
+    await rows.insert("gateway.deletions", user_id="ann", session_id="s1", **event)
+    small = (await arms(gateway, role="admin"))["small"]
+    assert (small["users"], small["sessions"], small["turns"]) == (2, 2, 2)
+    assert (await arms(gateway, role="admin", user_id="ann"))["small"]["turns"] == 1
+
+    await rows.insert("gateway.erasures", user_id="ann", user_hash=user_hash("ann"), **event)
+    small = (await arms(gateway, role="admin"))["small"]
+    assert (small["users"], small["turns"]) == (1, 1)
 
 
 async def test_users_are_their_own_control(gateway: Stage, rows: Rows, calls: Calls) -> None:

@@ -53,7 +53,9 @@ async def test_only_what_is_compared_is_read(many: Settings, user_ids: tuple[str
     more = [LEAST_SESSIONS] if statement is _PAIRS else []
     async with open_pool(url, "test", 1) as pool, reading(pool, *owners) as db:
         (plan,) = await db.fetch(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {_sessions_of(which)} {statement}", *_arguments(which), *more
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {_sessions_of(which, as_admin=user_ids is None)} {statement}",
+            *_arguments(which),
+            *more,
         )
 
     nodes = list(nodes_of([json.loads(plan[0])[0]["Plan"]]))

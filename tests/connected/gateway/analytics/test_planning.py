@@ -7,8 +7,8 @@ import pytest
 
 from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.queries import _ROWS, _SEEN
-from services.gateway.analytics.running_traces import running_traces
 from services.gateway.analytics.trace_keys import LOOKED_THROUGH, PLANNED_BY_VALUES, RARE, Key, trace_keys
+from services.gateway.analytics.turn_traces import ended_traces, running_traces
 from shared.database import open_pool, reading
 from shared.settings import Settings
 from tests.connected.gateway.sessions.test_planning import Explained
@@ -62,6 +62,16 @@ QUERIES: list[tuple[dict[str, Any], int, int]] = [
 ]
 OF_ALL = [({}, LIMIT, 0), ({"session_tag": "rare_1"}, 9, 30), ({"w3c_trace_id": "a" * 32}, 2, 2)]
 
+TURNS = """
+    INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
+        model, provider, question, asked_at, answer, answered_at, stored_at)
+    SELECT gen_random_uuid(), CASE n WHEN 2 THEN 'bob' ELSE 'ann' END, 's' || n, '', '', 'complete', now(),
+        gen_random_uuid(), 'm', 'openai', '{"message_id": "q", "content": ""}', now() - n * interval '1 second',
+        jsonb_build_object('trace', jsonb_build_object('trace_id', 't' || n, 'model', 'm', 'provider', 'openai',
+            'status', 'ok', 'started_at', '2030-01-01T00:00:00Z')), now(), CASE WHEN n > 2 THEN now() END
+    FROM generate_series(1, 20000) AS n
+"""
+
 
 @pytest.fixture(scope="module")
 async def many(servers: Servers, template: str) -> AsyncIterator[Settings]:
@@ -79,7 +89,7 @@ async def explained(
     users = () if everybody else ("ann",)
     async with open_pool(url, "test", 1) as pool, reading(pool, *users, first=PLANNED_BY_VALUES) as db:
         cost = Explained(db)
-        wanted, whose = TraceFilter(**query), Whose(users, everybody=everybody)
+        wanted, whose = TraceFilter(**query), Whose(users, everybody=everybody, as_admin=everybody)
         keys = await trace_keys(cost, whose, wanted, LIMIT, None, running=running)  # type: ignore[arg-type]
         return cost, keys
 
@@ -107,6 +117,24 @@ async def test_the_few_that_run_are_found_among_all(many: Settings) -> None:
         assert (cost.rows_read(), len(keys)) == (found, found), cost.plans
 
 
+@pytest.mark.parametrize("is_analyzed", [False, True])
+async def test_the_few_turns_that_are_not_stored_are_found_among_all(
+    servers: Servers, template: str, is_analyzed: bool
+) -> None:
+    async with own_database(servers, template) as settings, looking(settings.database_url) as owner:
+        await owner.execute("ALTER TABLE gateway.turns SET (autovacuum_enabled = off)")
+        await owner.execute(TURNS)
+        if is_analyzed:
+            await owner.execute("ANALYZE")
+        for url, users in ((settings.reader_database_url, ("ann",)), (settings.admin_database_url, ())):
+            async with open_pool(url, "test", 1) as pool, reading(pool, *users, first=PLANNED_BY_VALUES) as db:
+                cost = Explained(db)
+                whose = Whose(users, everybody=not users, as_admin=not users)
+                found = await ended_traces(cost, whose, TraceFilter())  # type: ignore[arg-type]
+            assert {trace.trace_id for trace, _ in found} == ({"t1"} if users else {"t1", "t2"})
+            assert cost.rows_read() <= 4, cost.plans
+
+
 async def test_what_is_shown_of_a_page_is_read_by_keys(many: Settings) -> None:
     ids = [f"t{number}" for number in range(1, LIMIT + 1)]
     async with (
@@ -115,7 +143,7 @@ async def test_what_is_shown_of_a_page_is_read_by_keys(many: Settings) -> None:
     ):
         cost = Explained(db)
         assert len(await cost.fetch(_ROWS, ["ann"] * LIMIT, ids)) == LIMIT
-        assert len(await cost.fetch(_SEEN, ["ann", "eve"], "t1", None)) == 1
+        assert len(await cost.fetch(_SEEN, ["ann", "eve"], "t1", None, False)) == 1
         assert await running_traces(cost, Whose(["ann"]), TraceFilter()) == []  # type: ignore[arg-type]
     read = [node for node in cost.nodes() if node.get("Relation Name") in ("traces", "sessions", "session_tags")]
     assert {node["Node Type"] for node in read} <= {"Index Scan", "Index Only Scan"}
