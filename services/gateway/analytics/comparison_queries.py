@@ -12,10 +12,19 @@ from services.gateway.account.projects import Projects
 from services.gateway.analytics.comparison import LEAST_SESSIONS, MEASURES, Arm, Arms, Percentiles, Thumbs, Tokens
 from services.gateway.analytics.intervals import Clusters, Difference, clustered, paired_difference, wilson
 from services.gateway.deletion.hidden import is_shown
+from services.gateway.model.genai_names import RESPONSE_ID
 from shared.database import Connection, Pool, reading
 from shared.errors import RangeTooWide
 
 MOST_CALLS = 50_000  # of one comparison
+# A call of ours that its application tells of as well, by the answer's id, counts once. OFFSET 0: by its key, or the
+# planner may gather all turns that there ever were.
+_COUNTS = f"""
+    (t.source = 'turn' OR NOT EXISTS (
+        SELECT FROM (SELECT * FROM chat.traces own
+            WHERE own.user_id = t.user_id AND own.trace_id = t.attributes ->> '{RESPONSE_ID}' OFFSET 0) ours
+        WHERE ours.source = 'turn'))
+"""  # noqa: S608 - a constant of this module
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ def _sessions_of(which: Which, *, as_admin: bool) -> str:
         SELECT t.user_id, t.session_id, coalesce(t.session_id, '/' || t.trace_id) AS cluster, t.trace_id, t.message_id,
             t.provider, t.model, t.status, t.started_at, t.ttft_ms, t.duration_ms, t.input_tokens, t.output_tokens,
             t.usage_source, t.experiment_name, t.cost, t.currency
-        FROM chat.traces t WHERE {_in_range(which)} AND t.status <> 'running' AND {shown}
+        FROM chat.traces t WHERE {_in_range(which)} AND t.status <> 'running' AND {shown} AND {_COUNTS}
     ), held AS MATERIALIZED (
         SELECT called.user_id, called.session_id, s.project_id,
             coalesce(s.experiment_name, g.experiment_name) AS experiment,

@@ -14,6 +14,7 @@ REQUEST_MODEL = "gen_ai.request.model"
 REQUEST_STREAM = "gen_ai.request.stream"
 CONVERSATION = "gen_ai.conversation.id"
 FIRST_CHUNK_S = "gen_ai.response.time_to_first_chunk"
+RESPONSE_ID = "gen_ai.response.id"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
@@ -44,7 +45,7 @@ COST_USD = "llm.cost.total"  # OpenInference's
 
 # What is kept of a span besides; nothing in which something that was said may stand.
 KEPT = (
-    *(OPERATION, "gen_ai.response.model", "gen_ai.response.id", "gen_ai.request.temperature", "gen_ai.request.top_p"),
+    *(OPERATION, "gen_ai.response.model", RESPONSE_ID, "gen_ai.request.temperature", "gen_ai.request.top_p"),
     *("gen_ai.request.max_tokens", "gen_ai.request.seed", "gen_ai.request.reasoning.level", "gen_ai.output.type"),
     *("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_creation.input_tokens"),
     *("gen_ai.usage.reasoning.output_tokens", "gen_ai.token.type", "gen_ai.agent.id", "gen_ai.workflow.name"),

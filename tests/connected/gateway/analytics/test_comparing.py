@@ -136,6 +136,25 @@ async def test_of_the_calls_of_one_answer_the_last_one_says_how_it_ended(
     assert small["tokens"]["output"] == 3
 
 
+async def test_a_turn_that_its_application_tells_of_as_well_counts_once(
+    gateway: Stage, rows: Rows, calls: Calls
+) -> None:
+    for user in ("ann", "bob"):
+        await rows.session("s1", user=user)
+    answer = await calls.answer("s1", output_tokens=7)
+    other = await calls.answer("s1", user="bob")
+    told: dict[str, Any] = {"model": "small", "source": "otlp", "session_id": "s1", "output_tokens": 7}
+    await calls.trace("of ours", **told, attributes={"gen_ai.response.id": answer})
+    await calls.trace("of itself", **told, attributes={"gen_ai.response.id": "of itself"})
+    await calls.trace("of another user's", **told, attributes={"gen_ai.response.id": other})
+    await calls.trace("without", **told)
+
+    queries: list[dict[str, Any]] = [{}, {"role": "admin", "user_id": "ann"}]
+    for query in queries:
+        small = (await arms(gateway, **query))["small"]
+        assert (small["calls"], small["tokens"]["output"]) == (4, 28)
+
+
 async def test_only_calls_of_the_time_and_the_names_count(gateway: Stage, rows: Rows, calls: Calls) -> None:
     await rows.session("s1")
     await rows.session("s2")
