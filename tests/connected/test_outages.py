@@ -142,6 +142,8 @@ async def test_logger_away_chat_goes_on_with_its_memory(site: Site, session: str
         assert sessions["sessions"][0]["id"] == session
         status, tag = await site.call("GET", f"/api/chat/sessions/{session}/tag?wait=10")
         assert (status, tag["model_name"]) == (200, "sandbox-small"), "the tagger needs no logger"
+        _, found = await site.call("GET", f"/api/analytics/traces?session_tag={tag['session_tag']}")
+        assert [trace["status"] for trace in found["traces"]] == ["ok", "ok"]
         await a_turn_is_stopped_and_a_message_stored(site, f"{session}2")
     finally:
         await site.processes["logger"].start()
