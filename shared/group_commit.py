@@ -32,32 +32,28 @@ from typing import Generic, TypeVar
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
-from prometheus_client import Gauge
 
 from shared.afterwards import Afterwards
 from shared.backoff import Delays
 from shared.bisection import bisect
 from shared.connection import Disconnected, describe, open_connection
 from shared.declaring import require
-from shared.errors import Poison, Undecodable
-from shared.events import Event, Outcome, decode
+from shared.decoding import check_heard
+from shared.errors import Poison
+from shared.events import Outcome
 from shared.introduction import SAID_AFTER_S, Introduction
 from shared.message_spans import process_span
 from shared.parking import Parking
-from shared.patient_commit import Outage, PatientCommit, pause
+from shared.patient_commit import AWAY, OLDEST_SECONDS, PATIENCE_S, Outage, PatientCommit, pause
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery, Subscription, subscribe
 from shared.topology import Queue
-from shared.unreadable import FRAME_ERRORS, UNREADABLE, CarefulConnection
+from shared.unreadable import FRAME_ERRORS, CarefulConnection
 
-PATIENCE_S = 5.0  # how long an outage may last before the deliveries are given back
 # How long nothing may arrive before the consumer takes a new channel. RabbitMQ 3.10 tells no consumer of a quorum
 # queue's deletion where somebody declares it again at once, and the old channel would never hear of the new queue.
 QUIET_S = 15.0
-
-OLDEST_SECONDS = Gauge("tripthread_oldest_uncommitted_seconds", "Since the oldest open delivery arrived", ["queue"])
-AWAY = Gauge("tripthread_consumer_away", "1 while a consumer commits nothing, whatever is the reason", ["queue"])
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -67,18 +63,6 @@ log = structlog.get_logger(__name__)
 class _Entry(Generic[T]):
     delivery: Delivery
     content: T
-
-
-def decode_event(delivery: Delivery) -> Event:
-    """Read the event that a message carries.
-
-    Raises:
-        UnknownType: It is none that we know.
-        Undecodable: It is none.
-    """
-    if delivery.type is None and (why := delivery.headers.get(UNREADABLE)):
-        raise Undecodable(f"its properties cannot be read: {why}")
-    return decode(delivery.type, delivery.body)
 
 
 class GroupCommit(Generic[T]):
@@ -113,7 +97,6 @@ class GroupCommit(Generic[T]):
         """
         self._settings = settings
         self._queue = queue
-        self._known = queue.hears + queue.no_longer_hears
         self._decode = decode
         self._publisher = publisher
         self._quiet_s = quiet_s
@@ -229,7 +212,7 @@ class GroupCommit(Generic[T]):
                 outcomes = await bisect(
                     entries,
                     lambda part: self._database.commit([entry.content for entry in part]),
-                    lambda entry, error: self._parking.park(subscription, entry.delivery, error),
+                    lambda entry, error: self._park(subscription, entry.delivery, error),
                 )
             await afterwards.settled(group[-1].delivery_tag, outcomes)
 
@@ -246,16 +229,17 @@ class GroupCommit(Generic[T]):
 
     def _content(self, delivery: Delivery) -> T:
         content = self._decode(delivery)
-        # Not isinstance, which pydantic's classes make ten times as slow.
-        if self._known and type(content) not in self._known:
-            raise Undecodable(f"{self._queue.name} does not hear {type(content).__name__}")
+        check_heard(content, self._queue)
         return content
 
     async def _park_all(self, subscription: Subscription, undecodable: Sequence[tuple[Delivery, Poison]]) -> None:
-        parking = (self._parking.park(subscription, delivery, error) for delivery, error in undecodable)
+        parking = (self._park(subscription, delivery, error) for delivery, error in undecodable)
         for result in await asyncio.gather(*parking, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
+
+    async def _park(self, subscription: Subscription, delivery: Delivery, error: BaseException) -> None:
+        await self._parking.park(delivery, error, partial(subscription.reject, delivery))
 
     def _oldest_s(self) -> float:
         waiting = self._subscription.oldest_arrived_at if self._subscription is not None else None

@@ -5,16 +5,16 @@ The body and its id, type and trace stay as they were. The headers say why: `x-r
 is `send_back`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
 
 from shared.connection import describe
+from shared.decoding import Carried
 from shared.errors import BrokerAway, Poison, Unstorable
 from shared.publisher import Publisher
-from shared.subscription import Delivery, Subscription
 from shared.telemetry import passed_on
 from shared.topology import DEAD_QUEUE, Queue
 
@@ -34,8 +34,8 @@ class Parking:
         self._publisher = publisher
         self._queue = queue
 
-    async def park(self, subscription: Subscription, delivery: Delivery, error: BaseException) -> None:
-        """Settle one message without its effect: put it into `dead`, or else let the broker dead-letter it.
+    async def park(self, delivery: Carried, error: BaseException, reject: Callable[[], Awaitable[None]]) -> None:
+        """Settle one message without its effect: put it into `dead`, or else `reject` it: the broker dead-letters it.
 
         Raises:
             Disconnected: The broker took neither; it will deliver the message again.
@@ -51,13 +51,13 @@ class Parking:
                 headers=self._headers(delivery, reason, error),
             )
         except BrokerAway as away:
-            await subscription.reject(delivery)
+            await reject()
             log.error("message rejected, since parking failed", away=away.detail, **about)
         else:
             log.error("message parked", error=describe(error), **about)
         PARKED.labels(self._queue.name, reason).inc()
 
-    def _headers(self, delivery: Delivery, reason: str, error: BaseException) -> dict[str, str]:
+    def _headers(self, delivery: Carried, reason: str, error: BaseException) -> dict[str, str]:
         why = {"x-reason": reason, "x-error": header_text(describe(error)), "x-queue": self._queue.name}
         return why | passed_on(delivery.headers)
 

@@ -12,6 +12,7 @@ import struct
 from typing import Any
 
 import aio_pika
+from aio_pika.abc import AbstractConnection
 from aiormq import spec
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import InvalidFrameError
@@ -35,9 +36,14 @@ class CarefulConnection(aio_pika.Connection):
 
     def __init__(self, url: URL, *args: Any, **kwargs: Any) -> None:
         super().__init__(url, *args, **kwargs)
-        self.kwargs["transport_factory"] = _CarefulTransport(
-            TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        )
+        be_careful(self)
+
+
+def be_careful(connection: AbstractConnection) -> None:
+    """Let a connection survive unreadable properties from the next time on that it connects."""
+    if isinstance(connection, aio_pika.Connection):
+        plain = TLSTransportFactory() if connection.url.scheme == "amqps" else TCPTransportFactory()
+        connection.kwargs["transport_factory"] = _CarefulTransport(plain)
 
 
 class _CarefulTransport(TransportFactory):

@@ -5,7 +5,8 @@ from services.tagger.store import Store
 from services.tagger.sweeping import Sweeper, sweeping
 from shared import topology
 from shared.database import open_pool, probe
-from shared.group_commit import GroupCommit, decode_event
+from shared.decoding import decode_event
+from shared.group_commit import GroupCommit
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings

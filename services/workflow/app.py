@@ -1,6 +1,7 @@
 """Wire the workflow: its two queues, its tables, Avinode, and the work that is due."""
 
 from services.workflow.avinode.client import Avinode, open_avinode
+from services.workflow.bursts import Burst
 from services.workflow.cancelling import Canceller
 from services.workflow.checking import Checker
 from services.workflow.creating import Creator
@@ -27,8 +28,7 @@ from services.workflow.telling import Teller
 from services.workflow.waits import Waits
 from shared import topology
 from shared.database import Pool, open_pool, probe
-from shared.events import Event
-from shared.group_commit import GroupCommit, decode_event
+from shared.handled_queue import HandledQueue
 from shared.leader import Leader
 from shared.publisher import Publisher
 from shared.service import Service
@@ -54,7 +54,7 @@ async def main(settings: Settings) -> None:
 
 def wire(
     settings: Settings, pool: Pool, publisher: Publisher, avinode: Avinode, waits: Waits
-) -> tuple[GroupCommit[Event], GroupCommit[Event], Worker]:
+) -> tuple[HandledQueue, HandledQueue, Worker]:
     """Make the two consumers and the worker out of what they share."""
     shared = settings.trips_shared
     deliveries = DeliveryStore(pool)
@@ -72,7 +72,7 @@ def wire(
     jobs = {
         "requests": creator.work_request,
         "cancellations": canceller.work_cancellation,
-        "notices": Matcher(deliveries, follower, waits).work_notice,
+        "notices": Matcher(deliveries, follower, waits, Burst(lambda: notices.waiting)).work_notice,
         "new trips": checker.work_new_trip,
         "trips": checker.work_trip,
         "quotes": teller.work_quote,
@@ -97,12 +97,10 @@ def wire(
         idle_s=waits.idle_s,
         backoff=waits.backoff,
     )
-    trips = TripHandler(TripStore(pool, shared=shared, mails=bool(settings.smtp_host)), worker.wake)
-    notices = DeliveryHandler(deliveries, avinode.base_url, worker.wake, most=settings.max_body_bytes)
-    return (
-        GroupCommit(settings, topology.WORKFLOW_TRIPS, decode=decode_event, commit=trips.commit, publisher=publisher),
-        GroupCommit(
-            settings, topology.WORKFLOW_DELIVERIES, decode=decode_event, commit=notices.commit, publisher=publisher
-        ),
-        worker,
+    trip_handler = TripHandler(TripStore(pool, shared=shared, mails=bool(settings.smtp_host)))
+    notice_handler = DeliveryHandler(deliveries, avinode.base_url, most=settings.max_body_bytes)
+    trips = HandledQueue(settings, topology.WORKFLOW_TRIPS, trip_handler.hear, publisher=publisher, settled=worker.wake)
+    notices = HandledQueue(
+        settings, topology.WORKFLOW_DELIVERIES, notice_handler.hear, publisher=publisher, settled=worker.wake
     )
+    return trips, notices, worker

@@ -1,6 +1,6 @@
 """Hear events: what users did to trips, and what Avinode's webhooks brought."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -27,7 +27,6 @@ from shared.events import (
 
 Orders = TripRequested | TripAttached | TripChanged | TripClosed | TripRefreshRequested | TripReleased
 HEARD = Orders | ProposalPrepared | ProposalChanged | ProposalSent
-Wake = Callable[[], None]
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +34,12 @@ log = structlog.get_logger(__name__)
 class TripHandler:
     """The queue `workflow.trips`."""
 
-    def __init__(self, trips: TripStore, wake: Wake) -> None:
+    def __init__(self, trips: TripStore) -> None:
         self._trips = trips
-        self._wake = wake
+
+    async def hear(self, event: Event) -> list[TripAdvanced]:
+        """Store one event."""
+        return await self.commit((event,))
 
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
         """Store one group; every request and attachment is answered, a repeated one too.
@@ -50,7 +52,6 @@ class TripHandler:
             await self._trips.note(deleted, erased)
         heard = [event for event in events if isinstance(event, HEARD)]
         outcomes = await self._trips.record(heard)
-        self._wake()
         for event in heard:
             if isinstance(event, TripReleased):
                 log.warning("trip released", trip_id=str(event.trip_id), users=event.user_ids, operator=event.operator)
@@ -60,12 +61,15 @@ class TripHandler:
 class DeliveryHandler:
     """The queue `workflow.deliveries`."""
 
-    def __init__(self, deliveries: DeliveryStore, base_url: str, wake: Wake, *, most: int) -> None:
+    def __init__(self, deliveries: DeliveryStore, base_url: str, *, most: int) -> None:
         """Prepare; a notice may have `most` bytes when it is inflated."""
         self._deliveries = deliveries
         self._base_url = base_url
         self._most = most
-        self._wake = wake
+
+    async def hear(self, event: Event) -> list[TripAdvanced]:
+        """Keep one notice."""
+        return await self.commit((event,))
 
     async def commit(self, events: Sequence[Event]) -> list[TripAdvanced]:
         """Keep one group of notices; what they point at is looked at later, and announced then."""
@@ -75,7 +79,6 @@ class DeliveryHandler:
         for event in events:
             if isinstance(event, DeliveryReprocessed):
                 await self._read_again(event)
-        self._wake()
         return []
 
     async def _read_again(self, event: DeliveryReprocessed) -> None:

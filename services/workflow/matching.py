@@ -11,6 +11,7 @@ from services.workflow.avinode.errors import (
     AvinodeUnclear,
     Unreadable,
 )
+from services.workflow.bursts import Burst
 from services.workflow.following import Follower, Unmatched
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
 from services.workflow.waits import Waits
@@ -24,13 +25,16 @@ log = structlog.get_logger(__name__)
 class Matcher:
     """Brings notices to their trips, one place that they point at after the other."""
 
-    def __init__(self, deliveries: DeliveryStore, follower: Follower, waits: Waits) -> None:
+    def __init__(self, deliveries: DeliveryStore, follower: Follower, waits: Waits, burst: Burst) -> None:
         self._deliveries = deliveries
         self._follower = follower
         self._waits = waits
+        self._burst = burst
 
     async def work_notice(self) -> bool:
         """Look at the href that has been due longest; tell whether there was one."""
+        if self._burst.holds():
+            return False
         dirty = await self._deliveries.next_due()
         if dirty is None:
             return False

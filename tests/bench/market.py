@@ -83,7 +83,7 @@ async def running_market(settings: Settings) -> AsyncIterator[Market]:
 async def keep(settings: Settings, bodies: list[bytes]) -> None:
     """Keep notices as the workflow does, while none runs."""
     async with open_pool(settings.workflow_database_url, f"bench-{os.getpid()}") as pool:
-        handler = DeliveryHandler(DeliveryStore(pool), settings.avinode_base_url, lambda: None, most=10_000)
+        handler = DeliveryHandler(DeliveryStore(pool), settings.avinode_base_url, most=10_000)
         events = [WebhookReceived(delivery_id=new_id(), payload=body) for body in bodies]
         for first in range(0, len(events), 250):
             await handler.commit(events[first : first + 250])

@@ -12,8 +12,9 @@ from services.logger.handlers import ChatHandler
 from services.logger.store import Store
 from shared import topology
 from shared.database import open_pool
+from shared.decoding import decode_event
 from shared.events import Event, Outcome
-from shared.group_commit import GroupCommit, decode_event
+from shared.group_commit import GroupCommit
 from shared.publisher import Publisher
 from shared.service import Service
 from shared.settings import Settings

@@ -16,12 +16,14 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.ports import free_port
 from shared.database import open_pool, transaction
-from shared.events import DeadLetterDropped, Event, MessageAnswered, MessagePosted, Outcome
-from shared.group_commit import GroupCommit, decode_event
+from shared.decoding import decode_event
+from shared.events import DeadLetterDropped, Event, MessageAnswered, MessagePosted, Outcome, TripRefreshRequested
+from shared.group_commit import GroupCommit
+from shared.handled_queue import HandledQueue
 from shared.ids import new_id
 from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.topology import EVENTS_EXCHANGE, LOGGER_CHAT
+from shared.topology import EVENTS_EXCHANGE, LOGGER_CHAT, WORKFLOW_TRIPS
 from tests.processes import running
 from tests.tokens import token_for
 from tests.waiting import PATIENCE_S
@@ -62,6 +64,32 @@ async def test_a_transaction_is_in_the_trace_of_the_event_that_caused_it(
     trace_id = request.get_span_context().trace_id
     names = {span.name for span in spans.get_finished_spans() if span.context and span.context.trace_id == trace_id}
     assert names >= {"request", "process logger.chat", "transaction"}
+
+
+async def test_what_a_handler_does_is_in_the_trace_of_the_event_that_it_hears(
+    settings: Settings, spans: InMemorySpanExporter
+) -> None:
+    """FastStream's own middleware makes the span, and names it after the exchange and the routing key."""
+    heard = asyncio.Event()
+    async with Publisher(settings, "test") as publisher, open_pool(settings.workflow_database_url, "test") as pool:
+
+        async def hear(_event: Event) -> list[Outcome]:
+            async with transaction(pool) as db:
+                await db.fetchval("SELECT 1")
+            heard.set()
+            return []
+
+        consumer = HandledQueue(settings, WORKFLOW_TRIPS, hear, publisher=publisher)
+        consuming = asyncio.create_task(consumer.run())
+        with trace.get_tracer("test").start_as_current_span("request") as request:
+            await publisher.publish(TripRefreshRequested(user_id="ada", session_id="s1", trip_id=new_id()))
+        async with asyncio.timeout(PATIENCE_S):
+            await heard.wait()
+        consumer.shut_down()
+        await consuming
+    trace_id = request.get_span_context().trace_id
+    names = {span.name for span in spans.get_finished_spans() if span.context and span.context.trace_id == trace_id}
+    assert names >= {"request", "events.trip.refresh.requested process", "transaction"}
 
 
 async def test_the_gateway_carries_its_caller_s_trace_into_the_events(settings: Settings, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from services.logger.handlers import ConsumerHandler
 from services.logger.store import Store
 from shared import topology
 from shared.database import open_pool
+from shared.decoding import decode_event
 from shared.errors import BrokerAway
 from shared.events import ConsumerStarted, Event, Name, Outcome
-from shared.group_commit import GroupCommit, decode_event
+from shared.group_commit import GroupCommit
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery

@@ -71,7 +71,7 @@ def requests(pool: Pool) -> RequestStore:
 
 async def commit(trips: TripStore, *events: Event) -> list[TripAdvanced]:
     """Hear one group."""
-    return await TripHandler(trips, lambda: None).commit(events)
+    return await TripHandler(trips).commit(events)
 
 
 async def reference_of(stage: Stage, event: TripAttached | TripRequested) -> str | None:

@@ -1,7 +1,7 @@
 """Describe what goes over the broker, as AsyncAPI: who sends each event, and who receives it, on which queue.
 
 It is made of `shared/topology.py` with FastStream's objects, on a broker that is never started: what it describes is
-sent by `shared.publisher` and read by `shared.group_commit`, whose promises FastStream does not make.
+sent by `shared.publisher`, and read by `shared.group_commit` or `shared.handled_queue`.
 """
 
 from collections.abc import Awaitable, Callable

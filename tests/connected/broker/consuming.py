@@ -7,8 +7,10 @@ from typing import cast
 from uuid import UUID
 
 from shared import topology
-from shared.events import MessageEvent, Outcome, Stored
-from shared.group_commit import GroupCommit, decode_event
+from shared.decoding import decode_event
+from shared.events import Event, MessageEvent, Outcome, Stored
+from shared.group_commit import GroupCommit
+from shared.handled_queue import HandledQueue
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery
@@ -75,13 +77,38 @@ def consumer(
     )
 
 
+def handled(
+    settings: Settings,
+    memory: Memory,
+    publisher: Publisher,
+    *,
+    patience_s: float = 5.0,
+    look_every_s: float = 5.0,
+    quiet_s: float = 60.0,
+) -> HandledQueue:
+    """Make a consumer whose handler stores what it hears."""
+
+    async def hear(event: Event) -> Sequence[Outcome]:
+        return await memory.commit([cast(MessageEvent, event)])
+
+    return HandledQueue(
+        settings,
+        QUEUE,
+        hear,
+        publisher=publisher,
+        patience_s=patience_s,
+        look_every_s=look_every_s,
+        quiet_s=quiet_s,
+    )
+
+
 def arrived(worker: Consumer) -> int:
     """Count what waits for the commit in flight to end."""
     return len(worker._subscription._buffer) if worker._subscription is not None else 0
 
 
 @asynccontextmanager
-async def running(worker: Consumer) -> AsyncIterator[asyncio.Task[None]]:
+async def running(worker: Consumer | HandledQueue) -> AsyncIterator[asyncio.Task[None]]:
     """Run a consumer, and stop it in good order."""
     task = asyncio.create_task(worker.run())
     try:

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from services.workflow.avinode.client import Avinode
+from services.workflow.bursts import Burst
 from services.workflow.cancelling import Canceller
 from services.workflow.checking import Checker
 from services.workflow.creating import Creator
@@ -81,7 +82,7 @@ async def test_a_notice_that_raises_is_tried_again_and_then_ignored() -> None:
     dirty = DirtyHref("http://a/rfqs/arfq-1", "rfqs", "arfq-1", None, 0, None, [ONE], [ONE])
     rows: Any = Rows(dirty)
     rows.next_due = rows.take
-    matcher = Matcher(cast(DeliveryStore, rows), cast(Follower, Odd()), WAITS)
+    matcher = Matcher(cast(DeliveryStore, rows), cast(Follower, Odd()), WAITS, Burst(lambda: 0))
     assert await matcher.work_notice()
     rows.due = replace(dirty, attempts=1)
     assert await matcher.work_notice()

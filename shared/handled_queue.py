@@ -1,0 +1,274 @@
+"""Consuming a queue by a FastStream handler, which hears one event after the other.
+
+What is promised is what `shared/group_commit.py` promises, but for the groups: `shared/settling.py` says how a message
+is settled. Here is what FastStream leaves to its user:
+
+- a connection is never mended. FastStream's would be, under the same objects and with nobody told; but whoever loses
+  one may also have lost its queue. Each connection has a broker of its own, and its end is that broker's.
+- the queue is looked for, never declared: services may not. Where it is missing it is waited for, and told of.
+- where nothing has come for long there is a new connection: RabbitMQ 3.10 tells no consumer of a quorum queue's
+  deletion where somebody declares it again at once, and then takes messages for delivered that never come.
+- a database that was away for too long: consuming stops, and the connection is closed, which gives the deliveries
+  back, once an outage. The message that failed is the probe: when its commit succeeds, consuming begins anew.
+- what cannot be mended leaves `run`, and so ends the process.
+- the end: FastStream would take deliveries that it then forgets while it waits for its handlers. Here what has
+  arrived is settled first, then the consumer is cancelled, the channel closed, and the connection.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import cache, partial
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
+from aiormq.exceptions import ChannelNotFoundEntity
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
+from faststream.rabbit.opentelemetry import RabbitTelemetryMiddleware
+from faststream.rabbit.prometheus import RabbitPrometheusMiddleware
+from prometheus_client import REGISTRY
+
+from shared.backoff import Delays
+from shared.connection import (
+    CLOSE_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    HEARTBEAT_S,
+    Disconnected,
+    describe,
+    disconnections,
+    prepared,
+)
+from shared.declaring import require
+from shared.events import Event, Outcome
+from shared.introduction import SAID_AFTER_S, Introduction
+from shared.parking import Parking
+from shared.patient_commit import AWAY, OLDEST_SECONDS, PATIENCE_S, Outage, PatientCommit, pause
+from shared.publisher import Publisher
+from shared.settings import Settings
+from shared.settling import Settling, call, decoder_of, parse
+from shared.topology import Queue
+from shared.unreadable import FRAME_ERRORS, be_careful
+
+LOOK_EVERY_S = 5.0
+# How long nothing may come before there is a new connection. The group commit takes a new channel after 15 s, which
+# FastStream cannot; and the broker writes three lines about each connection.
+QUIET_S = 60.0
+# Until aio-pika tries again, where we do not: after a message that nobody can read, and a consumer that was cancelled.
+RECONNECT_S = 0.5
+
+# Hears one event, in one transaction that is safe to repeat, and returns the outcomes to announce.
+Hear = Callable[[Event], Awaitable[Sequence[Outcome]]]
+
+log = structlog.get_logger(__name__)
+
+
+class HandledQueue:
+    """Lets a handler hear the events of one queue. See the module for what it promises."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: Queue,
+        hear: Hear,
+        *,
+        publisher: Publisher,
+        settled: Callable[[], None] = lambda: None,
+        patience_s: float = PATIENCE_S,
+        look_every_s: float = LOOK_EVERY_S,
+        quiet_s: float = QUIET_S,
+        said_after_s: Sequence[float] = SAID_AFTER_S,
+    ) -> None:
+        """Prepare to consume.
+
+        Args:
+            settings: `prefetch` is this consumer's.
+            queue: Where from; where it is missing, it is waited for.
+            hear: The handler. It raises a database error, Poison or Away; anything else ends `run`.
+            publisher: Parks messages, announces outcomes, and looks after the queue.
+            settled: Called whenever all that has arrived is settled: after a lone message, and once after a burst.
+            patience_s: How long an outage may last before the deliveries are given back.
+            look_every_s: How often to look whether the queue is there.
+            quiet_s: After how long without a message to connect anew, lest the broker has forgotten us.
+            said_after_s: When to say which events the queue hears.
+        """
+        self._settings = settings
+        self._queue = queue
+        self._hear = hear
+        self._publisher = publisher
+        self._settled = settled
+        self._prepare = partial(require, queues=(queue,))
+        self._look_every_s = look_every_s
+        self._quiet_s = quiet_s
+        self._stopping = asyncio.Event()
+        self._database = PatientCommit(queue, call, patience_s, self._stopping)
+        self._parking = Parking(publisher, queue)
+        self._introduction = Introduction(publisher, queue, self._stopping, said_after_s)
+        self._delays = Delays()
+        self._settling: Settling | None = None
+        self._trouble: str | None = "not started"
+        OLDEST_SECONDS.labels(queue.name).set_function(self._oldest_s)
+        AWAY.labels(queue.name).set_function(lambda: self.fault() is not None)
+
+    def __str__(self) -> str:
+        return self._queue.name
+
+    async def run(self) -> None:
+        """Consume until `shut_down`.
+
+        Raises:
+            Exception: What the handler raised and nobody can mend here.
+        """
+        try:
+            async with self._introduction.under_way(self.shut_down):
+                while not self._stopping.is_set():
+                    await self._consume_until_disconnected()
+        except BaseException as error:
+            self._trouble = f"ended by {describe(error)}"
+            raise
+        self._trouble = "stopped"
+
+    def shut_down(self) -> None:
+        """Ask `run` to settle what has arrived and return."""
+        self._stopping.set()
+        if self._settling is not None:
+            self._settling.news.set()
+
+    def fault(self) -> str | None:
+        """Say why messages are not being settled at the moment; None while they are."""
+        return self._trouble or self._database.fault()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have arrived and are not settled, the one that is being handled included."""
+        return 0 if self._settling is None else self._settling.waiting
+
+    def settling(self) -> Settling:
+        """Make what settles the messages of one connection."""
+        return Settling(self._queue, self._database, self._parking, self._publisher, self._settled)
+
+    def broker(self, settling: Settling) -> RabbitBroker:
+        """Make the broker of one connection, with the handler and all that surrounds it."""
+        broker = RabbitBroker(
+            str(make_url(self._settings.amqp_url, heartbeat=HEARTBEAT_S, name=self._connection_name)),
+            timeout=CONNECT_TIMEOUT_S,
+            reconnect_interval=RECONNECT_S,
+            on_close=[lambda connection, error: _closed(settling, connection, error)],
+            middlewares=(*_observers(), settling),
+            parser=parse,
+            decoder=decoder_of(self._queue),
+            ack_policy=AckPolicy.MANUAL,
+            graceful_timeout=None,  # `Settling.close` has waited
+            apply_types=False,
+            logger=None,
+        )
+        queue = RabbitQueue(self._queue.name, declare=False)
+        channel = Channel(prefetch_count=self._settings.prefetch, publisher_confirms=False)
+        broker.subscriber(queue, channel=channel, no_reply=True)(self._hear)  # a stranger may ask for a reply
+        return broker
+
+    @property
+    def _connection_name(self) -> str:
+        return f"{self._settings.instance} {self._queue.name}"
+
+    async def _consume_until_disconnected(self) -> None:
+        self._settling = settling = self.settling()
+        try:
+            async with self._consuming(settling):
+                self._trouble = None
+                self._introduction.begin()
+                await self._look_after(settling)
+        except Disconnected as error:
+            self._trouble = f"disconnected: {error.detail}"
+            log.debug("consumer disconnected", queue=self._queue.name, reason=error.detail)
+            await pause(self._delays.next(), self._stopping)
+        except Outage:
+            log.debug("deliveries given back", queue=self._queue.name, reason=self._database.fault())
+            await self._database.wait_out()
+
+    @asynccontextmanager
+    async def _consuming(self, settling: Settling) -> AsyncIterator[None]:
+        """Consume; at the end settle what has arrived, or give it back."""
+        broker = self.broker(settling)
+        connection: AbstractConnection | None = None
+        try:
+            with disconnections():
+                connection = await broker.connect()
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await broker.start()
+            log.debug("consuming", queue=self._queue.name)
+            try:
+                yield
+            except Exception:
+                await settling.close()
+                raise
+            await settling.close()
+        finally:
+            await _stop(broker, connection)
+
+    async def _look_after(self, settling: Settling) -> None:
+        """Look after the queue, until we stop or nothing has come for a while.
+
+        Raises:
+            Exception: The reason why there is to be an end.
+        """
+        while settling.quiet_s < self._quiet_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_every_s):
+                    await settling.news.wait()
+            if settling.failure is not None:
+                raise settling.failure
+            if self._stopping.is_set():
+                return
+            self._delays.reset()
+            await self._look()
+
+    async def _look(self) -> None:
+        """Look for the queue, over the publisher's connection.
+
+        Raises:
+            Disconnected: There is none.
+        """
+        connection = self._publisher.connection
+        if connection is None or self._publisher.away is not None:
+            return  # our own connection tells for itself
+        try:
+            await prepared(connection, self._prepare)
+        except Disconnected as error:
+            if isinstance(error.__cause__, ChannelNotFoundEntity):
+                raise
+
+    def _oldest_s(self) -> float:
+        oldest = self._settling.oldest_arrived_at if self._settling is not None else None
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+
+@cache
+def _observers() -> tuple[Any, ...]:
+    """Make FastStream's own middlewares, once a process: its metrics may be registered only once."""
+    return RabbitTelemetryMiddleware(), RabbitPrometheusMiddleware(registry=REGISTRY, app_name="tripthread")
+
+
+def _closed(settling: Settling, connection: AbstractConnection, error: BaseException | None) -> None:
+    """See that a connection has closed: it is given up, or becomes careful, where a message is why."""
+    if isinstance(error, FRAME_ERRORS):
+        be_careful(connection)
+        return
+    lost = Disconnected(describe(error))
+    lost.__cause__ = error
+    settling.give_up(lost)
+
+
+async def _stop(broker: RabbitBroker, connection: AbstractConnection | None) -> None:
+    """Cancel the consumer, close its channel, and the connection, which must not go on mending itself."""
+    is_open = connection is not None and connection.connected.is_set()
+    closings: list[Callable[[], Awaitable[None]]] = [broker.stop]
+    if connection is not None:
+        closings.append(connection.close)
+    for close in closings if is_open else reversed(closings):  # what is lost would be waited for
+        with suppress(Disconnected, TimeoutError), disconnections():
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await close()
