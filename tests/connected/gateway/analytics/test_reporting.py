@@ -68,6 +68,16 @@ async def test_a_list_is_stored_though_one_is_bad(gateways: Two, user: str) -> N
     assert {trace["trace_id"] for trace in await shown(gateways.there, user)} == {"a", "b", results[4]["trace_id"]}
 
 
+async def test_of_a_list_that_is_all_bad_each_is_named_and_nothing_is_stored(gateways: Two, user: str) -> None:
+    answer = await tell(gateways.here, user, [told("a", model=""), "nonsense", told("b", output_tokens=-1)])
+    assert answer.status_code == 422, answer.text
+    results = answer.json()["results"]
+    assert [each["index"] for each in results] == [0, 1, 2]
+    named = [each["error"]["detail"].partition(":")[0] for each in (results[0], results[2])]
+    assert named == ["model", "output_tokens"]
+    assert await shown(gateways.there, user) == []
+
+
 async def test_a_thousand_are_stored_at_once(gateways: Two, user: str) -> None:
     answer = await tell(gateways.here, user, [told(f"t{number}", session_id="s") for number in range(1000)])
     assert (answer.status_code, answer.json()["stored"]) == (201, True)
