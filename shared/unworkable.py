@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
+from prometheus_client import Counter
 
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.errors import TripthreadError
+
+UNWORKABLE = Counter("tripthread_unworkable_total", "Pieces of work that raised what nobody foresaw")
 
 log = structlog.get_logger(__name__)
 
@@ -37,5 +40,6 @@ def own_faults() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, DATABASE_ERRORS) and fault_of(error) is not Fault.MESSAGE:
             raise
+        UNWORKABLE.inc()
         log.exception("a piece of work raises")
         raise Unworkable(describe(error)) from error

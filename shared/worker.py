@@ -10,6 +10,7 @@ from contextlib import suppress
 from time import monotonic
 
 import structlog
+from prometheus_client import Gauge
 
 from shared.backoff import Backoff
 from shared.database import DATABASE_ERRORS
@@ -19,6 +20,8 @@ from shared.leader import Leader
 Job = Callable[[], Awaitable[bool]]  # works one due thing; False when nothing is due
 IDLE_S = 0.5
 BACKOFF = Backoff(first_s=1.0, longest_s=32.0)
+
+FAILURES = Gauge("tripthread_work_failures", "Tries in vain of a worker's job since it succeeded", ["work"])
 
 log = structlog.get_logger(__name__)
 
@@ -96,8 +99,9 @@ class Worker:
         return "; ".join(filter(None, troubles)) or None
 
     async def _repeat(self, name: str, job: Job) -> None:
-        failures = 0
+        failures, shown = 0, FAILURES.labels(name)
         while not self._stopping.is_set():
+            shown.set(failures)
             self._bells[name].clear()
             began = monotonic()
             try:
