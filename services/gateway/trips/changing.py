@@ -116,7 +116,7 @@ async def complete_trip(
     *, trips: TripsDep, caller: KnownCallerDep, trip_id: TripPath, write: WriteDep, response: Response
 ) -> TripAnswer:
     """Close a trip as completed; its session may begin another."""
-    return await _close(trips, caller, trip_id, write, response, outcome="completed")
+    return _told(await close_trip(trips, caller, trip_id, write, outcome="completed"), response)
 
 
 @router.post("/api/trips/{trip_id}/cancel", responses=WRITTEN)
@@ -125,15 +125,22 @@ async def cancel_trip(
 ) -> TripAnswer:
     """Cancel a trip at Avinode, with all its requests to operators; its session may begin another."""
     about = {"reason": body.reason, "message": body.message}
-    return await _close(trips, caller, trip_id, write, response, outcome="cancelled", **about)
+    return _told(await close_trip(trips, caller, trip_id, write, outcome="cancelled", **about), response)
 
 
-async def _close(
-    trips: Trips, caller: Caller, trip_id: Any, write: Write, response: Response, **how: Any
-) -> TripAnswer:
+async def close_trip(trips: Trips, caller: Caller, trip_id: Any, write: Write, **how: Any) -> tuple[Trip, bool]:
+    """End a trip for its user, as these two routes do, and whoever acts for them: `outcome`, and why.
+
+    Returns:
+        The trip, and whether it has ended by now; else it is about to.
+
+    Raises:
+        TripClosed: It has ended otherwise.
+        NotCancelled: Avinode does not cancel it.
+    """
     trip, own = await _theirs(trips, caller, trip_id)
     if trip.outcome == how["outcome"]:
-        return TripAnswer(trip=trip, stored=True)
+        return trip, True
     if trip.outcome is not None:
         raise Closed
     event = TripClosed(**_said(trip, own, write), **how)
@@ -147,7 +154,8 @@ async def _close(
             raise NotCancelled(refusal.error)
         return found if found.outcome is not None else None
 
-    return _answer(await _accept(trips, event, look, write), trip, response)
+    done = await _accept(trips, event, look, write)
+    return done or trip, done is not None
 
 
 async def _theirs(trips: Trips, caller: Caller, trip_id: Any) -> tuple[Trip, OwnSession]:
@@ -185,5 +193,10 @@ async def _accept(trips: Trips, event: SessionEvent, look: Look[Trip], write: Wr
 
 
 def _answer(done: Trip | None, expected: Trip, response: Response) -> TripAnswer:
-    response.status_code = 202 if done is None else 200
-    return TripAnswer(trip=done or expected, stored=done is not None)
+    return _told((done or expected, done is not None), response)
+
+
+def _told(became: tuple[Trip, bool], response: Response) -> TripAnswer:
+    trip, is_done = became
+    response.status_code = 200 if is_done else 202
+    return TripAnswer(trip=trip, stored=is_done)

@@ -13,11 +13,11 @@ from services.gateway.http.fields import SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
-from services.gateway.http.write_headers import WriteDep
+from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.order import TripName, TripOrder, begun_by
+from services.gateway.trips.order import AttachTrip, NewTrip, TripName, TripOrder, begun_by
 from services.gateway.trips.order_limits import OrderLimits
 from services.gateway.trips.placed import lost_trip
 from services.gateway.trips.placing import Placing
@@ -80,22 +80,36 @@ async def begin_trip(
     response: Response,
 ) -> TripAnswer:
     """Ask for a trip to be created at Avinode, or attach one that is there; a session has one open trip at most."""
+    trip, status = await place_trip(trips, caller, account_of(caller, request), session_id, order=body, write=write)
+    response.status_code = status
+    return TripAnswer(trip=trip, stored=status != 202)
+
+
+async def place_trip(
+    trips: Trips, caller: Caller, account: str, session_id: str, *, order: NewTrip | AttachTrip, write: Write
+) -> tuple[Trip, int]:
+    """Ask for a trip or attach one, as the route does, and whoever acts for its user.
+
+    Returns:
+        The trip, and 201 where it is new, 200 where it is this session's already, 202 where it is not stored yet.
+
+    Raises:
+        Refused: It is not to be had: the session has another, it is somebody else's, or there were too many orders.
+        BrokerAway: Nothing can be accepted.
+    """
     require_broker(trips.publisher)
-    account = account_of(caller, request)
     await trips.limits.count_order(account)
     own = await trips.own.find(caller, session_id)
-    event = begun_by(body, write, own.user_id, session_id, own.facts.read_at)
+    event = begun_by(order, write, own.user_id, session_id, own.facts.read_at)
     placing = Placing(trips.accepting, trips.queries, event)
     repeated = await placing.repeated()
     if repeated is not None:
-        response.status_code = 200
-        return TripAnswer(trip=repeated, stored=True)
+        return repeated, 200
     if isinstance(event, TripAttached):
         stored = await _attach(trips, caller, account, event, partial(placing.publish, write.wait_s))
     else:
         stored = await placing.publish(write.wait_s)
-    response.status_code = 201 if stored else 202
-    return TripAnswer(trip=stored or expected_trip(event, own.shown.message_count), stored=stored is not None)
+    return (stored, 201) if stored else (expected_trip(event, own.shown.message_count), 202)
 
 
 @router.get("/api/trips/{trip_id}", responses=problem_responses(401, 404, 422, 429, 503))
