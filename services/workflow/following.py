@@ -10,8 +10,9 @@ from uuid import UUID
 
 import structlog
 
+from services.workflow.avinode.asked import require
 from services.workflow.avinode.client import Avinode
-from services.workflow.avinode.errors import AvinodeLocked, AvinodeRefused, Unreadable
+from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused, AvinodeUnclear, Unreadable
 from services.workflow.avinode.resources import (
     MessageReading,
     RfqReading,
@@ -72,11 +73,15 @@ class Follower:
         at = await self._begin()
         body = await self._avinode.follow(dirty.href)
         if dirty.kind == "tripmsgs":
-            return await self._keep_answer(read_message(body, at), dirty, causes)
+            reading = read_message(body, at)
+            require(dirty.avinode_id, reading.message.avinode_message_id)
+            return await self._keep_answer(reading, dirty, causes)
         rfq = read_rfq(body, at)
+        require(dirty.avinode_id, rfq.rfq.rfq_id)
         known = None if rfq.trip_code else await self._facts.trip_of_rfq(rfq.rfq.rfq_id)  # before what the notice says
         trip_id = known or await self._trip_called(rfq.trip_code or dirty.trip_code)
         await self._keep_rfq(trip_id, rfq, rfq.found, causes)
+        await self._conclude(trip_id)
         return rfq.trip_code
 
     async def _was_read(self, dirty: DirtyHref, causes: tuple[UUID, ...]) -> bool:
@@ -98,6 +103,7 @@ class Follower:
         if message.rfq_id is not None and (trip_id is None or not is_told):
             at = await self._begin()
             rfq = read_rfq(await self._avinode.read("rfqs", message.rfq_id), at)
+            require(message.rfq_id, rfq.rfq.rfq_id)
             found, trip_code = rfq.found + found, trip_code or rfq.trip_code
         if trip_id is None:
             trip_id = await self._trip_called(trip_code or dirty.trip_code)
@@ -108,6 +114,7 @@ class Follower:
         self._readings.note(message.avinode_message_id, message.fetched_at)
         if message.rfq_id is None:
             await self._facts.read_soon(trip_id)  # whose quote or refusal it is, only the trip can tell
+        await self._conclude(trip_id)
         return trip_code
 
     async def _keep_rfq(self, trip_id: UUID, rfq: RfqReading, found: Found, causes: tuple[UUID, ...] = ()) -> None:
@@ -118,6 +125,23 @@ class Follower:
         if rfq.rfq.canceled:
             await self._facts.read_soon(trip_id)  # perhaps the whole trip was, which no notice says
 
+    async def _conclude(self, trip_id: UUID) -> None:
+        """Read a trip of which it seems that nobody's answer is awaited any more: of notices, some may be missing."""
+        reference = await self._facts.seems_answered(trip_id)
+        if reference is None:
+            return
+        try:
+            trip = await self._read_trip_called(reference)
+            kept, outcomes = await self._facts.add_trip(trip_id, trip)
+        except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable):
+            await self._facts.read_soon(trip_id)  # the notice is worked all the same
+            return
+        await self._announce(outcomes)
+        if kept is not None and not trip.rfq_ids:
+            await self._facts.conclude(kept)
+        elif kept is not None:
+            await self._facts.read_soon(kept)  # with those that it only links to
+
     async def read_trip(self, due: DueTrip) -> None:
         """Read a trip and whatever it links to that is not known yet: a notice that was lost is made up for."""
         trip = await self._read_trip_called(due.reference, is_urgent=not due.was_read)
@@ -125,8 +149,9 @@ class Follower:
         await self._announce(outcomes)
         if trip_id is None:
             return
-        rfqs = [rfq for rfq_id in trip.rfq_ids if (rfq := await self._if_there(self._read_rfq(trip_id, rfq_id)))]
-        await self._read_messages(trip_id, await self._facts.unknown_messages(trip_id, trip.message_ids))
+        code = trip.trip_code
+        rfqs = [rfq for rfq_id in trip.rfq_ids if (rfq := await self._if_there(self._read_rfq(trip_id, rfq_id, code)))]
+        await self._read_messages(trip_id, await self._facts.unknown_messages(trip_id, trip.message_ids), code)
         await self._read_quotes(trip_id, [*trip.rfqs, *rfqs])
         for rfq in (*trip.rfqs, *rfqs):
             self._readings.note(rfq.rfq.rfq_id, rfq.rfq.fetched_at)
@@ -137,30 +162,34 @@ class Follower:
         at = await self._begin(is_urgent=is_urgent)
         trip = read_trip(await self._avinode.read("trips", reference), at)
         name = trip.avinode_trip_id if reference.startswith("atrip-") else trip.trip_code
-        if name not in (None, reference):
-            raise Unreadable(f"asked for {reference}, Avinode answers with {name}")
+        require(reference, name or reference)
         return trip
 
-    async def _read_rfq(self, trip_id: UUID, rfq_id: str) -> RfqReading:
+    async def _read_rfq(self, trip_id: UUID, rfq_id: str, trip_code: str | None) -> RfqReading:
         at = await self._begin()
         rfq = read_rfq(await self._avinode.read("rfqs", rfq_id), at)
+        require(rfq_id, rfq.rfq.rfq_id)
+        require(trip_code, rfq.trip_code or trip_code)
         await self._add(trip_id, rfq.found)
         return rfq
 
-    async def _read_messages(self, trip_id: UUID, message_ids: Sequence[str]) -> None:
+    async def _read_messages(self, trip_id: UUID, message_ids: Sequence[str], trip_code: str | None) -> None:
         """Read these, and keep them all at once: a quote and its revision, found together, are one piece of news."""
         found = Found()
         try:
             for message_id in message_ids:
-                found += await self._if_there(self._read_message(message_id)) or Found()
+                found += await self._if_there(self._read_message(message_id, trip_code)) or Found()
         finally:  # what was read before Avinode went away need not be read again
             await self._add(trip_id, found)
             for message in found.messages:
                 self._readings.note(message.avinode_message_id, message.fetched_at)
 
-    async def _read_message(self, message_id: str) -> Found:
+    async def _read_message(self, message_id: str, trip_code: str | None) -> Found:
         at = await self._begin()
-        return read_message(await self._avinode.read("tripmsgs", message_id), at).found
+        reading = read_message(await self._avinode.read("tripmsgs", message_id), at)
+        require(message_id, reading.message.avinode_message_id)
+        require(trip_code, reading.trip_code or trip_code)
+        return reading.found
 
     async def _read_quotes(self, trip_id: UUID, rfqs: Sequence[RfqReading]) -> None:
         """Read the quotes that lifts link to and nobody has read: Avinode's estimates, and answers we missed."""
@@ -176,7 +205,9 @@ class Follower:
 
     async def _read_quote(self, quote_id: str, rfq_id: str, lift_id: str) -> Found:
         at = await self._begin()
-        return Found(quotes=(read_quote(await self._avinode.read("quotes", quote_id), rfq_id, lift_id, at),))
+        quote = read_quote(await self._avinode.read("quotes", quote_id), rfq_id, lift_id, at)
+        require(quote_id, quote.quote_id)
+        return Found(quotes=(quote,))
 
     async def _if_there(self, reading: Awaitable[T]) -> T | None:
         """One link that leads nowhere, or where we may not go, must not keep the others from being followed."""

@@ -35,11 +35,6 @@ class Standing:
     declined: Mapping[str, str | None] = field(default_factory=dict)  # RFQs, and why
     superseded: frozenset[str] = field(default_factory=frozenset)  # quotes that a later one replaced
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether somebody has declined, and nobody else's answer is awaited."""
-        return bool(self.declined) and self.received == self.expected
-
 
 def standing(facts: Facts) -> Standing:
     """Tell where a trip stands."""

@@ -66,13 +66,15 @@ def read_trip(body: Any, at: datetime) -> Trip:
     trip_id = trip_reference(data.get("id"))
     if trip_id is None or not trip_id.startswith("atrip-"):
         raise Unreadable("the trip has no id")
-    whole = tuple(_rfq(item, at) for item in fields.items(data, "rfqs") if _is_whole(item))
+    trip_code = trip_reference(fields.value(data, "tripId")) or trip_reference(fields.value(body, "tripId"))
+    shown = (_rfq(item, at) for item in fields.items(data, "rfqs") if _is_whole(item))
+    whole = tuple(rfq for rfq in shown if rfq.trip_code in (None, trip_code or rfq.trip_code))  # no other trip's
     linked = {*fields.linked(data, "rfqs"), *fields.linked(data, "links", "rfqs")}
     messages = [message_id for reading in whole for message_id in reading.message_ids]
     segments = [item for item in fields.items(data, "segments") if isinstance(item, dict)]
     return Trip(
         avinode_trip_id=trip_id,
-        trip_code=trip_reference(fields.value(data, "tripId")) or trip_reference(fields.value(body, "tripId")),
+        trip_code=trip_code,
         external_trip_id=fields.text(data, "externalTripId"),
         canceled=data.get("canceled") is True,
         deep_link=fields.deep_link(data, "searchInAvinode") or fields.deep_link(data, "viewInAvinode"),

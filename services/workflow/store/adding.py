@@ -7,7 +7,7 @@ from services.workflow.facts import Found, join
 from services.workflow.rereading import Rereading, last_flight_on
 from services.workflow.steps import Standing, standing
 from services.workflow.store.fact_rows import load_facts, save_facts
-from services.workflow.store.notes import note_cancelled, note_if_answered, read_soon_if_answered
+from services.workflow.store.notes import note_cancelled
 from services.workflow.store.orders import settle_attachments
 from services.workflow.store.ties import close_trip
 from shared.database import Connection
@@ -24,8 +24,7 @@ async def add_found(db: Connection, trip_id: UUID, found: Found) -> bool:
         return False
     joined = join(known, found)
     await save_facts(db, trip_id, known, joined)
-    now = standing(joined)
-    is_moved = await _save_standing(db, trip_id, now)
+    is_moved = await _save_standing(db, trip_id, standing(joined))
     is_new = joined != known or is_moved
     if is_new:
         await db.execute(
@@ -35,8 +34,6 @@ async def add_found(db: Connection, trip_id: UUID, found: Found) -> bool:
             """,
             trip_id,
         )
-        if now.is_answered:
-            await read_soon_if_answered(db, trip_id)
     return is_new
 
 
@@ -65,12 +62,6 @@ async def add_trip(db: Connection, trip_id: UUID, trip: Trip, rereading: Rereadi
     if trip.canceled and await close_trip(db, trip_id):
         await note_cancelled(db, trip_id)
     return is_new or is_shown
-
-
-async def conclude(db: Connection, trip_id: UUID, rereading: Rereading) -> None:
-    """Say what follows from a trip that was just read whole: that nobody's answer is awaited any more."""
-    if await note_if_answered(db, trip_id):
-        await _plan_reading(db, trip_id, rereading)  # it was to be read at once, by which this was concluded
 
 
 async def _plan_reading(db: Connection, trip_id: UUID, rereading: Rereading) -> None:

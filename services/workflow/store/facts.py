@@ -12,7 +12,8 @@ from services.workflow.avinode.errors import AvinodeMissing
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found
 from services.workflow.rereading import Rereading, last_flight_on
-from services.workflow.store.adding import add_found, add_trip, conclude
+from services.workflow.store.adding import add_found, add_trip
+from services.workflow.store.notes import answered_trip, note_if_answered
 from services.workflow.store.orders import refuse_attachments
 from services.workflow.store.ties import advanced, close_trip, name_trip
 from shared.database import Connection, Pool, transaction
@@ -200,7 +201,11 @@ class FactStore:
     async def conclude(self, trip_id: UUID) -> None:
         """Note what follows from a trip of which just everything was read."""
         async with self._adding() as db:
-            await conclude(db, trip_id, self._rereading)
+            await note_if_answered(db, trip_id)
+
+    async def seems_answered(self, trip_id: UUID) -> str | None:
+        """Return the name of a trip where it seems that nobody's answer is awaited any more, which is not noted yet."""
+        return await answered_trip(self._pool, trip_id)
 
     async def let_go(self, trip_id: UUID) -> None:
         """Read a trip no more that no session is about; whoever attaches it has it read again."""

@@ -75,20 +75,18 @@ _ANSWERED = """
 """
 
 
-async def read_soon_if_answered(db: Connection, trip_id: UUID) -> None:
-    """Read a trip as soon as may be of which it seems that nobody's answer is awaited any more."""
-    await db.execute(
-        f"UPDATE workflow.trips t SET due_at = clock_timestamp() WHERE t.trip_id = $1 AND {_ANSWERED}",  # noqa: S608
+async def answered_trip(pool: Pool, trip_id: UUID) -> str | None:
+    """Return the name of a trip, if it seems that nobody's answer is awaited any more and that is not noted yet."""
+    reference: str | None = await pool.fetchval(
+        f"SELECT coalesce(avinode_trip_id, trip_code) FROM workflow.trips t WHERE trip_id = $1 AND {_ANSWERED}",  # noqa: S608
         trip_id,
     )
+    return reference
 
 
-async def note_if_answered(db: Connection, trip_id: UUID) -> bool:
-    """Note, of a trip that was just read whole, that nobody's answer is awaited any more; tell whether it is so now.
-
-    The note names who declined last.
-    """
-    note_id = await db.fetchval(
+async def note_if_answered(db: Connection, trip_id: UUID) -> None:
+    """Note, of a trip that was just read whole, that nobody's answer is awaited any more, and who declined last."""
+    await db.execute(
         f"""
         INSERT INTO workflow.notes (trip_id, kind, subject, says)
         SELECT t.trip_id, 'decline', t.operators_contacted_count || '/' || t.quotes_expected_count,
@@ -100,11 +98,10 @@ async def note_if_answered(db: Connection, trip_id: UUID) -> bool:
             WHERE r.trip_id = t.trip_id AND r.declined AND NOT r.canceled
             ORDER BY m.sent_at DESC NULLS LAST, m.avinode_message_id DESC, r.rfq_id DESC LIMIT 1) last
         WHERE t.trip_id = $1 AND {_ANSWERED}
-        ON CONFLICT DO NOTHING RETURNING note_id
+        ON CONFLICT DO NOTHING
         """,  # noqa: S608 - a constant
         trip_id,
     )
-    return note_id is not None
 
 
 async def note_cancelled(db: Connection, trip_id: UUID) -> None:
