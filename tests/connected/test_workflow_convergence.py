@@ -1,5 +1,6 @@
 """The real workflow and the simulated Avinode: in whatever order, and however often, notices come, it ends the same."""
 
+import asyncio
 from pathlib import Path
 from uuid import UUID
 
@@ -8,10 +9,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from shared.events import TripRequested
 from tests.connected.trip_facts import all_known, rfqs_of, truth
-from tests.connected.workflow_stage import Stage, running_workflow
+from tests.connected.workflow_stage import REQUEST_STATE, Stage, running_workflow
 from tests.processes import running as running_processes
 
+SETTLED = "SELECT state IN ('created', 'unconfirmed') FROM workflow.requests WHERE request_id = $1"
 ACTIONS = ("send", "quote", "decline", "lift", "chat", "cancel")
 PATIENT = hypothesis_settings(
     max_examples=12,
@@ -59,6 +62,32 @@ async def test_whatever_becomes_of_notices_and_of_the_workflow_it_ends_the_same(
     await quiet.owner.execute("TRUNCATE workflow.rfqs CASCADE")
     await quiet.owner.execute("TRUNCATE workflow.trip_messages, workflow.deliveries")
     assert await _reread(quiet, event.trip_id, avinode_trip_id) == healed
+
+
+@pytest.mark.fault
+@hypothesis_settings(PATIENT, max_examples=3)
+@given(lives_ms=st.lists(st.integers(0, 500), min_size=1, max_size=2), hang_ms=st.sampled_from((0, 40, 150)))
+async def test_whenever_the_workflow_is_killed_a_request_has_at_most_one_trip_or_is_unconfirmed(
+    quiet: Stage, tmp_path: Path, lives_ms: list[int], hang_ms: int
+) -> None:
+    """Each life of the process begins with three requests, and lasts as long as was drawn."""
+    await quiet.owner.execute("TRUNCATE workflow.trips, workflow.deliveries CASCADE")
+    orders: list[TripRequested] = []
+    for life_ms in lives_ms:
+        await quiet.avinode.switch_on(rest_hang_ms=hang_ms)
+        async with running_processes(quiet.settings, tmp_path, "workflow") as processes:
+            orders += [await quiet.request(f"s{len(orders)}", f"user{len(orders)}-{number}") for number in range(3)]
+            await asyncio.sleep(life_ms / 1000)
+            processes["workflow"].kill()
+    await quiet.avinode.switch_on()
+    async with running_workflow(quiet.settings):
+        for order in orders:
+            await quiet.becomes(True, SETTLED, order.request_id)
+    made = [each["externalTripId"] for each in (await quiet.avinode.call("GET", "/sim/trips")).body["trips"]]
+    trips = {order.request_id: made.count(str(order.request_id)) for order in orders}
+    assert set(trips.values()) <= {0, 1}
+    for request_id in (each for each, count in trips.items() if count == 0):
+        assert await quiet.owner.fetchval(REQUEST_STATE, request_id) == "unconfirmed"
 
 
 async def _reread(stage: Stage, trip_id: UUID, avinode_trip_id: str) -> dict[str, tuple[object, ...]]:

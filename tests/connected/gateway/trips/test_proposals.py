@@ -11,7 +11,7 @@ import pytest
 from shared.events import TripAdvanced
 from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.stage import Stage as Gateway
-from tests.connected.gateway.trips.test_trips_over_http import gateway_of
+from tests.connected.gateway.trips.test_trips_over_http import TRIP, begin, gateway_of
 from tests.connected.workflow_stage import Stage, running_workflow
 
 
@@ -134,6 +134,22 @@ async def test_sent_by_hand_it_completes_the_trip_for_good(gateway: Gateway, tri
     assert became(await send(gateway, proposal)) == (409, "proposal_settled")
     assert became(await send(gateway, other)) == (409, "trip_closed")
     assert became(await prepare(gateway, trip)) == (409, "trip_closed")
+
+
+async def test_a_new_request_in_the_same_chat_is_another_trip_with_proposals_of_its_own(
+    quiet: Stage, gateway: Gateway, trip: UUID
+) -> None:
+    proposal = await prepared(gateway, trip)
+    await send(gateway, proposal)
+    asked = await begin(gateway, TRIP)
+    assert asked.status_code == 201, asked.text
+    other = asked.json()["trip"]
+    assert (other["id"] != str(trip), other["proposals"], other["current_step"]) == (True, [], "searching_aircraft")
+    await Rows(quiet.owner).quote("new", UUID(other["id"]))
+    again = await prepared(gateway, UUID(other["id"]), quote_ids=["new"])
+    shown = (await gateway.get(f"/api/trips/{trip}", user="ada")).json()
+    assert [(each["id"], each["state"]) for each in shown["proposals"]] == [(proposal, "by_hand")]
+    assert again != proposal
 
 
 async def test_of_two_who_send_at_once_one_does(quiet: Stage, trip: UUID, gateway: Gateway) -> None:
