@@ -31,6 +31,7 @@ def quiet(context: typer.Context) -> None:
 
 
 ServiceName = Literal["gateway", "logger", "tagger", "workflow"]
+LONGEST_LINK = timedelta(hours=24)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -122,16 +123,31 @@ def logins(
 def token(
     user: Annotated[str, typer.Option(help="the user id, `sub` in the token")],
     role: Annotated[Literal["user", "service", "admin"], typer.Option()] = "user",
-    expires: Annotated[str, typer.Option(help="a number and s, m, h or d")] = "1h",
+    expires: Annotated[str | None, typer.Option(help="a number and s, m, h or d; by default 1h, of a link 15m")] = None,
+    link: Annotated[bool, typer.Option("--link", help="a link that signs a browser in, once")] = False,
+    url: Annotated[
+        str, typer.Option(envvar="TRIPTHREAD_URL", help="of a link: where browsers reach the gateway")
+    ] = "http://127.0.0.1:8080",
 ) -> None:
-    """Print a JWT that the gateway accepts."""
+    """Print a JWT that the gateway accepts, or a one-time link that signs a browser in."""
     import jwt
 
+    from services.gateway.account.login_links import login_link
+
     settings = Settings()
+    lasts = _duration(expires if expires is not None else "15m" if link else "1h")
+    if link:
+        if lasts > LONGEST_LINK:
+            raise typer.BadParameter("a link is good for 24h at most", param_hint="--expires")
+        typer.echo(login_link(settings, url, user, role, lasts.total_seconds()))
+        return
+    if settings.hs256_secret is None:
+        typer.echo("tripthread token: JWT_SECRET is not set, so the identity provider signs: take --link", err=True)
+        raise typer.Exit(2)
     now = datetime.now(UTC)
-    claims = {"sub": user, "role": role, "iat": now, "exp": now + _duration(expires)}
+    claims = {"sub": user, "role": role, "iat": now, "exp": now + lasts}
     claims |= {name: value for name, value in (("aud", settings.jwt_audience), ("iss", settings.jwt_issuer)) if value}
-    typer.echo(jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256"))
+    typer.echo(jwt.encode(claims, settings.hs256_secret, algorithm="HS256"))
 
 
 @app.command()

@@ -10,7 +10,11 @@ from deploy.terminal import say
 _DEMO = "./run demo                          one conversation, from the first question to the quotes"
 
 
-def print_directions(layout: Layout, how_it_ends: str) -> None:
+# What makes a link that signs a browser in as the administrator.
+LOGIN_LINK = ("token", "--user", "admin", "--role", "admin", "--link")
+
+
+def print_directions(layout: Layout, how_it_ends: str, login_link: str) -> None:
     """Say where everything is, and what to try."""
     env = read_env(layout.env_file)
     urls = [value for key, value in env.items() if key.startswith("TRIPTHREAD_URL")]
@@ -24,6 +28,9 @@ Tripthread is up. {how_it_ends}
   {_model(env)}
   {_avinode(env)}
   addresses, keys    {layout.env_file}
+
+  sign a browser in  {login_link}
+                     good once, for 15 minutes; another: ./run tripthread token --link --user ann
 {_disk(layout)}
 {demo}  ./run tripthread token --user ann   a token to call the API with{_visitors(env)}
   ./run status                        what runs; ./run logs shows what it prints

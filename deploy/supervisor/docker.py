@@ -9,7 +9,7 @@ from typing import IO
 
 from deploy.supervisor.compose_env import choose_ports, compose_directions, compose_variables
 from deploy.supervisor.credentials import load_credentials
-from deploy.supervisor.directions import print_directions
+from deploy.supervisor.directions import LOGIN_LINK, print_directions
 from deploy.supervisor.ending import end_calmly
 from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
@@ -58,9 +58,9 @@ def up(layout: Layout, *, detach: bool) -> None:
     try:
         _start(layout)
         if detach:
-            print_directions(layout, "End it with ./run down.")
+            print_directions(layout, "End it with ./run down.", _login_link(layout))
             return
-        print_directions(layout, "End it with Ctrl-C.")
+        print_directions(layout, "End it with Ctrl-C.", _login_link(layout))
         show_plainly([*_command(layout), "logs", "--follow", "--tail", "0"], layout.root, _environment(layout))
     except BaseException as reason:
         end_calmly()
@@ -134,9 +134,17 @@ def _write_variables(layout: Layout) -> None:
 
 
 def _admin_token(layout: Layout) -> dict[str, str]:
-    arguments = ("token", "--user", "admin", "--role", "admin", "--expires", "30d")
+    return {"ADMIN_TOKEN": _operate(layout, "token", "--user", "admin", "--role", "admin", "--expires", "30d")}
+
+
+def _login_link(layout: Layout) -> str:
+    """Have a link made that signs a browser in as the administrator, once."""
+    return _operate(layout, *LOGIN_LINK, "--url", read_env(layout.env_file)["TRIPTHREAD_URL"])
+
+
+def _operate(layout: Layout, *arguments: str) -> str:
     command = [*_command(layout), "run", "--rm", "--no-deps", "--no-TTY", "operator", *arguments]
-    return {"ADMIN_TOKEN": output_of("tripthread token", *command, env=_environment(layout))}
+    return output_of(f"tripthread {arguments[0]}", *command, env=_environment(layout))
 
 
 def _foreign_images(layout: Layout) -> list[str]:

@@ -11,10 +11,12 @@ from typing import Any
 from deploy.disk import little_disk
 from deploy.supervisor.child import Child
 from deploy.supervisor.control import NotRunningError, ask
-from deploy.supervisor.directions import print_directions
+from deploy.supervisor.directions import LOGIN_LINK, print_directions
 from deploy.supervisor.ending import end_calmly
+from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.lock import holder
+from deploy.supervisor.programs import output_of
 from deploy.supervisor.readiness import wait_until_ready, why_not_ready
 from deploy.supervisor.trouble import Trouble
 from deploy.terminal import plain, say
@@ -35,7 +37,7 @@ def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
         _wait_answer(layout, lambda: holder(layout.lock_file) is not None)
         ask(layout.run, "extend", counts=counts)
         _wait_ready(layout)
-        print_directions(layout, "It was running already.")
+        print_directions(layout, "It was running already.", _login_link(layout))
         return
     if little := little_disk(layout.run):
         say(little)  # Now already, for it may be why nothing starts.
@@ -43,9 +45,9 @@ def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
     try:
         _wait_start(layout, stack)
         if detach:
-            print_directions(layout, "End it with ./run down.")
+            print_directions(layout, "End it with ./run down.", _login_link(layout))
             return
-        print_directions(layout, "End it with Ctrl-C.")
+        print_directions(layout, "End it with Ctrl-C.", _login_link(layout))
         while stack.running:
             time.sleep(0.2)
         if stack.returncode != 0:  # Not by ./run down.
@@ -55,6 +57,13 @@ def up(layout: Layout, counts: Mapping[str, int], *, detach: bool) -> None:
         _end(stack)
         if not isinstance(reason, KeyboardInterrupt):
             raise
+
+
+def _login_link(layout: Layout) -> str:
+    """Have a link made that signs a browser in as the administrator, once."""
+    command = (layout.python, "-m", "deploy.cli", *LOGIN_LINK)
+    env = {**os.environ, **read_env(layout.env_file)}
+    return output_of("tripthread token", *command, env=env, cwd=layout.root)
 
 
 def down(layout: Layout) -> None:

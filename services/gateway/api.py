@@ -9,7 +9,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 
-from services.gateway.account import key_routes
+from services.gateway.account import key_routes, login_routes
 from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
 from services.gateway.admin import delivery_routes
@@ -96,6 +96,7 @@ ROUTERS = (
     webhooks.router,
     account.router,
     key_routes.router,
+    login_routes.router,
     admin.router,
     delivery_routes.router,
 )

@@ -13,6 +13,8 @@ from services.gateway.account.buckets import Buckets
 from services.gateway.account.key_routes import Keys
 from services.gateway.account.key_store import KeyStore
 from services.gateway.account.lanes import Lanes
+from services.gateway.account.login_store import LoginStore
+from services.gateway.account.logins import Logins
 from services.gateway.account.standing import StandingCredentials
 from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
@@ -202,7 +204,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     running = RunningTurns(store, runner, links.peers)
     starter = TurnStarter(store, runner, running)
     buckets, trips = Buckets(), TripQueries(pools.reader)
-    throttle, keys = Throttle(settings, runner.counts, buckets), KeyStore(pools.own)
+    throttle, keys, browsers = Throttle(settings, runner.counts, buckets), KeyStore(pools.own), LoginStore(pools.own)
+    logins = Logins(browsers, StandingCredentials(browsers), throttle)
     listeners, accepting = Listeners(), Accepting(publisher, receipts)
     outcomes, looking = Outcomes(settings, receipts, listeners), Looking(ChangeQueries(pools.admin), listeners)
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
@@ -232,7 +235,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     )
     trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
-        Authenticator(settings, TokenVerifier(settings), ApiKeys(StandingCredentials(keys), throttle)),
+        Authenticator(settings, TokenVerifier(settings), ApiKeys(StandingCredentials(keys), throttle), logins),
+        logins,
         Keys(keys),
         throttle,
         Chat(

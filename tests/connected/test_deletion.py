@@ -38,6 +38,8 @@ FILLED_BY_HAND = (
     "INSERT INTO gateway.api_keys (key_id, key_hash, user_id, name, role)"
     " VALUES (gen_random_uuid(), 'x', $1, 'marzipan', 'user')",
     "INSERT INTO gateway.login_links VALUES ('x', $1, 'user', now())",
+    "INSERT INTO gateway.browser_sessions (browser_session_id, token_hash, user_id, role, expires_at)"
+    " VALUES (gen_random_uuid(), 'x', $1, 'user', now() + interval '1 hour')",
     "INSERT INTO gateway.shares (share_id, token_hash, user_id, session_id) VALUES (gen_random_uuid(), 'x', $1, $2)",
     "WITH hers AS (INSERT INTO gateway.shares (share_id, user_id, session_id) VALUES (gen_random_uuid(), 'eve', 's')"
     " RETURNING *) INSERT INTO gateway.shared_with SELECT share_id, $1, created_at FROM hers",

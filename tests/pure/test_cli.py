@@ -9,10 +9,12 @@ from pathlib import Path
 import jwt
 import pytest
 import structlog
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from shared.settings import NEEDED
+from services.gateway.account.login_links import read_login
+from shared.settings import NEEDED, Settings
 
 SECRET = "a-secret-that-only-this-test-knows-0123456789"
 
@@ -47,6 +49,28 @@ def test_a_length_of_time_that_is_none_is_refused(expires: str) -> None:
     status, output = run("token", "--user", "ann", "--expires", expires)
     assert status == 2
     assert "--expires" in output
+
+
+def test_a_link_is_for_where_browsers_reach_the_gateway_and_for_a_while() -> None:
+    secret = "a-cookies-secret-of-thirty-two-bytes"
+    status, output = run(
+        "token", "--user", "ann", "--role", "admin", "--link", "--url", "https://x/", COOKIE_SECRET=secret
+    )
+    assert status == 0
+    assert output.startswith("https://x/api/auth/login?token=")
+    settings = Settings(_env_file=None, cookie_secret=SecretStr(secret))
+    link = read_login(output.strip().partition("token=")[2], settings)
+    assert (link.user_id, link.role) == ("ann", "admin")
+    assert link.expires_at - link.made_at == pytest.approx(900, abs=1)
+    assert run("token", "--user", "ann", "--link", "--expires", "25h")[0] == 2
+
+
+def test_where_a_provider_signs_there_is_no_token_but_a_link() -> None:
+    provided = {"JWT_SECRET": "", "JWT_JWKS_URL": "https://login.example/jwks.json"}
+    status, output = run("token", "--user", "ann", **provided)
+    assert status == 2
+    assert "--link" in output
+    assert run("token", "--user", "ann", "--link", **provided)[0] == 0
 
 
 def test_a_service_says_which_variables_it_lacks() -> None:

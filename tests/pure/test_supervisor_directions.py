@@ -14,7 +14,7 @@ SANDBOX = {"LLM_SANDBOX_URL": "http://127.0.0.1:8090", "AVINODE_SANDBOX_URL": "h
 
 def said(layout: Layout, capsys: pytest.CaptureFixture[str], **outside: str) -> str:
     write_env(layout.env_file, GATEWAY | outside)
-    print_directions(layout, "End it with ./run down.")
+    print_directions(layout, "End it with ./run down.", "http://127.0.0.1:8080/api/auth/login?token=once")
     return capsys.readouterr().out
 
 
@@ -23,6 +23,10 @@ def test_simulated_systems_are_called_simulated(tmp_path: Path, capsys: pytest.C
 
     assert "model, simulated   http://127.0.0.1:8090\n" in text
     assert "Avinode, simulated http://127.0.0.1:8099\n" in text
+
+
+def test_a_browser_is_signed_in_by_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "sign a browser in  http://127.0.0.1:8080/api/auth/login?token=once\n" in said(Layout(tmp_path), capsys)
 
 
 def test_real_systems_are_called_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,13 @@
-"""Who sends these credentials: a user or a visitor by a bearer token, a visitor by a signed cookie, or both."""
+"""Who sends these credentials: a token, an API key, a signed-in browser's cookie or a visitor's, or several."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
-from uuid import UUID
 
 from services.gateway.account.api_keys import PREFIX, ApiKeys
 from services.gateway.account.caller import Caller
 from services.gateway.account.claims import Identity
+from services.gateway.account.logins import Login, Logins
 from services.gateway.account.signing_keys import UnknownKey
 from services.gateway.account.standing import Standing
 from services.gateway.account.verifier import TokenVerifier
@@ -18,56 +19,70 @@ from shared.settings import Settings
 UNKNOWN = "Send `Authorization: Bearer` with a token or an API key."
 
 
+class Credentials(NamedTuple):
+    """What a request shows."""
+
+    authorization: str | None
+    login_cookies: Sequence[str] = ()
+    visitor_cookies: Sequence[str] = ()
+    host: str = ""  # where it comes from
+
+
 class Shown(NamedTuple):
     """Whom credentials show; nobody where there are none that count."""
 
     caller: Caller | None
-    visitor: VisitorToken | None  # by which a visitor among them is known
+    visitor: VisitorToken | None = None  # by which a visitor among them is known
+    login: Login | None = None  # by which a browser is
 
 
 class Authenticator:
     """One for all: whoever calls is looked at here, and nowhere else."""
 
-    def __init__(self, settings: Settings, verifier: TokenVerifier, api_keys: ApiKeys) -> None:
+    def __init__(self, settings: Settings, verifier: TokenVerifier, api_keys: ApiKeys, logins: Logins) -> None:
         self._settings = settings
-        self._api_keys = api_keys
         self._verifier = verifier
+        self._api_keys = api_keys
+        self._logins = logins
 
-    async def authenticate(self, authorization: str | None, visitor_cookies: Sequence[str], host: str = "") -> Shown:
-        """Tell who sends these credentials from this host, and ask others where that must be.
+    async def authenticate(self, credentials: Credentials) -> Shown:
+        """Tell who sends these credentials, and ask others where that must be.
 
-        Wrong credentials never make somebody a visitor; a visitor's cookie that is not good any more counts as none.
+        Wrong credentials never make somebody a visitor; a cookie that is not good any more counts as none.
 
         Raises:
             NotAuthenticated: There is an Authorization header, and it is no good.
             KeysAway: Nobody can tell for now.
             TooMany: Too many wrong keys came from there.
         """
-        if authorization is not None and PREFIX in authorization:
+        authorization = credentials.authorization
+        if authorization is None:
+            login = await self._logins.find(credentials.login_cookies, credentials.host)
+            return self._by_cookies(login, credentials)
+        if PREFIX in authorization:
             scheme, token = credentials_in(authorization)
             if scheme == "bearer" and token.startswith(PREFIX):
-                return self._shown(await self._api_keys.find(token, host), visitor_cookies)
+                return self._by_key(await self._api_keys.find(token, credentials.host), credentials)
         try:
-            return self.recognise(authorization, visitor_cookies)
+            return self.recognise(credentials)
         except (UnknownKey, KeysAway):
             await self._verifier.refresh()
-            return self.recognise(authorization, visitor_cookies)
+            return self.recognise(credentials)
 
-    def recognise(self, authorization: str | None, visitor_cookies: Sequence[str]) -> Shown:
+    def recognise(self, credentials: Credentials) -> Shown:
         """Do the same by what is known here, and ask nobody.
 
         Raises:
             NotAuthenticated: There is an Authorization header, and it is no good, or not known to be.
             KeysAway: There is nothing yet to know it by.
         """
-        if authorization is None:
-            visitor = first_visitor(visitor_cookies, self._settings)
-            return Shown(visitor_caller(visitor.visitor_id) if visitor else None, visitor)
-        scheme, token = credentials_in(authorization)
+        if credentials.authorization is None:
+            return self._by_cookies(self._logins.recognise(credentials.login_cookies), credentials)
+        scheme, token = credentials_in(credentials.authorization)
         if scheme != "bearer":
             raise NotAuthenticated(UNKNOWN)
         if token.startswith(PREFIX):
-            return self._shown(self._api_keys.recognise(token), visitor_cookies)
+            return self._by_key(self._api_keys.recognise(token), credentials)
         try:
             identity = self._verifier.verified(token)
         except (NotAuthenticated, KeysAway):
@@ -75,16 +90,28 @@ class Authenticator:
             if visitor is None:
                 raise
             return Shown(visitor_caller(visitor.visitor_id, visitor.expires_at), visitor)
-        return self._shown(identity, visitor_cookies)
+        visitor = self._visitor(credentials)
+        return Shown(_user(identity, visitor), visitor)
 
     async def holds(self, caller: Caller) -> bool:
         """Tell whether who was let in a while ago would be let in still, their credentials' end aside."""
-        return caller.key_id is None or await self._api_keys.stands(caller.key_id)
+        if caller.key_id is not None:
+            return await self._api_keys.stands(caller.key_id)
+        return caller.login_id is None or await self._logins.stands(caller.login_id)
 
-    def _shown(self, shown: Identity | Standing, visitor_cookies: Sequence[str]) -> Shown:
-        visitor = first_visitor(visitor_cookies, self._settings)
-        identity, key_id = (shown, None) if isinstance(shown, Identity) else (shown.identity, shown.id)
-        return Shown(_user(identity, visitor.visitor_id if visitor else None, key_id), visitor)
+    def _by_cookies(self, login: Login | None, credentials: Credentials) -> Shown:
+        visitor = self._visitor(credentials)
+        if login is not None:
+            user = _user(login.standing.identity, visitor)
+            return Shown(replace(user, login_id=login.standing.id), visitor, login)
+        return Shown(visitor_caller(visitor.visitor_id) if visitor else None, visitor)
+
+    def _by_key(self, standing: Standing, credentials: Credentials) -> Shown:
+        visitor = self._visitor(credentials)
+        return Shown(replace(_user(standing.identity, visitor), key_id=standing.id), visitor)
+
+    def _visitor(self, credentials: Credentials) -> VisitorToken | None:
+        return first_visitor(credentials.visitor_cookies, self._settings)
 
 
 def visitor_caller(visitor_id: str, expires_at: float | None = None) -> Caller:
@@ -92,8 +119,8 @@ def visitor_caller(visitor_id: str, expires_at: float | None = None) -> Caller:
     return Caller(visitor_id, visitor_id, role="user", projects=None, user_ids=(visitor_id,), expires_at=expires_at)
 
 
-def _user(identity: Identity, visitor_id: str | None, key_id: UUID | None) -> Caller:
-    user_id = identity.user_id
+def _user(identity: Identity, visitor: VisitorToken | None) -> Caller:
+    user_id, visitor_id = identity.user_id, visitor.visitor_id if visitor else None
     return Caller(
         user_id=user_id,
         visitor_id=visitor_id,
@@ -101,5 +128,4 @@ def _user(identity: Identity, visitor_id: str | None, key_id: UUID | None) -> Ca
         projects=identity.projects,
         user_ids=(user_id, visitor_id) if visitor_id else (user_id,),
         expires_at=identity.expires_at,
-        key_id=key_id,
     )

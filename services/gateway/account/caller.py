@@ -18,10 +18,16 @@ class Caller:
     user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
     expires_at: float | None = None  # when the credentials do, in seconds since 1970
     key_id: UUID | None = None  # of the API key that they call by
+    login_id: UUID | None = None  # of the signed-in browser that they call by
 
     @property
     def is_visitor(self) -> bool:
         return self.user_id == self.visitor_id
+
+    @property
+    def may_be_ended(self) -> bool:
+        """Whether their credentials can be taken back before they end."""
+        return self.key_id is not None or self.login_id is not None
 
     @property
     def rights(self) -> Rights:

@@ -7,8 +7,9 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
-from services.gateway.account.authenticator import UNKNOWN, Authenticator, visitor_caller
+from services.gateway.account.authenticator import UNKNOWN, Authenticator, Credentials, visitor_caller
 from services.gateway.account.caller import Caller
+from services.gateway.account.logins import Login, Logins, login_cookie, login_cookie_name
 from services.gateway.account.rights import Role
 from services.gateway.account.throttle import Throttle, user_account, visitors_account
 from services.gateway.account.visitors import (
@@ -22,7 +23,7 @@ from services.gateway.account.visitors import (
 )
 from services.gateway.http.authorization import sent_authorization
 from services.gateway.http.cookies import cookie_values
-from services.gateway.http.edge import NEW_HEADER
+from services.gateway.http.edge import add_header
 from services.gateway.http.handed import handed
 from services.gateway.http.origin import from_own_page
 from shared.errors import Forbidden, KeysAway, NotAuthenticated
@@ -48,16 +49,21 @@ def account_in(scope: Scope) -> str:
     """Name whom a request counts for before anybody has looked who it is: who shows nothing good is their address."""
     request = HTTPConnection(scope)
     try:
-        caller = handed(request, Authenticator).recognise(*_credentials(request)).caller
+        caller = handed(request, Authenticator).recognise(_credentials(request)).caller
     except (NotAuthenticated, KeysAway):
         caller = None
     return account_of(caller, request) if caller else address_of(request)
 
 
-def _credentials(request: HTTPConnection) -> tuple[str | None, list[str]]:
-    """Return what a request shows: its `Authorization`, and every visitor's cookie."""
-    cookies = cookie_values(request, visitor_cookie_name(handed(request, Settings)))
-    return sent_authorization(request.headers), cookies
+def _credentials(request: HTTPConnection) -> Credentials:
+    """Return what a request shows."""
+    visitors = cookie_values(request, visitor_cookie_name(handed(request, Settings)))
+    return Credentials(sent_authorization(request.headers), login_cookies_of(request), visitors, _host_of(request))
+
+
+def login_cookies_of(request: HTTPConnection) -> list[str]:
+    """Return every cookie of a request that may show a signed-in browser."""
+    return cookie_values(request, login_cookie_name(handed(request, Settings)))
 
 
 def _host_of(request: HTTPConnection) -> str:
@@ -82,7 +88,7 @@ async def new_caller(request: Request) -> Caller:
         raise NotAuthenticated(UNKNOWN)
     await handed(request, Throttle).count_visitor(visitors_account(_host_of(request)))
     visitor = request.scope[VISITOR] = new_visitor(settings)
-    request.scope[NEW_HEADER] = cookie_header(visitor, settings)
+    add_header(request.scope, cookie_header(visitor, settings))
     return visitor_caller(visitor.visitor_id)
 
 
@@ -131,21 +137,32 @@ async def known_caller(request: Request) -> Caller | None:
         NotAuthenticated: The credentials are wrong.
         Forbidden: Another site's page wants to write with this browser's cookie.
     """
-    authorization, cookies = _credentials(request)
-    writes_by_cookie = authorization is None and request.method not in SAFE_METHODS
+    credentials = _credentials(request)
+    writes_by_cookie = credentials.authorization is None and request.method not in SAFE_METHODS
     # Also without a cookie: a form on another site must not replace a visitor's identity by a new one.
     if writes_by_cookie and from_own_page(request.headers) is False:
-        raise Forbidden("A page of another origin may not write with a visitor's cookie.")
-    caller, visitor = await handed(request, Authenticator).authenticate(authorization, cookies, _host_of(request))
+        raise Forbidden("A page of another origin may not write with this browser's cookies.")
+    caller, visitor, login = await handed(request, Authenticator).authenticate(credentials)
     if caller is not None and visitor is not None:
         settings = handed(request, Settings)
-        _keep(visitor, request, settings, by_cookie=authorization is None or not caller.is_visitor)
+        _keep(visitor, request, settings, by_cookie=credentials.authorization is None or not caller.is_visitor)
+    await _keep_login(login, credentials, request)
     return caller
+
+
+async def _keep_login(login: Login | None, credentials: Credentials, request: Request) -> None:
+    """Let a signed-in browser that is used stay so, and one that is not any more let go of its cookie."""
+    settings = handed(request, Settings)
+    if login is not None:
+        if login.is_ageing and await handed(request, Logins).renew(login):
+            add_header(request.scope, login_cookie(login.value, settings))
+    elif credentials.login_cookies and credentials.authorization is None:
+        add_header(request.scope, login_cookie("", settings))
 
 
 def _keep(visitor: VisitorToken, request: Request, settings: Settings, *, by_cookie: bool) -> None:
     """Remember by which token a visitor is known, and give who comes with an old one the next."""
     if visitor.is_ageing:
         visitor = token_of(visitor.visitor_id, settings)
-        request.scope[NEW_HEADER] = cookie_header(visitor, settings) if by_cookie else token_header(visitor)
+        add_header(request.scope, cookie_header(visitor, settings) if by_cookie else token_header(visitor))
     request.scope[VISITOR] = visitor

@@ -32,7 +32,7 @@ class Standing:
 
     id: UUID
     identity: Identity
-    is_noted: bool  # that they are used, in the last hour
+    is_noted: bool  # that they are used, in the last hour, where that is noted
 
 
 class Rows(Protocol):
@@ -73,6 +73,10 @@ class StandingCredentials:
         """Return what stood a moment ago, without asking; for who only wants to name it."""
         known = self._remembered.get(digest)
         return known.standing if known else None
+
+    def forget(self, digest: bytes) -> None:
+        """Look anew the next time: what is remembered is not so any more."""
+        self._remembered.pop(digest, None)
 
     async def find(self, digest: bytes) -> Standing | None:
         """Return what stands by this hash."""

@@ -23,6 +23,7 @@ OLDER = (
     ("gateway.shared_with", "shared_at <= $2"),  # what others have shared with them
     ("gateway.usage", "day <= $2::timestamptz::date"),
     ("gateway.api_keys", "created_at <= $2"),
+    ("gateway.browser_sessions", "created_at <= $2"),
     ("gateway.login_links", "true"),  # which say only when they end
     ("gateway.session_openings", "accepted_at <= $2"),
     ("gateway.users", "first_seen_at <= $2"),

@@ -25,8 +25,7 @@ from shared.errors import Misdirected
 from shared.ids import new_id
 from shared.settings import Settings, read_networks
 
-# Where a route leaves a header that is to go with whatever its answer will be.
-NEW_HEADER = "tripthread.new_header"
+_NEW_HEADERS = "tripthread.new_headers"
 # Where a route leaves what is to go on with an answer that it has begun, once the request is done with: an answer that
 # lasts for hours must not hold all that FastAPI makes for a request.
 GOES_ON = "tripthread.goes_on"
@@ -58,6 +57,11 @@ def correlation_id_of(request: HTTPConnection) -> UUID:
     """Return the id for every event that follows from this request."""
     correlation_id: UUID = request.state.correlation_id
     return correlation_id
+
+
+def add_header(scope: Scope, header: tuple[bytes, bytes]) -> None:
+    """Let a header go with whatever the answer will be."""
+    scope.setdefault(_NEW_HEADERS, []).append(header)
 
 
 class Edge:
@@ -141,8 +145,7 @@ class _Answer:
         own = {name for name, _ in headers}  # a route may know better
         headers += [header for header in self._headers.items() if header[0] not in own]
         headers.append((b"x-request-id", self._request_id.encode()))
-        if NEW_HEADER in self._scope:
-            headers.append(self._scope[NEW_HEADER])
+        headers += self._scope.get(_NEW_HEADERS, ())
         return headers
 
 

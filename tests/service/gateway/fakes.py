@@ -1,5 +1,6 @@
 """The gateway's parts kept in dictionaries, and an HTTP client for the API on them."""
 
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,9 @@ from services.gateway.account.identity import Caller
 from services.gateway.account.key_routes import Keys
 from services.gateway.account.key_store import ApiKey, KeyStore
 from services.gateway.account.lanes import Lanes
+from services.gateway.account.login_links import LoginLink
+from services.gateway.account.login_store import LASTS_S, LoginStore
+from services.gateway.account.logins import Logins
 from services.gateway.account.projects import Projects, sees
 from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing, StandingCredentials
@@ -198,6 +202,8 @@ class World:
     deliveries: dict[UUID, WholeDelivery] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     keys: dict[bytes, tuple[str, ApiKey]] = field(default_factory=dict)  # by hash, each with its owner
+    used_links: set[bytes] = field(default_factory=set)
+    browsers: dict[bytes, Standing] = field(default_factory=dict)  # that are signed in
     keys_asked: list[str] = field(default_factory=list)  # what was asked of them
     faults: dict[str, str] = field(default_factory=dict)
     degraded: dict[str, str] = field(default_factory=dict)
@@ -228,6 +234,8 @@ class World:
         share_store = cast(ShareStore, shares)
         buckets = Buckets()
         throttle, keys = Throttle(self.settings, TurnCounts(), buckets), cast(KeyStore, FakeKeyStore(self))
+        browsers = cast(LoginStore, FakeLoginStore(self))
+        logins = Logins(browsers, StandingCredentials(browsers), throttle)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
         posting = Posting(
             self.settings,
@@ -242,7 +250,10 @@ class World:
         )
         trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
         subjects = (
-            Authenticator(self.settings, TokenVerifier(self.settings), ApiKeys(StandingCredentials(keys), throttle)),
+            Authenticator(
+                self.settings, TokenVerifier(self.settings), ApiKeys(StandingCredentials(keys), throttle), logins
+            ),
+            logins,
             Keys(keys),
             throttle,
             Chat(
@@ -489,6 +500,51 @@ class FakeKeyStore:
         digest = next(digest for digest, (_, each) in self._world.keys.items() if each is key)
         self._world.keys[digest] = user_id, revoked
         return revoked
+
+
+class FakeLoginStore:
+    """As `LoginStore`, of the world's browsers."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def open(self, link: LoginLink, digest: bytes) -> bool:
+        if link.digest in self._world.used_links or link.user_id in self._world.erased:
+            return False
+        self._world.used_links.add(link.digest)
+        identity = Identity(link.user_id, link.role, None, time.time() + LASTS_S)
+        self._world.browsers[digest] = Standing(ids.new_id(), identity, is_noted=True)
+        return True
+
+    async def end(self, digest: bytes) -> None:
+        self._world.browsers.pop(digest, None)
+
+    async def end_all(self, user_id: str) -> int:
+        theirs = [digest for digest, each in self._world.browsers.items() if each.identity.user_id == user_id]
+        for digest in theirs:
+            del self._world.browsers[digest]
+        return len(theirs)
+
+    async def renew(self, digest: bytes) -> bool:
+        standing = await self.find(digest)
+        if standing is None:
+            return False
+        identity = replace(standing.identity, expires_at=time.time() + LASTS_S)
+        self._world.browsers[digest] = replace(standing, identity=identity)
+        return True
+
+    async def find(self, digest: bytes) -> Standing | None:
+        standing = self._world.browsers.get(digest)
+        return standing if standing and standing.identity.expires_at > time.time() else None
+
+    async def standing(self, digests: Sequence[bytes]) -> set[bytes]:
+        return {digest for digest in digests if await self.find(digest)}
+
+    async def stands(self, credential_id: UUID) -> bool:
+        return credential_id in {each.id for each in self._world.browsers.values()}
+
+    async def note_use(self, digests: Sequence[bytes]) -> None:
+        raise AssertionError("nothing is noted of browsers")
 
 
 class FakePublisher:

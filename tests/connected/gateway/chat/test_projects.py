@@ -72,6 +72,9 @@ ELSEWHERE = {
     ("get", "/api/helpers"),
     ("get", "/api/me"),
     ("post", "/api/auth/visitor"),
+    ("get", "/api/auth/login"),  # in tests/service/gateway/account/test_logins.py, with the next two
+    ("post", "/api/auth/login"),
+    ("post", "/api/auth/logout"),
     ("get", "/api/keys"),  # in tests/connected/gateway/account/test_keys.py, with the next two
     ("post", "/api/keys"),
     ("delete", "/api/keys/{key_id}"),

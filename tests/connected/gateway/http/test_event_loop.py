@@ -39,6 +39,7 @@ FIELDS = {
     "share_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "template_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "token": "t" * 43,
+    "user_id": "ann",
     "key_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "event": "e",
     "source": "elsewhere",

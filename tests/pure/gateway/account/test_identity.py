@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from services.gateway.account.api_keys import ApiKeys
-from services.gateway.account.authenticator import Authenticator
+from services.gateway.account.authenticator import Authenticator, Credentials
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.caller import Caller
+from services.gateway.account.login_store import LoginStore
+from services.gateway.account.logins import Logins
 from services.gateway.account.standing import Rows, StandingCredentials
 from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
@@ -33,12 +35,14 @@ NO_VISITORS = SETTINGS.model_copy(update={"allow_visitors": False})
 @cache
 def authenticator(settings: Settings) -> Authenticator:
     throttle = Throttle(settings, TurnCounts(), Buckets())
-    keys = ApiKeys(StandingCredentials(cast(Rows, None)), throttle)  # none of these tests comes to them
-    return Authenticator(settings, TokenVerifier(settings), keys)
+    nowhere = StandingCredentials(cast(Rows, None))  # none of these tests comes to them
+    logins = Logins(cast(LoginStore, None), nowhere, throttle)
+    return Authenticator(settings, TokenVerifier(settings), ApiKeys(nowhere, throttle), logins)
 
 
 def identify(authorization: str | None, visitor_cookies: Sequence[str], settings: Settings) -> Caller | None:
-    return authenticator(settings).recognise(authorization, visitor_cookies).caller
+    credentials = Credentials(authorization, visitor_cookies=visitor_cookies)
+    return authenticator(settings).recognise(credentials).caller
 
 
 def bearer(secret: str = SECRET, **claims: Any) -> str:

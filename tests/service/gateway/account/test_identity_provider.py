@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.gateway.account import signing_keys
-from services.gateway.account.authenticator import Authenticator
+from services.gateway.account.authenticator import Authenticator, Credentials
 from services.gateway.http.handed import handed_over
 from shared.settings import Settings
 from tests.identity_provider import Provider, public_jwk, running_provider, sign
@@ -198,7 +198,7 @@ async def test_all_who_come_at_once_wait_for_one_fetch(provider: Provider) -> No
 async def test_who_goes_away_takes_the_fetch_from_nobody(provider: Provider) -> None:
     authenticator = handed_over(World(settings=provider.settings()).api(), Authenticator)
     provider.answers.clear()
-    first, second = (asyncio.create_task(authenticator.authenticate(f"Bearer {sign()}", ())) for _ in range(2))
+    first, second = (asyncio.create_task(authenticator.authenticate(Credentials(f"Bearer {sign()}"))) for _ in range(2))
     await until_true(lambda: provider.asked == 1)
     first.cancel()
     provider.answers.set()

@@ -41,6 +41,8 @@ OPAQUE = {"cursor", "before", "after", "from", "to", "shared"}  # the last one g
 
 
 BEYOND_SCHEMAS = {
+    ("GET", "/api/auth/login"),  # of a link that we have made, with the next
+    ("POST", "/api/auth/login"),
     ("POST", "/api/chat/sessions/{session_id}/fork"),  # of one that another example has begun, and said nothing in
     ("DELETE", "/api/chat/sessions"),  # which never means all, so it needs an id
     ("POST", "/api/analytics/traces"),  # times, pairs of fields, and lists in which all are bad
