@@ -37,12 +37,13 @@ async def erase(settings: Settings, user_id: str, *, only_look: bool = False, wa
         open_pool(settings.gateway_database_url, "tripthread erase", 1) as own,
         open_pool(settings.admin_database_url, "tripthread erase", 1) as admin,
     ):
+        users = [user_id]
         if not only_look:
-            await DeletionStore(own).erase([user_id], new_id())
+            users = [erasure.user_id for erasure in await DeletionStore(own).erase(users, new_id())]
         states = ErasureStates(own, NotedDeletions(admin))
         deadline = asyncio.get_running_loop().time() + wait_s
         while True:
-            state = await states.of([user_id])
+            state = await states.of(users)
             if state.status != "pending" or asyncio.get_running_loop().time() >= deadline:
                 return state
             await asyncio.sleep(LOOK_S)

@@ -13,11 +13,13 @@ from services.gateway.account.buckets import Buckets
 from services.gateway.account.key_routes import Keys
 from services.gateway.account.key_store import KeyStore
 from services.gateway.account.lanes import Lanes
+from services.gateway.account.link_store import LinkStore
 from services.gateway.account.login_store import LoginStore
 from services.gateway.account.logins import Logins
 from services.gateway.account.standing import StandingCredentials
 from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
+from services.gateway.account.visitor_links import VisitorLinks
 from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.delivery_queries import DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
@@ -235,7 +237,13 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     )
     trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
-        Authenticator(settings, TokenVerifier(settings), ApiKeys(StandingCredentials(keys), throttle), logins),
+        Authenticator(
+            settings,
+            TokenVerifier(settings),
+            ApiKeys(StandingCredentials(keys), throttle),
+            logins,
+            VisitorLinks(LinkStore(pools.own)),
+        ),
         logins,
         Keys(keys),
         throttle,

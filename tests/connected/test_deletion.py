@@ -40,6 +40,7 @@ FILLED_BY_HAND = (
     "INSERT INTO gateway.login_links VALUES ('x', $1, 'user', now())",
     "INSERT INTO gateway.browser_sessions (browser_session_id, token_hash, user_id, role, expires_at)"
     " VALUES (gen_random_uuid(), 'x', $1, 'user', now() + interval '1 hour')",
+    "INSERT INTO gateway.linked_visitors (visitor_id, user_id) VALUES ('visitor_of ' || $1, $1)",
     "INSERT INTO gateway.shares (share_id, token_hash, user_id, session_id) VALUES (gen_random_uuid(), 'x', $1, $2)",
     "WITH hers AS (INSERT INTO gateway.shares (share_id, user_id, session_id) VALUES (gen_random_uuid(), 'eve', 's')"
     " RETURNING *) INSERT INTO gateway.shared_with SELECT share_id, $1, created_at FROM hers",

@@ -11,8 +11,10 @@ from services.gateway.account.logins import Login, Logins
 from services.gateway.account.signing_keys import UnknownKey
 from services.gateway.account.standing import Standing
 from services.gateway.account.verifier import TokenVerifier
+from services.gateway.account.visitor_links import VisitorLinks
 from services.gateway.account.visitors import VisitorToken, first_visitor, read_visitor
 from services.gateway.http.authorization import credentials_in
+from shared.database import DATABASE_ERRORS
 from shared.errors import KeysAway, NotAuthenticated
 from shared.settings import Settings
 
@@ -39,14 +41,19 @@ class Shown(NamedTuple):
 class Authenticator:
     """One for all: whoever calls is looked at here, and nowhere else."""
 
-    def __init__(self, settings: Settings, verifier: TokenVerifier, api_keys: ApiKeys, logins: Logins) -> None:
+    def __init__(
+        self, settings: Settings, verifier: TokenVerifier, api_keys: ApiKeys, logins: Logins, links: VisitorLinks
+    ) -> None:
         self._settings = settings
+        self._links = links
         self._verifier = verifier
         self._api_keys = api_keys
         self._logins = logins
 
     async def authenticate(self, credentials: Credentials) -> Shown:
         """Tell who sends these credentials, and ask others where that must be.
+
+        A visitor who comes with a user is that user's from then on, and nobody by their own token alone.
 
         Wrong credentials never make somebody a visitor; a cookie that is not good any more counts as none.
 
@@ -55,6 +62,14 @@ class Authenticator:
             KeysAway: Nobody can tell for now.
             TooMany: Too many wrong keys came from there.
         """
+        shown = await self._found(credentials)
+        if shown.caller is None:
+            return shown
+        if shown.caller.is_visitor:
+            return await self._unlinked(shown, credentials)
+        return await self._with_linked(shown, shown.caller)
+
+    async def _found(self, credentials: Credentials) -> Shown:
         authorization = credentials.authorization
         if authorization is None:
             login = await self._logins.find(credentials.login_cookies, credentials.host)
@@ -94,10 +109,46 @@ class Authenticator:
         return Shown(_user(identity, visitor), visitor)
 
     async def holds(self, caller: Caller) -> bool:
-        """Tell whether who was let in a while ago would be let in still, their credentials' end aside."""
-        if caller.key_id is not None:
-            return await self._api_keys.stands(caller.key_id)
-        return caller.login_id is None or await self._logins.stands(caller.login_id)
+        """Tell whether who was let in a while ago would be let in still, as the same, their credentials' end aside."""
+        if caller.key_id is not None and not await self._api_keys.stands(caller.key_id):
+            return False
+        if caller.login_id is not None and not await self._logins.stands(caller.login_id):
+            return False
+        try:
+            if caller.is_visitor:
+                return await self._links.owner_of(caller.user_id) is None
+            return {*await self._links.of(caller.user_id)} <= {*caller.user_ids}
+        except (*DATABASE_ERRORS, TimeoutError):
+            return True  # nobody can sign in meanwhile, so they are who they were
+
+    async def _unlinked(self, shown: Shown, credentials: Credentials) -> Shown:
+        """Let a visitor in who has not signed in; by the token of one who has nobody is shown.
+
+        Raises:
+            NotAuthenticated: It is a bearer's.
+        """
+        if shown.visitor is None or await self._links.owner_of(shown.visitor.visitor_id) is None:
+            return shown
+        if credentials.authorization is not None:
+            raise NotAuthenticated("This visitor has signed in since: sign in.")
+        return Shown(None)
+
+    async def _with_linked(self, shown: Shown, user: Caller) -> Shown:
+        """Let a user read what they said as a visitor, in whichever browser, and link the one of this browser."""
+        visitor, login = shown.visitor, shown.login
+        if visitor is not None:
+            owner = await self._links.owner_of(visitor.visitor_id)
+            if owner is None and user.links:
+                owner = await self._links.link(visitor.visitor_id, user.user_id)
+            if owner not in (None, user.user_id):  # somebody else has signed in here before
+                visitor = None
+        linked = await self._links.of(user.user_id)
+        visitor_id = visitor.visitor_id if visitor else None
+        own = (visitor_id,) if visitor_id is not None and visitor_id not in linked else ()
+        user_ids = (user.user_id, *own, *linked)
+        if user_ids != user.user_ids or visitor_id != user.visitor_id:
+            user = replace(user, visitor_id=visitor_id, user_ids=user_ids)
+        return Shown(user, visitor, login)
 
     def _by_cookies(self, login: Login | None, credentials: Credentials) -> Shown:
         visitor = self._visitor(credentials)

@@ -15,7 +15,7 @@ class Caller:
     visitor_id: str | None
     role: Role
     projects: Projects
-    user_ids: tuple[str, ...]  # one or two owners, `user_id` first, whose data may be read
+    user_ids: tuple[str, ...]  # the owners whose data may be read: `user_id` first, then visitors whom they were
     expires_at: float | None = None  # when the credentials do, in seconds since 1970
     key_id: UUID | None = None  # of the API key that they call by
     login_id: UUID | None = None  # of the signed-in browser that they call by
@@ -25,9 +25,9 @@ class Caller:
         return self.user_id == self.visitor_id
 
     @property
-    def may_be_ended(self) -> bool:
-        """Whether their credentials can be taken back before they end."""
-        return self.key_id is not None or self.login_id is not None
+    def links(self) -> bool:
+        """Whether a visitor who comes with them is theirs from then on: not with a program, nor a part of a user."""
+        return self.key_id is None and self.projects is None
 
     @property
     def rights(self) -> Rights:

@@ -65,9 +65,9 @@ class Deleting:
     async def erase(self, user_ids: Sequence[str], write: Write) -> list[Erasure]:
         """Erase all that these users have, hidden from here on."""
         erasures = await self._store.erase(user_ids, write.correlation_id)
-        for user_id in user_ids:
-            self._spawn(self._announcing.erased(user_id))
-        self._spawn(self._end([(user_id, None) for user_id in user_ids]))
+        for erasure in erasures:
+            self._spawn(self._announcing.erased(erasure.user_id))
+        self._spawn(self._end([(erasure.user_id, None) for erasure in erasures]))
         self._spawn(self.tell([erasure.event() for erasure in erasures]))
         return erasures
 

@@ -88,7 +88,13 @@ class DeletionStore:
         return [Deletion(**row) for row in map(dict, rows)]
 
     async def erase(self, user_ids: Sequence[str], correlation_id: UUID) -> list[Erasure]:
-        """Erase all that these users have now; whoever was erased before is erased up to now."""
+        """Erase all that these users have now, also as visitors; whoever was erased before is erased up to now."""
+        linked = await fetched(
+            self._pool,
+            "SELECT visitor_id FROM gateway.linked_visitors WHERE user_id = ANY ($1::text[])",
+            list(user_ids),
+        )
+        user_ids = list(dict.fromkeys([*user_ids, *(row["visitor_id"] for row in linked)]))
         rows = await fetched(
             self._pool,
             """

@@ -24,6 +24,7 @@ OLDER = (
     ("gateway.usage", "day <= $2::timestamptz::date"),
     ("gateway.api_keys", "created_at <= $2"),
     ("gateway.browser_sessions", "created_at <= $2"),
+    ("gateway.linked_visitors", "linked_at <= $2"),
     ("gateway.login_links", "true"),  # which say only when they end
     ("gateway.session_openings", "accepted_at <= $2"),
     ("gateway.users", "first_seen_at <= $2"),
@@ -124,6 +125,7 @@ class SweepStore:
             await self._delete(
                 f"{table} WHERE user_id = $1 AND $2::timestamptz IS NOT NULL AND {older}", user_id, erased_at
             )
+        await self._delete("gateway.linked_visitors WHERE visitor_id = $1 AND linked_at <= $2", user_id, erased_at)
 
     async def swept_user(self, event_id: UUID) -> None:
         """Note that nothing is left here of what a user had at this erasure."""

@@ -69,7 +69,7 @@ async def follow_events(
     return EventStream(
         listener,
         admit=None if caller.projects is None else Admitting(live.own, caller).admit,
-        holds=partial(handed(request, Authenticator).holds, caller) if caller.may_be_ended else None,
+        holds=partial(handed(request, Authenticator).holds, caller),
         is_return=bool(last_event_id),
         lasts_s=_lasts_s(caller),
         on_end=end,

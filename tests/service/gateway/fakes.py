@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from services.gateway.account.identity import Caller
 from services.gateway.account.key_routes import Keys
 from services.gateway.account.key_store import ApiKey, KeyStore
 from services.gateway.account.lanes import Lanes
+from services.gateway.account.link_store import LinkStore
 from services.gateway.account.login_links import LoginLink
 from services.gateway.account.login_store import LASTS_S, LoginStore
 from services.gateway.account.logins import Logins
@@ -29,6 +30,7 @@ from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing, StandingCredentials
 from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
+from services.gateway.account.visitor_links import VisitorLinks
 from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.admin.delivery import Delivery, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
@@ -202,6 +204,8 @@ class World:
     deliveries: dict[UUID, WholeDelivery] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
     keys: dict[bytes, tuple[str, ApiKey]] = field(default_factory=dict)  # by hash, each with its owner
+    links_away: bool = False
+    linked: dict[str, str] = field(default_factory=dict)  # visitors who have signed in, with the user
     used_links: set[bytes] = field(default_factory=set)
     browsers: dict[bytes, Standing] = field(default_factory=dict)  # that are signed in
     keys_asked: list[str] = field(default_factory=list)  # what was asked of them
@@ -251,7 +255,11 @@ class World:
         trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
         subjects = (
             Authenticator(
-                self.settings, TokenVerifier(self.settings), ApiKeys(StandingCredentials(keys), throttle), logins
+                self.settings,
+                TokenVerifier(self.settings),
+                ApiKeys(StandingCredentials(keys), throttle),
+                logins,
+                VisitorLinks(cast(LinkStore, FakeLinkStore(self))),
             ),
             logins,
             Keys(keys),
@@ -545,6 +553,29 @@ class FakeLoginStore:
 
     async def note_use(self, digests: Sequence[bytes]) -> None:
         raise AssertionError("nothing is noted of browsers")
+
+
+class FakeLinkStore:
+    """As `LinkStore`, of the world's links."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def of(self, user_id: str) -> tuple[str, ...]:
+        if self._world.links_away:
+            raise ConnectionRefusedError
+        return tuple(visitor for visitor, user in self._world.linked.items() if user == user_id)
+
+    async def owner_of(self, visitor_id: str) -> str | None:
+        return self._world.linked.get(visitor_id)
+
+    async def link(self, visitor_id: str, user_id: str) -> str | None:
+        return self._world.linked.setdefault(visitor_id, user_id)
+
+    async def heard(self, visitor_ids: Collection[str], since: datetime | None) -> tuple[Mapping[str, str], datetime]:
+        if self._world.links_away:
+            raise ConnectionRefusedError
+        return dict(self._world.linked), datetime.now(UTC)
 
 
 class FakePublisher:

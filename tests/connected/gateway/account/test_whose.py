@@ -39,6 +39,7 @@ async def test_a_user_reads_what_they_did_as_a_visitor_too(gateway: Stage, rows:
     assert [*ids(first, "sessions"), *ids(rest, "sessions")] == ["both", "then", "now", "both"]
     assert (await gateway.get(f"{SESSIONS}/both")).json()["session"]["title"] == "mine"
     assert (await gateway.get(f"{SESSIONS}/then")).status_code == 200
-    assert (await gateway.get(f"{SESSIONS}/then", user="bob")).status_code == 200  # the cookie is bob's browser's
+    assert (await gateway.get(f"{SESSIONS}/then", user="bob")).status_code == 404  # at the same browser
     gateway.http.cookies.clear()
-    assert (await gateway.get(f"{SESSIONS}/then")).status_code == 404
+    assert (await gateway.get(f"{SESSIONS}/then")).status_code == 200  # at another one
+    assert (await gateway.get(f"{SESSIONS}/then", user="bob")).status_code == 404

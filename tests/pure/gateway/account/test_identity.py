@@ -16,11 +16,13 @@ from services.gateway.account.api_keys import ApiKeys
 from services.gateway.account.authenticator import Authenticator, Credentials
 from services.gateway.account.buckets import Buckets
 from services.gateway.account.caller import Caller
+from services.gateway.account.link_store import LinkStore
 from services.gateway.account.login_store import LoginStore
 from services.gateway.account.logins import Logins
 from services.gateway.account.standing import Rows, StandingCredentials
 from services.gateway.account.throttle import Throttle
 from services.gateway.account.verifier import TokenVerifier
+from services.gateway.account.visitor_links import VisitorLinks
 from services.gateway.account.visitors import VISITOR_AUDIENCE, VISITOR_LIFETIME_S, VISITOR_PREFIX, new_visitor
 from services.gateway.turns.counts import TurnCounts
 from shared.errors import NotAuthenticated
@@ -37,7 +39,9 @@ def authenticator(settings: Settings) -> Authenticator:
     throttle = Throttle(settings, TurnCounts(), Buckets())
     nowhere = StandingCredentials(cast(Rows, None))  # none of these tests comes to them
     logins = Logins(cast(LoginStore, None), nowhere, throttle)
-    return Authenticator(settings, TokenVerifier(settings), ApiKeys(nowhere, throttle), logins)
+    return Authenticator(
+        settings, TokenVerifier(settings), ApiKeys(nowhere, throttle), logins, VisitorLinks(cast(LinkStore, None))
+    )
 
 
 def identify(authorization: str | None, visitor_cookies: Sequence[str], settings: Settings) -> Caller | None:
