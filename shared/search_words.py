@@ -24,7 +24,7 @@ OWNER = "{u}"  # in a query, for whose words they are: see `chat.search_sessions
 
 # Accents and points, as they are once they stand alone; the voicing of Japanese letters is none.
 _ACCENTS = (
-    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u0300-\u0344\u0346-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
     "\u06d6-\u06dc\u1ab0-\u1ace\u1dc0-\u1dff\u20d0-\u20dc\u20e1\ufe20-\ufe2f"
 )
 _UNSEEN = "\u00ad\u200c-\u200f\u2060\ufe00-\ufe0f\ufeff"  # within words, and no part of them
@@ -37,9 +37,8 @@ _VOWELS = "\u0900-\u0963\u0966-\u0dff"  # the Indic scripts, whose vowel signs P
 
 _DROPPED = re.compile(f"[{_ACCENTS}{_UNSEEN}]+")
 _WORD = re.compile(f"[{_UNSPACED}]+|(?:[^\\W_{_UNSPACED}]|[{_VOWELS}])+")
-_SIGNS = (
-    "\u2100-\u214f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f2ff"  # no letters, and folded to some: \u2122, \u3260
-)
+# No letters, and folded to some: \u2122, \u3260, and an iota that stands below another letter.
+_SIGNS = "\u0345\u2100-\u214f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f2ff"
 # The same in a text as it was written, where accents may stand alone.
 _WRITTEN = re.compile(
     f"(?:[{_UNSPACED}]|[{_ACCENTS}{_UNSEEN}])+|(?:[^\\W_{_UNSPACED}]|[{_VOWELS}{_ACCENTS}{_UNSEEN}{_SIGNS}])+"

@@ -156,6 +156,7 @@ from shared.events import (
     TemplateSaved,
     TracesReported,
     TripAttached,
+    TripChanged,
     TripRequested,
 )
 from shared.publisher import Publisher
@@ -1096,6 +1097,9 @@ class _Trips:
     async def order(self, user_ids: Sequence[str], promised_trip_id: UUID) -> PlacedOrder | None:
         own = (order for order in self._world.orders if order.user_id in user_ids)
         return next((order for order in own if order.promised_trip_id == promised_trip_id), None)
+
+    async def has_settled(self, user_ids: Sequence[str], event: TripChanged) -> bool:
+        return False  # nobody hears it here
 
     async def held_by_others(self, user_ids: Sequence[str], reference: str, projects: Projects = None) -> bool:
         return reference in self._world.held_by_others

@@ -29,6 +29,8 @@ def shown(text: str, q: str) -> str:
         ("東京都", "東京都", "[東京都]"),
         ("パリへ", "パ", "[パ]リへ"),
         ("Straße", "strasse", "[Straße]"),
+        ("to \u0345 0 of it", "\u03b9", "to [\u0345] 0 of it"),
+        ("to \u03450 of it", "\u03b90", "to [\u03450] of it"),
         ("<b>jet</b>", "jet", "<b>[jet]</b>"),
         ("a\n\n  jet\u202e now", "jet", "a [jet] now"),
         ("jet jets jetty", "jet", "[jet] [jets] [jetty]"),
