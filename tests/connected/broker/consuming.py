@@ -82,6 +82,7 @@ def handled(
     memory: Memory,
     publisher: Publisher,
     *,
+    queue: topology.Queue = QUEUE,
     patience_s: float = 5.0,
     look_every_s: float = 5.0,
     quiet_s: float = 60.0,
@@ -93,7 +94,7 @@ def handled(
 
     return HandledQueue(
         settings,
-        QUEUE,
+        queue,
         hear,
         publisher=publisher,
         patience_s=patience_s,

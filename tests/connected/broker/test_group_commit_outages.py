@@ -8,13 +8,14 @@ import asyncpg
 import pytest
 
 from deploy.supervisor.servers import RabbitMQ
+from shared import topology
 from shared.errors import BrokerAway
 from shared.events import MessageEvent
 from shared.group_commit import GroupCommit
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery
-from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, publish, running, texts
+from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, handled, publish, running, texts
 from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
 from tests.waiting import PATIENCE_S, until_true
 
@@ -197,6 +198,7 @@ async def test_every_confirmed_message_survives_a_broker_that_is_killed(breakabl
     settings = broker_settings(breakable.url, publish_deadline_s=PATIENCE_S)
     await purge(settings)
     confirmed: set[UUID] = set()
+    heard = Memory()  # by a handler, of another queue
 
     async def publish_one(number: int) -> None:
         event = posted(number)
@@ -204,13 +206,17 @@ async def test_every_confirmed_message_survives_a_broker_that_is_killed(breakabl
             await sender.publish(event)
             confirmed.add(event.event_id)
 
-    async with Publisher(settings, "test") as sender, running(consumer(settings, memory, sender)):
+    async with (
+        Publisher(settings, "test") as sender,
+        running(consumer(settings, memory, sender)),
+        running(handled(settings, heard, sender, queue=topology.TAGGER_SESSIONS)),
+    ):
         publishing = asyncio.gather(*(publish_one(number) for number in range(2000)))
         await until_true(lambda: len(memory.stored) > 200)
         breakable.kill()
         await asyncio.to_thread(breakable.start)
         await publishing
-        await until_true(lambda: confirmed <= memory.stored.keys())
+        await until_true(lambda: confirmed <= memory.stored.keys() & heard.stored.keys())
 
     assert len(confirmed) == 2000
-    assert await waiting(settings, QUEUE) == 0
+    assert await waiting(settings, QUEUE) == await waiting(settings, topology.TAGGER_SESSIONS) == 0

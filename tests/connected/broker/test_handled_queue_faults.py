@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from contextlib import suppress
-from uuid import UUID
 
 import aio_pika
 import asyncpg
@@ -11,15 +9,13 @@ import pytest
 from aiormq import spec
 from pamqp.header import ContentHeader
 
-from deploy.supervisor.servers import RabbitMQ
 from shared import topology
-from shared.errors import BrokerAway, Unstorable
+from shared.errors import Unstorable
 from shared.events import ModelRegistered
 from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import QUEUE, Memory, handled, publish, running, texts
-from tests.connected.broker.test_group_commit_outages import connected
-from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
+from tests.connected.brokers import NOBODY, answered, broker_settings, posted, raw_channel, take, waiting
 from tests.waiting import PATIENCE_S, until_true
 
 UNHEARD = ModelRegistered(name="gpt", provider="openai")
@@ -131,51 +127,6 @@ async def test_a_consumer_tells_that_the_broker_is_away(memory: Memory) -> None:
         assert worker.fault() == "not started"
         async with running(worker):
             await until_true(lambda: (worker.fault() or "").startswith("disconnected: "))
-
-
-@pytest.mark.fault
-async def test_a_connection_lost_during_a_commit_brings_the_message_again(breakable: RabbitMQ, memory: Memory) -> None:
-    settings = broker_settings(breakable.url)
-    await purge(settings)
-    async with Publisher(settings, "test") as publisher:
-        await publish(publisher, 10)
-        memory.open.clear()
-        async with running(handled(settings, memory, publisher)):
-            await until_true(lambda: memory.attempts == 1)
-            connections = await connected(breakable)
-            assert connections
-            await asyncio.to_thread(breakable.ctl, "close_all_connections", "test")
-            while connections & await connected(breakable):
-                pass
-            memory.open.set()
-            await until_true(lambda: len(memory.stored) == 10)
-
-    assert memory.contents[-10:] == texts(10)
-    assert await waiting(settings, QUEUE) == 0
-
-
-@pytest.mark.fault
-async def test_every_confirmed_message_survives_a_broker_that_is_killed(breakable: RabbitMQ, memory: Memory) -> None:
-    settings = broker_settings(breakable.url, publish_deadline_s=PATIENCE_S)
-    await purge(settings)
-    confirmed: set[UUID] = set()
-
-    async def publish_one(number: int) -> None:
-        event = posted(number)
-        with suppress(BrokerAway):
-            await sender.publish(event)
-            confirmed.add(event.event_id)
-
-    async with Publisher(settings, "test") as sender, running(handled(settings, memory, sender)):
-        publishing = asyncio.gather(*(publish_one(number) for number in range(2000)))
-        await until_true(lambda: len(memory.stored) > 200)
-        breakable.kill()
-        await asyncio.to_thread(breakable.start)
-        await publishing
-        await until_true(lambda: confirmed <= memory.stored.keys())
-
-    assert len(confirmed) == 2000
-    assert await waiting(settings, QUEUE) == 0
 
 
 async def test_a_guilty_message_is_parked_and_its_neighbours_are_stored(
