@@ -219,12 +219,17 @@ async def test_garbage_is_parked_as_it_came() -> None:
     assert store.done == []
 
 
-async def test_what_a_queue_no_longer_hears_has_no_effect() -> None:
-    store = Trips()
+async def test_what_a_queue_no_longer_hears_reaches_no_handler() -> None:
+    reached = list[Event]()
+
+    async def hear(event: Event) -> list[Outcome]:
+        reached.append(event)
+        return []
+
     event = MessagePosted(user_id="ada", session_id="s1", message_id="m1", content="hi", created_at=LATER, role="user")
-    async with hearing_trips(store) as heard:
+    async with hearing(topology.WORKFLOW_TRIPS, hear) as heard:
         await heard.bring(event)
-    assert (store.done, heard.told.parked, heard.settling.failure) == ([], [], None)
+    assert (reached, heard.told.parked, heard.settling.failure) == ([], [], None)
 
 
 async def test_headers_that_are_no_texts_and_a_wish_for_an_answer_change_nothing() -> None:
