@@ -35,6 +35,12 @@ def public_jwk(name: str, algorithm: str, **more: Any) -> dict[str, Any]:
     return {**kind.to_jwk(public, as_dict=True), "kid": name, "use": "sig", "alg": algorithm, **more}
 
 
+def private_jwk(name: str, algorithm: str) -> dict[str, Any]:
+    """Write the whole of a key, as no provider is to show it."""
+    kind: Any = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}[algorithm]
+    return {**kind.to_jwk(private_key(name, algorithm), as_dict=True), "kid": name}
+
+
 def public_pem(name: str, algorithm: str) -> str:
     return (
         private_key(name, algorithm).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -45,7 +45,7 @@ def header_of(token: str) -> dict[str, Any]:
         raise NotAuthenticated("The token is too long.")
     try:
         return jwt.get_unverified_header(token)
-    except _BAD as error:
+    except jwt.PyJWTError as error:
         raise NotAuthenticated(f"The token is not valid: {error}") from error
 
 
@@ -70,7 +70,7 @@ def decoded_claims(
             leeway=leeway_s,  # also for `exp`, which is looked at again each time, without
             options=options,
         )
-    except _BAD as error:
+    except jwt.PyJWTError as error:
         raise NotAuthenticated(f"The token is not valid: {error}") from error
     if not is_name(claims["sub"]):
         raise NotAuthenticated("`sub` must have 1 to 255 printable characters.")
@@ -78,7 +78,3 @@ def decoded_claims(
         raise NotAuthenticated("`exp` must be a number.")
     claims["exp"] = int(claims["exp"])
     return claims
-
-
-# What PyJWT raises by itself, and what its conversions of a time do: one of infinity, or a list in its place.
-_BAD = (jwt.PyJWTError, OverflowError, ValueError, TypeError)

@@ -12,7 +12,7 @@ from services.gateway.account import signing_keys
 from services.gateway.account.authenticator import Authenticator, Credentials
 from services.gateway.http.handed import handed_over
 from shared.settings import Settings
-from tests.identity_provider import Provider, public_jwk, running_provider, sign
+from tests.identity_provider import Provider, private_jwk, public_jwk, running_provider, sign
 from tests.service.gateway.fakes import World
 from tests.tokens import token_for
 from tests.waiting import until, until_true
@@ -299,7 +299,8 @@ async def test_keys_that_are_no_good_are_passed_over(provider: Provider) -> None
         {**good, "kid": "enc", "use": "enc"},
         {**good, "kid": "512", "alg": "RS512"},
         {**good, "kid": "wrap", "key_ops": ["wrapKey"]},
-        {**good, "kid": "private", "d": "AQAB"},
+        {**private_jwk("k1", "RS256"), "kid": "private"},
+        {**private_jwk("k1", "EdDSA"), "kid": "private"},
         {**good, "kid": "broken", "n": "!"},
         {**public_jwk("k1", "ES256"), "kid": "curve", "crv": "P-384"},
         good,
@@ -309,6 +310,7 @@ async def test_keys_that_are_no_good_are_passed_over(provider: Provider) -> None
     for kid in ("enc", "512", "wrap", "private", "broken", "curve"):
         algorithm = "ES256" if kid == "curve" else "RS256"
         assert (await ask(sign("k1", algorithm, headers={"kid": kid}))).status_code == 401, kid
+    assert (await ask(sign("k1", "EdDSA", headers={"kid": "private"}))).status_code == 401
     forged = token_for(Settings(_env_file=None, jwt_secret=SecretStr("a-secret-of-at-least-thirty-two-bytes")), "u1")
     assert (await ask(forged)).status_code == 401
 
