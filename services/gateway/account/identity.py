@@ -13,6 +13,7 @@ from services.gateway.account.logins import Login, Logins, login_cookie, login_c
 from services.gateway.account.rights import Role
 from services.gateway.account.throttle import Throttle, user_account, visitors_account
 from services.gateway.account.visitors import (
+    TOKEN_HEADER,
     VISITOR_COOKIE,
     VisitorToken,
     cookie_header,
@@ -57,8 +58,11 @@ def account_in(scope: Scope) -> str:
 
 def _credentials(request: HTTPConnection) -> Credentials:
     """Return what a request shows."""
+    authorization = sent_authorization(request.headers)
     visitors = cookie_values(request, visitor_cookie_name(handed(request, Settings)))
-    return Credentials(sent_authorization(request.headers), login_cookies_of(request), visitors, _host_of(request))
+    if authorization is not None:  # a client without cookies says beside it which visitor it was
+        visitors = request.headers.getlist(TOKEN_HEADER) + visitors
+    return Credentials(authorization, login_cookies_of(request), visitors, _host_of(request))
 
 
 def login_cookies_of(request: HTTPConnection) -> list[str]:

@@ -20,7 +20,8 @@ VISITOR_LIFETIME_S = 30 * 24 * 3600
 RENEWED_S = VISITOR_LIFETIME_S // 2  # who comes with less than this left is given a new token
 # Both tokens may be signed with one secret in development, so each says what it is for.
 VISITOR_AUDIENCE = "tripthread/visitor"
-TOKEN_HEADER = "X-Visitor-Token"  # noqa: S105 - where a bearer finds the next one
+# Where a bearer finds the next one, and where a client without cookies that signs in says which visitor it was.
+TOKEN_HEADER = "X-Visitor-Token"  # noqa: S105
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,19 @@ async def test_a_browser_that_a_link_signs_in_keeps_its_chats_too(world: World) 
         assert await listed(client) == await listed(phone, bearer(world, "ann")) == ["of-0"]
 
 
+async def test_a_client_without_cookies_says_beside_its_users_token_which_visitor_it_was(world: World) -> None:
+    async with browser(world) as (client, visitor_id):
+        token = (await client.post("/api/auth/visitor")).json()["token"]
+        client.cookies.clear()
+        beside = {"X-Visitor-Token": token}
+        assert (await client.get("/api/me", headers=beside)).status_code == 401  # alone it says nothing
+        assert await listed(client, bearer(world, "ann") | {"X-Visitor-Token": "forged"}) == []
+        assert await listed(client, bearer(world, "ann") | beside) == ["of-0"]
+        assert await listed(client, bearer(world, "ann")) == ["of-0"]
+        assert await listed(client, bearer(world, "bob") | beside) == []
+    assert world.linked == {visitor_id: "ann"}
+
+
 async def test_the_cookie_alone_opens_nothing_any_more(world: World) -> None:
     async with browser(world) as (client, visitor_id):
         token = (await client.post("/api/auth/visitor")).json()["token"]
