@@ -22,7 +22,7 @@ from services.gateway.account.visitors import (
     token_of,
     visitor_cookie_name,
 )
-from services.gateway.http.authorization import sent_authorization
+from services.gateway.http.authorization import one_authorization
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import add_header
 from services.gateway.http.handed import handed
@@ -33,6 +33,7 @@ from shared.settings import Settings
 __all__ = ["VISITOR", "AdminDep", "Caller", "CallerDep", "KnownCallerDep", "Role"]  # and the functions below
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+_TOKEN_HEADER = TOKEN_HEADER.lower().encode()
 VISITOR = "tripthread.visitor"  # where a request has the token of the visitor who sends it
 
 
@@ -57,12 +58,22 @@ def account_in(scope: Scope) -> str:
 
 
 def _credentials(request: HTTPConnection) -> Credentials:
-    """Return what a request shows."""
-    authorization = sent_authorization(request.headers)
+    """Return what a request shows, by one look at its headers: each request is looked at so."""
+    authorizations, tokens, has_cookies = [], [], False
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            authorizations.append(value.decode("latin-1"))
+        elif name == b"cookie":
+            has_cookies = True
+        elif name == _TOKEN_HEADER:
+            tokens.append(value.decode("latin-1"))
+    authorization = one_authorization(authorizations)
+    if authorization is None:
+        tokens = []  # a client without cookies says beside it which visitor it was
+    if not has_cookies:
+        return Credentials(authorization, (), tokens, _host_of(request))
     visitors = cookie_values(request, visitor_cookie_name(handed(request, Settings)))
-    if authorization is not None:  # a client without cookies says beside it which visitor it was
-        visitors = request.headers.getlist(TOKEN_HEADER) + visitors
-    return Credentials(authorization, login_cookies_of(request), visitors, _host_of(request))
+    return Credentials(authorization, login_cookies_of(request), tokens + visitors, _host_of(request))
 
 
 def login_cookies_of(request: HTTPConnection) -> list[str]:
@@ -150,18 +161,18 @@ async def known_caller(request: Request) -> Caller | None:
     if caller is not None and visitor is not None:
         settings = handed(request, Settings)
         _keep(visitor, request, settings, by_cookie=credentials.authorization is None or not caller.is_visitor)
-    await _keep_login(login, credentials, request)
+    if login is not None or credentials.login_cookies:
+        await _keep_login(login, credentials, request)
     return caller
 
 
 async def _keep_login(login: Login | None, credentials: Credentials, request: Request) -> None:
     """Let a signed-in browser that is used stay so, and one that is not any more let go of its cookie."""
-    settings = handed(request, Settings)
     if login is not None:
         if login.is_ageing and await handed(request, Logins).renew(login):
-            add_header(request.scope, login_cookie(login.value, settings))
+            add_header(request.scope, login_cookie(login.value, handed(request, Settings)))
     elif credentials.login_cookies and credentials.authorization is None:
-        add_header(request.scope, login_cookie("", settings))
+        add_header(request.scope, login_cookie("", handed(request, Settings)))
 
 
 def _keep(visitor: VisitorToken, request: Request, settings: Settings, *, by_cookie: bool) -> None:

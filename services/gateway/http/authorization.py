@@ -1,17 +1,16 @@
 """The `Authorization` header: a scheme and what it needs, with any blanks between and around them (RFC 9110, 11.4)."""
 
-from starlette.datastructures import Headers
+from collections.abc import Sequence
 
 from shared.errors import NotAuthenticated
 
 
-def sent_authorization(headers: Headers) -> str | None:
-    """Return the header of a request.
+def one_authorization(sent: Sequence[str]) -> str | None:
+    """Return the header of a request, of all that it has by this name.
 
     Raises:
         NotAuthenticated: There are several, of which a proxy may have read another one.
     """
-    sent = headers.getlist("authorization")
     if len(sent) > 1:
         raise NotAuthenticated("Send one `Authorization` header.")
     return sent[0] if sent else None
