@@ -14,6 +14,7 @@ import pytest
 
 from deploy.supervisor.packages import require
 from deploy.supervisor.trouble import Trouble
+from services.gateway.account.login_links import login_link
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
 from tests.processes import ROOT, running
@@ -73,6 +74,7 @@ def _environment(gateway: Settings, curl_home: Path) -> Shell:
         },
         "admin": f"authorization: Bearer {token_for(gateway, 'root', role='admin')}",
         "json": "content-type: application/json",
+        "link": login_link(gateway, f"http://127.0.0.1:{gateway.http_port}", "ann", "user", 600),
     }
 
 
@@ -128,6 +130,17 @@ async def test_what_the_guide_shows_of_the_older_spellings_works_as_it_is_typed(
     assert (session["model"], session["messageCount"], session["lastMessage"]) == ("sandbox-small", 2, "kept")
     shown = [(message["role"], message["content"], message["chatSessionId"]) for message in messages["messages"]]
     assert shown == [("USER", "[echo kept]", session["id"]), ("ASSISTANT", "kept", session["id"])]
+
+
+async def test_what_the_guide_shows_of_accounts_works_as_it_is_typed(shell: Shell) -> None:
+    script = "\n".join(scripts("docs/http.md", "## Account"))
+    script = re.sub(r"^link=.*\n", "", script, flags=re.MULTILINE).replace(".run/", "$CURL_HOME/")
+    told = await printed(script, shell)
+    assert "<button>Sign in</button>" in told
+    assert "This browser is signed in as <b>ann</b>" in told
+    assert told.count('{"user_id":"ann","visitor_id":null,"role":"user","projects":null}') == 3  # browser, key, token
+    assert '{"ended":0}' in told
+    assert [shown.startswith("20") for shown in re.findall(r'"revoked_at":"?(\w+)', told)] == [False, True]
 
 
 async def test_curl_shows_an_answer_as_it_comes_and_ends_nothing_where_it_is_left(shell: Shell) -> None:
