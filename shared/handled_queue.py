@@ -17,52 +17,31 @@ is settled. Here is what FastStream leaves to its user:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import cache, partial
-from typing import Any
+from functools import partial
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from aio_pika.connection import make_url
 from aiormq.exceptions import ChannelNotFoundEntity
-from faststream import AckPolicy
-from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
-from faststream.rabbit.opentelemetry import RabbitTelemetryMiddleware
-from faststream.rabbit.prometheus import RabbitPrometheusMiddleware
-from prometheus_client import REGISTRY
+from faststream.rabbit import RabbitBroker
 
 from shared.backoff import Delays
-from shared.connection import (
-    CLOSE_TIMEOUT_S,
-    CONNECT_TIMEOUT_S,
-    HEARTBEAT_S,
-    Disconnected,
-    describe,
-    disconnections,
-    prepared,
-)
+from shared.connection import CONNECT_TIMEOUT_S, Disconnected, describe, disconnections, prepared
 from shared.declaring import require
-from shared.events import Event, Outcome
+from shared.handler_broker import Hear, make_broker, stop_broker
 from shared.introduction import SAID_AFTER_S, Introduction
 from shared.parking import Parking
 from shared.patient_commit import AWAY, OLDEST_SECONDS, PATIENCE_S, Outage, PatientCommit, pause
 from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.settling import Settling, call, decoder_of, parse
+from shared.settling import Settling, call
 from shared.topology import Queue
-from shared.unreadable import FRAME_ERRORS, be_careful
 
 LOOK_EVERY_S = 5.0
 # How long nothing may come before there is a new connection. The group commit takes a new channel after 15 s, which
 # FastStream cannot; and the broker writes three lines about each connection.
 QUIET_S = 60.0
-# Until aio-pika tries again, where we do not: after a message that nobody can read, and a consumer that was cancelled.
-RECONNECT_S = 0.5
-
-# Hears one event, in one transaction that is safe to repeat, and returns the outcomes to announce.
-Hear = Callable[[Event], Awaitable[Sequence[Outcome]]]
-
 log = structlog.get_logger(__name__)
 
 
@@ -152,27 +131,7 @@ class HandledQueue:
 
     def broker(self, settling: Settling) -> RabbitBroker:
         """Make the broker of one connection, with the handler and all that surrounds it."""
-        broker = RabbitBroker(
-            str(make_url(self._settings.amqp_url, heartbeat=HEARTBEAT_S, name=self._connection_name)),
-            timeout=CONNECT_TIMEOUT_S,
-            reconnect_interval=RECONNECT_S,
-            on_close=[lambda connection, error: _closed(settling, connection, error)],
-            middlewares=(*_observers(), settling),
-            parser=parse,
-            decoder=decoder_of(self._queue),
-            ack_policy=AckPolicy.MANUAL,
-            graceful_timeout=None,  # `Settling.close` has waited
-            apply_types=False,
-            logger=None,
-        )
-        queue = RabbitQueue(self._queue.name, declare=False)
-        channel = Channel(prefetch_count=self._settings.prefetch, publisher_confirms=False)
-        broker.subscriber(queue, channel=channel, no_reply=True)(self._hear)  # a stranger may ask for a reply
-        return broker
-
-    @property
-    def _connection_name(self) -> str:
-        return f"{self._settings.instance} {self._queue.name}"
+        return make_broker(self._settings, self._queue, self._hear, settling)
 
     async def _consume_until_disconnected(self) -> None:
         self._settling = settling = self.settling()
@@ -207,7 +166,7 @@ class HandledQueue:
                 raise
             await settling.close()
         finally:
-            await _stop(broker, connection)
+            await stop_broker(broker, connection)
 
     async def _look_after(self, settling: Settling) -> None:
         """Look after the queue, until we stop or nothing has come for a while.
@@ -244,31 +203,3 @@ class HandledQueue:
     def _oldest_s(self) -> float:
         oldest = self._settling.oldest_arrived_at if self._settling is not None else None
         return 0.0 if oldest is None else time.monotonic() - oldest
-
-
-@cache
-def _observers() -> tuple[Any, ...]:
-    """Make FastStream's own middlewares, once a process: its metrics may be registered only once."""
-    return RabbitTelemetryMiddleware(), RabbitPrometheusMiddleware(registry=REGISTRY, app_name="tripthread")
-
-
-def _closed(settling: Settling, connection: AbstractConnection, error: BaseException | None) -> None:
-    """See that a connection has closed: it is given up, or becomes careful, where a message is why."""
-    if isinstance(error, FRAME_ERRORS):
-        be_careful(connection)
-        return
-    lost = Disconnected(describe(error))
-    lost.__cause__ = error
-    settling.give_up(lost)
-
-
-async def _stop(broker: RabbitBroker, connection: AbstractConnection | None) -> None:
-    """Cancel the consumer, close its channel, and the connection, which must not go on mending itself."""
-    is_open = connection is not None and connection.connected.is_set()
-    closings: list[Callable[[], Awaitable[None]]] = [broker.stop]
-    if connection is not None:
-        closings.append(connection.close)
-    for close in closings if is_open else reversed(closings):  # what is lost would be waited for
-        with suppress(Disconnected, TimeoutError), disconnections():
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await close()
