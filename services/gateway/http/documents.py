@@ -1,9 +1,13 @@
 """What describes the gateway, for programs and for people: built once, before the first request, since it takes long.
 
-Its pages ask no other host for anything. Swagger UI's files come from the package `fastapi-offline`.
+What goes over the broker is described by a program of its own, which ends with that: FastStream, which it takes, would
+add 8 MB to a gateway. No page asks another host for anything. Swagger UI's files come from the package
+`fastapi-offline`.
 """
 
-from functools import cached_property
+import subprocess
+import sys
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +17,6 @@ import orjson
 from fastapi import APIRouter, FastAPI, Response
 from starlette.responses import FileResponse
 
-from services.gateway.http.event_document import event_document
 from services.gateway.http.event_page import POLICY as EVENT_PAGE_POLICY
 from services.gateway.http.event_page import event_page
 from services.gateway.http.handed import from_app
@@ -33,6 +36,10 @@ SWAGGER_UI = Path(str(files(fastapi_offline))) / "static"
 FOR_A_DAY = {"Cache-Control": "public, max-age=86400"}
 
 
+EVENTS_PROGRAM = "services.gateway.http.event_document"
+ROOT = Path(__file__).parents[3]  # where `services` is
+
+
 class Documents:
     """What is served; `prepare` builds it."""
 
@@ -47,15 +54,21 @@ class Documents:
     @cached_property
     def events(self) -> bytes:
         """What goes between the services, as AsyncAPI."""
-        return event_document().to_json().encode()
+        return _described_events()
 
     @cached_property
     def event_page(self) -> bytes:
-        return event_page(event_document().to_jsonable()).encode()
+        return event_page(orjson.loads(self.events)).encode()
 
     def prepare(self) -> None:
-        """Build all of it: half a second, in which the process can do nothing else."""
+        """Build all of it: a second, in which the process can do nothing else."""
         _ = self.openapi, self.events, self.event_page
+
+
+@cache
+def _described_events() -> bytes:
+    program = [sys.executable, "-m", EVENTS_PROGRAM]
+    return subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
 
 
 DocumentsDep = Annotated[Documents, from_app(Documents)]

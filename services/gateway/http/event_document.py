@@ -1,9 +1,12 @@
 """Describe what goes over the broker, as AsyncAPI: who sends each event, and who receives it, on which queue.
 
-It is made of `shared/topology.py` with FastStream's objects, on a broker that is never started: what it describes is
-sent by `shared.publisher`, and read by `shared.group_commit` or `shared.handled_queue`.
+As a program it prints that as JSON: the gateway has it do so, since FastStream, which it needs for nothing else, would
+stay in its memory (`documents.py`). It is made of `shared/topology.py` with FastStream's objects, on a broker that is
+never started: what it describes is sent by `shared.publisher`, and read by `shared.group_commit` or
+`shared.handled_queue`.
 """
 
+import sys
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, cast
@@ -98,3 +101,7 @@ def _handler(body: Any) -> Callable[..., Awaitable[None]]:
 
 def _doc(described: type) -> str:
     return " ".join((described.__doc__ or "").split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(event_document().to_json())
