@@ -273,6 +273,8 @@ def fault_of(error: BaseException) -> Fault | None:
     """Tell whose fault a database error is; None where it is not a database error at all."""
     if isinstance(error, asyncpg.PostgresError):
         return _fault_of_sqlstate(error.sqlstate or "")
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+        return Fault.INSTALLATION  # a wrong URL, or a certificate that is not there: also a ValueError
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return Fault.MESSAGE  # asyncpg itself refused to encode an argument, such as a number out of range
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError):

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
+from shared.channels import passing_channel
 from shared.topology import DEAD, DEAD_EXCHANGE, EVENTS_EXCHANGE, EXCHANGES, QUEUES, REPLAYS_EXCHANGE, Queue
 
 
@@ -24,12 +26,12 @@ class Declaring:
         Raises:
             ChannelPreconditionFailed: The broker has something of another shape than any release made it with.
         """
-        channel = await connection.channel(publisher_confirms=False)
-        exchanges = {name: await channel.declare_exchange(name, kind, durable=True) for name, kind in EXCHANGES.items()}
-        for queue in QUEUES:
-            await self.declare_queue(connection, queue)
-            await _bind(channel, exchanges, queue)
-        await channel.close()
+        async with passing_channel(connection) as channel:
+            for name, kind in EXCHANGES.items():
+                await channel.exchange_declare(name, exchange_type=kind.value, durable=True)
+            for queue in QUEUES:
+                await self.declare_queue(connection, queue)
+                await _bind(channel, queue)
 
     async def declare_queue(self, connection: AbstractConnection, queue: Queue) -> None:
         """Make one queue, or see that it is of a shape that we know.
@@ -58,12 +60,11 @@ async def require(connection: AbstractConnection, exchanges: Iterable[str] = (),
     Raises:
         ChannelNotFoundEntity: One is missing.
     """
-    channel = await connection.channel(publisher_confirms=False)
-    for name in exchanges:
-        await channel.declare_exchange(name, EXCHANGES[name], durable=True, passive=True)
-    for queue in queues:
-        await channel.declare_queue(queue.name, passive=True)
-    await channel.close()
+    async with passing_channel(connection) as channel:
+        for name in exchanges:
+            await channel.exchange_declare(name, exchange_type=EXCHANGES[name].value, durable=True, passive=True)
+        for queue in queues:
+            await channel.queue_declare(queue.name, passive=True)
 
 
 async def _exists(connection: AbstractConnection, queue: Queue) -> bool:
@@ -76,18 +77,16 @@ async def _exists(connection: AbstractConnection, queue: Queue) -> bool:
 
 async def _declare(connection: AbstractConnection, queue: Queue, shape: int) -> None:
     """Declare it on a channel of its own, since a refusal closes it."""
-    channel = await connection.channel(publisher_confirms=False)
-    await channel.declare_queue(queue.name, durable=True, arguments=queue.shapes[shape])
-    await channel.close()
+    async with passing_channel(connection) as channel:
+        await channel.queue_declare(queue.name, durable=True, arguments=dict(queue.shapes[shape]))
 
 
-async def _bind(channel: AbstractChannel, exchanges: dict[str, AbstractExchange], queue: Queue) -> None:
-    bound = await channel.get_queue(queue.name, ensure=False)
+async def _bind(channel: AbstractChannel, queue: Queue) -> None:
     if queue is DEAD:
-        await bound.bind(exchanges[DEAD_EXCHANGE])
+        await channel.queue_bind(queue.name, DEAD_EXCHANGE, queue.name)
         return
-    await bound.bind(exchanges[REPLAYS_EXCHANGE], queue.name)
+    await channel.queue_bind(queue.name, REPLAYS_EXCHANGE, queue.name)
     for event in queue.hears:
-        await bound.bind(exchanges[EVENTS_EXCHANGE], event.routing_key())
+        await channel.queue_bind(queue.name, EVENTS_EXCHANGE, event.routing_key())
     for event in queue.no_longer_hears:
-        await bound.unbind(exchanges[EVENTS_EXCHANGE], event.routing_key())
+        await channel.queue_unbind(queue.name, EVENTS_EXCHANGE, event.routing_key())

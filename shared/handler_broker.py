@@ -57,7 +57,8 @@ async def stop_broker(broker: RabbitBroker, connection: AbstractConnection | Non
     if connection is not None:
         closings.append(connection.close)
     for close in closings if is_open else reversed(closings):  # what is lost would be waited for
-        with suppress(Disconnected, TimeoutError), disconnections():
+        # FastStream groups what it met when it cancelled its consumer: the connection was lost just then.
+        with suppress(Disconnected, TimeoutError, ExceptionGroup), disconnections():
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await close()
 
@@ -76,3 +77,16 @@ def _closed(settling: Settling, connection: AbstractConnection, error: BaseExcep
     lost = Disconnected(describe(error))
     lost.__cause__ = error
     settling.give_up(lost)
+    # Here, since nobody else has it where its first channel was refused: it would go on mending itself for ever.
+    ending = asyncio.ensure_future(_end(connection))
+    _ending.add(ending)
+    ending.add_done_callback(_ending.discard)
+
+
+_ending: set[asyncio.Future[None]] = set()
+
+
+async def _end(connection: AbstractConnection) -> None:
+    with suppress(Disconnected, TimeoutError), disconnections():
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await connection.close()

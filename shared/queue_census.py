@@ -6,6 +6,7 @@ from math import nan
 from aio_pika.abc import AbstractConnection
 from prometheus_client import Gauge
 
+from shared.channels import passing_channel
 from shared.connection import Disconnected, disconnections
 from shared.publisher import Publisher
 from shared.topology import DEAD, QUEUES
@@ -44,7 +45,6 @@ async def count_queue(publisher: Publisher, name: str) -> tuple[float, float]:
 async def _declared(connection: AbstractConnection, name: str) -> tuple[float, float]:
     """Look at a queue on a channel of its own, which the broker closes where there is none; it needs no permission."""
     with disconnections():
-        async with connection.channel() as channel:
-            queue = await channel.declare_queue(name, passive=True)
-            found = queue.declaration_result
+        async with passing_channel(connection) as channel:
+            found = await channel.queue_declare(name, passive=True)
             return found.message_count or 0, found.consumer_count or 0

@@ -127,9 +127,9 @@ class Settling:
             try:
                 await self._publisher.announce(await self._commit(message, call))
             except Poison as error:
-                await self._parking.park(message.raw_message, error, message.reject)
+                await self._parking.park(message.raw_message, error, partial(_reject, message))
             except Guilty as guilt:
-                await self._parking.park(message.raw_message, guilt.error, message.reject)
+                await self._parking.park(message.raw_message, guilt.error, partial(_reject, message))
             if message.committed is None:
                 with disconnections():
                     await message.ack()
@@ -176,6 +176,11 @@ async def parse(message: IncomingMessage, original: Callable[[IncomingMessage], 
     parsed = await original(message)
     parsed.headers = {name: value for name, value in parsed.headers.items() if isinstance(value, str)}
     return parsed
+
+
+async def _reject(message: Message) -> None:
+    with disconnections():
+        await message.reject()
 
 
 async def call(group: Sequence[Call]) -> Sequence[Outcome]:

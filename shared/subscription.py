@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiormq.abc
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractConnection
 from aiormq import spec
 from aiormq.exceptions import ChannelClosed, InvalidFrameError
 
+from shared.channels import ends_heard, open_channel
 from shared.connection import (
     CLOSE_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
@@ -99,7 +100,7 @@ class Subscription:
         self.ended = self.dropped = True
         self._news.set()
 
-    def close_seen(self, _channel: AbstractChannel | None, error: BaseException | None) -> None:
+    def close_seen(self, error: BaseException | None) -> None:
         """Take note that the channel has closed, whoever did that."""
         self._lose(error or ChannelClosed("closed"))
 
@@ -184,14 +185,15 @@ async def subscribe(connection: AbstractConnection, queue: Queue, prefetch: int)
         Disconnected: The connection is gone, or the queue.
     """
     with disconnections():
-        channel = await connection.channel(publisher_confirms=False)
+        channel = await open_channel(connection)
+    subscription = Subscription(channel)
     try:
-        subscription = Subscription(await channel.get_underlay_channel())
-        channel.close_callbacks.add(subscription.close_seen)
-        await subscription.start(queue.name, prefetch)
-        yield subscription
+        with ends_heard(channel, subscription.close_seen):
+            await subscription.start(queue.name, prefetch)
+            yield subscription
     finally:
         # Before the connection: its answer says that the broker has read every acknowledgement.
         with suppress(Disconnected), disconnections():
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await channel.close()
+                if not channel.is_closed:
+                    await channel.close()

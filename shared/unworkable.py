@@ -16,6 +16,8 @@ from shared.errors import TripthreadError
 
 UNWORKABLE = Counter("tripthread_unworkable_total", "Pieces of work that raised what nobody foresaw")
 
+LONGEST_REASON = 1000  # characters
+
 log = structlog.get_logger(__name__)
 
 
@@ -42,4 +44,9 @@ def own_faults() -> Iterator[None]:
             raise
         UNWORKABLE.inc()
         log.exception("a piece of work raises")
-        raise Unworkable(describe(error)) from error
+        raise Unworkable(_storable(describe(error))) from error
+
+
+def _storable(reason: str) -> str:
+    """An error may repeat what it is about, whatever that is."""
+    return reason[:LONGEST_REASON].encode("utf-8", "replace").decode().replace("\x00", "")

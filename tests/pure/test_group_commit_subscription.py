@@ -114,7 +114,7 @@ async def test_a_gap_in_the_tags_ends_the_subscription(tags: tuple[int, ...]) ->
 async def test_a_closed_channel_takes_its_deliveries_with_it() -> None:
     channel, subscription = await subscribed()
     await deliver(channel, 1, 2)
-    subscription.close_seen(None, ChannelClosed(320, "gone"))
+    subscription.close_seen(ChannelClosed(320, "gone"))
 
     with pytest.raises(Disconnected, match="gone"):
         subscription.take(10)

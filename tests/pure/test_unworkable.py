@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from shared.errors import BrokerAway, ShuttingDown, Unstorable
-from shared.unworkable import Unworkable, own_faults
+from shared.unworkable import LONGEST_REASON, Unworkable, own_faults
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ def test_what_nobody_foresaw_is_the_fault_of_the_piece(error: Exception) -> None
         ShuttingDown(),
         Unstorable(),
         asyncpg.InterfaceError("closed"),
+        asyncpg.exceptions.ClientConfigurationError("no certificate"),  # which is a ValueError, too
         asyncpg.AdminShutdownError("restarting"),
         asyncpg.UndefinedTableError("not migrated"),
         ConnectionResetError(),
@@ -36,3 +37,11 @@ def test_what_is_foreseen_or_away_stays_what_it_is(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, own_faults():
         raise error
     assert raised.value is error
+
+
+def test_its_reason_can_be_stored() -> None:
+    with pytest.raises(Unworkable) as raised, own_faults():
+        raise KeyError("a\x00\ud800" + "long " * 1000)
+    raised.value.detail.encode()
+    assert "\x00" not in raised.value.detail
+    assert len(raised.value.detail) <= LONGEST_REASON

@@ -117,7 +117,11 @@ class Authenticator:
         try:
             if caller.is_visitor:
                 return await self._links.owner_of(caller.user_id) is None
-            return {*await self._links.of(caller.user_id)} <= {*caller.user_ids}
+            linked = {*await self._links.of(caller.user_id)}
+            for visitor_id in {*caller.user_ids[1:]} - linked:  # of this browser, and nobody's, or not theirs any more
+                if visitor_id != caller.visitor_id or await self._links.owner_of(visitor_id) is not None:
+                    return False
+            return linked <= {*caller.user_ids}
         except (*DATABASE_ERRORS, TimeoutError):
             return True  # nobody can sign in meanwhile, so they are who they were
 

@@ -27,7 +27,7 @@ class Caller:
     @property
     def links(self) -> bool:
         """Whether a visitor who comes with them is theirs from then on: not with a program, nor a part of a user."""
-        return self.key_id is None and self.projects is None
+        return self.key_id is None and self.projects is None and self.role != "service"
 
     @property
     def rights(self) -> Rights:

@@ -23,7 +23,7 @@ from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from shared.errors import Conflict, Forbidden, NotFound
-from shared.ids import NAMESPACE, derived_id, new_id
+from shared.ids import NAMESPACE, derived_id, new_id, scoped
 
 MOST_PROJECTS = 100  # of one key
 
@@ -93,7 +93,7 @@ class Keys:
         admit_maker(maker)
         projects = projects_given(maker, body)
         expires_at = body.end(datetime.now(UTC))
-        key_id = derived_id(NAMESPACE, f"key/{maker.user_id}/{write.key}") if write.key else new_id()
+        key_id = derived_id(NAMESPACE, f"key/{scoped(maker.user_id, write.key)}") if write.key else new_id()
         key = new_key()
         added = await self.store.add(key_id, hash_of(key), maker.user_id, (body.name, body.role, projects), expires_at)
         if added is None:

@@ -58,7 +58,12 @@ def read_login(token: str, settings: Settings) -> LoginLink:
     if claims["sub"].startswith(VISITOR_PREFIX):
         raise Gone("Nobody signs in as a visitor.")
     return LoginLink(
-        sha256(token.encode()).digest(), claims["sub"], claims["role"], claims["iat"], min(claims["exp"], NEVER)
+        # Of what is signed: a signature can be spelled in two ways, with and without its padding.
+        sha256(token.rpartition(".")[0].encode()).digest(),
+        claims["sub"],
+        claims["role"],
+        claims["iat"],
+        min(claims["exp"], NEVER),
     )
 
 

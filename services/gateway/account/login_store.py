@@ -84,7 +84,8 @@ class LoginStore:
         rows = await fetched(
             self._pool,
             f"""
-            UPDATE gateway.browser_sessions b SET expires_at = clock_timestamp() + interval '{LASTS_S} seconds'
+            UPDATE gateway.browser_sessions b SET expires_at =
+                least(clock_timestamp() + interval '{LASTS_S} seconds', created_at + interval '{LONGEST_DAYS} days')
             WHERE token_hash = $1 AND {_STANDS}
                 AND created_at > clock_timestamp() - interval '{LONGEST_DAYS} days'
             RETURNING browser_session_id

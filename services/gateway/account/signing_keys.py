@@ -63,14 +63,21 @@ class SigningKeys:
         return key
 
     def look_again(self) -> None:
-        """Let keys go that are too old, and fetch them anew where it is time for it; nobody waits."""
+        """Let keys go that are too old, and fetch them anew where it is time for it; nobody waits.
+
+        Raises:
+            UnknownKey: Nobody has looked for long, and what was taken back since would count: wait for the fetch.
+        """
         now = monotonic()
         if now < self._fresh_until:
             return
         if self._keys is not NO_KEYS and now - self._shown_at > self._kept_s:
             log.error("the identity provider's keys are too old", kept_s=self._kept_s)
             self._replace(NO_KEYS)
+        is_long_ago = now - max(self._fresh_until, self._again_at) > REFRESH_S
         self._begin()
+        if is_long_ago and self._keys is not NO_KEYS:
+            raise UnknownKey
 
     async def refresh(self) -> None:
         """Fetch the keys, or wait for who does; at once where the last fetch was a moment ago."""

@@ -33,7 +33,8 @@ _OF_SESSION = f"""
     WHERE coalesce(s.analytics, o.analytics, true)
         AND (NOT $6::boolean OR {is_shown("t", "t.asked_at")})
         AND ($3::text IS NULL OR (g.session_tag >= $3 AND g.session_tag < $4))
-        AND ($5::text[] IS NULL OR coalesce(s.project_id, t.project_id) = ANY ($5))
+        AND ($5::text[] IS NULL
+            OR CASE WHEN s.session_id IS NULL THEN t.project_id ELSE s.project_id END = ANY ($5))
 """  # noqa: S608 - a constant of this module
 _WHOSE = "(cardinality($1::text[]) = 0 OR t.user_id = ANY ($1)) AND ($2::text IS NULL OR t.session_id = $2)"
 _RUNNING = f"""
@@ -52,6 +53,8 @@ _ENDED = f"""
     FROM (SELECT * FROM gateway.turns t
         WHERE {_WHOSE} AND t.stored_at IS NULL AND coalesce(t.answer, t.past) IS NOT NULL
             AND ($7::timestamptz IS NULL OR t.asked_at < $7)
+            AND ($8::timestamptz IS NULL OR t.past IS NOT NULL
+                OR (t.answer #>> '{{trace,started_at}}')::timestamptz <= $8)
         ORDER BY t.asked_at DESC LIMIT {MOST}) t
     CROSS JOIN LATERAL (SELECT t.answer -> 'trace' UNION ALL
         SELECT each -> 'answer' -> 'trace' FROM jsonb_array_elements(t.past) AS each) AS said (trace)
@@ -82,7 +85,12 @@ async def ended_traces(
         before: The place in the list that they come after.
     """
     ends = [at for at in (wanted.until, before[0] if before else None) if at is not None]
-    rows = await db.fetch(_ENDED, *_arguments(whose, wanted), min(ends) + CLOCKS_DIFFER if ends else None)
+    rows = await db.fetch(
+        _ENDED,
+        *_arguments(whose, wanted),
+        min(ends) + CLOCKS_DIFFER if ends else None,
+        before[0] if before else None,  # what a page before has shown takes no room of the newest
+    )
     found = [(_ended(row), row["question_id"]) for row in rows]
     return [
         (trace, question)

@@ -66,6 +66,8 @@ class Memory:
         }
         owner = first_seen(kept, partial(sees, projects)) or user_ids[0]
         own_rows = [row for row in rows if row["user_id"] == owner]
+        if not kept and len(user_ids) > 1 and await self._turns.was_deleted(user_ids[1:], session_id):
+            raise NotFound("This session was deleted.")  # a claim proves that of the first alone
         if any(row["deleted"] for row in own_rows):
             raise NotFound("This session was deleted.")
         own_turns = [turn for turn in turns if turn.user_id == owner]

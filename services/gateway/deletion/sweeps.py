@@ -25,7 +25,7 @@ OLDER = (
     ("gateway.api_keys", "created_at <= $2"),
     ("gateway.browser_sessions", "created_at <= $2"),
     ("gateway.linked_visitors", "linked_at <= $2"),
-    ("gateway.login_links", "true"),  # which say only when they end
+    ("gateway.login_links", "coalesce(used_at, '-infinity') <= $2"),
     ("gateway.session_openings", "accepted_at <= $2"),
     ("gateway.users", "first_seen_at <= $2"),
 )
@@ -120,7 +120,21 @@ class SweepStore:
         return [_erasure(row) for row in rows]
 
     async def sweep_user(self, user_id: str, erased_at: datetime) -> None:
-        """Let everything go that a user had here before."""
+        """Let everything go that a user had here before; of visitors whom they were, too, whoever took the erasure."""
+        await self._pool.execute(
+            """
+            INSERT INTO gateway.erasures AS e (user_hash, user_id, event_id, correlation_id)
+            SELECT tripthread.user_hash(visitor_id), visitor_id, gen_random_uuid(), gen_random_uuid()
+            FROM gateway.linked_visitors WHERE user_id = $1 AND linked_at <= $2
+            ON CONFLICT (user_hash) DO UPDATE SET
+                user_id = excluded.user_id, event_id = excluded.event_id, correlation_id = excluded.correlation_id,
+                erased_at = clock_timestamp(), noted_by = excluded.noted_by, noted_at = excluded.noted_at,
+                told_at = NULL, tellings = 0, swept_at = NULL, done_at = NULL
+            WHERE e.erased_at < $2 - interval '1 minute'  -- else it was erased with its user
+            """,
+            user_id,
+            erased_at,
+        )
         for table, older in OLDER:
             await self._delete(
                 f"{table} WHERE user_id = $1 AND $2::timestamptz IS NOT NULL AND {older}", user_id, erased_at

@@ -13,6 +13,8 @@ from services.gateway.turns.said import Glimpse
 from shared.errors import NotFound
 from shared.preview import PREVIEW_LENGTH
 
+MOST_KEYS = 400  # of sessions that are looked up whether they are there or not
+
 
 @dataclass(frozen=True)
 class OwnSession:
@@ -65,6 +67,9 @@ class OwnSessions:
         turns = await self._turns.sessions_of(caller.user_ids)
         newest = {(turn.user_id, turn.session_id): [turn] for turn in turns}
         keys = [(user_id, session_id) for session_id in session_ids for user_id in caller.user_ids]
+        if len(keys) > MOST_KEYS:  # of somebody who was many visitors, who have few of these
+            there = await self._queries.existing(caller.user_ids, session_ids) | newest.keys()
+            keys = [key for key in keys if key in there]
         found: dict[str, OwnSession] = {}
         for facts in await self._opened(await self._queries.facts_of(keys)):
             own = facts.kept(newest.get(facts.key, []))

@@ -27,6 +27,21 @@ class SessionQueries:
         """Return what is known of each of these users' session of this id, in the users' order."""
         return await self.facts_of([(user_id, session_id) for user_id in user_ids])
 
+    async def existing(self, user_ids: Sequence[str], session_ids: Sequence[str]) -> set[Key]:
+        """Return which of these users' sessions of these ids are stored, or opened."""
+        async with reading(self._pool, *user_ids, first=PLANNED_BY_VALUES) as db:
+            rows = await db.fetch(
+                """
+                SELECT user_id, session_id FROM chat.sessions WHERE user_id = ANY ($1) AND session_id = ANY ($2)
+                UNION
+                SELECT user_id, session_id FROM gateway.session_openings
+                WHERE user_id = ANY ($1) AND session_id = ANY ($2)
+                """,
+                list(user_ids),
+                list(session_ids),
+            )
+        return {(row["user_id"], row["session_id"]) for row in rows}
+
     async def facts_of(self, keys: Sequence[Key]) -> list[SessionFacts]:
         """Return what is known of each of these sessions, in their order."""
         async with reading(self._pool, *dict.fromkeys(user_id for user_id, _ in keys)) as db:

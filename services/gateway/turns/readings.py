@@ -169,6 +169,17 @@ class TurnReadings:
             )
         return [read_glimpse(row) for row in rows]
 
+    async def was_deleted(self, user_ids: Sequence[str], session_id: str) -> bool:
+        """Tell whether one of these users has deleted a session of this id."""
+        return bool(
+            await fetched(
+                self._pool,
+                "SELECT FROM gateway.deletions WHERE user_id = ANY ($1::text[]) AND session_id = $2 LIMIT 1",
+                list(user_ids),
+                session_id,
+            )
+        )
+
     async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
         """Tell when each session was spoken in last, of those in which something is not stored yet."""
         rows = await fetched(

@@ -206,6 +206,7 @@ class World:
     erased: set[str] = field(default_factory=set)
     keys: dict[bytes, tuple[str, ApiKey]] = field(default_factory=dict)  # by hash, each with its owner
     links_away: bool = False
+    most_looked_up: int = 0  # sessions, at once
     linked: dict[str, str] = field(default_factory=dict)  # visitors who have signed in, with the user
     used_links: set[bytes] = field(default_factory=set)
     browsers: dict[bytes, Standing] = field(default_factory=dict)  # that are signed in
@@ -739,6 +740,11 @@ class _Readings:
     async def said_between(self, user_id: str, session_id: str, *_window: Any, **_direction: Any) -> list[Glimpse]:
         return (await self.session([user_id], session_id)).turns
 
+    async def was_deleted(self, user_ids: Sequence[str], session_id: str) -> bool:
+        return any(
+            known.deleted and known.key[0] in user_ids and known.key[1] == session_id for known in self._world.sessions
+        )
+
     async def last_spoken(self, user_ids: Sequence[str]) -> list[Spoken]:
         turns = (turn for turn in self._world.turns if turn.user_id in user_ids)
         return [Spoken(turn.user_id, turn.session_id, turn.place, turn.project_id) for turn in turns]
@@ -763,7 +769,12 @@ class _Sessions:
     async def facts(self, user_ids: Sequence[str], session_id: str) -> list[SessionFacts]:
         return await self.facts_of([(user_id, session_id) for user_id in user_ids])
 
+    async def existing(self, user_ids: Sequence[str], session_ids: Sequence[str]) -> set[tuple[str, str]]:
+        known = {facts.key for facts in self._world.sessions}
+        return known & {(user_id, session_id) for user_id in user_ids for session_id in session_ids}
+
     async def facts_of(self, keys: Sequence[tuple[str, str]]) -> list[SessionFacts]:
+        self._world.most_looked_up = max(self._world.most_looked_up, len(keys))
         return [self._known(*key) for key in keys]
 
     async def chosen(

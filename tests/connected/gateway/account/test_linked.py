@@ -131,3 +131,13 @@ async def test_a_user_was_a_hundred_visitors_at_most_and_reads_the_next_by_its_c
     assert await listed(gateway, zoe | cookie(visitor)) == ["one"]
     assert await listed(other, zoe) == []
     assert await listed(other, cookie(visitor)) == ["one"]
+
+
+async def test_a_linked_session_that_was_deleted_does_not_begin_anew(gateway: Stage, rows: Rows) -> None:
+    ann = gateway.as_user("ann")
+    visitor = await visitor_with_a_chat(gateway, rows, "one")
+    assert await listed(gateway, ann | cookie(visitor)) == ["one"]
+    assert (await gateway.http.delete(f"{SESSIONS}/one", headers=ann)).status_code == 202
+    said = {"session_id": "one", "message": "hello", "stream": False}
+    assert (await gateway.http.post("/api/chat", json=said, headers=ann)).status_code == 404
+    assert await rows.fetch("SELECT FROM gateway.turns") == []

@@ -165,3 +165,20 @@ async def test_nobody_is_called_so_and_erased(settings: Settings, owner: asyncpg
     with pytest.raises(ValueError, match="characters"):
         await erase(settings, user)
     assert await owner.fetchval("SELECT count(*) FROM gateway.erasures") == 0
+
+
+async def test_an_erasure_by_a_gateway_that_knew_of_no_links_takes_the_visitors_with_it(
+    pool: Pool, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("INSERT INTO gateway.linked_visitors (visitor_id, user_id) VALUES ('visitor_1', 'ann')")
+    erased_at = await owner.fetchval(
+        """
+        INSERT INTO gateway.erasures (user_hash, user_id, event_id, correlation_id, told_at)
+        VALUES (tripthread.user_hash('ann'), 'ann', gen_random_uuid(), gen_random_uuid(), now()) RETURNING erased_at
+        """
+    )
+    for _ in range(2):
+        await SweepStore(pool).sweep_user("ann", erased_at)
+    rows = await owner.fetch("SELECT user_id, told_at IS NULL AS is_to_be_told FROM gateway.erasures ORDER BY user_id")
+    assert [tuple(row) for row in rows] == [("ann", False), ("visitor_1", True)]
+    assert await owner.fetchval("SELECT count(*) FROM gateway.linked_visitors") == 0

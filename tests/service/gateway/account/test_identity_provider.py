@@ -223,6 +223,18 @@ async def test_a_key_that_is_taken_back_counts_no_more_though_its_token_was_veri
     assert (await ask(sign("k1"))).status_code == 200
 
 
+async def test_a_key_that_was_taken_back_while_nobody_called_counts_not_even_once(
+    provider: Provider, clock: Clock
+) -> None:
+    provider.keys.append(public_jwk("k2", "ES256"))
+    ask = asking(provider.settings())
+    assert (await ask(sign("k2"))).status_code == 200
+    del provider.keys[1]
+    clock.now += signing_keys.FRESH_S + signing_keys.REFRESH_S + 1
+    assert (await ask(sign("k2"))).status_code == 401
+    assert (await ask(sign("k1"))).status_code == 200
+
+
 async def test_keys_outlast_an_outage_for_as_long_as_is_said(provider: Provider, clock: Clock) -> None:
     ask = asking(provider.settings(jwt_keys_kept_s=3600))
     token = sign(exp=int(time.time()) + 10_000)

@@ -11,6 +11,7 @@ from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.caller import Caller
 from services.gateway.account.login_links import PATH, login_token
 from services.gateway.http.handed import handed_over
+from services.gateway.sessions.own_session import MOST_KEYS
 from tests.pure.gateway.samples import facts, stored
 from tests.service.gateway.fakes import World
 from tests.tokens import token_for
@@ -107,6 +108,7 @@ async def test_a_program_and_a_limited_token_read_what_their_user_may_and_link_n
         by_key = {"Authorization": f"Bearer {key}"}
         assert await listed(client, by_key) == ["of-0"]
         await listed(client, bearer(world, "ann", projects=["p1"]))
+        await listed(client, bearer(world, "backend", role="service"))
         assert world.linked == {}
         assert await listed(client) == ["of-0"]
         assert await listed(ann) == []
@@ -147,6 +149,15 @@ async def test_a_stream_ends_when_its_caller_would_be_let_in_as_another(world: W
         assert await authenticator.holds(both)
 
 
+async def test_a_stream_ends_whose_visitor_has_become_somebody_elses(world: World) -> None:
+    async with browser(world) as (client, visitor_id):
+        authenticator = handed_over(world.api(), Authenticator)
+        beside_a_key = Caller("ann", visitor_id, "user", None, ("ann", visitor_id))
+        assert await authenticator.holds(beside_a_key)
+        await listed(client, bearer(world, "bob"))
+        assert not await authenticator.holds(beside_a_key)
+
+
 async def test_a_stream_of_who_is_who_they_were_outlasts_the_database(world: World) -> None:
     async with browser(world) as (client, visitor_id):
         authenticator = handed_over(world.api(), Authenticator)
@@ -154,3 +165,11 @@ async def test_a_stream_of_who_is_who_they_were_outlasts_the_database(world: Wor
         world.links_away = True
         assert await authenticator.holds(Caller(visitor_id, visitor_id, "user", None, (visitor_id,)))
         assert await authenticator.holds(Caller("ann", None, "user", None, ("ann",)))
+
+
+async def test_who_was_many_visitors_looks_up_no_more_sessions_than_there_are(world: World) -> None:
+    world.linked |= {f"visitor_{number}": "ann" for number in range(100)}
+    bulk = {"ids": [f"s{number}" for number in range(200)], "action": "pin"}
+    async with world.client("ann") as ann:
+        assert (await ann.post(f"{SESSIONS}/bulk", json=bulk)).status_code == 200
+    assert world.most_looked_up <= MOST_KEYS

@@ -87,9 +87,10 @@ async def test_to_open_a_link_uses_nothing_up_and_to_press_the_button_does(world
             assert (await scanner.get(PATH, params={"token": token})).status_code == 200
         assert (await scanner.head(PATH, params={"token": token})).status_code == 405
         assert (await pressed(person, token)).status_code == 200
-        late = await pressed(thief, token)
-        assert (late.status_code, late.json()["code"]) == (410, "gone")
-        assert "set-cookie" not in late.headers
+        for spelled in (token, token + "="):  # a signature may be padded
+            late = await pressed(thief, spelled)
+            assert (late.status_code, late.json()["code"]) == (410, "gone")
+            assert "set-cookie" not in late.headers
         assert (await thief.get("/api/me")).status_code == 401
 
 
