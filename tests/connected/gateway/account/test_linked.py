@@ -94,15 +94,15 @@ async def test_what_is_added_to_such_a_session_is_its_owners_and_what_is_new_the
 
 
 async def test_an_erasure_of_the_user_takes_the_visitors_with_it(gateway: Stage, other: Stage, rows: Rows) -> None:
-    ann = gateway.as_user("ann")
+    eve = gateway.as_user("eve")  # whom no gateway knows from a test before
     visitor = await visitor_with_a_chat(gateway, rows, "one")
     kept = await visitor_with_a_chat(gateway, rows, "bobs")
-    assert await listed(gateway, ann | cookie(visitor)) == ["one"]
+    assert await listed(gateway, eve | cookie(visitor)) == ["one"]
     assert await listed(gateway, gateway.as_user("bob") | cookie(kept)) == ["bobs"]
-    assert (await other.call("DELETE", "/api/me/data")).status_code == 202
+    assert (await other.http.delete("/api/me/data", headers=eve)).status_code == 202
     erased = await rows.fetch("SELECT user_id FROM gateway.erasures ORDER BY user_id")
-    assert [row["user_id"] for row in erased] == ["ann", visitor.visitor_id]
-    assert await listed(gateway, ann) == await listed(other, ann) == []
+    assert [row["user_id"] for row in erased] == ["eve", visitor.visitor_id]
+    assert await listed(gateway, eve) == await listed(other, eve) == []
     assert await listed(gateway, gateway.as_user("bob")) == ["bobs"]
 
 
