@@ -91,12 +91,15 @@ async def note_if_answered(db: Connection, trip_id: UUID) -> None:
         INSERT INTO workflow.notes (trip_id, kind, subject, says)
         SELECT t.trip_id, 'decline', t.operators_contacted_count || '/' || t.quotes_expected_count,
             jsonb_build_object('operator_name', last.operator_name, 'reason', last.decline_reason,
-                'expected', t.quotes_expected_count)
+                'expected', t.quotes_expected_count, 'rfq_id', last.rfq_id)
         FROM workflow.trips t CROSS JOIN LATERAL (
-            SELECT r.operator_name, r.decline_reason FROM workflow.rfqs r
+            SELECT r.rfq_id, r.operator_name, r.decline_reason FROM workflow.rfqs r
             LEFT JOIN workflow.trip_messages m ON m.rfq_id = r.rfq_id AND m.trip_id = t.trip_id AND m.kind = 'decline'
             WHERE r.trip_id = t.trip_id AND r.declined AND NOT r.canceled
-            ORDER BY m.sent_at DESC NULLS LAST, m.avinode_message_id DESC, r.rfq_id DESC LIMIT 1) last
+            -- Of whom a note has told already another is the last; whose message is not read yet declined just now.
+            ORDER BY EXISTS (SELECT FROM workflow.notes n
+                    WHERE n.trip_id = t.trip_id AND n.kind = 'decline' AND n.says ->> 'rfq_id' = r.rfq_id),
+                m.sent_at DESC NULLS FIRST, m.avinode_message_id DESC, r.rfq_id DESC LIMIT 1) last
         WHERE t.trip_id = $1 AND {_ANSWERED}
         ON CONFLICT DO NOTHING
         """,  # noqa: S608 - a constant
