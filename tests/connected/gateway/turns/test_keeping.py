@@ -55,15 +55,17 @@ async def test_a_turn_that_runs_here_is_not_taken_for_abandoned(gateway: Gateway
 async def test_a_turn_that_two_attempts_are_at_here_is_counted_until_the_last_ends(
     gateway: Gateway, owner: asyncpg.Connection
 ) -> None:
-    lost = await gateway.ask("[slow 200] [chunks 4]", key="k1")
-    await until_true(lambda: bool(lost.text))  # so that the next one ends a while later
+    lost = await gateway.ask("[slow 100] [chunks 20]", key="k1")
+    for _ in range(4):  # so that the next one ends a while later
+        said = len(lost.text)
+        await until_true(lambda said=said: len(lost.text) > said)  # type: ignore[misc]
     elsewhere = await owner.fetchrow(
         """
         UPDATE gateway.turns SET attempt = 2, lease_until = clock_timestamp() - interval '1 second' RETURNING turn_id
         """
     )
     assert elsewhere is not None
-    running = await gateway.ask("[slow 200] [chunks 4]", key="k1")
+    running = await gateway.ask("[slow 100] [chunks 20]", key="k1")
     assert (running.turn.turn_id, running.turn.attempt) == (elsewhere["turn_id"], 3)
     with pytest.raises(SessionBusy):
         await lost.result()
