@@ -22,7 +22,6 @@ What is promised, and what makes it so:
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,17 +33,16 @@ import structlog
 from aio_pika.abc import AbstractConnection
 
 from shared.afterwards import Afterwards
-from shared.backoff import Delays
 from shared.bisection import bisect
-from shared.connection import Disconnected, describe, open_connection
+from shared.connection import Disconnected, open_connection
+from shared.consumer import Consumer
 from shared.declaring import require
 from shared.decoding import check_heard
 from shared.errors import Poison
 from shared.events import Outcome
-from shared.introduction import SAID_AFTER_S, Introduction
+from shared.introduction import SAID_AFTER_S
 from shared.message_spans import process_span
-from shared.parking import Parking
-from shared.patient_commit import AWAY, OLDEST_SECONDS, PATIENCE_S, Outage, PatientCommit, pause
+from shared.patient_commit import PATIENCE_S
 from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery, Subscription, subscribe
@@ -65,7 +63,7 @@ class _Entry(Generic[T]):
     content: T
 
 
-class GroupCommit(Generic[T]):
+class GroupCommit(Consumer[T]):
     """Commits the messages of one queue in groups. See the module for what it promises."""
 
     def __init__(
@@ -95,42 +93,15 @@ class GroupCommit(Generic[T]):
             said_after_s: When to say which events the queue hears.
             begin: Called before the first group of each subscription: another consumer may have worked meanwhile.
         """
+        super().__init__(queue, publisher, commit, patience_s=patience_s, said_after_s=said_after_s)
         self._settings = settings
-        self._queue = queue
         self._decode = decode
-        self._publisher = publisher
         self._quiet_s = quiet_s
         self._begin = begin
-        self._stopping = asyncio.Event()
-        self._database = PatientCommit(queue, commit, patience_s, self._stopping)
-        self._parking = Parking(publisher, queue)
-        self._introduction = Introduction(publisher, queue, self._stopping, said_after_s)
-        self._delays = Delays()
         self._careful = False
         self._exporting = bool(settings.otel_exporter_otlp_endpoint)
         self._subscription: Subscription | None = None
-        self._trouble: str | None = "not started"
         self._group_arrived_at: float | None = None
-        OLDEST_SECONDS.labels(queue.name).set_function(self._oldest_s)
-        AWAY.labels(queue.name).set_function(lambda: self.fault() is not None)
-
-    def __str__(self) -> str:
-        return self._queue.name
-
-    async def run(self) -> None:
-        """Consume until `shut_down`.
-
-        Raises:
-            Exception: What `decode` or `commit` raised and nobody can mend here.
-        """
-        try:
-            async with self._introduction.under_way(self.shut_down):
-                while not self._stopping.is_set():
-                    await self._consume_until_disconnected()
-        except BaseException as error:
-            self._trouble = f"ended by {describe(error)}"
-            raise
-        self._trouble = "stopped"
 
     def shut_down(self) -> None:
         """Ask `run` to settle what has arrived and return."""
@@ -138,27 +109,18 @@ class GroupCommit(Generic[T]):
         if self._subscription is not None:
             self._subscription.wake()
 
-    def fault(self) -> str | None:
-        """Say why messages are not being committed at the moment; None while they are."""
-        return self._trouble or self._database.fault()
-
-    async def _consume_until_disconnected(self) -> None:
+    async def _consume(self) -> None:
         kind = CarefulConnection if self._careful else aio_pika.Connection
         prepare = partial(require, queues=(self._queue,))
         try:
             async with open_connection(self._settings, self._queue.name, prepare, kind) as connection:
                 log.debug("consuming", queue=self._queue.name)
-                await self._consume(connection)
+                await self._consume_by(connection)
         except Disconnected as error:
             self._careful = self._careful or isinstance(error.__cause__, FRAME_ERRORS)
-            self._trouble = f"disconnected: {error.detail}"
-            log.debug("consumer disconnected", queue=self._queue.name, reason=error.detail)
-            await pause(self._delays.next(), self._stopping)
-        except Outage:
-            log.debug("deliveries given back", queue=self._queue.name, reason=self._database.fault())
-            await self._database.wait_out()
+            raise
 
-    async def _consume(self, connection: AbstractConnection) -> None:
+    async def _consume_by(self, connection: AbstractConnection) -> None:
         """Work on one channel after the other; each lasts until nothing has arrived for a while."""
         while not self._stopping.is_set():
             async with subscribe(connection, self._queue, self._settings.prefetch) as subscription:
@@ -241,7 +203,6 @@ class GroupCommit(Generic[T]):
     async def _park(self, subscription: Subscription, delivery: Delivery, error: BaseException) -> None:
         await self._parking.park(delivery, error, partial(subscription.reject, delivery))
 
-    def _oldest_s(self) -> float:
+    def _oldest_arrived_at(self) -> float | None:
         waiting = self._subscription.oldest_arrived_at if self._subscription is not None else None
-        oldest = self._group_arrived_at or waiting
-        return 0.0 if oldest is None else time.monotonic() - oldest
+        return self._group_arrived_at or waiting

@@ -16,7 +16,6 @@ is settled. Here is what FastStream leaves to its user:
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -26,16 +25,15 @@ from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 from faststream.rabbit import RabbitBroker
 
-from shared.backoff import Delays
-from shared.connection import CONNECT_TIMEOUT_S, Disconnected, describe, disconnections, prepared
+from shared.connection import CONNECT_TIMEOUT_S, Disconnected, disconnections, prepared
+from shared.consumer import Consumer
 from shared.declaring import require
 from shared.handler_broker import Hear, make_broker, stop_broker
-from shared.introduction import SAID_AFTER_S, Introduction
-from shared.parking import Parking
-from shared.patient_commit import AWAY, OLDEST_SECONDS, PATIENCE_S, Outage, PatientCommit, pause
+from shared.introduction import SAID_AFTER_S
+from shared.patient_commit import PATIENCE_S
 from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.settling import Settling, call
+from shared.settling import Call, Settling, call
 from shared.topology import Queue
 
 LOOK_EVERY_S = 5.0
@@ -45,7 +43,7 @@ QUIET_S = 60.0
 log = structlog.get_logger(__name__)
 
 
-class HandledQueue:
+class HandledQueue(Consumer[Call]):
     """Lets a handler hear the events of one queue. See the module for what it promises."""
 
     def __init__(
@@ -74,51 +72,20 @@ class HandledQueue:
             quiet_s: After how long without a message to connect anew, lest the broker has forgotten us.
             said_after_s: When to say which events the queue hears.
         """
+        super().__init__(queue, publisher, call, patience_s=patience_s, said_after_s=said_after_s)
         self._settings = settings
-        self._queue = queue
         self._hear = hear
-        self._publisher = publisher
         self._settled = settled
         self._prepare = partial(require, queues=(queue,))
         self._look_every_s = look_every_s
         self._quiet_s = quiet_s
-        self._stopping = asyncio.Event()
-        self._database = PatientCommit(queue, call, patience_s, self._stopping)
-        self._parking = Parking(publisher, queue)
-        self._introduction = Introduction(publisher, queue, self._stopping, said_after_s)
-        self._delays = Delays()
         self._settling: Settling | None = None
-        self._trouble: str | None = "not started"
-        OLDEST_SECONDS.labels(queue.name).set_function(self._oldest_s)
-        AWAY.labels(queue.name).set_function(lambda: self.fault() is not None)
-
-    def __str__(self) -> str:
-        return self._queue.name
-
-    async def run(self) -> None:
-        """Consume until `shut_down`.
-
-        Raises:
-            Exception: What the handler raised and nobody can mend here.
-        """
-        try:
-            async with self._introduction.under_way(self.shut_down):
-                while not self._stopping.is_set():
-                    await self._consume_until_disconnected()
-        except BaseException as error:
-            self._trouble = f"ended by {describe(error)}"
-            raise
-        self._trouble = "stopped"
 
     def shut_down(self) -> None:
         """Ask `run` to settle what has arrived and return."""
         self._stopping.set()
         if self._settling is not None:
             self._settling.news.set()
-
-    def fault(self) -> str | None:
-        """Say why messages are not being settled at the moment; None while they are."""
-        return self._trouble or self._database.fault()
 
     @property
     def waiting(self) -> int:
@@ -133,20 +100,12 @@ class HandledQueue:
         """Make the broker of one connection, with the handler and all that surrounds it."""
         return make_broker(self._settings, self._queue, self._hear, settling)
 
-    async def _consume_until_disconnected(self) -> None:
+    async def _consume(self) -> None:
         self._settling = settling = self.settling()
-        try:
-            async with self._consuming(settling):
-                self._trouble = None
-                self._introduction.begin()
-                await self._look_after(settling)
-        except Disconnected as error:
-            self._trouble = f"disconnected: {error.detail}"
-            log.debug("consumer disconnected", queue=self._queue.name, reason=error.detail)
-            await pause(self._delays.next(), self._stopping)
-        except Outage:
-            log.debug("deliveries given back", queue=self._queue.name, reason=self._database.fault())
-            await self._database.wait_out()
+        async with self._consuming(settling):
+            self._trouble = None
+            self._introduction.begin()
+            await self._look_after(settling)
 
     @asynccontextmanager
     async def _consuming(self, settling: Settling) -> AsyncIterator[None]:
@@ -200,6 +159,5 @@ class HandledQueue:
             if isinstance(error.__cause__, ChannelNotFoundEntity):
                 raise
 
-    def _oldest_s(self) -> float:
-        oldest = self._settling.oldest_arrived_at if self._settling is not None else None
-        return 0.0 if oldest is None else time.monotonic() - oldest
+    def _oldest_arrived_at(self) -> float | None:
+        return self._settling.oldest_arrived_at if self._settling is not None else None

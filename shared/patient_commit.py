@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from shared.backoff import Delays
 from shared.bisection import Guilty
@@ -27,8 +27,6 @@ GROUP_SIZE = Histogram(
 )
 COMMIT_SECONDS = Histogram("tripthread_commit_seconds", "One successful commit", ["queue"])
 COMMIT_FAILURES = Counter("tripthread_commit_failures_total", "Commits that failed", ["queue", "fault"])
-OLDEST_SECONDS = Gauge("tripthread_oldest_uncommitted_seconds", "Since the oldest open delivery arrived", ["queue"])
-AWAY = Gauge("tripthread_consumer_away", "1 while a consumer commits nothing, whatever is the reason", ["queue"])
 
 # What a commit may fail with and the consumer live on.
 _ERRORS = (*DATABASE_ERRORS, Poison, Away)

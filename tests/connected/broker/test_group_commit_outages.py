@@ -16,24 +16,8 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery
 from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, handled, publish, running, texts
-from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
+from tests.connected.brokers import answered, broker_settings, posted, purge, raw_channel, waiting
 from tests.waiting import PATIENCE_S, until_true
-
-
-async def test_a_database_that_is_away_is_waited_for(settings: Settings, publisher: Publisher, memory: Memory) -> None:
-    away = True
-    memory.fault = lambda _: asyncpg.ConnectionDoesNotExistError("gone") if away else None
-    await publish(publisher, 20)
-    worker = consumer(settings, memory, publisher)
-
-    async with running(worker):
-        await until_true(lambda: memory.attempts >= 3)
-        assert worker.fault() == "waiting for the database: ConnectionDoesNotExistError: gone"
-        away = False
-        await until_true(lambda: len(memory.contents) == 20)
-        assert worker.fault() is None
-
-    assert memory.contents == texts(20)
 
 
 async def test_a_long_outage_gives_the_deliveries_back_once(
@@ -78,30 +62,6 @@ async def test_an_installation_fault_is_waited_for_and_told(
         assert 'relation "messages" does not exist' in (worker.fault() or "")
         missing.clear()
         await until_true(lambda: memory.contents == texts(1))
-
-
-async def test_an_unknown_error_ends_the_consumer(settings: Settings, publisher: Publisher, memory: Memory) -> None:
-    memory.fault = lambda _: KeyError("a bug")
-    await publish(publisher, 3)
-    worker = consumer(settings, memory, publisher)
-
-    with pytest.raises(KeyError):
-        await asyncio.wait_for(worker.run(), 10)
-
-    assert worker.fault() == "ended by KeyError: a bug"
-    assert len(await take(settings, QUEUE, 3)) == 3
-
-
-async def test_stopping_while_the_database_is_away_gives_everything_back(
-    settings: Settings, publisher: Publisher, memory: Memory
-) -> None:
-    memory.fault = lambda _: ConnectionRefusedError("no database")
-    await publish(publisher, 5)
-
-    async with running(consumer(settings, memory, publisher, patience_s=600)):
-        await until_true(lambda: memory.attempts >= 1)
-
-    assert len(await take(settings, QUEUE, 5)) == 5
 
 
 async def test_a_deleted_queue_is_declared_and_consumed_again(
@@ -153,15 +113,6 @@ async def test_each_subscription_begins_before_its_first_group(
         await until_true(lambda: len(memory.contents) == 2)
 
     assert (begun[0], begun[2]) == (0, 1)
-
-
-async def test_a_consumer_tells_that_the_broker_is_away(memory: Memory) -> None:
-    settings = broker_settings(NOBODY, publish_deadline_s=0.1)
-    async with Publisher(settings, "test") as publisher:
-        worker = consumer(settings, memory, publisher)
-        assert worker.fault() == "not started"
-        async with running(worker):
-            await until_true(lambda: (worker.fault() or "").startswith("disconnected: "))
 
 
 async def connected(broker: RabbitMQ) -> set[str]:

@@ -1,12 +1,9 @@
 """Messages that can never succeed, on a real broker: each ends in `dead`, and its neighbours are stored."""
 
-import json
-
 import aio_pika
 import asyncpg
 import pytest
 from aiormq import spec
-from pamqp.header import ContentHeader
 
 from shared import topology
 from shared.errors import Unstorable
@@ -21,26 +18,6 @@ from tests.waiting import until_true
 
 UNHEARD = ModelRegistered(name="gpt", provider="openai")
 LARGEST_HEADER = 130_990  # bytes that a frame of 128 KiB has room for
-
-
-async def test_a_guilty_message_is_parked_and_its_neighbours_are_stored(
-    settings: Settings, publisher: Publisher, memory: Memory
-) -> None:
-    guilty = {"message 3", "message 17"}
-    memory.fault = lambda events: Unstorable("too much") if any(event.content in guilty for event in events) else None
-    await publish(publisher, 20)
-
-    async with running(consumer(settings, memory, publisher)):
-        parked = await take(settings, topology.DEAD, 2)
-        await until_true(lambda: len(memory.contents) == 18)
-
-    assert memory.contents == [text for text in texts(20) if text not in guilty]
-    assert {json.loads(message.body)["content"] for message in parked} == guilty
-    assert parked[0].headers["x-reason"] == "unstorable"
-    assert parked[0].headers["x-error"] == "Unstorable: too much"
-    assert parked[0].headers["x-queue"] == "logger.chat"
-    assert (parked[0].type, parked[0].message_id) == ("MessagePosted", json.loads(parked[0].body)["event_id"])
-    assert await waiting(settings, QUEUE) == 0
 
 
 async def test_a_value_that_the_database_refuses_is_parked_without_its_details(
@@ -90,27 +67,6 @@ async def test_an_event_that_is_not_bound_to_the_queue_is_parked(
     assert parked.headers["x-error"] == "Undecodable: logger.chat does not hear ModelRegistered"
 
 
-async def test_a_message_with_unreadable_properties_is_parked(
-    settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """RabbitMQ passes on a type that is not UTF-8; pamqp kills the connection of whoever receives it."""
-    properties = spec.Basic.Properties(message_type="type")
-    readable = ContentHeader(body_size=4, properties=properties).marshal()
-    monkeypatch.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
-    async with raw_channel(settings) as channel:
-        await channel.default_exchange.publish(aio_pika.Message(b"body"), QUEUE.name)
-    monkeypatch.undo()
-    await publisher.publish(posted(0))
-
-    async with running(consumer(settings, memory, publisher)):
-        (parked,) = await take(settings, topology.DEAD, 1)
-        await until_true(lambda: memory.contents == texts(1))
-
-    assert parked.body == b"body"
-    assert parked.headers["x-reason"] == "undecodable"
-    assert "utf-8" in str(parked.headers["x-error"])
-
-
 async def test_a_message_with_an_unreadable_routing_key_is_a_message_like_others(
     settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,22 +97,6 @@ async def test_a_header_as_large_as_a_frame_is_no_trace_to_pass_on(
         (parked,) = await take(settings, topology.DEAD, 1)
 
     assert set(parked.headers) == {"x-reason", "x-error", "x-queue"}
-
-
-async def test_a_message_that_cannot_be_parked_is_dead_lettered_by_the_broker(
-    settings: Settings, publisher: Publisher, memory: Memory
-) -> None:
-    memory.fault = lambda events: Unstorable() if events[0].content == "message 1" or len(events) > 1 else None
-    await publish(publisher, 3)
-    nowhere = settings.model_copy(update={"amqp_url": NOBODY, "publish_deadline_s": 0.2})
-
-    async with Publisher(nowhere, "cut off") as cut_off, running(consumer(settings, memory, cut_off)):
-        (dead,) = await take(settings, topology.DEAD, 1)
-        await until_true(lambda: len(memory.contents) == 2)
-
-    assert json.loads(dead.body)["content"] == "message 1"
-    assert dead.headers["x-first-death-reason"] == "rejected"
-    assert await waiting(settings, QUEUE) == 0
 
 
 async def test_a_rejected_message_does_not_cost_the_channel(
