@@ -61,6 +61,29 @@ class Erasure:
         )
 
 
+async def note_erasures(pool: Pool, user_ids: Sequence[str], correlation_id: UUID) -> list[Erasure]:
+    """Note that these are erased now, whoever of them was before; they are told of and swept after that."""
+    rows = await fetched(
+        pool,
+        """
+        INSERT INTO gateway.erasures AS e (user_hash, user_id, event_id, correlation_id)
+        SELECT hash, user_id, event_id, $4
+        FROM unnest($1::bytea[], $2::text[], $3::uuid[]) AS wanted (hash, user_id, event_id) ORDER BY hash
+        ON CONFLICT (user_hash) DO UPDATE SET
+            user_id = excluded.user_id, event_id = excluded.event_id, correlation_id = excluded.correlation_id,
+            erased_at = clock_timestamp(),  -- by now: the row may have been waited for
+            noted_by = excluded.noted_by, noted_at = excluded.noted_at,
+            told_at = NULL, tellings = 0, swept_at = NULL, done_at = NULL
+        RETURNING user_id, event_id, correlation_id, erased_at
+        """,
+        [user_hash(user_id) for user_id in user_ids],
+        list(user_ids),
+        [new_id() for _ in user_ids],
+        correlation_id,
+    )
+    return [Erasure(**row) for row in map(dict, rows)]
+
+
 class DeletionStore:
     """What was accepted, and how far it was told."""
 
@@ -95,25 +118,7 @@ class DeletionStore:
             list(user_ids),
         )
         user_ids = list(dict.fromkeys([*user_ids, *(row["visitor_id"] for row in linked)]))
-        rows = await fetched(
-            self._pool,
-            """
-            INSERT INTO gateway.erasures AS e (user_hash, user_id, event_id, correlation_id)
-            SELECT hash, user_id, event_id, $4
-            FROM unnest($1::bytea[], $2::text[], $3::uuid[]) AS wanted (hash, user_id, event_id) ORDER BY hash
-            ON CONFLICT (user_hash) DO UPDATE SET
-                user_id = excluded.user_id, event_id = excluded.event_id, correlation_id = excluded.correlation_id,
-                erased_at = clock_timestamp(),  -- by now: the row may have been waited for
-                noted_by = excluded.noted_by, noted_at = excluded.noted_at,
-                told_at = NULL, tellings = 0, swept_at = NULL, done_at = NULL
-            RETURNING user_id, event_id, correlation_id, erased_at
-            """,
-            [user_hash(user_id) for user_id in user_ids],
-            list(user_ids),
-            [new_id() for _ in user_ids],
-            correlation_id,
-        )
-        return [Erasure(**row) for row in map(dict, rows)]
+        return await note_erasures(self._pool, user_ids, correlation_id)
 
     async def untold_deletions(self) -> list[Deletion]:
         """Return deletions that nobody has told of, and those that were told long ago and are not settled."""

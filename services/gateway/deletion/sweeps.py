@@ -9,9 +9,9 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.deletion.store import Erasure, Key
+from services.gateway.deletion.store import Erasure, Key, note_erasures
 from shared.database import Pool, fetched
-from shared.ids import user_hash
+from shared.ids import new_id, user_hash
 from shared.sweeping import NOTED, PORTION, delete_in_portions, find_notes
 
 SESSIONS_AT_ONCE = 200
@@ -121,25 +121,27 @@ class SweepStore:
 
     async def sweep_user(self, user_id: str, erased_at: datetime) -> None:
         """Let everything go that a user had here before; of visitors whom they were, too, whoever took the erasure."""
-        await self._pool.execute(
-            """
-            INSERT INTO gateway.erasures AS e (user_hash, user_id, event_id, correlation_id)
-            SELECT tripthread.user_hash(visitor_id), visitor_id, gen_random_uuid(), gen_random_uuid()
-            FROM gateway.linked_visitors WHERE user_id = $1 AND linked_at <= $2
-            ON CONFLICT (user_hash) DO UPDATE SET
-                user_id = excluded.user_id, event_id = excluded.event_id, correlation_id = excluded.correlation_id,
-                erased_at = clock_timestamp(), noted_by = excluded.noted_by, noted_at = excluded.noted_at,
-                told_at = NULL, tellings = 0, swept_at = NULL, done_at = NULL
-            WHERE e.erased_at < $2 - interval '1 minute'  -- else it was erased with its user
-            """,
-            user_id,
-            erased_at,
-        )
+        if missed := await self._missed(user_id, erased_at):
+            await note_erasures(self._pool, missed, new_id())
         for table, older in OLDER:
             await self._delete(
                 f"{table} WHERE user_id = $1 AND $2::timestamptz IS NOT NULL AND {older}", user_id, erased_at
             )
         await self._delete("gateway.linked_visitors WHERE visitor_id = $1 AND linked_at <= $2", user_id, erased_at)
+
+    async def _missed(self, user_id: str, erased_at: datetime) -> list[str]:
+        """Return the visitors whom a user was at their erasure who were not erased with them, or never."""
+        rows = await fetched(
+            self._pool,
+            """
+            SELECT visitor_id FROM gateway.linked_visitors l WHERE user_id = $1 AND linked_at <= $2
+                AND NOT EXISTS (SELECT FROM gateway.erasures e
+                    WHERE e.user_hash = tripthread.user_hash(l.visitor_id) AND e.erased_at >= $2 - interval '1 minute')
+            """,
+            user_id,
+            erased_at,
+        )
+        return [row["visitor_id"] for row in rows]
 
     async def swept_user(self, event_id: UUID) -> None:
         """Note that nothing is left here of what a user had at this erasure."""
