@@ -63,6 +63,14 @@ def scoped(owner: str, name: str) -> str:
     return f"{len(owner)}:{owner}/{name}"
 
 
+def secret_hash(secret: str) -> bytes:
+    """Hash a secret that has more chance in it than anybody can try out: a key, a cookie, a link's token.
+
+    Rows are found by it, so that how long that takes tells nothing of any secret.
+    """
+    return sha256(secret.encode()).digest()
+
+
 def user_hash(user_id: str) -> bytes:
     """Hash a user for the ledgers of erasures, which must not name anybody."""
     return sha256(f"tripthread/user/{user_id}".encode()).digest()

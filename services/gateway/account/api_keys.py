@@ -2,12 +2,12 @@
 
 import re
 import secrets
-from hashlib import sha256
 from uuid import UUID
 
 from services.gateway.account.standing import Standing, StandingCredentials
 from services.gateway.account.throttle import Throttle, visitors_account
 from shared.errors import NotAuthenticated
+from shared.ids import secret_hash
 
 PREFIX = "tt_"
 _KEY = re.compile(r"tt_[A-Za-z0-9_-]{43}")
@@ -17,11 +17,6 @@ WRONG = "This key is wrong, or does not stand any more."
 def new_key() -> str:
     """Make a key with more chance in it than anybody can try out."""
     return PREFIX + secrets.token_urlsafe(32)
-
-
-def hash_of(key: str) -> bytes:
-    """Hash a key. Rows are found by it, so that how long that takes tells nothing of any key."""
-    return sha256(key.encode()).digest()
 
 
 class ApiKeys:
@@ -44,7 +39,7 @@ class ApiKeys:
         """
         if not _KEY.fullmatch(key):
             raise NotAuthenticated(WRONG)
-        digest = hash_of(key)
+        digest = secret_hash(key)
         if self._keys.remembered(digest) is None:
             await self._throttle.require_guess(visitors_account(host))
         standing = await self._keys.find(digest)
@@ -63,7 +58,7 @@ class ApiKeys:
         Raises:
             NotAuthenticated: It is not in use here.
         """
-        standing = self._keys.remembered(hash_of(key))
+        standing = self._keys.remembered(secret_hash(key))
         if standing is None:
             raise NotAuthenticated(WRONG)
         return standing

@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from services.gateway.account.api_keys import hash_of, new_key
+from services.gateway.account.api_keys import new_key
 from services.gateway.account.identity import Caller, KnownCallerDep, Role
 from services.gateway.account.key_store import MOST_KEYS, ApiKey, KeyStore
 from services.gateway.account.projects import Projects
@@ -23,7 +23,7 @@ from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from shared.errors import Conflict, Forbidden, NotFound
-from shared.ids import NAMESPACE, derived_id, new_id, scoped
+from shared.ids import NAMESPACE, derived_id, new_id, scoped, secret_hash
 
 MOST_PROJECTS = 100  # of one key
 
@@ -95,7 +95,9 @@ class Keys:
         expires_at = body.end(datetime.now(UTC))
         key_id = derived_id(NAMESPACE, f"key/{scoped(maker.user_id, write.key)}") if write.key else new_id()
         key = new_key()
-        added = await self.store.add(key_id, hash_of(key), maker.user_id, (body.name, body.role, projects), expires_at)
+        added = await self.store.add(
+            key_id, secret_hash(key), maker.user_id, (body.name, body.role, projects), expires_at
+        )
         if added is None:
             raise Conflict(f"You have {MOST_KEYS} keys: take one back before you make another.")
         row, is_new = added

@@ -5,13 +5,13 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from uuid import UUID
 
 from services.gateway.account.login_links import LoginLink
 from services.gateway.account.login_store import LASTS_S, RENEWED_S, LoginStore
 from services.gateway.account.standing import Standing, StandingCredentials
 from services.gateway.account.throttle import Throttle, visitors_account
+from shared.ids import secret_hash
 from shared.settings import Settings
 
 LOGIN_COOKIE = "login"
@@ -46,7 +46,7 @@ class Logins:
             TooMany: Too many wrong ones came from this host, and this one is not known here.
         """
         for value in _possible(cookies):
-            digest = hash_of(value)
+            digest = secret_hash(value)
             if self._known.remembered(digest) is None:
                 await self._throttle.require_guess(visitors_account(host))
             standing = await self._known.find(digest)
@@ -58,7 +58,7 @@ class Logins:
     def recognise(self, cookies: Sequence[str]) -> Login | None:
         """Return the first that is known here, for who only names it."""
         for value in _possible(cookies):
-            standing = self._known.remembered(hash_of(value))
+            standing = self._known.remembered(secret_hash(value))
             if standing is not None:
                 return Login(value, standing)
         return None
@@ -66,28 +66,23 @@ class Logins:
     async def open(self, link: LoginLink) -> str | None:
         """Use a link up, and return the cookie's value; None where it was used before."""
         value = secrets.token_urlsafe(32)
-        return value if await self.store.open(link, hash_of(value)) else None
+        return value if await self.store.open(link, secret_hash(value)) else None
 
     async def renew(self, login: Login) -> bool:
         """Let it last from now on, and tell whether it does."""
-        digest = hash_of(login.value)
+        digest = secret_hash(login.value)
         self._known.forget(digest)  # what is remembered has its older end
         return await self.store.renew(digest)
 
     async def end(self, cookies: Sequence[str]) -> None:
         """End whatever these show; here it counts no more from now on, elsewhere within a second."""
         for value in _possible(cookies):
-            await self.store.end(hash_of(value))
-            self._known.forget(hash_of(value))
+            await self.store.end(secret_hash(value))
+            self._known.forget(secret_hash(value))
 
     async def stands(self, login_id: UUID) -> bool:
         """Tell whether one stands that somebody was let in by a while ago."""
         return await self._known.stands(login_id)
-
-
-def hash_of(value: str) -> bytes:
-    """Hash a cookie. Rows are found by it, so that how long that takes tells nothing of any cookie."""
-    return sha256(value.encode()).digest()
 
 
 def login_cookie_name(settings: Settings) -> str:

@@ -23,9 +23,9 @@ from services.gateway.sessions.answers import Feedback, Message
 from services.gateway.sessions.message_page import Window, slices
 from services.gateway.sessions.messages import SessionMessages
 from services.gateway.sessions.share_store import SharedSession, ShareStore
-from services.gateway.sessions.sharing import hash_of
 from services.gateway.turns.history import HistoryMessage
 from shared.errors import Gone, NotFound
+from shared.ids import secret_hash
 
 # Of an answer that only whoever was given the link is to find.
 NOT_FOR_ROBOTS = {"X-Robots-Tag": "noindex, nofollow", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
@@ -78,7 +78,7 @@ async def read_shared(
     """Read a session that was shared by this link, from its first message on; nobody need be signed in."""
     address = address_of(request)
     await shared.throttle.count_call(address)
-    share = await shared.store.find(hash_of(token))
+    share = await shared.store.find(secret_hash(token))
     if share is None:
         raise NotFound("There is nothing shared by this link.")
     return await answer_shared(shared.messages, share, address, query)

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.share_store import Readers, SharedSession, ShareStore
 from services.gateway.writes.announcing import Announcing
 from shared.errors import Forbidden, NotFound
-from shared.ids import NAMESPACE, derived_id, new_id, scoped
+from shared.ids import NAMESPACE, derived_id, new_id, scoped, secret_hash
 
 MOST_USERS = 50  # of one share
 PATH = "/api/shared/"
@@ -49,7 +48,7 @@ class NewShare(Ending):
         """Return whom it is for, who may be whoever has this token."""
         if self.users is not None:
             return Readers(users=list(dict.fromkeys(self.users)))
-        return Readers(project_id=self.project_id) if self.project_id else Readers(token_hash=hash_of(token))
+        return Readers(project_id=self.project_id) if self.project_id else Readers(token_hash=secret_hash(token))
 
 
 class Share(BaseModel):
@@ -167,11 +166,6 @@ def _admit(caller: Caller, body: NewShare) -> None:
 
 
 SharingDep = Annotated[Sharing, from_app(Sharing)]
-
-
-def hash_of(token: str) -> bytes:
-    """Hash a link's token, which has more chance in it than anybody can try out."""
-    return sha256(token.encode()).digest()
 
 
 @router.post(

@@ -2,8 +2,7 @@
 
 from datetime import timedelta
 
-from services.gateway.sessions.sharing import hash_of
-from shared.ids import new_id, user_hash
+from shared.ids import new_id, secret_hash, user_hash
 from tests.connected.gateway.stage import Rows, Stage
 
 
@@ -12,7 +11,7 @@ async def test_a_link_of_before_an_erasure_shows_nothing_of_what_is_newer(gatewa
     await rows.session("s1", at=1, created_at=then + 2 * hour)
     for number, token in enumerate(("older", "newer")):
         about = {"user_id": "ann", "session_id": "s1", "created_at": then + 2 * number * hour}
-        await rows.insert("gateway.shares", share_id=new_id(), token_hash=hash_of(token), **about)
+        await rows.insert("gateway.shares", share_id=new_id(), token_hash=secret_hash(token), **about)
     erasure = {"user_hash": user_hash("ann"), "user_id": "ann", "event_id": new_id(), "correlation_id": new_id()}
     await rows.insert("gateway.erasures", erased_at=then + hour, **erasure)
     answers = [await gateway.http.get(f"/api/shared/{token}") for token in ("older", "newer")]

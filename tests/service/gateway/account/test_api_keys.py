@@ -10,10 +10,10 @@ import httpx2
 import pytest
 
 from services.gateway.account import standing
-from services.gateway.account.api_keys import hash_of, new_key
+from services.gateway.account.api_keys import new_key
 from services.gateway.account.key_store import ApiKey
 from services.gateway.account.rights import RIGHTS
-from shared.ids import new_id
+from shared.ids import new_id, secret_hash
 from tests.service.gateway.fakes import World
 from tests.tokens import token_for
 from tests.waiting import until_true
@@ -165,7 +165,7 @@ async def test_keys_in_use_are_asked_about_together_and_twice_a_second_at_most(w
 async def test_a_key_that_is_taken_back_counts_no_more_when_it_was_asked_about(world: World, clock: Clock) -> None:
     key, other = await key_of(world), await key_of(world)
     assert {await status(world, each) for each in (key, other)} == {200}
-    key_id = world.keys[hash_of(key)][1].key_id
+    key_id = world.keys[secret_hash(key)][1].key_id
     async with world.client("ann") as client:
         for _ in range(2):  # a repeat changes nothing
             assert (await client.delete(f"{KEYS}/{key_id}")).status_code == 200
@@ -305,5 +305,5 @@ def keep(world: World, **changes: Any) -> str:
         "revoked_at": None,
     }
     key = new_key()
-    world.keys[hash_of(key)] = "ann", ApiKey(**(row | changes))
+    world.keys[secret_hash(key)] = "ann", ApiKey(**(row | changes))
     return key

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from services.gateway.account import standing
 from services.gateway.account.login_links import PATH, login_token
 from services.gateway.account.login_store import LASTS_S
-from services.gateway.account.logins import hash_of
 from services.gateway.account.rights import Role
+from shared.ids import secret_hash
 from tests.service.gateway.fakes import BASE_URL, World
 from tests.tokens import token_for
 
@@ -222,7 +222,7 @@ async def test_of_several_cookies_the_first_that_stands_counts_and_few_are_looke
         assert second.status_code == 200
         last = await client.get("/api/me", headers={"Cookie": "; ".join([*others, f"login={value}"])})
         assert last.status_code == 401
-    assert hash_of(value) in world.browsers
+    assert secret_hash(value) in world.browsers
 
 
 async def test_guessing_ends(world: World) -> None:
