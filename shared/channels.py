@@ -38,8 +38,7 @@ async def passing_channel(connection: AbstractConnection) -> AsyncIterator[Abstr
     try:
         yield channel
     finally:
-        if not channel.is_closed:
-            await channel.close()
+        await channel.close()
 
 
 @contextmanager

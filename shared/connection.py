@@ -57,7 +57,7 @@ async def open_connection(
         await prepared(connection, prepare)
         yield connection
     finally:
-        await _close(connection)
+        await close_connection(connection)
 
 
 async def prepared(connection: AbstractConnection, prepare: Prepare) -> None:
@@ -71,7 +71,8 @@ async def prepared(connection: AbstractConnection, prepare: Prepare) -> None:
             await prepare(connection)
 
 
-async def _close(connection: AbstractConnection) -> None:
+async def close_connection(connection: AbstractConnection) -> None:
+    """Close a connection, or give that up after a while: a lost one may be what is closed."""
     with suppress(Disconnected), disconnections():
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await connection.close()

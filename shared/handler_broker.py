@@ -14,7 +14,15 @@ from faststream.rabbit.opentelemetry import RabbitTelemetryMiddleware
 from faststream.rabbit.prometheus import RabbitPrometheusMiddleware
 from prometheus_client import REGISTRY
 
-from shared.connection import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, HEARTBEAT_S, Disconnected, describe, disconnections
+from shared.connection import (
+    CLOSE_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    HEARTBEAT_S,
+    Disconnected,
+    close_connection,
+    describe,
+    disconnections,
+)
 from shared.events import Event, Outcome
 from shared.settings import Settings
 from shared.settling import Settling, decoder_of, parse
@@ -78,15 +86,9 @@ def _closed(settling: Settling, connection: AbstractConnection, error: BaseExcep
     lost.__cause__ = error
     settling.give_up(lost)
     # Here, since nobody else has it where its first channel was refused: it would go on mending itself for ever.
-    ending = asyncio.ensure_future(_end(connection))
+    ending = asyncio.ensure_future(close_connection(connection))
     _ending.add(ending)
     ending.add_done_callback(_ending.discard)
 
 
 _ending: set[asyncio.Future[None]] = set()
-
-
-async def _end(connection: AbstractConnection) -> None:
-    with suppress(Disconnected, TimeoutError), disconnections():
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await connection.close()

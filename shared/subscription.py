@@ -195,5 +195,4 @@ async def subscribe(connection: AbstractConnection, queue: Queue, prefetch: int)
         # Before the connection: its answer says that the broker has read every acknowledgement.
         with suppress(Disconnected), disconnections():
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if not channel.is_closed:
-                    await channel.close()
+                await channel.close()

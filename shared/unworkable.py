@@ -13,10 +13,9 @@ from prometheus_client import Counter
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.errors import TripthreadError
+from shared.parking import header_text
 
 UNWORKABLE = Counter("tripthread_unworkable_total", "Pieces of work that raised what nobody foresaw")
-
-LONGEST_REASON = 1000  # characters
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +43,4 @@ def own_faults() -> Iterator[None]:
             raise
         UNWORKABLE.inc()
         log.exception("a piece of work raises")
-        raise Unworkable(_storable(describe(error))) from error
-
-
-def _storable(reason: str) -> str:
-    """An error may repeat what it is about, whatever that is."""
-    return reason[:LONGEST_REASON].encode("utf-8", "replace").decode().replace("\x00", "")
+        raise Unworkable(header_text(describe(error))) from error  # which may repeat what it is about

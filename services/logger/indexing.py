@@ -1,8 +1,8 @@
 """Make what was stored findable by its words: a job that one logger does for all, within a second or two.
 
-The statement that stores a message pays nothing for it, not even for a mark. The job looks at what was written lately,
-by `stored_at` and the block ranges of `updated_at`, up to where every writer is done; and whether a text is to be
-indexed is told by the version that the index has of it.
+The statement that stores a message pays for it with an index that grows at its end, and with no mark. The job looks at
+what was written lately, by `stored_at` and the block ranges of `updated_at`, up to where every writer is done; and
+whether a text is to be indexed is told by the version that the index has of it.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,8 @@ import asyncpg
 import pytest
 
 from shared.errors import BrokerAway, ShuttingDown, Unstorable
-from shared.unworkable import LONGEST_REASON, Unworkable, own_faults
+from shared.parking import ERROR_LENGTH
+from shared.unworkable import Unworkable, own_faults
 
 
 @pytest.mark.parametrize(
@@ -44,4 +45,4 @@ def test_its_reason_can_be_stored() -> None:
         raise KeyError("a\x00\ud800" + "long " * 1000)
     raised.value.detail.encode()
     assert "\x00" not in raised.value.detail
-    assert len(raised.value.detail) <= LONGEST_REASON
+    assert len(raised.value.detail) <= ERROR_LENGTH
