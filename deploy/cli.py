@@ -132,7 +132,7 @@ def token(
     """Print a JWT that the gateway accepts, or a one-time link that signs a browser in."""
     import jwt
 
-    from services.gateway.account.login_links import login_link
+    from services.gateway.account.logins.links import login_link
 
     settings = Settings()
     lasts = _duration(expires if expires is not None else "15m" if link else "1h")

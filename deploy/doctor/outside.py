@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from deploy.doctor.finding import TIMEOUT_S, Finding
-from services.gateway.account.signing_keys import FAULTS, fetch_key_set
+from services.gateway.account.tokens.signing_keys import FAULTS, fetch_key_set
 from services.gateway.helpers.configured import read_helpers
 from services.gateway.helpers.helpers_file import InvalidHelpersFile
 from services.gateway.model.catalog import Catalog, UpstreamSpec, read_catalog

@@ -9,9 +9,10 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 
-from services.gateway.account import key_routes, login_routes
 from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in
+from services.gateway.account.keys import routes as key_routes
+from services.gateway.account.logins import routes as login_routes
 from services.gateway.admin import delivery_routes
 from services.gateway.admin import routes as admin
 from services.gateway.analytics import comparing, otlp_routes, report_routes

@@ -7,19 +7,19 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from services.gateway.account.api_keys import ApiKeys
 from services.gateway.account.authenticator import Authenticator
-from services.gateway.account.buckets import Buckets
-from services.gateway.account.key_routes import Keys
-from services.gateway.account.key_store import KeyStore
-from services.gateway.account.lanes import Lanes
-from services.gateway.account.link_store import LinkStore
-from services.gateway.account.login_store import LoginStore
-from services.gateway.account.logins import Logins
+from services.gateway.account.keys.api_keys import ApiKeys
+from services.gateway.account.keys.routes import Keys
+from services.gateway.account.keys.store import KeyStore
+from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.lanes import Lanes
+from services.gateway.account.limits.throttle import Throttle
+from services.gateway.account.logins.logins import Logins
+from services.gateway.account.logins.store import LoginStore
 from services.gateway.account.standing import StandingCredentials
-from services.gateway.account.throttle import Throttle
-from services.gateway.account.verifier import TokenVerifier
-from services.gateway.account.visitor_links import VisitorLinks
+from services.gateway.account.tokens.verifier import TokenVerifier
+from services.gateway.account.visitors.links import VisitorLinks
+from services.gateway.account.visitors.store import LinkStore
 from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.delivery_queries import DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries

@@ -209,7 +209,7 @@ async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_
         """,
         ["tripthread", *WRITERS],
     )
-    # `@@` is not leakproof, so under row-level security no index is used for it; and what others share is theirs. What
+    # `` is not leakproof, so under row-level security no index is used for it; and what others share is theirs. What
     # these functions show to whom is tested in gateway/sessions/test_search.py and test_shared_with.py; the last
     # says yes or no to the gateway, of a session that it names. The path is fixed, so that nobody gives them other
     # functions to call.

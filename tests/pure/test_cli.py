@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from services.gateway.account.login_links import read_login
+from services.gateway.account.logins.links import read_login
 from shared.settings import NEEDED, Settings
 
 SECRET = "a-secret-that-only-this-test-knows-0123456789"

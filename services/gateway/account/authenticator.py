@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from services.gateway.account.api_keys import PREFIX, ApiKeys
 from services.gateway.account.caller import Caller
-from services.gateway.account.claims import Identity
-from services.gateway.account.logins import Login, Logins
-from services.gateway.account.signing_keys import UnknownKey
+from services.gateway.account.keys.api_keys import PREFIX, ApiKeys
+from services.gateway.account.logins.logins import Login, Logins
 from services.gateway.account.standing import Standing
-from services.gateway.account.verifier import TokenVerifier
-from services.gateway.account.visitor_links import VisitorLinks
-from services.gateway.account.visitors import VisitorToken, first_visitor, read_visitor
+from services.gateway.account.tokens.claims import Identity
+from services.gateway.account.tokens.signing_keys import UnknownKey
+from services.gateway.account.tokens.verifier import TokenVerifier
+from services.gateway.account.visitors.cookies import VisitorToken, first_visitor, read_visitor
+from services.gateway.account.visitors.links import VisitorLinks
 from services.gateway.http.authorization import credentials_in
 from shared.database import DATABASE_ERRORS
 from shared.errors import KeysAway, NotAuthenticated

@@ -9,10 +9,10 @@ from starlette.types import Scope
 
 from services.gateway.account.authenticator import UNKNOWN, Authenticator, Credentials, visitor_caller
 from services.gateway.account.caller import Caller
-from services.gateway.account.logins import Login, Logins, login_cookie, login_cookie_name
+from services.gateway.account.limits.throttle import Throttle, user_account, visitors_account
+from services.gateway.account.logins.logins import Login, Logins, login_cookie, login_cookie_name
 from services.gateway.account.rights import Role
-from services.gateway.account.throttle import Throttle, user_account, visitors_account
-from services.gateway.account.visitors import (
+from services.gateway.account.visitors.cookies import (
     TOKEN_HEADER,
     VISITOR_COOKIE,
     VisitorToken,

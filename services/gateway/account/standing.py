@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from services.gateway.account.claims import Identity
+from services.gateway.account.tokens.claims import Identity
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS
 

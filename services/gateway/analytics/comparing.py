@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep
-from services.gateway.account.lanes import Lanes
+from services.gateway.account.limits.lanes import Lanes
 from services.gateway.analytics.comparison import Arms, Comparison, PairedComparison
 from services.gateway.analytics.comparison_csv import csv_of
 from services.gateway.analytics.comparison_queries import ComparisonQueries, Which

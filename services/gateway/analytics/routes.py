@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep
-from services.gateway.account.lanes import Lanes
+from services.gateway.account.limits.lanes import Lanes
 from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.owners import owners
 from services.gateway.analytics.queries import TraceQueries, read_key

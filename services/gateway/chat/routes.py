@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.account.identity import Caller, account_of
+from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer, project_of_new
-from services.gateway.account.throttle import Throttle
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault

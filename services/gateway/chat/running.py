@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel
 
 from services.gateway.account.identity import CallerDep, account_of
-from services.gateway.account.throttle import Throttle
+from services.gateway.account.limits.throttle import Throttle
 from services.gateway.chat.following import FollowingResponse
 from services.gateway.chat.ui_stream import DONE, UI_HEADERS, PartId, ui_stream
 from services.gateway.http.fields import SessionId

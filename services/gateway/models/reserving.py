@@ -9,9 +9,9 @@ from fastapi import APIRouter, Response
 from limits import RateLimitItemPerMinute
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.account.buckets import Buckets
 from services.gateway.account.identity import Caller, KnownCallerDep
-from services.gateway.account.throttle import user_account
+from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.throttle import user_account
 from services.gateway.http.fields import Name, WholeNumber
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses

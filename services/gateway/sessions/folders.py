@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from services.gateway.account.identity import CallerDep
-from services.gateway.account.lanes import Lanes
+from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.projects import Projects
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses

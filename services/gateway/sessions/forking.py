@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 from limits import RateLimitItemPerMinute
 from pydantic import BaseModel, ConfigDict
 
-from services.gateway.account.buckets import Buckets
 from services.gateway.account.identity import Caller, CallerDep, account_of
+from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.projects import admit_writer
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import SessionId

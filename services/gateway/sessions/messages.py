@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from services.gateway.account.identity import Caller, CallerDep
-from services.gateway.account.lanes import Lanes
+from services.gateway.account.limits.lanes import Lanes
 from services.gateway.http.cursors import Place, read_time_cursor, write_cursor
 from services.gateway.http.fields import SessionId
 from services.gateway.http.handed import from_app

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Request, Response
 from limits import RateLimitItemPerMinute
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from services.gateway.account.buckets import Buckets
 from services.gateway.account.identity import Caller, CallerDep, account_of
+from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.projects import admit_writer, project_of_new
 from services.gateway.http.fields import MOST_PARTS, Json, Name, SessionId, check_extras
 from services.gateway.http.handed import from_app

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field
 
 from services.gateway.account.identity import Caller, CallerDep
-from services.gateway.account.lanes import Lanes
+from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.projects import Projects
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from services.gateway.account.identity import Caller, address_of
-from services.gateway.account.throttle import Throttle
+from services.gateway.account.limits.throttle import Throttle
 from services.gateway.http.cursors import read_time_cursor, write_cursor
 from services.gateway.http.fields import Json
 from services.gateway.http.handed import from_app

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from services.gateway.account.identity import CallerDep
-from services.gateway.account.lanes import Lanes
+from services.gateway.account.limits.lanes import Lanes
 from services.gateway.http.fields import SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses

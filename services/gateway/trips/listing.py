@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from services.gateway.account.identity import Caller, KnownCallerDep
-from services.gateway.account.lanes import Lanes
+from services.gateway.account.limits.lanes import Lanes
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app

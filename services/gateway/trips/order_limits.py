@@ -9,7 +9,7 @@ from uuid import UUID
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from prometheus_client import Counter
 
-from services.gateway.account.buckets import Buckets
+from services.gateway.account.limits.buckets import Buckets
 from services.gateway.trips.queries import TripQueries
 from shared.events import TripAttached
 from shared.settings import Settings

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from limits import RateLimitItemPerHour
 
-from services.gateway.account.buckets import Buckets
 from services.gateway.account.identity import Caller
+from services.gateway.account.limits.buckets import Buckets
 from services.gateway.http.write_headers import Write
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.proposal_orders import NewProposal, ProposalPatch, SendProposal, content_of

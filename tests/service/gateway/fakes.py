@@ -13,24 +13,24 @@ from uuid import UUID
 import httpx2
 from fastapi import FastAPI
 
-from services.gateway.account.api_keys import ApiKeys
 from services.gateway.account.authenticator import Authenticator
-from services.gateway.account.buckets import Buckets
-from services.gateway.account.claims import Identity
 from services.gateway.account.identity import Caller
-from services.gateway.account.key_routes import Keys
-from services.gateway.account.key_store import ApiKey, KeyStore
-from services.gateway.account.lanes import Lanes
-from services.gateway.account.link_store import LinkStore
-from services.gateway.account.login_links import LoginLink
-from services.gateway.account.login_store import LASTS_S, LoginStore
-from services.gateway.account.logins import Logins
+from services.gateway.account.keys.api_keys import ApiKeys
+from services.gateway.account.keys.routes import Keys
+from services.gateway.account.keys.store import ApiKey, KeyStore
+from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.lanes import Lanes
+from services.gateway.account.limits.throttle import Throttle
+from services.gateway.account.logins.links import LoginLink
+from services.gateway.account.logins.logins import Logins
+from services.gateway.account.logins.store import LASTS_S, LoginStore
 from services.gateway.account.projects import Projects, sees
 from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing, StandingCredentials
-from services.gateway.account.throttle import Throttle
-from services.gateway.account.verifier import TokenVerifier
-from services.gateway.account.visitor_links import VisitorLinks
+from services.gateway.account.tokens.claims import Identity
+from services.gateway.account.tokens.verifier import TokenVerifier
+from services.gateway.account.visitors.links import VisitorLinks
+from services.gateway.account.visitors.store import LinkStore
 from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.admin.delivery import Delivery, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import jwt
 import pytest
 
-from services.gateway.account.visitors import VISITOR_AUDIENCE, new_visitor
+from services.gateway.account.visitors.cookies import VISITOR_AUDIENCE, new_visitor
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 
 SESSIONS = "/api/chat/sessions"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.account.link_store import MOST_VISITORS
-from services.gateway.account.visitors import VisitorToken, new_visitor
+from services.gateway.account.visitors.cookies import VisitorToken, new_visitor
+from services.gateway.account.visitors.store import MOST_VISITORS
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.waiting import until
 

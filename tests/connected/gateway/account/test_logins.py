@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.account.login_links import PATH, login_token
+from services.gateway.account.logins.links import PATH, login_token
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.waiting import until
 

@@ -14,7 +14,7 @@ import pytest
 
 from deploy.supervisor.packages import require
 from deploy.supervisor.trouble import Trouble
-from services.gateway.account.login_links import login_link
+from services.gateway.account.logins.links import login_link
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
 from tests.processes import ROOT, running

@@ -1,6 +1,6 @@
 """Which session a chat continues that only a browser's cookie names."""
 
-from services.gateway.account.visitors import new_visitor
+from services.gateway.account.visitors.cookies import new_visitor
 from tests.connected.gateway.stage import Stage, ask
 
 QUESTION = {"message": "[echo heard]", "stream": False}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.gateway.account.visitors import VISITOR_COOKIE, VisitorToken, new_visitor
+from services.gateway.account.visitors.cookies import VISITOR_COOKIE, VisitorToken, new_visitor
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
 from tests.node import CLIENTS, NODE, run

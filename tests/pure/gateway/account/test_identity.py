@@ -12,18 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from services.gateway.account.api_keys import ApiKeys
 from services.gateway.account.authenticator import Authenticator, Credentials
-from services.gateway.account.buckets import Buckets
 from services.gateway.account.caller import Caller
-from services.gateway.account.link_store import LinkStore
-from services.gateway.account.login_store import LoginStore
-from services.gateway.account.logins import Logins
+from services.gateway.account.keys.api_keys import ApiKeys
+from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.throttle import Throttle
+from services.gateway.account.logins.logins import Logins
+from services.gateway.account.logins.store import LoginStore
 from services.gateway.account.standing import Rows, StandingCredentials
-from services.gateway.account.throttle import Throttle
-from services.gateway.account.verifier import TokenVerifier
-from services.gateway.account.visitor_links import VisitorLinks
-from services.gateway.account.visitors import VISITOR_AUDIENCE, VISITOR_LIFETIME_S, VISITOR_PREFIX, new_visitor
+from services.gateway.account.tokens.verifier import TokenVerifier
+from services.gateway.account.visitors.cookies import (
+    VISITOR_AUDIENCE,
+    VISITOR_LIFETIME_S,
+    VISITOR_PREFIX,
+    new_visitor,
+)
+from services.gateway.account.visitors.links import VisitorLinks
+from services.gateway.account.visitors.store import LinkStore
 from services.gateway.turns.counts import TurnCounts
 from shared.errors import NotAuthenticated
 from shared.settings import Settings

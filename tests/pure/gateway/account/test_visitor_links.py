@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from services.gateway.account import visitor_links as module
-from services.gateway.account.link_store import LinkStore
-from services.gateway.account.visitor_links import VisitorLinks
+from services.gateway.account.visitors import links as module
+from services.gateway.account.visitors.links import VisitorLinks
+from services.gateway.account.visitors.store import LinkStore
 from shared.errors import DatabaseAway
 
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from services.gateway.account import standing
-from services.gateway.account.api_keys import new_key
-from services.gateway.account.key_store import ApiKey
+from services.gateway.account.keys.api_keys import new_key
+from services.gateway.account.keys.store import ApiKey
 from services.gateway.account.rights import RIGHTS
 from shared.ids import new_id, secret_hash
 from tests.service.gateway.fakes import World

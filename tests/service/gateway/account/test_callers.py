@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from services.gateway.account.visitors import TOKEN_HEADER, VISITOR_COOKIE, new_visitor
+from services.gateway.account.visitors.cookies import TOKEN_HEADER, VISITOR_COOKIE, new_visitor
 from tests.dates import FLIGHT_DAY
 from tests.pure.gateway.samples import facts, stored
 from tests.service.gateway.fakes import BASE_URL, World

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from services.gateway.account import signing_keys
 from services.gateway.account.authenticator import Authenticator, Credentials
+from services.gateway.account.tokens import signing_keys
 from services.gateway.http.handed import handed_over
 from shared.settings import Settings
 from tests.identity_provider import Provider, private_jwk, public_jwk, running_provider, sign

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from services.gateway.account import lanes as module
 from services.gateway.account.identity import Caller, Role
-from services.gateway.account.lanes import LANES, Lanes
+from services.gateway.account.limits import lanes as module
+from services.gateway.account.limits.lanes import LANES, Lanes
 from tests.pure.gateway.samples import facts, stored
 from tests.service.gateway.fakes import World
 from tests.waiting import until_true

@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.caller import Caller
-from services.gateway.account.login_links import PATH, login_token
+from services.gateway.account.logins.links import PATH, login_token
 from services.gateway.http.handed import handed_over
 from services.gateway.sessions.own_session import MOST_KEYS
 from tests.pure.gateway.samples import facts, stored

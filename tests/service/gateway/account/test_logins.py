@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from services.gateway.account import standing
-from services.gateway.account.login_links import PATH, login_token
-from services.gateway.account.login_store import LASTS_S
+from services.gateway.account.logins.links import PATH, login_token
+from services.gateway.account.logins.store import LASTS_S
 from services.gateway.account.rights import Role
 from shared.ids import secret_hash
 from tests.service.gateway.fakes import BASE_URL, World

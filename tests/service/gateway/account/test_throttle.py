@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from services.gateway.account.buckets import Buckets
-from services.gateway.account.throttle import Throttle, user_account, visitors_account
+from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.throttle import Throttle, user_account, visitors_account
 from services.gateway.turns.counts import TurnCounts
 from shared.errors import Crowded, TooMany
 from shared.settings import Settings

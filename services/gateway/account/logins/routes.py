@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from services.gateway.account.identity import AdminDep, address_of, login_cookies_of
-from services.gateway.account.login_links import PATH, read_login
-from services.gateway.account.login_page import button_page, done_page
-from services.gateway.account.logins import Logins, login_cookie
-from services.gateway.account.throttle import Throttle
+from services.gateway.account.limits.throttle import Throttle
+from services.gateway.account.logins.links import PATH, read_login
+from services.gateway.account.logins.logins import Logins, login_cookie
+from services.gateway.account.logins.page import button_page, done_page
 from services.gateway.http.edge import add_header
 from services.gateway.http.fields import Name
 from services.gateway.http.handed import from_app

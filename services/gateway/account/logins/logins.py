@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.gateway.account.login_links import LoginLink
-from services.gateway.account.login_store import LASTS_S, RENEWED_S, LoginStore
+from services.gateway.account.limits.throttle import Throttle, visitors_account
+from services.gateway.account.logins.links import LoginLink
+from services.gateway.account.logins.store import LASTS_S, RENEWED_S, LoginStore
 from services.gateway.account.standing import Standing, StandingCredentials
-from services.gateway.account.throttle import Throttle, visitors_account
 from shared.ids import secret_hash
 from shared.settings import Settings
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.account.claims import Identity
-from services.gateway.account.login_links import LoginLink
+from services.gateway.account.logins.links import LoginLink
 from services.gateway.account.standing import Standing
+from services.gateway.account.tokens.claims import Identity
 from shared.database import Pool, fetched
 from shared.ids import new_id
 

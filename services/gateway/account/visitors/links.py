@@ -10,7 +10,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any
 
-from services.gateway.account.link_store import LinkStore
+from services.gateway.account.visitors.store import LinkStore
 
 HEARD_EVERY_S = 0.5
 FORGOTTEN_S = 60.0  # of disuse, where there are links

@@ -11,10 +11,10 @@ from hashlib import sha256
 
 import jwt
 
-from services.gateway.account.claims import NEVER
 from services.gateway.account.rights import Role
-from services.gateway.account.tokens import current_claims
-from services.gateway.account.visitors import VISITOR_PREFIX
+from services.gateway.account.tokens.claims import NEVER
+from services.gateway.account.tokens.jwt import current_claims
+from services.gateway.account.visitors.cookies import VISITOR_PREFIX
 from shared.errors import Gone, NotAuthenticated
 from shared.settings import Settings
 

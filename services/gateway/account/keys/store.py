@@ -7,10 +7,10 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.account.claims import NEVER, Identity
 from services.gateway.account.projects import Projects
 from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing
+from services.gateway.account.tokens.claims import NEVER, Identity
 from services.gateway.http.cursors import Place
 from shared.database import Pool, fetched
 

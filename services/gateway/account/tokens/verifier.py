@@ -12,10 +12,10 @@ from typing import Any
 
 import jwt
 
-from services.gateway.account.claims import ClaimPaths, Identity
-from services.gateway.account.key_set import ALGORITHMS
-from services.gateway.account.signing_keys import Fetch, SigningKeys, fetch_key_set
-from services.gateway.account.tokens import decoded_claims, header_of
+from services.gateway.account.tokens.claims import ClaimPaths, Identity
+from services.gateway.account.tokens.jwt import decoded_claims, header_of
+from services.gateway.account.tokens.key_set import ALGORITHMS
+from services.gateway.account.tokens.signing_keys import Fetch, SigningKeys, fetch_key_set
 from shared.errors import NotAuthenticated
 from shared.settings import Settings
 

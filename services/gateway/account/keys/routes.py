@@ -10,9 +10,9 @@ import structlog
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from services.gateway.account.api_keys import new_key
 from services.gateway.account.identity import Caller, KnownCallerDep, Role
-from services.gateway.account.key_store import MOST_KEYS, ApiKey, KeyStore
+from services.gateway.account.keys.api_keys import new_key
+from services.gateway.account.keys.store import MOST_KEYS, ApiKey, KeyStore
 from services.gateway.account.projects import Projects
 from services.gateway.account.rights import may_give
 from services.gateway.http.ending import Ending

@@ -4,8 +4,8 @@ import re
 import secrets
 from uuid import UUID
 
+from services.gateway.account.limits.throttle import Throttle, visitors_account
 from services.gateway.account.standing import Standing, StandingCredentials
-from services.gateway.account.throttle import Throttle, visitors_account
 from shared.errors import NotAuthenticated
 from shared.ids import secret_hash
 

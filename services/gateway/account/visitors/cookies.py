@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import jwt
 
-from services.gateway.account.tokens import current_claims
+from services.gateway.account.tokens.jwt import current_claims
 from shared.errors import NotAuthenticated
 from shared.ids import new_id
 from shared.settings import Settings

@@ -11,7 +11,7 @@ import aiohttp
 import jwt
 import structlog
 
-from services.gateway.account.key_set import NO_KEYS, KeySet, read_key_set
+from services.gateway.account.tokens.key_set import NO_KEYS, KeySet, read_key_set
 from shared.backoff import Delays
 from shared.errors import KeysAway, NotAuthenticated
 

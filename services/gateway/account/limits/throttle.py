@@ -6,7 +6,7 @@ from functools import partial
 
 from limits import RateLimitItemPerMinute
 
-from services.gateway.account.buckets import Buckets
+from services.gateway.account.limits.buckets import Buckets
 from services.gateway.http.peer import neighbourhood
 from services.gateway.turns.counts import TurnCounts
 from shared.errors import Crowded, TooMany

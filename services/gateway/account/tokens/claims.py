@@ -6,8 +6,8 @@ from typing import Any
 
 from services.gateway.account.projects import Projects
 from services.gateway.account.rights import Role
-from services.gateway.account.tokens import is_name
-from services.gateway.account.visitors import VISITOR_PREFIX
+from services.gateway.account.tokens.jwt import is_name
+from services.gateway.account.visitors.cookies import VISITOR_PREFIX
 from shared.errors import NotAuthenticated
 
 RAISED: tuple[Role, ...] = ("admin", "service")  # above `user`, the greatest first

@@ -1,0 +1,1 @@
+"""One-time login links, and the browser sessions that they open"""

@@ -1,0 +1,1 @@
+"""What signed tokens say, ours and an identity provider's"""

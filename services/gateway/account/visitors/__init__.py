@@ -1,0 +1,1 @@
+"""Who has no account: their cookie, and their link to the user they become"""
