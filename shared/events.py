@@ -110,11 +110,21 @@ class MessageEvent(SessionEvent):
         return self.accepted_at or self.created_at
 
 
+class Client(BaseModel):
+    """From where somebody said something, as little of it as is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    address: Name | None = None  # the network of it: an IPv4 address' /24, an IPv6 address' /48
+    user_agent: Name | None = None
+
+
 class MessagePosted(MessageEvent):
     """Somebody other than the model said something: a user, the system, a tool, or a client for its assistant."""
 
     role: Role
     client_message_id: ClientId | None = None  # the client's own id, where an edit was stored under another
+    client: Client | None = None  # none: nothing is kept of it, or no caller said this
 
 
 class Trace(BaseModel):

@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     proposal_sends_per_hour: int = Field(60, ge=1)  # of one user, on one replica
     trip_guesses_per_hour: int = Field(20, ge=1)  # attachments of one user that are wrong, on one replica
     visitor_models: str = ""  # the same for visitors, who have no others
+    # Of whoever sends a message, for administrators and their own export.
+    keep_addresses: bool = True  # the /24 of an IPv4 address, the /48 of an IPv6 address; off: nothing
+    keep_user_agents: bool = False
     stored_wait_s: float = Field(2.0, ge=0)  # how long a write waits until its row is readable
 
     # The model: any OpenAI-compatible service

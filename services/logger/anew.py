@@ -13,6 +13,10 @@ from shared.ledger import Erasure
 from shared.preview import PREVIEW_LENGTH, preview_of
 
 TITLE_BYTES = 4000  # of the first question: more of it never shows
+# As the logger's rows have it, in the spelling that JSON has for times.
+CLIENT_AT = """ARRAY[
+    replace(to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'), '.000000+', '+'),
+    coalesce(client ->> 'address', ''), coalesce(client ->> 'user_agent', '')] COLLATE "C\""""
 
 
 async def begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
@@ -43,7 +47,8 @@ async def begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
     await db.execute(
         """
         UPDATE chat.sessions SET last_message_at = $3, last_message = $4, message_count = $5, titled_at = $6,
-            model_at = CASE WHEN $7 THEN model_at END, mixed = $8, forked_from = NULL
+            model_at = CASE WHEN $7 THEN model_at END, mixed = $8, forked_from = NULL,
+            first_client = $9, last_client = $10
         WHERE user_id = $1 AND session_id = $2
         """,
         user.user_id,
@@ -54,6 +59,8 @@ async def begin_anew(db: Connection, user: Erasure, session_id: str) -> None:
         titled_at,
         has_newer_model,
         left["models"] > 1,
+        left["first_client"],
+        left["last_client"],
     )
 
 
@@ -77,7 +84,9 @@ async def _left(db: Connection, user_id: str, session_id: str) -> asyncpg.Record
         SELECT count(*) AS messages, count(DISTINCT model) AS models, min(created_at) AS first_at,
             max(created_at) AS newest_at,
             (SELECT left(m.content, {PREVIEW_LENGTH * 4}) FROM chat.messages m
-                WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY created_at DESC, message_id DESC LIMIT 1) AS newest
+                WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY created_at DESC, message_id DESC LIMIT 1) AS newest,
+            min({CLIENT_AT}) FILTER (WHERE client IS NOT NULL) AS first_client,
+            max({CLIENT_AT}) FILTER (WHERE client IS NOT NULL) AS last_client
         FROM chat.messages WHERE user_id = $1 AND session_id = $2
         """,  # noqa: S608 - a constant
         user_id,

@@ -45,7 +45,7 @@ async def note_deleted(db: Connection, events: Sequence[SessionDeleted]) -> None
             titled_at = NULL, message_count = 0, last_message = NULL, last_message_at = NULL,
             last_activity_at = excluded.deleted_at, ended_at = NULL, pinned = false, archived = false, folder = NULL,
             labels = '{}', analytics = true, mixed = false, experiment_name = NULL, forked_from = NULL, metadata = '{}',
-            field_stamps = '{}'
+            field_stamps = '{}', first_client = NULL, last_client = NULL
             WHERE session.deleted_at IS NULL
         """,
         [event.user_id for event in events],

@@ -108,7 +108,10 @@ def _portions(path: Sequence[asyncpg.Record]) -> Iterator[list[str]]:
 
 
 async def _copy(db: Connection, event: SessionForked, message_ids: Sequence[str]) -> int:
-    """Copy messages as they are, at the times at which they were said; return how many there were not."""
+    """Copy messages as they are, at the times at which they were said; return how many there were not.
+
+    From where each was said is known of the original only.
+    """
     done = await db.execute(
         """
         INSERT INTO chat.messages (user_id, session_id, message_id, role, content, parts, model, status, error,

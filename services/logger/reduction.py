@@ -39,6 +39,8 @@ class SessionStep:
     is_mixed: bool = False  # two of them name different ones
     project_id: str | None = None
     helper: str | None = None
+    first_known: MessagePosted | None = None  # of those that say from where they came
+    last_known: MessagePosted | None = None
 
 
 def session_of(event: SessionEvent) -> SessionKey:
@@ -120,8 +122,18 @@ def _take(step: SessionStep, event: MessageEvent) -> None:
         _take_model(step, event)
     step.project_id = step.project_id or event.project_id
     step.helper = step.helper or event.helper
-    if isinstance(event, MessagePosted) and event.role == "user":
-        _take_title(step, event)
+    if isinstance(event, MessagePosted):
+        if event.client is not None:
+            _take_client(step, event)
+        if event.role == "user":
+            _take_title(step, event)
+
+
+def _take_client(step: SessionStep, event: MessagePosted) -> None:
+    if step.first_known is None or place_of(event) < place_of(step.first_known):
+        step.first_known = event
+    if step.last_known is None or place_of(event) > place_of(step.last_known):
+        step.last_known = event
 
 
 def _take_model(step: SessionStep, event: MessageEvent) -> None:

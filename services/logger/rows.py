@@ -1,12 +1,13 @@
 """Events as the rows that `store.py` sends: JSON with the columns' names. Pure."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import orjson
 
 from services.logger.reduction import SessionStep, role_of, version_of
 from shared.errors import Unstorable
-from shared.events import Json, MessageAnswered, MessageEvent, MessagePosted, Trace
+from shared.events import Client, Json, MessageAnswered, MessageEvent, MessagePosted, Trace
 from shared.preview import preview_of
 
 
@@ -26,7 +27,7 @@ def message_row(event: MessageEvent) -> Json:
     posted = event if isinstance(event, MessagePosted) else None
     answer = event if isinstance(event, MessageAnswered) else None
     revision, rank = version_of(event)
-    return {
+    row: Json = {
         "user_id": event.user_id,
         "session_id": event.session_id,
         "message_id": event.message_id,
@@ -45,11 +46,14 @@ def message_row(event: MessageEvent) -> Json:
         "created_at": event.created_at,
         "metadata": event.metadata,
     }
+    if posted and posted.client:
+        row["client"] = _kept(posted.client)
+    return row
 
 
 def session_row(step: SessionStep) -> Json:
     newest, titling, modelling = step.newest, step.titling, step.modelling
-    return {
+    row: Json = {
         "user_id": newest.user_id,
         "session_id": newest.session_id,
         "first_at": step.first_at,
@@ -64,6 +68,26 @@ def session_row(step: SessionStep) -> Json:
         "project_id": step.project_id,
         "helper": step.helper,
     }
+    if step.first_known and step.last_known:
+        row["first_client"] = row["last_client"] = _client_at(step.last_known)
+        if step.first_known is not step.last_known:
+            row["first_client"] = _client_at(step.first_known)
+    return row
+
+
+def _kept(client: Client) -> Json:
+    if client.user_agent is None:
+        return {"address": client.address}
+    return {"address": client.address, "user_agent": client.user_agent}
+
+
+def _client_at(event: MessagePosted) -> list[datetime | str]:
+    """Spell from where a message came so that the first of a session is the least, and the last is the greatest.
+
+    JSON spells times so that they sort, of one zone.
+    """
+    at, client = event.created_at, event.client or Client()
+    return [at.astimezone(UTC) if at.utcoffset() else at, client.address or "", client.user_agent or ""]
 
 
 def trace_row(event: MessageAnswered, trace: Trace) -> Json:

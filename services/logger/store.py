@@ -158,12 +158,12 @@ async def _store_unless_erased(
             WHERE speaking.known IS NULL OR speaking.known < ledger.erased_at
         ), stored AS (
             INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
-                error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
+                error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata, client)
             SELECT user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
-                client_message_id, turn_id, revision, rank, event_id, created_at, metadata
+                client_message_id, turn_id, revision, rank, event_id, created_at, metadata, client
             FROM json_to_recordset($1) AS said (user_id text, session_id text, message_id text, role text, content text,
                 parts jsonb, model text, status text, error text, parent_id text, client_message_id text, turn_id uuid,
-                revision int, rank smallint, event_id uuid, created_at timestamptz, metadata jsonb)
+                revision int, rank smallint, event_id uuid, created_at timestamptz, metadata jsonb, client jsonb)
             WHERE NOT EXISTS (SELECT FROM erased)
             ORDER BY user_id, session_id, message_id
             ON CONFLICT (user_id, session_id, message_id) DO UPDATE SET
@@ -171,7 +171,8 @@ async def _store_unless_erased(
                 status = excluded.status, error = excluded.error, parent_id = excluded.parent_id,
                 client_message_id = excluded.client_message_id, turn_id = excluded.turn_id,
                 revision = excluded.revision, rank = excluded.rank, event_id = excluded.event_id,
-                created_at = excluded.created_at, stored_at = excluded.stored_at, metadata = excluded.metadata
+                created_at = excluded.created_at, stored_at = excluded.stored_at, metadata = excluded.metadata,
+                client = excluded.client
                 WHERE (excluded.revision, excluded.rank) > (message.revision, message.rank)
             RETURNING user_id, session_id, message_id, xmax = 0 AS is_new  -- xmax: an updated row had to be locked
         ), change AS (
@@ -180,16 +181,17 @@ async def _store_unless_erased(
         ), step AS (
             SELECT * FROM json_to_recordset($2) AS step (user_id text, session_id text, first_at timestamptz,
                 newest_at timestamptz, newest_id text, preview text, model text, model_at timestamptz, title text,
-                titled_at timestamptz, project_id text, helper text, mixed bool)
+                titled_at timestamptz, project_id text, helper text, mixed bool, first_client text[],
+                last_client text[])
             WHERE NOT EXISTS (SELECT FROM erased)
         ), stepped AS (
             INSERT INTO chat.sessions AS session (user_id, session_id, created_at, last_activity_at, last_message_at,
                 last_message, message_count, model, model_at, title, title_source, titled_at, project_id, helper,
-                mixed, updated_at)
+                mixed, first_client, last_client, updated_at)
             SELECT user_id, session_id, first_at, newest_at, newest_at,
                 CASE WHEN newest_id = ANY (message_ids) THEN preview END, coalesce(added, 0), model, model_at, title,
                 CASE WHEN title IS NULL THEN 'none' ELSE 'message' END, titled_at, project_id, helper, mixed,
-                CASE WHEN added IS NULL THEN '-infinity' ELSE clock_timestamp() END
+                first_client, last_client, CASE WHEN added IS NULL THEN '-infinity' ELSE clock_timestamp() END
             FROM step LEFT JOIN change USING (user_id, session_id)
             ORDER BY user_id, session_id
             ON CONFLICT (user_id, session_id) DO UPDATE SET
@@ -214,6 +216,8 @@ async def _store_unless_erased(
                 titled_at = least(session.titled_at, excluded.titled_at),
                 project_id = coalesce(session.project_id, excluded.project_id),
                 helper = coalesce(session.helper, excluded.helper),
+                first_client = least(session.first_client, excluded.first_client),
+                last_client = greatest(session.last_client, excluded.last_client),
                 ended_at = CASE WHEN session.ended_at >= excluded.last_activity_at THEN session.ended_at END,
                 updated_at = greatest(session.updated_at, excluded.updated_at)
                 WHERE session.deleted_at IS NULL

@@ -91,7 +91,7 @@ async def test_of_a_deleted_session_a_row_is_left_that_says_nothing(logger: Logg
         """
         UPDATE chat.sessions SET title_source = 'user', folder = 'f', labels = '{x}', metadata = '{"a": "b"}',
             field_stamps = '{"a": "b"}', pinned = true, archived = true, experiment_name = 'e', analytics = false,
-            ended_at = now(), forked_from = 's0'
+            ended_at = now(), forked_from = 's0', first_client = '{x}', last_client = '{x}'
         """
     )
     await owner.execute(
@@ -169,12 +169,12 @@ async def test_what_an_erased_user_said_before_goes_and_what_is_newer_stays(
 
 
 async def test_a_session_that_goes_on_begins_anew(logger: Logger, owner: asyncpg.Connection) -> None:
-    await logger.hear(posted("m1", 1, content="old words"), posted("m2", 2))
+    await logger.hear(posted("m1", 1, content="old words", client={"address": "198.51.100.0/24"}), posted("m2", 2))
     await owner.execute(
         "UPDATE chat.sessions SET title = 'my secret', title_source = 'user', folder = 'f', pinned = true"
     )
     late = answered("a2", 12, parent_id="m2", turn_id="00000000-0000-0000-0000-000000000001")
-    await logger.hear(late, posted("n1", 13, content="new words"), erased())
+    await logger.hear(late, posted("n1", 13, content="new words", client={"address": "203.0.113.0/24"}), erased())
     await logger.sweep()
     rows = await owner.fetch("SELECT message_id FROM chat.messages")
     assert [row["message_id"] for row in rows] == ["n1"]
@@ -182,6 +182,8 @@ async def test_a_session_that_goes_on_begins_anew(logger: Logger, owner: asyncpg
         owner, "SELECT title, title_source, message_count, last_message, created_at, folder, pinned FROM chat.sessions"
     )
     assert row == ("new words", "message", 1, "new words", at(13), None, False)
+    from_there = ["2026-11-21T12:00:13+00:00", "203.0.113.0/24", ""]
+    assert await the_row(owner, "SELECT first_client, last_client FROM chat.sessions") == (from_there, from_there)
 
 
 async def test_what_people_set_of_a_session_since_they_were_erased_stays(

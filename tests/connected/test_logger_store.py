@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta, timezone
 from typing import Any
 
 import asyncpg
@@ -11,7 +12,7 @@ from services.logger.handlers import ChatHandler
 from services.logger.store import Store
 from shared.database import Fault, fault_of, open_pool
 from shared.errors import Unstorable
-from shared.events import DeadLetterReplayed, MessageEvent
+from shared.events import Client, DeadLetterReplayed, MessageEvent
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
@@ -60,6 +61,29 @@ async def test_message_is_stored_whole(store: Store, owner: asyncpg.Connection) 
     assert (row["status"], row["error"], row["revision"], row["rank"]) == ("complete", None, 0, -1)
     assert await owner.fetchval("SELECT parts = $1::text::jsonb FROM chat.messages", _json(parts))
     assert await owner.fetchval("SELECT metadata->'edited' = 'true' FROM chat.messages")
+
+
+async def test_from_where_messages_came_is_stored_in_any_order(store: Store, owner: asyncpg.Connection) -> None:
+    said = [
+        posted("m1", 1, client={"address": "203.0.113.0/24"}),
+        posted("m2", 2),
+        posted("m3", 3, client={"address": "198.51.100.0/24", "user_agent": "curl"}),
+        answered("a4", 4),
+    ]
+    await keep(store, said[3], said[2])
+    await keep(store, said[1], said[0])
+    await keep(store, said[0], said[2])
+    west = at(2).astimezone(timezone(timedelta(hours=-9)))
+    await keep(store, said[1].model_copy(update={"created_at": west, "client": Client(address="192.0.2.0/24")}))
+    stored = await owner.fetch(
+        "SELECT client ->> 'address', client ->> 'user_agent' FROM chat.messages ORDER BY message_id"
+    )
+    assert [tuple(row) for row in stored] == [
+        (None, None), ("203.0.113.0/24", None), (None, None), ("198.51.100.0/24", "curl"),
+    ]  # fmt: skip
+    row = await session(owner)
+    assert row["first_client"] == ["2026-11-21T12:00:01+00:00", "203.0.113.0/24", ""]
+    assert row["last_client"] == ["2026-11-21T12:00:03+00:00", "198.51.100.0/24", "curl"]
 
 
 async def test_answer_is_stored_with_its_trace(store: Store, owner: asyncpg.Connection) -> None:

@@ -138,6 +138,19 @@ def test_project_and_helper_come_from_whoever_names_them() -> None:
     assert (step.project_id, step.helper) == ("p", "h")
 
 
-@given(st.permutations([posted(f"m{n}", n, model=f"model{n}") for n in range(4)] + [answered("a5", 5)]))
+@given(
+    st.permutations(
+        [posted(f"m{n}", n, model=f"model{n}", client={"address": f"198.51.{n}.0/24"}) for n in range(4)]
+        + [answered("a5", 5)]
+    )
+)
 def test_step_does_not_depend_on_the_order(order: Sequence[MessageEvent]) -> None:
     assert step_of(*order) == step_of(*sorted(order, key=lambda event: event.created_at))
+
+
+def test_step_knows_from_where_the_first_and_the_last_message_came() -> None:
+    client = {"address": "198.51.100.0/24"}
+    said = [posted("m2", 2, client=client), posted("m1", 1, client=client), posted("m0", 0), posted("m3", 3)]
+    for order in permutations(said):
+        step = step_of(*order)
+        assert (step.first_known, step.last_known) == (said[1], said[0])

@@ -93,6 +93,7 @@ class ChatRequest:
     shown_before: str | None = None  # the message that the client shows just before its question
     traceparent: str | None = None  # of the request's span
     first_asking: "ChatRequest | None" = None  # of a regeneration: what it is where its question never arrived
+    client: Mapping[str, str] | None = None  # from where it comes, as far as that is kept
 
     @property
     def about(self) -> list[str]:

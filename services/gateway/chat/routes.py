@@ -20,6 +20,7 @@ from services.gateway.chat.request import AnswerForm, ChatRequest, read_chat_req
 from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
 from services.gateway.helpers.configured import Helpers
 from services.gateway.http.bodies import let_go_of_body, take_body
+from services.gateway.http.client import client_of
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.problems import problem_response, unexpected_response
@@ -100,7 +101,11 @@ class Chat:
         async with self._throttle.admitted(account):  # to read it takes time, too
             kept = cookie_values(request, "session_id")
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
-            asked = replace(asked, traceparent=traceparent_of(request.headers.get("traceparent")))
+            asked = replace(
+                asked,
+                traceparent=traceparent_of(request.headers.get("traceparent")),
+                client=client_of(request.scope, self._settings),
+            )
             admit_writer(caller.projects, asked.project_id)
             if asked.model is not None:
                 asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
@@ -131,7 +136,7 @@ class Chat:
         wanted = request.model and self._model(request.model)
         session_id, remembered = await self._remember(request, caller)
         if request.first_asking is not None and never_arrived(request, remembered.history):
-            request = replace(request.first_asking, traceparent=request.traceparent)
+            request = replace(request.first_asking, traceparent=request.traceparent, client=request.client)
         kept = remembered.kept or Kept(project_of_new(caller.projects, request.project_id))
         project_id, helper = kept.project_id or request.project_id, kept.helper or request.helper
         model = wanted or self._usual_model(kept.model, helper, caller)
@@ -152,7 +157,7 @@ class Chat:
             provider=model.provider,
             project_id=project_id,
             helper=helper,
-            question=replace(question, metadata={**request.metadata, **question.metadata}),
+            question=replace(question, metadata={**request.metadata, **question.metadata}).said_by(request.client),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
             is_recalled=remembered.is_recalled,

@@ -6,7 +6,7 @@ further than proxies of ours have written it.
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import Scope
 
@@ -63,6 +63,15 @@ def peer_of(scope: Scope) -> str:
     """Name whom a request comes from, as far as its address tells."""
     client = scope.get("client")
     return neighbourhood(client[0]) if client else ""  # a Unix socket has no address
+
+
+@lru_cache(maxsize=1024)
+def truncated(host: str) -> str | None:
+    """Return the network of an address that is kept of it: an IPv4 address' /24, an IPv6 address' /48; else None."""
+    address = _read(host)
+    if address is None:
+        return None
+    return str(ip_network((address, 48 if isinstance(address, IPv6Address) else 24), strict=False))
 
 
 @lru_cache(maxsize=1024)

@@ -3,6 +3,7 @@
 The rules are those of docs/http.md, `POST .../messages`: one message is one row, whoever stores it first.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from services.gateway.account.identity import Caller, CallerDep, account_of
 from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.projects import admit_writer, project_of_new
+from services.gateway.http.client import client_of
 from services.gateway.http.fields import MOST_PARTS, Json, Name, SessionId, check_extras
 from services.gateway.http.handed import from_app
 from services.gateway.http.idempotency_key import HEADER
@@ -80,7 +82,7 @@ class Posting:
         buckets: Buckets,
         catalog: Catalog,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._store = store
         self._ends = SessionEnds(turns, queries, openings)
         self._queries = queries
@@ -99,12 +101,17 @@ class Posting:
         """
         await self._buckets.take(self._rate, f"messages {account}", "messages")
         parts = [{**part, "text": ""} if isinstance(part.get("text"), str) else part for part in message.parts]
-        check_extras(self._settings.max_extra_bytes, parts, message.metadata)
+        check_extras(self.settings.max_extra_bytes, parts, message.metadata)
 
     async def post(
-        self, caller: Caller, session_id: str, message: NewMessage, write: Write
+        self,
+        caller: Caller,
+        session_id: str,
+        message: NewMessage,
+        write: Write,
+        client: Mapping[str, str] | None = None,
     ) -> tuple[HistoryMessage, int]:
-        """Store a message, or find the one that it is.
+        """Store a message, which comes from this client, or find the one that it is.
 
         Returns:
             The message, and the status: 200 where it was there, 201, or 202 where it is accepted and not stored yet.
@@ -117,17 +124,17 @@ class Posting:
             SessionBusy: Others write to this session, too fast to follow.
         """
         admit_writer(caller.projects, message.project_id)
-        return await until_fresh(lambda: self._try_to_post(caller, session_id, message, write))
+        return await until_fresh(lambda: self._try_to_post(caller, session_id, message, write, client))
 
     async def _try_to_post(
-        self, caller: Caller, session_id: str, message: NewMessage, write: Write
+        self, caller: Caller, session_id: str, message: NewMessage, write: Write, client: Mapping[str, str] | None
     ) -> tuple[HistoryMessage, int]:
         end = await self._ends.find(caller.user_ids, session_id, caller.projects)
         kept = end.kept or Kept(project_of_new(caller.projects, message.project_id))
         question = await self._new(end, message)
         if isinstance(question, HistoryMessage):
             return question, 200
-        claim = self._claim(end, kept, message, question, write)
+        claim = self._claim(end, kept, message, question.said_by(client), write)
         known = await self._repeated(claim) or await self._copied(end, message, write)
         if known is not None:
             return known, 200
@@ -190,7 +197,7 @@ class Posting:
             session_id=end.session_id,
             key=f"posted:{end.session_id}:{write.key}" if write.key else None,
             body_hash=_hash(message),
-            owner=self._settings.reachable_at,
+            owner=self.settings.reachable_at,
             correlation_id=write.correlation_id,
             traceparent=inject().get("traceparent"),
             model=model.name if model else message.model or "",
@@ -244,5 +251,6 @@ async def post_message(
 ) -> MessageAnswer:
     """Store a message that no turn stores; one that a turn has just stored is that one."""
     await posting.admit(account_of(caller, request), body)
-    shown, response.status_code = await posting.post(caller, session_id, body, write)
+    client = client_of(request.scope, posting.settings)
+    shown, response.status_code = await posting.post(caller, session_id, body, write, client)
     return MessageAnswer(message=Message.of(shown))

@@ -5,7 +5,7 @@ same bytes.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,7 +14,17 @@ from uuid import UUID
 
 from services.gateway.model.ending import ERROR
 from services.gateway.model.meter import CHARACTERS_PER_TOKEN
-from shared.events import POSTED_RANK, AnswerStatus, MessageAnswered, MessageEvent, MessagePosted, Role, Trace, rank_of
+from shared.events import (
+    POSTED_RANK,
+    AnswerStatus,
+    Client,
+    MessageAnswered,
+    MessageEvent,
+    MessagePosted,
+    Role,
+    Trace,
+    rank_of,
+)
 from shared.ids import answer_id, derived_id
 
 RECORDED = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
@@ -36,6 +46,14 @@ class Question:
     said_at: datetime | None = None  # that place; none: a new one, whose place is its turn's, or an older gateway's
     earlier: tuple["Question", ...] = ()  # messages just before it that came with it; only the last one is answered
     role: Role = "user"
+    client: Mapping[str, str] | None = None  # the fields of the event's, as far as they are kept
+
+    def said_by(self, client: Mapping[str, str] | None) -> "Question":
+        """Return it, and what came with it, as said from there; what was said before was said from elsewhere."""
+        if client is None:
+            return self
+        earlier = tuple([each.said_by(client) for each in self.earlier])
+        return replace(self, earlier=earlier, client=self.client if self.is_known else client)
 
 
 REFUSAL = {"tripthread": {"refusal": True}}  # of a text part: why the model will not answer
@@ -225,6 +243,7 @@ class Turn:
             project_id=self.project_id,
             helper=self.helper,
             metadata=question.metadata,
+            client=Client(**question.client) if question.client else None,
         )
 
     def answered(self) -> MessageAnswered:
