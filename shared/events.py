@@ -494,6 +494,20 @@ class DeadLetterDropped(Event):
     operator: Name
 
 
+class ConversationRead(Event):
+    """An administrator is about to be shown what somebody else said, or what quotes it: one owner's on one page.
+
+    It is with the broker before the answer leaves, so an answer that came to nothing may have one, too.
+    """
+
+    operator: Name
+    accepted_at: Moment  # the database's clock before it was read: of a user who was erased since, nothing is kept
+    kind: Name  # of what: `messages`, `sessions`, `export`, ...
+    user_id: Name | None = None  # whose; none: it names nobody
+    items: int = Field(1, ge=1)  # how many of them
+    query: Json = Field(default_factory=dict)  # what was asked for, and why: `reason`
+
+
 class ConsumerStarted(Event):
     """A consumer has begun to read its queue, and says which events it hears there."""
 
@@ -529,6 +543,7 @@ EVENTS: tuple[type[Event], ...] = (
     DeliveryReprocessed,
     DeadLetterReplayed,
     DeadLetterDropped,
+    ConversationRead,
     ConsumerStarted,
 )
 _BY_NAME = {event.__name__: event for event in EVENTS}

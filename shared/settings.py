@@ -163,6 +163,7 @@ class Settings(BaseSettings):
         ""  # names with commas between, beside the default one; see services/gateway/models/allowed.py
     )
     track_new_models: bool = False  # is a model that is first seen in a question registered, and its sessions tagged?
+    admins_read_bodies: bool = True  # may an administrator read what users said? Each time is recorded
     visitor_trips: bool = False  # may a visitor order trips, and attach them?
     trip_orders_per_minute: int = Field(60, ge=1)  # of one user, on one replica
     proposal_sends_per_hour: int = Field(60, ge=1)  # of one user, on one replica

@@ -14,6 +14,7 @@ from aio_pika import ExchangeType
 
 from shared.events import (
     ConsumerStarted,
+    ConversationRead,
     DeadLetterDropped,
     DeadLetterReplayed,
     DeliveryReprocessed,
@@ -124,6 +125,7 @@ LOGGER_CHAT = Queue(
         UserErased,
         DeadLetterReplayed,
         DeadLetterDropped,
+        ConversationRead,
     ),
 )
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
@@ -185,6 +187,7 @@ SENT_BY: dict[type[Event] | type[Outcome], tuple[str, ...]] = {
     DeliveryReprocessed: ("gateway",),
     DeadLetterReplayed: ("gateway", "tripthread"),
     DeadLetterDropped: ("gateway", "tripthread"),
+    ConversationRead: ("gateway",),
     ConsumerStarted: ("logger", "tagger", "workflow"),
     Stored: ("logger",),
     SessionTagged: ("tagger",),

@@ -16,6 +16,7 @@ from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.logins.logins import Logins
 from services.gateway.account.logins.store import LoginStore
+from services.gateway.account.recording import Recording, database_clock
 from services.gateway.account.standing import StandingCredentials
 from services.gateway.account.tokens.verifier import TokenVerifier
 from services.gateway.account.visitors.links import VisitorLinks
@@ -25,6 +26,8 @@ from services.gateway.admin.delivery_queries import DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.drift import DriftCensus
 from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.read_queries import ReadQueries
+from services.gateway.admin.read_routes import Reads
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.analytics.comparing import Comparing
 from services.gateway.analytics.comparison_queries import ComparisonQueries
@@ -222,6 +225,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     deleting = Deleting(
         deletions, noted, store, running, publisher=publisher, receipts=receipts, announcing=announcing, unfit=unfit
     )
+    recording = Recording(publisher, partial(database_clock, pools.admin), shows_bodies=settings.admins_read_bodies)
     shares, session_messages = ShareStore(pools.own), SessionMessages(own, conversation, room, lanes)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
     posting = Posting(
@@ -297,7 +301,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         EverybodysTrips(trip_lists, TripQueries(pools.admin), SessionsWithoutTrip(SessionQueries(pools.admin))),
         Proposing(settings, turns, trips, ProposalQueries(pools.reader), buckets, publisher, accepting),
         Live(listeners, throttle, own),
-        Traces(traces, lanes),
+        Traces(traces, lanes, recording),
         Reporting(traces, publisher, accepting),
         Models(catalog, models, accepting),
         Reserving(catalog, models, ReservedQueries(pools.reader), accepting, buckets),
@@ -308,6 +312,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Erasing(deleting, ErasureStates(pools.own, noted)),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
         Deliveries(DeliveryQueries(pools.admin), accepting),
+        recording,
+        Reads(ReadQueries(pools.admin)),
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)

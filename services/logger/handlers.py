@@ -15,6 +15,7 @@ from services.logger.reduction import Decision, SessionKey, session_of
 from services.logger.store import Store
 from shared.events import (
     ConsumerStarted,
+    ConversationRead,
     DeadLetterDropped,
     DeadLetterReplayed,
     Event,
@@ -57,6 +58,7 @@ class ChatHandler:
         feedback = [event for event in events if isinstance(event, FeedbackGiven)]
         reports = [event for event in events if isinstance(event, TracesReported)]
         decisions = [event for event in events if isinstance(event, DeadLetterReplayed | DeadLetterDropped)]
+        reads = [event for event in events if isinstance(event, ConversationRead)]
         deletions = [event for event in events if isinstance(event, SessionDeleted)]
         erasures = [event for event in events if isinstance(event, UserErased)]
         await self._store.store_chat(
@@ -69,11 +71,13 @@ class ChatHandler:
             feedback=feedback,
             templates=templates,
             reports=reports,
+            reads=reads,
         )
         if deletions or erasures:
             self._wake()
         of_sessions = [*messages, *edits, *forks, *feedback, *deletions]
-        return [*_stored(of_sessions), *map(_decided, decisions), *map(_noted, [*templates, *reports, *erasures])]
+        by_operators = [*decisions, *reads]
+        return [*_stored(of_sessions), *map(_decided, by_operators), *map(_noted, [*templates, *reports, *erasures])]
 
 
 class DeadLetterHandler:
@@ -173,5 +177,5 @@ def _noted(event: UserErased | TemplateSaved | TemplateDeleted | TracesReported)
     return Stored(user_id=event.user_id, causes=(event.event_id,))
 
 
-def _decided(decision: Decision) -> Stored:
+def _decided(decision: Decision | ConversationRead) -> Stored:
     return Stored(user_id=decision.operator, causes=(decision.event_id,))

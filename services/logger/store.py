@@ -24,6 +24,7 @@ from services.logger.dead_letters import DeadLetter
 from services.logger.erasing import known_not_erased, not_erased, note_deleted
 from services.logger.feedback_rows import store_feedback
 from services.logger.forking import fork_sessions
+from services.logger.read_rows import store_reads
 from services.logger.reduction import (
     Decision,
     SessionKey,
@@ -41,6 +42,7 @@ from services.logger.template_rows import store_templates
 from services.logger.trace_rows import store_reports
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
 from shared.events import (
+    ConversationRead,
     FeedbackGiven,
     MessageEvent,
     SessionDeleted,
@@ -73,8 +75,9 @@ class Store:
         feedback: Sequence[FeedbackGiven] = (),
         templates: Sequence[TemplateSaved | TemplateDeleted] = (),
         reports: Sequence[TracesReported] = (),
+        reads: Sequence[ConversationRead] = (),
     ) -> None:
-        """Store one group: what is to go, what was said, what people set of it, think of it, and operators decided."""
+        """Store one group: what is to go, what was said, what people set of it, think of it, and operators did."""
         with database_span("store"):
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as db:
                 if erasures:
@@ -100,6 +103,8 @@ class Store:
                         await store_reports(db, reports)
                 if decisions:
                     await decide(db, final_decisions(decisions))
+                if reads:
+                    await store_reads(db, reads)
 
     async def park(self, letters: Sequence[DeadLetter]) -> None:
         """Keep one group of dead letters."""

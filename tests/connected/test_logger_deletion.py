@@ -22,7 +22,8 @@ from services.logger.store import Store
 from services.logger.sweeping import Sweeper
 from services.logger.sweeps import SweepStore
 from shared.database import Pool, open_pool
-from shared.events import Event, FeedbackGiven, SessionDeleted, TracesReported, UserErased
+from shared.events import ConversationRead, Event, FeedbackGiven, SessionDeleted, TracesReported, UserErased
+from shared.ids import user_hash
 from shared.settings import Settings
 from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
 from tests.waiting import until
@@ -343,6 +344,49 @@ async def test_who_read_a_user_s_conversation_is_kept_and_not_whose_it_was(
     rows = await owner.fetch("SELECT DISTINCT operator, user_id, session_id, query FROM chat.conversation_reads")
     assert [(row["operator"], row["session_id"], row["query"]) for row in rows] == [("eve", None, "{}")]
     assert rows[0]["user_id"] not in ("ada", None)
+
+
+def read_of(user_id: str | None, second: float) -> ConversationRead:
+    about = {"path": "/api/admin/messages", "q": "marzipan", "reason": "because of ada"}
+    return ConversationRead(
+        operator="eve", accepted_at=at(second), kind="messages", user_id=user_id, items=3, query=about
+    )
+
+
+async def test_reads_are_kept_once_and_known_to_who_waits(logger: Logger, owner: asyncpg.Connection) -> None:
+    reads = [read_of("ada", 1), read_of(None, 2), read_of("bob", 3)]
+    await logger.hear(*reads, reads[0])
+    await logger.hear(reads[1])
+    rows = await owner.fetch("SELECT * FROM chat.conversation_reads ORDER BY occurred_at")
+    assert [(row["operator"], row["user_id"], row["kind"], row["items"]) for row in rows] == [
+        ("eve", user_id, "messages", 3) for user_id in ("ada", None, "bob")
+    ]
+    assert [row["occurred_at"] for row in rows] == [at(1), at(2), at(3)]
+    (outcome,) = await ChatHandler(logger.store).commit(reads[:1])
+    assert (outcome.user_id, outcome.causes) == ("eve", (reads[0].event_id,))
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_read_of_before_an_erasure_names_nobody_whenever_it_comes(
+    logger: Logger, owner: asyncpg.Connection, is_late: bool
+) -> None:
+    before, after, others = read_of("ada", 9), read_of("ada", 11), read_of("bob", 9)
+    events = [before, after, others]
+    await logger.hear(*([erased()] if is_late else []), *events, *([] if is_late else [erased()]))
+    await logger.sweep()
+    rows = await owner.fetch("SELECT * FROM chat.conversation_reads ORDER BY occurred_at, user_id")
+    known = {row["user_id"]: row["query"] for row in rows}
+    assert {each for each in known if each in ("ada", "bob")} == {"ada", "bob"}
+    (hashed,) = known.keys() - {"ada", "bob"}
+    assert (hashed, known[hashed]) == (user_hash("ada").hex(), "{}")
+    assert {row["operator"] for row in rows} == {"eve"}
+
+
+async def test_who_read_is_known_also_when_they_are_erased_as_users(logger: Logger, owner: asyncpg.Connection) -> None:
+    await logger.hear(read_of("ada", 1), erased("eve"))
+    await logger.sweep()
+    rows = await owner.fetch("SELECT operator, user_id FROM chat.conversation_reads")
+    assert [tuple(row) for row in rows] == [("eve", "ada")]
 
 
 async def test_tombstones_are_found_a_portion_at_a_time(settings: Settings, owner: asyncpg.Connection) -> None:

@@ -1,5 +1,8 @@
-"""A message that could not be processed, as administrators see it: without its body, which may hold what users said."""
+"""A message that could not be processed, as administrators see it; with its body, which may hold what users said, only
+where one is asked for.
+"""
 
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -32,6 +35,14 @@ class DeadLetter(BaseModel):
     size_bytes: int
 
 
+class WholeLetter(DeadLetter):
+    """With what came; without, where administrators read no bodies."""
+
+    headers: Json | None = None  # as the consumer or the broker left them
+    body: str | None = None  # as text, where it is UTF-8
+    body_base64: str | None = None  # byte by byte
+
+
 @dataclass(frozen=True)
 class Parked:
     """A dead letter whole, for a replay."""
@@ -39,6 +50,23 @@ class Parked:
     letter: DeadLetter
     body: bytes
     headers: Json
+
+    def shown(self, *, whole: bool) -> WholeLetter:
+        """Show it to an administrator, with its body or without."""
+        known = self.letter.model_dump()
+        if not whole:
+            return WholeLetter(**known)
+        return WholeLetter(
+            **known, headers=self.headers, body=as_text(self.body), body_base64=b64encode(self.body).decode()
+        )
+
+
+def as_text(body: bytes) -> str | None:
+    """Read a body as text, where it is one."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def found(parked: Parked | None) -> Parked:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from services.gateway.admin.dead_letter import as_text
+
 State = Literal["due", "unmatched", "done", "refused", "ignored", "unreadable"]
 
 
@@ -35,20 +37,17 @@ class WholeDelivery(Delivery):
 
     headers: dict[str, str]  # those that matter, never credentials
     body: str | None  # as text, where it is UTF-8
-    body_base64: str  # byte by byte
+    body_base64: str | None  # byte by byte; none: administrators read no bodies here
 
     @classmethod
     def of(cls, delivery: Delivery, headers: dict[str, str], payload: bytes) -> Self:
         return cls(
             **delivery.model_dump(),
             headers=headers,
-            body=_text(payload),
+            body=as_text(payload),
             body_base64=b64encode(payload).decode(),
         )
 
-
-def _text(payload: bytes) -> str | None:
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        return None
+    def without_body(self) -> Self:
+        """Return the same without what came."""
+        return self.model_copy(update={"headers": {}, "body": None, "body_base64": None})

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from services.gateway.account.identity import AdminDep
+from services.gateway.account.recording import ReadingDep, ReasonQuery
 from services.gateway.admin.delivery import Delivery, State, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
 from services.gateway.http.fields import Instant, Name
@@ -65,9 +66,15 @@ async def list_deliveries(
 
 
 @router.get("/{delivery_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
-async def get_delivery(deliveries: DeliveriesDep, _admin: AdminDep, delivery_id: UUID) -> WholeDelivery:
-    """Show one as it came, and why it is not done where it is not."""
-    return await _found(deliveries, delivery_id)
+async def get_delivery(
+    deliveries: DeliveriesDep, reading: ReadingDep, delivery_id: UUID, _why: Annotated[ReasonQuery, Query()]
+) -> WholeDelivery:
+    """Show one as it came, and why it is not done where it is not; that it was shown is recorded."""
+    delivery = await _found(deliveries, delivery_id)
+    if not reading.shows_bodies:
+        return delivery.without_body()
+    await reading.record("delivery", [None])
+    return delivery
 
 
 @router.post(

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from services.gateway.account.identity import AdminDep
-from services.gateway.admin.dead_letter import DeadLetter, Parked, send_again, undecided
+from services.gateway.account.recording import ReadingDep, ReasonQuery
+from services.gateway.admin.dead_letter import DeadLetter, Parked, WholeLetter, found, send_again, undecided
 from services.gateway.admin.queries import DeadLetterQueries
 from services.gateway.http.fields import Name
 from services.gateway.http.handed import from_app
@@ -69,6 +70,17 @@ async def list_dead_letters(
     return DeadPage(dead_letters=page, next_cursor=cursor)
 
 
+@router.get("/dead/{dead_letter_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
+async def get_dead_letter(
+    letters: DeadLettersDep, reading: ReadingDep, dead_letter_id: UUID, _why: Annotated[ReasonQuery, Query()]
+) -> WholeLetter:
+    """Show one as it came; that it was shown is recorded."""
+    parked = found(await letters.queries.find(dead_letter_id))
+    if reading.shows_bodies:
+        await reading.record("dead_letter", [parked.letter.user_id])
+    return parked.shown(whole=reading.shows_bodies)
+
+
 @router.post("/dead/{dead_letter_id}/replay", responses=_DECISION)
 async def replay_dead_letter(
     letters: DeadLettersDep, admin: AdminDep, dead_letter_id: UUID, write: WriteDep, response: Response
@@ -102,8 +114,8 @@ async def _decide(letters: DeadLetters, parked: Parked, event: Event, write: Wri
     """Publish, and wait until the decision is stored."""
 
     async def look() -> DeadLetter | None:
-        found = await letters.queries.find(parked.letter.id)
-        return found.letter if found and found.letter.state != "parked" else None
+        now = await letters.queries.find(parked.letter.id)
+        return now.letter if now and now.letter.state != "parked" else None
 
     decided = await letters.accepting.accept([event], look, write.wait_s)
     response.status_code = 200 if decided else 202

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.limits.lanes import Lanes
+from services.gateway.account.recording import ReasonQuery, Recording
 from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.owners import owners
 from services.gateway.analytics.queries import TraceQueries, read_key
@@ -32,6 +33,7 @@ class Traces:
 
     queries: TraceQueries
     lanes: Lanes
+    recording: Recording
 
 
 TracesDep = Annotated[Traces, from_app(Traces)]
@@ -50,9 +52,7 @@ class TraceQuery(PageQuery):
     until: Instant | None = Field(None, alias="to")
 
 
-class OwnerQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class OwnerQuery(ReasonQuery):
     user_id: Name | None = None
 
 
@@ -91,11 +91,22 @@ async def list_traces_too(
 
 @router.get("/traces/{trace_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
 async def get_trace(
-    traces: TracesDep, caller: KnownCallerDep, trace_id: SessionId, query: Annotated[OwnerQuery, Query()]
+    traces: TracesDep,
+    caller: KnownCallerDep,
+    trace_id: SessionId,
+    query: Annotated[OwnerQuery, Query()],
+    request: Request,
 ) -> WholeTrace:
     """Show one trace, and where its messages and its trip are; an administrator names the user whose it is."""
     whose = Whose(owners(caller, query.user_id), as_admin=caller.reads_everybody)
+    is_own = set(whose.user_ids) <= set(caller.user_ids)
+    reading = None if is_own else await traces.recording.begin(caller, request)
     found = await traces.queries.find(whose, trace_id, caller.projects)
     if found is None:
         raise NotFound("There is no such trace.")
+    if reading is None or not found.attributes:
+        return found
+    if not reading.shows_bodies:  # what a sender tells of a call may hold what was said
+        return found.model_copy(update={"attributes": {}})
+    await reading.record("trace", [found.user_id])
     return found

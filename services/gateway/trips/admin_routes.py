@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from services.gateway.account.identity import AdminDep
+from services.gateway.account.recording import ReadingDep, Reason
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Name
 from services.gateway.http.handed import from_app
@@ -36,6 +37,7 @@ EverybodysTripsDep = Annotated[EverybodysTrips, from_app(EverybodysTrips)]
 
 class EverybodysQuery(TripQuery):
     user_id: Name | None = None
+    reason: Reason | None = None
 
     def refuse_unknowable(self, wanted: TripFilter) -> None:
         """Refuse what no index tells: whose a session is that is about no trip.
@@ -53,9 +55,12 @@ class StatsQuery(NoQuery):
 
 @router.get("", responses=problem_responses(401, 403, 422, 503))
 async def list_everybodys_trips(
-    everybodys: EverybodysTripsDep, caller: AdminDep, query: Annotated[EverybodysQuery, Query()]
+    everybodys: EverybodysTripsDep,
+    caller: AdminDep,
+    reading: ReadingDep,
+    query: Annotated[EverybodysQuery, Query()],
 ) -> TripPage:
-    """List the trips of all users, or of one, that of the session with the newest activity first."""
+    """List the trips of all users, or of one, that of the session with the newest activity first; it is recorded."""
     wanted, before = query.wanted(caller), PAGING.before(query)
     query.refuse_unknowable(wanted)
     if query.user_id is not None:
@@ -63,6 +68,9 @@ async def list_everybodys_trips(
     else:
         rows = await _rows(everybodys, wanted, query.limit + 1, before)
     page, cursor = PAGING.cut(rows, query)
+    if not reading.shows_bodies:
+        page = [row.without_words() for row in page]
+    await reading.record("trips", [row.iso_agent_id for row in page])
     return TripPage(trips=page, next_cursor=cursor)
 
 

@@ -52,7 +52,7 @@ class TripQuery(PageQuery):
     include: Literal["sessions"] | None = None
 
     def wanted(self, caller: Caller) -> TripFilter:
-        asked = self.model_dump(exclude={"limit", "cursor", "include", "user_id"})
+        asked = self.model_dump(exclude={"limit", "cursor", "include", "user_id", "reason"})
         return TripFilter(**asked, sessions=self.include == "sessions", projects=caller.projects)
 
 

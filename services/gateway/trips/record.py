@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -152,6 +152,10 @@ class TripRow(BaseModel):
     metadata: Json
     created_at: datetime
     updated_at: datetime
+
+    def without_words(self) -> Self:
+        """Return the same without what its user has written."""
+        return self.model_copy(update={"conversation_subject": None, "workflow_state": {}, "metadata": {}})
 
 
 class Trip(TripRow):

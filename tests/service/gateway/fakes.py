@@ -25,6 +25,7 @@ from services.gateway.account.logins.links import LoginLink
 from services.gateway.account.logins.logins import Logins
 from services.gateway.account.logins.store import LASTS_S, LoginStore
 from services.gateway.account.projects import Projects, sees
+from services.gateway.account.recording import Recording
 from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing, StandingCredentials
 from services.gateway.account.tokens.claims import Identity
@@ -36,12 +37,16 @@ from services.gateway.admin.delivery import Delivery, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.read_queries import Read, ReadFilter, ReadQueries
+from services.gateway.admin.read_routes import Reads
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.analytics.comparing import Comparing
 from services.gateway.analytics.comparison import MEASURES, Arm
 from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
+from services.gateway.analytics.filters import Whose
 from services.gateway.analytics.intervals import Difference, paired_difference
 from services.gateway.analytics.queries import Known, KnownSession, KnownTrace, TraceQueries
+from services.gateway.analytics.record import WholeTrace
 from services.gateway.analytics.reporting import Reporting
 from services.gateway.analytics.routes import Traces
 from services.gateway.api import create_api
@@ -139,6 +144,7 @@ from shared import ids
 from shared.condition import Condition
 from shared.errors import BrokerAway, DatabaseAway, NotFound, TripthreadError
 from shared.events import (
+    ConversationRead,
     DeadLetterDropped,
     DeadLetterReplayed,
     DeliveryReprocessed,
@@ -217,6 +223,7 @@ class World:
     templates: dict[UUID, TemplateRow] = field(default_factory=dict)
     tag_of_new: Tag | None = None  # of a session that is begun
     first_words: dict[str, str] = field(default_factory=dict)  # by helper
+    traces: list[WholeTrace] = field(default_factory=list)
     reported: set[tuple[str, str]] = field(default_factory=set)  # traces from outside, by owner and id
     known_sessions: dict[str, KnownSession] = field(default_factory=dict)  # as those who tell of traces find them
     receipts: Receipts = field(default_factory=Receipts)
@@ -255,6 +262,7 @@ class World:
             catalog=catalog,
         )
         trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
+        recording = Recording(publisher, self._clock, shows_bodies=self.settings.admins_read_bodies)
         subjects = (
             Authenticator(
                 self.settings,
@@ -322,7 +330,7 @@ class World:
             EverybodysTrips(trip_lists, trips, trip_lists.without),
             Proposing(self.settings, turns, trips, cast(ProposalQueries, _Proposals()), buckets, publisher, accepting),
             Live(_BriefListeners(), throttle, own),
-            Traces(cast(TraceQueries, _Traces(self)), self.lanes),
+            Traces(cast(TraceQueries, _Traces(self)), self.lanes, recording),
             Comparing(cast(ComparisonQueries, _Comparisons()), self.lanes),
             Reporting(cast(TraceQueries, _Traces(self)), publisher, accepting),
             Announcing(publisher),
@@ -340,8 +348,13 @@ class World:
             Erasing(cast(Deleting, _Deleting(self)), cast(ErasureStates, _ErasureStates(self))),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
             Deliveries(cast(DeliveryQueries, _Deliveries(self)), accepting),
+            recording,
+            Reads(cast(ReadQueries, _Reads(self))),
         )
         return create_api(self.settings, subjects, self._condition)
+
+    async def _clock(self) -> datetime:
+        return datetime.now(UTC)
 
     @asynccontextmanager
     async def client(self, user: str | None = None, role: str = "user") -> AsyncIterator[httpx2.AsyncClient]:
@@ -1058,8 +1071,9 @@ class _Traces:
     async def page(self, *_: Any, **__: Any) -> list[Any]:
         return []
 
-    async def find(self, *_: Any, **__: Any) -> None:
-        return None
+    async def find(self, whose: Whose, trace_id: str, _projects: Projects = None) -> WholeTrace | None:
+        found = (each for each in self._world.traces if each.user_id in whose.user_ids and each.trace_id == trace_id)
+        return next(found, None)
 
 
 class _Proposals:
@@ -1182,6 +1196,29 @@ class _Deliveries:
 
     async def find(self, delivery_id: UUID) -> WholeDelivery | None:
         return self._world.deliveries.get(delivery_id)
+
+
+class _Reads:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, which: ReadFilter, **_: Any) -> list[tuple[Place, Read]]:
+        records = (each for each in self._world.published if isinstance(each, ConversationRead))
+        reads = [
+            Read(
+                id=each.event_id,
+                operator=each.operator,
+                user_id=each.user_id,
+                kind=each.kind,
+                items=each.items,
+                reason=each.query.get("reason"),
+                query=each.query,
+                occurred_at=each.accepted_at,
+            )
+            for each in records
+            if which.user in (None, each.user_id)
+        ]
+        return [((each.occurred_at, str(each.id)), each) for each in reads]
 
 
 class _Reserved:
