@@ -159,6 +159,13 @@ class Settings(BaseSettings):
     all_event_streams: int = Field(2000, ge=1)  # of everybody; more are 503, and visitors have half of them at most
     messages_per_minute: int = Field(600, ge=1)  # that one user stores, beside those of turns, on one replica
     visitor_turns_per_minute: int = Field(300, ge=1)  # of all visitors of one address, with the making of visitors
+    # By the day, which is UTC's, and in all, wherever they are asked for; empty: as many as one likes.
+    turns_per_day: int | None = Field(None, ge=0)  # of one user; all visitors of one address are one
+    tokens_per_day: int | None = Field(None, ge=0)  # of one user: who has had as many begins no turn
+    sessions_per_day: int | None = Field(None, ge=0)  # that one user begins
+    sessions_in_all: int | None = Field(None, ge=0)  # that one user, or one visitor, has
+    visitor_turns_per_day: int | None = Field(None, ge=0)  # of all visitors of one address; empty: as of a user
+    visitor_tokens_per_day: int | None = Field(None, ge=0)  # the same of tokens
     allowed_models: str = (
         ""  # names with commas between, beside the default one; see services/gateway/models/allowed.py
     )

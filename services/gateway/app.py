@@ -13,6 +13,7 @@ from services.gateway.account.keys.routes import Keys
 from services.gateway.account.keys.store import KeyStore
 from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.limits.lanes import Lanes
+from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.logins.logins import Logins
 from services.gateway.account.logins.store import LoginStore
@@ -26,6 +27,7 @@ from services.gateway.admin.delivery_queries import DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.drift import DriftCensus
 from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.quota_routes import UserQuotas
 from services.gateway.admin.read_queries import ReadQueries
 from services.gateway.admin.read_routes import Reads
 from services.gateway.admin.routes import DeadLetters
@@ -314,6 +316,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Deliveries(DeliveryQueries(pools.admin), accepting),
         recording,
         Reads(ReadQueries(pools.admin)),
+        UserQuotas(settings, QuotaStore(pools.own)),
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.gateway.account.limits.quota import KINDS, erased_name
 from services.gateway.deletion.store import Erasure, Key, note_erasures
 from shared.database import Pool, fetched
 from shared.ids import new_id, user_hash
@@ -21,7 +22,7 @@ OLDER = (
     ("gateway.turns", "asked_at <= $2 AND state <> 'running'"),
     ("gateway.shares", "created_at <= $2"),
     ("gateway.shared_with", "shared_at <= $2"),  # what others have shared with them
-    ("gateway.usage", "day <= $2::timestamptz::date"),
+    ("gateway.usage", "day <= ($2::timestamptz AT TIME ZONE 'UTC')::date"),
     ("gateway.api_keys", "created_at <= $2"),
     ("gateway.browser_sessions", "created_at <= $2"),
     ("gateway.linked_visitors", "linked_at <= $2"),
@@ -123,11 +124,48 @@ class SweepStore:
         """Let everything go that a user had here before; of visitors whom they were, too, whoever took the erasure."""
         if missed := await self._missed(user_id, erased_at):
             await note_erasures(self._pool, missed, new_id())
+        await self._keep_counting(user_id, erased_at)
         for table, older in OLDER:
             await self._delete(
                 f"{table} WHERE user_id = $1 AND $2::timestamptz IS NOT NULL AND {older}", user_id, erased_at
             )
         await self._delete("gateway.linked_visitors WHERE visitor_id = $1 AND linked_at <= $2", user_id, erased_at)
+
+    async def _keep_counting(self, user_id: str, erased_at: datetime) -> None:
+        """Keep this day's counts, and an operator's word, by a name that names nobody: to erase gives no new quota."""
+        kept = erased_name(user_id)
+        await self._pool.execute(
+            """
+            WITH counted AS (
+                DELETE FROM gateway.usage WHERE user_id = $1 AND day <= ($3::timestamptz AT TIME ZONE 'UTC')::date
+                    AND day >= (clock_timestamp() AT TIME ZONE 'UTC')::date RETURNING *
+            )
+            INSERT INTO gateway.usage AS u (user_id, day, turns, input_tokens, output_tokens, sessions, refused)
+            SELECT $2, day, turns, input_tokens, output_tokens, sessions, refused FROM counted
+            ON CONFLICT (user_id, day) DO UPDATE SET turns = u.turns + excluded.turns,
+                input_tokens = u.input_tokens + excluded.input_tokens,
+                output_tokens = u.output_tokens + excluded.output_tokens,
+                sessions = u.sessions + excluded.sessions, refused = u.refused + excluded.refused
+            """,
+            user_id,
+            kept,
+            erased_at,
+        )
+        await self._pool.execute(
+            f"""
+            WITH said AS (
+                DELETE FROM gateway.users WHERE user_id = $1 AND first_seen_at <= $3 AND quota_set_at IS NOT NULL
+                RETURNING *
+            )
+            INSERT INTO gateway.users (user_id, quota_set_at, {_KINDS})
+            SELECT $2, clock_timestamp(), {_KINDS} FROM said
+            ON CONFLICT (user_id) DO UPDATE SET (quota_set_at, {_KINDS}) = ROW(
+                excluded.quota_set_at, {", ".join(f"excluded.{kind}" for kind in KINDS)})
+            """,  # noqa: S608 - constants
+            user_id,
+            kept,
+            erased_at,
+        )
 
     async def _missed(self, user_id: str, erased_at: datetime) -> list[str]:
         """Return the visitors whom a user was at their erasure who were not erased with them, or never."""
@@ -167,6 +205,7 @@ class SweepStore:
         await delete_in_portions(self._pool, which, *arguments, portion=self._portion)
 
 
+_KINDS = ", ".join(KINDS)
 _ERASURE = "user_id, event_id, correlation_id, erased_at"
 
 

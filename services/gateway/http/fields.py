@@ -24,13 +24,13 @@ def _written_out(value: Any) -> Any:
     return value
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Take 4.0 for 4, as JSON Schema does; `StrictInt` refuses the rest that pydantic would make a number of."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Instant = Annotated[Moment, BeforeValidator(_written_out, json_schema_input_type=str)]
-WholeNumber = Annotated[StrictInt, BeforeValidator(_whole)]
+WholeNumber = Annotated[StrictInt, BeforeValidator(whole)]
 MOST_PARTS = 1000  # of one message
 
 

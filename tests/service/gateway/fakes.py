@@ -20,6 +20,8 @@ from services.gateway.account.keys.routes import Keys
 from services.gateway.account.keys.store import ApiKey, KeyStore
 from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.limits.lanes import Lanes
+from services.gateway.account.limits.quota import Quota, Usage
+from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.logins.links import LoginLink
 from services.gateway.account.logins.logins import Logins
@@ -37,6 +39,7 @@ from services.gateway.admin.delivery import Delivery, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.quota_routes import UserQuotas
 from services.gateway.admin.read_queries import Read, ReadFilter, ReadQueries
 from services.gateway.admin.read_routes import Reads
 from services.gateway.admin.routes import DeadLetters
@@ -227,6 +230,7 @@ class World:
     reported: set[tuple[str, str]] = field(default_factory=set)  # traces from outside, by owner and id
     known_sessions: dict[str, KnownSession] = field(default_factory=dict)  # as those who tell of traces find them
     receipts: Receipts = field(default_factory=Receipts)
+    quotas: dict[str, Quota] = field(default_factory=dict)
     _app: FastAPI | None = None
 
     def api(self) -> FastAPI:
@@ -350,6 +354,7 @@ class World:
             Deliveries(cast(DeliveryQueries, _Deliveries(self)), accepting),
             recording,
             Reads(cast(ReadQueries, _Reads(self))),
+            UserQuotas(self.settings, cast(QuotaStore, _Quotas(self))),
         )
         return create_api(self.settings, subjects, self._condition)
 
@@ -884,6 +889,18 @@ class _Templates:
 
     async def now(self) -> datetime:
         return datetime.now(UTC)
+
+
+class _Quotas:
+    def __init__(self, world: World) -> None:
+        self._quotas = world.quotas
+
+    async def set(self, user_id: str, changes: Mapping[str, int | None]) -> Quota:
+        self._quotas[user_id] = replace(self._quotas.get(user_id, Quota()), **changes)
+        return self._quotas[user_id]
+
+    async def today(self, user_id: str) -> Usage:
+        return Usage(NOON.date())
 
 
 class _Deleting:

@@ -30,6 +30,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/api/chat/sessions/{session_id}/fork"): {},
     ("post", "/api/chat/sessions/{session_id}/shares"): {},
     ("patch", "/api/trips/{trip_id}"): {"metadata": {"a": 1}},
+    ("patch", "/api/admin/users/{user_id}"): {"quota": {}},
     ("post", "/api/trips/{trip_id}/cancel"): {"reason": "OTHER"},
     ("post", "/api/chat/sessions/{session_id}/trips"): {
         "segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY}],
@@ -276,7 +277,9 @@ async def test_administration_is_not_for_tokens_that_are_limited(stage: Stage) -
         if (method, path) in ADMINISTRATION or path.startswith("/api/admin/"):
             ids = dict.fromkeys(("dead_letter_id", "delivery_id", "model_id"), new_id())
             wanted = path.format(user_id="ann", **ids)
-            body = {"post": {"name": "m"}, "patch": {"tracked": True}}[method] if "/models" in path else None
+            body = BODIES.get((method, path))
+            if "/models" in path:
+                body = {"post": {"name": "m"}, "patch": {"tracked": True}}[method]
             for projects in (["p1"], []):
                 answer = await Caller(stage, projects, "admin").call(method.upper(), wanted, body)
                 assert answer.status_code == 403, (method, path)
