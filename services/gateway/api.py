@@ -57,6 +57,8 @@ from services.gateway.trips import changing as trip_changes
 from services.gateway.trips import listing, proposal_routes
 from services.gateway.trips import routes as trips
 from services.gateway.trips import stats as trip_stats
+from services.gateway.v1.description import describe_v1
+from services.gateway.v1.door import V1Door
 from services.gateway.webhooks import routes as webhooks
 from shared.settings import Settings
 
@@ -128,7 +130,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         routes = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
-        return Edge(ChatDoor(routes), self._settings, account_in)
+        return Edge(ChatDoor(V1Door(routes)), self._settings, account_in)
 
 
 def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> FastAPI:
@@ -147,7 +149,7 @@ def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> Fast
         app.include_router(router)
     app.include_router(operations(ask))
     app.include_router(documents.router)
-    complete_openapi(app, describe_chat, describe_traces, webhooks.describe_credentials)
+    complete_openapi(app, describe_chat, describe_v1, describe_traces, webhooks.describe_credentials)
     return app
 
 

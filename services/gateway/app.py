@@ -1,6 +1,7 @@
 """Wire the gateway: its turns, what it reads, what it hears, and the public HTTP API."""
 
 import asyncio
+import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -108,6 +109,8 @@ from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.sweeper import Sweeper, sweeping
 from services.gateway.turns.unfit import Unfit
+from services.gateway.v1.completions import Completions
+from services.gateway.v1.models import ListedModels
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders
 from services.gateway.writes.accept import Accepting
@@ -265,6 +268,19 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             helpers=helpers,
             recent=runner.recent,
         ),
+        Completions(
+            settings,
+            starter,
+            store,
+            memory,
+            tags,
+            throttle=throttle,
+            room=runner.room,
+            models=allowed,
+            catalog=catalog,
+            recent=runner.recent,
+        ),
+        ListedModels(catalog, allowed, time.time()),
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts, lanes),
         Creating(

@@ -5,6 +5,7 @@ The rules are those of docs/http.md, "Callers".
 
 from services.gateway.http.refused_field import refused_field
 from shared.errors import Forbidden
+from shared.ids import scoped
 
 Projects = tuple[str, ...] | None  # that a caller is limited to; none: to nothing
 
@@ -39,3 +40,8 @@ def project_of_new(projects: Projects, named: str | None) -> str | None:
     if len(projects) > 1:
         raise refused_field("project_id", "must be named: the token is limited to several projects")
     return projects[0]
+
+
+def key_within(projects: Projects, project_id: str | None, key: str | None) -> str | None:
+    """Keep the keys of callers who are limited to projects apart: one must not replay what another project said."""
+    return key if key is None or projects is None else f"project:{scoped(project_id or '', key)}"

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from services.gateway.account.identity import Caller, account_of
 from services.gateway.account.limits.throttle import Throttle
-from services.gateway.account.projects import admit_writer, project_of_new
+from services.gateway.account.projects import admit_writer, key_within, project_of_new
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.model_fault import model_fault
@@ -42,7 +42,7 @@ from services.gateway.turns.turn import Question, Turn
 from services.gateway.turns.weight import WIDEST, bytes_of, question_bytes
 from shared.database import DATABASE_ERRORS
 from shared.errors import Away, NotFound, Refused, TripthreadError
-from shared.ids import new_id, scoped
+from shared.ids import new_id
 from shared.settings import Settings
 
 SESSION_COOKIE_S = 30 * 24 * 3600
@@ -147,7 +147,7 @@ class Chat:
             turn_id=turn_id,
             user_id=remembered.user_id,
             session_id=session_id or str(new_id()),
-            key=_key_within(caller, project_id, request.key),
+            key=key_within(caller.projects, project_id, request.key),
             body_hash=request.body_hash,
             owner=self._owner,
             account=account,
@@ -277,8 +277,3 @@ class Chat:
             secure=self._settings.environment == "production",
             samesite="lax",
         )
-
-
-def _key_within(caller: Caller, project_id: str | None, key: str | None) -> str | None:
-    """Keep the keys of callers who are limited to projects apart: one must not replay what another project said."""
-    return key if key is None or caller.projects is None else f"project:{scoped(project_id or '', key)}"

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.http.bodies import Bodies, Whose, let_go_of_body
 from services.gateway.http.hosts import allowed_hosts
+from services.gateway.http.openai_errors import refusal, unexpected
 from services.gateway.http.peer import TrustedProxies, peer_of
-from services.gateway.http.problems import problem_response, unexpected_response
 from services.gateway.http.request_span import end_request_span, shown_path, start_request_span
 from shared.errors import Misdirected
 from shared.ids import new_id
@@ -102,10 +102,10 @@ class Edge:
     async def _serve(self, scope: Scope, given: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
         if self.bodies.is_too_long(_announced(given)):
             # Not read, so the connection is of no use for another request.
-            await problem_response(self.bodies.too_large(), {"Connection": "close"})(scope, receive, answer)
+            await refusal(scope, self.bodies.too_large(), {"Connection": "close"})(scope, receive, answer)
             return
         if not self._is_meant(scope, given):
-            await problem_response(Misdirected())(scope, receive, answer)
+            await refusal(scope, Misdirected())(scope, receive, answer)
             return
         try:
             await self._app(scope, self.bodies.counted(scope, receive), answer)
@@ -115,7 +115,7 @@ class Edge:
             log.exception("request failed", method=scope["method"], path=shown_path(scope["path"]))
             if answer.status:
                 raise  # too late for another answer: the server breaks the connection off
-            await unexpected_response()(scope, receive, answer)
+            await unexpected(scope)(scope, receive, answer)
 
     def _is_meant(self, scope: Scope, given: dict[bytes, bytes]) -> bool:
         """Tell whether the caller has a token, or calls us by a name of ours."""

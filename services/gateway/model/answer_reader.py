@@ -13,11 +13,13 @@ from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.complaints import NO_ANSWER, WEB_PAGE
 from services.gateway.model.ending import ERROR, STOP, reason_of
 from services.gateway.model.event_stream import ErrorEvent, EventStream
-from services.gateway.model.known_shapes import UNFIT, read_text, read_usual
+from services.gateway.model.known_shapes import UNFIT, read_calls, read_text, read_usual, read_whole
 from services.gateway.model.lenient import read_leniently
 from services.gateway.model.manner import USUAL, Manner
 from services.gateway.model.mending import Mending
+from services.gateway.model.retelling import Retelling
 from services.gateway.model.thoughts import Thoughts, begins_plainly
+from services.gateway.model.tool_calls import Numbering
 
 DONE = b"[DONE]"
 BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -27,8 +29,11 @@ HTML = b"<"
 class AnswerReader:
     """Reads one body."""
 
-    def __init__(self, longest_event: int, manner: Manner = USUAL) -> None:
+    def __init__(self, longest_event: int, manner: Manner = USUAL, retelling: Retelling | None = None) -> None:
+        """Begin an answer; each chunk has what `retelling` says of it, where a client of OpenAI's is to be told."""
         self._longest = longest_event
+        self._retelling = retelling
+        self._numbering: Numbering | None = None  # none: no tool is called
         self._manner = manner
         self._events = EventStream(longest_event)
         self._is_stream: bool | None = None  # none: nothing has come yet but blanks
@@ -93,9 +98,13 @@ class AnswerReader:
                 self._look_at(event, chunks)
                 continue
             try:
-                chunks.append(read_text(event))
+                chunk = read_text(event)
             except UNFIT:
                 self._look_at(event, chunks)
+                continue
+            if self._retelling is not None:
+                self._retelling.pass_on(event, chunk)
+            chunks.append(chunk)
         return chunks
 
     def _look_at(self, event: bytes, chunks: list[Chunk]) -> None:
@@ -104,17 +113,36 @@ class AnswerReader:
             chunks.append(self._end())
             return
         is_error = isinstance(event, ErrorEvent)
-        usual = None if is_error or self._is_odd else read_usual(event)
+        usual = None if is_error or self._is_odd else self._read_usual(event)
         if usual is not None:
-            chunks.append(usual)
+            self._take(usual, chunks, event)
             return
         before = len(chunks)
         mending = self._mending = self._mending or Mending(self._manner)
         for chunk in read_leniently(event, is_error=is_error):
-            chunks += _parted(mending.mend(chunk, has_said=self._has_said(chunks)))
+            for part in _parted(mending.mend(chunk, has_said=self._has_said(chunks))):
+                self._take(part, chunks, event, is_usual=False)
         self._is_odd = mending.is_needed
         if is_error and len(chunks) == before:
             chunks.append(Chunk(complaint=Complaint(text=event.decode("utf-8", "replace").strip() or None)))
+
+    def _read_usual(self, event: bytes) -> Chunk | None:
+        return (read_usual(event) or read_calls(event)) if self._is_stream else read_whole(event)
+
+    def _take(self, chunk: Chunk, chunks: list[Chunk], event: bytes, *, is_usual: bool = True) -> None:
+        """Take what an event says."""
+        is_numbered = True
+        if chunk.calls:
+            self._numbering = self._numbering or Numbering()
+            is_numbered = self._numbering.number(chunk.calls)
+        if self._retelling is not None:
+            if not is_numbered:
+                self._retelling.renumber(event, chunk)
+            elif is_usual:
+                self._retelling.pass_on(event, chunk)
+            else:
+                self._retelling.respell(chunk)
+        chunks.append(chunk)
 
     def _has_said(self, chunks: Iterable[Chunk]) -> bool:
         """Tell whether there is text, in what was told already or in what comes next."""
@@ -123,7 +151,10 @@ class AnswerReader:
 
     def _end(self) -> Chunk:
         text, reasoning = self._mending.rest() if self._mending else ("", "")
-        return Chunk(text, reasoning, is_done=True)
+        end = Chunk(text, reasoning, is_done=True)
+        if self._retelling is not None:
+            self._retelling.respell(end)
+        return end
 
     def _without_thoughts(self, chunks: list[Chunk]) -> list[Chunk]:
         """Let what the text begins with be reasoning, where it is."""

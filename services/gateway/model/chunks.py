@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+BETWEEN = b"\n\ndata: "  # two events of a stream
+
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens; none where the service does not say."""
@@ -26,6 +28,15 @@ class Complaint(msgspec.Struct, frozen=True, gc=False):
     wait_s: float | None = None  # for which it wants to be left alone
 
 
+class CallPiece(msgspec.Struct, gc=False):
+    """What comes next of a tool's call."""
+
+    index: int = 0  # which call of the answer
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
 class Chunk(msgspec.Struct, gc=False):
     """What one event says."""
 
@@ -35,15 +46,17 @@ class Chunk(msgspec.Struct, gc=False):
     is_whole: bool = False  # it is all of the answer, not what comes next
     calls_tool: bool = False  # there is something of a tool's call in it
     tool: str | None = None  # the name of the first tool that it begins to call
+    calls: Sequence[CallPiece] = ()
     finish_reason: str | None = None  # in the service's words
     usage: Usage | None = None
     complaint: Complaint | None = None
     is_done: bool = False  # nothing comes after it
+    told: bytes = b""  # the event as a client of OpenAI's reads it, where one is to be told: see `retelling.py`
 
     @property
     def is_text(self) -> bool:
         """Whether it is text and nothing else."""
-        return self == Chunk(self.text)
+        return self == Chunk(self.text, told=self.told)
 
     @property
     def is_piece(self) -> bool:
@@ -72,6 +85,8 @@ def united(chunks: Sequence[Chunk]) -> Sequence[Chunk]:
             text = None
         elif text is not None:
             text.text += chunk.text
+            if chunk.told:
+                text.told += BETWEEN + chunk.told
             continue
         else:
             text = chunk

@@ -39,6 +39,7 @@ class Seen:
     finish_reason: str | None = None  # in the service's words
     is_done: bool = False  # the service said that nothing more comes
     problem: str | None = None  # why no more came, in words that the caller may read
+    gives_results: bool = False  # the caller has offered the tools, and will give their results
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,14 @@ def reason_of(word: str) -> str:
 def ending_of(seen: Seen) -> Ending:
     """Say how an answer ended; what comes after its finish reason changes nothing any more.
 
-    - complete: it has text and an end, be that a finish reason or `[DONE]`;
+    - complete: it has text and an end, be that a finish reason or `[DONE]`; or the caller's tools are called;
     - interrupted: it has text and no end, or the model waits for a tool, or failed in the middle;
     - failed: there is no text.
     """
     reason = reason_of(seen.finish_reason) if seen.finish_reason else None
     is_over = reason is not None or seen.is_done
-    if (seen.calls_tool and is_over) or (reason == TOOLS and not seen.said):
-        return _broken(seen, _wants_tool(seen.tool), TOOLS)
+    if (calling := _calling(seen, reason, is_over=is_over)) is not None:
+        return calling
     if reason == ERROR:
         return _broken(seen, seen.problem or ENDED_WITH_ERROR)
     if reason is None and seen.problem:
@@ -76,6 +77,15 @@ def ending_of(seen: Seen) -> Ending:
     if not seen.said:
         return _broken(seen, seen.problem or WITHOUT_TEXT[reason or STOP], reason or STOP)
     return Ending("complete", STOP if reason in (None, TOOLS) else reason)
+
+
+def _calling(seen: Seen, reason: str | None, *, is_over: bool) -> Ending | None:
+    """Say how an answer ended that calls tools; None where none is called."""
+    if seen.calls_tool and is_over and seen.gives_results and reason != ERROR:
+        return Ending("complete", TOOLS if reason in (None, STOP) else reason)
+    if (seen.calls_tool and is_over) or (reason == TOOLS and not seen.said):
+        return _broken(seen, _wants_tool(seen.tool), TOOLS)
+    return None
 
 
 def _broken(seen: Seen, problem: str, reason: str = ERROR) -> Ending:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from services.gateway.model.relayed import Relayed
+
 LEARNS_FIELDS = frozenset((400, 422))
 LEARNS_ROLES = frozenset((400, 422, 500))
 ALTERNATION = re.compile(
@@ -42,6 +44,7 @@ NO_STREAM = re.compile(
     r"|streaming is (?:not|un)\s?(?:supported|allowed|available|enabled)",
     re.IGNORECASE,
 )
+INSTRUCTIONS = ("system", "developer")  # roles
 OF_STREAMS = "stream_options"  # refused without one
 MUST_KNOW = frozenset(("model", "messages", "stream"))
 INNER = {"include_usage": "stream_options"}  # a field that is refused by the name of what is in it
@@ -62,21 +65,23 @@ class Habits:
     without_system: bool = False  # the prompt must stand in the first question
     whole: bool = False  # it answers all at once, or not at all
 
-    def body(self, model: str, messages: Sequence[Message], fields: Mapping[str, Any]) -> Message:
+    def body(
+        self, model: str, messages: Sequence[Message], fields: Mapping[str, Any], *, streams: bool = True
+    ) -> Message:
         """Return the request; `fields` are those that it can do without."""
-        sent = fields
+        sent, streams = fields, streams and not self.whole
         if self.renamed or self.refused:
             names = dict(self.renamed)
             wanted = {names.get(name, name): value for name, value in fields.items()}
             sent = {name: value for name, value in wanted.items() if name not in self.refused}
-        if self.whole:
+        if not streams:
             sent = {name: value for name, value in sent.items() if name != OF_STREAMS}
-        return {"model": model, "messages": self.arranged(messages), "stream": not self.whole, **sent}
+        return {"model": model, "messages": self.arranged(messages), "stream": streams, **sent}
 
     def arranged(self, messages: Sequence[Message]) -> list[Message]:
         """Put the messages as this service takes them; nothing that was said is left out."""
         arranged = list(messages)
-        if self.without_system and arranged and arranged[0]["role"] == "system":
+        if self.without_system and arranged and arranged[0]["role"] in INSTRUCTIONS:
             prompt, *arranged = arranged
             first = next((at for at, message in enumerate(arranged) if message["role"] == "user"), 0)
             arranged[first : first + 1] = [_joined(prompt, message, "user") for message in arranged[first : first + 1]]
@@ -122,9 +127,19 @@ class Asking:
         model: As it is called there.
         messages: What was said.
         fields: What else it is sent, as far as it takes that.
+        relayed: The request that this passes on. What its client wrote is sent as it is, and where it is refused, the
+            client is to hear that.
     """
 
-    def __init__(self, known: Habits, model: str, messages: Sequence[Message], fields: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        known: Habits,
+        model: str,
+        messages: Sequence[Message],
+        fields: Mapping[str, Any],
+        relayed: Relayed | None = None,
+    ) -> None:
+        self._relayed = relayed
         self.model = model
         self.habits = self.known = known
         self._messages = messages
@@ -134,8 +149,11 @@ class Asking:
 
     def body(self) -> Message:
         """Return the request."""
-        body = self.habits.body(self.model, self._messages, self._fields)
+        relayed = self._relayed
+        body = self.habits.body(self.model, self._messages, self._fields, streams=relayed is None or relayed.streams)
         self._sent = body.keys() - MUST_KNOW
+        if relayed is not None:
+            self._sent -= relayed.fields.keys() - {OF_STREAMS}  # which nobody misses much
         return body
 
     def learns(self, status: int, said: str) -> bool:
@@ -155,7 +173,7 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
     """Unite neighbours of one role: two questions in a row are what a failed turn leaves."""
     united: list[Message] = []
     for message in messages:
-        if united and united[-1]["role"] == message["role"]:
+        if united and united[-1]["role"] == message["role"] and _is_text(united[-1]) and _is_text(message):
             united[-1] = _joined(united[-1], message, message["role"])
         else:
             united.append(message)
@@ -166,5 +184,18 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
     return united
 
 
+def _is_text(message: Message) -> bool:
+    """Tell a message that is nothing but text from one with calls, or of another shape."""
+    return message.keys() == {"role", "content"} and isinstance(message["content"], str)
+
+
 def _joined(message: Message, other: Message, role: str) -> Message:
-    return {"role": role, "content": f"{message['content']}\n\n{other['content']}"}
+    return {"role": role, "content": f"{text_of(message)}\n\n{text_of(other)}"}
+
+
+def text_of(message: Message) -> str:
+    """Return the text of a message, be it one, none, or in parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
+    return content if isinstance(content, str) else ""

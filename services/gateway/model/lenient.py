@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from services.gateway.model.chunks import Chunk, Usage
+from services.gateway.model.chunks import CallPiece, Chunk, Usage
 from services.gateway.model.complaints import complaint_in
 from services.gateway.model.known_shapes import reason_in
+from services.gateway.model.surrogates import without_halves
+from services.gateway.model.tool_calls import UNNUMBERED
 from services.gateway.model.usage import usage_in
 
 DEEPEST = 64  # levels of nesting; what lies deeper is no part of an answer
@@ -78,14 +80,15 @@ def chunk_of(value: Any, *, is_error: bool = False) -> Chunk | None:
     delta, is_whole = _delta_in(choice)
     text, thought = _said(delta.get("content"))
     refusal = _text(delta.get("refusal"))
-    calls, tool = _calls_in(delta)
+    calls = _calls_in(delta)
     return Chunk(
         text=(text or _text(choice.get("text")) or _transcript(delta)) + refusal,
         reasoning=_reasoning(delta) or thought,
         is_refusal=bool(refusal),
         is_whole=is_whole,
-        calls_tool=calls,
-        tool=tool,
+        calls_tool=any(piece.name or piece.arguments for piece in calls),
+        tool=next((piece.name for piece in calls if piece.name), None),
+        calls=calls,
         finish_reason=reason_in(choice.get("finish_reason"), choice.get("native_finish_reason"))
         or reason_in(choice.get("finishReason"))
         or ("stop" if is_whole else None),
@@ -160,14 +163,25 @@ def _reasoning(delta: dict[str, Any]) -> str:
     return next((text for name in names if (text := _text(delta.get(name)))), detailed)
 
 
-def _calls_in(delta: dict[str, Any]) -> tuple[bool, str | None]:
-    """Tell whether there is something of a tool's call, and the tool's name where it begins."""
+def _calls_in(delta: dict[str, Any]) -> list[CallPiece]:
+    """Return what there is of calls of tools."""
     calls = [call for call in _listed(delta.get("tool_calls")) if isinstance(call, dict)]
-    functions = [call["function"] for call in calls if isinstance(call.get("function"), dict)]
-    functions += [delta["function_call"]] if isinstance(delta.get("function_call"), dict) else []
-    names = [function["name"] for function in functions if isinstance(function.get("name"), str) and function["name"]]
-    is_call = bool(names) or any(function.get("arguments") for function in functions)
-    return is_call, next(iter(names), None)
+    functions = [(call, call["function"]) for call in calls if isinstance(call.get("function"), dict)]
+    functions += [({}, delta["function_call"])] if isinstance(delta.get("function_call"), dict) else []
+    pieces = [_piece(call, function) for call, function in functions]
+    return [piece for piece in pieces if piece.id or piece.name or piece.arguments]
+
+
+def _piece(call: dict[str, Any], function: dict[str, Any]) -> CallPiece:
+    number, call_id, name = call.get("index"), call.get("id"), function.get("name")
+    arguments = function.get("arguments")
+    return CallPiece(
+        number if isinstance(number, int) and not isinstance(number, bool) else UNNUMBERED,
+        without_halves(call_id) if isinstance(call_id, str) and call_id else None,
+        without_halves(name) if isinstance(name, str) and name else None,
+        # Ollama's own protocol has them as an object
+        without_halves(arguments) if isinstance(arguments, str) else json.dumps(arguments) if arguments else "",
+    )
 
 
 def _usage(value: dict[str, Any], choice: dict[str, Any]) -> Usage | None:

@@ -44,13 +44,14 @@ class Patience:
     Args:
         limits: How long it lasts.
         until: When the whole turn must be over, by the event loop's clock.
+        comes_at_once: No piece comes before the whole answer is there.
     """
 
-    def __init__(self, limits: Limits, until: float) -> None:
+    def __init__(self, limits: Limits, until: float, *, comes_at_once: bool = False) -> None:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._until = until
-        self._due = self._loop.time() + limits.first_piece_s  # the next piece
+        self._due = until if comes_at_once else self._loop.time() + limits.first_piece_s  # the next piece
         self._has_reason = False
         self._reasons_mean_nothing = False
         self._give_up: Callable[[], None] | None = None

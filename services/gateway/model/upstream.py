@@ -25,6 +25,8 @@ from services.gateway.model.frames import Frames
 from services.gateway.model.habits import Asking, Habits
 from services.gateway.model.patience import Patience
 from services.gateway.model.refusals import complaint_of_body, read_refusal
+from services.gateway.model.relayed import Relayed
+from services.gateway.model.retelling import Retelling
 
 END_WAIT_S = 0.25
 LONGEST_ALONE_S = 3600.0
@@ -43,7 +45,10 @@ class Reading:
         UpstreamFailed: The service can't be reached, refused the request, or broke off; the detail says which.
     """
 
-    def __init__(self, upstream: "Upstream", asking: Asking, patience: Patience) -> None:
+    def __init__(
+        self, upstream: "Upstream", asking: Asking, patience: Patience, relayed: Relayed | None = None
+    ) -> None:
+        self._relayed = relayed
         self.is_over = False
         self.is_done = False  # the service has said so
         self._upstream = upstream
@@ -97,7 +102,7 @@ class Reading:
     async def _ask(self) -> None:
         self._response = await self._upstream.ask(self._asking, self._patience)
         self._content = self._response.content
-        self._reader = self._upstream.open_reader()
+        self._reader = self._upstream.open_reader(self._relayed)
 
     def _wants_otherwise(self, chunks: Sequence[Chunk]) -> bool:
         """Tell whether what should be an answer is a refusal that teaches how to ask, as LM Studio's are."""
@@ -144,7 +149,12 @@ class Upstream:
         self._key = spec.key.get_secret_value()
 
     def answer(
-        self, model: str, messages: Sequence[dict[str, Any]], fields: Mapping[str, Any], until: float
+        self,
+        model: str,
+        messages: Sequence[dict[str, Any]],
+        fields: Mapping[str, Any],
+        until: float,
+        relayed: Relayed | None = None,
     ) -> Reading:
         """Make a call.
 
@@ -153,13 +163,15 @@ class Upstream:
             messages: What was said.
             fields: What else it is sent, as far as it takes that.
             until: When the turn must be over, by the event loop's clock.
+            relayed: The request that this passes on, whose client is told of the answer.
         """
-        asking = Asking(self._habits.get(model, self._usual), model, messages, fields)
-        return Reading(self, asking, Patience(self._limits, until))
+        asking = Asking(self._habits.get(model, self._usual), model, messages, fields, relayed)
+        comes_at_once = relayed is not None and not relayed.streams
+        return Reading(self, asking, Patience(self._limits, until, comes_at_once=comes_at_once), relayed)
 
-    def open_reader(self) -> AnswerReader:
+    def open_reader(self, relayed: Relayed | None = None) -> AnswerReader:
         """Make the reader of one answer."""
-        return AnswerReader(self.longest_event, self._manner)
+        return AnswerReader(self.longest_event, self._manner, Retelling(relayed) if relayed else None)
 
     def succeeded(self) -> None:
         """Note the first piece of an answer."""

@@ -16,6 +16,7 @@ from services.gateway.model.circuit import Circuit
 from services.gateway.model.ending import ENDED_WITH_ERROR, ERROR, reason_of
 from services.gateway.model.failures import BROKEN, UpstreamFailed
 from services.gateway.model.prices import Prices
+from services.gateway.model.relayed import Relayed
 from services.gateway.model.upstream import Reading, Upstream, open_upstream
 from shared.backoff import Delays
 from shared.errors import ModelAway
@@ -58,6 +59,7 @@ class Upstreams:
         *,
         wanted: Mapping[str, Any] = NO_PARAMETERS,
         configured: Mapping[str, Any] = NO_PARAMETERS,
+        relayed: Relayed | None = None,
     ) -> "Call":
         """Make a call of a model, by its name or an alias.
 
@@ -67,9 +69,11 @@ class Upstreams:
             thread_id: Of the session, as upstreams know it.
             wanted: Parameters that the caller would have otherwise; only what the catalog lets it have so is sent so.
             configured: Parameters of the helper that answers, over those of the model.
+            relayed: The request that this passes on. What is configured for the model holds there, too, but for what
+                callers may have otherwise.
         """
-        found = self.catalog.find(model)
-        return Call(self, found.offers if found else (), messages, thread_id, wanted=wanted, configured=configured)
+        offers = found.offers if (found := self.catalog.find(model)) else ()
+        return Call(self, offers, messages, thread_id, wanted=wanted, configured=configured, relayed=relayed)
 
     def attempts(self, offers: Sequence[Offer], thread_id: UUID) -> Attempts:
         """Plan the calls that a question may cost."""
@@ -91,6 +95,7 @@ class Call:
         *,
         wanted: Mapping[str, Any],
         configured: Mapping[str, Any],
+        relayed: Relayed | None = None,
     ) -> None:
         self.upstream: str | None = None  # the name of the one that was asked last
         self.prices: Prices | None = None  # its own for this model
@@ -98,7 +103,10 @@ class Call:
         self._attempts = upstreams.attempts(offers, thread_id)
         self._messages = messages
         self._fields = {"stream_options": INCLUDE_USAGE, "prompt_cache_key": str(thread_id)}
-        self._wanted = wanted
+        self._relayed = relayed
+        self._wanted = wanted if relayed is None else relayed.fields
+        if relayed is not None:
+            self._fields |= relayed.fields
         self._configured = configured
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + upstreams.turn_s
@@ -143,7 +151,7 @@ class Call:
 
     def _asked(self, upstream: Upstream, offer: Offer) -> Reading:
         fields = {**self._fields, **offer.fields(self._wanted, self._configured)}
-        return upstream.answer(offer.sent_as, self._messages, fields, self._until)
+        return upstream.answer(offer.sent_as, self._messages, fields, self._until, self._relayed)
 
     def _after(self, upstream: Upstream, offer: Offer, failure: UpstreamFailed) -> Next | None:
         """Note a failure, and return the next call, where one may help."""

@@ -10,11 +10,13 @@ import structlog
 from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.chunks import Chunk
 from services.gateway.model.ending import ERROR, FILTERED, LENGTH, TOOLS, Seen, ending_of, reason_of
+from services.gateway.model.habits import text_of
 from services.gateway.model.inference_span import describe_inference, inference_span
 from services.gateway.model.meter import Meter
+from services.gateway.model.tool_calls import ToolCalls
 from services.gateway.model.upstreams import Call, Upstreams
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
-from services.gateway.turns.turn import Answer, answer_parts
+from services.gateway.turns.turn import Answer, answer_parts, call_part, storable
 from services.gateway.turns.weight import bytes_of
 from shared.errors import ModelAway
 from shared.events import AnswerStatus
@@ -25,11 +27,6 @@ LONGEST_ANSWER = 1_000_000  # characters, twice what models can say: more comes 
 SWITCH = 16  # characters that a change between text and reasoning counts for, since it begins another part
 
 log = structlog.get_logger(__name__)
-
-
-def storable(text: str) -> str:
-    """Take out of a model's text what PostgreSQL can't hold."""
-    return text.replace("\x00", "")
 
 
 class Answering:
@@ -56,6 +53,8 @@ class Answering:
         self._reason: str | None = None  # why it ended, in the service's words
         self._said_at_reason = 0
         self._last_kind: type[str] = str
+        self._calls = ToolCalls()
+        self._retold = buffer.retold
         self._refused_with: int | None = None  # the status of a service that refused the call
 
     async def run(self, messages: Sequence[dict[str, Any]]) -> Answer:
@@ -69,11 +68,12 @@ class Answering:
 
     async def _ask(self, messages: list[dict[str, Any]]) -> Answer:
         turn = self._buffer.turn
-        self._asked = sum(len(message["content"]) for message in messages)
-        told = bytes_of(message["content"] for message in messages)
+        self._asked = sum(len(text_of(message)) for message in messages)
+        told = bytes_of(text_of(message) for message in messages) if self._retold is None else self._retold.size
         self._buffer.holding.add(told)
         thread_id = upstream_thread_id(turn.user_id, turn.session_id)
-        self._call = self._upstreams.call(turn.model, messages, thread_id, configured=self._parameters)
+        relayed = self._retold.request if self._retold is not None else None
+        self._call = self._upstreams.call(turn.model, messages, thread_id, configured=self._parameters, relayed=relayed)
         try:
             async with aclosing(self._call.chunks()) as chunks:
                 async for chunk in chunks:
@@ -109,7 +109,15 @@ class Answering:
         return self.answer("interrupted" if self._has_text else "failed", "something went wrong on our side")
 
     def _ended(self, problem: str | None = None) -> Answer:
-        seen = Seen(self._has_text, self._calls_tool, self._tool, self._reason, self._is_done, problem)
+        seen = Seen(
+            said=self._has_text,
+            calls_tool=self._calls_tool,
+            tool=self._tool,
+            finish_reason=self._reason,
+            is_done=self._is_done,
+            problem=problem,
+            gives_results=self._retold is not None,
+        )
         ending = ending_of(seen)
         return self._answer(ending.status, ending.finish_reason, ending.problem)
 
@@ -135,6 +143,8 @@ class Answering:
             said=self._said,
         )
         parts = answer_parts(self._buffer.parts(), is_refusal=self._is_refusal)
+        if self._retold is not None:
+            parts += [call_part(call) for call in self._calls.all()]
         return Answer(content=self._buffer.text, parts=parts, status=status, error=error, trace=trace)
 
     def _error_class(self, status: AnswerStatus, finish_reason: str | None) -> str | None:
@@ -145,6 +155,8 @@ class Answering:
         return finish_reason if is_told else None
 
     def _take(self, chunk: Chunk) -> None:
+        if self._retold is not None:
+            self._retold.tell(chunk)
         if chunk.reasoning:
             self._add(Reasoning(storable(chunk.reasoning)))
         if chunk.text:
@@ -169,6 +181,12 @@ class Answering:
         self._is_refusal = self._is_refusal or chunk.is_refusal
         self._calls_tool = self._calls_tool or chunk.calls_tool
         self._tool = self._tool or (chunk.tool and storable(chunk.tool))
+        if chunk.calls and self._retold is not None:
+            self._meter.token_came()
+            characters = self._calls.take(chunk.calls)
+            self._said += characters
+            self._buffer.holding.add(characters)
+            self._buffer.announce()
         if chunk.finish_reason and not self._is_late(chunk.finish_reason):
             self._reason, self._said_at_reason = chunk.finish_reason, self._said
         self._is_done = self._is_done or chunk.is_done

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from services.gateway.http.shares import Holding, Shares
+from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Turn
 from services.gateway.turns.weight import FREE, SAID, bytes_of
 from shared.errors import Overloaded
@@ -41,6 +42,12 @@ class TurnBuffer:
         self._followers = 0
         self._left = asyncio.Event()  # the last follower has gone
         self._waiting: list[asyncio.Future[None]] = []  # for news
+        self.retold: Retold | None = None  # for a client of OpenAI's that began it
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known how the turn ended, or that it cannot be."""
+        return self.ended is not None or self.failure is not None
 
     @property
     def text(self) -> str:
@@ -92,7 +99,7 @@ class TurnBuffer:
 
     def add(self, delta: str) -> None:
         self._keep(delta)
-        self._announce()
+        self.announce()
 
     def catch_up(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """Take what a row has of this attempt beyond what is here: as AI SDK parts, of text and of reasoning."""
@@ -102,15 +109,15 @@ class TurnBuffer:
             begun = known[index] if index < len(known) else 0
             if index >= len(known) - 1 and begun < len(piece):
                 self._keep(type(piece)(piece[begun:]))
-        self._announce()
+        self.announce()
 
     def end(self, turn: Turn) -> None:
         self.ended = turn
-        self._announce()
+        self.announce()
 
     def fail(self, error: Exception) -> None:
         self.failure = error
-        self._announce()
+        self.announce()
 
     async def follow(self) -> AsyncIterator[str]:
         """Yield the text, as `follow_all` does."""
@@ -128,7 +135,7 @@ class TurnBuffer:
         """
         loop = asyncio.get_running_loop()
         index, seen, told_at = 0, 0, loop.time()  # which of the kept pieces, and how much of it
-        looking_up = loop.call_later(QUIET_S / 3, self._announce)  # a time-out for each piece would cost more than it
+        looking_up = loop.call_later(QUIET_S / 3, self.announce)  # a time-out for each piece would cost more than it
         try:
             while True:
                 now = loop.time()
@@ -147,8 +154,8 @@ class TurnBuffer:
                     yield ""
                 else:
                     if looking_up.when() <= now:
-                        looking_up = loop.call_later(QUIET_S / 3, self._announce)
-                    await self._hear()
+                        looking_up = loop.call_later(QUIET_S / 3, self.announce)
+                    await self.hear()
         finally:
             looking_up.cancel()
 
@@ -168,13 +175,14 @@ class TurnBuffer:
         else:
             self.deltas.append(delta)
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
+        """Let everybody who waits for news look."""
         waiting, self._waiting = self._waiting, []
         for news in waiting:
             if not news.done():  # as where its waiter has gone
                 news.set_result(None)
 
-    async def _hear(self) -> None:
+    async def hear(self) -> None:
         """Wait for news."""
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(news)

@@ -5,7 +5,7 @@ and what happens where one of them fails.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter, Gauge
 
+from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.upstreams import Upstreams
 from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
@@ -23,6 +24,7 @@ from services.gateway.turns.instructed import Instructing, nobody, prompt
 from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.recent import RecentSessions
+from services.gateway.turns.retold import Retold
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.telling import NOTE_EVERY_S, Telling, has_asked, has_told
@@ -99,7 +101,12 @@ class Runner:
         return buffer if buffer is not None and buffer.turn.attempt == attempt else None
 
     def begin(
-        self, turn: Turn, history: Sequence[Said], account: str = "", session: Sequence[Glimpse] = ()
+        self,
+        turn: Turn,
+        history: Sequence[Said],
+        account: str = "",
+        session: Sequence[Glimpse] = (),
+        retold: Retold | None = None,
     ) -> TurnBuffer:
         """Run a turn that was claimed.
 
@@ -108,20 +115,30 @@ class Runner:
             history: The model is told of the question's branch in it.
             account: Whom the limits count it for.
             session: The turns of its session that are not stored yet.
+            retold: What the client brings that is to be told in OpenAI's words: it says what the model is told.
         """
         buffer = TurnBuffer(turn, self.room.hold(account))
         buffer.holding.add(question_bytes(turn.question))
         self._buffers[turn.turn_id] = buffer
-        known = unite(said_before(turn), history) if turn.question.earlier else history
-        told = self._instructing(turn.helper)
-        first = prompt(self._settings.system_prompt, told.instructions)
-        messages = conversation(first, known, buffer, self._settings.context_bytes, self._room_of(turn.model))
+        messages, parameters = self._told(buffer, history) if retold is None else (retold.messages, NO_PARAMETERS)
+        if retold is not None:
+            buffer.retold = retold
+            retold.hold_in(buffer.holding)
         self.counts.began(account)
-        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters, told.parameters)
+        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters, parameters)
         call = _Call(answering, asyncio.create_task(answering.run(messages)), self.telling.ask(turn, session))
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))
         return buffer
+
+    def _told(self, buffer: TurnBuffer, history: Sequence[Said]) -> tuple[Sequence[dict[str, Any]], Mapping[str, Any]]:
+        """Return what the model is told by the session, and the parameters of the helper that answers."""
+        turn = buffer.turn
+        known = unite(said_before(turn), history) if turn.question.earlier else history
+        told = self._instructing(turn.helper)
+        first = prompt(self._settings.system_prompt, told.instructions)
+        messages = conversation(first, known, buffer, self._settings.context_bytes, self._room_of(turn.model))
+        return messages, told.parameters
 
     def _room_of(self, model: str) -> float:
         """Return how many bytes of text a request to this model may have."""

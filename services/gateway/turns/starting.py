@@ -8,6 +8,7 @@ from services.gateway.http.idempotency_key import HEADER
 from services.gateway.http.refused_field import refused_field
 from services.gateway.turns.buffer import TurnBuffer, replay
 from services.gateway.turns.claims import Claim, Lost
+from services.gateway.turns.retold import Retold
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
@@ -57,6 +58,7 @@ class TurnStarter:
         *,
         again: bool = False,
         on_busy: OnBusy | None = None,
+        retold: Retold | None = None,
     ) -> TurnBuffer:
         """Claim the session and begin to answer; a repeat joins, replays or begins again the turn it repeats.
 
@@ -66,6 +68,7 @@ class TurnStarter:
             session: The turns of the session that are not stored yet, as far as the claimant knows.
             again: The question is there already, so a turn that is answering it will do.
             on_busy: What becomes of another turn that is answering in this session.
+            retold: What a client of OpenAI's brings, for a turn that begins, or begins again.
 
         Raises:
             StaleHistory: More was said in the session since the claimant read it: read it again.
@@ -80,9 +83,9 @@ class TurnStarter:
         if turn is None and claim.is_recalled:
             raise StaleHistory  # nothing was proved
         if turn is None:
-            return await self._resolve(claim, history, again, on_busy)
+            return await self._resolve(claim, history, again, on_busy, retold)
         self._runner.recent.began(turn, claim, history)
-        return self._runner.begin(turn, history, claim.account, session)
+        return self._runner.begin(turn, history, claim.account, session, retold)
 
     async def _claim(self, claim: Claim) -> Turn | None:
         try:
@@ -94,11 +97,13 @@ class TurnStarter:
             raise StaleHistory
         return turn if isinstance(turn, Turn) else None
 
-    async def _resolve(self, claim: Claim, history: Sequence[Said], again: bool, on_busy: OnBusy | None) -> TurnBuffer:
+    async def _resolve(
+        self, claim: Claim, history: Sequence[Said], again: bool, on_busy: OnBusy | None, retold: Retold | None
+    ) -> TurnBuffer:
         """Find what the claim ran into, and do what a repeat of that turn asks for."""
         known = await self._store.by_key(claim.user_id, claim.key) if claim.key else None
         if known is not None:
-            return await self._repeat(known, claim, history)
+            return await self._repeat(known, claim, history, retold)
         if await self._store.is_gone(claim.user_id, claim.session_id):
             raise SessionGone
         busy = await self._store.running([claim.user_id], claim.session_id)
@@ -114,7 +119,7 @@ class TurnStarter:
         await self._running.make_way(busy, on_busy)
         raise StaleHistory
 
-    async def _repeat(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
+    async def _repeat(self, known: Turn, claim: Claim, history: Sequence[Said], retold: Retold | None) -> TurnBuffer:
         if known.body_hash != claim.body_hash:
             raise refused_field(HEADER, "was used for another request; take a new one")
         buffer = self._running.here(known)
@@ -125,12 +130,12 @@ class TurnStarter:
         if known.state == "running":
             return self._running.follow(known)
         if known.state in ("failed", "interrupted"):
-            return await self._run_again(known, claim, history)
+            return await self._run_again(known, claim, history, retold)
         return replay(known, self._runner.room.hold(claim.account))
 
-    async def _run_again(self, known: Turn, claim: Claim, history: Sequence[Said]) -> TurnBuffer:
+    async def _run_again(self, known: Turn, claim: Claim, history: Sequence[Said], retold: Retold | None) -> TurnBuffer:
         again = await self._store.rerun(known, claim.owner)
         if again is None:
             raise SessionBusy
         known_before = [shown for shown in history if shown.message_id != known.answer_id]
-        return self._runner.begin(again, known_before, claim.account)
+        return self._runner.begin(again, known_before, claim.account, retold=retold)

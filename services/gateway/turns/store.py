@@ -273,6 +273,27 @@ class TurnStore:
         )
         return read_turn(rows[0]) if rows else None
 
+    async def sent_before(self, user_id: str, sent: str) -> str | None:
+        """Return the key of the turn that a client's retry is about: one without an answer, else the newest.
+
+        Args:
+            user_id: Whose.
+            sent: What the keys of this request's turns begin with.
+        """
+        rows = await fetched(
+            self._pool,
+            """
+            SELECT idempotency_key FROM gateway.turns
+            WHERE user_id = $1 AND idempotency_key IS NOT NULL AND starts_with(idempotency_key, $2)
+                AND asked_at > clock_timestamp() - interval '1 hour'
+                AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
+            ORDER BY state IN ('failed', 'interrupted') DESC, state = 'running' DESC, asked_at DESC LIMIT 1
+            """,
+            user_id,
+            sent,
+        )
+        return rows[0]["idempotency_key"] if rows else None
+
     async def is_gone(self, user_id: str, session_id: str) -> bool:
         """Tell whether a session can't be claimed, since it was deleted or what was said in it is just being erased."""
         (row,) = await fetched(self._pool, "SELECT gateway.is_gone($1, $2)", user_id, session_id)

@@ -12,8 +12,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from services.gateway.http.json_body import read_json
 from services.gateway.model.ending import ERROR
 from services.gateway.model.meter import CHARACTERS_PER_TOKEN
+from services.gateway.model.tool_calls import ToolCall
+from shared.errors import Invalid
 from shared.events import (
     POSTED_RANK,
     AnswerStatus,
@@ -30,6 +33,11 @@ from shared.ids import answer_id, derived_id
 RECORDED = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
 FINAL = ("complete", "stopped", "failed")
 POSTED = "posted"  # the state of a message that its client stores itself, and that nobody answers
+
+
+def storable(text: str) -> str:
+    """Take out of a model's text what PostgreSQL can't hold."""
+    return text.replace("\x00", "")
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,17 @@ def answer_parts(pieces: Sequence[str], *, is_refusal: bool) -> list[dict[str, A
         {"type": "text", "text": piece, **mark} if type(piece) is str else {"type": "reasoning", "text": str(piece)}
         for piece in pieces
     ]
+
+
+def call_part(call: ToolCall) -> dict[str, Any]:
+    """Make the AI SDK's part of a call of a client's own tool; arguments that are no JSON stay a text."""
+    arguments = storable(call.text)
+    try:
+        value = read_json(arguments.encode())
+    except Invalid:
+        value = arguments
+    name = storable(call.name)
+    return {"type": f"tool-{name}", "toolCallId": storable(call.id), "state": "input-available", "input": value}
 
 
 def text_parts(text: str) -> list[dict[str, Any]]:

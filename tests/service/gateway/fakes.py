@@ -130,6 +130,7 @@ from services.gateway.turns.history import HistoryMessage
 from services.gateway.turns.kept import first_seen, kept_by
 from services.gateway.turns.readings import Spoken, TurnReadings, Unstored
 from services.gateway.turns.recent import RecentSessions
+from services.gateway.turns.retold import Retold
 from services.gateway.turns.running import OnBusy, RunningTurns
 from services.gateway.turns.said import Glimpse, Said
 from services.gateway.turns.starting import TurnStarter
@@ -137,6 +138,8 @@ from services.gateway.turns.store import TurnStore
 from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
+from services.gateway.v1.completions import Completions
+from services.gateway.v1.models import ListedModels
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders
 from services.gateway.writes.accept import Accepting
@@ -290,6 +293,19 @@ class World:
                 helpers=read_helpers(self.settings, catalog),
                 recent=RecentSessions(),
             ),
+            Completions(
+                self.settings,
+                cast(TurnStarter, _Turns(self)),
+                cast(TurnStore, _Store(self)),
+                cast(Memory, _Memory(self)),
+                tags,
+                throttle=throttle,
+                room=room,
+                models=AllowedModels(self.settings, catalog.is_listed),
+                catalog=catalog,
+                recent=RecentSessions(),
+            ),
+            ListedModels(catalog, AllowedModels(self.settings, catalog.is_listed), 0.0),
             RunningChat(
                 own,
                 cast(TurnStore, _Store(self)),
@@ -647,6 +663,7 @@ class _Turns:
         *,
         again: bool = False,
         on_busy: OnBusy | None = None,
+        retold: Retold | None = None,
     ) -> TurnBuffer:
         running = TurnBuffer(claimed(claim))
         self._world.turns.append(running.turn)

@@ -38,6 +38,11 @@ _MORE: dict[tuple[str, str], Any] = {
         "started_at": "2026-11-30T00:00:00Z",
     },
     ("post", "/v1/traces"): {"resourceSpans": []},
+    ("post", "/v1/chat/completions"): {
+        "model": "sandbox-small",
+        "messages": [{"role": "user", "content": "[echo hi]"}],
+        "metadata": {"session_id": "s-ann"},
+    },
     ("post", "/api/keys"): {"name": "of the caller"},
 }
 # Lists that show anybody's where a filter names them.
@@ -131,6 +136,7 @@ async def plant(settings: Settings, owner: asyncpg.Connection) -> Everything:
             "session_id": "s-ann",
             "message_id": "m-ann",
             "trace_id": "t-ann",
+            "model": "sandbox-small",
             "model_id": str(model),
             "trip_id": str(trip_id),
             "proposal_id": str(trip_id),

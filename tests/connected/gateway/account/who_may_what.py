@@ -59,6 +59,8 @@ GET /api/trips                                                      401  200  20
 GET /api/trips/{trip_id}                                            401  404  404  404  404  404  404  404  200!
 GET /api/proposals/{proposal_id}                                    401  404  404  404  404  404  404  404  200!
 GET /api/models                                                     401  200  200  200  200  200  200  200  200
+GET /v1/models                                                      401  200  200  200  200  200  200  200  200
+GET /v1/models/{model}                                              401  200  200  200  200  200  200  200  200
 GET /api/analytics/models                                           401  200  200  200  200  200  200  200  200
 GET /api/analytics/traces                                           401  200  200  200  200  200  200  200! 200!
 GET /api/analytics/traces/list                                      401  200  200  200  200  200  200  200! 200!
@@ -141,6 +143,7 @@ POST /api/chat/sessions/{session_id}/messages                       202  202  20
 POST /api/chat/sessions                                             202  200  200  200  200  404  200  200  200!
 POST /api/sessions                                                  202  202  202  202  202  202  202  202  202
 POST /api/chat                                                      200  200  200  200  200  404  200  200  200
+POST /v1/chat/completions                                           401  200  200  200  200  404  200  200  200
 
 # End
 DELETE /api/me/data                                                 401  202  202  403  202  403  403  202  202
@@ -170,5 +173,11 @@ UNDOCUMENTED = frozenset(
 )
 # Those that begin something of the caller's own by an id that nobody has.
 BEGINNING = frozenset(
-    ("POST", path) for path in ("/api/chat", "/api/chat/sessions", "/api/chat/sessions/{session_id}/messages")
+    ("POST", path)
+    for path in (
+        "/api/chat",
+        "/v1/chat/completions",
+        "/api/chat/sessions",
+        "/api/chat/sessions/{session_id}/messages",
+    )
 )

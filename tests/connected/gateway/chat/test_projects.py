@@ -44,6 +44,9 @@ LISTS = {SESSIONS: "sessions", TRIPS: "trips"}
 # Routes that show nothing of anybody's session, and those with tests of their own.
 ELSEWHERE = {
     ("post", CHAT),  # below
+    ("post", "/v1/chat/completions"),  # in tests/connected/gateway/v1/test_sessions.py
+    ("get", "/v1/models"),  # which nobody owns
+    ("get", "/v1/models/{model}"),
     ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py
     ("delete", SESSIONS),  # below
     ("delete", "/api/me/data"),  # below

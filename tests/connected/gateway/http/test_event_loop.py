@@ -43,6 +43,7 @@ FIELDS = {
     "key_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "event": "e",
     "source": "elsewhere",
+    "model": "sandbox-small",
     "model_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "trip_id": "atrip-1",
     "trace_id": "t1",

@@ -1,0 +1,194 @@
+"""What a client of OpenAI's sends as the conversation so far: its messages checked, hashed, and what is new of them.
+
+Pure. Two histories are the same where roles, texts and calls of tools are: not where a client has spelled the
+arguments of a call anew, left out what the model thought, or numbered the calls in its own way.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from services.gateway.http.refused_field import refused_field
+from services.gateway.model.habits import INSTRUCTIONS, text_of
+from services.gateway.model.thoughts import Thoughts, begins_plainly
+from services.gateway.turns.turn import Question
+from shared.events import Role
+
+ROLES: dict[str, Role] = {
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "system": "system",
+    "developer": "system",
+}
+MOST_MESSAGES = 5000
+MOST_NEW = 100  # each of them is an event of its own
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A list of messages."""
+
+    messages: Sequence[Message]  # as they came
+    new: tuple[Question, ...]  # what nobody has answered yet, without ids; the last one is the question
+    continues: str | None  # hash of what was said up to the last answer; none: there was none
+    history: str  # hash of all of it, for the answer to go on from
+
+
+def read_conversation(messages: Any) -> Conversation:
+    """Read the messages of a request.
+
+    Raises:
+        Invalid: They are none, or have something that cannot be passed on; the field is named as OpenAI names it.
+    """
+    if not isinstance(messages, list) or not messages:
+        raise refused_field("messages", "must be a list with at least one message")
+    if len(messages) > MOST_MESSAGES:
+        raise refused_field("messages", f"may have at most {MOST_MESSAGES} messages")
+    _check(messages)
+    begins = _begin_of_new(messages)
+    new = [message for message in messages[begins:] if message["role"] not in (*INSTRUCTIONS, "assistant")]
+    new = new or [_last_said(messages)]
+    if len(new) > MOST_NEW:
+        raise refused_field("messages", f"may have at most {MOST_NEW} messages after the last answer")
+    hashes = _Hashes()
+    continues = hashes.add(messages[:begins]) if begins else None
+    return Conversation(messages, tuple(map(_question, new)), continues, hashes.add(messages[begins:]))
+
+
+def with_answer(history: str, text: str, parts: Iterable[Mapping[str, Any]]) -> str:
+    """Return the hash of a history and the answer to it, whose calls of tools are among these parts."""
+    calls = [
+        {"function": {"name": part["type"].removeprefix("tool-"), "arguments": part.get("input")}}
+        for part in parts
+        if part["type"].startswith("tool-")
+    ]
+    return _Hashes(history).add([{"role": "assistant", "content": text, "tool_calls": calls}])
+
+
+class _Hashes:
+    """A hash that grows with each message, so that a history's is on the way to what follows it."""
+
+    def __init__(self, history: str = "") -> None:
+        self._so_far = bytes.fromhex(history)
+
+    def add(self, messages: Iterable[Message]) -> str:
+        for message in messages:
+            self._so_far = sha256(self._so_far + orjson.dumps(_canonical(message))).digest()
+        return self._so_far.hex()
+
+
+def _canonical(message: Message) -> list[Any]:
+    role, text = ROLES[message["role"]], text_of(message) + (message.get("refusal") or "")
+    if role == "assistant" and not begins_plainly(text):
+        text = Thoughts().split(text)[0]
+    calls = [_called(call) for call in message.get("tool_calls") or ()]
+    return [role, text.replace("\x00", "").strip(), calls]
+
+
+def _called(call: Message) -> list[Any]:
+    function = call.get("function") or call.get("custom") or {}
+    arguments = function.get("arguments", function.get("input"))
+    if isinstance(arguments, str):
+        try:
+            arguments = orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            arguments = arguments.replace("\x00", "")
+    return [function.get("name"), orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()]
+
+
+def _begin_of_new(messages: Sequence[Message]) -> int:
+    """Return where what follows the last answer begins; an answer that ends the list is one that is to go on."""
+    end = len(messages)
+    while end and messages[end - 1]["role"] == "assistant":
+        end -= 1
+    return next((at + 1 for at in reversed(range(end)) if messages[at]["role"] == "assistant"), 0)
+
+
+def _last_said(messages: Sequence[Message]) -> Message:
+    said = next((message for message in reversed(messages) if message["role"] != "assistant"), None)
+    if said is None:
+        raise refused_field("messages", "must have one that is not the assistant's")
+    return said
+
+
+def _question(message: Message) -> Question:
+    text, role = text_of(message), ROLES[message["role"]]
+    name = {"name": message["name"]} if isinstance(message.get("name"), str) else {}
+    if role == "tool":
+        result = {"type": "tool-result", "toolCallId": message["tool_call_id"], "output": text}
+        return Question("", text, [result], role=role, metadata=name)
+    content = message["content"]
+    texts = [text] if isinstance(content, str) else [part["text"] for part in content]
+    return Question("", text, [{"type": "text", "text": each} for each in texts], role=role, metadata=name)
+
+
+def _check(messages: Sequence[Any]) -> None:
+    """Refuse what cannot be passed on; what a tool says must answer a call."""
+    called: set[str] = set()
+    for number, message in enumerate(messages):
+        place = f"messages[{number}]"
+        if not isinstance(message, dict):
+            raise refused_field(place, "must be an object")
+        role = message.get("role")
+        if role not in ROLES:
+            raise refused_field(f"{place}.role", f"must be one of {', '.join(ROLES)}")
+        _check_content(message.get("content"), place, may_be_empty=role == "assistant")
+        if role == "assistant":
+            called |= _checked_calls(message.get("tool_calls"), place)
+            if not isinstance(message.get("refusal"), str | None):
+                raise refused_field(f"{place}.refusal", "must be a string")
+        elif role == "tool":
+            _check_result(message.get("tool_call_id"), called, place)
+
+
+def _check_content(content: Any, place: str, *, may_be_empty: bool) -> None:
+    if isinstance(content, str) or (content is None and may_be_empty):
+        return
+    if not isinstance(content, list):
+        raise refused_field(f"{place}.content", "must be a string or a list of parts")
+    for number, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        name = "refusal" if kind == "refusal" and may_be_empty else "text"
+        if kind != name:
+            raise refused_field(f"{place}.content[{number}].type", f"{_shown(kind)} is not supported: only text is")
+        if not isinstance(part.get(name), str):
+            raise refused_field(f"{place}.content[{number}].{name}", "must be a string")
+
+
+def _checked_calls(calls: Any, place: str) -> set[str]:
+    if calls is None:
+        return set()
+    if not isinstance(calls, list):
+        raise refused_field(f"{place}.tool_calls", "must be a list")
+    ids = [_checked_call(call, f"{place}.tool_calls[{number}]") for number, call in enumerate(calls)]
+    return set(ids)
+
+
+def _checked_call(call: Any, place: str) -> str:
+    if not isinstance(call, dict) or not isinstance(call.get("id"), str):
+        raise refused_field(f"{place}.id", "must be a string")
+    function = call.get("function") or call.get("custom")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise refused_field(f"{place}.function.name", "must be a string")
+    call_id: str = call["id"]
+    return call_id
+
+
+def _check_result(call_id: Any, called: set[str], place: str) -> None:
+    if not isinstance(call_id, str):
+        raise refused_field(f"{place}.tool_call_id", "must be a string")
+    if call_id not in called:
+        raise refused_field(
+            f"{place}.tool_call_id",
+            "answers no call: a message with role tool must follow an assistant's with tool_calls that has it",
+        )
+
+
+def _shown(kind: Any) -> str:
+    return kind[:64] if isinstance(kind, str) and kind.isprintable() else "this kind of part"

@@ -1,0 +1,139 @@
+"""What the OpenAPI document says of `/v1`: OpenAI's shapes in short, since its own documents have them in full."""
+
+from http import HTTPStatus
+from typing import Any
+
+from services.gateway.http.fields import Json
+from services.gateway.http.idempotency_key import HEADER, PATTERN
+from services.gateway.http.openapi import REF
+from services.gateway.v1.conversation import MOST_MESSAGES, ROLES
+from services.gateway.v1.door import CHATS, MODEL, MODELS
+
+SECURITY: list[Json] = [{"token": []}, {"visitor": []}]
+
+
+def describe_v1(document: Json) -> None:
+    """Describe what the door answers."""
+    document["components"]["schemas"] |= SCHEMAS
+    document["paths"][CHATS] = {"post": _completions()}
+    document["paths"][MODELS] = {"get": _read("list_openai_models", "List the models", "OpenAIModels", 401, 429)}
+    shown = _read("show_openai_model", "Show a model", "OpenAIModel", 401, 404, 429)
+    shown["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+    document["paths"][MODEL] = {"get": shown}
+
+
+def _completions() -> Json:
+    events = {"schema": {"type": "string", "description": "`chat.completion.chunk`s, and `[DONE]`"}}
+    return {
+        "tags": ["openai"],
+        "summary": "Answer a conversation, as OpenAI does",
+        "operationId": "create_chat_completion",
+        "parameters": [
+            {"name": HEADER, "in": "header", "schema": {"type": "string", "pattern": PATTERN}},
+            {"name": "X-Session-Id", "in": "header", "schema": {"type": "string"}},
+        ],
+        "requestBody": {"required": True, "content": _json("ChatCompletionRequest")},
+        "responses": {
+            "200": {
+                "description": "The answer whole, or as it comes where `stream` is true",
+                "content": {**_json("ChatCompletion"), "text/event-stream": events},
+            },
+            **_errors(400, 401, 403, 404, 409, 413, 415, 429, 503),
+        },
+        "security": SECURITY,
+    }
+
+
+def _read(name: str, summary: str, schema: str, *statuses: int) -> Json:
+    return {
+        "tags": ["openai"],
+        "summary": summary,
+        "operationId": name,
+        "responses": {"200": {"description": "OK", "content": _json(schema)}, **_errors(*statuses)},
+        "security": SECURITY,
+    }
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    return {
+        str(status): {"description": HTTPStatus(status).phrase, "content": _json("OpenAIError")} for status in statuses
+    }
+
+
+def _json(schema: str) -> Json:
+    return {"application/json": {"schema": {"$ref": REF.format(model=schema)}}}
+
+
+_TEXT: Json = {"type": ["string", "null"]}
+_MODEL: Json = {
+    "type": "object",
+    "title": "OpenAIModel",
+    "required": ["id", "object", "created", "owned_by"],
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "model", "type": "string"},
+        "created": {"type": "integer"},
+        "owned_by": {"type": "string"},
+    },
+}
+SCHEMAS: dict[str, Json] = {
+    "ChatCompletionRequest": {
+        "type": "object",
+        "title": "ChatCompletionRequest",
+        "description": "As OpenAI has it; what is not named here goes to the model's service as it is.",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": {"type": "string", "minLength": 1, "maxLength": 255},
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MOST_MESSAGES,
+                "items": {
+                    "type": "object",
+                    "required": ["role"],
+                    "properties": {"role": {"type": "string", "enum": list(ROLES)}},
+                    "additionalProperties": True,
+                },
+            },
+            "stream": {"type": ["boolean", "null"]},
+            "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 1},
+            "metadata": {"type": ["object", "null"], "additionalProperties": True},
+        },
+        "additionalProperties": True,
+    },
+    "ChatCompletion": {
+        "type": "object",
+        "title": "ChatCompletion",
+        "description": "A `chat.completion`, as the model's service has sent it.",
+        "properties": {"choices": {"type": "array", "items": {"type": "object", "additionalProperties": True}}},
+        "additionalProperties": True,
+    },
+    "OpenAIModel": _MODEL,
+    "OpenAIModels": {
+        "type": "object",
+        "title": "OpenAIModels",
+        "required": ["object", "data"],
+        "properties": {
+            "object": {"const": "list", "type": "string"},
+            "data": {"type": "array", "items": {"$ref": REF.format(model="OpenAIModel")}},
+        },
+    },
+    "OpenAIError": {
+        "type": "object",
+        "title": "OpenAIError",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "title": "OpenAIErrorDetail",
+                "required": ["message", "type", "param", "code"],
+                "properties": {
+                    "message": {"type": "string"},
+                    "type": {"type": "string"},
+                    "param": _TEXT,
+                    "code": _TEXT,
+                },
+            }
+        },
+    },
+}

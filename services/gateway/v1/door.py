@@ -1,0 +1,116 @@
+"""The door of `/v1`: whatever is asked there is answered in OpenAI's words, also that there is no such path.
+
+`/v1/traces` is no part of it: see `http/openai_errors.py`.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.gateway.account.authenticator import UNKNOWN
+from services.gateway.account.identity import Caller, account_of, known_caller
+from services.gateway.account.limits.throttle import Throttle
+from services.gateway.http.handed import handed
+from services.gateway.http.openai_errors import (
+    REFUSED,
+    error_object,
+    error_response,
+    is_openai,
+    openai_error,
+    unexpected,
+)
+from services.gateway.http.problems import PROBLEMS
+from services.gateway.v1.completions import Completions
+from services.gateway.v1.models import ListedModels
+from shared.database import Fault, fault_of
+from shared.errors import DatabaseAway, Invalid, NotAuthenticated, TripthreadError
+
+CHATS, MODELS, MODEL = "/v1/chat/completions", "/v1/models", "/v1/models/{model}"
+
+Answer = Callable[[Request, Caller], Awaitable[Response]]
+
+log = structlog.get_logger(__name__)
+
+
+class V1Door:
+    """Answers clients of OpenAI's, and hands on everything else."""
+
+    def __init__(self, others: ASGIApp) -> None:
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_openai(scope):
+            await self._others(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await _answer(request)
+        except PROBLEMS as error:
+            response = _refusal(request, error)
+        await response(scope, receive, send)
+
+
+async def _answer(request: Request) -> Response:
+    path = request.scope["path"]
+    is_model = path.startswith(MODELS + "/") and len(path) > len(MODELS) + 1
+    route = ROUTES.get(MODEL if is_model else path)
+    if route is None:
+        message = f"Unknown request URL: {request.method} {path[:200]}."
+        return error_response(404, error_object(message, REFUSED, "unknown_url"))
+    request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
+    (method,) = METHODS[route.path]
+    if request.method != method:
+        message = f"This path takes {method}."
+        return error_response(405, error_object(message, REFUSED, "method_not_allowed"), {"Allow": method})
+    caller = await known_caller(request)
+    if caller is None:
+        raise NotAuthenticated(UNKNOWN)
+    return await ANSWERS[route.path](request, caller)
+
+
+def _refusal(request: Request, error: Exception) -> Response:
+    if isinstance(error, TripthreadError):
+        return openai_error(error)
+    fault = fault_of(error)
+    if fault is Fault.TRANSIENT:
+        return openai_error(DatabaseAway())
+    if fault is Fault.MESSAGE:
+        log.warning("the database refused a request's values", error=str(error))
+        return openai_error(Invalid("The database can't work with these values."))
+    log.error("request failed", exc_info=error)
+    return unexpected(request.scope)
+
+
+async def _complete(request: Request, caller: Caller) -> Response:
+    return await handed(request, Completions).answer(request, caller)
+
+
+async def _list_models(request: Request, caller: Caller) -> Response:
+    await handed(request, Throttle).count_call(account_of(caller, request))
+    return _json(handed(request, ListedModels).all(caller))
+
+
+async def _show_model(request: Request, caller: Caller) -> Response:
+    await handed(request, Throttle).count_call(account_of(caller, request))
+    name = request.scope["path"].removeprefix(MODELS + "/")
+    return _json(handed(request, ListedModels).one(name, caller))
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
+
+
+ANSWERS: dict[str, Answer] = {CHATS: _complete, MODELS: _list_models, MODEL: _show_model}
+METHODS = {CHATS: ("POST",), MODELS: ("GET",), MODEL: ("GET",)}
+
+
+async def _at_the_door(_request: Request) -> Response:
+    raise NotImplementedError("the door answers before any route")
+
+
+ROUTES = {path: Route(path, _at_the_door, methods=list(METHODS[path])) for path in ANSWERS}
