@@ -4,6 +4,7 @@
     ├── Refused                  the caller's to mend; an HTTP status of 400 to 499
     │   ├── NotAuthenticated     401
     │   ├── Forbidden            403
+    │   │   └── TooManySessions
     │   ├── NotFound             404
     │   │   ├── NoSuchTrip
     │   │   └── NoSuchProposal
@@ -23,6 +24,7 @@
     │   ├── Misdirected          421
     │   ├── Invalid              422
     │   ├── TooMany              429
+    │   │   └── QuotaUsedUp
     │   └── HeadTooLarge         431
     ├── Away                     transient, worth trying again; 503
     │   ├── BrokerAway
@@ -76,6 +78,12 @@ class Forbidden(Refused):
 
     status = 403
     code = "forbidden"
+
+
+class TooManySessions(Forbidden):
+    """There are as many sessions as there may be."""
+
+    code = "too_many_sessions"
 
 
 class NotFound(Refused):
@@ -216,6 +224,12 @@ class TooMany(Refused):
 
     status = 429
     code = "too_many_requests"
+
+
+class QuotaUsedUp(TooMany):
+    """What may be used on one day is used up."""
+
+    code = "quota_used_up"
 
 
 class HeadTooLarge(Refused):

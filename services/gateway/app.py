@@ -13,6 +13,7 @@ from services.gateway.account.keys.api_keys import ApiKeys
 from services.gateway.account.keys.routes import Keys
 from services.gateway.account.keys.store import KeyStore
 from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.counting import Counting
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.account.limits.throttle import Throttle
@@ -160,6 +161,7 @@ class Gateway:
     census: Census
     drift: DriftCensus
     registration: ModelRegistration
+    counting: Counting
     documents: Documents
     api: FastAPI
 
@@ -191,6 +193,7 @@ async def main(settings: Settings) -> None:
             gateway.looking,
             gateway.census,
             gateway.drift,
+            gateway.counting,
             public,
         )
 
@@ -212,7 +215,9 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     helpers = read_helpers(settings, links.upstreams.catalog)
     runner = Runner(settings, store, outbox, publisher, links.upstreams, instructing=helpers.instructed)
     running = RunningTurns(store, runner, links.peers)
-    starter = TurnStarter(store, runner, running)
+    linked, quotas = VisitorLinks(LinkStore(pools.own)), QuotaStore(pools.own)
+    counting = Counting(settings, quotas, linked)
+    starter = TurnStarter(store, runner, running, counting.quota_of)
     buckets, trips = Buckets(), TripQueries(pools.reader)
     throttle, keys, browsers = Throttle(settings, runner.counts, buckets), KeyStore(pools.own), LoginStore(pools.own)
     logins = Logins(browsers, StandingCredentials(browsers), throttle)
@@ -243,6 +248,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         receipts=receipts,
         buckets=buckets,
         catalog=catalog,
+        quota_of=counting.quota_of,
     )
     trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
@@ -251,7 +257,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             TokenVerifier(settings),
             ApiKeys(StandingCredentials(keys), throttle),
             logins,
-            VisitorLinks(LinkStore(pools.own)),
+            linked,
         ),
         logins,
         Keys(keys),
@@ -292,6 +298,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             catalog=catalog,
             models=allowed,
             journeys=Journeys(posting, helpers.opening_message),
+            quota_of=counting.quota_of,
         ),
         Changing(own, publisher, accepting),
         Bulk(own, publisher, accepting, deleting),
@@ -302,7 +309,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         SharedSessions(shares, session_messages, throttle),
         SharedWith(SharedQueries(pools.reader), shares, session_messages, announcing),
         Stats(own, StatsQueries(pools.reader), lanes),
-        Forking(own, conversation, buckets, publisher, accepting),
+        Forking(own, conversation, buckets, publisher, accepting, quotas=counting),
         GivingFeedback(own, conversation, publisher, accepting),
         posting,
         Trips(
@@ -332,7 +339,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Deliveries(DeliveryQueries(pools.admin), accepting),
         recording,
         Reads(ReadQueries(pools.admin)),
-        UserQuotas(settings, QuotaStore(pools.own)),
+        UserQuotas(quotas, counting),
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
@@ -341,4 +348,6 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     sweeps = DeletionSweeper(deletions, SweepStore(pools.own), noted, store, deleting)
     sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, sweeps.jobs())
     drift = DriftCensus(pools.admin, lambda: sweeper.leads)
-    return Gateway(runner, sweeper, outcomes, looking, census, drift, registration, handed_over(api, Documents), api)
+    return Gateway(
+        runner, sweeper, outcomes, looking, census, drift, registration, counting, handed_over(api, Documents), api
+    )

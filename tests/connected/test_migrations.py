@@ -211,8 +211,8 @@ async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_
     )
     # `` is not leakproof, so under row-level security no index is used for it; and what others share is theirs. What
     # these functions show to whom is tested in gateway/sessions/test_search.py and test_shared_with.py; the last
-    # says yes or no to the gateway, of a session that it names. The path is fixed, so that nobody gives them other
-    # functions to call.
+    # two say to the gateway yes or no, of a session that it names, and a number, of users that it names. The path is
+    # fixed, so that nobody gives them other functions to call.
     escaping = [row for row in rows if row["escapes"]]
     assert {row["name"] for row in escaping} == {
         "chat.search_sessions",
@@ -220,6 +220,7 @@ async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_
         "gateway.shared_page",
         "gateway.shared_one",
         "gateway.with_more_than_turns",
+        "gateway.sessions_of",
     }
     assert all("search_path=pg_catalog, pg_temp" in row["settings"] for row in escaping)
     assert {row["name"]: row["callers"] for row in rows if row["name"].startswith(("gateway.", "chat.search"))} == {
@@ -233,6 +234,10 @@ async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_
         "gateway.begin_turns": ["tripthread_gateway"],
         "gateway.take_turns": ["tripthread_gateway"],
         "gateway.with_more_than_turns": ["tripthread_gateway"],
+        "gateway.take_turns_within": ["tripthread_gateway"],
+        "gateway.count_against": ["tripthread_gateway"],
+        "gateway.sessions_of": ["tripthread_gateway"],
+        "gateway.uncount": ["tripthread_gateway"],
         "gateway.is_gone": ["tripthread_gateway"],
     }
 

@@ -9,13 +9,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from services.gateway.account.identity import AdminDep
-from services.gateway.account.limits.quota import Quota, quota_of_users
+from services.gateway.account.limits.counting import Counting
+from services.gateway.account.limits.quota import Quota
 from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.http.fields import Name, whole
 from services.gateway.http.handed import from_app
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
-from shared.settings import Settings
 
 router = APIRouter(prefix="/api/admin/users", tags=["admin"], route_class=StrictRoute)
 
@@ -70,8 +70,8 @@ class UserAnswer(BaseModel):
 class UserQuotas:
     """What this route works with."""
 
-    settings: Settings
     store: QuotaStore
+    counting: Counting
 
 
 @router.patch("/{user_id}", responses=problem_responses(400, 401, 403, 413, 415, 422, 429, 503))
@@ -81,9 +81,10 @@ async def change_user(
     """Say how much one user may do, whom nobody need have seen yet; it counts at every gateway within seconds."""
     changes = body.quota.model_dump(exclude_unset=True)
     quota = await quotas.store.set(user_id, changes)
+    quotas.counting.heard(user_id, quota)
     log.info("quota of a user changed", user_id=user_id, operator=admin.user_id, **changes)
     today = await quotas.store.today(user_id)
-    limits = quota.over(quota_of_users(quotas.settings))
+    limits = quotas.counting.limits_of(user_id)
     return UserAnswer(
         user=UserLimits(user_id=user_id, quota=_fields(quota), limits=_fields(limits), today=Day(**vars(today)))
     )

@@ -160,6 +160,7 @@ class Chat:
             question=replace(question, metadata={**request.metadata, **question.metadata}).said_by(request.client),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
+            begins=remembered.kept is None and remembered.known_until is None and not remembered.is_recalled,
             is_recalled=remembered.is_recalled,
         )
         again = isinstance(chosen, Said)

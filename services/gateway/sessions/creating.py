@@ -10,10 +10,10 @@ from typing import Annotated, Protocol
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool
 
-from services.gateway.account.identity import Caller, CallerDep
+from services.gateway.account.identity import Caller, CallerDep, account_of
 from services.gateway.account.projects import Projects, admit_writer, project_of_new
 from services.gateway.http.fields import Json, Name, SessionId
 from services.gateway.http.handed import from_app
@@ -30,6 +30,7 @@ from services.gateway.sessions.openings import Opening, SessionOpenings, as_open
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.templates import TemplateRow
 from services.gateway.sessions.view import SessionFacts, show_session
+from services.gateway.turns.quota import Quota, QuotaOf, no_quota
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import BrokerAway, NotFound
@@ -74,6 +75,7 @@ class Creating:
         catalog: Catalog,
         models: AllowedModels,
         journeys: Journeys,
+        quota_of: QuotaOf = no_quota,
     ) -> None:
         self._own = own
         self._openings = openings
@@ -83,9 +85,10 @@ class Creating:
         self._catalog = catalog
         self._models = models
         self._journeys = journeys
+        self._quota_of = quota_of
 
-    async def create(self, caller: Caller, body: NewSession, write: Write) -> tuple[Session, int]:
-        """Begin a session, or find the one that it is.
+    async def create(self, caller: Caller, body: NewSession, write: Write, account: str = "") -> tuple[Session, int]:
+        """Begin a session, or find the one that it is; `account` is whom the limits count it for.
 
         Returns:
             The session, and the status: 200 where it was there, 201, or 202 where it is accepted and not stored yet.
@@ -95,13 +98,14 @@ class Creating:
             Forbidden: The caller may not write in this project.
             Invalid: The caller may not have the model, there is no such template, or the project must be named.
             NotFound: The session of this id was deleted, or is of a project that the caller does not see.
+            QuotaUsedUp, TooManySessions: The caller has begun, or has, as many as they may.
         """
-        session, status = await self._create(caller, body, write)
+        session, status = await self._create(caller, body, write, account)
         if body.start_journey and await self._journeys.begin(caller, session, write):
             session = (await self._own.find(caller, session.id)).shown
         return session, status
 
-    async def _create(self, caller: Caller, body: NewSession, write: Write) -> tuple[Session, int]:
+    async def _create(self, caller: Caller, body: NewSession, write: Write, account: str) -> tuple[Session, int]:
         require_broker(self._publisher)
         admit_writer(caller.projects, body.project_id)
         fixed_id = body.id or _id_by(caller, body.project_id, write.key)
@@ -111,13 +115,19 @@ class Creating:
         asked = await self._filled(caller, body)
         admit_writer(caller.projects, asked.project_id)
         said, proposed = self._said(caller, asked), new_id()
+        quota = await self._quota_of(caller.user_id, account)
         opening = await self._openings.take(
-            caller.user_id, _hash_of(body, said, fixed_id), fixed_id or str(new_id()), proposed, said
+            caller.user_id,
+            _hash_of(body, said, fixed_id),
+            fixed_id or str(new_id()),
+            proposed,
+            opening=said,
+            quota=quota,
         )
         is_new = opening.event_id == proposed
         if not caller.sees(opening.opening.get("project_id")):
             raise NotFound("There is no such session.")  # another token of the user was quicker with this id
-        stored = await self._published(caller, opening, write, is_new=is_new)
+        stored = await self._published(caller, opening, write, quota, is_new=is_new)
         if stored is not None:
             return stored, 201 if is_new else 200
         return _expected(opening), 202
@@ -145,13 +155,15 @@ class Creating:
             said |= {"model": model.name, "provider": model.provider} if model else {"model": body.model}
         return said
 
-    async def _published(self, caller: Caller, opening: Opening, write: Write, *, is_new: bool) -> Session | None:
+    async def _published(
+        self, caller: Caller, opening: Opening, write: Write, quota: Quota | None, *, is_new: bool
+    ) -> Session | None:
         event = opened(opening, write.correlation_id)
         try:
             return await self._accepting.accept([event], self._look(caller, opening), write.wait_s)
         except BrokerAway:
             if is_new:  # else whoever opened it tells of it
-                await self._openings.withdraw(opening.user_id, opening.event_id)
+                await self._openings.withdraw(opening.user_id, opening.event_id, quota)
             raise
 
     def _look(self, caller: Caller, opening: Opening) -> Callable[[], Awaitable[Session | None]]:
@@ -199,12 +211,14 @@ def _hash_of(body: NewSession, said: Json, fixed_id: str | None) -> bytes:
     },
 )
 async def create_session(
+    *,
     creating: Annotated[Creating, from_app(Creating)],
     caller: CallerDep,
     body: NewSession,
     write: WriteDep,
+    request: Request,
     response: Response,
 ) -> SessionAnswer:
     """Begin a session in which nothing was said yet; equal ones within 2 s are one."""
-    session, response.status_code = await creating.create(caller, body, write)
+    session, response.status_code = await creating.create(caller, body, write, account_of(caller, request))
     return SessionAnswer(session=session)

@@ -1,7 +1,8 @@
 """Begin a new session with what was said in another one, up to a message and along its branch."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -42,6 +43,10 @@ class NewFork(BaseModel):
     title: Title | None = None
 
 
+class Quotas(Protocol):
+    def counted(self, user_id: str, account: str, session_id: str) -> AbstractAsyncContextManager[None]: ...
+
+
 class Forking:
     """What the route works with."""
 
@@ -52,12 +57,15 @@ class Forking:
         buckets: Buckets,
         publisher: Publisher,
         accepting: Accepting,
+        *,
+        quotas: Quotas,
     ) -> None:
         self._own = own
         self._conversation = conversation
         self._buckets = buckets
         self._publisher = publisher
         self._accepting = accepting
+        self._quotas = quotas
 
     async def admit(self, account: str) -> None:
         """Let a fork in.
@@ -67,8 +75,10 @@ class Forking:
         """
         await self._buckets.take(RATE, f"forks {account}", "forks")
 
-    async def fork(self, caller: Caller, session_id: str, body: NewFork, write: Write) -> tuple[Session, int]:
-        """Fork a session.
+    async def fork(
+        self, caller: Caller, session_id: str, body: NewFork, write: Write, account: str = ""
+    ) -> tuple[Session, int]:
+        """Fork a session; `account` is whom the limits count it for.
 
         Returns:
             The new session, and the status: 200 where this key has made it before, 201, or 202 where it is accepted and
@@ -81,6 +91,7 @@ class Forking:
             NotFound: There is no such session, or no such message in it; or the fork of this key was deleted.
             NotStoredYet: What is to be copied is not where it can be copied.
             TooLarge: There is too much of it.
+            QuotaUsedUp, TooManySessions: The caller has begun, or has, as many sessions as they may.
         """
         require_broker(self._publisher)
         admit_writer(caller.projects, None)
@@ -91,7 +102,8 @@ class Forking:
             return known.shown, 200
         last_id = await self._last(own, body.message_id)
         event = _event(own, fork_id, last_id, body, write)
-        stored = await self._accepting.accept([event], self._look(caller, event), write.wait_s)
+        async with self._quotas.counted(own.user_id, account, event.session_id):
+            stored = await self._accepting.accept([event], self._look(caller, event), write.wait_s)
         return (stored, 201) if stored else (_expected(own, event), 202)
 
     async def _last(self, own: OwnSession, message_id: str | None) -> str:
@@ -202,5 +214,5 @@ async def fork_session(
 ) -> SessionAnswer:
     """Begin a new session with what was said in this one up to a message; both go on by themselves."""
     await forking.admit(account_of(caller, request))
-    session, response.status_code = await forking.fork(caller, session_id, body, write)
+    session, response.status_code = await forking.fork(caller, session_id, body, write, account_of(caller, request))
     return SessionAnswer(session=session)

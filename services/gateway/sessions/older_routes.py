@@ -4,10 +4,10 @@ from functools import partial
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from services.gateway.account.identity import Caller, CallerDep
+from services.gateway.account.identity import Caller, CallerDep, account_of
 from services.gateway.http.fields import Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import ALL, CursorQuery, OrAll, PageQuery, limit_schema
@@ -67,15 +67,18 @@ class OlderMessageQuery(MessageQuery):
     },
 )
 async def create_older_session(
+    *,
     creating: Annotated[Creating, from_app(Creating)],
     caller: CallerDep,
     body: OlderNewSession,
     write: WriteDep,
+    request: Request,
     response: Response,
 ) -> OlderSessionAnswer:
     """Begin a session with a model, in which nothing was said yet; equal ones within 2 s are one."""
     _require_own(caller, body.session_id)
-    session, response.status_code = await creating.create(caller, NewSession(model=body.model), write)
+    account = account_of(caller, request)
+    session, response.status_code = await creating.create(caller, NewSession(model=body.model), write, account)
     return OlderSessionAnswer.naming(OlderSession.of(caller.user_id, session))
 
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from services.gateway.account.limits.quota_store import count_session, uncount_session
 from services.gateway.http.fields import Json
 from services.gateway.sessions.view import SessionFacts, StoredSession
-from shared.database import Pool, fetched
+from services.gateway.turns.quota import Quota
+from shared.database import Connection, Pool, borrowed, fetched
 
 EQUAL_S = 2  # for so long equal creations are one, while nothing was said in the first
 KEPT = "1 day"
@@ -31,14 +33,38 @@ class SessionOpenings:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def take(self, user_id: str, body_hash: bytes, session_id: str, event_id: UUID, opening: Json) -> Opening:
+    async def take(
+        self,
+        user_id: str,
+        body_hash: bytes,
+        session_id: str,
+        event_id: UUID,
+        *,
+        opening: Json,
+        quota: Quota | None = None,
+    ) -> Opening:
         """Open a session, or return the one that this creation is a repeat of.
 
         A repeat is one of the same session, or an equal one within `EQUAL_S` of the first while that is empty. Two at
         once wait for each other at the row, whichever gateways they are at.
+
+        Raises:
+            QuotaUsedUp, TooManySessions: It is new, and this quota is used up.
         """
-        (row,) = await fetched(
-            self._pool,
+        proposed = user_id, body_hash, session_id, event_id, opening
+        async with borrowed(self._pool) as db:
+            if quota is None:
+                return await self._take(db, proposed)
+            async with db.transaction():
+                opening_taken = await self._take(db, proposed)
+                is_new = opening_taken.event_id == event_id
+                used_up = await count_session(db, quota, session_id) if is_new else None
+                if used_up is not None:
+                    raise used_up.refusal(quota)
+                return opening_taken
+
+    async def _take(self, db: Connection, proposed: tuple[str, bytes, str, UUID, Json]) -> Opening:
+        row = await db.fetchrow(
             f"""
             WITH swept AS (
                 DELETE FROM gateway.session_openings WHERE ctid = ANY (ARRAY(
@@ -64,12 +90,9 @@ class SessionOpenings:
                     WHERE NOT is_repeat) AS stands)
             RETURNING user_id, session_id, event_id, accepted_at, opening
             """,  # noqa: S608 - constants of this module
-            user_id,
-            body_hash,
-            session_id,
-            event_id,
-            opening,
+            *proposed,
         )
+        assert row is not None  # noqa: S101 - whatever it meets, it returns a row
         return Opening(**dict(row))
 
     async def find(self, keys: Sequence[tuple[str, str]]) -> list[Opening]:
@@ -87,11 +110,16 @@ class SessionOpenings:
         )
         return [Opening(**dict(row)) for row in rows]
 
-    async def withdraw(self, user_id: str, event_id: UUID) -> None:
-        """Forget an opening that nobody was told of."""
-        await fetched(
-            self._pool, "DELETE FROM gateway.session_openings WHERE user_id = $1 AND event_id = $2", user_id, event_id
-        )
+    async def withdraw(self, user_id: str, event_id: UUID, quota: Quota | None = None) -> None:
+        """Forget an opening that nobody was told of, and that it was counted."""
+        async with borrowed(self._pool) as db, db.transaction():
+            session_id = await db.fetchval(
+                "DELETE FROM gateway.session_openings WHERE user_id = $1 AND event_id = $2 RETURNING session_id",
+                user_id,
+                event_id,
+            )
+            if quota is not None and session_id is not None:
+                await uncount_session(db, quota, session_id)
 
 
 def as_opened(facts: SessionFacts, opening: Opening) -> SessionFacts:

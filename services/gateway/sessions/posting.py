@@ -4,6 +4,7 @@ The rules are those of docs/http.md, `POST .../messages`: one message is one row
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from services.gateway.sessions.session_end import SessionEnd, SessionEnds
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import HistoryMessage, answer_of, question_of
 from services.gateway.turns.kept import Kept
+from services.gateway.turns.quota import QuotaOf, UsedUp, no_quota
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.starting import SessionGone, StaleHistory, until_fresh
 from services.gateway.turns.store import TurnStore
@@ -81,7 +83,9 @@ class Posting:
         receipts: Receipts,
         buckets: Buckets,
         catalog: Catalog,
+        quota_of: QuotaOf = no_quota,
     ) -> None:
+        self._quota_of = quota_of
         self.settings = settings
         self._store = store
         self._ends = SessionEnds(turns, queries, openings)
@@ -109,9 +113,13 @@ class Posting:
         session_id: str,
         message: NewMessage,
         write: Write,
+        *,
         client: Mapping[str, str] | None = None,
+        account: str = "",
     ) -> tuple[HistoryMessage, int]:
         """Store a message, which comes from this client, or find the one that it is.
+
+        Where it begins a session, the limits count that for this account.
 
         Returns:
             The message, and the status: 200 where it was there, 201, or 202 where it is accepted and not stored yet.
@@ -122,13 +130,20 @@ class Posting:
             Forbidden: The caller may not write in this project.
             Invalid: The key was used for another message; or the session is new, and its project must be named.
             SessionBusy: Others write to this session, too fast to follow.
+            QuotaUsedUp, TooManySessions: It begins a session, and the caller has begun, or has, as many as they may.
         """
         admit_writer(caller.projects, message.project_id)
-        return await until_fresh(lambda: self._try_to_post(caller, session_id, message, write, client))
+        return await until_fresh(lambda: self._try_to_post(caller, session_id, message, write, (client, account)))
 
     async def _try_to_post(
-        self, caller: Caller, session_id: str, message: NewMessage, write: Write, client: Mapping[str, str] | None
+        self,
+        caller: Caller,
+        session_id: str,
+        message: NewMessage,
+        write: Write,
+        whence: tuple[Mapping[str, str] | None, str],
     ) -> tuple[HistoryMessage, int]:
+        client, account = whence
         end = await self._ends.find(caller.user_ids, session_id, caller.projects)
         kept = end.kept or Kept(project_of_new(caller.projects, message.project_id))
         question = await self._new(end, message)
@@ -138,7 +153,11 @@ class Posting:
         known = await self._repeated(claim) or await self._copied(end, message, write)
         if known is not None:
             return known, 200
+        if claim.begins:
+            claim = replace(claim, quota=await self._quota_of(claim.user_id, account))
         turn = await self._store.claim(claim)
+        if isinstance(turn, UsedUp):
+            raise turn.refusal(claim.quota or {})
         if not isinstance(turn, Turn):
             if await self._store.is_gone(claim.user_id, claim.session_id):
                 raise SessionGone
@@ -207,6 +226,7 @@ class Posting:
             question=question,
             state="posted",
             known_until=end.known_until,
+            begins=end.kept is None and end.known_until is None,
         )
 
     async def _told(self, turn: Turn, end: SessionEnd, write: Write) -> tuple[HistoryMessage, int]:
@@ -252,5 +272,7 @@ async def post_message(
     """Store a message that no turn stores; one that a turn has just stored is that one."""
     await posting.admit(account_of(caller, request), body)
     client = client_of(request.scope, posting.settings)
-    shown, response.status_code = await posting.post(caller, session_id, body, write, client)
+    shown, response.status_code = await posting.post(
+        caller, session_id, body, write, client=client, account=account_of(caller, request)
+    )
     return MessageAnswer(message=Message.of(shown))

@@ -8,6 +8,9 @@ from hashlib import sha256
 from typing import Any, Literal
 from uuid import UUID
 
+import asyncpg
+
+from services.gateway.turns.quota import Quota, UsedUp
 from services.gateway.turns.rows import COLUMNS, columns, question_columns, read_turn
 from services.gateway.turns.turn import Question, Turn
 from shared.database import Connection, Pool, borrowed
@@ -21,6 +24,9 @@ class Lost(enum.Enum):
 
     TAKEN = "taken"  # the session is answering, or was deleted; or the key is known already
     STALE = "stale"  # more was said since the claimant read the session
+
+
+Claimed = Turn | Lost | UsedUp
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,18 @@ class Claim:
     state: Literal["running", "posted"] = "running"
     known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
     remembers_from: datetime | None = None  # the place of the oldest message that the model is told of; none: it is new
+    begins: bool = False  # the session is a new one, as far as the claimant knows
+    quota: Quota | None = None  # what it counts against; none: as much as one likes
     is_recalled: bool = False  # its claimant has not read the session: the claim proves that there is no more of it
 
 
-async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
+async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:
     """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
     async with borrowed(pool) as db:
         return await claim_in(db, claims)
 
 
-async def claim_posted(pool: Pool, claims: Sequence[Claim]) -> list[Turn | Lost]:
+async def claim_posted(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:
     """Accept messages that clients store, in one transaction: of each session one at a time; answer each in order.
 
     They are no turns, so the insert of one takes no lock of its session: two at once would reply to the same message,
@@ -91,13 +99,15 @@ async def lock_sessions(db: Connection, sessions: Sequence[tuple[str, str]]) -> 
     await db.execute("DELETE FROM gateway.turns WHERE turn_id = ANY ($1)", [each[0] for each in placeholders])
 
 
-async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]:
+async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Claimed]:
     """Take the sessions of all these claims that can be had; answer each in order.
 
     A turn that ended between the claimant's reading and its claim may have been in the way of the insert, so the
     function looks for what is stale by a second statement, under the lock that the first took: see its revision,
     `deploy/migrations/sql/0032_stale_by_key.up.sql`.
     """
+    if any(claim.quota for claim in claims):
+        return await _claim_within(db, claims)
     rows = await db.fetch(
         f"""
         SELECT is_stale, {COLUMNS} FROM (
@@ -107,10 +117,28 @@ async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Turn | Lost]
         *columns([_claim_row(claim) for claim in claims]),
     )
     # Popped, because two repeats of one request may be in one group, and want the same turn.
-    claimed: dict[UUID, Turn | Lost] = {
-        row["turn_id"]: Lost.STALE if row["is_stale"] else read_turn(row) for row in rows
-    }
+    claimed: dict[UUID, Claimed] = {row["turn_id"]: Lost.STALE if row["is_stale"] else read_turn(row) for row in rows}
     return [claimed.pop(claim.turn_id, Lost.TAKEN) for claim in claims]
+
+
+async def _claim_within(db: Connection, claims: Sequence[Claim]) -> list[Claimed]:
+    """Do the same where some of them have a quota: what is claimed is counted in the same statement, or not claimed."""
+    rows = await db.fetch(
+        f"""
+        SELECT is_stale, used_up, next_day, {COLUMNS} FROM (
+            SELECT is_stale, used_up, next_day, (turn).* FROM gateway.take_turns_within($1, $2, $3, $4, $5, $6, $7, $8,
+                $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, {LEASE_S}, $21)) AS claimed
+        """,  # noqa: S608
+        *columns([(*_claim_row(claim), claim.quota and {**claim.quota, "begins": claim.begins}) for claim in claims]),
+    )
+    claimed = {row["turn_id"]: _claimed(row) for row in rows}
+    return [claimed.pop(claim.turn_id, Lost.TAKEN) for claim in claims]
+
+
+def _claimed(row: asyncpg.Record) -> Claimed:
+    if row["is_stale"]:
+        return Lost.STALE
+    return UsedUp(row["used_up"], row["next_day"]) if row["used_up"] else read_turn(row)
 
 
 def _claim_row(claim: Claim) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from services.gateway.turns.turn import Answer, PastAttempt, Question, Turn
 IS_TOLD = "question_published AND (answer_published OR state = 'posted')"
 IS_UNTOLD = "(NOT question_published OR (answer IS NOT NULL AND NOT answer_published)) AND state <> 'running'"
 COLUMNS = f"""turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, traceparent, nonce, model,
-    provider, project_id, helper, question, known_at, asked_at, answer, answered_at, past,
+    provider, project_id, helper, question, known_at, asked_at, answer, answered_at, past, counted,
     coalesce(partial_parts, CASE WHEN partial <> '' THEN  -- of a gateway from before the former
         jsonb_build_array(jsonb_build_object('type', 'text', 'text', partial)) END) AS partial_parts,
     {IS_TOLD} AS told,

@@ -199,7 +199,13 @@ class Runner:
     async def _end(self, buffer: TurnBuffer, call: "_Call") -> None:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
         answer = call.answering.outcome(call.task)
-        finish = Finish(buffer.turn.turn_id, buffer.turn.attempt, answer, has_asked(call.asking))
+        finish = Finish(
+            buffer.turn.turn_id,
+            buffer.turn.attempt,
+            answer,
+            has_asked(call.asking),
+            counts=buffer.turn.counted is not None,
+        )
         turn = await self._finish(buffer, finish)
         turn = turn or await self._lengthened(buffer, answer)
         call.kept.set_result(turn)

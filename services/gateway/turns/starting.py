@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from services.gateway.http.idempotency_key import HEADER
 from services.gateway.http.refused_field import refused_field
 from services.gateway.turns.buffer import TurnBuffer, replay
 from services.gateway.turns.claims import Claim, Lost
+from services.gateway.turns.quota import QuotaOf, UsedUp, no_quota
 from services.gateway.turns.retold import Retold
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import OnBusy, RunningTurns
@@ -45,10 +47,11 @@ async def until_fresh(attempt: Callable[[], Awaitable[Result]]) -> Result:
 class TurnStarter:
     """Which turn answers a request."""
 
-    def __init__(self, store: TurnStore, runner: Runner, running: RunningTurns) -> None:
+    def __init__(self, store: TurnStore, runner: Runner, running: RunningTurns, quota_of: QuotaOf = no_quota) -> None:
         self._store = store
         self._runner = runner
         self._running = running
+        self._quota_of = quota_of
 
     async def start(
         self,
@@ -75,10 +78,14 @@ class TurnStarter:
             SessionBusy: The session is answering something else.
             SessionGone: It was deleted.
             Invalid: The key was used for another request.
+            QuotaUsedUp, TooManySessions: Whoever asks has had, or has, as much as they may.
             ShuttingDown: Nothing can be accepted now.
         """
         if self._runner.is_closing:
             raise ShuttingDown
+        quota = await self._quota_of(claim.user_id, claim.account)
+        if quota is not None:
+            claim = replace(claim, quota=quota)
         turn = await self._claim(claim)
         if turn is None and claim.is_recalled:
             raise StaleHistory  # nothing was proved
@@ -95,6 +102,8 @@ class TurnStarter:
             raise
         if turn is Lost.STALE:
             raise StaleHistory
+        if isinstance(turn, UsedUp):
+            raise turn.refusal(claim.quota or {})
         return turn if isinstance(turn, Turn) else None
 
     async def _resolve(

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.gateway.turns.claims import LEASE_S, Claim, Lost, claim_posted, claim_turns
+from services.gateway.turns.claims import LEASE_S, Claim, Claimed, claim_posted, claim_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
@@ -18,6 +18,60 @@ from services.gateway.turns.weight import question_bytes
 from shared.database import Pool, borrowed, fetched
 
 TAKEN_AMONG = 20  # newest turns of a session, for a message that comes again
+
+
+def _finish(also_from: str = "", returning: str = COLUMNS) -> str:
+    return f"""
+        UPDATE gateway.turns t
+        SET state = f.said ->> 'status', partial = '', partial_parts = NULL, stored_at = NULL, retold_at = NULL,
+            question_published = t.question_published OR f.told,
+            -- what its owner has is a greater version than the checkpoint in its stead
+            answer = CASE WHEN t.answer - 'revision' = f.said - 'revision' THEN t.answer
+                WHEN t.state = 'interrupted'
+                THEN jsonb_set(f.said, '{{revision}}', to_jsonb((t.answer ->> 'revision')::integer + 1))
+                ELSE f.said END,
+            -- of the answer that this one replaces, if any, and not of this one
+            answer_published = t.answer_published
+                AND t.answer - 'revision' IS NOT DISTINCT FROM f.said - 'revision',
+            answered_at = coalesce(t.answered_at,
+                greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
+        FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])
+            AS f (id, number, said, told) {also_from}
+        WHERE t.turn_id = f.id AND t.attempt = f.number
+            -- or it is this very answer, whose commit succeeded although we were not told so
+            AND (t.state IN ('running', 'interrupted') OR t.answer - 'revision' = f.said - 'revision')
+        RETURNING {returning}
+        """  # noqa: S608 - constants of this module, here and below
+
+
+def _counted(ending: str) -> str:
+    """Count the tokens of whatever answers a statement ends turns with; of one that replaces another, what it has more.
+
+    The rows are locked before they are written, so what was counted before is what is there.
+    """
+    return f"""
+        WITH before AS MATERIALIZED (
+            SELECT turn_id AS id, answer FROM gateway.turns
+            WHERE turn_id = ANY ($1::uuid[]) AND counted IS NOT NULL FOR UPDATE
+        ), ended AS ({ending}), used AS (
+            INSERT INTO gateway.usage AS u (user_id, day, input_tokens, output_tokens)
+            SELECT by, (clock_timestamp() AT TIME ZONE 'UTC')::date, {_more("input_tokens")}, {_more("output_tokens")}
+            FROM ended, jsonb_array_elements_text(counted -> 'by') AS by
+            GROUP BY by ORDER BY by
+            ON CONFLICT (user_id, day) DO UPDATE SET input_tokens = u.input_tokens + excluded.input_tokens,
+                output_tokens = u.output_tokens + excluded.output_tokens
+        )
+        SELECT {COLUMNS} FROM ended
+        """  # noqa: S608
+
+
+def _more(kind: str) -> str:
+    new, old = (f"coalesce(({answer} -> 'trace' ->> '{kind}')::bigint, 0)" for answer in ("answer", "answer_before"))
+    return f"sum(greatest(0, {new} - {old}))"
+
+
+_FINISH = _finish()
+_COUNTED_FINISH = _counted(_finish("LEFT JOIN before ON before.id = f.id", "t.*, before.answer AS answer_before"))
 
 
 @dataclass(frozen=True)
@@ -28,6 +82,7 @@ class Finish:
     attempt: int
     answer: Answer
     question_published: bool = False  # it is known to be with the broker
+    counts: bool = False  # its tokens count as used, with its turn
 
 
 @dataclass(frozen=True)
@@ -46,14 +101,14 @@ class TurnStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._claims, self._posts = (
-            Grouped[Claim, Turn | Lost](partial(claim, pool), weigh=lambda claim: question_bytes(claim.question))
+            Grouped[Claim, Claimed](partial(claim, pool), weigh=lambda claim: question_bytes(claim.question))
             for claim in (claim_turns, claim_posted)
         )
         self._finishes: Grouped[Finish, Turn | None] = Grouped(
             self._finish_group, weigh=lambda finish: 2 * len(finish.answer.content)
         )
 
-    async def claim(self, claim: Claim) -> Turn | Lost:
+    async def claim(self, claim: Claim) -> Claimed:
         """Take the session for this turn."""
         return await (self._posts if claim.state == POSTED else self._claims).call(claim)
 
@@ -62,29 +117,9 @@ class TurnStore:
         return await self._finishes.call(finish)
 
     async def _finish_group(self, finishes: Sequence[Finish]) -> list[Turn | None]:
+        finishing = _COUNTED_FINISH if any(finish.counts for finish in finishes) else _FINISH
         rows = await self._pool.fetch(
-            f"""
-            UPDATE gateway.turns t
-            SET state = f.said ->> 'status', partial = '', partial_parts = NULL, stored_at = NULL, retold_at = NULL,
-                question_published = t.question_published OR f.told,
-                -- what its owner has is a greater version than the checkpoint in its stead
-                answer = CASE WHEN t.answer - 'revision' = f.said - 'revision' THEN t.answer
-                    WHEN t.state = 'interrupted'
-                    THEN jsonb_set(f.said, '{{revision}}', to_jsonb((t.answer ->> 'revision')::integer + 1))
-                    ELSE f.said END,
-                -- of the answer that this one replaces, if any, and not of this one
-                answer_published = t.answer_published
-                    AND t.answer - 'revision' IS NOT DISTINCT FROM f.said - 'revision',
-                answered_at = coalesce(t.answered_at,
-                    greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
-            FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])
-                AS f (id, number, said, told)
-            WHERE t.turn_id = f.id AND t.attempt = f.number
-                -- or it is this very answer, whose commit succeeded although we were not told so
-                AND (t.state IN ('running', 'interrupted') OR t.answer - 'revision' = f.said - 'revision')
-            RETURNING {COLUMNS}
-            """,  # noqa: S608
-            *columns([(f.turn_id, f.attempt, vars(f.answer), f.question_published) for f in finishes]),
+            finishing, *columns([(f.turn_id, f.attempt, vars(f.answer), f.question_published) for f in finishes])
         )
         finished = {row["turn_id"]: read_turn(row) for row in rows}
         return [finished.get(finish.turn_id) for finish in finishes]
@@ -138,8 +173,12 @@ class TurnStore:
             )
             await db.execute(
                 """
-                DELETE FROM gateway.turns
-                WHERE turn_id = $1 AND nonce = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
+                WITH gone AS (
+                    DELETE FROM gateway.turns
+                    WHERE turn_id = $1 AND nonce = $2 AND attempt = 1 AND state = 'running' AND NOT question_published
+                    RETURNING counted
+                )
+                SELECT gateway.uncount(counted) FROM gone WHERE counted IS NOT NULL
                 """,
                 turn_id,
                 nonce,
@@ -164,34 +203,26 @@ class TurnStore:
         Returns:
             None where the row has another attempt, another end, or as much already.
         """
-        rows = await fetched(
-            self._pool,
-            f"""
-            UPDATE gateway.turns SET answer = $3, answer_published = false, stored_at = NULL, retold_at = NULL
-            WHERE turn_id = $1 AND attempt = $2 AND state = 'stopped'
-                AND (answer ->> 'revision')::integer < ($3::jsonb ->> 'revision')::integer
-            RETURNING {COLUMNS}
-            """,  # noqa: S608
-            turn.turn_id,
-            turn.attempt,
-            asdict(answer),
-        )
+        ending = """
+            UPDATE gateway.turns t SET answer = $3, answer_published = false, stored_at = NULL, retold_at = NULL
+            FROM (SELECT) AS one LEFT JOIN before ON true
+            WHERE turn_id = ANY ($1) AND attempt = $2 AND state = 'stopped'
+                AND (t.answer ->> 'revision')::integer < ($3::jsonb ->> 'revision')::integer
+            RETURNING t.*, before.answer AS answer_before
+            """
+        rows = await fetched(self._pool, _counted(ending), [turn.turn_id], turn.attempt, asdict(answer))
         return read_turn(rows[0]) if rows else None
 
     async def _end_instead(self, turn: Turn, answer: Answer, where: str) -> Turn | None:
-        rows = await fetched(
-            self._pool,
-            f"""
-            UPDATE gateway.turns
+        ending = f"""
+            UPDATE gateway.turns t
             SET state = $3::jsonb ->> 'status', answer = $3,
                 answered_at = greatest(clock_timestamp(), asked_at + interval '1 microsecond')
-            WHERE turn_id = $1 AND attempt = $2 AND state = 'running' AND {where}
-            RETURNING {COLUMNS}
-            """,  # noqa: S608
-            turn.turn_id,
-            turn.attempt,
-            asdict(answer),
-        )
+            FROM (SELECT) AS one LEFT JOIN before ON true
+            WHERE turn_id = ANY ($1) AND attempt = $2 AND state = 'running' AND {where}
+            RETURNING t.*, before.answer AS answer_before
+            """  # noqa: S608
+        rows = await fetched(self._pool, _counted(ending), [turn.turn_id], turn.attempt, asdict(answer))
         return read_turn(rows[0]) if rows else None
 
     async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:

@@ -159,6 +159,7 @@ class Turn:
     partial_parts: list[dict[str, Any]] | None = None  # of the answer, while it runs: the last checkpoint
     past: tuple[PastAttempt, ...] = ()
     told: bool = False  # all its events are known to be with the broker
+    counted: dict[str, Any] | None = None  # where it counts as used; none: nowhere in the database
     expired: bool = False  # running, but past its lease: its owner is taken for dead
 
     @cached_property

@@ -12,6 +12,7 @@ import asyncpg
 import httpx2
 import orjson
 
+from services.gateway.account.limits.counting import Counting
 from services.gateway.app import Links, Pools, wire
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.counts import TurnCounts
@@ -41,6 +42,7 @@ class Stage:
     outcomes: Outcomes
     running: TurnCounts
     http: httpx2.AsyncClient
+    counting: Counting
 
     async def get(self, path: str, user: str = "ann", role: str = "user", **query: Any) -> httpx2.Response:
         return await self.http.get(path, params=query, headers=self.as_user(user, role))
@@ -77,7 +79,15 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
         transport = httpx2.ASGITransport(gateway.api)
         keeping = asyncio.create_task(gateway.runner.run())
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
-            yield Stage(settings, TurnStore(own_pool), publisher, gateway.outcomes, gateway.runner.counts, http)
+            yield Stage(
+                settings,
+                TurnStore(own_pool),
+                publisher,
+                gateway.outcomes,
+                gateway.runner.counts,
+                http,
+                gateway.counting,
+            )
         gateway.runner.shut_down()
         await keeping
 

@@ -19,8 +19,9 @@ from services.gateway.account.keys.api_keys import ApiKeys
 from services.gateway.account.keys.routes import Keys
 from services.gateway.account.keys.store import ApiKey, KeyStore
 from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.counting import Counting
 from services.gateway.account.limits.lanes import Lanes
-from services.gateway.account.limits.quota import Quota, Usage
+from services.gateway.account.limits.quota import Quota, QuotaOf, Usage
 from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.logins.links import LoginLink
@@ -257,6 +258,8 @@ class World:
         browsers = cast(LoginStore, FakeLoginStore(self))
         logins = Logins(browsers, StandingCredentials(browsers), throttle)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
+        quotas, links = cast(QuotaStore, _Quotas(self)), VisitorLinks(cast(LinkStore, FakeLinkStore(self)))
+        counting = Counting(self.settings, quotas, links)
         posting = Posting(
             self.settings,
             cast(TurnStore, _Store(self)),
@@ -267,6 +270,7 @@ class World:
             receipts=self.receipts,
             buckets=buckets,
             catalog=catalog,
+            quota_of=counting.quota_of,
         )
         trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
         recording = Recording(publisher, self._clock, shows_bodies=self.settings.admins_read_bodies)
@@ -276,7 +280,7 @@ class World:
                 TokenVerifier(self.settings),
                 ApiKeys(StandingCredentials(keys), throttle),
                 logins,
-                VisitorLinks(cast(LinkStore, FakeLinkStore(self))),
+                links,
             ),
             logins,
             Keys(keys),
@@ -323,6 +327,7 @@ class World:
                 catalog=catalog,
                 models=AllowedModels(self.settings, catalog.is_listed),
                 journeys=Journeys(posting, lambda helper: self.first_words.get(helper or "")),
+                quota_of=counting.quota_of,
             ),
             Changing(own, publisher, accepting),
             Bulk(own, publisher, accepting, cast(Deleting, _Deleting(self))),
@@ -333,7 +338,7 @@ class World:
             SharedSessions(share_store, session_messages, throttle),
             SharedWith(cast(SharedQueries, _SharedRows(shares)), share_store, session_messages, Announcing(publisher)),
             Stats(own, cast(StatsQueries, _Stats(self)), self.lanes),
-            Forking(own, conversation, buckets, publisher, accepting),
+            Forking(own, conversation, buckets, publisher, accepting, quotas=counting),
             GivingFeedback(own, conversation, publisher, accepting),
             posting,
             Trips(
@@ -370,7 +375,7 @@ class World:
             Deliveries(cast(DeliveryQueries, _Deliveries(self)), accepting),
             recording,
             Reads(cast(ReadQueries, _Reads(self))),
-            UserQuotas(self.settings, cast(QuotaStore, _Quotas(self))),
+            UserQuotas(quotas, counting),
         )
         return create_api(self.settings, subjects, self._condition)
 
@@ -865,7 +870,16 @@ class _Openings:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def take(self, user_id: str, body_hash: bytes, session_id: str, event_id: UUID, opening: Json) -> Opening:
+    async def take(
+        self,
+        user_id: str,
+        body_hash: bytes,
+        session_id: str,
+        event_id: UUID,
+        *,
+        opening: Json,
+        quota: Json | None = None,
+    ) -> Opening:
         new = Opening(user_id, session_id, event_id, datetime.now(UTC), opening)
         known = self._world.openings.setdefault((user_id, body_hash), new)
         if known.session_id != session_id and new.accepted_at - known.accepted_at > timedelta(seconds=2):
@@ -875,7 +889,7 @@ class _Openings:
     async def find(self, keys: Sequence[tuple[str, str]]) -> list[Opening]:
         return [known for known in self._world.openings.values() if (known.user_id, known.session_id) in keys]
 
-    async def withdraw(self, user_id: str, event_id: UUID) -> None:
+    async def withdraw(self, user_id: str, event_id: UUID, quota: Json | None = None) -> None:
         self._world.openings = {key: known for key, known in self._world.openings.items() if known.event_id != event_id}
 
 
@@ -911,6 +925,9 @@ class _Templates:
 class _Quotas:
     def __init__(self, world: World) -> None:
         self._quotas = world.quotas
+
+    async def said(self, since: datetime | None) -> tuple[list[QuotaOf], datetime]:
+        return [QuotaOf(user_id, quota, NOON) for user_id, quota in self._quotas.items()], NOON
 
     async def set(self, user_id: str, changes: Mapping[str, int | None]) -> Quota:
         self._quotas[user_id] = replace(self._quotas.get(user_id, Quota()), **changes)

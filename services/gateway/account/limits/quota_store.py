@@ -6,10 +6,13 @@ from datetime import datetime
 import asyncpg
 
 from services.gateway.account.limits.quota import KINDS, Quota, QuotaOf, Usage, erased_name
-from shared.database import Pool, borrowed, fetched
+from services.gateway.turns import quota as claimed
+from services.gateway.turns.quota import UsedUp
+from shared.database import Connection, Pool, borrowed, fetched
 
 OVERLAP_S = 10  # by which what is new is asked for again: it may be committed after it was said
 _COLUMNS = ", ".join(KINDS)
+_TODAY = "(clock_timestamp() AT TIME ZONE 'UTC')::date"
 
 
 class QuotaStore:
@@ -54,6 +57,16 @@ class QuotaStore:
         )
         return _quota(rows[0])
 
+    async def count_fork(self, quota: claimed.Quota, session_id: str) -> UsedUp | None:
+        """Count a fork, once; return what of the quota is used up, where it is."""
+        async with borrowed(self._pool) as db:
+            return await count_session(db, quota, session_id, is_fork=True)
+
+    async def uncount_fork(self, quota: claimed.Quota, session_id: str) -> None:
+        """Take back that a fork was counted."""
+        async with borrowed(self._pool) as db:
+            await uncount_session(db, quota, session_id)
+
     async def today(self, user_id: str) -> Usage:
         """Return what a user has done on this day, by no other name than this."""
         async with borrowed(self._pool) as db:
@@ -79,3 +92,34 @@ def _said(name: str, row: str) -> str:
 
 def _quota(row: asyncpg.Record) -> Quota:
     return Quota(**{name: row[name] for name in KINDS})
+
+
+async def count_session(
+    db: Connection, quota: claimed.Quota, session_id: str, *, is_fork: bool = False
+) -> UsedUp | None:
+    """Count a new session that no claim begins; a fork that was counted is not counted again.
+
+    Returns:
+        What of the quota is used up, where it is: then nothing is counted.
+    """
+    row = await db.fetchrow(
+        f"""
+        SELECT gateway.count_against($1, day, 0, 1, $2, $3) AS used_up,
+            (day + 1)::timestamp AT TIME ZONE 'UTC' AS next_day
+        FROM (SELECT {_TODAY} AS day) AS today
+        """,  # noqa: S608
+        quota,
+        session_id,
+        is_fork,
+    )
+    assert row is not None  # noqa: S101 - of one row
+    return UsedUp(row["used_up"], row["next_day"]) if row["used_up"] else None
+
+
+async def uncount_session(db: Connection, quota: claimed.Quota, session_id: str) -> None:
+    """Take back what was counted of a session of which nobody was told."""
+    by = [each["by"] for each in (quota, quota.get("address")) if each]
+    await db.execute(
+        f"SELECT gateway.uncount($1::jsonb || jsonb_build_object('day', {_TODAY}))",
+        {"by": by, "turns": 0, "sessions": 1, "fork": session_id},
+    )

@@ -13,11 +13,12 @@ from shared.errors import Crowded, TooMany
 from shared.settings import Settings
 
 VISITORS = "from "  # an account that begins so is an address
+USERS = "user "
 
 
 def user_account(user_id: str) -> str:
     """Name a user to the limits."""
-    return f"user {user_id}"
+    return f"{USERS}{user_id}"
 
 
 def visitors_account(host: str) -> str:

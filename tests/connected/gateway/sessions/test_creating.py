@@ -95,10 +95,10 @@ async def test_a_session_has_one_opening_however_late_it_is_repeated(gateways: T
     user = somebody()
     async with open_pool(gateways.here.settings.gateway_database_url, "test", 1) as pool:
         openings = SessionOpenings(pool)
-        first = await openings.take(user, b"hash", session, new_id(), {"title": "first"})
+        first = await openings.take(user, b"hash", session, new_id(), opening={"title": "first"})
         await pool.execute("UPDATE gateway.session_openings SET accepted_at = accepted_at - interval '1 hour'")
         await ask(gateways.here, session, user)
-        late = await openings.take(user, b"hash", session, new_id(), {"title": "late"})
+        late = await openings.take(user, b"hash", session, new_id(), opening={"title": "late"})
         assert (late.event_id, late.opening) == (first.event_id, {"title": "first"})
         assert await openings.find([(user, session)]) == [late]
 
