@@ -10,7 +10,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 
 from services.gateway.account import routes as account
-from services.gateway.account.identity import account_in
+from services.gateway.account.identity import account_in, note_refusal
 from services.gateway.account.keys import routes as key_routes
 from services.gateway.account.logins import routes as login_routes
 from services.gateway.admin import delivery_routes, quota_routes, read_routes
@@ -130,7 +130,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         routes = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
-        return Edge(ChatDoor(V1Door(routes)), self._settings, account_in)
+        return Edge(ChatDoor(V1Door(routes)), self._settings, account_in, note_refusal)
 
 
 def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> FastAPI:

@@ -16,6 +16,7 @@ from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.limits.counting import Counting
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.limits.quota_store import QuotaStore
+from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.logins.logins import Logins
 from services.gateway.account.logins.store import LoginStore
@@ -216,7 +217,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     runner = Runner(settings, store, outbox, publisher, links.upstreams, instructing=helpers.instructed)
     running = RunningTurns(store, runner, links.peers)
     linked, quotas = VisitorLinks(LinkStore(pools.own)), QuotaStore(pools.own)
-    counting = Counting(settings, quotas, linked)
+    refusals = Refusals()
+    counting = Counting(settings, quotas, linked, refusals)
     starter = TurnStarter(store, runner, running, counting.quota_of)
     buckets, trips = Buckets(), TripQueries(pools.reader)
     throttle, keys, browsers = Throttle(settings, runner.counts, buckets), KeyStore(pools.own), LoginStore(pools.own)
@@ -340,6 +342,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         recording,
         Reads(ReadQueries(pools.admin)),
         UserQuotas(quotas, counting),
+        refusals,
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
     census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)

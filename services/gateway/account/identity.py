@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from services.gateway.account.authenticator import UNKNOWN, Authenticator, Credentials, visitor_caller
 from services.gateway.account.caller import Caller
+from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import Throttle, user_account, visitors_account
 from services.gateway.account.logins.logins import Login, Logins, login_cookie, login_cookie_name
 from services.gateway.account.rights import Role
@@ -27,6 +28,7 @@ from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import add_header
 from services.gateway.http.handed import handed
 from services.gateway.http.origin import from_own_page
+from services.gateway.http.rate_limit import tell_limits
 from shared.errors import Forbidden, KeysAway, NotAuthenticated
 from shared.settings import Settings
 
@@ -55,6 +57,11 @@ def account_in(scope: Scope) -> str:
     except (NotAuthenticated, KeysAway):
         caller = None
     return account_of(caller, request) if caller else address_of(request)
+
+
+def note_refusal(scope: Scope) -> None:
+    """Remember that a request was refused for the sake of a limit, of whoever sent it as far as that is known here."""
+    handed(HTTPConnection(scope), Refusals).note(account_in(scope))
 
 
 def _credentials(request: HTTPConnection) -> Credentials:
@@ -113,20 +120,21 @@ _COOKIE = Security(APIKeyCookie(name=VISITOR_COOKIE, scheme_name="visitor", auto
 
 
 async def _caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
-    return await _counted(await caller_of(request), request)
+    return await counted(await caller_of(request), request)
 
 
 async def _known_caller(request: Request, _token: Any = _BEARER, _visitor: Any = _COOKIE) -> Caller:
     caller = await known_caller(request)
     if caller is None:
         raise NotAuthenticated(UNKNOWN)
-    return await _counted(caller, request)
+    return await counted(caller, request)
 
 
-async def _counted(caller: Caller, request: Request) -> Caller:
+async def counted(caller: Caller, request: Request) -> Caller:
     """Count this call, except where a program speaks for many, or a person for the operators."""
     if not caller.rights.calls_uncounted:
-        await handed(request, Throttle).count_call(account_of(caller, request))
+        left = await handed(request, Throttle).count_call(account_of(caller, request))
+        tell_limits(request.scope, left.headers)
     return caller
 
 

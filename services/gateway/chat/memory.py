@@ -24,6 +24,11 @@ class Remembered:
     turns: Sequence[Glimpse] = ()  # those that are not stored yet
     is_recalled: bool = False  # nothing was read: it is what this gateway knew of the session, to be proved by a claim
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no such session yet."""
+        return self.kept is None and self.known_until is None and not self.is_recalled
+
 
 class Memory:
     """Reads a session's past through the select-only role."""

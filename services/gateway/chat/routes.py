@@ -24,6 +24,7 @@ from services.gateway.http.client import client_of
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.problems import problem_response, unexpected_response
+from services.gateway.http.rate_limit import tell_limits
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.request_span import traceparent_of
 from services.gateway.http.shares import Shares
@@ -98,7 +99,8 @@ class Chat:
     async def _begin_as_asked(self, body: bytes, request: Request, caller: Caller) -> tuple[AnswerForm, TurnBuffer]:
         """Begin the turn; of what was sent only the turn keeps anything."""
         account = account_of(caller, request)
-        async with self._throttle.admitted(account):  # to read it takes time, too
+        async with self._throttle.admitted(account) as left:  # to read it takes time, too
+            tell_limits(request.scope, left.headers)
             kept = cookie_values(request, "session_id")
             asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
             asked = replace(
@@ -160,7 +162,7 @@ class Chat:
             question=replace(question, metadata={**request.metadata, **question.metadata}).said_by(request.client),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
-            begins=remembered.kept is None and remembered.known_until is None and not remembered.is_recalled,
+            begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
         )
         again = isinstance(chosen, Said)

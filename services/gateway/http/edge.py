@@ -65,8 +65,15 @@ def add_header(scope: Scope, header: tuple[bytes, bytes]) -> None:
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, settings: Settings, whose: Whose = peer_of) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        whose: Whose = peer_of,
+        note_refusal: Callable[[Scope], None] = lambda _scope: None,
+    ) -> None:
         self._app = app
+        self._note_refusal = note_refusal  # of a request that was answered with 429
         self.bodies = Bodies(settings, whose)
         self._proxies = TrustedProxies(read_networks(settings.trusted_proxies))
         self._hosts = allowed_hosts(settings)
@@ -90,6 +97,8 @@ class Edge:
             await self._serve(scope, given, receive, answer)
         finally:
             let_go_of_body(scope)
+            if answer.status == 429:
+                self._note_refusal(scope)
             _account(scope, answer.status, time.perf_counter() - began, span)
             context.detach(attached)
             structlog.contextvars.reset_contextvars(**bound)

@@ -11,13 +11,19 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Scope
 
-from services.gateway.http.problems import problem_response, unexpected_response
-from shared.errors import Away, NotAuthenticated, Refused, TooMany, TripthreadError
+from services.gateway.http.problems import note_refusal, problem_response, unexpected_response
+from shared.errors import Away, NotAuthenticated, QuotaUsedUp, Refused, TooMany, TripthreadError
 
 PREFIX = "/v1/"
 OTHERS = ("/v1/traces",)
 REFUSED, LIMITED, FAILED = "invalid_request_error", "requests", "server_error"  # types
-CODES = {"not_authenticated": "invalid_api_key", "too_many_requests": "rate_limit_exceeded", "invalid": "invalid_value"}
+USED_UP = "insufficient_quota"  # type and code
+CODES = {
+    "not_authenticated": "invalid_api_key",
+    "too_many_requests": "rate_limit_exceeded",
+    "quota_used_up": USED_UP,
+    "invalid": "invalid_value",
+}
 STATUSES = {422: 400}
 UNEXPECTED = "Something went wrong on our side."
 
@@ -43,10 +49,13 @@ def unexpected(scope: Scope) -> Response:
 def openai_error(error: TripthreadError, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with an error in OpenAI's shape."""
     status = error.status if isinstance(error, Refused | Away) else 500
-    own = dict(headers or {})
+    own = {**error.extra.get("headers", {}), **(headers or {})}
+    note_refusal(error)
     retry_after = error.extra.get("retry_after_s", error.retry_after_s if isinstance(error, Away) else None)
     if retry_after is not None:
         own["Retry-After"] = str(retry_after)
+    if isinstance(error, QuotaUsedUp):
+        own["x-should-retry"] = "false"  # which OpenAI's clients heed: else they come twice more within seconds
     if isinstance(error, NotAuthenticated):
         own["WWW-Authenticate"] = "Bearer"
     return error_response(STATUSES.get(status, status), described(error), own)
@@ -56,6 +65,8 @@ def described(error: TripthreadError) -> dict[str, Any]:
     """Describe an error; of several fields that are refused the first is named."""
     fields = error.extra.get("errors") or [{}]
     kind = FAILED if not isinstance(error, Refused) else LIMITED if isinstance(error, TooMany) else REFUSED
+    if isinstance(error, QuotaUsedUp):
+        kind = USED_UP
     code = error.extra.get("openai_code") or CODES.get(error.code, error.code)
     return error_object(error.detail, kind, code, fields[0].get("field"))
 

@@ -11,6 +11,7 @@ import orjson
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,7 +19,16 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from shared.database import DATABASE_ERRORS, Fault, fault_of
-from shared.errors import Away, DatabaseAway, Invalid, NotAuthenticated, Refused, TripthreadError
+from shared.errors import (
+    Away,
+    DatabaseAway,
+    Invalid,
+    NotAuthenticated,
+    Refused,
+    TooMany,
+    TooManySessions,
+    TripthreadError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 # What can be told of a refusal that no class of ours stands for, by its status.
@@ -33,6 +43,10 @@ CODES = {
 MOST_ERRORS = 100  # that one problem document names; whoever made more has them for one reason
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+REFUSED = Counter(
+    "tripthread_refused_total", "Requests that were refused for the sake of a limit, by its kind", ["limit"]
+)
 
 log = structlog.get_logger(__name__)
 
@@ -67,12 +81,19 @@ def problem_response(error: TripthreadError, headers: Mapping[str, str] | None =
     status = error.status if isinstance(error, Refused | Away) else 500
     members = {**about, **error.extra}
     retry_after = members.pop("retry_after_s", error.retry_after_s if isinstance(error, Away) else None)
-    own_headers = dict(headers or {})
+    own_headers = {**members.pop("headers", {}), **(headers or {})}
+    note_refusal(error)
     if retry_after is not None:
         own_headers["Retry-After"] = str(retry_after)
     if isinstance(error, NotAuthenticated):
         own_headers.setdefault("WWW-Authenticate", "Bearer")
     return _document(status, error.code, error.detail, members, own_headers)
+
+
+def note_refusal(error: TripthreadError) -> None:
+    """Count an error that is told, where it is for the sake of a limit."""
+    if isinstance(error, TooMany | TooManySessions):
+        REFUSED.labels(error.extra.get("limit", "other")).inc()
 
 
 def unexpected_response() -> Response:

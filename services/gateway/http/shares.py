@@ -54,7 +54,7 @@ class Shares:
         if size <= 0:
             return
         if self._held[account] + size > self._share:
-            raise TooMany("too much of yours is being worked at once", retry_after_s=1)
+            raise TooMany("too much of yours is being worked at once", limit="bytes_at_once", retry_after_s=1)
         if self.total + size > self._most:
             raise Overloaded
 

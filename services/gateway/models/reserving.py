@@ -6,11 +6,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from limits import RateLimitItemPerMinute
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep
-from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.buckets import Buckets, Rate
 from services.gateway.account.limits.throttle import user_account
 from services.gateway.http.fields import Name, WholeNumber
 from services.gateway.http.handed import from_app
@@ -26,7 +25,7 @@ from shared.events import TagBatchRequested
 from shared.ids import NAMESPACE, derived_id, model_id, new_id, reserved_session, scoped
 
 MOST_RESERVED = 1000  # sessions of one batch
-BATCHES = RateLimitItemPerMinute(60)  # of one user, on one replica: a batch is a thousand rows
+BATCHES = Rate(60, "batches", "batches")  # of one user, on one replica: a batch is a thousand rows
 
 router = APIRouter(tags=["analytics"], route_class=StrictRoute)
 
@@ -69,7 +68,7 @@ class Reserving:
         """
         if caller.is_visitor or caller.projects is not None:
             raise Forbidden("Visitors and tokens of projects reserve no sessions.")
-        await self.buckets.take(BATCHES, f"batches {user_account(caller.user_id)}", "batches")
+        await self.buckets.take(BATCHES, user_account(caller.user_id))
         user_id, batch_id = caller.user_id, _batch_id(caller, write.key)
         session_ids = [reserved_session(batch_id, place) for place in range(body.count)]
         now, known = await self.queries.of_sessions(user_id, session_ids)

@@ -6,11 +6,10 @@ from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from limits import RateLimitItemPerMinute
 from pydantic import BaseModel, ConfigDict
 
 from services.gateway.account.identity import Caller, CallerDep, account_of
-from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.buckets import Buckets, Rate
 from services.gateway.account.projects import admit_writer
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import SessionId
@@ -31,7 +30,7 @@ from shared.ids import NAMESPACE, derived_id, new_id, scoped
 from shared.publisher import Publisher
 
 MOST_MESSAGES = 50_000  # of a session that is forked: the logger copies them at one go
-RATE = RateLimitItemPerMinute(30)  # of one account: each may copy as many
+RATE = Rate(30, "forks", "forks")  # of one account: each may copy as many
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
@@ -73,7 +72,7 @@ class Forking:
         Raises:
             TooMany: It is one too many of this account in this minute.
         """
-        await self._buckets.take(RATE, f"forks {account}", "forks")
+        await self._buckets.take(RATE, account)
 
     async def fork(
         self, caller: Caller, session_id: str, body: NewFork, write: Write, account: str = ""

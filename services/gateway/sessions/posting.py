@@ -10,11 +10,10 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from limits import RateLimitItemPerMinute
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from services.gateway.account.identity import Caller, CallerDep, account_of
-from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.buckets import Buckets, Rate
 from services.gateway.account.projects import admit_writer, project_of_new
 from services.gateway.http.client import client_of
 from services.gateway.http.fields import MOST_PARTS, Json, Name, SessionId, check_extras
@@ -94,7 +93,7 @@ class Posting:
         self._receipts = receipts
         self._buckets = buckets
         self._catalog = catalog
-        self._rate = RateLimitItemPerMinute(settings.messages_per_minute)
+        self._rate = Rate(settings.messages_per_minute, "messages", "messages")
 
     async def admit(self, account: str, message: NewMessage) -> None:
         """Let a message in.
@@ -103,7 +102,7 @@ class Posting:
             TooMany: It is one too many of this account in this minute.
             TooLarge: It has too much beside its text.
         """
-        await self._buckets.take(self._rate, f"messages {account}", "messages")
+        await self._buckets.take(self._rate, account)
         parts = [{**part, "text": ""} if isinstance(part.get("text"), str) else part for part in message.parts]
         check_extras(self.settings.max_extra_bytes, parts, message.metadata)
 

@@ -6,10 +6,9 @@ What is said of an attachment may come long after its answer, so each is looked 
 from collections import OrderedDict
 from uuid import UUID
 
-from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from prometheus_client import Counter
 
-from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.buckets import Buckets, Rate
 from services.gateway.trips.queries import TripQueries
 from shared.events import TripAttached
 from shared.settings import Settings
@@ -23,8 +22,8 @@ class OrderLimits:
     """Accounts are those that turns are counted for."""
 
     def __init__(self, settings: Settings, buckets: Buckets, queries: TripQueries) -> None:
-        self._orders = RateLimitItemPerMinute(settings.trip_orders_per_minute)
-        self._guesses = RateLimitItemPerHour(settings.trip_guesses_per_hour)
+        self._orders = Rate(settings.trip_orders_per_minute, "trip_orders", "orders of trips")
+        self._guesses = Rate(settings.trip_guesses_per_hour, "trip_guesses", GUESSES, per="hour")
         self._buckets = buckets
         self._queries = queries
         # By account: the owners of orders without an answer, and the trips that these were promised.
@@ -36,7 +35,7 @@ class OrderLimits:
         Raises:
             TooMany: It is one too many within a minute.
         """
-        await self._buckets.take(self._orders, f"orders {account}", "orders of trips")
+        await self._buckets.take(self._orders, account)
 
     async def count_attachment(self, account: str, order: TripAttached) -> None:
         """Let somebody attach another trip, and remember that until it is known what became of it.
@@ -46,7 +45,7 @@ class OrderLimits:
         """
         await self.look_again(account)
         room = len(self._unanswered.get(account, ())) + 1
-        await self._buckets.require(self._guesses, f"guesses {account}", GUESSES, room)
+        await self._buckets.require(self._guesses, account, room)
         self._unanswered.setdefault(account, set()).add((order.user_id, order.trip_id))
         self._unanswered.move_to_end(account)
         if len(self._unanswered) > MOST_ACCOUNTS:
@@ -72,4 +71,4 @@ class OrderLimits:
             del self._unanswered[account]
         if is_wrong:
             WRONG.inc()
-            await self._buckets.count(self._guesses, f"guesses {account}")
+            await self._buckets.count(self._guesses, account)

@@ -4,10 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from limits import RateLimitItemPerHour
-
 from services.gateway.account.identity import Caller
-from services.gateway.account.limits.buckets import Buckets
+from services.gateway.account.limits.buckets import Buckets, Rate
 from services.gateway.http.write_headers import Write
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.proposal_orders import NewProposal, ProposalPatch, SendProposal, content_of
@@ -171,8 +169,8 @@ class Proposing:
         if (known := row.send(event.event_id)) is not None:
             return _if_worked(row, known), 200 if known.state in SETTLED else 202
         _admit(row, trip, wish)
-        limit = RateLimitItemPerHour(self.settings.proposal_sends_per_hour)
-        await self.buckets.take(limit, f"proposals {account}", "proposals sent")
+        limit = Rate(self.settings.proposal_sends_per_hour, "proposal_sends", "proposals sent", per="hour")
+        await self.buckets.take(limit, account)
         return await self._sent(caller, event, row, write.wait_s)
 
     async def _sent(

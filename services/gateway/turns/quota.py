@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from services.gateway.http.rate_limit import as_headers
 from shared.errors import QuotaUsedUp, Refused, TooManySessions
 
 Quota = dict[str, Any]  # as `gateway.count_against` reads it
 # Says what a user's turn or session counts against, by whom it counts for; none: nothing.
 QuotaOf = Callable[[str, str], Awaitable[Quota | None]]
 
+DAY_S = 24 * 3600
 WORDS = {"turns_per_day": "turns", "tokens_per_day": "tokens", "sessions_per_day": "new sessions"}
 
 
@@ -40,10 +42,12 @@ class UsedUp:
             )
         whose = "Visitors from your address have" if kind != self.kind else "You have"
         until = self.next_day.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        wait_s = max(1, math.ceil((self.next_day - datetime.now(UTC)).total_seconds()))
         return QuotaUsedUp(
             f"{whose} used the {most} {WORDS[kind]} of today ({self.kind}); there are more from {until} on.",
             limit=self.kind,
             quota=most,
             resets_at=until,
-            retry_after_s=max(1, math.ceil((self.next_day - datetime.now(UTC)).total_seconds())),
+            retry_after_s=wait_s,
+            headers=as_headers(self.kind, most, DAY_S, (0, wait_s)),
         )

@@ -21,6 +21,7 @@ from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.client import client_of
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.openai_errors import error_response, openai_error
+from services.gateway.http.rate_limit import tell_limits
 from services.gateway.http.request_span import traceparent_of
 from services.gateway.http.shares import Shares
 from services.gateway.model.catalog import Catalog, ConfiguredModel
@@ -123,7 +124,8 @@ class Completions:
 
     async def _begin_as_asked(self, body: bytes, request: Request, caller: Caller) -> Begun:
         account = account_of(caller, request)
-        async with self._throttle.admitted(account):
+        async with self._throttle.admitted(account) as left:
+            tell_limits(request.scope, left.headers)
             asked = read_completion_request(body, request.headers, self._settings.max_extra_bytes)
             admit_writer(caller.projects, asked.project_id)
             model = self._model(asked.model, caller)
@@ -256,6 +258,7 @@ class _Beginning:
             question=_chained(self.asked, turn_id, newest(remembered.history)).said_by(self.client),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
+            begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
         )
 

@@ -13,8 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.account.authenticator import UNKNOWN
-from services.gateway.account.identity import Caller, account_of, known_caller
-from services.gateway.account.limits.throttle import Throttle
+from services.gateway.account.identity import Caller, counted, known_caller
 from services.gateway.http.handed import handed
 from services.gateway.http.openai_errors import (
     REFUSED,
@@ -91,12 +90,12 @@ async def _complete(request: Request, caller: Caller) -> Response:
 
 
 async def _list_models(request: Request, caller: Caller) -> Response:
-    await handed(request, Throttle).count_call(account_of(caller, request))
+    await counted(caller, request)
     return _json(handed(request, ListedModels).all(caller))
 
 
 async def _show_model(request: Request, caller: Caller) -> Response:
-    await handed(request, Throttle).count_call(account_of(caller, request))
+    await counted(caller, request)
     name = request.scope["path"].removeprefix(MODELS + "/")
     return _json(handed(request, ListedModels).one(name, caller))
 

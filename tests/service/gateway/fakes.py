@@ -23,6 +23,7 @@ from services.gateway.account.limits.counting import Counting
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.limits.quota import Quota, QuotaOf, Usage
 from services.gateway.account.limits.quota_store import QuotaStore
+from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.logins.links import LoginLink
 from services.gateway.account.logins.logins import Logins
@@ -235,6 +236,7 @@ class World:
     known_sessions: dict[str, KnownSession] = field(default_factory=dict)  # as those who tell of traces find them
     receipts: Receipts = field(default_factory=Receipts)
     quotas: dict[str, Quota] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
     _app: FastAPI | None = None
 
     def api(self) -> FastAPI:
@@ -259,7 +261,7 @@ class World:
         logins = Logins(browsers, StandingCredentials(browsers), throttle)
         catalog, room = read_catalog(self.settings), turn_room(self.settings)
         quotas, links = cast(QuotaStore, _Quotas(self)), VisitorLinks(cast(LinkStore, FakeLinkStore(self)))
-        counting = Counting(self.settings, quotas, links)
+        counting = Counting(self.settings, quotas, links, self.refusals)
         posting = Posting(
             self.settings,
             cast(TurnStore, _Store(self)),
@@ -376,6 +378,7 @@ class World:
             recording,
             Reads(cast(ReadQueries, _Reads(self))),
             UserQuotas(quotas, counting),
+            self.refusals,
         )
         return create_api(self.settings, subjects, self._condition)
 

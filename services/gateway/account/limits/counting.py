@@ -10,13 +10,14 @@ kept as a keyed hash, for a day.
 import asyncio
 import hmac
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
 import structlog
 
 from services.gateway.account.limits.quota import KINDS, UNLIMITED, Quota, erased_name, quota_of_users
 from services.gateway.account.limits.quota_store import QuotaStore
+from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import USERS, VISITORS
 from services.gateway.account.visitors.links import VisitorLinks
 from services.gateway.turns import quota as claimed
@@ -31,10 +32,11 @@ log = structlog.get_logger(__name__)
 
 
 class Counting:
-    """The worker that hears of quotas, and what it knows of them."""
+    """The worker that hears of quotas and notes refusals, and what it knows of them."""
 
-    def __init__(self, settings: Settings, store: QuotaStore, links: VisitorLinks) -> None:
+    def __init__(self, settings: Settings, store: QuotaStore, links: VisitorLinks, refusals: Refusals) -> None:
         self._store = store
+        self._refusals = refusals
         self._links = links
         self._usual = quota_of_users(settings)
         self._of_addresses = _quota_of_addresses(settings, self._usual)
@@ -122,9 +124,23 @@ class Counting:
         while not self._stopping.is_set():
             try:
                 await self.hear()
+                await self.note_refusals()
             except (*DATABASE_ERRORS, TimeoutError) as error:
                 log.debug("quotas not heard of", error=describe(error))
             await asyncio.wait({stopping}, timeout=HEARD_EVERY_S)
+        with suppress(*DATABASE_ERRORS, TimeoutError):
+            await self.note_refusals()
+
+    async def note_refusals(self) -> None:
+        """Note of each user how many requests were refused since the last time, in one statement."""
+        counts = self._refusals.take()
+        if not counts:
+            return
+        try:
+            await self._store.add_refused(counts)
+        except BaseException:
+            self._refusals.give_back(counts)
+            raise
 
     def shut_down(self) -> None:
         self._stopping.set()

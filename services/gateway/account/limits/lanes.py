@@ -53,4 +53,4 @@ async def _entered(lane: asyncio.Semaphore) -> None:
         async with asyncio.timeout(PATIENCE_S):
             await lane.acquire()
     except TimeoutError:
-        raise TooMany("too much of yours is being read at once", retry_after_s=1) from None
+        raise TooMany("too much of yours is being read at once", limit="readings_at_once", retry_after_s=1) from None

@@ -67,6 +67,21 @@ class QuotaStore:
         async with borrowed(self._pool) as db:
             await uncount_session(db, quota, session_id)
 
+    async def add_refused(self, counts: Mapping[str, int]) -> None:
+        """Count requests of users that were refused today, by user."""
+        await self._pool.execute(
+            f"""
+            INSERT INTO gateway.usage AS u (user_id, day, refused)
+            SELECT user_id, {_TODAY}, count FROM unnest($1::text[], $2::integer[]) AS each (user_id, count)
+            WHERE NOT EXISTS (SELECT FROM gateway.erasures e
+                WHERE e.user_hash = tripthread.user_hash(each.user_id) AND e.done_at IS NULL)
+            ORDER BY user_id
+            ON CONFLICT (user_id, day) DO UPDATE SET refused = least(u.refused::bigint + excluded.refused, 2147483647)
+            """,  # noqa: S608
+            list(counts),
+            list(counts.values()),
+        )
+
     async def today(self, user_id: str) -> Usage:
         """Return what a user has done on this day, by no other name than this."""
         async with borrowed(self._pool) as db:

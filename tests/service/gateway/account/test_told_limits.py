@@ -1,0 +1,64 @@
+"""What callers, operators and administrators hear of limits."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.service.gateway.fakes import World
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.settings = world.settings.model_copy(update={"calls_per_minute": 2, "turns_per_minute": 2})
+    return world
+
+
+def refused(limit: str) -> float:
+    return REGISTRY.get_sample_value("tripthread_refused_total", {"limit": limit}) or 0.0
+
+
+async def test_answers_say_what_is_left_and_refusals_which_limit_it_is(world: World) -> None:
+    before = refused("calls")
+    async with world.client("ann") as client:
+        first, second, third = [await client.get("/api/me") for _ in range(3)]
+    assert first.headers["ratelimit-policy"] == '"calls";q=2;w=60'
+    assert first.headers["ratelimit"].startswith('"calls";r=1;t=')
+    assert second.headers["ratelimit"].startswith('"calls";r=0;t=')
+    assert (third.status_code, third.json()["code"], third.json()["limit"]) == (429, "too_many_requests", "calls")
+    assert third.headers["ratelimit-policy"] == '"calls";q=2;w=60'
+    assert third.headers["ratelimit"] == f'"calls";r=0;t={third.headers["retry-after"]}'
+    assert "headers" not in third.json()
+    assert refused("calls") == before + 1
+
+
+async def test_a_chat_says_how_many_turns_are_left(world: World) -> None:
+    body: dict[str, Any] = {"message": "hi", "stream": False}
+    async with world.client("ann") as client:
+        answers = [await client.post("/api/chat", json=body) for _ in range(3)]
+    assert [each.headers["ratelimit"].partition(";t=")[0] for each in answers] == [
+        '"turns";r=1',
+        '"turns";r=0',
+        '"turns";r=0',
+    ]
+    assert (answers[2].status_code, answers[2].json()["limit"]) == (429, "turns")
+
+
+async def test_who_is_not_counted_is_told_of_no_limit(world: World) -> None:
+    async with world.client("root", role="admin") as client:
+        answers = [await client.get("/api/me") for _ in range(4)]
+    assert {each.status_code for each in answers} == {200}
+    assert "ratelimit" not in answers[0].headers
+
+
+async def test_refusals_are_remembered_of_users_until_they_are_noted_all_at_once(world: World) -> None:
+    for user in ("ann", "bob"):
+        async with world.client(user) as client:
+            for _ in range(4):
+                await client.get("/api/me")
+    async with world.client() as client:
+        for _ in range(4):
+            await client.get("/api/me")
+    assert world.refusals.take() == {"ann": 2, "bob": 2}
+    assert world.refusals.take() == {}
