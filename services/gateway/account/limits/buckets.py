@@ -115,6 +115,8 @@ class Buckets:
         passed = self._now() % window_s
         most = rate.amount - room  # that may have been counted by then
         now, before = windows.now.get(whose, 0), windows.before.get(whose, 0)
+        if most < 0:  # never, of itself: what wants so much room may want less by then
+            return window_s - passed
         if now <= most:  # as the last window leaves the sliding one
             return window_s * (1 - (most - now + 1) / before) - passed if before > most - now else 0.0
         return window_s - passed + window_s * max(0.0, 1 - (most + 1) / now)

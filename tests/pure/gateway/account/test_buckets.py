@@ -82,6 +82,12 @@ async def test_what_is_only_counted_fills_the_bucket_and_no_more() -> None:
     assert not await is_taken(buckets, THREE)
 
 
+async def test_who_needs_more_room_than_there_ever_is_is_refused_and_may_ask_again() -> None:
+    with pytest.raises(TooMany) as refused:
+        await Buckets(Clock()).require(THREE, "ann", 4)
+    assert refused.value.extra["retry_after_s"] == 60
+
+
 @given(
     amount=st.integers(1, 20),
     waits=st.lists(st.floats(0, 90, allow_nan=False), min_size=1, max_size=60),
