@@ -44,6 +44,7 @@ CALLED = {"gateway": ("openai_base_url",), "workflow": ("avinode_base_url",)}
 
 
 Network = IPv4Network | IPv6Network
+ProxyHeader = Literal["x-forwarded-for", "forwarded"]
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     http_port: int = 8080
     # The proxies whose word counts for who calls, and by which scheme (X-Forwarded-For, X-Forwarded-Proto): CIDRs.
     trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
+    proxy_header: ProxyHeader = "x-forwarded-for"  # by which they say so; the other one counts for nothing
     allowed_hosts: str = ""  # names with commas between, by which callers without `Authorization` may call it
     # What a caller of the public port may send, how long it may take, and how many may be there at once.
     http_head_bytes: int = Field(64 * 2**10, ge=4096)  # the head of a request, at most; then 431

@@ -75,7 +75,7 @@ class Edge:
         self._app = app
         self._note_refusal = note_refusal  # of a request that was answered with 429
         self.bodies = Bodies(settings, whose)
-        self._proxies = TrustedProxies(read_networks(settings.trusted_proxies))
+        self._proxies = TrustedProxies(read_networks(settings.trusted_proxies), settings.proxy_header)
         self._hosts = allowed_hosts(settings)
         self._headers = HEADERS | (TRANSPORT_SECURITY if settings.environment == "production" else {})
 

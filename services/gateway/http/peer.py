@@ -1,7 +1,7 @@
 """Whose address a request comes from, and by which scheme: the socket's, or what a proxy of ours says of it.
 
-Anybody can write `X-Forwarded-For`, so it is read from its end, where the nearest proxy has added whom it heard, and no
-further than proxies of ours have written it.
+Anybody can write `X-Forwarded-For` and `Forwarded`, so the one that our proxies write is read from its end, where the
+nearest proxy has added whom it heard, and no further than proxies of ours have written it; the other one not at all.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,20 +10,25 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 from starlette.types import Scope
 
-from shared.settings import Network
+from services.gateway.http.forwarded import Hop, forwarded, forwarded_for
+from shared.settings import Network, ProxyHeader
 
 Address = IPv4Address | IPv6Address
 SCHEMES = ("http", "https")
+MOST_KEPT_BYTES = 256  # of a header that is remembered: whoever sends longer ones must not fill the memory with them
 
 
 class TrustedProxies:
     """The networks where our proxies are; false where there are none, and nobody is to be asked."""
 
-    def __init__(self, networks: Sequence[Network]) -> None:
+    def __init__(self, networks: Sequence[Network], header: ProxyHeader = "x-forwarded-for") -> None:
         self._networks = networks
+        self._header = header.encode()
+        self._reads_scheme = header == "forwarded"
         # Kept, since the same callers come by the same proxies, and reading addresses takes twice what all else does.
         self._is_ours = lru_cache(maxsize=1024)(lambda host: _is_within(_read(host), networks))
-        self._caller_behind = lru_cache(maxsize=1024)(lambda peer, said: caller_behind(peer, said, networks))
+        self._behind = lru_cache(maxsize=1024)(lambda peer, said: caller_behind(peer, hops_of(header, said), networks))
+        self._read_behind = self._behind.__wrapped__
 
     def __bool__(self) -> bool:
         return bool(self._networks)
@@ -33,30 +38,44 @@ class TrustedProxies:
         peer, port = scope.get("client") or ("", 0)  # a Unix socket has no address
         if not self._is_ours(peer):
             return
-        if forwarded := _values(scope, b"x-forwarded-for"):
-            caller = self._caller_behind(peer, forwarded)
+        said: str | None = None
+        if values := _values(scope, self._header):
+            behind = self._behind if sum(map(len, values)) <= MOST_KEPT_BYTES else self._read_behind
+            caller, said = behind(peer, values)
             scope["client"] = (caller, port if caller == peer else 0)
-        said = b",".join(_values(scope, b"x-forwarded-proto")).rpartition(b",")[2]
-        scheme = said.decode("latin-1").strip().lower()
+        if not self._reads_scheme:
+            said = b",".join(_values(scope, b"x-forwarded-proto")).rpartition(b",")[2].decode("latin-1")
+        scheme = (said or "").strip().lower()
         if scheme in SCHEMES:
             scope["scheme"] = scheme
 
 
-def caller_behind(peer: str, forwarded: Sequence[bytes], trusted: Sequence[Network]) -> str:
+def hops_of(header: ProxyHeader, values: Sequence[bytes]) -> Iterator[Hop]:
+    """Read every header of this name, in order, the nearest proxy's word first."""
+    return forwarded(values) if header == "forwarded" else forwarded_for(values)
+
+
+def caller_behind(peer: str, hops: Iterable[Hop], trusted: Sequence[Network]) -> tuple[str, str | None]:
     """Return the address nearest to us that is no proxy of ours; what can't be read hides whoever is behind it.
 
     Args:
         peer: The other end of the socket.
-        forwarded: Every `X-Forwarded-For` header, in order.
+        hops: What was said by whoever comes before it, the nearest first.
         trusted: Where our proxies are.
+
+    Returns:
+        The address, and the scheme that the nearest proxy names, as it does.
     """
-    nearest, address = peer, _read(peer)
-    for hop in _from_the_end(forwarded):
-        named = _read(_without_port(hop)) if _is_within(address, trusted) else None
+    nearest, address, scheme = peer, _read(peer), None
+    for number, hop in enumerate(hops):
+        if not _is_within(address, trusted):
+            break
+        scheme = hop.scheme if number == 0 else scheme
+        named = _read(_without_port(hop.heard))
         if named is None:
             break
         nearest, address = str(named), named
-    return nearest
+    return nearest, scheme
 
 
 def peer_of(scope: Scope) -> str:
@@ -81,12 +100,6 @@ def neighbourhood(host: str) -> str:
     if isinstance(address, IPv6Address):
         return str(IPv6Network((int(address) >> 64 << 64, 64)))
     return host if address is None else str(address)
-
-
-def _from_the_end(forwarded: Sequence[bytes]) -> Iterator[str]:
-    for value in reversed(forwarded):
-        hops = (hop.strip() for hop in reversed(value.decode("latin-1").split(",")))
-        yield from (hop for hop in hops if hop)
 
 
 def _without_port(hop: str) -> str:

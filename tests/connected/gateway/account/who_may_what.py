@@ -95,6 +95,7 @@ GET /api/admin/dead/{dead_letter_id}                                401  403  40
 GET /api/admin/deliveries                                           401  403  403  403  403  403  403  200! 403
 GET /api/admin/deliveries/{delivery_id}                             401  403  403  403  403  403  403  200! 403
 GET /api/admin/reads                                                401  403  403  403  403  403  403  200  403
+PATCH /api/admin/users/{user_id}                                    401  403  403  403  403  403  403  200  403
 POST /api/admin/users/{user_id}/logout                              401  403  403  403  403  403  403  200  403
 POST /api/admin/dead/{dead_letter_id}/replay                        401  403  403  403  403  403  403  202! 403
 POST /api/admin/dead/{dead_letter_id}/drop                          401  403  403  403  403  403  403  202! 403
