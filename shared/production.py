@@ -8,27 +8,48 @@ if TYPE_CHECKING:
     from shared.settings import Settings
 
 GUEST = "guest"  # RabbitMQ's first login and its password, and what a client takes where a URL names none
+PUBLIC = "development-only"  # in every secret that everybody knows
+# What stands in examples everywhere; a password that is its login's name counts as one of them.
+GUESSED = ("password", "postgres", "changeme", "secret", "admin", "test")
+_LOGINS = {
+    "migrate": ("database_url",),
+    "gateway": ("gateway_database_url", "reader_database_url", "admin_database_url", "gateway_amqp_url"),
+    "logger": ("logger_database_url", "logger_amqp_url"),
+    "tagger": ("tagger_database_url", "tagger_amqp_url"),
+    "workflow": ("workflow_database_url", "workflow_amqp_url"),
+}
+SANDBOX = "sandbox"  # what signs in at the simulated systems
 SHORTEST_PASSWORD = 16  # bytes; nobody types it
 
 
 def unsafe(settings: "Settings", part: str) -> list[str]:
     """Say what is unsafe in the settings of one part; nothing where all is well."""
     if part == "migrate":
-        return []
-    own = {"gateway": _unsafe_callers, "workflow": _unsafe_mail}.get(part)
-    return [*(own(settings) if own else ()), *_unsafe_broker(settings, part)]
+        return _unsafe_passwords(settings, part)
+    own = {"gateway": _unsafe_callers, "workflow": _unsafe_outside}.get(part)
+    return [*(own(settings) if own else ()), *_unsafe_broker(settings, part), *_unsafe_passwords(settings, part)]
 
 
-def _unsafe_mail(settings: "Settings") -> list[str]:
+def _unsafe_passwords(settings: "Settings", part: str) -> list[str]:
+    """Say which logins at the servers have a password that everybody tries first."""
+    names = [name for name in _LOGINS[part] if getattr(settings, name)]
+    urls = {name: URL(getattr(settings, name)) for name in names}
+    guessed = [name.upper() for name, url in urls.items() if url.password and url.password in (*GUESSED, url.user)]
+    return [f"{name} has a password that everybody tries first" for name in guessed]
+
+
+def _unsafe_outside(settings: "Settings") -> list[str]:
+    found = []
     if settings.smtp_host and settings.smtp_user and settings.smtp_security == "none":
-        return ["SMTP_SECURITY is none, so SMTP_PASSWORD would be sent in the clear: starttls or tls"]
-    return []
+        found.append("SMTP_SECURITY is none, so SMTP_PASSWORD would be sent in the clear: starttls or tls")
+    if settings.avinode_client_secret.get_secret_value() == SANDBOX:
+        found.append("AVINODE_CLIENT_SECRET is the sandbox's")
+    return found
 
 
 def _unsafe_callers(settings: "Settings") -> list[str]:
     found = []
-    if settings.jwt_secret == settings.cookie_secret:
-        found.append("JWT_SECRET and COOKIE_SECRET are equal: give each a secret of its own")
+    found += _unsafe_signing(settings)
     if not settings.jwt_audience and not settings.jwt_any_audience:
         found.append(
             "JWT_AUDIENCE is empty, so a token for any other application with the same secret would count here: "
@@ -38,9 +59,21 @@ def _unsafe_callers(settings: "Settings") -> list[str]:
     if len(settings.avinode_webhook_password.get_secret_value().encode()) < SHORTEST_PASSWORD:
         found.append(f"AVINODE_WEBHOOK_PASSWORD has fewer than {SHORTEST_PASSWORD} bytes")
     previous = settings.avinode_webhook_previous_password.get_secret_value()
-    if previous and (len(previous.encode()) < SHORTEST_PASSWORD or "development-only" in previous):
+    if previous and (len(previous.encode()) < SHORTEST_PASSWORD or PUBLIC in previous):
         found.append(f"AVINODE_WEBHOOK_PREVIOUS_PASSWORD has fewer than {SHORTEST_PASSWORD} bytes, or is public")
     return found
+
+
+def _unsafe_signing(settings: "Settings") -> list[str]:
+    """Say what is unsafe about the secrets that sign, and those that they replace."""
+    found = []
+    if settings.jwt_secret == settings.cookie_secret:
+        found.append("JWT_SECRET and COOKIE_SECRET are equal: give each a secret of its own")
+    elif {*settings.hs256_secrets} & {*settings.cookie_secrets}:
+        found.append("a secret of tokens is one of cookies too, before or now: give each a secret of its own")
+    replaced = ("jwt_previous_secret", "cookie_previous_secret")
+    public = [name.upper() for name in replaced if PUBLIC in getattr(settings, name).get_secret_value()]
+    return [*found, *(f"{name} is public" for name in public)]
 
 
 def _unsafe_provider(settings: "Settings") -> list[str]:

@@ -17,6 +17,7 @@ from shared.webhook_senders import checked_senders
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - refused in production
 SIGNING = ("jwt_secret", "cookie_secret")
+SIGNED = ("jwt_previous_secret", "cookie_previous_secret")  # counts too where it is set
 SHORTEST_SECRET = 32  # bytes, of what signs; RFC 7518, section 3.2
 SANDBOX_KEY = "sandbox"
 PUBLIC_SECRETS = (DEVELOPMENT_SECRET, SANDBOX_KEY)
@@ -136,6 +137,7 @@ class Settings(BaseSettings):
 
     # Callers
     jwt_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    jwt_previous_secret: SecretStr = SecretStr("")  # counts too, while one replaces the other
     jwt_audience: str = ""  # what a token's `aud` must be; production needs one, or the next to be said
     jwt_any_audience: bool = False  # a token may be for any application that has the same secret
     jwt_issuer: str = ""  # what a token's `iss` must be; checked only where it is set
@@ -145,6 +147,7 @@ class Settings(BaseSettings):
     jwt_role_claim: str = Field("role", min_length=1)  # names with dots between; or one name, where it is a URL
     jwt_projects_claim: str = Field("projects", min_length=1)
     cookie_secret: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    cookie_previous_secret: SecretStr = SecretStr("")  # counts too, while one replaces the other
     allow_visitors: bool | None = None  # None: in development without real keys, and in tests
     max_body_bytes: int = Field(1_000_000, ge=1000)
     body_bytes_at_once: int = Field(64 * 2**20, ge=2**20)  # of bodies that come or are read; an account has a quarter
@@ -256,6 +259,18 @@ class Settings(BaseSettings):
             return None
         return self.jwt_secret.get_secret_value()
 
+    @property
+    def hs256_secrets(self) -> tuple[str, ...]:
+        """Those by which a caller's token may be signed, the one that signs first."""
+        return tuple(filter(None, (self.hs256_secret, self.jwt_previous_secret.get_secret_value())))
+
+    @property
+    def cookie_secrets(self) -> tuple[str, ...]:
+        """Those by which a cookie, a link or another gateway may be known, the one that signs first."""
+        return tuple(
+            filter(None, (each.get_secret_value() for each in (self.cookie_secret, self.cookie_previous_secret)))
+        )
+
     def as_service(self, service: str) -> Self:
         """Return these settings with the service's own login at the broker as `amqp_url`, where there is one."""
         own: str = getattr(self, f"{service}_amqp_url")
@@ -281,7 +296,8 @@ class Settings(BaseSettings):
         bad = [name.upper() for name in NEEDED[part] if self._unfit(name)]
         if bad:
             raise ValueError(f"{part} cannot run in {self.environment}: set {', '.join(bad)}")
-        if short := [name.upper() for name in SIGNING if name in NEEDED[part] and self._is_short(name)]:
+        signing = [name for name in (*SIGNING, *SIGNED) if part == "gateway" and self._counts(name)]
+        if short := [name.upper() for name in signing if self._is_short(name)]:
             raise ValueError(f"{part} cannot run: {' and '.join(short)} must have {SHORTEST_SECRET} bytes or more")
         urls = (name for name in (*NEEDED[part], *CALLED.get(part, ())) if name.endswith("_url"))
         if wrong := [said for name in urls if (said := malformed(name, getattr(self, name)))]:
@@ -306,6 +322,9 @@ class Settings(BaseSettings):
             return not value
         secret = value.get_secret_value()
         return not secret or (self.environment == "production" and secret in PUBLIC_SECRETS)
+
+    def _counts(self, name: str) -> bool:
+        return name in SIGNING or bool(getattr(self, name).get_secret_value())
 
     def _is_short(self, name: str) -> bool:
         return len(getattr(self, name).get_secret_value().encode()) < SHORTEST_SECRET

@@ -86,7 +86,7 @@ class Talk:
     async def recall(self, user: str, session: str) -> list[str]:
         """Ask for what the model is told that this user has said."""
         body = {"session_id": session, "message": "[recall]", "stream": False}
-        async with self.http.post(f"{self.gateways[0]}/api/chat", json=body, headers=self._headers(user)) as response:
+        async with self.http.post(f"{self.gateways[0]}/api/chat", json=body, headers=self.headers(user)) as response:
             answer = await response.json()
             assert response.status == 200, answer
             told: list[str] = orjson.loads(answer["message"]["content"])
@@ -98,7 +98,7 @@ class Talk:
         body = {"role": "user", "id": message.message_id, "content": message.text}
         while True:
             try:
-                headers = self._headers(message.user) | {"Idempotency-Key": message.message_id}
+                headers = self.headers(message.user) | {"Idempotency-Key": message.message_id}
                 async with self.http.post(choose.choice(self.gateways) + path, json=body, headers=headers) as response:
                     if response.status in (200, 201, 202):
                         self.counts["messages stored by clients"] += 1
@@ -131,7 +131,7 @@ class Talk:
         parts = [{"type": "text", "text": message.text}]
         body = {"id": message.session, "messages": [{"id": message.message_id, "role": "user", "parts": parts}]}
         url = f"{choose.choice(self.gateways)}/api/chat"
-        async with self.http.post(url, json=body, headers=self._headers(message.user)) as response:
+        async with self.http.post(url, json=body, headers=self.headers(message.user)) as response:
             if response.status != 200:
                 await self._refused(response)
                 return
@@ -147,7 +147,7 @@ class Talk:
     async def _stop(self, message: Said, choose: random.Random) -> None:
         url = f"{choose.choice(self.gateways)}/api/chat/{message.session}/stop"
         try:
-            async with self.http.post(url, headers=self._headers(message.user)) as response:
+            async with self.http.post(url, headers=self.headers(message.user)) as response:
                 if response.status != 200:
                     await self._refused(response)
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -163,7 +163,7 @@ class Talk:
 
     async def _read_on(self, message: Said, shown: Shown, choose: random.Random) -> None:
         """Read on after the last part, as a browser's event source does, or all of it, as `useChat` does."""
-        headers, so_far = self._headers(message.user), shown.text
+        headers, so_far = self.headers(message.user), shown.text
         if choose.random() < 0.5:
             headers["Last-Event-ID"] = shown.last
         else:
@@ -178,7 +178,7 @@ class Talk:
                 shown.take(name, part)
             self.counts[f"streams taken up until {shown.end or 'cut'}"] += 1
 
-    def _headers(self, user: str) -> dict[str, str]:
+    def headers(self, user: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {token_for(self.settings, user)}"}
 
     async def _again(self) -> None:

@@ -65,17 +65,17 @@ async def test_of_a_stack_whose_processes_are_killed_all_the_time_nothing_is_los
             report("users", talk.counts)
             async with looking(own_database.url) as owner:
                 ended = time.monotonic()
-                await until(lambda: _is_settled(owner), "every turn to be stored", SETTLED_WITHIN_S)
+                await until(lambda: is_settled(owner), "every turn to be stored", SETTLED_WITHIN_S)
                 report("settled", f"after {time.monotonic() - ended:.0f} s")
                 assert talk.odd == []
-                await _is_stored_once(owner, talk)
-                await _is_tagged_without_gaps(owner, talk.said)
+                await is_stored_once(owner, talk)
+                await is_tagged_without_gaps(owner, talk.said)
                 assert await owner.fetchval("SELECT count(*) FROM chat.dead_letters") == 0
             assert [found async for found, _ in verify(settings, settled_s=0)] == []
             await _is_remembered(talk)
 
 
-async def _is_settled(owner: asyncpg.Connection) -> bool:
+async def is_settled(owner: asyncpg.Connection) -> bool:
     query = """
         SELECT count(*) = 0 FROM gateway.turns
         WHERE state = 'running' OR NOT question_published OR (answer IS NOT NULL AND NOT answer_published)
@@ -84,7 +84,7 @@ async def _is_settled(owner: asyncpg.Connection) -> bool:
     return bool(await owner.fetchval(query))
 
 
-async def _is_stored_once(owner: asyncpg.Connection, talk: Talk) -> None:
+async def is_stored_once(owner: asyncpg.Connection, talk: Talk) -> None:
     """See that each message is there once, and each answer as it was seen."""
     rows = await owner.fetch(
         "SELECT user_id, session_id, message_id, role, content, parent_id, status FROM chat.messages"
@@ -107,7 +107,7 @@ async def _is_stored_once(owner: asyncpg.Connection, talk: Talk) -> None:
             assert said.answer.text.startswith(answer["content"])
 
 
-async def _is_tagged_without_gaps(owner: asyncpg.Connection, said: list[Said]) -> None:
+async def is_tagged_without_gaps(owner: asyncpg.Connection, said: list[Said]) -> None:
     sessions = Counter(user for user, _ in {(each.user, each.session) for each in said})
 
     async def tagged() -> bool:

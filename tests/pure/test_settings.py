@@ -80,7 +80,7 @@ def test_a_part_names_everything_that_it_lacks(part: str) -> None:
 
 URLS = {name: "postgresql://x" for name in NEEDED["gateway"] if name.endswith("database_url")}
 SECRETS = {name: f"{STRONG}-{name}" for name in NEEDED["gateway"] if name.endswith(("secret", "key", "password"))}
-BROKER = "amqp://tripthread:secret@broker:5672/"
+BROKER = "amqp://tripthread:a8Zk2@broker:5672/"
 SAFE: dict[str, object] = {**URLS, **SECRETS, "amqp_url": BROKER, "jwt_audience": "tripthread"}
 
 
@@ -100,6 +100,12 @@ def test_production_refuses_the_development_secrets() -> None:
         ({"avinode_webhook_password": "fifteen-letters"}, "AVINODE_WEBHOOK_PASSWORD has fewer than 16 bytes"),
         ({"avinode_webhook_previous_password": "fifteen-letters"}, "AVINODE_WEBHOOK_PREVIOUS_PASSWORD has fewer"),
         ({"avinode_webhook_previous_password": DEVELOPMENT_SECRET}, "AVINODE_WEBHOOK_PREVIOUS_PASSWORD has fewer"),
+        ({"jwt_previous_secret": "short"}, "JWT_PREVIOUS_SECRET must have 32 bytes"),
+        ({"cookie_previous_secret": DEVELOPMENT_SECRET}, "COOKIE_PREVIOUS_SECRET is public"),
+        ({"cookie_previous_secret": SECRETS["jwt_secret"]}, "a secret of tokens is one of cookies too"),
+        ({"jwt_previous_secret": SECRETS["cookie_secret"]}, "a secret of tokens is one of cookies too"),
+        ({"admin_database_url": "postgresql://x:x@db/x"}, "ADMIN_DATABASE_URL has a password that everybody tries"),
+        ({"gateway_amqp_url": "amqp://x:password@broker/"}, "GATEWAY_AMQP_URL has a password that everybody tries"),
         ({"amqp_url": "amqp://guest:guest@broker:5672/"}, "AMQP_URL logs in as guest"),
         ({"amqp_url": "amqp://broker:5672/"}, "AMQP_URL logs in as guest"),  # what clients take where none is named
         ({"jwt_audience": ""}, "JWT_AUDIENCE is empty"),
@@ -142,6 +148,17 @@ def test_production_needs_no_secret_for_tokens_where_a_provider_signs_them() -> 
     assert said.checked_for("gateway").hs256_secret is None
     with pytest.raises(ValueError, match="set JWT_SECRET"):  # which everybody knows
         settings(environment="production", **provided, jwt_secret=DEVELOPMENT_SECRET).checked_for("gateway")
+
+
+def test_production_has_no_secret_of_the_sandbox() -> None:
+    values = dict.fromkeys(NEEDED["workflow"], STRONG) | {"workflow_database_url": "postgresql://x", "amqp_url": BROKER}
+    with pytest.raises(ValueError, match="AVINODE_CLIENT_SECRET is the sandbox's"):
+        settings(environment="production", **values, avinode_client_secret="sandbox").checked_for("workflow")
+
+
+def test_production_migrates_by_no_password_that_everybody_tries() -> None:
+    with pytest.raises(ValueError, match="DATABASE_URL has a password that everybody tries first"):
+        settings(environment="production", database_url="postgresql://a:postgres@db/x").checked_for("migrate")
 
 
 def test_the_address_of_keys_must_be_one() -> None:

@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 
 from services.gateway.turns.buffer import KINDS, TurnBuffer
-from services.gateway.turns.peers import internal_token
+from services.gateway.turns.peers import internal_tokens
 from services.gateway.turns.runner import Runner
 from shared.errors import TripthreadError
 from shared.settings import Settings
@@ -19,7 +19,7 @@ class PeerRoutes:
     """`GET /turns/{turn}/{attempt}/pieces` and `POST /turns/{turn}/{attempt}/stop`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._credential = f"Bearer {internal_token(settings)}".encode()
+        self._credentials = [f"Bearer {token}".encode() for token in internal_tokens(settings)]
         self._runner: Runner | None = None
 
     def serve(self, runner: Runner) -> None:
@@ -58,7 +58,8 @@ class PeerRoutes:
 
     def _find(self, request: web.Request) -> tuple[Runner, TurnBuffer]:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, self._credential):
+        matches = [hmac.compare_digest(given, credential) for credential in self._credentials]
+        if not any(matches):
             raise web.HTTPUnauthorized
         try:
             turn_id, attempt = UUID(request.match_info["turn"]), int(request.match_info["attempt"])

@@ -26,10 +26,10 @@ class PeerAway(ConnectionError):
     """Another gateway did not answer, or broke off."""
 
 
-def internal_token(settings: Settings) -> str:
-    """Return what one gateway shows another: all have the same secrets, and nobody else has."""
-    secret = settings.cookie_secret.get_secret_value().encode()
-    return hmac.new(secret, b"tripthread/gateway-to-gateway", sha256).hexdigest()
+def internal_tokens(settings: Settings) -> list[str]:
+    """Return what one gateway shows another, the first of these: all have the same secrets, and nobody else has."""
+    about = b"tripthread/gateway-to-gateway"
+    return [hmac.new(secret.encode(), about, sha256).hexdigest() for secret in settings.cookie_secrets]
 
 
 class Peers:
@@ -86,7 +86,7 @@ def _address(turn: Turn, what: str) -> str:
 @asynccontextmanager
 async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
     """Open the connections to other gateways."""
-    headers = {"Authorization": f"Bearer {internal_token(settings)}"}
+    headers = {"Authorization": f"Bearer {internal_tokens(settings)[0]}"}
     connector = aiohttp.TCPConnector(limit=0)  # as many as turns are followed, and room for a stop beside them
     async with aiohttp.ClientSession(connector=connector, headers=headers, read_bufsize=LINE_BYTES) as http:
         yield Peers(http)

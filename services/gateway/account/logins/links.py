@@ -8,6 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import jwt
 
@@ -37,7 +38,7 @@ def login_token(settings: Settings, user_id: str, role: Role, lasts_s: float) ->
     """Sign that whoever brings this first is this user."""
     now = time.time()
     claims = {"sub": user_id, "role": role, "aud": AUDIENCE, "iat": now, "exp": now + lasts_s}
-    return jwt.encode(claims | {"jti": secrets.token_urlsafe(16)}, _secret(settings), "HS256")
+    return jwt.encode(claims | {"jti": secrets.token_urlsafe(16)}, _key(settings.cookie_secrets[0]), "HS256")
 
 
 def login_link(settings: Settings, url: str, user_id: str, role: Role, lasts_s: float) -> str:
@@ -51,10 +52,9 @@ def read_login(token: str, settings: Settings) -> LoginLink:
     Raises:
         Gone: We have not made it, or its time is over.
     """
-    try:
-        claims = current_claims(token, _secret(settings), AUDIENCE)
-    except NotAuthenticated:
-        raise Gone("This link is not good any more: ask for another one.") from None
+    claims = next(filter(None, (_claims(token, secret) for secret in settings.cookie_secrets)), None)
+    if claims is None:
+        raise Gone("This link is not good any more: ask for another one.")
     if claims["sub"].startswith(VISITOR_PREFIX):
         raise Gone("Nobody signs in as a visitor.")
     return LoginLink(
@@ -67,7 +67,13 @@ def read_login(token: str, settings: Settings) -> LoginLink:
     )
 
 
-def _secret(settings: Settings) -> str:
-    """Return a secret that signs these and nothing else."""
-    secret = settings.cookie_secret.get_secret_value().encode()
-    return hmac.new(secret, b"tripthread/login-link", sha256).hexdigest()
+def _claims(token: str, secret: str) -> dict[str, Any] | None:
+    try:
+        return current_claims(token, _key(secret), AUDIENCE)
+    except NotAuthenticated:
+        return None
+
+
+def _key(secret: str) -> str:
+    """Return what signs these and nothing else."""
+    return hmac.new(secret.encode(), b"tripthread/login-link", sha256).hexdigest()

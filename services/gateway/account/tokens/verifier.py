@@ -6,6 +6,8 @@ no key in it, and no address of one.
 """
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -30,7 +32,7 @@ class TokenVerifier:
             settings: Which secret, provider, audience, issuer and claims.
             fetch: Asks the provider; by default its URL.
         """
-        self._secret = settings.hs256_secret
+        self._secrets = settings.hs256_secrets
         self._audience, self._issuer = settings.jwt_audience or None, settings.jwt_issuer or None
         self._leeway_s = settings.jwt_leeway_s
         self._paths = ClaimPaths(settings.jwt_role_claim, settings.jwt_projects_claim)
@@ -67,21 +69,33 @@ class TokenVerifier:
     def _verify(self, token: str) -> Identity:
         header = header_of(token)
         algorithm: Any = header.get("alg")
-        claims = decoded_claims(
-            token,
-            self._key(algorithm, header.get("kid")),
-            algorithm,
-            audience=self._audience,
-            issuer=self._issuer,
-            leeway_s=self._leeway_s,
-        )
+        first, *others = self._fitting(algorithm, header.get("kid"))
+        try:
+            claims = self._decoded(token, first, algorithm)
+        except NotAuthenticated as refusal:
+            claims = self._decoded_by_others(token, others, algorithm, refusal)
         return self._paths.identity(claims)
 
-    def _key(self, algorithm: Any, key_id: Any) -> jwt.PyJWK | str:
-        if algorithm == "HS256" and self._secret is not None:
-            return self._secret
+    def _decoded_by_others(
+        self, token: str, keys: Sequence[jwt.PyJWK | str], algorithm: str, refusal: NotAuthenticated
+    ) -> dict[str, Any]:
+        """Try what is being replaced; what the first key says of a token is what its sender is told."""
+        for key in keys:
+            with suppress(NotAuthenticated):
+                return self._decoded(token, key, algorithm)
+        raise refusal
+
+    def _decoded(self, token: str, key: jwt.PyJWK | str, algorithm: str) -> dict[str, Any]:
+        return decoded_claims(
+            token, key, algorithm, audience=self._audience, issuer=self._issuer, leeway_s=self._leeway_s
+        )
+
+    def _fitting(self, algorithm: Any, key_id: Any) -> Sequence[jwt.PyJWK | str]:
+        """Return what may have signed a token that says this of itself; at least one."""
+        if algorithm == "HS256" and self._secrets:
+            return self._secrets
         if self._keys is not None and algorithm in ALGORITHMS:
-            return self._keys.find(key_id, algorithm)
+            return (self._keys.find(key_id, algorithm),)
         raise NotAuthenticated("The token is signed by an algorithm that does not count here.")
 
     def _remember(self, digest: bytes, identity: Identity) -> None:

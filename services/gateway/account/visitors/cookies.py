@@ -31,10 +31,11 @@ class VisitorToken:
     visitor_id: str
     value: str
     expires_at: int  # in seconds since 1970
+    is_replaced: bool = False  # the secret that signed it
 
     @property
     def is_ageing(self) -> bool:
-        return self.expires_at - time.time() < RENEWED_S
+        return self.is_replaced or self.expires_at - time.time() < RENEWED_S
 
 
 def new_visitor(settings: Settings) -> VisitorToken:
@@ -52,12 +53,15 @@ def read_visitor(value: str, settings: Settings) -> VisitorToken | None:
     """Return whom a token shows; None where we did not sign it for a visitor, or it has expired, or there are none."""
     if not settings.visitors_allowed:
         return None
-    try:
-        claims = current_claims(value, settings.cookie_secret.get_secret_value(), VISITOR_AUDIENCE)
-    except NotAuthenticated:
-        return None
-    visitor_id: str = claims["sub"]
-    return VisitorToken(visitor_id, value, claims["exp"]) if visitor_id.startswith(VISITOR_PREFIX) else None
+    for place, secret in enumerate(settings.cookie_secrets):
+        try:
+            claims = current_claims(value, secret, VISITOR_AUDIENCE)
+        except NotAuthenticated:
+            continue
+        visitor_id: str = claims["sub"]
+        if visitor_id.startswith(VISITOR_PREFIX):
+            return VisitorToken(visitor_id, value, claims["exp"], is_replaced=place > 0)
+    return None
 
 
 def first_visitor(cookies: Iterable[str], settings: Settings) -> VisitorToken | None:

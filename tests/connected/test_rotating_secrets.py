@@ -1,0 +1,133 @@
+"""Each password at both servers, and each secret that signs, is replaced while users talk, as docs/security.md says."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import aiohttp
+import asyncpg
+import pytest
+from aiormq.exceptions import AMQPError
+from pydantic import SecretStr
+
+from deploy.logins import definitions
+from deploy.migrate import SERVICE_URLS, migrate
+from deploy.supervisor.ports import free_port
+from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.verify import verify
+from shared.settings import Settings
+from shared.topology import LOGINS
+from tests.connected.talkers import SILENT_S, Talk
+from tests.connected.test_kill_run import is_settled, is_stored_once, is_tagged_without_gaps
+from tests.processes import Process, running
+from tests.servers import looking
+from tests.settings import settings_for
+from tests.simulated import simulated
+from tests.waiting import until
+
+pytestmark = pytest.mark.fault
+
+USERS = 4
+URLS = (*SERVICE_URLS, *(f"{login}_amqp_url" for login in LOGINS))
+GATEWAYS = ("gateway", "gateway_2")
+OLD, NEW = (
+    {name: SecretStr(f"{which}-{name}-of-thirty-two-bytes-or-more") for name in ("jwt_secret", "cookie_secret")}
+    for which in ("old", "new")
+)
+
+
+def as_previous(secrets: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
+    return {name.replace("_secret", "_previous_secret"): secret for name, secret in secrets.items()}
+
+
+FIRST_STEP, SECOND_STEP = OLD | as_previous(NEW), NEW | as_previous(OLD)
+
+
+def with_new_passwords(settings: Settings) -> dict[str, Any]:
+    """Return the URLs with other passwords."""
+    return {name: getattr(settings, name).replace(":pw_", ":another_", 1) for name in URLS}
+
+
+async def restart(process: Process, **told: Any) -> None:
+    """Stop it in order, and start it with these settings."""
+    assert await process.stop() == 0, process.log
+    process.settings = process.settings.model_copy(update=told)
+    await process.start()
+
+
+async def rotate(settings: Settings, broker: RabbitMQ, processes: Mapping[str, Process]) -> Settings:
+    """Do what docs/security.md says, and return the settings at its end."""
+    passwords = with_new_passwords(settings)
+    told = settings.model_copy(update=passwords)
+    # The servers take the new passwords first: connections that are open stay so.
+    await asyncio.to_thread(migrate, told)
+    await asyncio.to_thread(broker.import_definitions, json.dumps(definitions(told)))
+    consumers = (each for each in processes.values() if each.service != "gateway")
+    await asyncio.gather(*(restart(each, **passwords) for each in consumers))
+    for name in GATEWAYS:
+        await restart(processes[name], **passwords, **SECOND_STEP)
+    return told.model_copy(update=SECOND_STEP)
+
+
+async def test_whatever_is_replaced_nothing_is_lost_and_no_turn_fails(
+    own_database: Postgres, breakable: RabbitMQ, tmp_path: Path
+) -> None:
+    settings = settings_for(own_database.url, breakable.url, **FIRST_STEP)
+    await asyncio.to_thread(migrate, settings)
+    async with simulated(settings) as outside:
+        second = outside.settings.model_copy(update={"http_port": free_port()})
+        urls = [f"http://127.0.0.1:{each.http_port}" for each in (outside.settings, second)]
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENT_S)
+        async with (
+            running(outside.settings, tmp_path, "gateway", "logger", "tagger", "workflow") as first,
+            running(second, tmp_path, "gateway_2") as more,
+            aiohttp.ClientSession(timeout=timeout) as http,
+            looking(own_database.url) as owner,
+        ):
+            talk = Talk(urls, outside.settings, http)
+            async with asyncio.TaskGroup() as users:
+                for number in range(USERS):
+                    users.create_task(talk.user(number))
+                await until(lambda: _all_have_talked(owner), "everybody to have an answer")
+                now = await rotate(outside.settings, breakable, {**first, **more})
+                talk.settings = now  # tokens by the new secret
+                so_far = len(talk.said)
+                await until(lambda: _has_more(talk, so_far), "more to be said by the new ones")
+                talk.is_over = True
+            await until(lambda: is_settled(owner), "every turn to be stored", 60)
+            assert talk.odd == []
+            await is_stored_once(owner, talk)
+            assert await owner.fetchval("SELECT count(*) FROM chat.messages WHERE status = 'interrupted'") == 0
+            await is_tagged_without_gaps(owner, talk.said)
+            assert [found async for found, _ in verify(now, settled_s=0)] == []
+            await _old_ones_are_refused(settings)
+            await restart(first["gateway"], **as_previous(dict.fromkeys(OLD, SecretStr(""))))
+            by_old, by_new = (Talk(urls, each, http) for each in (settings, now))
+            assert await _status(by_old) == 401
+            assert await _status(by_new) == 200
+
+
+async def _all_have_talked(owner: asyncpg.Connection) -> bool:
+    query = "SELECT count(DISTINCT user_id) = $1 FROM gateway.turns WHERE answered_at IS NOT NULL"
+    return bool(await owner.fetchval(query, USERS))
+
+
+async def _has_more(talk: Talk, so_far: int) -> bool:
+    return len(talk.said) >= so_far + 2 * USERS
+
+
+async def _old_ones_are_refused(settings: Settings) -> None:
+    for name in SERVICE_URLS:
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(getattr(settings, name))
+    for login in LOGINS:
+        with pytest.raises(AMQPError):
+            await aio_pika.connect(getattr(settings, f"{login}_amqp_url"))
+
+
+async def _status(talk: Talk) -> int:
+    async with talk.http.get(f"{talk.gateways[0]}/api/me", headers=talk.headers("ann")) as answer:
+        return answer.status
