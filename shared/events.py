@@ -163,6 +163,8 @@ class MessageAnswered(MessageEvent):
     status: AnswerStatus
     error: Text | None = None
     trace: Trace | None = None  # none where the session's analytics are off
+    # Hash of all that its client sent and of this answer, by which a client that knows no session goes on.
+    conversation: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
     @property
     def rank(self) -> int:

@@ -112,6 +112,7 @@ from services.gateway.turns.store import TurnStore
 from services.gateway.turns.sweeper import Sweeper, sweeping
 from services.gateway.turns.unfit import Unfit
 from services.gateway.v1.completions import Completions
+from services.gateway.v1.joining import Joining
 from services.gateway.v1.models import ListedModels
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders
@@ -282,6 +283,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             store,
             memory,
             tags,
+            joining=Joining(pools.own, pools.reader),
             throttle=throttle,
             room=runner.room,
             models=allowed,

@@ -46,6 +46,8 @@ def message_row(event: MessageEvent) -> Json:
         "created_at": event.created_at,
         "metadata": event.metadata,
     }
+    if answer and answer.conversation:
+        row["conversation"] = answer.conversation
     if posted and posted.client:
         row["client"] = _kept(posted.client)
     return row

@@ -163,12 +163,14 @@ async def _store_unless_erased(
             WHERE speaking.known IS NULL OR speaking.known < ledger.erased_at
         ), stored AS (
             INSERT INTO chat.messages AS message (user_id, session_id, message_id, role, content, parts, model, status,
-                error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata, client)
+                error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata, client,
+                conversation)
             SELECT user_id, session_id, message_id, role, content, parts, model, status, error, parent_id,
-                client_message_id, turn_id, revision, rank, event_id, created_at, metadata, client
+                client_message_id, turn_id, revision, rank, event_id, created_at, metadata, client, conversation
             FROM json_to_recordset($1) AS said (user_id text, session_id text, message_id text, role text, content text,
                 parts jsonb, model text, status text, error text, parent_id text, client_message_id text, turn_id uuid,
-                revision int, rank smallint, event_id uuid, created_at timestamptz, metadata jsonb, client jsonb)
+                revision int, rank smallint, event_id uuid, created_at timestamptz, metadata jsonb, client jsonb,
+                conversation text)
             WHERE NOT EXISTS (SELECT FROM erased)
             ORDER BY user_id, session_id, message_id
             ON CONFLICT (user_id, session_id, message_id) DO UPDATE SET
@@ -177,7 +179,7 @@ async def _store_unless_erased(
                 client_message_id = excluded.client_message_id, turn_id = excluded.turn_id,
                 revision = excluded.revision, rank = excluded.rank, event_id = excluded.event_id,
                 created_at = excluded.created_at, stored_at = excluded.stored_at, metadata = excluded.metadata,
-                client = excluded.client
+                client = excluded.client, conversation = excluded.conversation
                 WHERE (excluded.revision, excluded.rank) > (message.revision, message.rank)
             RETURNING user_id, session_id, message_id, xmax = 0 AS is_new  -- xmax: an updated row had to be locked
         ), change AS (

@@ -16,6 +16,7 @@ from services.gateway.model.meter import Meter
 from services.gateway.model.tool_calls import ToolCalls
 from services.gateway.model.upstreams import Call, Upstreams
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
+from services.gateway.turns.histories import continued
 from services.gateway.turns.turn import Answer, answer_parts, call_part, storable
 from services.gateway.turns.weight import bytes_of
 from shared.errors import ModelAway
@@ -145,7 +146,9 @@ class Answering:
         parts = answer_parts(self._buffer.parts(), is_refusal=self._is_refusal)
         if self._retold is not None:
             parts += [call_part(call) for call in self._calls.all()]
-        return Answer(content=self._buffer.text, parts=parts, status=status, error=error, trace=trace)
+        text = self._buffer.text
+        history = None if status == "failed" else continued(turn.question.history, text, parts)
+        return Answer(text, parts, status, error, trace, history=history)
 
     def _error_class(self, status: AnswerStatus, finish_reason: str | None) -> str | None:
         """Say what kind of error it was, where more is known than that there was one."""

@@ -85,6 +85,8 @@ def _document(question: Question) -> dict[str, Any]:
     del values["said_at"]
     if question.role == "user":
         del values["role"]  # which a gateway from before it would not read
+    if question.history is None:
+        del values["history"]
     if question.client is None:
         del values["client"]
     return values

@@ -16,6 +16,7 @@ from services.gateway.http.json_body import read_json
 from services.gateway.model.ending import ERROR
 from services.gateway.model.meter import CHARACTERS_PER_TOKEN
 from services.gateway.model.tool_calls import ToolCall
+from services.gateway.turns.histories import continued
 from shared.errors import Invalid
 from shared.events import (
     POSTED_RANK,
@@ -54,6 +55,7 @@ class Question:
     said_at: datetime | None = None  # that place; none: a new one, whose place is its turn's, or an older gateway's
     earlier: tuple["Question", ...] = ()  # messages just before it that came with it; only the last one is answered
     role: Role = "user"
+    history: str | None = None  # hash of all that its client sent; none: by its session alone it is found again
     client: Mapping[str, str] | None = None  # the fields of the event's, as far as they are kept
 
     def said_by(self, client: Mapping[str, str] | None) -> "Question":
@@ -102,6 +104,7 @@ class Answer:
     error: str | None = None
     trace: dict[str, Any] | None = None
     revision: int = 0
+    history: str | None = None  # hash of what its client sent, and of this answer to it
 
     @property
     def finish_reason(self) -> str | None:
@@ -200,7 +203,8 @@ class Turn:
             error_class="interrupted" if error else None,
             w3c_trace_id=self.w3c_trace_id,
         )
-        return Answer(text, parts, status, error, trace.model_dump(mode="json"))
+        history = continued(self.question.history, text, parts)
+        return Answer(text, parts, status, error, trace.model_dump(mode="json"), history=history)
 
     def earlier(self) -> list["Turn"]:
         """Return this turn as it would be for each of the messages that come just before its question."""
@@ -296,6 +300,7 @@ class Turn:
             metadata=self.answer.metadata,
             status=self.answer.status,
             error=self.answer.error,
+            conversation=self.answer.history,
             trace=self.answer.trace or None,  # read as all the rest is
         )
 

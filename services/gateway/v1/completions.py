@@ -5,6 +5,7 @@ The hot path: it reads and writes its bodies by hand; `door.py` leads here.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -32,11 +33,13 @@ from services.gateway.turns.claims import Claim
 from services.gateway.turns.kept import Kept
 from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.retold import Retold
+from services.gateway.turns.running import OnBusy
 from services.gateway.turns.said import newest
-from services.gateway.turns.starting import TurnStarter, until_fresh
+from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fresh
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Question, Turn
 from services.gateway.v1.completion_request import CompletionRequest, read_completion_request
+from services.gateway.v1.joining import Joined, Joining
 from services.gateway.v1.telling import (
     STREAM_HEADERS,
     completion_of,
@@ -46,7 +49,7 @@ from services.gateway.v1.telling import (
     relayed_stream,
 )
 from shared.database import DATABASE_ERRORS
-from shared.errors import Invalid, NotFound, TripthreadError
+from shared.errors import Invalid, NotFound, SessionBusy, TripthreadError
 from shared.ids import derived_id, new_id
 from shared.settings import Settings
 
@@ -83,6 +86,7 @@ class Completions:
         memory: Memory,
         tags: TagQueries,
         *,
+        joining: Joining,
         throttle: Throttle,
         room: Shares,
         models: AllowedModels,
@@ -93,6 +97,7 @@ class Completions:
         self._turns = turns
         self._store = store
         self._memory = memory
+        self._joining = joining
         self._tags = tags
         self._throttle = throttle
         self._room = room
@@ -138,20 +143,47 @@ class Completions:
                 traceparent_of(request.headers.get("traceparent")),
                 client_of(request.scope, self._settings),
             )
-            return await until_fresh(lambda: self._try_to_begin(beginning))
+            if asked.session_id is None and asked.conversation.continues is not None:
+                with suppress(NotFound, SessionBusy):  # it is another's, or others were quicker: a session of its own
+                    return await until_fresh(lambda: self._try_to_join(beginning))
+            return await until_fresh(lambda: self._try_to_begin(beginning, asked.session_id))
 
-    async def _try_to_begin(self, beginning: "_Beginning") -> Begun:
+    async def _try_to_join(self, beginning: "_Beginning") -> Begun:
+        """Go on in the session whose last answer is where the history ends.
+
+        Raises:
+            NotFound: There is none.
+            SessionBusy: It is being spoken in.
+        """
         asked, caller = beginning.asked, beginning.caller
-        remembered = await self._remember(asked.session_id, caller)
+        if asked.is_retry and await self._sent_before(asked, caller) is not None:
+            raise NotFound  # it is known by its key
+        joined = await self._joining.session(caller.user_id, asked.conversation.continues or "")
+        if joined is None:
+            raise NotFound
+        return await self._try_to_begin(beginning, joined.session_id, joined)
+
+    async def _try_to_begin(
+        self, beginning: "_Beginning", session_id: str | None, joined: Joined | None = None
+    ) -> Begun:
+        asked, caller = beginning.asked, beginning.caller
+        remembered = await self._remember(session_id, caller)
+        if joined is not None and remembered.known_until != joined.known_until:
+            raise StaleHistory
         kept = remembered.kept or Kept(project_of_new(caller.projects, asked.project_id))
-        claim = beginning.claim(remembered, kept, await self._key(asked, caller, kept), self._settings.reachable_at)
+        key = await self._key(asked, caller, kept)
+        parent_id = joined.last_id if joined else newest(remembered.history)
+        claim = beginning.claim(
+            remembered, session_id, parent_id=parent_id, kept=kept, key=key, owner=self._settings.reachable_at
+        )
         retold = Retold(asked.relayed, list(asked.conversation.messages), asked.size)
+        on_busy: OnBusy | None = "reject" if joined else None
         with self._room.held(beginning.account, 2 * asked.size):
-            buffer = await self._turns.start(claim, remembered.history, remembered.turns, retold=retold)
-        turn = buffer.turn
-        is_ours = buffer.retold is retold
-        tag = asyncio.create_task(self._tag_of(turn)) if asked.session_id is not None else None
-        return Begun(asked, buffer, retold if is_ours else None, tag)
+            buffer = await self._turns.start(
+                claim, remembered.history, remembered.turns, on_busy=on_busy, retold=retold
+            )
+        tag = asyncio.create_task(self._tag_of(buffer.turn)) if session_id is not None else None
+        return Begun(asked, buffer, retold if buffer.retold is retold else None, tag)
 
     async def _remember(self, session_id: str | None, caller: Caller) -> Remembered:
         """Return the session that is meant, and what its next message replies to."""
@@ -166,9 +198,12 @@ class Completions:
         """Return what makes a repeat the same turn: the caller's key, or what a retry finds its first try by."""
         if asked.key is not None:
             return key_within(caller.projects, kept.project_id, f"v1:key:{asked.key}")
-        sent = f"v1:sent:{asked.body_hash.hex()[:32]}:"
-        before = await self._store.sent_before(caller.user_id, sent) if asked.is_retry else None
-        return before or f"{sent}{new_id()}"
+        before = await self._sent_before(asked, caller) if asked.is_retry else None
+        return before or f"{_sent(asked)}{new_id()}"
+
+    async def _sent_before(self, asked: CompletionRequest, caller: Caller) -> str | None:
+        """Return the key of the turn that a retry is about; None where its first try began none."""
+        return await self._store.sent_before(caller.user_id, _sent(asked))
 
     def _model(self, name: str, caller: Caller) -> ConfiguredModel:
         """Return the model that is asked for."""
@@ -238,13 +273,22 @@ class _Beginning:
     traceparent: str | None
     client: Mapping[str, str] | None  # from where it comes, as far as that is kept
 
-    def claim(self, remembered: Remembered, kept: Kept, key: str | None, owner: str) -> Claim:
-        """Make the claim of a turn in the session that is remembered; a new one where none is named."""
+    def claim(
+        self,
+        remembered: Remembered,
+        session_id: str | None,
+        *,
+        parent_id: str | None,
+        kept: Kept,
+        key: str | None,
+        owner: str,
+    ) -> Claim:
+        """Make the claim of a turn in the session that is remembered; a new one where there is none."""
         turn_id = new_id()
         return Claim(
             turn_id=turn_id,
             user_id=remembered.user_id,
-            session_id=self.asked.session_id or str(new_id()),
+            session_id=session_id or str(new_id()),
             key=key,
             body_hash=self.asked.body_hash,
             owner=owner,
@@ -255,7 +299,7 @@ class _Beginning:
             provider=self.model.provider,
             project_id=kept.project_id or self.asked.project_id,
             helper=kept.helper,
-            question=_chained(self.asked, turn_id, newest(remembered.history)).said_by(self.client),
+            question=_chained(self.asked, turn_id, parent_id).said_by(self.client),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
             begins=remembered.is_new,
@@ -272,7 +316,12 @@ def _chained(asked: CompletionRequest, turn_id: UUID, parent_id: str | None) -> 
         parent_id = chain[-1].message_id if chain else parent_id
         metadata = {**asked.metadata, **question.metadata} if index == len(new) - 1 else question.metadata
         chain.append(replace(question, message_id=message_id, parent_id=parent_id, metadata=metadata))
-    return replace(chain[-1], earlier=tuple(chain[:-1]))
+    return replace(chain[-1], earlier=tuple(chain[:-1]), history=asked.conversation.history)
+
+
+def _sent(asked: CompletionRequest) -> str:
+    """Return what the keys of all turns of a request begin with, whose client has no key of its own."""
+    return f"v1:sent:{asked.body_hash.hex()[:32]}:"
 
 
 async def _has_nothing(buffer: TurnBuffer, retold: Retold) -> bool:

@@ -1,33 +1,16 @@
-"""What a client of OpenAI's sends as the conversation so far: its messages checked, hashed, and what is new of them.
+"""What a client of OpenAI's sends as the conversation so far: its messages checked, and what is new of them. Pure."""
 
-Pure. Two histories are the same where roles, texts and calls of tools are: not where a client has spelled the
-arguments of a call anew, left out what the model thought, or numbered the calls in its own way.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
-
-import orjson
 
 from services.gateway.http.refused_field import refused_field
 from services.gateway.model.habits import INSTRUCTIONS, text_of
-from services.gateway.model.thoughts import Thoughts, begins_plainly
+from services.gateway.turns.histories import ROLES, Hashes, Message
 from services.gateway.turns.turn import Question
-from shared.events import Role
 
-ROLES: dict[str, Role] = {
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "system": "system",
-    "developer": "system",
-}
 MOST_MESSAGES = 5000
 MOST_NEW = 100  # each of them is an event of its own
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,50 +39,9 @@ def read_conversation(messages: Any) -> Conversation:
     new = new or [_last_said(messages)]
     if len(new) > MOST_NEW:
         raise refused_field("messages", f"may have at most {MOST_NEW} messages after the last answer")
-    hashes = _Hashes()
+    hashes = Hashes()
     continues = hashes.add(messages[:begins]) if begins else None
     return Conversation(messages, tuple(map(_question, new)), continues, hashes.add(messages[begins:]))
-
-
-def with_answer(history: str, text: str, parts: Iterable[Mapping[str, Any]]) -> str:
-    """Return the hash of a history and the answer to it, whose calls of tools are among these parts."""
-    calls = [
-        {"function": {"name": part["type"].removeprefix("tool-"), "arguments": part.get("input")}}
-        for part in parts
-        if part["type"].startswith("tool-")
-    ]
-    return _Hashes(history).add([{"role": "assistant", "content": text, "tool_calls": calls}])
-
-
-class _Hashes:
-    """A hash that grows with each message, so that a history's is on the way to what follows it."""
-
-    def __init__(self, history: str = "") -> None:
-        self._so_far = bytes.fromhex(history)
-
-    def add(self, messages: Iterable[Message]) -> str:
-        for message in messages:
-            self._so_far = sha256(self._so_far + orjson.dumps(_canonical(message))).digest()
-        return self._so_far.hex()
-
-
-def _canonical(message: Message) -> list[Any]:
-    role, text = ROLES[message["role"]], text_of(message) + (message.get("refusal") or "")
-    if role == "assistant" and not begins_plainly(text):
-        text = Thoughts().split(text)[0]
-    calls = [_called(call) for call in message.get("tool_calls") or ()]
-    return [role, text.replace("\x00", "").strip(), calls]
-
-
-def _called(call: Message) -> list[Any]:
-    function = call.get("function") or call.get("custom") or {}
-    arguments = function.get("arguments", function.get("input"))
-    if isinstance(arguments, str):
-        try:
-            arguments = orjson.loads(arguments)
-        except orjson.JSONDecodeError:
-            arguments = arguments.replace("\x00", "")
-    return [function.get("name"), orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()]
 
 
 def _begin_of_new(messages: Sequence[Message]) -> int:

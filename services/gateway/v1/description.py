@@ -6,7 +6,8 @@ from typing import Any
 from services.gateway.http.fields import Json
 from services.gateway.http.idempotency_key import HEADER, PATTERN
 from services.gateway.http.openapi import REF
-from services.gateway.v1.conversation import MOST_MESSAGES, ROLES
+from services.gateway.turns.histories import ROLES
+from services.gateway.v1.conversation import MOST_MESSAGES
 from services.gateway.v1.door import CHATS, MODEL, MODELS
 
 SECURITY: list[Json] = [{"token": []}, {"visitor": []}]

@@ -141,6 +141,7 @@ from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
 from services.gateway.v1.completions import Completions
+from services.gateway.v1.joining import Joining
 from services.gateway.v1.models import ListedModels
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders
@@ -305,6 +306,7 @@ class World:
                 cast(TurnStore, _Store(self)),
                 cast(Memory, _Memory(self)),
                 tags,
+                joining=cast(Joining, _Joining()),
                 throttle=throttle,
                 room=room,
                 models=AllowedModels(self.settings, catalog.is_listed),
@@ -704,6 +706,13 @@ def claimed(claim: Claim) -> Turn:
         question=claim.question,
         asked_at=NOON,
     )
+
+
+class _Joining:
+    """Knows no history."""
+
+    async def session(self, _user_id: str, _conversation: str) -> None:
+        return
 
 
 class _Telling:

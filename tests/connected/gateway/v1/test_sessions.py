@@ -1,7 +1,14 @@
 """Which session a request of OpenAI's clients is of."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
+
+from services.logger.store import Store
+from shared.database import open_pool
+from shared.settings import Settings
 from tests.connected.gateway.stage import Stage
 from tests.tokens import token_for
 
@@ -40,3 +47,109 @@ async def test_a_deleted_session_is_not_found(stage: Stage) -> None:
     assert (await stage.call("DELETE", "/api/chat/sessions/s1")).status_code in (200, 202)
     again = await complete(stage, asks("[echo b]"), headers={"X-Session-Id": "s1"})
     assert again.status_code == 404
+
+
+def answered(answer: Any) -> dict[str, Any]:
+    """Return an answer as a client shows it in its next request."""
+    assert answer.status_code == 200, answer.text
+    message: dict[str, Any] = answer.json()["choices"][0]["message"]
+    return {name: value for name, value in message.items() if value is not None}
+
+
+async def talk(stage: Stage, *texts: str, before: Sequence[dict[str, Any]] = ()) -> tuple[list[str], list[Any]]:
+    """Ask one question after the other with all that was said before; return the sessions, and the messages."""
+    said, sessions = list(before), []
+    for text in texts:
+        said.append(asks(text))
+        answer = await complete(stage, *said)
+        said.append(answered(answer))
+        sessions.append(answer.headers["x-session-id"])
+    return sessions, said
+
+
+async def contents(stage: Stage, session_id: str) -> list[str]:
+    page = (await stage.get(f"/api/chat/sessions/{session_id}/messages")).json()["messages"]
+    return [each["content"] for each in page]
+
+
+async def test_five_turns_with_a_growing_history_are_one_session_of_ten_messages(stage: Stage) -> None:
+    """Nobody stores here: it is the turns by which it is found."""
+    sessions, said = await talk(stage, *(f"[echo {number}]" for number in range(5)))
+    assert len(set(sessions)) == 1
+    assert await contents(stage, sessions[0]) == [each["content"] for each in said]
+
+
+async def test_a_history_that_is_stored_alone_is_found_as_well(
+    stage: Stage, owner: asyncpg.Connection, settings: Settings
+) -> None:
+    sessions, said = await talk(stage, "[echo a]", "[echo b]")
+    asked = await owner.fetch("SELECT turn_id FROM gateway.turns ORDER BY asked_at")
+    turns = [turn for row in asked if (turn := await stage.store.find(row["turn_id"]))]
+    async with open_pool(settings.logger_database_url, "test", size=1) as pool:
+        for turn in turns:
+            told = [type(event).model_validate_json(event.model_dump_json()) for event in turn.events()]
+            await Store(pool).store_chat(told, [])
+    await owner.execute("DELETE FROM gateway.turns")
+    later, _ = await talk(stage, "[echo c]", before=said)
+    assert later == sessions[:1]
+    early, _ = await talk(stage, "[echo d]", before=said[:2])
+    assert early != sessions[:1]
+
+
+async def test_two_chats_that_begin_alike_part_where_they_differ(stage: Stage) -> None:
+    (first, *_), said = await talk(stage, "[echo a]", "[echo b]")
+    (other, *_), _ = await talk(stage, "[echo c]", before=said[:2])
+    assert other != first
+    (again, *_), _ = await talk(stage, "[echo d]", before=said)
+    assert again == first
+
+
+async def test_nobody_goes_on_in_what_somebody_else_said(stage: Stage) -> None:
+    (session_id,), said = await talk(stage, "[echo a]")
+    answer = await complete(stage, *said, asks("[echo b]"), user="bob")
+    assert answer.headers["x-session-id"] != session_id
+    limited = await complete(stage, *said, asks("[echo b]"), projects=["p1"])
+    assert (limited.status_code, limited.headers["x-session-id"] != session_id) == (200, True)
+
+
+async def test_equal_requests_at_once_are_turns_of_their_own(stage: Stage) -> None:
+    _, said = await talk(stage, "[echo a]")
+    answers = await asyncio.gather(*(complete(stage, *said, asks("[echo b] [slow 100]")) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert len({answer.headers["x-session-id"] for answer in answers}) == 4
+    assert len({answer.headers["x-turn-id"] for answer in answers}) == 4
+
+
+async def test_a_retry_is_the_same_turn(stage: Stage, owner: asyncpg.Connection) -> None:
+    first = await complete(stage, asks("[echo a]"))
+    again = await complete(stage, asks("[echo a]"), headers={"X-Stainless-Retry-Count": "1"})
+    assert again.headers["x-turn-id"] == first.headers["x-turn-id"]
+    assert answered(again)["content"] == "a"
+    streamed = await complete(stage, asks("[echo a]"), stream=True, headers={"X-Stainless-Retry-Count": "1"})
+    assert streamed.headers["x-turn-id"] != first.headers["x-turn-id"]  # another request
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 2
+
+
+async def test_a_retry_runs_a_turn_again_that_failed(stage: Stage) -> None:
+    failed = await complete(stage, asks("[error 500]"))
+    assert failed.status_code == 503
+    again = await complete(stage, asks("[error 500]"), headers={"X-Stainless-Retry-Count": "1"})
+    assert again.headers["x-turn-id"] == failed.headers["x-turn-id"]
+    other = await complete(stage, asks("[error 500]"))
+    assert other.headers["x-turn-id"] != failed.headers["x-turn-id"]
+
+
+async def test_a_key_makes_a_request_the_same_turn_and_no_other_one(stage: Stage) -> None:
+    keyed = {"Idempotency-Key": "k1"}
+    first, again = [await complete(stage, asks("[echo a]"), headers=keyed) for _ in range(2)]
+    assert first.headers["x-turn-id"] == again.headers["x-turn-id"]
+    assert answered(first) == answered(again)
+    other = await complete(stage, asks("[echo b]"), headers=keyed)
+    assert (other.status_code, other.json()["error"]["param"]) == (400, "Idempotency-Key")
+
+
+async def test_who_asks_again_after_a_failure_stays_in_the_session(stage: Stage) -> None:
+    (session_id,), said = await talk(stage, "[echo a]")
+    assert (await complete(stage, *said, asks("[error 500]"))).status_code == 503
+    later, _ = await talk(stage, "[echo b]", before=said)
+    assert later == [session_id]

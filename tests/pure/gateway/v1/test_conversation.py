@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.v1.conversation import MOST_NEW, read_conversation, with_answer
+from services.gateway.turns.histories import with_answer
+from services.gateway.v1.conversation import MOST_NEW, read_conversation
 from shared.errors import Invalid
 
 

@@ -1,0 +1,2 @@
+DROP INDEX gateway.turns_by_conversation;
+ALTER TABLE chat.messages DROP COLUMN conversation;
