@@ -1,0 +1,154 @@
+"""What a client of OpenAI's is told of answers as services really give them; byte for byte, from a bare socket."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.gateway.model.relayed import Relayed
+from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns.answering import Answering
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.retold import Retold
+from services.gateway.turns.turn import Answer
+from services.gateway.v1.telling import relayed_stream
+from tests.pure.gateway.samples import minutes, turn
+from tests.service.gateway.model.stand_in import DONE, HI, STOP, Reply, at_once, chunk, event, standing_in
+
+ROLE = chunk(role="assistant", content="")
+USAGE = event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
+
+
+async def relayed(*body: bytes, request: Relayed | None = None, **reply: Any) -> tuple[bytes, Answer]:
+    """Ask once, and return all that the client gets, and what is kept."""
+    buffer = TurnBuffer(turn())
+    asked: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
+    retold = buffer.retold = Retold(request or Relayed(), asked, 10)
+    async with standing_in(Reply(body, **reply)) as service, open_upstreams(service.settings(), at_once) as upstreams:
+        answer = await Answering(upstreams, buffer).run(asked)
+    buffer.end(replace(buffer.turn, state=answer.status, answer=answer, answered_at=minutes(1)))
+    return b"".join([piece async for piece in relayed_stream(buffer, retold)]), answer
+
+
+def chunks(said: bytes) -> list[Any]:
+    assert said.endswith(DONE)
+    return [json.loads(line[6:]) for line in said.split(b"\n\n") if line and line != DONE.strip()]
+
+
+def delta(said: Any) -> Any:
+    return said["choices"][0]["delta"]
+
+
+async def test_what_is_right_is_relayed_byte_for_byte() -> None:
+    logprobs = b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"logprobs":{"content":[]}}],"odd" :1}\n\n'
+    said, answer = await relayed(ROLE, logprobs, HI, STOP, DONE)
+    assert said == ROLE + logprobs + HI + STOP + DONE
+    assert (answer.content, answer.status) == ("hihi", "complete")
+
+
+async def test_usage_is_for_who_asked_for_it() -> None:
+    assert USAGE not in (await relayed(HI, STOP, USAGE, DONE))[0]
+    wanted = Relayed(wants_usage=True)
+    assert (await relayed(HI, STOP, USAGE, DONE, request=wanted))[0] == HI + STOP + USAGE + DONE
+    *_, estimated = chunks((await relayed(HI, STOP, DONE, request=wanted))[0])
+    assert (estimated["choices"], estimated["usage"].keys()) == (
+        [],
+        {"prompt_tokens", "completion_tokens", "total_tokens"},
+    )
+
+
+@pytest.mark.parametrize("body", [(HI, DONE), (HI, STOP), (HI, STOP.strip())])
+async def test_an_end_that_a_service_leaves_out_is_told(body: tuple[bytes, ...]) -> None:
+    """https://github.com/brainlid/langchain/pull/367, https://github.com/darshi1337/apogee/pull/139."""
+    said, _ = await relayed(*body)
+    assert chunks(said)[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_stream_that_breaks_off_is_an_error_and_no_end() -> None:
+    """Who ends it with `stop` hides it: https://github.com/BerriAI/litellm/issues/40260."""
+    said, answer = await relayed(HI)
+    assert said.startswith(HI)
+    assert DONE not in said
+    error = json.loads(said.split(b"data: ")[-1])["error"]
+    assert (error["type"], error["code"]) == ("server_error", "model_away")
+    assert answer.status == "interrupted"
+
+
+async def test_an_error_under_status_200_is_one_for_the_client() -> None:
+    """https://github.com/ggml-org/llama.cpp/issues/14566."""
+    wrong = event({"error": {"message": "boom", "code": 500}})
+    said, _ = await relayed(HI, wrong)
+    assert b"boom" not in said
+    assert list(json.loads(said.split(b"data: ")[-1])) == ["error"]
+
+
+async def test_calls_have_numbers_of_their_own_and_all_that_stands_beside_them() -> None:
+    """https://github.com/QuantumNous/new-api/pull/2701, https://github.com/THU-MAIC/OpenMAIC/issues/1556."""
+
+    def call(call_id: str, **more: Any) -> dict[str, Any]:
+        return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}, **more}
+
+    same = [chunk(tool_calls=[call(each, index=0)]) for each in ("a", "b")]
+    none = [chunk(tool_calls=[call(each, extra_content={"google": each})]) for each in ("a", "b")]
+    for body in (same, none):
+        said, answer = await relayed(*body, chunk("tool_calls"), DONE)
+        told = [delta(each)["tool_calls"][0] for each in chunks(said)[:2]]
+        assert [(each["index"], each["id"]) for each in told] == [(0, "a"), (1, "b")]
+        assert [part["toolCallId"] for part in answer.parts] == ["a", "b"]
+        assert answer.status == "complete"
+    assert [each["extra_content"] for each in told] == [{"google": "a"}, {"google": "b"}]
+
+
+async def test_pieces_of_a_call_are_relayed_as_they_come() -> None:
+    begun = chunk(tool_calls=[{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}])
+    more = [chunk(tool_calls=[{"index": 0, "function": {"arguments": each}}]) for each in ('{"x"', ": 1}")]
+    said, answer = await relayed(ROLE, begun, *more, chunk("tool_calls"), DONE)
+    assert said == b"".join((ROLE, begun, *more, chunk("tool_calls"), DONE))
+    assert answer.parts[0]["input"] == {"x": 1}
+
+
+async def test_a_whole_answer_is_streamed_where_a_stream_was_asked_for() -> None:
+    whole = {"id": "c1", "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
+    said, _ = await relayed(json.dumps(whole).encode(), headers=("Content-Type: application/json",))
+    (told,) = chunks(said)
+    assert (told["id"], told["object"], delta(told)) == ("c1", "chat.completion.chunk", {"content": "hi"})
+
+
+async def test_halves_of_a_character_are_told_as_one() -> None:
+    """https://github.com/elizaOS/eliza/issues/30904."""
+    halves = [b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % half for half in (b"\\ud83d", b"\\ude00")]
+    said, answer = await relayed(*halves, STOP, DONE)
+    assert "".join(delta(each).get("content", "") for each in chunks(said)) == answer.content == "\U0001f600"
+
+
+async def test_words_for_an_end_are_openais() -> None:
+    """https://github.com/BerriAI/litellm/issues/12481."""
+    said, _ = await relayed(HI, chunk("MAX_TOKENS"), DONE)
+    assert chunks(said)[-1]["choices"][0]["finish_reason"] == "length"
+
+
+async def test_an_answer_without_text_ends_as_its_service_says() -> None:
+    said, _ = await relayed(ROLE, chunk("length"), DONE)
+    assert said == ROLE + chunk("length") + DONE
+
+
+async def test_an_answer_that_says_with_each_piece_that_it_ends_is_relayed_to_its_end() -> None:
+    """https://github.com/QuantumNous/new-api/issues/378."""
+    pieces = [chunk("stop", content=each) for each in ("a", "b")]
+    said, answer = await relayed(*pieces, DONE)
+    assert said == b"".join((*pieces, DONE))
+    assert answer.content == "ab"
+
+
+async def test_who_has_left_is_told_nothing_and_the_answer_goes_on() -> None:
+    buffer = TurnBuffer(turn())
+    retold = buffer.retold = Retold(Relayed(), [], 0)
+    retold.hold_in(buffer.holding)
+    retold.leave()
+    async with (
+        standing_in(Reply((HI, STOP, DONE))) as service,
+        open_upstreams(service.settings(), at_once) as upstreams,
+    ):
+        answer = await Answering(upstreams, buffer).run([])
+    assert (answer.content, retold.is_waiting) == ("hi", False)
