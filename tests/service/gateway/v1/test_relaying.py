@@ -135,10 +135,10 @@ async def test_an_answer_without_text_ends_as_its_service_says() -> None:
 
 async def test_an_answer_that_says_with_each_piece_that_it_ends_is_relayed_to_its_end() -> None:
     """https://github.com/QuantumNous/new-api/issues/378."""
-    pieces = [chunk("stop", content=each) for each in ("a", "b")]
+    pieces = [chunk("stop", content="a"), chunk(content="b"), chunk("stop", content="c")]
     said, answer = await relayed(*pieces, DONE)
     assert said == b"".join((*pieces, DONE))
-    assert answer.content == "ab"
+    assert answer.content == "abc"
 
 
 async def test_who_has_left_is_told_nothing_and_the_answer_goes_on() -> None:

@@ -1,0 +1,79 @@
+// What OpenAI's client in JavaScript does, against a gateway: GATEWAY and TOKEN say which. It knows nothing of it.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import OpenAI from "openai";
+
+const { GATEWAY, TOKEN } = process.env;
+const model = "sandbox-small";
+const client = new OpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: TOKEN, maxRetries: 0 });
+const asks = (text) => [{ role: "user", content: text }];
+const tools = [{ type: "function", function: { name: "get_weather", parameters: { type: "object", properties: {} } } }];
+
+const messages = async (session) => {
+  const answer = await fetch(`${GATEWAY}/api/chat/sessions/${session}/messages`, {
+    headers: { Authorization: `Bearer ${TOKEN}` },
+  });
+  return (await answer.json()).messages;
+};
+
+test("an answer comes whole, with its session", async () => {
+  const { data, response } = await client.chat.completions.create({ model, messages: asks("[echo hello]") }).withResponse();
+  assert.equal(data.choices[0].message.content, "hello");
+  assert.equal((await messages(response.headers.get("x-session-id"))).length, 2);
+});
+
+test("a stream is put together", async () => {
+  const stream = client.chat.completions.stream({ model, messages: asks("[echo one two]") });
+  const whole = await stream.finalChatCompletion();
+  assert.equal(whole.choices[0].message.content, "one two");
+});
+
+test("five turns with a growing history are one session", async () => {
+  const history = [];
+  const sessions = new Set();
+  for (let number = 0; number < 5; number += 1) {
+    history.push({ role: "user", content: `[echo js ${number}]` });
+    const { data, response } = await client.chat.completions.create({ model, messages: history }).withResponse();
+    history.push(data.choices[0].message);
+    sessions.add(response.headers.get("x-session-id"));
+  }
+  assert.equal(sessions.size, 1);
+  assert.equal((await messages([...sessions][0])).length, 10);
+});
+
+test("its own tool is run by it", async () => {
+  const runner = client.chat.completions.runTools({
+    model,
+    messages: asks('[tool get_weather {"city": "Nice"}]'),
+    tools: [{ ...tools[0], function: { ...tools[0].function, parse: JSON.parse, function: ({ city }) => `sunny in ${city}` } }],
+  });
+  assert.ok(await runner.finalContent());
+  assert.equal(runner.messages[2].content, "sunny in Nice");
+});
+
+test("who aborts a stream leaves an answer that goes on", async () => {
+  const { data, response } = await client.chat.completions
+    .create({ model, messages: asks("[echo a b c] [chunks 3] [slow 100]"), stream: true })
+    .withResponse();
+  for await (const _ of data) break;
+  const session = response.headers.get("x-session-id");
+  for (let tries = 0; tries < 200 && (await messages(session)).length < 2; tries += 1) await sleep(50);
+  assert.equal((await messages(session)).at(-1).content, "a b c");
+});
+
+test("errors are told apart", async () => {
+  await assert.rejects(client.models.retrieve("unknown"), OpenAI.NotFoundError);
+  await assert.rejects(client.chat.completions.create({ model, messages: asks("hi"), n: 5 }), OpenAI.BadRequestError);
+  const stranger = new OpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: "sk-wrong", maxRetries: 0 });
+  await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError);
+});
+
+test("retries are one turn", async () => {
+  const error = await client.chat.completions
+    .create({ model, messages: asks("[error 503]") }, { maxRetries: 1 })
+    .catch((caught) => caught);
+  assert.ok(error instanceof OpenAI.InternalServerError);
+  const said = await messages(error.headers.get("x-session-id"));
+  assert.deepEqual(said.map((message) => message.role), ["user", "assistant", "assistant"]); // of each try an answer
+});

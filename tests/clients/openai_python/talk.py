@@ -1,0 +1,145 @@
+"""What Python's clients of OpenAI do, against a gateway: `python talk.py GATEWAY TOKEN`. None of them knows of it."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.request
+from typing import Any
+
+import openai
+from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+
+GATEWAY, TOKEN = sys.argv[1:]
+MODEL = "sandbox-small"
+os.environ |= {"OPENAI_BASE_URL": f"{GATEWAY}/v1", "OPENAI_API_KEY": TOKEN}
+set_tracing_disabled(disabled=True)
+
+
+def read(path: str) -> Any:
+    request = urllib.request.Request(GATEWAY + path, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - the gateway's
+        return json.load(answer)
+
+
+def messages(session_id: str) -> list[list[str]]:
+    page = read(f"/api/chat/sessions/{session_id}/messages")["messages"]
+    return [[each["role"], each["content"], each["status"]] for each in page]
+
+
+def newest() -> str:
+    session_id: str = read("/api/chat/sessions?limit=1")["sessions"][0]["id"]
+    return session_id
+
+
+def asks(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+def openai_streams_and_raw_answers() -> None:
+    client = openai.OpenAI()
+    assert [model.id for model in client.models.list()] == [MODEL]
+    assert client.models.retrieve(MODEL).object == "model"
+    create = client.chat.completions.with_streaming_response.create
+    with create(model=MODEL, messages=asks("[echo hello]")) as answer:
+        assert answer.headers["x-session-id"]
+        assert answer.parse().choices[0].message.content == "hello"
+    with client.chat.completions.stream(model=MODEL, messages=asks("[echo hello there]")) as stream:
+        assert stream.get_final_completion().choices[0].message.content == "hello there"
+
+
+def openai_leaves_in_the_middle_and_the_answer_goes_on() -> None:
+    client = openai.OpenAI()
+    said = asks("[echo one two three] [chunks 3] [slow 100]")
+    with client.chat.completions.with_streaming_response.create(model=MODEL, messages=said, stream=True) as answer:
+        session_id = answer.headers["x-session-id"]
+        next(answer.iter_lines())
+    deadline = time.monotonic() + 20
+    while len(messages(session_id)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert messages(session_id)[-1] == ["assistant", "one two three", "complete"]
+
+
+def openai_tells_errors_apart() -> None:
+    client = openai.OpenAI(max_retries=0)
+    for path in ("/nothing", "/models/unknown"):
+        try:
+            client.get(path, cast_to=object)
+        except openai.NotFoundError as error:
+            assert error.type == "invalid_request_error", error
+        else:
+            raise AssertionError(path)
+    try:
+        openai.OpenAI(api_key="sk-wrong", max_retries=0).chat.completions.create(model=MODEL, messages=asks("hi"))
+    except openai.AuthenticationError as error:
+        assert error.code == "invalid_api_key", error
+    else:
+        raise AssertionError("a wrong key")
+
+
+def openai_retries_are_one_turn() -> None:
+    client = openai.OpenAI(max_retries=1)
+    try:
+        client.chat.completions.create(model=MODEL, messages=asks("[error 503]"))
+    except openai.InternalServerError as error:
+        session_id = error.response.headers["x-session-id"]
+        assert error.response.request.headers["x-stainless-retry-count"] == "1"
+    else:
+        raise AssertionError("an error was no error")
+    assert [each[0] for each in messages(session_id)] == ["user", "assistant", "assistant"]  # of each try an answer
+
+
+def langchain_goes_on_by_its_history() -> None:
+    @tool  # type: ignore[untyped-decorator]
+    def get_weather(city: str) -> str:
+        """Tell the weather."""
+        return f"sunny in {city}"
+
+    model = ChatOpenAI(model=MODEL).bind_tools([get_weather])
+    history: list[Any] = [HumanMessage('[tool get_weather {"city": "Nice"}]')]
+    answer = model.invoke(history)
+    history += [answer, *(get_weather.invoke(call) for call in answer.tool_calls)]
+    history.append(model.invoke(history))
+    for number in range(3):
+        history.append(HumanMessage(f"[echo {number}]"))
+        pieces = list(model.stream(history))
+        whole = pieces[0]
+        for piece in pieces[1:]:
+            whole += piece
+        history.append(whole)
+        assert whole.content == str(number), whole
+    said = messages(newest())
+    assert [each[0] for each in said] == ["user", "assistant", "tool", "assistant", *["user", "assistant"] * 3], said
+    assert said[2][1] == "sunny in Nice"
+
+
+def agents_call_their_tool() -> None:
+    @function_tool  # type: ignore[untyped-decorator]
+    def get_weather(city: str) -> str:
+        """Tell the weather."""
+        return f"sunny in {city}"
+
+    model = OpenAIChatCompletionsModel(model=MODEL, openai_client=openai.AsyncOpenAI())
+    agent = Agent(name="a", instructions="Be brief.", tools=[get_weather], model=model)
+    result = asyncio.run(Runner.run(agent, '[tool get_weather {"city": "Cannes"}]'))
+    assert result.final_output
+    said = messages(newest())
+    assert [each[0] for each in said] == ["user", "assistant", "tool", "assistant"], said
+    assert said[2][1] == "sunny in Cannes"
+
+
+SCENARIOS = (
+    openai_streams_and_raw_answers,
+    openai_leaves_in_the_middle_and_the_answer_goes_on,
+    openai_tells_errors_apart,
+    openai_retries_are_one_turn,
+    langchain_goes_on_by_its_history,
+    agents_call_their_tool,
+)
+for scenario in SCENARIOS:
+    scenario()
+    print(scenario.__name__)
