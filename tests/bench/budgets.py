@@ -59,6 +59,17 @@ FIRST_PIECE = {
     1: Budget(8, "time added to the first piece, p50 / LiteLLM's, 1 connection", "ms", 0.25, 0.15, False),
     10: Budget(8, "time added to the first piece, p50 / LiteLLM's, 10 connections", "ms", 0.1, 0.05, False),
 }
+COMPLETIONS = {
+    False: Budget(6, "/v1 answers, whole / LiteLLM's, 50 connections, consumers stopped", "turns/s", 10, 15, True),
+    True: Budget(7, "/v1 answers of 20 chunks / LiteLLM's, 50 connections, consumers stopped", "turns/s", 15, 25, True),
+}
+COMPLETIONS_OF_ALL = {
+    False: Budget(6, "the same whole, all services running", "turns/s", 0, 0, True),
+    True: Budget(7, "the same in chunks, all services running", "turns/s", 0, 0, True),
+}
+PORTKEY = Budget(
+    9, "/v1 answers, whole / Portkey's gateway, 10 connections, consumers stopped", "turns/s", 1.0, 1.6, True
+)
 CHAT_RATE = Budget(10, "streamed turns of 20 chunks / LiteLLM's, 50 connections", "turns/s", 8, 15, True)
 STACK_CPU = Budget(
     18, "processor time of all our processes a turn / LiteLLM's, 50 connections", "ms", 0.15, 0.08, False

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.bench import accepting
+from tests.bench import accepting, completions
 from tests.bench.budgets import CHAT_RATE, FIRST_PIECE, GATEWAY_CPU, GATEWAY_MEMORY, STACK_CPU, Budget
 from tests.bench.litellm import LiteLLM, can_be_run, proxy_of
 from tests.bench.stack import Measured, Stack, running_stack
@@ -100,6 +100,7 @@ async def run(options: argparse.Namespace) -> None:
             _report(comparison.seen)
             memory = [stack.gateway_mib]
             _print(GATEWAY_MEMORY, memory, [proxy.resident_mib] if proxy else [])
+            await completions.run(stack, proxy, options.rounds, options.turns)
         await accepting.run(stack, options.rounds)
 
 

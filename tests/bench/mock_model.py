@@ -1,7 +1,7 @@
 """A model that answers at once, for everybody who is compared: `python -m tests.bench.mock_model PORT PAUSE_MS`.
 
-Each answer is OpenAI's stream: twenty chunks of text with a pause between two of them, each sent by itself as models
-send them, then the finish reason, the usage and `[DONE]`.
+Each answer is whole at once, or OpenAI's stream: twenty chunks of text with a pause between two of them, each sent by
+itself as models send them, then the finish reason, the usage and `[DONE]`.
 """
 
 import asyncio
@@ -22,12 +22,23 @@ END = (
     + b'"choices":[],"usage":{"prompt_tokens":60,"completion_tokens":80,"total_tokens":140}}\n\n'
     + b"data: [DONE]\n\n"
 )
+WHOLE = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "bench",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "a light jet " * CHUNKS}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 60, "completion_tokens": 80, "total_tokens": 140},
+}
 MODELS = {"object": "list", "data": [{"id": "bench", "object": "model", "created": 1, "owned_by": "openai"}]}
 
 
 async def main(port: int, pause_s: float) -> None:
     async def complete(request: web.Request) -> web.StreamResponse:
-        await request.read()
+        if b'"stream":true' not in (await request.read()).replace(b" ", b""):
+            return web.json_response(WHOLE)
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
         for number in range(CHUNKS):

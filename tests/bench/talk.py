@@ -66,21 +66,28 @@ class ChatTalker:
 class CompletionTalker:
     """A user of `POST /v1/chat/completions`, who sends the whole conversation with each question."""
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, url: str, headers: dict[str, str], *, tokens: Iterator[str] | None = None, streams: bool = True
+    ) -> None:
+        """Talk with these headers, as another user in each session where there are `tokens`."""
         self._url = f"{url}/v1/chat/completions"
         self._headers = headers
+        self._tokens = tokens
+        self._streams = streams
         self._messages: list[dict[str, str]] = []
         self._turns = 0
 
     async def ask(self, http: aiohttp.ClientSession) -> float:
         if self._turns % TURNS == 0:
             self._messages = [{"role": "system", "content": "You are a charter broker's assistant."}]
+            if self._tokens is not None:
+                self._headers = {"Authorization": f"Bearer {next(self._tokens)}"}
         self._turns += 1
         self._messages.append({"role": "user", "content": QUESTION})
-        body = {"model": "bench", "stream": True, "messages": self._messages}
+        body = {"model": "bench", "stream": self._streams, "messages": self._messages}
         async with _asked(http, self._url, self._headers, body) as (answer, began):
-            first, said = await _read(answer, b'"content":"a')
-        assert b"[DONE]" in said, f"an answer without its end: {said[-500:]!r}"
+            first, said = await _read(answer, b'"content":"a' if self._streams else b"a light jet")
+        assert (b"[DONE]" if self._streams else b'"stop"') in said, f"an answer without its end: {said[-500:]!r}"
         self._messages.append({"role": "assistant", "content": "a light jet " * 20})
         return first - began
 
