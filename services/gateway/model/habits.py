@@ -87,13 +87,14 @@ class Habits:
             arranged[first : first + 1] = [_joined(prompt, message, "user") for message in arranged[first : first + 1]]
         return _alternating(arranged) if self.alternates else arranged
 
-    def taught(self, status: int, said: str, fields: Iterable[str]) -> Self | None:
+    def taught(self, status: int, said: str, fields: Iterable[str], others: Iterable[str] = ()) -> Self | None:
         """Return what a refusal teaches; None where it teaches nothing new.
 
         Args:
             status: Of the answer.
             said: All of it.
             fields: What was sent that need not be.
+            others: What a client wrote, whose it is to hear of it.
         """
         wants_turns = ALTERNATION.search(said)
         if status in LEARNS_ROLES and wants_turns and not self.alternates:
@@ -103,9 +104,9 @@ class Habits:
             return replace(self, without_system=True)
         if status in LEARNS_FIELDS and NO_STREAM.search(said) and not self.whole:
             return replace(self, whole=True)
-        return self._taught_fields(said, set(fields)) if status in LEARNS_FIELDS else None
+        return self._taught_fields(said, set(fields), others) if status in LEARNS_FIELDS else None
 
-    def _taught_fields(self, said: str, fields: set[str]) -> Self | None:
+    def _taught_fields(self, said: str, fields: set[str], others: Iterable[str]) -> Self | None:
         is_unknown = UNKNOWN_FIELD.search(said)
         if not is_unknown and BAD_VALUE.search(said):
             return None
@@ -114,7 +115,7 @@ class Habits:
         for name, other in (LIMITS, LIMITS[::-1]):
             if name in named and name not in dict(self.renamed).values():
                 return replace(self, renamed=(*self.renamed, (name, other)))
-        if not named and is_unknown:
+        if not named and is_unknown and not any(_names(said, name) for name in others):
             named = fields
         return replace(self, refused=self.refused | named) if named else None
 
@@ -159,7 +160,8 @@ class Asking:
     def learns(self, status: int, said: str) -> bool:
         """Tell whether a refusal teaches how to ask; then the next `body` is another one."""
         self._lessons += 1
-        taught = self.habits.taught(status, said, self._sent) if self._lessons < MOST_LESSONS else None
+        others = self._relayed.fields if self._relayed is not None else ()
+        taught = self.habits.taught(status, said, self._sent, others) if self._lessons < MOST_LESSONS else None
         self.habits = taught or self.habits
         return taught is not None
 

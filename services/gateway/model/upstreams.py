@@ -98,6 +98,7 @@ class Call:
         relayed: Relayed | None = None,
     ) -> None:
         self.upstream: str | None = None  # the name of the one that was asked last
+        self.tries = 0
         self.prices: Prices | None = None  # its own for this model
         self._upstreams = upstreams
         self._attempts = upstreams.attempts(offers, thread_id)
@@ -145,6 +146,7 @@ class Call:
 
     def _turn_to(self, offer: Offer) -> Upstream:
         upstream = self._upstreams.upstream(offer.upstream.name)
+        self.tries += 1
         self.upstream, self.prices = upstream.name, offer.prices
         upstream.circuit.call_begins(self._loop.time())
         return upstream

@@ -159,7 +159,7 @@ class Answering:
 
     def _take(self, chunk: Chunk) -> None:
         if self._retold is not None:
-            self._retold.tell(chunk)
+            self._retold.tell(chunk, self._call.tries if self._call else 0)
         if chunk.reasoning:
             self._add(Reasoning(storable(chunk.reasoning)))
         if chunk.text:

@@ -35,6 +35,7 @@ class Retold:
         self._early: bytes = b""  # what came before the first piece: another service may still be asked
         self._waiting: list[bytes] = []
         self._held: list[bytes] = []
+        self._tries = 0
         self._has_begun = False
         self._is_read = True
 
@@ -42,8 +43,10 @@ class Retold:
         """Count what waits."""
         self._holding = holding
 
-    def tell(self, chunk: Chunk) -> None:
-        """Take what comes next."""
+    def tell(self, chunk: Chunk, tries: int) -> None:
+        """Take what comes next at this try; of one that failed before its first piece nothing is told."""
+        if tries != self._tries:
+            self._tries, self._early = tries, b""
         if chunk.finish_reason is not None:
             self.reason = reason_of(chunk.finish_reason)
         if not chunk.told or not self._is_read:

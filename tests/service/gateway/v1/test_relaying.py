@@ -12,7 +12,7 @@ from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Answer
-from services.gateway.v1.telling import relayed_stream
+from services.gateway.v1.telling import completion_of, error_of, relayed_stream
 from tests.pure.gateway.samples import minutes, turn
 from tests.service.gateway.model.stand_in import DONE, HI, STOP, Reply, at_once, chunk, event, standing_in
 
@@ -152,3 +152,71 @@ async def test_who_has_left_is_told_nothing_and_the_answer_goes_on() -> None:
     ):
         answer = await Answering(upstreams, buffer).run([])
     assert (answer.content, retold.is_waiting) == ("hi", False)
+
+
+async def test_of_a_try_that_failed_before_its_first_piece_nothing_is_told() -> None:
+    other = chunk(role="assistant", content="", odd=True)
+    busy = event({"error": {"message": "busy", "type": "overloaded_error"}})
+    replies = iter([Reply((ROLE, busy)), Reply((other, HI, STOP, DONE))])
+    buffer = TurnBuffer(turn())
+    retold = buffer.retold = Retold(Relayed(), [], 0)
+    async with (
+        standing_in(lambda _: next(replies)) as service,
+        open_upstreams(service.settings(), at_once) as upstreams,
+    ):
+        answer = await Answering(upstreams, buffer).run([])
+    buffer.end(replace(buffer.turn, state=answer.status, answer=answer, answered_at=minutes(1)))
+    assert b"".join([piece async for piece in relayed_stream(buffer, retold)]) == other + HI + STOP + DONE
+
+
+async def test_what_a_client_chose_is_refused_to_it_and_asked_again_of_nobody_else() -> None:
+    """To leave out its tools for everybody from then on would be worse."""
+
+    def refuse(_: dict[str, Any]) -> Reply:
+        body = json.dumps({"error": {"message": "Unknown parameter: 'tools'.", "code": "unknown_parameter"}})
+        return Reply((body.encode(),), status=400)
+
+    request = Relayed({"tools": [{"type": "function"}], "temperature": 0.5})
+    async with standing_in(refuse) as service, open_upstreams(service.settings(), at_once) as upstreams:
+        for _ in range(2):
+            buffer = TurnBuffer(turn())
+            buffer.retold = Retold(request, [], 0)
+            answer = await Answering(upstreams, buffer).run([])
+            assert error_of(answer)[0] == 400
+            assert "tools" in error_of(answer)[1]["message"]
+    assert [each.get("tools") for each in service.requests] == [[{"type": "function"}]] * 2
+    assert service.requests[0]["temperature"] == 0.5
+
+
+async def test_what_only_we_added_is_left_out_where_it_is_refused() -> None:
+    def answer(request: dict[str, Any]) -> Reply:
+        if "prompt_cache_key" in request:
+            body = json.dumps({"error": {"message": "Unknown parameter: 'prompt_cache_key'."}})
+            return Reply((body.encode(),), status=400)
+        return Reply((HI, STOP, DONE))
+
+    buffer = TurnBuffer(turn())
+    buffer.retold = Retold(Relayed({"seed": 7}), [], 0)
+    async with standing_in(answer) as service, open_upstreams(service.settings(), at_once) as upstreams:
+        assert (await Answering(upstreams, buffer).run([])).content == "hi"
+    assert service.requests[-1]["seed"] == 7
+
+
+async def test_who_wants_no_stream_is_answered_by_one_that_is_none_and_else_by_what_came() -> None:
+    whole = b'{"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}], "odd": 1}'
+    for body, is_relayed in ((whole, True), (HI + STOP + DONE, False), (whole.replace(b"stop", b"end_turn"), False)):
+        buffer = TurnBuffer(turn())
+        retold = buffer.retold = Retold(Relayed(streams=False), [], 0)
+        async with standing_in(Reply((body,))) as service, open_upstreams(service.settings(), at_once) as upstreams:
+            answer = await Answering(upstreams, buffer).run([])
+        assert service.requests[0]["stream"] is False
+        assert "stream_options" not in service.requests[0]
+        assert (answer.content, answer.status) == ("hi", "complete")
+        assert retold.whole == (body if is_relayed else None)
+        told = json.loads(completion_of(buffer.turn, answer))
+        assert told["choices"][0] == {
+            "index": 0,
+            "message": {"role": "assistant", "content": "hi", "refusal": None},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
