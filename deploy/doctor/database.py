@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from yarl import URL
 
 from deploy.doctor.finding import TIMEOUT_S, Finding
+from deploy.doctor.isolation import check_isolation
 from deploy.migrate import MIGRATIONS, is_known
 from services.gateway.turns.rows import IS_UNTOLD
 from shared.database import DATABASE_ERRORS, lacking
@@ -40,6 +41,8 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
         yield await _releases(connection)
         yield check_address(settings, await _hosts_of_gateways(connection))
         if revision.trouble is None:
+            async for finding in check_isolation(connection):
+                yield finding
             yield await _dead_letters(connection)
             yield await _abandoned_turns(connection)
             yield await _untold_turns(connection)
