@@ -23,7 +23,7 @@ from shared.errors import BrokerAway
 from shared.publisher import Publisher
 
 # The model is asked first: broker, logger and tagger would take the processor from what its first piece comes through.
-# The question is in its row meanwhile.
+# The question is in its row meanwhile. Once there is an answer, nothing is gained by waiting.
 ASK_AFTER_S = 0.02
 ASK_DEADLINE_S = 60.0  # before another try to publish a question, for as long as its turn runs
 ASKED_WAIT_S = 5.0  # for the question, once there is an answer
@@ -45,6 +45,11 @@ def has_asked(asking: "asyncio.Task[bool] | None") -> bool:
 def has_told(telling: asyncio.Task[bool]) -> bool:
     """Tell whether the broker is known to have all that a turn says."""
     return has_asked(telling) and telling.result()
+
+
+def _end(pause: asyncio.Future[None]) -> None:
+    if not pause.done():
+        pause.set_result(None)
 
 
 @dataclass
@@ -73,6 +78,7 @@ class Telling:
         self._spawn = spawn
         self._watched: dict[Known, _Watched] = {}
         self._telling: set[Known] = set()
+        self._pauses: dict[UUID, asyncio.Future[None]] = {}  # before questions are published
         self._away_at = -inf  # when the broker was seen to be away last, by the loop's clock
 
     @property
@@ -97,7 +103,7 @@ class Telling:
         return sorted(before, key=lambda said: said.place)
 
     async def _ask(self, turn: Turn, before: Sequence[Glimpse]) -> bool:
-        await asyncio.sleep(ASK_AFTER_S)
+        await self._pause(turn.turn_id)
         delays = Delays()
         while True:
             try:
@@ -109,6 +115,17 @@ class Telling:
                 await asyncio.sleep(delays.next())
             else:
                 return True
+
+    async def _pause(self, turn_id: UUID) -> None:
+        """Let the model be asked first, until the turn has an answer."""
+        loop = asyncio.get_running_loop()
+        pause = self._pauses[turn_id] = loop.create_future()
+        waking = loop.call_later(ASK_AFTER_S, _end, pause)
+        try:
+            await pause
+        finally:
+            waking.cancel()
+            self._pauses.pop(turn_id, None)
 
     async def _tell_earlier(self, said: Glimpse) -> None:
         known = (said.turn_id, said.attempt, said.state)
@@ -142,6 +159,8 @@ class Telling:
             for said in before:
                 await self._tell_earlier(said)
             if asking is not None:
+                if (pause := self._pauses.get(turn.turn_id)) is not None:
+                    _end(pause)
                 await asyncio.wait({asking}, timeout=ASKED_WAIT_S)
             return await self.tell_now(turn, is_asked=has_asked(asking))
         except BrokerAway as error:

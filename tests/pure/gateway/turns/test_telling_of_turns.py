@@ -1,6 +1,17 @@
-"""When the messages of a turn were accepted, by what its events say."""
+"""When the messages of a turn were accepted, by what its events say; and when they are told of."""
 
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from services.gateway.turns import telling as telling_module
+from services.gateway.turns.outbox import Outbox
+from services.gateway.turns.store import TurnStore
+from services.gateway.turns.telling import Telling, has_asked
 from services.gateway.turns.turn import Question
+from shared.events import Event, MessageAnswered, MessagePosted
+from shared.publisher import Publisher
 from tests.pure.gateway.samples import minutes, turn
 
 
@@ -10,3 +21,27 @@ def test_what_came_with_a_question_was_accepted_with_it_though_its_place_is_befo
     copy, earlier, question = asked.asked()
     assert earlier.created_at < earlier.accepted == question.accepted == minutes(5)
     assert copy.accepted == minutes(1), "when it was asked first"
+
+
+class _Publisher:
+    away = None
+
+    def __init__(self) -> None:
+        self.published: list[type[Event]] = []
+
+    async def publish(self, event: Event, **_: Any) -> None:
+        self.published.append(type(event))
+
+
+async def test_a_question_waits_no_longer_than_for_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling_module, "ASK_AFTER_S", 3600.0)
+    monkeypatch.setattr(telling_module, "ASKED_WAIT_S", 1.0)
+    publisher = _Publisher()
+    telling = Telling(cast(TurnStore, None), cast(Outbox, None), cast(Publisher, publisher), asyncio.create_task)
+    answered = turn(answered=1)
+    asking = telling.ask(answered)
+    await asyncio.sleep(0)
+    assert publisher.published == []
+    await telling.tell(answered, asking)
+    assert publisher.published == [MessagePosted, MessageAnswered]
+    assert has_asked(asking)
