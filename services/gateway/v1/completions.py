@@ -4,10 +4,8 @@ The hot path: it reads and writes its bodies by hand; `door.py` leads here.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from uuid import UUID
+from dataclasses import dataclass
 
 import structlog
 from starlette.requests import Request
@@ -29,7 +27,6 @@ from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import TagQueries
 from services.gateway.turns.buffer import QUIET_S, TurnBuffer
-from services.gateway.turns.claims import Claim
 from services.gateway.turns.kept import Kept
 from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.retold import Retold
@@ -37,7 +34,8 @@ from services.gateway.turns.running import OnBusy
 from services.gateway.turns.said import newest
 from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fresh
 from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Question, Turn
+from services.gateway.turns.turn import Turn
+from services.gateway.v1.beginning import Beginning, sent_key
 from services.gateway.v1.completion_request import CompletionRequest, read_completion_request
 from services.gateway.v1.joining import Joined, Joining
 from services.gateway.v1.telling import (
@@ -50,7 +48,7 @@ from services.gateway.v1.telling import (
 )
 from shared.database import DATABASE_ERRORS
 from shared.errors import Invalid, NotFound, SessionBusy, TripthreadError
-from shared.ids import derived_id, new_id
+from shared.ids import new_id
 from shared.settings import Settings
 
 TAG_WAIT_S = 0.5  # beyond the first piece, for a session's tag to be read
@@ -134,7 +132,7 @@ class Completions:
             asked = read_completion_request(body, request.headers, self._settings.max_extra_bytes)
             admit_writer(caller.projects, asked.project_id)
             model = self._model(asked.model, caller)
-            beginning = _Beginning(
+            beginning = Beginning(
                 asked,
                 caller,
                 account,
@@ -148,7 +146,7 @@ class Completions:
                     return await until_fresh(lambda: self._try_to_join(beginning))
             return await until_fresh(lambda: self._try_to_begin(beginning, asked.session_id))
 
-    async def _try_to_join(self, beginning: "_Beginning") -> Begun:
+    async def _try_to_join(self, beginning: Beginning) -> Begun:
         """Go on in the session whose last answer is where the history ends.
 
         Raises:
@@ -163,9 +161,7 @@ class Completions:
             raise NotFound
         return await self._try_to_begin(beginning, joined.session_id, joined)
 
-    async def _try_to_begin(
-        self, beginning: "_Beginning", session_id: str | None, joined: Joined | None = None
-    ) -> Begun:
+    async def _try_to_begin(self, beginning: Beginning, session_id: str | None, joined: Joined | None = None) -> Begun:
         asked, caller = beginning.asked, beginning.caller
         remembered = await self._remember(session_id, caller)
         if joined is not None and remembered.known_until != joined.known_until:
@@ -199,11 +195,11 @@ class Completions:
         if asked.key is not None:
             return key_within(caller.projects, kept.project_id, f"v1:key:{asked.key}")
         before = await self._sent_before(asked, caller) if asked.is_retry else None
-        return before or f"{_sent(asked)}{new_id()}"
+        return before or f"{sent_key(asked)}{new_id()}"
 
     async def _sent_before(self, asked: CompletionRequest, caller: Caller) -> str | None:
         """Return the key of the turn that a retry is about; None where its first try began none."""
-        return await self._store.sent_before(caller.user_id, _sent(asked))
+        return await self._store.sent_before(caller.user_id, sent_key(asked))
 
     def _model(self, name: str, caller: Caller) -> ConfiguredModel:
         """Return the model that is asked for."""
@@ -259,69 +255,6 @@ class Completions:
             log.warning("tag not read", turn_id=str(turn.turn_id), error=str(error) or type(error).__name__)
             return None
         return tag.session_tag if tag else None
-
-
-@dataclass(frozen=True)
-class _Beginning:
-    """A request, and who sends it."""
-
-    asked: CompletionRequest
-    caller: Caller
-    account: str
-    model: ConfiguredModel
-    correlation_id: UUID
-    traceparent: str | None
-    client: Mapping[str, str] | None  # from where it comes, as far as that is kept
-
-    def claim(
-        self,
-        remembered: Remembered,
-        session_id: str | None,
-        *,
-        parent_id: str | None,
-        kept: Kept,
-        key: str | None,
-        owner: str,
-    ) -> Claim:
-        """Make the claim of a turn in the session that is remembered; a new one where there is none."""
-        turn_id = new_id()
-        return Claim(
-            turn_id=turn_id,
-            user_id=remembered.user_id,
-            session_id=session_id or str(new_id()),
-            key=key,
-            body_hash=self.asked.body_hash,
-            owner=owner,
-            account=self.account,
-            correlation_id=self.correlation_id,
-            traceparent=self.traceparent,
-            model=self.model.name,
-            provider=self.model.provider,
-            project_id=kept.project_id or self.asked.project_id,
-            helper=kept.helper,
-            question=_chained(self.asked, turn_id, parent_id).said_by(self.client),
-            known_until=remembered.known_until,
-            remembers_from=remembered.history[0].created_at if remembered.history else None,
-            begins=remembered.is_new,
-            is_recalled=remembered.is_recalled,
-        )
-
-
-def _chained(asked: CompletionRequest, turn_id: UUID, parent_id: str | None) -> Question:
-    """Give each new message its id, which follows from the turn, and its parent; the last brings the others."""
-    chain: list[Question] = []
-    new: Sequence[Question] = asked.conversation.new
-    for index, question in enumerate(new):
-        message_id = str(derived_id(turn_id, f"question/{index}"))
-        parent_id = chain[-1].message_id if chain else parent_id
-        metadata = {**asked.metadata, **question.metadata} if index == len(new) - 1 else question.metadata
-        chain.append(replace(question, message_id=message_id, parent_id=parent_id, metadata=metadata))
-    return replace(chain[-1], earlier=tuple(chain[:-1]), history=asked.conversation.history)
-
-
-def _sent(asked: CompletionRequest) -> str:
-    """Return what the keys of all turns of a request begin with, whose client has no key of its own."""
-    return f"v1:sent:{asked.body_hash.hex()[:32]}:"
 
 
 async def _has_nothing(buffer: TurnBuffer, retold: Retold) -> bool:
