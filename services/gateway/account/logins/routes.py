@@ -79,6 +79,7 @@ async def sign_in(settings: SettingsDep, throttle: ThrottleDep, logins: LoginsDe
     value = await logins.open(link)
     if value is None:
         raise Gone(USED)
+    await logins.end(login_cookies_of(request))  # who signs in anew leaves nothing open by an older cookie
     log.info("browser signed in", role=link.role)
     add_header(request.scope, login_cookie(value, settings))
     return done_page(link.user_id)

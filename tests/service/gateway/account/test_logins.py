@@ -175,6 +175,17 @@ async def test_who_signs_out_is_nobody_any_more(world: World) -> None:
 
 
 @pytest.mark.usefixtures("asked_anew")
+async def test_who_signs_in_anew_leaves_nothing_open_by_the_cookie_before(world: World) -> None:
+    async with world.client() as client:
+        first = (await pressed(client, link(world))).cookies["login"]
+        second = await pressed(client, link(world, "bob"))
+        assert (await me(client))["user_id"] == "bob"
+        client.cookies.clear()
+        assert (await client.get("/api/me", headers={"Cookie": f"login={first}"})).status_code == 401
+        now = {"Cookie": f"login={second.cookies['login']}"}
+        assert (await client.get("/api/me", headers=now)).json()["user_id"] == "bob"
+
+
 async def test_an_administrator_signs_every_browser_of_a_user_out(world: World) -> None:
     async with world.client() as one, world.client() as two, world.client() as eve:
         for client, user in ((one, "ann"), (two, "ann"), (eve, "eve")):
