@@ -62,6 +62,13 @@ def _checked_networks(text: str) -> str:
     return text
 
 
+def _checked_origins(text: str) -> str:
+    for each in filter(None, map(str.strip, text.split(","))):
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", each):
+            raise ValueError("must be origins, such as https://chat.example.com, with commas between")
+    return text
+
+
 def _checked_address(text: str) -> str:
     """Refuse what could be another header, or is no address of ASCII."""
     if text and not re.fullmatch(r"[!-;=?A-~]+@[A-Za-z0-9.-]+", text):
@@ -96,6 +103,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[str, AfterValidator(_checked_networks)] = ""
     proxy_header: ProxyHeader = "x-forwarded-for"  # by which they say so; the other one counts for nothing
     allowed_hosts: str = ""  # names with commas between, by which callers without `Authorization` may call it
+    cors_origins: Annotated[str, AfterValidator(_checked_origins)] = ""  # whose pages may call it by a token
     # What a caller of the public port may send, how long it may take, and how many may be there at once.
     http_head_bytes: int = Field(64 * 2**10, ge=4096)  # the head of a request, at most; then 431
     http_head_s: float = Field(10.0, gt=0)  # from a head's first byte to its last; then 408

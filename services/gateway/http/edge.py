@@ -6,7 +6,7 @@ It works on the raw header lists: Starlette's classes for them took half of the 
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 from uuid import UUID
 
@@ -14,9 +14,11 @@ import structlog
 from opentelemetry import context, trace
 from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.http.bodies import Bodies, Whose, let_go_of_body
+from services.gateway.http.cors import Cors
 from services.gateway.http.hosts import allowed_hosts
 from services.gateway.http.openai_errors import refusal, unexpected
 from services.gateway.http.peer import TrustedProxies, peer_of
@@ -77,6 +79,7 @@ class Edge:
         self.bodies = Bodies(settings, whose)
         self._proxies = TrustedProxies(read_networks(settings.trusted_proxies), settings.proxy_header)
         self._hosts = allowed_hosts(settings)
+        self._cors = Cors(settings.cors_origins)
         self._headers = HEADERS | (TRANSPORT_SECURITY if settings.environment == "production" else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,6 +112,13 @@ class Edge:
             await goes_on(receive, send)
 
     async def _serve(self, scope: Scope, given: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+        if self._cors:
+            for header in self._cors.headers(given):
+                add_header(scope, header)
+            allowed = self._cors.preflight(scope["method"], given)
+            if allowed is not None:
+                await Response(status_code=204, headers=_spelled(allowed))(scope, receive, answer)
+                return
         if self.bodies.is_too_long(_announced(given)):
             # Not read, so the connection is of no use for another request.
             await refusal(scope, self.bodies.too_large(), {"Connection": "close"})(scope, receive, answer)
@@ -175,6 +185,10 @@ def _ids(given: bytes) -> tuple[str, UUID]:
         return request_id, UUID(request_id)
     except ValueError:
         return request_id, own
+
+
+def _spelled(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in headers}
 
 
 def _announced(given: dict[bytes, bytes]) -> int:

@@ -1,0 +1,38 @@
+"""Pages of other origins that may call by a token: those that are named, and none by default (Fetch, "CORS protocol").
+
+They are never allowed to send this origin's cookies: a browser then shows them no answer that a cookie has opened.
+"""
+
+from collections.abc import Mapping
+
+Headers = list[tuple[bytes, bytes]]
+METHODS = b"GET, POST, PATCH, DELETE"
+SENT = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, X-Session-Id, "
+SENT += b"X-Visitor-Token"
+SHOWN = b"ETag, Retry-After, X-Request-Id, X-Session-Id, X-Session-Tag, X-Turn-Id, X-Visitor-Token"
+KEPT_S = b"600"  # that a browser asks no more
+
+
+class Cors:
+    def __init__(self, origins: str) -> None:
+        """Allow these; there are commas between them."""
+        self._origins = frozenset(each.strip().encode() for each in origins.split(",") if each.strip())
+
+    def __bool__(self) -> bool:
+        return bool(self._origins)
+
+    def headers(self, given: Mapping[bytes, bytes]) -> Headers:
+        """Return what goes with an answer, where other pages may read some."""
+        varies = (b"vary", b"Origin")
+        origin = given.get(b"origin", b"")
+        if origin not in self._origins:
+            return [varies]
+        return [varies, (b"access-control-allow-origin", origin), (b"access-control-expose-headers", SHOWN)]
+
+    def preflight(self, method: str, given: Mapping[bytes, bytes]) -> Headers | None:
+        """Return the answer to a browser that asks what a page may send; None where nobody asks that, or may."""
+        asks = method == "OPTIONS" and b"access-control-request-method" in given
+        if not asks or given.get(b"origin", b"") not in self._origins:
+            return None
+        allowed = (b"access-control-allow-methods", METHODS), (b"access-control-allow-headers", SENT)
+        return [*allowed, (b"access-control-max-age", KEPT_S)]

@@ -1,0 +1,71 @@
+"""Pages of other origins call only where they are named, and by no cookie."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from services.gateway.account.visitors.cookies import new_visitor
+from shared.settings import Settings
+from tests.service.gateway.fakes import World
+from tests.tokens import token_for
+
+PAGE, OTHER = "https://chat.example", "https://evil.example"
+ASKS = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+
+
+def world(origins: str) -> World:
+    return World(
+        settings=Settings(_env_file=None, environment="test", allowed_hosts="gateway.test", cors_origins=origins)
+    )
+
+
+def about_cors(answer: httpx2.Response) -> dict[str, Any]:
+    return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+
+
+@pytest.mark.parametrize("origins", ["", OTHER, f"{PAGE}.evil.example", "https://chat.example:8443"])
+async def test_a_page_that_is_not_named_is_allowed_nothing(origins: str) -> None:
+    mine = world(origins)
+    async with mine.client() as client:
+        asked = await client.options("/api/chat", headers={"Origin": PAGE, **ASKS})
+        assert (asked.status_code, about_cors(asked)) == (405, {})
+        token = {"Authorization": f"Bearer {token_for(mine.settings, 'ann')}"}
+        assert about_cors(await client.get("/api/me", headers={"Origin": PAGE, **token})) == {}
+
+
+@pytest.mark.parametrize("origins", [PAGE, f"{OTHER}, {PAGE}"])
+async def test_a_page_that_is_named_calls_by_a_token_and_reads_the_answer(origins: str) -> None:
+    mine = world(origins)
+    async with mine.client() as client:
+        asked = await client.options("/api/chat", headers={"Origin": PAGE, **ASKS})
+        assert asked.status_code == 204
+        assert asked.headers["access-control-allow-origin"] == PAGE
+        assert "Authorization" in asked.headers["access-control-allow-headers"]
+        token = {"Authorization": f"Bearer {token_for(mine.settings, 'ann')}"}
+        for path, status in (("/api/me", 200), ("/api/chat/sessions/unknown", 404), ("/nowhere", 404)):
+            answer = await client.get(path, headers={"Origin": PAGE, **token})
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, PAGE)
+            assert answer.headers["vary"] == "Origin"
+        assert "access-control-allow-credentials" not in {**asked.headers, **answer.headers}
+
+
+@pytest.mark.parametrize("origin", ["null", OTHER, PAGE.upper(), f"{PAGE}, {OTHER}", f"{PAGE}/"])
+async def test_no_other_spelling_is_that_page(origin: str) -> None:
+    async with world(PAGE).client() as client:
+        assert about_cors(await client.options("/api/chat", headers={"Origin": origin, **ASKS})) == {}
+        answer = await client.get("/healthz", headers={"Origin": origin})
+        assert (about_cors(answer), answer.headers["vary"]) == ({}, "Origin")
+
+
+async def test_a_page_that_is_named_writes_by_no_cookie_all_the_same() -> None:
+    mine = world(PAGE)
+    async with mine.client() as client:
+        headers = {"Origin": PAGE, "Cookie": f"visitor={new_visitor(mine.settings).value}"}
+        assert (await client.post("/api/chat/sessions", json={}, headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize("origins", ["*", "chat.example", "https://", "https://a.example/path", "null"])
+def test_what_is_no_origin_is_not_taken(origins: str) -> None:
+    with pytest.raises(ValueError, match="origin"):
+        Settings(_env_file=None, cors_origins=origins)
