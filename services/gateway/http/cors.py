@@ -9,7 +9,8 @@ Headers = list[tuple[bytes, bytes]]
 METHODS = b"GET, POST, PATCH, DELETE"
 SENT = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, X-Session-Id, "
 SENT += b"X-Visitor-Token"
-SHOWN = b"ETag, Retry-After, X-Request-Id, X-Session-Id, X-Session-Tag, X-Turn-Id, X-Visitor-Token"
+SHOWN = b"ETag, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Session-Id, X-Session-Tag, X-Turn-Id, "
+SHOWN += b"X-Visitor-Token"
 KEPT_S = b"600"  # that a browser asks no more
 
 
