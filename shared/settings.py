@@ -160,6 +160,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_000_000, ge=1000)
     body_bytes_at_once: int = Field(64 * 2**20, ge=2**20)  # of bodies that come or are read; an account has a quarter
     head_bytes_at_once: int = Field(16 * 2**20, ge=2**18)  # of heads and waiting requests, of all connections
+    max_message_characters: int | None = Field(None, ge=1)  # of one that a user says; empty: as the body's bytes allow
     max_extra_bytes: int = Field(65_536, ge=1000)  # of one message: its metadata, and its parts beside their texts
     read_bytes_at_once: int = Field(32 * 2**20, ge=2**20)  # of messages that are read for callers and not sent yet
     turn_bytes_at_once: int = Field(64 * 2**20, ge=2**20)  # of texts of turns that run; an account has a quarter

@@ -23,6 +23,7 @@ from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.client import client_of
 from services.gateway.http.cookies import cookie_values
 from services.gateway.http.edge import correlation_id_of
+from services.gateway.http.fields import check_text
 from services.gateway.http.problems import problem_response, unexpected_response
 from services.gateway.http.rate_limit import tell_limits
 from services.gateway.http.refused_field import refused_field
@@ -108,6 +109,8 @@ class Chat:
                 traceparent=traceparent_of(request.headers.get("traceparent")),
                 client=client_of(request.scope, self._settings),
             )
+            for question in asked.questions:
+                check_text(self._settings.max_message_characters, question.content)
             admit_writer(caller.projects, asked.project_id)
             if asked.model is not None:
                 asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))

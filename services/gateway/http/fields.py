@@ -34,6 +34,20 @@ WholeNumber = Annotated[StrictInt, BeforeValidator(whole)]
 MOST_PARTS = 1000  # of one message
 
 
+def check_text(most_characters: int | None, text: str) -> None:
+    """Refuse what a user says where it is too long.
+
+    Raises:
+        TooLarge: It has more characters than a message may have.
+    """
+    if most_characters is not None and len(text) > most_characters:
+        raise TooLarge(
+            f"A message may have at most {most_characters} characters: this one has {len(text)}.",
+            limit="message_characters",
+            quota=most_characters,
+        )
+
+
 def check_extras(most_bytes: int, *extras: Any) -> None:
     """Refuse what is kept with a message and shown with it each time, but is no text, where it is too much.
 

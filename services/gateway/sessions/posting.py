@@ -16,7 +16,7 @@ from services.gateway.account.identity import Caller, CallerDep, account_of
 from services.gateway.account.limits.buckets import Buckets, Rate
 from services.gateway.account.projects import admit_writer, project_of_new
 from services.gateway.http.client import client_of
-from services.gateway.http.fields import MOST_PARTS, Json, Name, SessionId, check_extras
+from services.gateway.http.fields import MOST_PARTS, Json, Name, SessionId, check_extras, check_text
 from services.gateway.http.handed import from_app
 from services.gateway.http.idempotency_key import HEADER
 from services.gateway.http.problems import problem_responses
@@ -103,6 +103,8 @@ class Posting:
             TooLarge: It has too much beside its text.
         """
         await self._buckets.take(self._rate, account)
+        if message.role == "user":
+            check_text(self.settings.max_message_characters, message.content)
         parts = [{**part, "text": ""} if isinstance(part.get("text"), str) else part for part in message.parts]
         check_extras(self.settings.max_extra_bytes, parts, message.metadata)
 

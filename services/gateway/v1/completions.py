@@ -19,6 +19,7 @@ from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.client import client_of
 from services.gateway.http.edge import correlation_id_of
+from services.gateway.http.fields import check_text
 from services.gateway.http.openai_errors import error_response, openai_error
 from services.gateway.http.rate_limit import tell_limits
 from services.gateway.http.request_span import traceparent_of
@@ -130,6 +131,9 @@ class Completions:
         async with self._throttle.admitted(account) as left:
             tell_limits(request.scope, left.headers)
             asked = read_completion_request(body, request.headers, self._settings.max_extra_bytes)
+            for question in asked.conversation.new:
+                if question.role == "user":
+                    check_text(self._settings.max_message_characters, question.content)
             admit_writer(caller.projects, asked.project_id)
             model = self._model(asked.model, caller)
             beginning = Beginning(

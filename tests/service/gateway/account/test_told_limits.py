@@ -62,3 +62,27 @@ async def test_refusals_are_remembered_of_users_until_they_are_noted_all_at_once
             await client.get("/api/me")
     assert world.refusals.take() == {"ann": 2, "bob": 2}
     assert world.refusals.take() == {}
+
+
+async def test_a_message_that_is_too_long_is_refused_whichever_way_it_comes(world: World) -> None:
+    world.settings = world.settings.model_copy(
+        update={"max_message_characters": 5, "calls_per_minute": 99, "turns_per_minute": 99}
+    )
+    long, fits = "\u00e9" * 6, "\u00e9" * 5
+    async with world.client("ann") as client:
+        asked = [
+            await client.post("/api/chat", json={"message": text, "stream": False, "session_id": "s1"})
+            for text in (long, fits)
+        ]
+        posted = [
+            await client.post("/api/chat/sessions/s2/messages", json={"role": role, "content": text})
+            for role, text in (("user", long), ("user", fits), ("assistant", long))
+        ]
+        completion = {"model": "sandbox-small", "messages": [{"role": "user", "content": long}]}
+        completed = await client.post("/v1/chat/completions", json=completion)
+    assert [each.status_code for each in asked] == [413, 200]
+    assert [each.status_code // 100 for each in posted] == [4, 2, 2]
+    refused = asked[0].json()
+    assert (refused["code"], refused["limit"], refused["quota"]) == ("too_large", "message_characters", 5)
+    assert refused["detail"] == "A message may have at most 5 characters: this one has 6."
+    assert (completed.status_code, completed.json()["error"]["code"]) == (413, "too_large")
