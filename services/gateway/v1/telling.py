@@ -98,13 +98,13 @@ async def kept_stream(buffer: TurnBuffer, *, wants_usage: bool) -> AsyncIterator
 
 def completion_of(turn: Turn, answer: Answer) -> bytes:
     """Spell a turn as a `chat.completion`."""
-    texts = {kind: "".join(part["text"] for part in answer.parts if part["type"] == kind) for kind in ("reasoning",)}
+    reasoning = "".join(part["text"] for part in answer.parts if part["type"] == "reasoning")
     calls = _calls(answer)
     text = answer.content or (None if calls else "")
     is_refusal = answer.metadata.get("refusal") is True
     message: dict[str, Any] = {"role": "assistant", "content": None if is_refusal else text}
     message["refusal"] = answer.content if is_refusal else None
-    message |= {"reasoning_content": texts["reasoning"]} if texts["reasoning"] else {}
+    message |= {"reasoning_content": reasoning} if reasoning else {}
     message |= {"tool_calls": calls} if calls else {}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason_of(answer)}
     told = {**head_of(turn), "object": "chat.completion", "choices": [choice], "usage": usage_of(_usage(answer))}
