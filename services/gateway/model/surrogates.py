@@ -1,4 +1,4 @@
-"""Put the halves of characters together that a service cut in two, and take out those that stay alone.
+"""Make storable what models say: put the halves of characters together that a service cut in two, take out the others.
 
 JSON may write an emoji as two escapes, and who cuts an answer by UTF-16 units sends them in two deltas
 (https://github.com/elizaOS/eliza/issues/30904, https://github.com/elie222/rakazo/issues/416). UTF-8 holds no half
@@ -24,6 +24,11 @@ class Halves:
         """Return what stands for a half that stayed alone."""
         held, self.held = self.held, ""
         return without_halves(held) if held else ""
+
+
+def storable(text: str) -> str:
+    """Take out of a model's text what PostgreSQL can't hold."""
+    return text.replace("\x00", "")
 
 
 def without_halves(text: str) -> str:

@@ -13,11 +13,12 @@ from services.gateway.model.ending import ERROR, FILTERED, LENGTH, TOOLS, Seen, 
 from services.gateway.model.habits import text_of
 from services.gateway.model.inference_span import describe_inference, inference_span
 from services.gateway.model.meter import Meter
+from services.gateway.model.surrogates import storable
 from services.gateway.model.tool_calls import ToolCalls
 from services.gateway.model.upstreams import Call, Upstreams
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.histories import continued
-from services.gateway.turns.turn import Answer, answer_parts, call_part, storable
+from services.gateway.turns.turn import Answer, answer_parts, call_part
 from services.gateway.turns.weight import bytes_of
 from shared.errors import ModelAway
 from shared.events import AnswerStatus

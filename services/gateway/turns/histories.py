@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from services.gateway.model.habits import text_of
+from services.gateway.model.surrogates import storable
 from services.gateway.model.thoughts import Thoughts, begins_plainly
 from shared.events import Role
 
@@ -57,7 +58,7 @@ def _canonical(message: Message) -> list[Any]:
     if role == "assistant" and not begins_plainly(text):
         text = Thoughts().split(text)[0]
     calls = [_called(call) for call in message.get("tool_calls") or ()]
-    return [role, text.replace("\x00", "").strip(), calls]
+    return [role, storable(text).strip(), calls]
 
 
 def _called(call: Message) -> list[Any]:
@@ -67,5 +68,5 @@ def _called(call: Message) -> list[Any]:
         try:
             arguments = orjson.loads(arguments)
         except orjson.JSONDecodeError:
-            arguments = arguments.replace("\x00", "")
+            arguments = storable(arguments)
     return [function.get("name"), orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()]

@@ -15,6 +15,7 @@ from uuid import UUID
 from services.gateway.http.json_body import read_json
 from services.gateway.model.ending import ERROR
 from services.gateway.model.meter import CHARACTERS_PER_TOKEN
+from services.gateway.model.surrogates import storable
 from services.gateway.model.tool_calls import ToolCall
 from services.gateway.turns.histories import continued
 from shared.errors import Invalid
@@ -34,11 +35,6 @@ from shared.ids import answer_id, derived_id
 RECORDED = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
 FINAL = ("complete", "stopped", "failed")
 POSTED = "posted"  # the state of a message that its client stores itself, and that nobody answers
-
-
-def storable(text: str) -> str:
-    """Take out of a model's text what PostgreSQL can't hold."""
-    return text.replace("\x00", "")
 
 
 @dataclass(frozen=True)
