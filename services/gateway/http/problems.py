@@ -44,9 +44,19 @@ MOST_ERRORS = 100  # that one problem document names; whoever made more has them
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
+# What refuses for being too much, by the names that callers read; `visitor_` is what all of one address may together.
+LIMITS = (
+    *("calls", "turns", "visitor_turns", "looks", "visitor_looks", "messages", "forks", "batches", "wrong_keys"),
+    *("trip_orders", "trip_guesses", "proposal_sends"),
+    *("turns_at_once", "followed_at_once", "event_streams_at_once", "readings_at_once", "bytes_at_once"),
+    *("turns_per_day", "tokens_per_day", "sessions_per_day", "sessions_in_all"),
+    *("visitor_turns_per_day", "visitor_tokens_per_day", "visitor_sessions_per_day"),
+)
 REFUSED = Counter(
     "tripthread_refused_total", "Requests that were refused for the sake of a limit, by its kind", ["limit"]
 )
+for _limit in LIMITS:  # or the first refusals would raise nothing: what was never seen has not increased
+    REFUSED.labels(_limit)
 
 log = structlog.get_logger(__name__)
 
