@@ -129,8 +129,11 @@ class Recording:
 
 
 def _asked(request: Request) -> dict[str, str]:
-    """Return what is kept of a request; where its page begins says nothing of whom."""
-    return {"path": request.url.path} | {k: v for k, v in request.query_params.items() if k != "cursor"}
+    """Return what is kept of a request; where its page begins says nothing of whom.
+
+    `request.url` would be read from the header `Host` too, which whoever calls writes as they like.
+    """
+    return {"path": request.scope["path"]} | {k: v for k, v in request.query_params.items() if k != "cursor"}
 
 
 async def _begin(request: Request, admin: AdminDep, recording: Annotated[Recording, from_app(Recording)]) -> Reading:

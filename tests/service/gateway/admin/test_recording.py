@@ -56,6 +56,15 @@ async def test_a_body_is_shown_once_it_is_recorded_who_reads_it_and_why(
     assert (listed["operator"], listed["user_id"], listed["reason"]) == ("root", owner, "ticket 12")
 
 
+@pytest.mark.parametrize("host", ["gateway.test/harmless?", "gateway.test#", "gateway.test/api/me?path=/api/me&x="])
+async def test_no_host_that_a_reader_calls_by_changes_what_is_recorded(world: World, host: str) -> None:
+    path = paths(world)["delivery"]
+    async with world.client("root", role="admin") as client:
+        answer = await client.get(path, params={"reason": "ticket 12"}, headers={"Host": host})
+    assert answer.status_code == 200
+    assert [read.query for read in reads(world)] == [{"path": path, "reason": "ticket 12"}]
+
+
 @pytest.mark.parametrize("kind", ["dead_letter", "delivery"])
 @pytest.mark.parametrize("fault", ["broker_away", "broker_loses_all"])
 async def test_without_a_record_no_body_leaves(world: World, kind: str, fault: str) -> None:
