@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from services.gateway.http.authorization import one_authorization
 from services.gateway.http.edge import correlation_id_of
 from services.gateway.http.fields import Json
 from services.gateway.http.handed import from_app
@@ -111,7 +112,7 @@ async def receive_signed_notice(webhooks: WebhooksDep, request: Request, source:
 
 
 async def _receive(webhooks: Webhooks, request: Request, event_name: str | None) -> Response:
-    authorization = request.headers.get("authorization")
+    authorization = one_authorization(request.headers.getlist("authorization"))
     if not authorization:
         return problem_response(NotAuthenticated("Send the webhook's user and password by HTTP Basic."), CHALLENGE)
     if not is_avinode(authorization, webhooks.settings):

@@ -96,6 +96,15 @@ async def test_who_is_not_avinode_is_asked_for_credentials(world: World, authori
     assert world.published == []
 
 
+async def test_of_two_credentials_nobody_chooses(world: World) -> None:
+    password = world.settings.avinode_webhook_password.get_secret_value()
+    good = ("Authorization", "Basic " + b64encode(f"avinode:{password}".encode()).decode())
+    for headers in ([good, good], [good, ("Authorization", "Basic eDp5")], [("Authorization", "Bearer x"), good]):
+        answer = await post(world, json=NOTICE, headers=headers, auth=None)
+        assert answer.status_code == 401
+    assert world.published == []
+
+
 @pytest.mark.parametrize(("password", "status"), [("n" * 20, 200), ("o" * 20, 200), ("", 401), ("n" * 21, 401)])
 async def test_two_passwords_count_while_one_replaces_the_other(password: str, status: int) -> None:
     passwords = {"avinode_webhook_password": "n" * 20, "avinode_webhook_previous_password": "o" * 20}
