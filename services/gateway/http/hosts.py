@@ -34,5 +34,6 @@ def allowed_hosts(settings: Settings) -> AllowedHosts:
 def _name_in(host: str) -> str:
     """Take a port off: `name:80`, `[::1]:80`, `[::1]`."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        address, bracket, port = host[1:].partition("]")
+        return address if bracket and port[:1] in ("", ":") else host
     return host.partition(":")[0].lower().removesuffix(".")

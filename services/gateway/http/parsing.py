@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 MOST_HEADERS = 200  # each costs many times its bytes
+VERSIONS = ("1.0", "1.1")  # the parser knows others, too, of which one has no head and one none of its own
 MOST_PIPELINED = 16  # whole requests that wait for the answer to one before them
 
 
@@ -44,7 +45,8 @@ class Parsing(HttpToolsProtocol):
         self._head_held = 0  # bytes that came of the incomplete head, at most
         self.incomplete: Phase | None = None  # the part of a request that is: HEAD or BODY
         self.came = 0  # bytes after the head of the request that is being parsed
-        self._finds_no_room = False  # for the head that is whole
+        self._has_wrong_version = self._has_wrong_host = False  # the head that is whole
+        self._finds_no_room = False  # for it
         self.moved = False  # something came for which the caller has a new deadline
         self.deaf = False  # what comes is not parsed any more
         self.answering: Exchange | None = None
@@ -108,14 +110,18 @@ class Parsing(HttpToolsProtocol):
         """Tell what is wrong with what the parser has just stopped at."""
         if self.incomplete is Phase.HEAD and len(self.headers) >= MOST_HEADERS:
             return HeadTooLarge()
-        if self.incomplete is Phase.HEAD and self._hosts() > 1:  # a proxy may have gone by the other (RFC 9112, 3.2)
+        if self._has_wrong_version:
+            return Refused("This is not HTTP/1.1, nor HTTP/1.0.")
+        if self._has_wrong_host:
             return Refused("A request has one Host.")
         if self.incomplete is Phase.HEAD and self._finds_no_room:
             return Overloaded()
         return Refused("This is not HTTP.")
 
-    def _hosts(self) -> int:
-        return [name for name, _ in self.headers].count(b"host")
+    def _names_one_host(self, version: str) -> bool:
+        """Tell whether a head is as RFC 9112, 3.2, has it: a proxy may have gone by another one."""
+        hosts = [name for name, _ in self.headers].count(b"host")
+        return hosts == 1 or (hosts == 0 and version == "1.0")
 
     def _head_without_upgrade(self) -> bytes:
         """Spell the head that was just read as one that asks for no other protocol.
@@ -150,7 +156,10 @@ class Parsing(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
             raise OverflowError
-        if self._hosts() > 1:
+        version = self.parser.get_http_version()
+        self._has_wrong_version = version not in VERSIONS
+        self._has_wrong_host = not self._names_one_host(version)
+        if self._has_wrong_version or self._has_wrong_host:
             raise OverflowError
         if self.parser.should_upgrade():
             return  # it comes again, see `_head_without_upgrade`
@@ -158,7 +167,7 @@ class Parsing(HttpToolsProtocol):
         if not self.has_room(weight):
             self._finds_no_room = True
             raise OverflowError
-        self.cycle = self._exchange(weight)
+        self.cycle = self._exchange(weight, version)
         self.incomplete = Phase.BODY
         self._unparsed = self.came = 0
         self.moved = True
@@ -168,8 +177,7 @@ class Parsing(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _exchange(self, weight: int) -> Exchange:
-        version = self.parser.get_http_version()
+    def _exchange(self, weight: int, version: str) -> Exchange:
         self._complete_scope(version)
         return (UnframedExchange if version == "1.0" else Exchange)(
             weight,

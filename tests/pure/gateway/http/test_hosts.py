@@ -20,7 +20,17 @@ def test_development_goes_by_loopbacks_names_and_composes(host: bytes) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    [b"", b"evil.example", b"evil.example:8080", b"localhost.evil.example", b"[::2]", b"127.0.0.1.evil", b"\xff"],
+    [
+        b"",
+        b"evil.example",
+        b"evil.example:8080",
+        b"localhost.evil.example",
+        b"[::2]",
+        b"[::1].evil.example",
+        b"[::1",
+        b"127.0.0.1.evil",
+        b"\xff",
+    ],
 )
 def test_development_goes_by_no_other_name(host: bytes) -> None:
     assert not admits(host)

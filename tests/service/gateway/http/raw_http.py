@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.supervisor.ports import free_port
 from services.gateway.http.edge import Edge
@@ -140,15 +140,20 @@ class RawCaller:
     async def answer(self) -> Answer:
         """Read a whole answer."""
         answer = await self.head()
+        answer.body = await self.body_of(answer)
+        return answer
+
+    async def body_of(self, answer: Answer) -> bytes:
+        """Read what follows the head of an answer."""
         async with asyncio.timeout(PATIENCE_S):
             if "content-length" in answer.headers:
-                answer.body = await self.reader.readexactly(int(answer.headers["content-length"]))
-            elif answer.headers.get("transfer-encoding") == "chunked":
-                while piece := await self.piece():
-                    answer.body += piece
-            else:
-                answer.body = await self.reader.read()
-        return answer
+                return await self.reader.readexactly(int(answer.headers["content-length"]))
+            if answer.headers.get("transfer-encoding") != "chunked":
+                return await self.reader.read()
+            body = b""
+            while piece := await self.piece():
+                body += piece
+            return body
 
     async def piece(self) -> bytes:
         """Read one chunk, empty for the last."""
@@ -174,11 +179,11 @@ class RawCaller:
 
 
 @dataclass
-class Serving:
-    app: App
+class Served:
+    """An application, as it is reached."""
+
     port: int
     server: PublicServer
-    edge: Edge
     _callers: list[RawCaller] = field(default_factory=list)
 
     async def call(self, said: bytes = b"", window: int = 2**20) -> RawCaller:
@@ -195,6 +200,18 @@ class Serving:
     def open_connections(self) -> int:
         return len(self.server.connections)
 
+    async def hang_up(self) -> None:
+        for caller in self._callers:
+            caller.writer.close()
+            with suppress(ConnectionError):
+                await caller.writer.wait_closed()
+
+
+@dataclass
+class Serving(Served):
+    app: App = field(kw_only=True)
+    edge: Edge = field(kw_only=True)
+
     def connections(self) -> list[Any]:
         """Return the server's side of every open connection."""
         return list(self.server._server.server_state.connections)
@@ -207,30 +224,42 @@ class Serving:
         """Return how much of bodies is in the room for them."""
         return self.edge.bodies.held_bytes
 
-    async def hang_up(self) -> None:
-        for caller in self._callers:
-            caller.writer.close()
-            with suppress(ConnectionError):
-                await caller.writer.wait_closed()
-
 
 @asynccontextmanager
 async def serving(**values: object) -> AsyncIterator[Serving]:
-    """Serve in a thread of its own, as a process of its own does; leaving takes as long as it takes to end."""
+    """Serve the application that knows no gateway; leaving takes as long as it takes to end."""
     settings = Settings(_env_file=None, environment="test", http_port=free_port(), **values)  # type: ignore[arg-type]
     app = App()
     edge = Edge(app, settings)
     server = PublicServer(settings, edge)
-    thread = threading.Thread(target=uvloop.run, args=(server.run(),), name="public server")
-    thread.start()
-    served = Serving(app, settings.http_port, server, edge)
-    try:
-        await until_true(lambda: server.fault() is None)
+    served = Serving(settings.http_port, server, app=app, edge=edge)
+    async with _running(served):
+        try:
+            yield served
+        finally:
+            server.shut_down()
+            if app.requests:
+                app.release()
+
+
+@asynccontextmanager
+async def serving_api(settings: Settings, api: ASGIApp) -> AsyncIterator[Served]:
+    """Serve a gateway's API at the port of its settings."""
+    served = Served(settings.http_port, PublicServer(settings, api))
+    async with _running(served):
         yield served
+
+
+@asynccontextmanager
+async def _running(served: Served) -> AsyncIterator[None]:
+    """Serve in a thread of its own, as a process of its own does."""
+    thread = threading.Thread(target=uvloop.run, args=(served.server.run(),), name="public server")
+    thread.start()
+    try:
+        await until_true(lambda: served.server.fault() is None)
+        yield
     finally:
-        server.shut_down()
-        if served.app.requests:
-            served.app.release()
+        served.server.shut_down()
         await served.hang_up()
         await asyncio.to_thread(thread.join)
 
