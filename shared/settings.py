@@ -193,6 +193,7 @@ class Settings(BaseSettings):
     # Of whoever sends a message, for administrators and their own export.
     keep_addresses: bool = True  # the /24 of an IPv4 address, the /48 of an IPv6 address; off: nothing
     keep_user_agents: bool = False
+    exports_at_once: int = Field(4, ge=1)  # of all that is kept of one person, on one replica
     stored_wait_s: float = Field(2.0, ge=0)  # how long a write waits until its row is readable
 
     # The model: any OpenAI-compatible service

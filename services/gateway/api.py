@@ -33,6 +33,7 @@ from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import reserving
 from services.gateway.models import routes as models
+from services.gateway.privacy import export_routes
 from services.gateway.sessions import (
     bulk,
     changing,
@@ -82,6 +83,7 @@ ROUTERS = (
     older_routes.router,
     deleting.router,
     deletion.router,
+    export_routes.router,
     everybodys_trips.router,
     trip_stats.router,
     listing.router,  # before what is named in a path

@@ -66,6 +66,8 @@ from services.gateway.models.queries import ModelQueries, ReservedQueries, TagQu
 from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.reserving import Reserving
 from services.gateway.models.routes import Models
+from services.gateway.privacy.export import Exporting, ExportPlaces
+from services.gateway.privacy.pages import read_page
 from services.gateway.sessions.bulk import Bulk
 from services.gateway.sessions.changing import Changing
 from services.gateway.sessions.conversation import Conversation
@@ -339,6 +341,13 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Webhooks(settings, publisher, SignedSenders(settings)),
         SessionDeletion(own, deleting),
         Erasing(deleting, ErasureStates(pools.own, noted)),
+        Exporting(
+            partial(read_page, pools.reader),
+            LinkStore(pools.own),
+            ExportPlaces(settings.exports_at_once),
+            lanes,
+            room,
+        ),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
         Deliveries(DeliveryQueries(pools.admin), accepting),
         recording,

@@ -12,11 +12,8 @@ from shared.settings import Settings
 
 # Only administrators read these: they name several users, or none.
 ADMIN_ONLY = {
-    "chat.conversation_reads",
-    "chat.dead_letters",
     "chat.erased_users",
     "chat.search_progress",
-    "gateway.login_links",
     "tagging.erased_users",
     "workflow.bans",
     "workflow.deliveries",

@@ -11,6 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import httpx2
+import orjson
 from fastapi import FastAPI
 
 from services.gateway.account.authenticator import Authenticator
@@ -75,6 +76,9 @@ from services.gateway.models.answers import Model, ReservedTag, Tag
 from services.gateway.models.queries import ModelQueries, ReservedQueries, TagQueries
 from services.gateway.models.reserving import Reserving
 from services.gateway.models.routes import Models
+from services.gateway.privacy.export import Exporting, ExportPlaces
+from services.gateway.privacy.kinds import Kind
+from services.gateway.privacy.pages import ExportPage
 from services.gateway.sessions.answers import Feedback
 from services.gateway.sessions.bulk import Bulk
 from services.gateway.sessions.changing import Changing
@@ -181,6 +185,7 @@ from tests.pure.gateway.samples import NOON, glimpse, said_in
 from tests.tokens import token_for
 
 BASE_URL = "http://gateway.test"
+KEPT_AT_ONCE = 100  # rows of a page of an export
 
 
 @dataclass
@@ -212,6 +217,7 @@ class World:
     sessions: list[SessionFacts] = field(default_factory=list)
     messages: list[HistoryMessage] = field(default_factory=list)
     feedback: dict[tuple[str, str, str], Feedback] = field(default_factory=dict)  # by owner, session and message
+    kept: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)  # for exports; by owner and table
     models: dict[UUID, Model] = field(default_factory=dict)
     trips: list[Trip] = field(default_factory=list)
     orders: list[PlacedOrder] = field(default_factory=list)
@@ -375,6 +381,13 @@ class World:
             Webhooks(self.settings, publisher, SignedSenders(self.settings)),
             SessionDeletion(own, cast(Deleting, _Deleting(self))),
             Erasing(cast(Deleting, _Deleting(self)), cast(ErasureStates, _ErasureStates(self))),
+            Exporting(
+                self.read_kept,
+                cast(LinkStore, FakeLinkStore(self)),
+                ExportPlaces(2),
+                self.lanes,
+                Room(self.settings.read_bytes_at_once),
+            ),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
             Deliveries(cast(DeliveryQueries, _Deliveries(self)), accepting),
             recording,
@@ -383,6 +396,13 @@ class World:
             self.refusals,
         )
         return create_api(self.settings, subjects, self._condition)
+
+    async def read_kept(self, owner: str, kind: Kind, after: tuple[Any, ...] | None) -> ExportPage:
+        """Do as `read_page` of an export does, a page of `KEPT_AT_ONCE` rows; the key is a row's place."""
+        begin = 0 if after is None else int(after[0]) + 1
+        kept = self.kept.get((owner, kind.table), [])[begin : begin + KEPT_AT_ONCE]
+        lines = [orjson.dumps({"table": kind.table, "row": row}).decode() for row in kept]
+        return ExportPage(lines, (begin + len(kept) - 1,) if kept else None)
 
     async def _clock(self) -> datetime:
         return datetime.now(UTC)

@@ -54,6 +54,7 @@ GET /api/chat/templates                                             200  200  20
 GET /api/sessions                                                   200  200  200  200  200  200  200  200  200!
 GET /api/sessions/{session_id}/messages                             404  404  404  404  404  404  404  404  200!
 GET /api/me/data                                                    401  200  200  200  200  200  200  200  200
+GET /api/me/export                                                  401  200  200  403  200  403  403  200  200!
 GET /api/trips/stats                                                401  200  200  200  200  200  200  200  200
 GET /api/trips                                                      401  200  200  200  200  200  200  200  200!
 GET /api/trips/{trip_id}                                            401  404  404  404  404  404  404  404  200!
@@ -96,6 +97,7 @@ GET /api/admin/deliveries                                           401  403  40
 GET /api/admin/deliveries/{delivery_id}                             401  403  403  403  403  403  403  200! 403
 GET /api/admin/reads                                                401  403  403  403  403  403  403  200  403
 PATCH /api/admin/users/{user_id}                                    401  403  403  403  403  403  403  200  403
+GET /api/admin/users/{user_id}/export                               401  403  403  403  403  403  403  200! 403
 POST /api/admin/users/{user_id}/logout                              401  403  403  403  403  403  403  200  403
 POST /api/admin/dead/{dead_letter_id}/replay                        401  403  403  403  403  403  403  202! 403
 POST /api/admin/dead/{dead_letter_id}/drop                          401  403  403  403  403  403  403  202! 403

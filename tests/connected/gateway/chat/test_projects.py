@@ -51,6 +51,7 @@ ELSEWHERE = {
     ("delete", SESSIONS),  # below
     ("delete", "/api/me/data"),  # below
     ("get", "/api/me/data"),
+    ("get", "/api/me/export"),  # in tests/connected/gateway/privacy/test_export.py
     ("post", f"{SESSIONS}/bulk"),  # in tests/service/gateway/sessions/test_bulk.py
     ("get", "/api/chat/folders"),  # in tests/connected/gateway/sessions/test_changing.py
     ("get", "/api/chat/templates"),  # in tests/service/gateway/sessions/test_templates.py, with the next three

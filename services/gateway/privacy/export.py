@@ -1,0 +1,120 @@
+"""All that is kept of one person, as lines of JSON: read and sent piece by piece, and never held whole."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.account.caller import Caller
+from services.gateway.account.limits.lanes import Lanes
+from services.gateway.account.visitors.store import LinkStore
+from services.gateway.http.room import Room
+from services.gateway.http.sliced import Slice, SlicedResponse
+from services.gateway.privacy.kinds import KINDS, Kind
+from services.gateway.privacy.pages import PAGE_BYTES, ExportReader, ReadPage
+from shared.errors import Crowded, TooMany
+
+MEDIA_TYPE = "application/x-ndjson"
+FORMAT = 1  # of the lines
+
+
+class ExportPlaces:
+    """How many exports go on at once on this replica, and of one caller only one."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: set[str] = set()
+
+    @contextmanager
+    def taken(self, user_id: str) -> Iterator[None]:
+        """Have a place in the block.
+
+        Raises:
+            TooMany: The caller has one already.
+            Crowded: There is none.
+        """
+        if user_id in self._taken:
+            raise TooMany("one export at a time: another one of yours is being sent", retry_after_s=10)
+        if len(self._taken) >= self._most:
+            raise Crowded("This instance sends as many exports as it can.")
+        self._taken.add(user_id)
+        try:
+            yield
+        finally:
+            self._taken.discard(user_id)
+
+
+class Exporting:
+    """What the routes of exports work with."""
+
+    def __init__(
+        self,
+        read: ReadPage,
+        links: LinkStore,
+        places: ExportPlaces,
+        lanes: Lanes,
+        room: Room,
+        *,
+        kinds: Sequence[Kind] = KINDS,
+    ) -> None:
+        self._kinds = kinds
+        self._read = read
+        self._links = links
+        self._places = places
+        self._lanes = lanes
+        self._room = room
+
+    async def owners_of(self, user_id: str) -> list[str]:
+        """Return under which names somebody has what is theirs: their own, and those of visitors whom they were."""
+        return [user_id, *await self._links.of(user_id)]
+
+    def of(self, owners: Sequence[str], caller: Caller) -> Response:
+        """Answer a caller with the export of a person who has these names."""
+        reader = ExportReader(self._read, owners, self._kinds)
+        sliced = SlicedResponse(
+            self._room,
+            partial(self._lanes.of, caller),
+            _slices(reader),
+            before=first_line(owners),
+            after=lambda: last_line(reader.rows),
+            between=b"",
+            media_type=MEDIA_TYPE,
+            headers={"Content-Disposition": 'attachment; filename="tripthread-export.ndjson"'},
+        )
+        return PlacedResponse(sliced, self._places, caller.user_id)
+
+
+class PlacedResponse(Response):
+    """An answer that takes a place for as long as it is sent."""
+
+    def __init__(self, answer: Response, places: ExportPlaces, user_id: str) -> None:
+        super().__init__()
+        self._answer = answer
+        self._places = places
+        self._user_id = user_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._places.taken(self._user_id):
+            await self._answer(scope, receive, send)
+
+
+def _slices(reader: ExportReader) -> Iterator[Slice]:
+    """Two at least: the second is asked for before the first is made."""
+    for _ in range(2):
+        yield PAGE_BYTES, reader.next_lines
+    while not reader.is_done:
+        yield PAGE_BYTES, reader.next_lines
+
+
+def first_line(owners: Sequence[str]) -> bytes:
+    """Say whose export it is, and when it began."""
+    return orjson.dumps({"export": FORMAT, "users": owners, "began_at": datetime.now(UTC)}) + b"\n"
+
+
+def last_line(rows: int) -> bytes:
+    """Say that nothing is missing, and how many rows there were."""
+    return orjson.dumps({"complete": True, "rows": rows, "ended_at": datetime.now(UTC)}) + b"\n"
