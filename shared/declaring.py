@@ -86,7 +86,7 @@ async def _bind(channel: AbstractChannel, queue: Queue) -> None:
         await channel.queue_bind(queue.name, DEAD_EXCHANGE, queue.name)
         return
     await channel.queue_bind(queue.name, REPLAYS_EXCHANGE, queue.name)
-    for event in queue.hears:
-        await channel.queue_bind(queue.name, EVENTS_EXCHANGE, event.routing_key())
+    for key in (*(event.routing_key() for event in queue.hears), *queue.hears_by):
+        await channel.queue_bind(queue.name, EVENTS_EXCHANGE, key)
     for event in queue.no_longer_hears:
         await channel.queue_unbind(queue.name, EVENTS_EXCHANGE, event.routing_key())

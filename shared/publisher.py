@@ -121,12 +121,13 @@ class Publisher:
         """
         return self.away or self._kept.lacks or self._untaken
 
-    async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+    async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
         """Publish one event, and return when the broker has it.
 
         Args:
             event: What happened; its class says which queues hear it.
             deadline_s: For all attempts together; `publish_deadline_s` where it is not given.
+            key: By which it goes, where that is not its class's own.
 
         Raises:
             BrokerAway: The broker did not confirm it in time; it may or may not have it.
@@ -135,7 +136,7 @@ class Publisher:
         body = event.body()
         if len(body) > LARGEST_BODY:
             raise TooLarge(f"an event of {len(body)} bytes is too large")
-        key, event_id = event.routing_key(), str(event.event_id)
+        key, event_id = key or event.routing_key(), str(event.event_id)
         with send_span(EVENTS_EXCHANGE, key, event_id, len(body)):
             publication = Publication(
                 EVENTS_EXCHANGE,

@@ -63,6 +63,10 @@ EXCHANGES = {
     REPLAYS_EXCHANGE: ExchangeType.DIRECT,
 }
 
+# By this key goes the `MessagePosted` of a session that has its tag: whoever hears `message.#` hears it, but it is no
+# news to the tagger, which would be woken by four of five questions for nothing.
+QUESTION_OF_TAGGED = "message.posted.tagged"
+
 # A consumer never requeues, so only a process that dies with the message counts; 4.x would stop at 20.
 DELIVERY_LIMIT = 100
 NO_LIMIT = 1_000_000_000  # 3.10 knows no -1, and 4.x drops after 20 what has no dead-letter exchange
@@ -76,6 +80,7 @@ class Queue:
     hears: tuple[type[Event], ...] = ()
     # A binding outlives the code that made it: what the queue once heard is unbound, and acknowledged where it waits.
     no_longer_hears: tuple[type[Event], ...] = ()
+    hears_by: tuple[str, ...] = ()  # further routing keys of events that it hears
     single_active_consumer: bool = False
     dead_letters: bool = True  # what is rejected, or delivered too often, goes to `dead`
     arguments: dict[str, Any] = field(init=False)
@@ -127,6 +132,7 @@ LOGGER_CHAT = Queue(
         DeadLetterDropped,
         ConversationRead,
     ),
+    hears_by=(QUESTION_OF_TAGGED,),
 )
 # A queue of its own, which a logger from before this event leaves alone; there it would be a dead letter itself.
 LOGGER_CONSUMERS = Queue("logger.consumers", (ConsumerStarted,), single_active_consumer=True)
@@ -202,6 +208,8 @@ def knowledge(queues: Sequence[Queue] = QUEUES) -> str:
     return sha256(heard.encode()).hexdigest()[:8]
 
 
+# Who says an event by another key than its own.
+SENT_BY_KEY = {QUESTION_OF_TAGGED: ("gateway",)}
 # Who sends a dead letter back: an operator by a gateway, and the logger by itself.
 REPLAYED_BY = ("gateway", "logger")
 # Who makes what is missing, the administrator aside.
@@ -228,6 +236,7 @@ def rights_of(service: str) -> Rights:
     """Derive what a service's login may do from what it sends, reads and makes."""
     sent = [event for event, senders in SENT_BY.items() if service in senders]
     keys = [event.routing_key() for event in sent if issubclass(event, Event)]
+    keys += [key for key, senders in SENT_BY_KEY.items() if service in senders]
     read = [queue for queue in QUEUES if queue.reader == service]
     exchanges = {EVENTS_EXCHANGE} if keys else set()
     if any(issubclass(event, Outcome) for event in sent):

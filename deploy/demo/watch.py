@@ -10,10 +10,10 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from shared.events import EVENTS, ConsumerStarted
+from shared.events import ConsumerStarted
 from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE, QUEUES
 
-_HEARD_BY = {event.__name__: ", ".join(queue.name for queue in QUEUES if event in queue.hears) for event in EVENTS}
+_KEYS = {queue.name: {*(event.routing_key() for event in queue.hears), *queue.hears_by} for queue in QUEUES}
 
 
 class Watch:
@@ -28,7 +28,8 @@ class Watch:
         name = message.type or "?"
         if name == ConsumerStarted.__name__:
             return  # what a consumer says of itself, now and then, is no part of a conversation
-        self._add(name, f"event    {name:<20} -> {_HEARD_BY.get(name, 'nobody')}")
+        hear = [queue for queue, keys in _KEYS.items() if message.routing_key in keys]
+        self._add(name, f"event    {name:<20} -> {', '.join(hear) or 'nobody'}")
 
     async def outcome(self, message: AbstractIncomingMessage) -> None:
         for outcome in json.loads(message.body):

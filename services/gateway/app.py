@@ -227,7 +227,10 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     throttle, keys, browsers = Throttle(settings, runner.counts, buckets), KeyStore(pools.own), LoginStore(pools.own)
     logins = Logins(browsers, StandingCredentials(browsers), throttle)
     listeners, accepting = Listeners(), Accepting(publisher, receipts)
-    outcomes, looking = Outcomes(settings, receipts, listeners), Looking(ChangeQueries(pools.admin), listeners)
+    outcomes, looking = (
+        Outcomes(settings, receipts, listeners, runner.recent),
+        Looking(ChangeQueries(pools.admin), listeners),
+    )
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
     openings, traces = SessionOpenings(pools.own), TraceQueries(pools.reader, pools.admin)

@@ -8,7 +8,7 @@ from deploy.logins import definitions, steps
 from deploy.supervisor import credentials
 from shared.events import EVENTS
 from shared.settings import Settings
-from shared.topology import LOGINS, MADE_BY, QUEUES, SENT_BY, rights_of
+from shared.topology import LOGINS, MADE_BY, QUEUES, SENT_BY, SENT_BY_KEY, rights_of
 
 URLS = {f"{service}_amqp_url": f"amqp://tripthread_{service}:secret-{service}@broker/" for service in LOGINS}
 
@@ -21,6 +21,8 @@ def settings(**changes: str) -> Settings:
 def test_a_service_may_say_what_it_says_and_no_more(service: str) -> None:
     may_say = {event for event in EVENTS if re.search(rights_of(service).events_written, event.routing_key())}
     assert may_say == {event for event in EVENTS if service in SENT_BY[event]}
+    by_key = {key for key in SENT_BY_KEY if re.search(rights_of(service).events_written, key)}
+    assert by_key == {key for key, senders in SENT_BY_KEY.items() if service in senders}
 
 
 @pytest.mark.parametrize("service", [login for login in LOGINS if login != MADE_BY])

@@ -111,6 +111,8 @@ def test_a_service_begins_with_its_line_of_the_flow(service: str) -> None:
 def test_routing_keys_come_from_the_classes() -> None:
     assert events.MessagePosted.routing_key() == "message.posted"
     assert len({event.routing_key() for event in events.EVENTS}) == len(events.EVENTS)
+    assert f"{events.MessagePosted.routing_key()}.tagged" == topology.QUESTION_OF_TAGGED
+    assert topology.SENT_BY_KEY.keys() == {key for queue in topology.QUEUES for key in queue.hears_by}
 
 
 def test_releases_whose_queues_hear_other_events_are_told_apart() -> None:

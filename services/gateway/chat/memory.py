@@ -23,6 +23,7 @@ class Remembered:
     known_until: datetime | None = None  # the place of the newest turn that is in it
     turns: Sequence[Glimpse] = ()  # those that are not stored yet
     is_recalled: bool = False  # nothing was read: it is what this gateway knew of the session, to be proved by a claim
+    is_tagged: bool = False  # then, it has its tag
 
     @property
     def is_new(self) -> bool:

@@ -167,6 +167,7 @@ class Chat:
             remembers_from=remembered.history[0].created_at if remembered.history else None,
             begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
+            is_tagged=remembered.is_tagged,
         )
         again = isinstance(chosen, Said)
         with self._room.held(account, self._weight(question, remembered.history)):
@@ -237,7 +238,14 @@ class Chat:
         recent = self._recent.take(caller.user_id, session_id)
         if recent is None or not caller.sees(recent.kept.project_id):
             return None
-        return Remembered(caller.user_id, list(recent.history), recent.kept, recent.known_until, is_recalled=True)
+        return Remembered(
+            caller.user_id,
+            list(recent.history),
+            recent.kept,
+            recent.known_until,
+            is_recalled=True,
+            is_tagged=recent.is_tagged,
+        )
 
     async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
         if form == "json":

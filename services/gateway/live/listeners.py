@@ -87,6 +87,8 @@ class Listener:
 class Listeners:
     """Hears outcomes, and tells each to those listeners whose session it is."""
 
+    only = None  # any outcome may be waited for
+
     def __init__(self) -> None:
         self._by_user: defaultdict[str, set[Listener]] = defaultdict(set)
         self._told = Told()

@@ -6,12 +6,15 @@ those before it (`gateway.take_turns`). What it cannot prove is read as ever.
 
 Known is only a session whose first turn was claimed here, and of which each turn ended here, whole, at its first
 attempt and with all its events confirmed: nothing that such a turn has said ever changes.
+
+Of such a session it is also known whether it has its tag, which it keeps for ever unless it is deleted or
+its user erased, and then the claim proves nothing: so what is asked in it later is no news to the tagger.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -20,6 +23,7 @@ from services.gateway.turns.kept import NOTHING, Kept
 from services.gateway.turns.said import Said
 from services.gateway.turns.turn import Turn
 from services.gateway.turns.weight import bytes_of
+from shared.events import Outcome, SessionTagged
 
 LASTS_S = 300.0
 MOST_BYTES = 8 * 2**20  # of all sessions together
@@ -36,18 +40,40 @@ class Recent:
     kept: Kept
     known_until: datetime | None  # the place of its newest turn; none: its first one is running
     running: UUID | None  # the turn that goes by this
-    lasts_until: float
+    lasts_until: float = 0.0
     size: int = 0  # bytes
+    is_tagged: bool = False  # the tagger has said so, since the first turn
 
 
 class RecentSessions:
     """The sessions that are known, by owner and id; the one that was spoken in longest ago first."""
+
+    only = SessionTagged  # of all outcomes
 
     def __init__(self, *, most_bytes: int = MOST_BYTES, now: Callable[[], float] = time.monotonic) -> None:
         self._most_bytes = most_bytes
         self._now = now
         self._known: OrderedDict[tuple[str, str], Recent] = OrderedDict()
         self._size = 0
+        self._untagged = 0  # how many of them
+
+    @property
+    def are_awaited(self) -> bool:
+        """Whether there is a session that is not known to have its tag."""
+        return self._untagged > 0
+
+    def hint(self, outcome: Outcome) -> None:
+        """Hear that a session has its tag: nothing that is said in it later can change that."""
+        if not isinstance(outcome, SessionTagged) or outcome.session_id is None:
+            return
+        key = outcome.user_id, outcome.session_id
+        recent = self._known.get(key)
+        if recent is not None and not recent.is_tagged:
+            self._known[key] = replace(recent, is_tagged=True)
+            self._untagged -= 1
+
+    def missed(self) -> None:
+        """Know no less: of a session that is tagged unheard, each question goes to the tagger."""
 
     def take(self, user_id: str, session_id: str) -> Recent | None:
         """Return what is known of a session, for one claim: it is forgotten unless that begins a turn."""
@@ -61,7 +87,7 @@ class RecentSessions:
         is_first = claim.known_until is None and not history
         asked = turn.question
         if (claim.is_recalled or is_first) and asked.role == "user" and not asked.is_known and not asked.earlier:
-            self._keep(key, tuple(history), NOTHING, claim.known_until, turn.turn_id)
+            self._keep(key, Recent(tuple(history), NOTHING, claim.known_until, turn.turn_id, is_tagged=claim.is_tagged))
 
     def ended(self, turn: Turn) -> None:
         """Take note of the end of a turn of which all was told."""
@@ -70,23 +96,19 @@ class RecentSessions:
         if recent is None or recent.running != turn.turn_id or turn.attempt != 1 or turn.state != "complete":
             return
         kept = Kept(turn.project_id, turn.helper, turn.model or None)
-        self._keep(key, (*recent.history, *_said(turn)), kept, turn.place, None)
+        history = (*recent.history, *_said(turn))
+        self._keep(key, Recent(history, kept, turn.place, None, is_tagged=recent.is_tagged))
 
-    def _keep(
-        self,
-        key: tuple[str, str],
-        history: tuple[Said, ...],
-        kept: Kept,
-        known_until: datetime | None,
-        running: UUID | None,
-    ) -> None:
+    def _keep(self, key: tuple[str, str], recent: Recent) -> None:
+        history = recent.history
         texts = bytes_of(said.content for said in history if said.content is not None)
         if texts > MOST_BYTES_OF_ONE or len(history) > MOST_MESSAGES:
             return
         now = self._now()
         size = texts + MESSAGE_BYTES * (1 + len(history))
-        self._known[key] = Recent(history, kept, known_until, running, now + LASTS_S, size)
+        self._known[key] = replace(recent, lasts_until=now + LASTS_S, size=size)
         self._size += size
+        self._untagged += not recent.is_tagged
         while self._known and (self._size > self._most_bytes or self._oldest().lasts_until <= now):
             self._forget(next(iter(self._known)))
 
@@ -95,7 +117,9 @@ class RecentSessions:
 
     def _forget(self, key: tuple[str, str]) -> Recent | None:
         recent = self._known.pop(key, None)
-        self._size -= recent.size if recent is not None else 0
+        if recent is not None:
+            self._size -= recent.size
+            self._untagged -= not recent.is_tagged
         return recent
 
 

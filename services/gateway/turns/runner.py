@@ -107,6 +107,8 @@ class Runner:
         account: str = "",
         session: Sequence[Glimpse] = (),
         retold: Retold | None = None,
+        *,
+        is_tagged: bool = False,
     ) -> TurnBuffer:
         """Run a turn that was claimed.
 
@@ -116,6 +118,7 @@ class Runner:
             account: Whom the limits count it for.
             session: The turns of its session that are not stored yet.
             retold: What the client brings that is to be told in OpenAI's words: it says what the model is told.
+            is_tagged: Its session has its tag.
         """
         buffer = TurnBuffer(turn, self.room.hold(account))
         buffer.holding.add(question_bytes(turn.question))
@@ -126,7 +129,8 @@ class Runner:
             retold.hold_in(buffer.holding)
         self.counts.began(account)
         answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters, parameters)
-        call = _Call(answering, asyncio.create_task(answering.run(messages)), self.telling.ask(turn, session))
+        asking = self.telling.ask(turn, session, is_tagged=is_tagged)
+        call = _Call(answering, asyncio.create_task(answering.run(messages)), asking)
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))
         return buffer

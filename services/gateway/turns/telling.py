@@ -21,6 +21,7 @@ from shared.connection import describe
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway
 from shared.publisher import Publisher
+from shared.topology import QUESTION_OF_TAGGED
 
 # The model is asked first: broker, logger and tagger would take the processor from what its first piece comes through.
 # The question is in its row meanwhile. Once there is an answer, nothing is gained by waiting.
@@ -90,19 +91,20 @@ class Telling:
         back_for_s = asyncio.get_running_loop().time() - self._away_at - NOTE_EVERY_S
         return max(0.0, min(UNTOLD_S, back_for_s))
 
-    def ask(self, turn: Turn, session: Sequence[Glimpse] = ()) -> asyncio.Task[bool]:
+    def ask(self, turn: Turn, session: Sequence[Glimpse] = (), *, is_tagged: bool = False) -> asyncio.Task[bool]:
         """Begin to publish a question, for as long as it takes; what was left untold of its session goes before it.
 
-        A question that comes before the session's first one may give it another model's tag.
+        A question that comes before the session's first one may give it another model's tag. Where the session has its
+        tag, it goes by a key that the tagger does not hear.
         """
-        return self._spawn(self._ask(turn, self._overdue(session)))
+        return self._spawn(self._ask(turn, self._overdue(session), QUESTION_OF_TAGGED if is_tagged else None))
 
     def _overdue(self, session: Sequence[Glimpse]) -> list[Glimpse]:
         overdue_s = self.overdue_s
         before = [said for said in session if not said.told and said.state != "running" and said.age_s > overdue_s]
         return sorted(before, key=lambda said: said.place)
 
-    async def _ask(self, turn: Turn, before: Sequence[Glimpse]) -> bool:
+    async def _ask(self, turn: Turn, before: Sequence[Glimpse], key: str | None) -> bool:
         await self._pause(turn.turn_id)
         delays = Delays()
         while True:
@@ -110,7 +112,7 @@ class Telling:
                 for said in before:
                     await self._tell_earlier(said)
                 for event in turn.asked():
-                    await self._publisher.publish(event, deadline_s=ASK_DEADLINE_S)
+                    await self._publisher.publish(event, deadline_s=ASK_DEADLINE_S, key=key)
             except BrokerAway:
                 await asyncio.sleep(delays.next())
             else:

@@ -28,6 +28,10 @@ class Hearer(Protocol):
     """Whoever outcomes are passed on to."""
 
     @property
+    def only(self) -> type[Outcome] | None:
+        """The one kind of outcome that it waits for; None: any. It may hear of others, too."""
+
+    @property
     def are_awaited(self) -> bool:
         """Whether this one waits for any."""
 
@@ -127,7 +131,9 @@ class _Hearing:
         return False
 
     def _hear(self, body: bytes) -> None:
-        """Pass on what was committed together."""
+        """Pass on what was committed together, if it can be what somebody waits for: it is read after a first look."""
+        if not any(_may_hear(hearer, body) for hearer in self._hearers):
+            return
         try:
             outcomes = _outcomes.validate_json(body)
         except ValidationError:
@@ -136,6 +142,10 @@ class _Hearing:
         for outcome in outcomes:
             for hearer in self._hearers:
                 hearer.hint(outcome)
+
+
+def _may_hear(hearer: Hearer, body: bytes) -> bool:
+    return hearer.are_awaited and (hearer.only is None or hearer.only.__name__.encode() in body)
 
 
 async def _never(_: aiormq.abc.DeliveredMessage) -> None:

@@ -74,6 +74,8 @@ class Receipt:
 class Receipts:
     """Everything that requests of this gateway wait for."""
 
+    only = None  # any outcome may be waited for
+
     def __init__(self) -> None:
         self._waiting: defaultdict[Hashable, set[Receipt]] = defaultdict(set)
 

@@ -174,6 +174,8 @@ async def test_each_login_publishes_what_its_service_says(
     assert said
     for event in said:
         await publish(login, topology.EVENTS_EXCHANGE, event.routing_key())
+    for key in (key for key, senders in topology.SENT_BY_KEY.items() if service in senders):
+        await publish(login, topology.EVENTS_EXCHANGE, key)
     if service in CONSUMERS:
         await publish(login, topology.DEAD_EXCHANGE)
     await purge(settings)

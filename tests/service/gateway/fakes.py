@@ -652,7 +652,7 @@ class FakePublisher:
     def away(self) -> str | None:
         return "gone" if self._world.broker_away else None
 
-    async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+    async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
         if self._world.broker_loses_all:
             raise BrokerAway
         assert not self._world.broker_away, "a real one waits for seconds here"

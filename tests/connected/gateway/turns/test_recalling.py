@@ -11,7 +11,10 @@ from services.gateway.turns.recent import Recent
 from services.gateway.turns.starting import StaleHistory
 from services.gateway.turns.turn import Turn
 from shared.database import open_pool
+from shared.events import MessagePosted, SessionDeleted, decode
 from shared.ids import new_id
+from shared.topology import TAGGER_SESSIONS
+from tests.connected.brokers import take
 from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.turns.turn_stage import Gateway, finished
 
@@ -139,3 +142,20 @@ async def test_nothing_is_decided_by_what_was_not_proved(gateway: Gateway, owner
     )
     with pytest.raises(StaleHistory):  # so is that it was deleted
         await gateway.turns.start(goes_on(gateway, recent), recent.history)
+
+
+@pytest.mark.parametrize(("is_recalled", "heard"), [(True, ["hello"]), (False, ["hello", "and then?"])])
+async def test_the_tagger_hears_no_question_in_a_session_that_is_proved_to_have_its_tag(
+    gateway: Gateway, is_recalled: bool, heard: list[str]
+) -> None:
+    _, recent = await talked(gateway)
+    claim = replace(goes_on(gateway, recent), is_recalled=is_recalled, is_tagged=True)
+    running = await gateway.turns.start(claim, recent.history)
+    await running.result()
+    stored = await gateway.events(4)
+    assert [event.content for event in stored if isinstance(event, MessagePosted)] == ["hello", "and then?"]
+    await gateway.publisher.publish(SessionDeleted(user_id="ann", session_id="last"))
+    messages = await take(gateway.settings, TAGGER_SESSIONS, len(heard) + 1)
+    events = [decode(message.type, message.body) for message in messages]
+    assert [event.content for event in events if isinstance(event, MessagePosted)] == heard
+    assert isinstance(events[-1], SessionDeleted)

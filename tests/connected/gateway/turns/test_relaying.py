@@ -339,11 +339,11 @@ class Absent(Publisher):
     def away(self) -> str | None:
         return "gone" if self.gone else super().away
 
-    async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+    async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
         if self.gone:
             await asyncio.sleep(0.01)
             raise BrokerAway("gone")
-        await super().publish(event, deadline_s=deadline_s)
+        await super().publish(event, deadline_s=deadline_s, key=key)
 
 
 async def test_without_a_broker_chat_goes_on_and_is_told_in_order_when_it_is_back(

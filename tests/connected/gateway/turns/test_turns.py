@@ -223,11 +223,11 @@ async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_t
     gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Absent(Publisher):
-        async def publish(self, event: Event, *, deadline_s: float | None = None) -> None:
+        async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
             if isinstance(event, MessageAnswered):
                 await asyncio.sleep(0.05)
                 raise BrokerAway("no confirm")
-            await super().publish(event, deadline_s=deadline_s)
+            await super().publish(event, deadline_s=deadline_s, key=key)
 
     monkeypatch.setattr("services.gateway.turns.runner.CONFIRM_WAIT_S", 0.1)
     async with Absent(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:

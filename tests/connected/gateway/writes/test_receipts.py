@@ -9,7 +9,7 @@ import pytest
 from aiormq import spec
 from pamqp.header import ContentHeader
 
-from services.gateway.writes.outcomes import Outcomes
+from services.gateway.writes.outcomes import Hearer, Outcomes
 from services.gateway.writes.receipts import Receipts
 from shared.events import Outcome, SessionTagged, Stored, TripAdvanced
 from shared.ids import new_id
@@ -22,9 +22,9 @@ HEARD_S = 20.0
 
 
 @asynccontextmanager
-async def hearing(settings: Settings, receipts: Receipts) -> AsyncIterator[Outcomes]:
+async def hearing(settings: Settings, *hearers: Hearer) -> AsyncIterator[Outcomes]:
     """Run the worker for the length of the block."""
-    outcomes = Outcomes(settings, receipts)
+    outcomes = Outcomes(settings, *hearers)
     running = asyncio.create_task(outcomes.run())
     try:
         yield outcomes
@@ -136,3 +136,31 @@ async def test_outcomes_are_heard_again_after_their_queue_was_deleted() -> None:
             await eventually(lambda: outcomes.away() is not None)
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
             assert outcomes.away() is None
+
+
+class TagsAwaited:
+    """Whoever waits for tags, and for nothing else."""
+
+    only = SessionTagged
+    are_awaited = True
+
+    def __init__(self) -> None:
+        self.heard: list[Outcome] = []
+
+    def hint(self, outcome: Outcome) -> None:
+        self.heard.append(outcome)
+
+    def missed(self) -> None:
+        self.heard.clear()
+
+
+async def test_what_is_no_news_to_those_who_wait_is_not_read(settings: Settings) -> None:
+    tags = TagsAwaited()
+    stored = Stored(user_id="ann", session_id="s1", causes=(new_id(),))
+    tagged = SessionTagged(user_id="ann", session_id="s1", session_tag="chat_model_0_001", causes=(new_id(),))
+    async with Publisher(settings, "test") as publisher, hearing(settings, Receipts(), tags) as outcomes:
+        await eventually(lambda: outcomes.away() is None)
+        await publisher.announce([stored])
+        await publisher.announce([stored, tagged])
+        await eventually(lambda: len(tags.heard) >= 2)
+    assert tags.heard == [stored, tagged]

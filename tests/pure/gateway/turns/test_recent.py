@@ -11,6 +11,8 @@ from services.gateway.turns.kept import Kept
 from services.gateway.turns.recent import LASTS_S, MOST_BYTES_OF_ONE, MOST_MESSAGES, Recent, RecentSessions
 from services.gateway.turns.said import Said
 from services.gateway.turns.turn import Answer, Question, Turn
+from shared.events import SessionTagged, Stored
+from shared.ids import new_id
 from tests.pure.gateway.samples import claim, turn
 
 
@@ -128,3 +130,66 @@ def test_a_session_of_very_many_messages_is_read() -> None:
         end(recent, begun(recent, at=number))
     end(recent, begun(recent, at=MOST_MESSAGES))
     assert recent.take("u1", "s1") is None
+
+
+def tagged(recent: RecentSessions, session: str = "s1", user: str = "u1") -> None:
+    recent.hint(SessionTagged(user_id=user, session_id=session, session_tag="chat_model_0_001", causes=(new_id(),)))
+
+
+def test_a_tag_is_waited_for_until_it_is_heard_of_and_is_known_from_turn_to_turn() -> None:
+    recent = RecentSessions()
+    assert not recent.are_awaited
+    first = begun(recent)
+    assert recent.are_awaited
+    tagged(recent)
+    assert not recent.are_awaited
+    end(recent, first)
+    known = recent.take("u1", "s1")
+    assert known is not None
+    assert known.is_tagged
+    recent.began(turn("s1", 1), claim(known_until=known.known_until, is_recalled=True, is_tagged=True), known.history)
+    assert not recent.are_awaited
+
+
+def test_a_tag_that_comes_after_the_first_turn_is_known_in_the_next() -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent))
+    tagged(recent)
+    tagged(recent)
+    known = recent.take("u1", "s1")
+    assert known is not None
+    assert (known.is_tagged, recent.are_awaited) == (True, False)
+
+
+def test_the_tag_of_another_session_or_of_another_user_is_no_news() -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent))
+    tagged(recent, "s2")
+    tagged(recent, user="u2")
+    recent.hint(Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
+    assert recent.are_awaited
+    known = recent.take("u1", "s1")
+    assert known is not None
+    assert not known.is_tagged
+
+
+def test_a_session_that_begins_anew_has_no_tag_yet() -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent))
+    tagged(recent)
+    recent.began(turn("s1", 1), claim(), ())  # its user was erased, say
+    assert recent.are_awaited
+
+
+def test_nothing_is_waited_for_of_sessions_that_are_forgotten() -> None:
+    clock = Clock()
+    recent = RecentSessions(now=clock)
+    end(recent, begun(recent, "s1"))
+    assert recent.take("u1", "s1") is not None
+    assert not recent.are_awaited
+    end(recent, begun(recent, "s2"))
+    clock.now = LASTS_S
+    tagged_soon = begun(recent, "s3")
+    tagged(recent, "s3")
+    assert not recent.are_awaited
+    end(recent, tagged_soon)
