@@ -5,6 +5,7 @@ Each imports what it alone needs when it runs, so that a service does not carry 
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Annotated, Literal
@@ -181,9 +182,7 @@ def models(
     except Misconfigured as error:
         typer.echo(f"tripthread models: {plain(str(error))}", err=True)
         raise typer.Exit(2) from error
-    widths = [max(len(row.cells[column]) for row in rows) for column in range(len(rows[0].cells))]
-    for row in rows:
-        typer.echo(plain("  ".join(cell.ljust(width) for cell, width in zip(row.cells, widths, strict=True)).rstrip()))
+    _print_table([row.cells for row in rows])
     if any(row.is_trouble for row in rows):
         raise typer.Exit(1)
 
@@ -247,6 +246,41 @@ def verify(
         typer.echo(f"{found} found, {mended} mended" if found else "all is as it should be")
     if found > mended:
         raise typer.Exit(1)
+
+
+@app.command()
+def retention(
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36500, help="count as if what is kept for ever went after so many days")
+    ] = None,
+) -> None:
+    """Show how long what is stored is kept, and how much of it would go now; nothing goes by this command."""
+    from deploy.retention import HEADS, Old, look
+    from shared.connection import describe
+    from shared.database import DATABASE_ERRORS
+
+    async def count() -> list[Old]:
+        return [old async for old in look(settings, days)]
+
+    try:
+        settings = Settings()
+        found = asyncio.run(count())
+    except (ValueError, TimeoutError, *DATABASE_ERRORS) as error:
+        known = isinstance(error, ValueError)
+        typer.echo(
+            f"tripthread retention: {plain(str(error) if known else f'the database: {describe(error)}')}", err=True
+        )
+        raise typer.Exit(2) from error
+    _print_table([HEADS, *(old.cells for old in found)])
+    for old in found:
+        if old.missed:
+            typer.echo(f"{old.missed} of these {old.name.replace('_', ' ')} would be lost: nothing else keeps them")
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo(plain("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
 
 
 _ANY = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -194,6 +194,12 @@ class Settings(BaseSettings):
     keep_addresses: bool = True  # the /24 of an IPv4 address, the /48 of an IPv6 address; off: nothing
     keep_user_agents: bool = False
     exports_at_once: int = Field(4, ge=1)  # of all that is kept of one person, on one replica
+    # After how many days what is stored goes by itself; empty: it stays. See shared/retention.py.
+    turns_kept_days: int | None = Field(None, ge=1, le=36500)  # that nobody could store; others go after a day
+    traces_kept_days: int | None = Field(None, ge=1, le=36500)
+    reads_kept_days: int | None = Field(None, ge=1, le=36500)  # records of what administrators read
+    dead_letters_kept_days: int | None = Field(None, ge=1, le=36500)  # parked ones too
+    deliveries_kept_days: int | None = Field(None, ge=1, le=36500)  # notices that are worked no more
     stored_wait_s: float = Field(2.0, ge=0)  # how long a write waits until its row is readable
 
     # The model: any OpenAI-compatible service

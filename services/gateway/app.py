@@ -15,6 +15,7 @@ from services.gateway.account.keys.store import KeyStore
 from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.limits.counting import Counting
 from services.gateway.account.limits.lanes import Lanes
+from services.gateway.account.limits.old_days import trimming
 from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import Throttle
@@ -107,6 +108,7 @@ from services.gateway.turns.peer_routes import PeerRoutes
 from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.relay import Relay
+from services.gateway.turns.retention import TURNS
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
@@ -128,6 +130,7 @@ from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool, probe
 from shared.declaring import Declaring
 from shared.publisher import Publisher
 from shared.queue_census import QueueCensus
+from shared.retention import retention_jobs
 from shared.service import Service
 from shared.settings import Settings
 from shared.worker import Worker
@@ -363,7 +366,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     api = create_api(settings, subjects, ask)
     relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
     sweeps = DeletionSweeper(deletions, SweepStore(pools.own), noted, store, deleting)
-    sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, sweeps.jobs())
+    old = {**retention_jobs(pools.own, settings, (TURNS,)), **trimming(pools.own)}
+    sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, {**sweeps.jobs(), **old})
     drift = DriftCensus(pools.admin, lambda: sweeper.leads)
     return Gateway(
         runner, sweeper, outcomes, looking, census, drift, registration, counting, handed_over(api, Documents), api

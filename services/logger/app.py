@@ -21,7 +21,7 @@ async def main(settings: Settings) -> None:
         open_pool(settings.logger_database_url, settings.instance, settings.database_pool_size) as pool,
         Publisher(settings, "logger") as publisher,
     ):
-        store, sweeper = Store(pool), sweeping(pool)
+        store, sweeper = Store(pool), sweeping(pool, settings)
         chat, letters, consumers = (
             ChatHandler(store, sweeper.wake),
             DeadLetterHandler(store),

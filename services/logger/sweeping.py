@@ -1,9 +1,12 @@
-"""Sweep what was deleted: jobs that one logger does for all."""
+"""Sweep what was deleted, and what is older than it is to be kept: jobs that one logger does for all."""
 
+from services.logger.retention import KINDS
 from services.logger.sweeps import SweepStore
 from shared.backoff import Backoff
 from shared.database import Pool
 from shared.leader import Leader
+from shared.retention import retention_jobs
+from shared.settings import Settings
 from shared.worker import Worker
 
 LEADER_LOCK = 0x7477_4C47  # "twLG": of the logger that sweeps
@@ -32,9 +35,13 @@ class Sweeper:
         return user is not None
 
 
-def sweeping(pool: Pool) -> Worker:
-    """Make what runs both jobs, wherever this logger is the one that does."""
+def sweeping(pool: Pool, settings: Settings) -> Worker:
+    """Make what runs these jobs, wherever this logger is the one that does."""
     sweeper = Sweeper(SweepStore(pool))
-    jobs = {"deleted sessions": sweeper.sweep_session, "erased users": sweeper.sweep_user}
+    jobs = {
+        "deleted sessions": sweeper.sweep_session,
+        "erased users": sweeper.sweep_user,
+        **retention_jobs(pool, settings, KINDS),
+    }
     leader = Leader(pool, LEADER_LOCK)  # nothing comes before: all is in the rows
     return Worker("sweeper", leader, jobs, idle_s=LOOK_S, backoff=BACKOFF, is_vital=False)

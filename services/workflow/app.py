@@ -11,6 +11,7 @@ from services.workflow.holding import HoldKeeper
 from services.workflow.mailing import Mailer
 from services.workflow.matching import Matcher
 from services.workflow.rereading import Rereading
+from services.workflow.retention import KINDS
 from services.workflow.sending import ProposalSender
 from services.workflow.store.cancellations import CancellationStore
 from services.workflow.store.deliveries import DeliveryStore
@@ -31,6 +32,7 @@ from shared.database import Pool, open_pool, probe
 from shared.handled_queue import HandledQueue
 from shared.leader import Leader
 from shared.publisher import Publisher
+from shared.retention import retention_jobs
 from shared.service import Service
 from shared.settings import Settings
 from shared.worker import Worker
@@ -82,6 +84,7 @@ def wire(
         "holds": keeper.work_hold,
         "deletions": sweeper.sweep_session,
         "erasures": sweeper.sweep_user,
+        **retention_jobs(pool, settings, KINDS),
     }
 
     async def begin() -> None:
