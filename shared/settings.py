@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.own_address import own_address
 from shared.production import unsafe
-from shared.urls import malformed
+from shared.urls import is_base_url, malformed
 from shared.webhook_senders import checked_senders
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - refused in production
@@ -66,6 +66,13 @@ def _checked_origins(text: str) -> str:
     for each in filter(None, map(str.strip, text.split(","))):
         if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", each):
             raise ValueError("must be origins, such as https://chat.example.com, with commas between")
+    return text
+
+
+def _checked_page(text: str) -> str:
+    """Refuse what a browser would not open as a page: a button leads there."""
+    if text and not is_base_url(text):
+        raise ValueError("must be a URL of a page, such as https://login.example.com/")
     return text
 
 
@@ -193,6 +200,10 @@ class Settings(BaseSettings):
     # Of whoever sends a message, for administrators and their own export.
     keep_addresses: bool = True  # the /24 of an IPv4 address, the /48 of an IPv6 address; off: nothing
     keep_user_agents: bool = False
+    privacy_file: str = ""  # the text of /privacy; empty: what follows from these settings
+    # Where an identity provider signs users in, and what it is called: for frontends.
+    login_url: Annotated[str, AfterValidator(_checked_page)] = ""
+    login_name: str = Field("", max_length=100)
     exports_at_once: int = Field(4, ge=1)  # of all that is kept of one person, on one replica
     # After how many days what is stored goes by itself; empty: it stays. See shared/retention.py.
     turns_kept_days: int | None = Field(None, ge=1, le=36500)  # that nobody could store; others go after a day

@@ -33,7 +33,7 @@ from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import reserving
 from services.gateway.models import routes as models
-from services.gateway.privacy import export_routes
+from services.gateway.privacy import config_routes, export_routes
 from services.gateway.sessions import (
     bulk,
     changing,
@@ -84,6 +84,7 @@ ROUTERS = (
     deleting.router,
     deletion.router,
     export_routes.router,
+    config_routes.router,
     everybodys_trips.router,
     trip_stats.router,
     listing.router,  # before what is named in a path

@@ -67,6 +67,7 @@ from services.gateway.models.queries import ModelQueries, ReservedQueries, TagQu
 from services.gateway.models.registering import ModelRegistration
 from services.gateway.models.reserving import Reserving
 from services.gateway.models.routes import Models
+from services.gateway.privacy.config_routes import Frontend
 from services.gateway.privacy.export import Exporting, ExportPlaces
 from services.gateway.privacy.pages import read_page
 from services.gateway.sessions.bulk import Bulk
@@ -354,6 +355,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             lanes,
             room,
         ),
+        Frontend.of(settings, catalog, allowed),
         DeadLetters(DeadLetterQueries(pools.admin), publisher, accepting),
         Deliveries(DeliveryQueries(pools.admin), accepting),
         recording,

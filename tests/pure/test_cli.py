@@ -102,6 +102,16 @@ def test_a_file_of_helpers_that_cannot_be_used_is_said_by_helper_and_key(tmp_pat
     assert f"HELPERS_FILE {file}: helpers.one.name: Input should be a valid string" in output
 
 
+def test_a_text_on_privacy_that_cannot_be_read_is_said_by_its_file(tmp_path: Path) -> None:
+    file = str(tmp_path / "none")
+    needed = {
+        name.upper(): "postgresql://x:x@127.0.0.1:9/x" for name in NEEDED["gateway"] if name.endswith("database_url")
+    }
+    status, output = run("serve", "gateway", PRIVACY_FILE=file, INTERNAL_PORT="0", COOKIE_SECRET=SECRET, **needed)
+    assert status == 2
+    assert f"PRIVACY_FILE {file}: No such file or directory" in output
+
+
 def test_the_doctor_says_in_its_own_words_what_is_away() -> None:
     away = {"AMQP_URL": "amqp://x:x@127.0.0.1:9/", "DATABASE_URL": "postgresql://x:x@127.0.0.1:9/x"}
     outside = dict.fromkeys(("OPENAI_BASE_URL", "AVINODE_BASE_URL"), "http://127.0.0.1:9")

@@ -150,9 +150,10 @@ def test_a_models_file_is_found_from_wherever_a_command_runs() -> None:
     assert (ours.directions()["MODELS_FILE"], ours.directions()["DEFAULT_MODEL"]) == (file, "m")
 
 
-def test_a_file_of_helpers_is_found_from_wherever_a_command_runs() -> None:
-    ours = plan({"HELPERS_FILE": "own"})
-    assert by_name(ours.services({}))["gateway"].env["HELPERS_FILE"] == str(Path("own").absolute())
+@pytest.mark.parametrize("setting", ["HELPERS_FILE", "PRIVACY_FILE"])
+def test_a_file_that_is_named_is_found_from_wherever_a_command_runs(setting: str) -> None:
+    ours = plan({setting: "own"})
+    assert by_name(ours.services({}))["gateway"].env[setting] == str(Path("own").absolute())
 
 
 def test_caller_with_avinode_tokens_gets_the_real_avinode() -> None:

@@ -36,18 +36,23 @@ class AllowedModels:
             Invalid: The caller may not have it.
         """
         fitting = (model for model in otherwise if self._may_have(model, caller))
-        model = wanted or next(fitting, None) or self._usual(caller)
+        model = wanted or next(fitting, None) or self.usual(to_visitors=caller.is_visitor)
         if not self._may_have(model, caller):
             raise refused_field("model", "is not one that you may use here")
         return model
 
-    def _usual(self, caller: Caller) -> str:
-        if self._may_have(self._default, caller):
-            return self._default
-        return next((model for model in self._visitors if self._may_have(model, caller)), self._default)
-
     def _may_have(self, model: str, caller: Caller) -> bool:
-        if caller.is_visitor and self._visitors and model not in self._visitors:
+        return self.offers(model, to_visitors=caller.is_visitor)
+
+    def usual(self, *, to_visitors: bool) -> str:
+        """Return the model that answers who asks for none."""
+        if self.offers(self._default, to_visitors=to_visitors):
+            return self._default
+        return next((model for model in self._visitors if self.offers(model, to_visitors=to_visitors)), self._default)
+
+    def offers(self, model: str, *, to_visitors: bool) -> bool:
+        """Tell whether users, or visitors, may have this model."""
+        if to_visitors and self._visitors and model not in self._visitors:
             return False
         if model == self._default or model in self._allowed:
             return True

@@ -76,6 +76,7 @@ from services.gateway.models.answers import Model, ReservedTag, Tag
 from services.gateway.models.queries import ModelQueries, ReservedQueries, TagQueries
 from services.gateway.models.reserving import Reserving
 from services.gateway.models.routes import Models
+from services.gateway.privacy.config_routes import Frontend
 from services.gateway.privacy.export import Exporting, ExportPlaces
 from services.gateway.privacy.kinds import Kind
 from services.gateway.privacy.pages import ExportPage
@@ -388,6 +389,7 @@ class World:
                 self.lanes,
                 Room(self.settings.read_bytes_at_once),
             ),
+            Frontend.of(self.settings, catalog, AllowedModels(self.settings, catalog.is_listed)),
             DeadLetters(cast(DeadLetterQueries, _DeadLetters(self)), publisher, accepting),
             Deliveries(cast(DeliveryQueries, _Deliveries(self)), accepting),
             recording,

@@ -15,7 +15,14 @@ from datetime import datetime
 
 import structlog
 
-from services.gateway.account.limits.quota import KINDS, UNLIMITED, Quota, erased_name, quota_of_users
+from services.gateway.account.limits.quota import (
+    KINDS,
+    UNLIMITED,
+    Quota,
+    erased_name,
+    quota_of_addresses,
+    quota_of_users,
+)
 from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import USERS, VISITORS
@@ -39,7 +46,7 @@ class Counting:
         self._refusals = refusals
         self._links = links
         self._usual = quota_of_users(settings)
-        self._of_addresses = _quota_of_addresses(settings, self._usual)
+        self._of_addresses = quota_of_addresses(settings)
         self._secret = settings.cookie_secret.get_secret_value().encode()
         self._said: dict[str, Quota] = {}  # of users of whom anything is said
         self._since: datetime | None = None  # up to when; none: nothing was heard yet
@@ -157,9 +164,3 @@ def _spelled(quota: Quota) -> claimed.Quota | None:
     """Spell a quota as a claim has it; none where it limits nothing."""
     spelled = {name: most for name in KINDS if (most := getattr(quota, name)) is not None}
     return spelled or None
-
-
-def _quota_of_addresses(settings: Settings, usual: Quota) -> Quota:
-    own = Quota(settings.visitor_turns_per_day, settings.visitor_tokens_per_day)
-    # How many sessions there are of an address nobody knows.
-    return own.over(Quota(usual.turns_per_day, usual.tokens_per_day, usual.sessions_per_day))

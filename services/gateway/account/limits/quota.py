@@ -52,6 +52,13 @@ def quota_of_users(settings: Settings) -> Quota:
     return Quota(**{name: getattr(settings, name) for name in KINDS})
 
 
+def quota_of_addresses(settings: Settings) -> Quota:
+    """Return what all visitors of one address may do together."""
+    own, usual = Quota(settings.visitor_turns_per_day, settings.visitor_tokens_per_day), quota_of_users(settings)
+    # How many sessions there are of an address nobody knows.
+    return own.over(Quota(usual.turns_per_day, usual.tokens_per_day, usual.sessions_per_day))
+
+
 def erased_name(user_id: str) -> str:
     """Name whoever was erased to the limits, which must name nobody: else who erases their data begins a day anew."""
     return f"erased:{user_hash(user_id).hex()}"

@@ -67,6 +67,7 @@ GET /api/analytics/traces                                           401  200  20
 GET /api/analytics/traces/list                                      401  200  200  200  200  200  200  200! 200!
 GET /api/analytics/traces/{trace_id}                                401  404  404  404  404  404  404  404  200!
 GET /api/helpers                                                    200  200  200  200  200  200  200  200  200
+GET /api/config                                                     200  200  200  200  200  200  200  200  200
 GET /api/events                                                     401  200  200  200  200  200  200  200  200
 GET /api/me                                                         401  200  200  200  200  200  200  200  200
 GET /api/keys                                                       401  403  200  200  403  403  200  200  200!
@@ -78,6 +79,7 @@ GET /readyz                                                         200  200  20
 GET /docs                                                           200  200  200  200  200  200  200  200  200
 GET /docs/events                                                    200  200  200  200  200  200  200  200  200
 GET /docs/events.json                                               200  200  200  200  200  200  200  200  200
+GET /privacy                                                        200  200  200  200  200  200  200  200  200
 GET /openapi.json                                                   200  200  200  200  200  200  200  200  200
 GET /docs/start.js                                                  200  200  200  200  200  200  200  200  200
 GET /docs/swagger-ui-bundle.js                                      200  200  200  200  200  200  200  200  200
@@ -172,7 +174,7 @@ TABLE = _read(_TABLE)
 UNDOCUMENTED = frozenset(
     route
     for route in TABLE
-    if route[0] == "HEAD" or route[1].startswith(("/docs", "/openapi.json", "/metrics", "/turns"))
+    if route[0] == "HEAD" or route[1].startswith(("/docs", "/openapi.json", "/privacy", "/metrics", "/turns"))
 )
 # Those that begin something of the caller's own by an id that nobody has.
 BEGINNING = frozenset(

@@ -75,6 +75,7 @@ ELSEWHERE = {
     ("post", "/api/analytics/session-tags"),  # in tests/service/gateway/models/test_reserving.py
     ("get", "/api/analytics/models"),  # in tests/connected/gateway/analytics/test_comparing.py
     ("get", "/api/helpers"),
+    ("get", "/api/config"),
     ("get", "/api/me"),
     ("post", "/api/auth/visitor"),
     ("get", "/api/auth/login"),  # in tests/service/gateway/account/test_logins.py, with the next two
