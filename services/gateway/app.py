@@ -116,9 +116,11 @@ from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.sweeper import Sweeper, sweeping
 from services.gateway.turns.unfit import Unfit
-from services.gateway.v1.completions import Completions
+from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
 from services.gateway.v1.models import ListedModels
+from services.gateway.v1.previous import PreviousTurns
+from services.gateway.v1.turns import V1Turns
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders
 from services.gateway.writes.accept import Accepting
@@ -286,18 +288,22 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             helpers=helpers,
             recent=runner.recent,
         ),
-        Completions(
+        Answers(
             settings,
-            starter,
-            store,
-            memory,
+            V1Turns(
+                settings,
+                starter,
+                store,
+                memory,
+                joining=Joining(pools.own, pools.reader),
+                previous=PreviousTurns(pools.own, pools.reader, turns),
+                room=runner.room,
+                recent=runner.recent,
+            ),
             tags,
-            joining=Joining(pools.own, pools.reader),
             throttle=throttle,
-            room=runner.room,
             models=allowed,
             catalog=catalog,
-            recent=runner.recent,
         ),
         ListedModels(catalog, allowed, time.time()),
         RunningChat(own, store, running, throttle, runner.room),

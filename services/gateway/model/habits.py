@@ -154,7 +154,7 @@ class Asking:
         body = self.habits.body(self.model, self._messages, self._fields, streams=relayed is None or relayed.streams)
         self._sent = body.keys() - MUST_KNOW
         if relayed is not None:
-            self._sent -= relayed.fields.keys() - {OF_STREAMS}  # which nobody misses much
+            self._sent -= relayed.fields.keys() - {OF_STREAMS} - relayed.may_rename  # nobody misses the former much
         return body
 
     def learns(self, status: int, said: str) -> bool:

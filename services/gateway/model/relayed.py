@@ -12,3 +12,4 @@ class Relayed:
     fields: Mapping[str, Any] = field(default_factory=dict)  # not `model`, `messages` and `stream`
     streams: bool = True
     wants_usage: bool = False  # in the stream
+    may_rename: frozenset[str] = frozenset()  # fields whose names are ours, so that a service may have them by another

@@ -10,7 +10,7 @@ from services.gateway.model.catalog import ConfiguredModel
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.kept import Kept
 from services.gateway.turns.turn import Question
-from services.gateway.v1.completion_request import CompletionRequest
+from services.gateway.v1.asked import Asked
 from shared.ids import derived_id, new_id
 
 
@@ -18,7 +18,7 @@ from shared.ids import derived_id, new_id
 class Beginning:
     """A request, and who sends it."""
 
-    asked: CompletionRequest
+    asked: Asked
     caller: Caller
     account: str
     model: ConfiguredModel
@@ -43,14 +43,14 @@ class Beginning:
             user_id=remembered.user_id,
             session_id=session_id or str(new_id()),
             key=key,
-            body_hash=self.asked.body_hash,
+            body_hash=self.asked.naming.body_hash,
             owner=owner,
             account=self.account,
             correlation_id=self.correlation_id,
             traceparent=self.traceparent,
             model=self.model.name,
             provider=self.model.provider,
-            project_id=kept.project_id or self.asked.project_id,
+            project_id=kept.project_id or self.asked.naming.project_id,
             helper=kept.helper,
             question=_chained(self.asked, turn_id, parent_id).said_by(self.client),
             known_until=remembered.known_until,
@@ -60,18 +60,18 @@ class Beginning:
         )
 
 
-def _chained(asked: CompletionRequest, turn_id: UUID, parent_id: str | None) -> Question:
+def _chained(asked: Asked, turn_id: UUID, parent_id: str | None) -> Question:
     """Give each new message its id, which follows from the turn, and its parent; the last brings the others."""
     chain: list[Question] = []
     new: Sequence[Question] = asked.conversation.new
     for index, question in enumerate(new):
         message_id = str(derived_id(turn_id, f"question/{index}"))
         parent_id = chain[-1].message_id if chain else parent_id
-        metadata = {**asked.metadata, **question.metadata} if index == len(new) - 1 else question.metadata
+        metadata = {**asked.naming.metadata, **question.metadata} if index == len(new) - 1 else question.metadata
         chain.append(replace(question, message_id=message_id, parent_id=parent_id, metadata=metadata))
     return replace(chain[-1], earlier=tuple(chain[:-1]), history=asked.conversation.history)
 
 
-def sent_key(asked: CompletionRequest) -> str:
+def sent_key(asked: Asked) -> str:
     """Return what the keys of all turns of a request begin with, whose client has no key of its own."""
-    return f"v1:sent:{asked.body_hash.hex()[:32]}:"
+    return f"v1:sent:{asked.naming.body_hash.hex()[:32]}:"

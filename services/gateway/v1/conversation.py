@@ -20,7 +20,7 @@ class Conversation:
     messages: Sequence[Message]  # as they came
     new: tuple[Question, ...]  # what nobody has answered yet, without ids; the last one is the question
     continues: str | None  # hash of what was said up to the last answer; none: there was none
-    history: str  # hash of all of it, for the answer to go on from
+    history: str | None  # hash of all of it, for the answer to go on from; none: it goes on by its session alone
 
 
 def read_conversation(messages: Any) -> Conversation:
@@ -34,14 +34,29 @@ def read_conversation(messages: Any) -> Conversation:
     if len(messages) > MOST_MESSAGES:
         raise refused_field("messages", f"may have at most {MOST_MESSAGES} messages")
     _check(messages)
-    begins = _begin_of_new(messages)
-    new = [message for message in messages[begins:] if message["role"] not in (*INSTRUCTIONS, "assistant")]
-    new = new or [_last_said(messages)]
-    if len(new) > MOST_NEW:
-        raise refused_field("messages", f"may have at most {MOST_NEW} messages after the last answer")
+    new, begins = said_since(messages, "messages", unsaid=INSTRUCTIONS)
     hashes = Hashes()
     continues = hashes.add(messages[:begins]) if begins else None
-    return Conversation(messages, tuple(map(_question, new)), continues, hashes.add(messages[begins:]))
+    return Conversation(messages, new, continues, hashes.add(messages[begins:]))
+
+
+def said_since(messages: Sequence[Message], field: str, unsaid: Sequence[str] = ()) -> tuple[tuple[Question, ...], int]:
+    """Return what nobody has answered yet of messages that were checked, and where it begins.
+
+    Args:
+        messages: All of them.
+        field: What its client calls them.
+        unsaid: The roles of those that are no part of what was said.
+
+    Raises:
+        Invalid: There is nothing to answer, or too much.
+    """
+    begins = _begin_of_new(messages)
+    new = [message for message in messages[begins:] if message["role"] not in (*unsaid, "assistant")]
+    new = new or [_last_said(messages, field)]
+    if len(new) > MOST_NEW:
+        raise refused_field(field, f"may have at most {MOST_NEW} messages after the last answer")
+    return tuple(map(_question, new)), begins
 
 
 def _begin_of_new(messages: Sequence[Message]) -> int:
@@ -52,10 +67,10 @@ def _begin_of_new(messages: Sequence[Message]) -> int:
     return next((at + 1 for at in reversed(range(end)) if messages[at]["role"] == "assistant"), 0)
 
 
-def _last_said(messages: Sequence[Message]) -> Message:
+def _last_said(messages: Sequence[Message], field: str) -> Message:
     said = next((message for message in reversed(messages) if message["role"] != "assistant"), None)
     if said is None:
-        raise refused_field("messages", "must have one that is not the assistant's")
+        raise refused_field(field, "must have one that is not the assistant's")
     return said
 
 
@@ -78,7 +93,7 @@ def _check(messages: Sequence[Any]) -> None:
         if not isinstance(message, dict):
             raise refused_field(place, "must be an object")
         role = message.get("role")
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             raise refused_field(f"{place}.role", f"must be one of {', '.join(ROLES)}")
         _check_content(message.get("content"), place, may_be_empty=role == "assistant")
         if role == "assistant":
@@ -98,7 +113,7 @@ def _check_content(content: Any, place: str, *, may_be_empty: bool) -> None:
         kind = part.get("type") if isinstance(part, dict) else None
         name = "refusal" if kind == "refusal" and may_be_empty else "text"
         if kind != name:
-            raise refused_field(f"{place}.content[{number}].type", f"{_shown(kind)} is not supported: only text is")
+            raise refused_field(f"{place}.content[{number}].type", f"{shown(kind)} is not supported: only text is")
         if not isinstance(part.get(name), str):
             raise refused_field(f"{place}.content[{number}].{name}", "must be a string")
 
@@ -132,5 +147,6 @@ def _check_result(call_id: Any, called: set[str], place: str) -> None:
         )
 
 
-def _shown(kind: Any) -> str:
+def shown(kind: Any) -> str:
+    """Return the name of a type that is refused, where it is one."""
     return kind[:64] if isinstance(kind, str) and kind.isprintable() else "this kind of part"

@@ -8,7 +8,8 @@ from services.gateway.http.idempotency_key import HEADER, PATTERN
 from services.gateway.http.openapi import REF
 from services.gateway.turns.histories import ROLES
 from services.gateway.v1.conversation import MOST_MESSAGES
-from services.gateway.v1.door import CHATS, MODEL, MODELS
+from services.gateway.v1.door import CHATS, MODEL, MODELS, RESPONSES
+from shared.ids import CLIENT_ID
 
 SECURITY: list[Json] = [{"token": []}, {"visitor": []}]
 
@@ -17,6 +18,7 @@ def describe_v1(document: Json) -> None:
     """Describe what the door answers."""
     document["components"]["schemas"] |= SCHEMAS
     document["paths"][CHATS] = {"post": _completions()}
+    document["paths"][RESPONSES] = {"post": _responses()}
     document["paths"][MODELS] = {"get": _read("list_openai_models", "List the models", "OpenAIModels", 401, 429)}
     shown = _read("show_openai_model", "Show a model", "OpenAIModel", 401, 404, 429)
     shown["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
@@ -24,20 +26,38 @@ def describe_v1(document: Json) -> None:
 
 
 def _completions() -> Json:
-    events = {"schema": {"type": "string", "description": "`chat.completion.chunk`s, and `[DONE]`"}}
+    return _answered(
+        "create_chat_completion",
+        "Answer a conversation, as OpenAI does",
+        ("ChatCompletionRequest", "ChatCompletion"),
+        "`chat.completion.chunk`s, and `[DONE]`",
+    )
+
+
+def _responses() -> Json:
+    return _answered(
+        "create_response",
+        "Answer what is new of a conversation, as OpenAI does",
+        ("ResponseRequest", "OpenAIResponse"),
+        "events from `response.created` to `response.completed`, `response.incomplete` or `response.failed`",
+    )
+
+
+def _answered(name: str, summary: str, schemas: tuple[str, str], events: str) -> Json:
+    asked, answered = schemas
     return {
         "tags": ["openai"],
-        "summary": "Answer a conversation, as OpenAI does",
-        "operationId": "create_chat_completion",
+        "summary": summary,
+        "operationId": name,
         "parameters": [
             {"name": HEADER, "in": "header", "schema": {"type": "string", "pattern": PATTERN}},
-            {"name": "X-Session-Id", "in": "header", "schema": {"type": "string"}},
+            {"name": "X-Session-Id", "in": "header", "schema": {"type": "string", "pattern": CLIENT_ID}},
         ],
-        "requestBody": {"required": True, "content": _json("ChatCompletionRequest")},
+        "requestBody": {"required": True, "content": _json(asked)},
         "responses": {
             "200": {
-                "description": "The answer whole, or as it comes where `stream` is true",
-                "content": {**_json("ChatCompletion"), "text/event-stream": events},
+                "description": f"The answer whole, or as it comes where `stream` is true: {events}",
+                "content": {**_json(answered), "text/event-stream": {}},
             },
             **_errors(400, 401, 403, 404, 409, 413, 415, 429, 503),
         },
@@ -107,6 +127,47 @@ SCHEMAS: dict[str, Json] = {
         "title": "ChatCompletion",
         "description": "A `chat.completion`, as the model's service has sent it.",
         "properties": {"choices": {"type": "array", "items": {"type": "object", "additionalProperties": True}}},
+        "additionalProperties": True,
+    },
+    "ResponseRequest": {
+        "type": "object",
+        "title": "ResponseRequest",
+        "description": "As OpenAI has it: messages, calls of functions, their results. What nobody knows goes to the "
+        "model's service as it is.",
+        "required": ["model", "input"],
+        "properties": {
+            "model": {"type": "string", "minLength": 1, "maxLength": 255},
+            "input": {
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": MOST_MESSAGES,
+                        "items": {"type": "object", "additionalProperties": True},
+                    },
+                ]
+            },
+            "instructions": _TEXT,
+            "previous_response_id": _TEXT,
+            "store": {"type": ["boolean", "null"]},
+            "stream": {"type": ["boolean", "null"]},
+            "metadata": {"type": ["object", "null"], "additionalProperties": True},
+        },
+        "additionalProperties": True,
+    },
+    "OpenAIResponse": {
+        "type": "object",
+        "title": "OpenAIResponse",
+        "required": ["id", "object", "created_at", "status", "model", "output"],
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": "response", "type": "string"},
+            "created_at": {"type": "integer"},
+            "status": {"type": "string", "enum": ["in_progress", "completed", "incomplete", "failed"]},
+            "model": {"type": "string"},
+            "output": {"type": "array", "items": {"type": "object", "additionalProperties": True}},
+        },
         "additionalProperties": True,
     },
     "OpenAIModel": _MODEL,

@@ -24,12 +24,16 @@ from services.gateway.http.openai_errors import (
     unexpected,
 )
 from services.gateway.http.problems import PROBLEMS
+from services.gateway.v1.answers import Answers
 from services.gateway.v1.completions import Completions
 from services.gateway.v1.models import ListedModels
+from services.gateway.v1.responses import Responses
 from shared.database import Fault, fault_of
 from shared.errors import DatabaseAway, Invalid, NotAuthenticated, TripthreadError
 
 CHATS, MODELS, MODEL = "/v1/chat/completions", "/v1/models", "/v1/models/{model}"
+RESPONSES = "/v1/responses"
+COMPLETION_WORDS, RESPONSE_WORDS = Completions(), Responses()
 
 Answer = Callable[[Request, Caller], Awaitable[Response]]
 
@@ -86,7 +90,11 @@ def _refusal(request: Request, error: Exception) -> Response:
 
 
 async def _complete(request: Request, caller: Caller) -> Response:
-    return await handed(request, Completions).answer(request, caller)
+    return await handed(request, Answers).answer(request, caller, COMPLETION_WORDS)
+
+
+async def _respond(request: Request, caller: Caller) -> Response:
+    return await handed(request, Answers).answer(request, caller, RESPONSE_WORDS)
 
 
 async def _list_models(request: Request, caller: Caller) -> Response:
@@ -104,8 +112,8 @@ def _json(value: object) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
-ANSWERS: dict[str, Answer] = {CHATS: _complete, MODELS: _list_models, MODEL: _show_model}
-METHODS = {CHATS: ("POST",), MODELS: ("GET",), MODEL: ("GET",)}
+ANSWERS: dict[str, Answer] = {CHATS: _complete, RESPONSES: _respond, MODELS: _list_models, MODEL: _show_model}
+METHODS = {CHATS: ("POST",), RESPONSES: ("POST",), MODELS: ("GET",), MODEL: ("GET",)}
 
 
 async def _at_the_door(_request: Request) -> Response:

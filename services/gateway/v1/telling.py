@@ -1,7 +1,7 @@
 """Tell a client of OpenAI's of its turn: what is relayed, or, of a turn that others began, what was kept of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -29,7 +29,7 @@ ABOUT_THE_REQUEST = frozenset(("400", "404", "413", "422"))
 
 async def relayed_stream(buffer: TurnBuffer, retold: Retold) -> AsyncIterator[bytes]:
     """Yield what the model's service sends, and then how it ended."""
-    async for told in _news(buffer, retold):
+    async for told in news(buffer, retold.take):
         yield told
     turn = buffer.ended
     if turn is None or turn.answer is None or not has_ended(turn.answer, retold):
@@ -39,14 +39,14 @@ async def relayed_stream(buffer: TurnBuffer, retold: Retold) -> AsyncIterator[by
     yield retold.take_end() + _end(turn, None if reason else _reason_of(turn.answer), retold)
 
 
-async def _news(buffer: TurnBuffer, retold: Retold) -> AsyncIterator[bytes]:
-    """Yield what comes, or a sign of life where nothing does for a while."""
+async def news(buffer: TurnBuffer, take: Callable[[], bytes]) -> AsyncIterator[bytes]:
+    """Yield what comes, as `take` spells it, or a sign of life where nothing does for a while."""
     loop = asyncio.get_running_loop()
     told_at = loop.time()
     looking_up = loop.call_later(QUIET_S / 3, buffer.announce)
     try:
         while True:
-            told = retold.take()
+            told = take()
             if told:
                 told_at = loop.time()
                 yield told

@@ -133,7 +133,7 @@ from services.gateway.trips.without_trip import SessionsWithoutTrip
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.counts import TurnCounts
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.history import HistoryMessage, shown_of
 from services.gateway.turns.kept import first_seen, kept_by
 from services.gateway.turns.readings import Spoken, TurnReadings, Unstored
 from services.gateway.turns.recent import RecentSessions
@@ -145,9 +145,11 @@ from services.gateway.turns.store import TurnStore
 from services.gateway.turns.telling import Telling
 from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
-from services.gateway.v1.completions import Completions
+from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
 from services.gateway.v1.models import ListedModels
+from services.gateway.v1.previous import Previous, PreviousTurns, told_of, way_to
+from services.gateway.v1.turns import V1Turns
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders
 from services.gateway.writes.accept import Accepting
@@ -307,18 +309,22 @@ class World:
                 helpers=read_helpers(self.settings, catalog),
                 recent=RecentSessions(),
             ),
-            Completions(
+            Answers(
                 self.settings,
-                cast(TurnStarter, _Turns(self)),
-                cast(TurnStore, _Store(self)),
-                cast(Memory, _Memory(self)),
+                V1Turns(
+                    self.settings,
+                    cast(TurnStarter, _Turns(self)),
+                    cast(TurnStore, _Store(self)),
+                    cast(Memory, _Memory(self)),
+                    joining=cast(Joining, _Joining()),
+                    previous=cast(PreviousTurns, _Previous(self)),
+                    room=room,
+                    recent=RecentSessions(),
+                ),
                 tags,
-                joining=cast(Joining, _Joining()),
                 throttle=throttle,
-                room=room,
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
-                recent=RecentSessions(),
             ),
             ListedModels(catalog, AllowedModels(self.settings, catalog.is_listed), 0.0),
             RunningChat(
@@ -735,6 +741,19 @@ class _Joining:
 
     async def session(self, _user_id: str, _conversation: str) -> None:
         return
+
+
+class _Previous:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def find(self, caller: Caller, turn_id: UUID) -> Previous | None:
+        own = (turn for turn in self._world.turns if turn.turn_id == turn_id and turn.user_id in caller.user_ids)
+        return next((Previous(turn.user_id, turn.session_id, turn.answer_id) for turn in own), None)
+
+    async def messages(self, previous: Previous, remembered: Remembered, room_bytes: float) -> list[dict[str, Any]]:
+        parts = {shown.message_id: shown.parts for turn in self._world.turns for shown in shown_of(turn)}
+        return told_of(way_to(previous.last_id, remembered.history), parts, room_bytes)
 
 
 class _Telling:

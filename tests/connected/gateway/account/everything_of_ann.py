@@ -43,6 +43,11 @@ _MORE: dict[tuple[str, str], Any] = {
         "messages": [{"role": "user", "content": "[echo hi]"}],
         "metadata": {"session_id": "s-ann"},
     },
+    ("post", "/v1/responses"): {
+        "model": "sandbox-small",
+        "input": "[echo hi]",
+        "metadata": {"session_id": "s-ann"},
+    },
     ("post", "/api/keys"): {"name": "of the caller"},
 }
 # Lists that show anybody's where a filter names them.

@@ -149,6 +149,7 @@ POST /api/chat/sessions                                             202  200  20
 POST /api/sessions                                                  202  202  202  202  202  202  202  202  202
 POST /api/chat                                                      200  200  200  200  200  404  200  200  200
 POST /v1/chat/completions                                           401  200  200  200  200  404  200  200  200
+POST /v1/responses                                                  401  200  200  200  200  404  200  200  200
 
 # End
 DELETE /api/me/data                                                 401  202  202  403  202  403  403  202  202
@@ -182,6 +183,7 @@ BEGINNING = frozenset(
     for path in (
         "/api/chat",
         "/v1/chat/completions",
+        "/v1/responses",
         "/api/chat/sessions",
         "/api/chat/sessions/{session_id}/messages",
     )

@@ -45,6 +45,7 @@ LISTS = {SESSIONS: "sessions", TRIPS: "trips"}
 ELSEWHERE = {
     ("post", CHAT),  # below
     ("post", "/v1/chat/completions"),  # in tests/connected/gateway/v1/test_sessions.py
+    ("post", "/v1/responses"),  # in tests/connected/gateway/v1/test_responses.py
     ("get", "/v1/models"),  # which nobody owns
     ("get", "/v1/models/{model}"),
     ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.model.habits import OPENING, Habits
+from services.gateway.model.habits import OPENING, Asking, Habits
+from services.gateway.model.relayed import Relayed
 
 FIELDS = {"stream_options": {"include_usage": True}, "prompt_cache_key": "k", "max_tokens": 9, "temperature": 0.2}
 MESSAGES = st.lists(
@@ -94,6 +95,15 @@ def test_a_limit_of_tokens_takes_the_name_that_the_service_knows_and_goes_if_it_
     again = taught.taught(422, forbidden("max_completion_tokens"), {"max_completion_tokens"})
     assert again is not None
     assert again.body("m", [], {"max_tokens": 9}).keys() == {"model", "messages", "stream"}
+
+
+def test_a_limit_that_its_client_named_otherwise_may_have_another_name_and_one_that_it_wrote_not() -> None:
+    fields = {"max_completion_tokens": 9}
+    for may_rename, learns in ((frozenset(fields), True), (frozenset[str](), False)):
+        asking = Asking(Habits(), "m", [], fields, Relayed(fields, may_rename=may_rename))
+        asking.body()
+        assert asking.learns(422, forbidden("max_completion_tokens")) is learns
+        assert ("max_tokens" in asking.body()) is learns
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.turns.histories import with_answer
+from services.gateway.turns.histories import continued
 from services.gateway.v1.conversation import MOST_NEW, read_conversation
 from shared.errors import Invalid
 
@@ -53,10 +53,10 @@ def test_instructions_alone_are_the_question() -> None:
 def test_a_history_with_its_answer_is_what_the_next_request_continues() -> None:
     first = read_conversation([said("system", "s"), said("user", "a")])
     told = [said("system", "s"), said("user", [{"type": "text", "text": "a"}]), said("assistant", "b")]
-    assert read_conversation([*told, said("user", "c")]).continues == with_answer(first.history, "b", [])
-    assert read_conversation([*told, said("user", "c")]).continues != with_answer(first.history, "d", [])
+    assert read_conversation([*told, said("user", "c")]).continues == continued(first.history, "b", [])
+    assert read_conversation([*told, said("user", "c")]).continues != continued(first.history, "d", [])
     told[0] = said("system", "another")
-    assert read_conversation([*told, said("user", "c")]).continues != with_answer(first.history, "b", [])
+    assert read_conversation([*told, said("user", "c")]).continues != continued(first.history, "b", [])
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_a_history_with_its_answer_is_what_the_next_request_continues() -> None:
 )
 def test_an_answer_is_the_same_however_its_client_shows_it(shown: dict[str, Any]) -> None:
     first = read_conversation([said("user", "a")])
-    assert read_conversation([said("user", "a"), shown, said("user", "c")]).continues == with_answer(
+    assert read_conversation([said("user", "a"), shown, said("user", "c")]).continues == continued(
         first.history, "b", []
     )
 
 
 def test_a_call_is_the_same_however_its_arguments_are_spelled_and_numbered() -> None:
     part = {"type": "tool-f", "toolCallId": "c1", "state": "input-available", "input": {"a": 1, "b": 2}}
-    answered = with_answer(read_conversation([said("user", "a")]).history, "", [part])
+    answered = continued(read_conversation([said("user", "a")]).history, "", [part])
     for call in (calling('{"a":1,"b":2}'), calling('{"b": 2, "a": 1}', "other")):
         result = said("tool", "r", tool_call_id=call["tool_calls"][0]["id"])
         assert read_conversation([said("user", "a"), call, result]).continues == answered
@@ -88,7 +88,7 @@ def test_a_call_is_the_same_however_its_arguments_are_spelled_and_numbered() -> 
 
 def test_arguments_that_are_no_json_are_the_same_by_their_text() -> None:
     part = {"type": "tool-f", "toolCallId": "c1", "state": "input-available", "input": '{"a":'}
-    answered = with_answer(read_conversation([said("user", "a")]).history, "", [part])
+    answered = continued(read_conversation([said("user", "a")]).history, "", [part])
     told = [said("user", "a"), calling('{"a":'), said("tool", "r", tool_call_id="c1")]
     assert read_conversation(told).continues == answered
 

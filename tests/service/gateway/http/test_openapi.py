@@ -47,6 +47,8 @@ BEYOND_SCHEMAS = {
     ("DELETE", "/api/chat/sessions"),  # which never means all, so it needs an id
     ("POST", "/api/analytics/traces"),  # times, pairs of fields, and lists in which all are bad
     ("POST", "/v1/traces"),
+    ("POST", "/v1/chat/completions"),  # messages and items of the kinds that are taken
+    ("POST", "/v1/responses"),
 }
 PATTERNS = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in WORLD.api().openapi()["paths"]}
 

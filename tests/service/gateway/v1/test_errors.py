@@ -41,6 +41,7 @@ REFUSED = "invalid_request_error"
         ({"messages": []}, "messages"),
         ({"messages": None}, "messages"),
         ({"messages": [{"role": "robot", "content": "hi"}]}, "messages[0].role"),
+        ({"messages": [{"role": {}, "content": "hi"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type"),
         ({"messages": [HI, {"role": "tool", "tool_call_id": "c", "content": "r"}]}, "messages[1].tool_call_id"),
         ({"model": None}, "model"),
@@ -88,6 +89,7 @@ async def test_a_visitor_who_shows_their_token_may(world: World) -> None:
         ("GET", "/v1/models/", (404, REFUSED, "unknown_url", None)),
         ("GET", "/v1/", (404, REFUSED, "unknown_url", None)),
         ("GET", PATH, (405, REFUSED, "method_not_allowed", None)),
+        ("PUT", "/v1/responses", (405, REFUSED, "method_not_allowed", None)),
         ("DELETE", "/v1/models", (405, REFUSED, "method_not_allowed", None)),
         ("GET", "/v1/models/unknown", (404, REFUSED, "model_not_found", "model")),
     ],
@@ -101,6 +103,25 @@ async def test_a_model_that_is_not_configured_is_not_found(world: World) -> None
     world.settings = world.settings.model_copy(update={"allowed_models": "other"})
     answer = await complete(world, {"model": "mine", "messages": [HI]})
     assert told(answer) == (404, REFUSED, "model_not_found", "model")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"input": []}, (400, REFUSED, "invalid_value", "input")),
+        ({"model": "other"}, (404, REFUSED, "model_not_found", "model")),
+        ({"previous_response_id": "resp_1"}, (400, REFUSED, "previous_response_not_found", "previous_response_id")),
+        ({"tools": [{"type": "web_search"}]}, (400, REFUSED, "invalid_value", "tools[0].type")),
+    ],
+)
+async def test_a_response_that_cannot_be_is_refused_in_the_same_shape(
+    world: World, changes: dict[str, Any], expected: Any
+) -> None:
+    world.settings = world.settings.model_copy(update={"allowed_models": "mine,sandbox-small"})
+    async with world.client("u1") as client:
+        answer = await client.post("/v1/responses", json={"model": "mine", "input": "hi", **changes})
+    assert told(answer) == expected
+    assert not world.turns
 
 
 async def test_a_body_that_is_too_long_is_413(world: World) -> None:

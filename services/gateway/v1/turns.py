@@ -1,0 +1,192 @@
+"""Begin the turns that clients of OpenAI's ask for, whichever way they ask: which session, which claim, what is told.
+
+A turn is one like any other, whose model is told what its client sends, and not what we know; but of a response that
+goes on from another it is told what led to that.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from services.gateway.account.identity import Caller
+from services.gateway.account.projects import key_within, project_of_new
+from services.gateway.chat.memory import Memory, Remembered
+from services.gateway.http.refused_field import refused_field
+from services.gateway.http.shares import Shares
+from services.gateway.turns.histories import Message
+from services.gateway.turns.kept import Kept
+from services.gateway.turns.recent import RecentSessions
+from services.gateway.turns.running import OnBusy
+from services.gateway.turns.said import newest
+from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fresh
+from services.gateway.turns.store import TurnStore
+from services.gateway.turns.weight import bytes_of
+from services.gateway.v1.asked import Asked
+from services.gateway.v1.beginning import Beginning, sent_key
+from services.gateway.v1.joining import Joining
+from services.gateway.v1.previous import Previous, PreviousTurns, calls_in
+from services.gateway.v1.response_input import refuse_uncalled
+from services.gateway.v1.response_request import NoSuchPrevious, response_id
+from services.gateway.v1.wording import Begun, Wording
+from shared.errors import NotFound, SessionBusy
+from shared.ids import new_id
+from shared.settings import Settings
+
+
+class V1Turns:
+    """Which turn answers a request of OpenAI's clients."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        turns: TurnStarter,
+        store: TurnStore,
+        memory: Memory,
+        *,
+        joining: Joining,
+        previous: PreviousTurns,
+        room: Shares,
+        recent: RecentSessions,
+    ) -> None:
+        self._settings = settings
+        self._turns = turns
+        self._store = store
+        self._memory = memory
+        self._joining = joining
+        self._previous = previous
+        self._room = room
+        self._recent = recent
+
+    async def begin(self, beginning: Beginning, wording: Wording) -> Begun:
+        """Begin the turn, or find the one that this request repeats.
+
+        Raises:
+            Refused, Away: It can't be served.
+        """
+        asked = beginning.asked
+        if asked.previous is not None:
+            return await until_fresh(lambda: self._try_to_go_on(beginning, wording))
+        if asked.naming.session_id is None and asked.conversation.continues is not None:
+            with suppress(NotFound, SessionBusy):  # it is another's, or others were quicker: a session of its own
+                return await until_fresh(lambda: self._try_to_join(beginning, wording))
+        return await until_fresh(lambda: self._try_to_begin(beginning, wording))
+
+    async def _try_to_join(self, beginning: Beginning, wording: Wording) -> Begun:
+        """Go on in the session whose last answer is where the history ends.
+
+        Raises:
+            NotFound: There is none.
+            SessionBusy: It is being spoken in.
+        """
+        asked, caller = beginning.asked, beginning.caller
+        if asked.naming.is_retry and await self._sent_before(asked, caller) is not None:
+            raise NotFound  # it is known by its key
+        joined = await self._joining.session(caller.user_id, asked.conversation.continues or "")
+        if joined is None:
+            raise NotFound
+        remembered = await self._remember(joined.session_id, caller)
+        if remembered.known_until != joined.known_until:
+            raise StaleHistory
+        return await self._start(beginning, wording, remembered, joined.session_id, joined.last_id, on_busy="reject")
+
+    async def _try_to_begin(self, beginning: Beginning, wording: Wording) -> Begun:
+        session_id = beginning.asked.naming.session_id
+        remembered = await self._remember(session_id, beginning.caller)
+        return await self._start(beginning, wording, remembered, session_id, newest(remembered.history))
+
+    async def _try_to_go_on(self, beginning: Beginning, wording: Wording) -> Begun:
+        """Go on from the answer of another turn, which need not be the newest of its session.
+
+        Raises:
+            NoSuchPrevious: There is none.
+            Invalid: It is of another session than the one that is named, or called none of the tools that answer.
+            SessionBusy: It is being answered.
+        """
+        previous = await self._find_previous(beginning)
+        try:
+            remembered = await self._memory.of(
+                [previous.user_id], previous.session_id, about=[previous.last_id], projects=beginning.caller.projects
+            )
+        except NotFound as error:  # it is of a project that the caller does not see, or was just deleted
+            raise _no_such(beginning.asked) from error
+        told = await self._previous.messages(previous, remembered, self._room_before(beginning))
+        refuse_uncalled(beginning.asked.results, calls_in(told))
+        return await self._start(beginning, wording, remembered, previous.session_id, previous.last_id, before=told)
+
+    async def _find_previous(self, beginning: Beginning) -> Previous:
+        asked, caller = beginning.asked, beginning.caller
+        previous = await self._previous.find(caller, asked.previous) if asked.previous else None
+        if previous is None:
+            raise _no_such(asked)
+        if asked.naming.session_id not in (None, previous.session_id):
+            raise refused_field("previous_response_id", "is of another session than the one that is named")
+        if previous.is_running:
+            raise SessionBusy("the previous response is being answered")
+        return previous
+
+    def _room_before(self, beginning: Beginning) -> float:
+        """Return how many bytes of what was said before the model may be told."""
+        settings, asked = self._settings, beginning.asked
+        by_tokens = settings.context_tokens * settings.bytes_per_token
+        room = beginning.model.context_bytes or by_tokens
+        return min(settings.context_bytes, room - asked.naming.size)
+
+    async def _start(
+        self,
+        beginning: Beginning,
+        wording: Wording,
+        remembered: Remembered,
+        session_id: str | None,
+        parent_id: str | None,
+        *,
+        before: Sequence[Message] = (),
+        on_busy: OnBusy | None = None,
+    ) -> Begun:
+        """Claim the turn.
+
+        Args:
+            beginning: What is asked, and by whom.
+            wording: In whose words it is answered.
+            remembered: What is known of the session.
+            session_id: Which; none: a new one.
+            parent_id: What the first new message replies to.
+            before: What the model is told beside what was sent.
+            on_busy: What becomes of another turn of the session.
+        """
+        asked, caller = beginning.asked, beginning.caller
+        kept = remembered.kept or Kept(project_of_new(caller.projects, asked.naming.project_id))
+        key = await self._key(asked, caller, kept)
+        claim = beginning.claim(
+            remembered, session_id, parent_id=parent_id, kept=kept, key=key, owner=self._settings.reachable_at
+        )
+        size = asked.naming.size + bytes_of(message["content"] or "" for message in before)
+        messages = [*asked.prompt, *before, *asked.conversation.messages]
+        retold = wording.retold(asked, messages, size)
+        with self._room.held(beginning.account, 2 * size):
+            buffer = await self._turns.start(
+                claim, remembered.history, remembered.turns, on_busy=on_busy, retold=retold
+            )
+        return Begun(asked, buffer, retold if buffer.retold is retold else None, is_new=session_id is None)
+
+    async def _remember(self, session_id: str | None, caller: Caller) -> Remembered:
+        """Return the session that is meant, and what its next message replies to."""
+        if session_id is None:
+            return Remembered(caller.user_id, [])
+        recent = self._recent.take(caller.user_id, session_id)
+        if recent is not None and caller.sees(recent.kept.project_id):
+            return Remembered(caller.user_id, list(recent.history), recent.kept, recent.known_until, is_recalled=True)
+        return await self._memory.of(caller.user_ids, session_id, projects=caller.projects)
+
+    async def _key(self, asked: Asked, caller: Caller, kept: Kept) -> str | None:
+        """Return what makes a repeat the same turn: the caller's key, or what a retry finds its first try by."""
+        if asked.naming.key is not None:
+            return key_within(caller.projects, kept.project_id, f"v1:key:{asked.naming.key}")
+        before = await self._sent_before(asked, caller) if asked.naming.is_retry else None
+        return before or f"{sent_key(asked)}{new_id()}"
+
+    async def _sent_before(self, asked: Asked, caller: Caller) -> str | None:
+        """Return the key of the turn that a retry is about; None where its first try began none."""
+        return await self._store.sent_before(caller.user_id, sent_key(asked))
+
+
+def _no_such(asked: Asked) -> NoSuchPrevious:
+    return NoSuchPrevious(response_id(asked.previous) if asked.previous else "")

@@ -1,0 +1,181 @@
+"""`POST /v1/responses` by OpenAI's own client, which knows nothing of us; on a real database and broker."""
+
+import json
+from typing import Any
+
+import asyncpg
+import openai
+import pytest
+
+from services.logger.store import Store
+from shared.database import open_pool
+from shared.settings import Settings
+from tests.connected.gateway.stage import Stage
+from tests.tokens import token_for
+
+MODEL = "sandbox-small"
+WEATHER = {
+    "type": "function",
+    "name": "get_weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    "strict": False,
+}
+
+
+async def messages(stage: Stage, session_id: str) -> list[Any]:
+    page: list[Any] = (await stage.get(f"/api/chat/sessions/{session_id}/messages")).json()["messages"]
+    return page
+
+
+async def test_a_response_is_its_turn_and_the_next_goes_on_from_it(stage: Stage, client: Any) -> None:
+    raw = await client.responses.with_raw_response.create(model=MODEL, input="[echo hello]", instructions="Be brief.")
+    first, session_id = raw.parse(), raw.headers["x-session-id"]
+    assert (first.output_text, first.status, first.instructions) == ("hello", "completed", "Be brief.")
+    assert first.id == f"resp_{raw.headers['x-turn-id'].replace('-', '')}"
+    assert first.usage.total_tokens == first.usage.input_tokens + first.usage.output_tokens > 0
+    raw = await client.responses.with_raw_response.create(model=MODEL, input="[recall]", previous_response_id=first.id)
+    assert raw.headers["x-session-id"] == session_id
+    assert raw.parse().previous_response_id == first.id
+    assert json.loads(raw.parse().output_text) == ["[echo hello]", "[recall]"]
+    page = await messages(stage, session_id)
+    assert [each["role"] for each in page] == ["user", "assistant"] * 2
+    assert [each["parent_id"] for each in page] == [None, *(each["id"] for each in page[:-1])]
+
+
+async def test_two_go_on_from_one_response_and_neither_sees_the_other(stage: Stage, client: Any) -> None:
+    first = await client.responses.create(model=MODEL, input="[echo a]")
+    for text in ("[echo b]", "[recall]"):
+        raw = await client.responses.with_raw_response.create(model=MODEL, input=text, previous_response_id=first.id)
+    assert json.loads(raw.parse().output_text) == ["[echo a]", "[recall]"]
+    page = await messages(stage, raw.headers["x-session-id"])
+    assert [each["content"] for each in page[:4]] == ["[echo a]", "a", "[echo b]", "b"]
+    assert page[4]["parent_id"] == page[2]["parent_id"] == page[1]["id"]
+
+
+async def test_a_stream_is_read_by_its_own_client(client: Any) -> None:
+    async with client.responses.stream(model=MODEL, input="[echo one two three] [chunks 3] [slow 50]") as stream:
+        told = [event async for event in stream]
+        response = await stream.get_final_response()
+    assert [event.sequence_number for event in told] == list(range(len(told)))
+    deltas = [event.delta for event in told if event.type == "response.output_text.delta"]
+    assert (len(deltas) > 1, "".join(deltas)) == (True, "one two three")
+    assert (told[0].type, told[-1].type) == ("response.created", "response.completed")
+    assert (response.output_text, response.status, response.usage.output_tokens > 0) == (
+        "one two three",
+        "completed",
+        True,
+    )
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_calls_of_the_clients_functions_are_its_own_to_answer(
+    stage: Stage, client: Any, *, streams: bool
+) -> None:
+    asked = {"model": MODEL, "input": '[tool get_weather {"city": "Nice"}]', "tools": [WEATHER]}
+    if streams:
+        async with client.responses.stream(**asked) as stream:
+            first = await stream.get_final_response()
+    else:
+        first = await client.responses.create(**asked)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    assert (call.name, json.loads(call.arguments), call.status) == ("get_weather", {"city": "Nice"}, "completed")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    raw = await client.responses.with_raw_response.create(
+        model=MODEL, input=[result], previous_response_id=first.id, tools=[WEATHER]
+    )
+    assert raw.parse().output_text
+    page = await messages(stage, raw.headers["x-session-id"])
+    assert [each["role"] for each in page] == ["user", "assistant", "tool", "assistant"]
+    assert page[2]["content"] == "sunny"
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(
+            model=MODEL, input=[{**result, "call_id": "other"}], previous_response_id=first.id
+        )
+    assert refused.value.param == "input[0].call_id"
+
+
+async def test_who_sends_all_items_goes_on_in_the_session(stage: Stage, client: Any) -> None:
+    """As the Agents SDK does, with its calls as they were told."""
+    sent: list[Any] = [{"role": "user", "content": '[tool get_weather {"city": "Nice"}]'}]
+    first = await client.responses.with_raw_response.create(model=MODEL, input=sent, tools=[WEATHER])
+    sent += [item.model_dump(exclude_none=True) for item in first.parse().output]
+    sent.append({"type": "function_call_output", "call_id": sent[-1]["call_id"], "output": "sunny"})
+    second = await client.responses.with_raw_response.create(model=MODEL, input=sent, tools=[WEATHER])
+    sent += [item.model_dump(exclude_none=True) for item in second.parse().output]
+    sent.append({"role": "user", "content": "[echo bye]"})
+    third = await client.responses.with_raw_response.create(model=MODEL, input=sent, instructions="New ones.")
+    assert len({each.headers["x-session-id"] for each in (first, second, third)}) == 1
+    page = await messages(stage, third.headers["x-session-id"])
+    assert [each["role"] for each in page] == ["user", "assistant", "tool", "assistant", "user", "assistant"]
+
+
+async def test_a_retry_is_the_same_response(client: Any) -> None:
+    keyed = {"Idempotency-Key": "k1"}
+    first, again = [await client.responses.create(model=MODEL, input="[echo a]", extra_headers=keyed) for _ in range(2)]
+    assert first.model_dump() == again.model_dump()
+    async with client.responses.stream(
+        model=MODEL, input='[tool f {"a": 1}]', tools=[{**WEATHER, "name": "f"}]
+    ) as begun:
+        streamed = await begun.get_final_response()
+    retried = {"x-stainless-retry-count": "1"}
+    async with client.responses.stream(
+        model=MODEL, input='[tool f {"a": 1}]', tools=[{**WEATHER, "name": "f"}], extra_headers=retried
+    ) as stream:
+        same = await stream.get_final_response()
+    assert streamed.id == same.id
+    assert [item.id for item in streamed.output] == [item.id for item in same.output]
+
+
+async def test_nobody_goes_on_from_what_is_not_there_or_not_theirs(stage: Stage, client: Any) -> None:
+    first = await client.responses.create(model=MODEL, input="[echo a]")
+    body = {"model": MODEL, "input": "[recall]", "previous_response_id": first.id}
+    stranger = await stage.post("/v1/responses", body, user="bob")
+    unknown = await stage.post("/v1/responses", {**body, "previous_response_id": f"resp_{'0' * 32}"})
+    for answer in (stranger, unknown):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (400, "previous_response_not_found")
+        assert error["param"] == "previous_response_id"
+    elsewhere = await stage.post("/v1/responses", {**body, "metadata": {"session_id": "s9"}})
+    assert (elsewhere.status_code, elsewhere.json()["error"]["param"]) == (400, "previous_response_id")
+
+
+async def test_what_the_service_refuses_is_refused_and_what_breaks_off_has_failed(client: Any) -> None:
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.create(model=MODEL, input="[error 400]", stream=True)
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model=MODEL, input="hi", tools=[{"type": "web_search"}])
+    assert refused.value.param == "tools[0].type"
+    async with client.responses.stream(model=MODEL, input="[echo one two three] [chunks 3] [cut 2]") as stream:
+        last = [event async for event in stream][-1]
+    assert (last.type, last.response.status, last.response.error.code) == ("response.failed", "failed", "server_error")
+    assert last.response.output_text.startswith("one")
+
+
+async def test_a_project_that_its_token_does_not_name_is_not_gone_on_in(stage: Stage) -> None:
+    def limited(project: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token_for(stage.settings, 'ann', projects=[project])}"}
+
+    first = await stage.http.post("/v1/responses", json={"model": MODEL, "input": "[echo a]"}, headers=limited("p1"))
+    body = {"model": MODEL, "input": "[recall]", "previous_response_id": first.json()["id"]}
+    same, other = [await stage.http.post("/v1/responses", json=body, headers=limited(each)) for each in ("p1", "p2")]
+    assert (same.status_code, other.status_code) == (200, 400)
+    assert other.json()["error"]["code"] == "previous_response_not_found"
+
+
+async def test_a_response_whose_turn_is_stored_alone_is_gone_on_from_as_well(
+    stage: Stage, client: Any, owner: asyncpg.Connection, settings: Settings
+) -> None:
+    asked = {"model": MODEL, "tools": [WEATHER]}
+    first = await client.responses.create(input='[tool get_weather {"city": "Nice"}]', **asked)
+    turns = [await stage.store.find(row["turn_id"]) for row in await owner.fetch("SELECT turn_id FROM gateway.turns")]
+    async with open_pool(settings.logger_database_url, "test", size=1) as pool:
+        told = [event for turn in turns if turn for event in turn.events()]
+        await Store(pool).store_chat([type(event).model_validate_json(event.model_dump_json()) for event in told], [])
+    await owner.execute("DELETE FROM gateway.turns")
+    result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "sunny"}
+    second = await client.responses.create(input=[result], previous_response_id=first.id, **asked)
+    third = await client.responses.create(model=MODEL, input="[recall]", previous_response_id=second.id)
+    assert json.loads(third.output_text)[-1] == "[recall]"
+    assert (
+        await stage.post("/v1/responses", {**asked, "input": "x", "previous_response_id": first.id}, "bob")
+    ).status_code == 400
