@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--callers", choices=CALLERS, default="secret", help="of turn: by which credentials its users call"
     )
+    parser.add_argument("--attack", help="of hostile: this one alone")
     parser.add_argument(
         "--profile", action="store_true", help="of turn: install py-spy below .run/, say where time goes"
     )

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import random
+import resource
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count, cycle
@@ -16,6 +18,7 @@ from tests import odd
 
 PER_S = 10  # requests or connections that are begun
 HELD = 1000  # connections that are kept open, at most
+IDLE = 10_000  # of those that only are there
 ROUTES = ("/api/chat", "/api/chat/sessions/told/trips", "/api/models", "/api/webhooks/avinode")
 READS = (
     "/api/chat/sessions",
@@ -31,7 +34,8 @@ class Attacker:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        self._held: list[asyncio.StreamWriter] = []
+        self._held: deque[asyncio.StreamWriter] = deque()
+        self._most_held = HELD
         self._bodies = cycle(odd.bodies())
         self._routes = cycle(ROUTES)
         self._turns = count()
@@ -61,6 +65,11 @@ class Attacker:
         reads = asks.replace("POST /api/chat ", f"GET {READS[3]} ")
         await self._connect(f"{reads}\r\n".encode() * 10)
 
+    async def idle(self) -> None:
+        """Open ever more connections that say nothing, a thousand a second, and keep ten thousand."""
+        self._most_held = IDLE
+        await asyncio.gather(*(self._connect(b"") for _ in range(1000 // PER_S)))
+
     async def reads(self) -> None:
         """Read what is long, often at once."""
         await asyncio.gather(*(self._ask("GET", read) for read in READS))
@@ -85,8 +94,8 @@ class Attacker:
             _, writer = await asyncio.open_connection(parts.hostname, parts.port)
             writer.write(data)
             self._held.append(writer)
-            while len(self._held) > HELD:
-                self._held.pop(0).close()
+            while len(self._held) > self._most_held:
+                self._held.popleft().close()
 
 
 async def attack(name: str, url: str, token: str) -> None:
@@ -105,4 +114,6 @@ NICE = 19  # attackers have machines of their own: here they take only what is l
 
 if __name__ == "__main__":
     os.nice(NICE)
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     uvloop.run(attack(*sys.argv[1:4]))

@@ -22,7 +22,7 @@ from tests.simulated import simulated
 from tests.tokens import token_for
 from tests.waiting import until
 
-ATTACKS = ("bodies", "heads", "connections", "reads", "questions")
+ATTACKS = ("bodies", "heads", "connections", "idle", "reads", "questions")
 USERS = 50
 EVERY_S = 5.0
 AIM = 2.0
@@ -47,7 +47,7 @@ async def run(options: argparse.Namespace) -> None:
     with private_servers() as settings:
         async with simulated(settings) as outside, looking(settings.database_url) as owner:
             await say_much(owner, "mallory")
-            for attack in ATTACKS:
+            for attack in [options.attack] if options.attack else ATTACKS:
                 await _measure(outside.settings, attack, options)
 
 

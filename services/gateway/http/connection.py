@@ -134,6 +134,15 @@ class Connection(Parsing):
         else:
             self._close()
 
+    def make_room(self) -> None:
+        """End at once; an answer that is whole is still read by its caller, where it takes no more memory here."""
+        if self.phase is Phase.IDLE:
+            self.outlet.flush()
+            if not self.unsent_bytes():
+                self.transport.close()
+                return
+        self.abort()
+
     def abort(self) -> None:
         """End at once, and let it look so."""
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

@@ -35,9 +35,9 @@ class Phase(Enum):
     ANSWERING = auto()  # a whole request is being answered
 
 
-# Who makes room first; of those that stand together, who waits for longest. A newcomer is with those that send slowly:
-# else these could hold every place, and each newcomer would only make room for the next.
-GIVING_WAY = ((Phase.IDLE,), (Phase.DROPPING,), (Phase.NEW, Phase.HEAD, Phase.BODY))
+# Of these makes room who waits for longest, whatever for. If some went first, others could hold every place: those that
+# send slowly, or that say nothing at all, and whoever has just had its answer would go for the next that comes.
+GIVING_WAY = tuple(phase for phase in Phase if phase is not Phase.ANSWERING)
 
 
 class Member(Protocol):
@@ -50,6 +50,9 @@ class Member(Protocol):
 
     def give_way(self) -> bool:
         """Hold less of what came; see `Arrivals`."""
+
+    def make_room(self) -> None:
+        """End at once, but for an answer that only has to arrive."""
 
     def abort(self) -> None:
         """End at once, whatever is not sent yet."""
@@ -114,14 +117,11 @@ class Connections:
         """End a connection at once, so that there is room for others."""
         EVICTED.labels(connection.phase.name.lower()).inc()
         self.leave(connection)
-        connection.abort()
+        connection.make_room()
 
     def _first_to_go(self) -> Member | None:
-        for phases in GIVING_WAY:
-            longest_waiting = [next(iter(row.items())) for phase in phases if (row := self._rows[phase])]
-            if longest_waiting:
-                return min(longest_waiting, key=lambda waiting: waiting[1])[0]
-        return None
+        longest_waiting = [next(iter(row.items())) for phase in GIVING_WAY if (row := self._rows[phase])]
+        return min(longest_waiting, key=lambda waiting: waiting[1])[0] if longest_waiting else None
 
     def unread(self, connection: Member) -> None:
         """Note that a caller does not take what was written to it."""

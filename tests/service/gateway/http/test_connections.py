@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from functools import partial
 from weakref import ref
 
 import pytest
@@ -26,6 +27,10 @@ def refused(answer: Answer, status: int, code: str) -> None:
 async def arrived(served: Serving, more_than: int) -> None:
     """Wait until so much is in the room for what came."""
     await until_true(lambda: served.arrived_bytes() > more_than)
+
+
+def _has_come(served: Serving, requests: int) -> bool:
+    return len(served.app.requests) == requests
 
 
 async def pour(caller: RawCaller, what: bytes, most: int) -> None:
@@ -428,6 +433,30 @@ async def test_idle_connections_make_room_the_longest_idle_first() -> None:
         served.app.release()
         assert await streaming.piece() == b"first,"
         assert await streaming.piece() == b"second"
+
+
+async def test_whoever_says_nothing_takes_nobody_s_place_who_was_here_later() -> None:
+    async with serving(http_connections=4) as served:
+        silent = [await served.call() for _ in range(3)]
+        user = await served.call()
+        assert await user.is_open()
+        newcomers = [await served.call() for _ in range(2)]
+        assert [await each.ended() for each in silent[:2]] == [b"", b""]
+        assert await user.is_open()
+        assert await newcomers[-1].is_open()
+
+
+async def test_who_makes_room_has_had_their_answer() -> None:
+    """Though they read it later, and however many come."""
+    async with serving(http_connections=2) as served:
+        for number in range(10):
+            user = await served.call(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await until_true(partial(_has_come, served, number + 1))
+            for _ in range(6):
+                await served.call()
+            assert (await user.answer()).body == b"0"
+            assert await user.reader.read() == b""  # in order, and not by a reset
+            await served.hang_up()
 
 
 async def test_whoever_has_not_sent_its_request_makes_room_for_others() -> None:
