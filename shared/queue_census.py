@@ -1,6 +1,7 @@
 """Count what waits in each queue, and who reads it: a consumer that is away can't tell of its own lag."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from math import nan
 
 from aio_pika.abc import AbstractConnection
@@ -17,17 +18,28 @@ MESSAGES = Gauge("tripthread_queue_messages", "Messages that wait in a queue, de
 CONSUMERS = Gauge("tripthread_queue_consumers", "Consumers of a queue", ["queue"])
 
 
-class QueueCensus:
-    """Asks over the connection of a publisher."""
+Note = Callable[[Sequence[tuple[str, float, float]]], Awaitable[None]]  # name, messages, consumers; it raises nothing
 
-    def __init__(self, publisher: Publisher) -> None:
+
+async def _note_nothing(_: Sequence[tuple[str, float, float]]) -> None:
+    """Keep no history."""
+
+
+class QueueCensus:
+    """Asks over the connection of a publisher, and passes on what it was told."""
+
+    def __init__(self, publisher: Publisher, note: Note = _note_nothing) -> None:
         self._publisher = publisher
+        self._note = note
 
     async def count(self) -> None:
+        counts = []
         for name in {queue.name for queue in (*QUEUES, DEAD)}:
             messages, consumers = await count_queue(self._publisher, name)
             MESSAGES.labels(name).set(messages)
             CONSUMERS.labels(name).set(consumers)
+            counts.append((name, messages, consumers))
+        await self._note(counts)
 
 
 async def count_queue(publisher: Publisher, name: str) -> tuple[float, float]:

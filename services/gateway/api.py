@@ -13,7 +13,15 @@ from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in, note_refusal
 from services.gateway.account.keys import routes as key_routes
 from services.gateway.account.logins import routes as login_routes
-from services.gateway.admin import delivery_routes, quota_routes, read_routes
+from services.gateway.admin import (
+    delivery_routes,
+    message_routes,
+    queue_routes,
+    quota_routes,
+    read_routes,
+    session_routes,
+    user_routes,
+)
 from services.gateway.admin import routes as admin
 from services.gateway.analytics import comparing, otlp_routes, report_routes
 from services.gateway.analytics import routes as analytics
@@ -107,6 +115,10 @@ ROUTERS = (
     delivery_routes.router,
     read_routes.router,
     quota_routes.router,
+    session_routes.router,
+    message_routes.router,
+    user_routes.router,
+    queue_routes.router,
 )
 
 # `Edge` makes the one span of a request; FastAPI would add three, outside of it, and so in a trace of their own.

@@ -30,11 +30,19 @@ from services.gateway.admin.census import DeadLetterCensus
 from services.gateway.admin.delivery_queries import DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
 from services.gateway.admin.drift import DriftCensus
+from services.gateway.admin.message_queries import EverybodysMessageQueries
+from services.gateway.admin.message_routes import EverybodysMessages
 from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.queue_history import QueueHistory
+from services.gateway.admin.queue_routes import QueueViews
 from services.gateway.admin.quota_routes import UserQuotas
 from services.gateway.admin.read_queries import ReadQueries
 from services.gateway.admin.read_routes import Reads
 from services.gateway.admin.routes import DeadLetters
+from services.gateway.admin.session_queries import EverybodysSessionQueries
+from services.gateway.admin.session_routes import EverybodysSessions
+from services.gateway.admin.user_queries import UserQueries
+from services.gateway.admin.user_routes import Users
 from services.gateway.analytics.comparing import Comparing
 from services.gateway.analytics.comparison_queries import ComparisonQueries
 from services.gateway.analytics.queries import TraceQueries
@@ -249,6 +257,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     deleting = Deleting(
         deletions, noted, store, running, publisher=publisher, receipts=receipts, announcing=announcing, unfit=unfit
     )
+    history = QueueHistory(pools.own, pools.admin)
     recording = Recording(publisher, partial(database_clock, pools.admin), shows_bodies=settings.admins_read_bodies)
     shares, session_messages = ShareStore(pools.own), SessionMessages(own, conversation, room, lanes)
     registration = ModelRegistration(catalog, models, publisher, list_models, partial(Delays, 1.0, 60.0))
@@ -368,9 +377,13 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Reads(ReadQueries(pools.admin)),
         UserQuotas(quotas, counting),
         refusals,
+        EverybodysSessions(EverybodysSessionQueries(pools.admin, pools.reader)),
+        EverybodysMessages(EverybodysMessageQueries(pools.admin), room),
+        Users(settings, UserQueries(pools.admin)),
+        QueueViews(publisher, history),
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))
-    census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher).count)
+    census = Census(TurnCensus(pools.own).count, letters.count, QueueCensus(publisher, history.note).count)
     api = create_api(settings, subjects, ask)
     relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
     sweeps = DeletionSweeper(deletions, SweepStore(pools.own), noted, store, deleting)

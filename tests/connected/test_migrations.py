@@ -14,6 +14,7 @@ from shared.settings import Settings
 ADMIN_ONLY = {
     "chat.erased_users",
     "chat.search_progress",
+    "gateway.queue_minutes",
     "tagging.erased_users",
     "workflow.bans",
     "workflow.deliveries",

@@ -62,9 +62,9 @@ class Deleting:
             noted = await receipt.until(lambda: self._noted.all_of(sessions), self._wait_s(write))
         return deletions, bool(noted)
 
-    async def erase(self, user_ids: Sequence[str], write: Write) -> list[Erasure]:
-        """Erase all that these users have, hidden from here on."""
-        erasures = await self._store.erase(user_ids, write.correlation_id)
+    async def erase(self, user_ids: Sequence[str], write: Write, *, operator: str | None = None) -> list[Erasure]:
+        """Erase all that these users have, hidden from here on; `operator` is the administrator who asks for it."""
+        erasures = await self._store.erase(user_ids, write.correlation_id, operator)
         for erasure in erasures:
             self._spawn(self._announcing.erased(erasure.user_id))
         self._spawn(self._end([(erasure.user_id, None) for erasure in erasures]))

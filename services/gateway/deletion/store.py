@@ -61,17 +61,19 @@ class Erasure:
         )
 
 
-async def note_erasures(pool: Pool, user_ids: Sequence[str], correlation_id: UUID) -> list[Erasure]:
+async def note_erasures(
+    pool: Pool, user_ids: Sequence[str], correlation_id: UUID, operator: str | None = None
+) -> list[Erasure]:
     """Note that these are erased now, whoever of them was before; they are told of and swept after that."""
     rows = await fetched(
         pool,
         """
-        INSERT INTO gateway.erasures AS e (user_hash, user_id, event_id, correlation_id)
-        SELECT hash, user_id, event_id, $4
+        INSERT INTO gateway.erasures AS e (user_hash, user_id, event_id, correlation_id, operator)
+        SELECT hash, user_id, event_id, $4, $5
         FROM unnest($1::bytea[], $2::text[], $3::uuid[]) AS wanted (hash, user_id, event_id) ORDER BY hash
         ON CONFLICT (user_hash) DO UPDATE SET
             user_id = excluded.user_id, event_id = excluded.event_id, correlation_id = excluded.correlation_id,
-            erased_at = clock_timestamp(),  -- by now: the row may have been waited for
+            operator = excluded.operator, erased_at = clock_timestamp(),  -- by now: the row may have been waited for
             noted_by = excluded.noted_by, noted_at = excluded.noted_at,
             told_at = NULL, tellings = 0, swept_at = NULL, done_at = NULL
         RETURNING user_id, event_id, correlation_id, erased_at
@@ -80,6 +82,7 @@ async def note_erasures(pool: Pool, user_ids: Sequence[str], correlation_id: UUI
         list(user_ids),
         [new_id() for _ in user_ids],
         correlation_id,
+        operator,
     )
     return [Erasure(**row) for row in map(dict, rows)]
 
@@ -110,15 +113,21 @@ class DeletionStore:
         )
         return [Deletion(**row) for row in map(dict, rows)]
 
-    async def erase(self, user_ids: Sequence[str], correlation_id: UUID) -> list[Erasure]:
-        """Erase all that these users have now, also as visitors; whoever was erased before is erased up to now."""
+    async def erase(self, user_ids: Sequence[str], correlation_id: UUID, operator: str | None = None) -> list[Erasure]:
+        """Erase all that these users have now, also as visitors; whoever was erased before is erased up to now.
+
+        Args:
+            user_ids: Whom.
+            correlation_id: Of the request.
+            operator: The administrator who asks for it; none: they do themselves.
+        """
         linked = await fetched(
             self._pool,
             "SELECT visitor_id FROM gateway.linked_visitors WHERE user_id = ANY ($1::text[])",
             list(user_ids),
         )
         user_ids = list(dict.fromkeys([*user_ids, *(row["visitor_id"] for row in linked)]))
-        return await note_erasures(self._pool, user_ids, correlation_id)
+        return await note_erasures(self._pool, user_ids, correlation_id, operator)
 
     async def untold_deletions(self) -> list[Deletion]:
         """Return deletions that nobody has told of, and those that were told long ago and are not settled."""

@@ -73,8 +73,18 @@ class Paging:
         """
         return read_time_cursor(self._kind, query.cursor, self._read_key)
 
-    def cut(self, placed: Sequence[tuple[Place, Item]], query: PageQuery) -> tuple[list[Item], str | None]:
-        """Cut a page from what was read, at least one item more than it may have, and write the cursor of the next."""
+    def cut(
+        self, placed: Sequence[tuple[Place, Item]], query: PageQuery, reached: Place | None = None
+    ) -> tuple[list[Item], str | None]:
+        """Cut a page from what was read, at least one item more than it may have, and write the cursor of the next.
+
+        Args:
+            placed: The items, each with its place.
+            query: Which page.
+            reached: Where the look ended, of a list that is only looked through so far for one page; the next begins
+                there, however few were found.
+        """
         page = placed[: query.limit]
-        cursor = write_cursor(self._kind, *page[-1][0]) if len(placed) > query.limit else None
-        return [item for _, item in page], cursor
+        if len(placed) > query.limit:
+            reached = page[-1][0]
+        return [item for _, item in page], write_cursor(self._kind, *reached) if reached else None

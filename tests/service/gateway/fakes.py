@@ -41,11 +41,21 @@ from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.admin.delivery import Delivery, WholeDelivery
 from services.gateway.admin.delivery_queries import DeliveryFilter, DeliveryQueries
 from services.gateway.admin.delivery_routes import Deliveries
+from services.gateway.admin.looking import Looked
+from services.gateway.admin.message_queries import EverybodysMessageQueries, MessageFilter, Weighed
+from services.gateway.admin.message_routes import EverybodysMessages
 from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.queue_history import Minute, QueueHistory
+from services.gateway.admin.queue_routes import QueueViews
 from services.gateway.admin.quota_routes import UserQuotas
 from services.gateway.admin.read_queries import Read, ReadFilter, ReadQueries
 from services.gateway.admin.read_routes import Reads
 from services.gateway.admin.routes import DeadLetters
+from services.gateway.admin.session_queries import EverybodysFilter, EverybodysSessionQueries
+from services.gateway.admin.session_queries import Shown as ShownSession
+from services.gateway.admin.session_routes import EverybodysSessions
+from services.gateway.admin.user_queries import User, UserQueries
+from services.gateway.admin.user_routes import Users
 from services.gateway.analytics.comparing import Comparing
 from services.gateway.analytics.comparison import MEASURES, Arm
 from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
@@ -62,7 +72,7 @@ from services.gateway.chat.running import RunningChat
 from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.routes import Erasing
 from services.gateway.deletion.state import ErasureState, ErasureStates
-from services.gateway.deletion.store import Deletion
+from services.gateway.deletion.store import Deletion, Erasure
 from services.gateway.helpers.configured import read_helpers
 from services.gateway.http.cursors import Place
 from services.gateway.http.fields import Json
@@ -116,7 +126,7 @@ from services.gateway.sessions.stats_queries import (
 from services.gateway.sessions.status import TripStatus
 from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries, TemplateRow
-from services.gateway.sessions.view import SessionFacts, StoredSession
+from services.gateway.sessions.view import SessionFacts, StoredSession, show_session
 from services.gateway.trips.admin_routes import EverybodysTrips
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.filters import TripFilter
@@ -228,6 +238,7 @@ class World:
     parked: dict[UUID, Parked] = field(default_factory=dict)
     deliveries: dict[UUID, WholeDelivery] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
+    erased_by: str | None = None  # the administrator who asked for the last erasure
     keys: dict[bytes, tuple[str, ApiKey]] = field(default_factory=dict)  # by hash, each with its owner
     links_away: bool = False
     most_looked_up: int = 0  # sessions, at once
@@ -402,6 +413,12 @@ class World:
             Reads(cast(ReadQueries, _Reads(self))),
             UserQuotas(quotas, counting),
             self.refusals,
+            EverybodysSessions(cast(EverybodysSessionQueries, _EverybodysSessions(self))),
+            EverybodysMessages(
+                cast(EverybodysMessageQueries, _EverybodysMessages(self)), Room(self.settings.read_bytes_at_once)
+            ),
+            Users(self.settings, cast(UserQueries, _Users(self))),
+            QueueViews(publisher, cast(QueueHistory, _QueueHistory())),
         )
         return create_api(self.settings, subjects, self._condition)
 
@@ -659,6 +676,11 @@ class FakePublisher:
     @property
     def away(self) -> str | None:
         return "gone" if self._world.broker_away else None
+
+    @property
+    def connection(self) -> None:
+        """None: nobody can ask this broker how long its queues are."""
+        return None
 
     async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
         if self._world.broker_loses_all:
@@ -1004,8 +1026,10 @@ class _Deleting:
         deletions = [Deletion(*key, ids.new_id(), write.correlation_id, NOON) for key in sessions]
         return deletions, not self._world.consumers_away and write.wait_s > 0
 
-    async def erase(self, user_ids: Sequence[str], write: Write) -> None:
+    async def erase(self, user_ids: Sequence[str], write: Write, *, operator: str | None = None) -> list[Erasure]:
         self._world.erased.update(user_ids)
+        self._world.erased_by = operator
+        return [Erasure(user_id, ids.new_id(), write.correlation_id, NOON) for user_id in user_ids]
 
 
 class _ErasureStates:
@@ -1300,6 +1324,75 @@ class _Deliveries:
 
     async def find(self, delivery_id: UUID) -> WholeDelivery | None:
         return self._world.deliveries.get(delivery_id)
+
+
+class _EverybodysSessions:
+    """As their owners see them, without what is asked for."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, wanted: EverybodysFilter, limit: int, before: Place | None) -> Looked[ShownSession]:
+        views = [view for each in self._world.sessions if (view := show_session(each, ())) is not None]
+        shown = [ShownSession(view.user_id, view.session, "m1" if wanted.search else None) for view in views]
+        return Looked([((each.session.last_activity_at, f"{each.session.id}/{each.user_id}"), each) for each in shown])
+
+    async def texts(self, found: Mapping[tuple[str, str], str | None]) -> dict[tuple[str, str], str]:
+        return dict.fromkeys(found, "what was said of Paris")
+
+
+class _EverybodysMessages:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, wanted: MessageFilter, limit: int, before: Place | None) -> Looked[Weighed]:
+        places = [(each.created_at, f"{each.message_id}/s1/u1") for each in self._world.messages]
+        return Looked([(place, Weighed(place, 1)) for place in places])
+
+    async def read(self, page: Sequence[Weighed]) -> list[dict[str, Any]]:
+        known = {each.message_id: each for each in self._world.messages}
+        return [_message_row(known[each.place[1].partition("/")[0]]) for each in page]
+
+
+def _message_row(message: HistoryMessage) -> dict[str, Any]:
+    return {
+        "user_id": "u1",
+        "session_id": "s1",
+        "id": message.message_id,
+        "role": message.role,
+        "content": message.content,
+        "parts": list(message.parts),
+        "model": message.model,
+        "status": message.status,
+        "error": message.error,
+        "parent_id": message.parent_id,
+        "created_at": message.created_at,
+        "stored_at": message.created_at,
+        "metadata": message.metadata,
+        "client": None,
+    }
+
+
+class _Users:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def page(self, limit: int, before: Place | None, *_: Any) -> Looked[User]:
+        return Looked([((NOON, f"s1/{each}"), self._user(each)) for each in self._known()][:limit])
+
+    async def find(self, user_id: str) -> User | None:
+        return self._user(user_id) if user_id in self._known() else None
+
+    def _known(self) -> list[str]:
+        return list(dict.fromkeys(each.user_id for each in self._world.sessions))
+
+    def _user(self, user_id: str) -> User:
+        return User(user_id, NOON, None, (), 0, Quota(), Usage(day=NOON.date()))
+
+
+class _QueueHistory:
+    async def read(self) -> tuple[datetime, list[Minute]]:
+        return NOON, [Minute("logger.chat", NOON, 3, 1, NOON - timedelta(seconds=30))]
 
 
 class _Reads:

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import httpx2
@@ -158,15 +159,22 @@ async def test_what_is_somebody_elses_is_as_what_is_not_there(scene: Scene) -> N
                 assert told[0] == told[1], (caller, method, pattern)
 
 
+def how_late(caller: str, route: tuple[str, str]) -> int:
+    """Put what leaves nothing of ann's last."""
+    method, path = route
+    if caller == "root" and path.endswith("/erase"):
+        return 2
+    return 1 if caller == "ann" and method == "DELETE" else 0
+
+
 async def test_everybody_gets_what_the_table_says(scene: Scene) -> None:
     wrong = []
-    for caller in CALLERS:
-        for route in sorted(TABLE, key=lambda route: caller == "ann" and route[0] == "DELETE"):
-            answer = await scene.try_one(caller, *route, scene.everything)
-            if answer.cell != TABLE[route][caller]:
-                wrong.append(
-                    f"{' '.join(route)} by {caller}: {answer.cell}, not {TABLE[route][caller]}: {answer.text[:300]}"
-                )
+    for caller, route in sorted(product(CALLERS, TABLE), key=lambda each: how_late(*each)):
+        answer = await scene.try_one(caller, *route, scene.everything)
+        if answer.cell != TABLE[route][caller]:
+            wrong.append(
+                f"{' '.join(route)} by {caller}: {answer.cell}, not {TABLE[route][caller]}: {answer.text[:300]}"
+            )
     assert not wrong, "\n".join(wrong)
 
 

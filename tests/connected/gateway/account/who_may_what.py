@@ -1,8 +1,8 @@
 """Who may what: of every route, what each caller gets who tries it on what is ann's. A new route takes a row here.
 
 A cell is the status, and `!` where the answer shows something of ann's. The order is the one in which each caller tries
-them, with ann, who comes last, deleting last; so what begins a session by the id of ann's stands behind what must not
-find one. What a route is sent stands in `everything_of_ann.py`.
+them, with ann, who comes last, deleting last, and root erasing her after that; so what begins a session by the id of
+ann's stands behind what must not find one. What a route is sent stands in `everything_of_ann.py`.
 
 | caller | is |
 |---|---|
@@ -97,6 +97,11 @@ GET /api/admin/dead                                                 401  403  40
 GET /api/admin/dead/{dead_letter_id}                                401  403  403  403  403  403  403  200! 403
 GET /api/admin/deliveries                                           401  403  403  403  403  403  403  200! 403
 GET /api/admin/deliveries/{delivery_id}                             401  403  403  403  403  403  403  200! 403
+GET /api/admin/sessions                                             401  403  403  403  403  403  403  200! 403
+GET /api/admin/messages                                             401  403  403  403  403  403  403  200! 403
+GET /api/admin/users                                                401  403  403  403  403  403  403  200  403
+GET /api/admin/queues                                               401  403  403  403  403  403  403  200  403
+POST /api/admin/users/{user_id}/erase                               401  403  403  403  403  403  403  202  403
 GET /api/admin/reads                                                401  403  403  403  403  403  403  200  403
 PATCH /api/admin/users/{user_id}                                    401  403  403  403  403  403  403  200  403
 GET /api/admin/users/{user_id}/export                               401  403  403  403  403  403  403  200! 403

@@ -97,6 +97,9 @@ class Explained:
         self.plans.append(json.loads(plan[0])[0]["Plan"])
         return await self._db.fetch(statement, *arguments)
 
+    async def execute(self, statement: str) -> None:
+        await self._db.execute(statement)
+
     async def fetchrow(self, statement: str, *arguments: Any) -> Any:
         return (await self.fetch(statement, *arguments))[0]
 

@@ -50,6 +50,13 @@ BEYOND_SCHEMAS = {
     ("POST", "/v1/chat/completions"),  # messages and items of the kinds that are taken
     ("POST", "/v1/responses"),
 }
+# What a query may not be just anything for.
+PARTICULAR = (
+    ("/api/analytics/models", "paired"),  # of exactly two
+    ("/api/analytics/traces", "session_id"),  # an administrator must say whose it is, here and below
+    ("/api/admin/messages", "session_id"),
+    ("/api/admin", "q"),  # which has a word
+)
 PATTERNS = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in WORLD.api().openapi()["paths"]}
 
 
@@ -77,10 +84,8 @@ def _is_beyond_schemas(case: "schemathesis.Case[Any]") -> bool:
         return True
     if (case.method, case.path) in BEYOND_SCHEMAS:
         return True
-    if case.path == "/api/analytics/models" and "paired" in (case.query or {}):  # of exactly two
+    if any(case.path.startswith(path) and name in (case.query or {}) for path, name in PARTICULAR):
         return True
-    if case.path.startswith("/api/analytics/traces") and "session_id" in (case.query or {}):
-        return True  # an administrator must say whose it is
     if any(name.lower() == "if-match" for name in case.headers or ()):
         return True
     return bool(OPAQUE & set(case.query or {})) or "\\x00" in repr(case.body)
