@@ -1,4 +1,4 @@
-"""Lists of sessions, pages of messages and searches: with many messages stored, against a few, in turn."""
+"""Lists of sessions, pages of messages, searches, and everybody's: with many messages stored, and with a few."""
 
 import argparse
 import time
@@ -52,11 +52,11 @@ FILLING = """
     VALUES (gen_random_uuid(), 'openai', 'm', 'a1b2c3', true, now(), now(), gen_random_uuid());
     INSERT INTO tagging.session_tags (user_id, session_id, model_id, number, session_tag, event_id)
     SELECT user_id, session_id, model_id, n + 1, 'tag_' || n, gen_random_uuid() FROM made, tagging.models;
-    INSERT INTO chat.messages (user_id, session_id, message_id, role, content, model, event_id, created_at)
+    INSERT INTO chat.messages (user_id, session_id, message_id, role, content, model, event_id, created_at, stored_at)
     SELECT user_id, session_id, 'm' || n || '-' || lpad(k::text, 6, '0'), 'user',
         'common w' || (n * 7919 + k) % 1000 || ' own' || n || 'x' || k || ' a light jet from one airport'
             || CASE WHEN which = 'rare' AND k = 1 THEN ' rare' ELSE ' usual' END,
-        'm', gen_random_uuid(), at + k * interval '1 second'
+        'm', gen_random_uuid(), at + k * interval '1 second', at + k * interval '1 second'
     FROM made, generate_series(1, CASE session_id WHEN 'long' THEN {long} ELSE {session} END) AS k;
     INSERT INTO chat.search (user_id, session_id, message_id, version, since, terms)
     SELECT user_id, session_id, message_id, event_id, created_at, (
@@ -97,6 +97,27 @@ CASES: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     # One of a thousand messages has it: what is found grows by all that there is, and so is no budget's.
     "search, one of a thousand": ("most", LIST, {"q": "w77 usual"}),
 }  # fmt: skip
+# Of an administrator's, who reads everybody's: by whose list, and what is asked for.
+ALL_SESSIONS, ALL_MESSAGES = "/api/admin/sessions", "/api/admin/messages"
+OF_ALL: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "everybody's sessions": (ALL_SESSIONS, {}),
+    "everybody's sessions, rarest model": (ALL_SESSIONS, {"model": "rare"}),
+    "everybody's sessions, tag": (ALL_SESSIONS, {"tag": "tag_77"}),
+    "everybody's sessions, commonest word": (ALL_SESSIONS, {"q": "common"}),
+    "everybody's sessions, rarest word": (ALL_SESSIONS, {"q": "rare"}),
+    "everybody's sessions, one user": (ALL_SESSIONS, {"user": "most"}),
+    "everybody's sessions, one user's rarest word": (ALL_SESSIONS, {"user": "most", "q": "rare"}),
+    "everybody's messages": (ALL_MESSAGES, {}),
+    "everybody's messages, role": (ALL_MESSAGES, {"role": "user"}),
+    "everybody's messages, tag": (ALL_MESSAGES, {"tag": "tag_77"}),
+    "everybody's messages, commonest word": (ALL_MESSAGES, {"q": "common"}),
+    "everybody's messages, rarest word": (ALL_MESSAGES, {"q": "rare"}),
+    "everybody's messages, one user": (ALL_MESSAGES, {"user": "some"}),
+    "everybody's messages, one user's rarest word": (ALL_MESSAGES, {"user": "most", "q": "rare"}),
+    "everybody's messages, one session": (ALL_MESSAGES, {"user": "most", "session_id": "long"}),
+    "users": ("/api/admin/users", {}),
+    "users, one of them": ("/api/admin/users", {"user": "some"}),
+}
 GROWING = "search, one of a thousand"
 
 
@@ -107,14 +128,14 @@ class Side:
     settings: Settings
     stage: Stage
 
-    async def p50_ms(self, user: str, path: str, query: dict[str, Any]) -> float:
+    async def p50_ms(self, user: str, role: str, path: str, query: dict[str, Any]) -> float:
         times = []
         for _ in range(REQUESTS):
             began = time.perf_counter()
-            answer = await self.stage.get(path, user, **query)
+            answer = await self.stage.http.get(path, params=query, headers=self.stage.as_user(user, role))
             times.append((time.perf_counter() - began) * 1000)
             assert answer.status_code == 200, answer.text
-            assert answer.json().get("sessions", answer.json().get("messages")), (path, query)
+            assert answer.json()[path.rpartition("/")[2]], (path, query)
         return median(times)
 
 
@@ -134,11 +155,13 @@ async def run(options: argparse.Namespace) -> None:
 
 
 async def _measure(many: Side, few: Side, *, rounds: int, statistics: str, messages: int) -> None:
-    for name, (user, path, query) in CASES.items():
+    cases = {name: (user, "user", path, query) for name, (user, path, query) in CASES.items()}
+    cases |= {name: ("root", "admin", path, query) for name, (path, query) in OF_ALL.items()}
+    for name, case in cases.items():
         ours, theirs = [], []
         for _ in range(rounds + 1):
-            ours.append(await many.p50_ms(user, path, query))
-            theirs.append(await few.p50_ms(user, path, query))
+            ours.append(await many.p50_ms(*case))
+            theirs.append(await few.p50_ms(*case))
         budget = SMOOTH if name == GROWING else SESSION_READS
         budget.report(ours[1:], theirs[1:], case=name, statistics=statistics, messages=[messages, FEW_MESSAGES])
 
