@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Literal
 
 import structlog
@@ -209,6 +210,30 @@ def erase(
     typer.echo(plain(f"{user}: {state.status}{at}" + (f", not done by {', '.join(left)}" if left else "")))
     if state.status == "pending":
         raise typer.Exit(2)
+
+
+@app.command()
+def export(
+    user: Annotated[str, typer.Option(help="the user id, `sub` in their tokens, or a visitor's id")],
+    to: Annotated[Path, typer.Option(help="a new file, which only you may read; - is standard output")],
+    reason: Annotated[str | None, typer.Option(help="why, for the record")] = None,
+) -> None:
+    """Write all that is kept of a user to a file; it is recorded first that you read it, and they can see that."""
+    from deploy.export import export as write
+    from shared.connection import describe
+    from shared.database import DATABASE_ERRORS
+    from shared.errors import TripthreadError
+
+    try:
+        rows = asyncio.run(write(Settings(), user, to, reason))
+    except TripthreadError as error:
+        typer.echo(f"tripthread export: {plain(error.detail)}", err=True)
+        raise typer.Exit(1) from error
+    except (ValueError, TimeoutError, *DATABASE_ERRORS) as error:
+        why = str(error) if type(error) is ValueError else f"the database: {describe(error)}"
+        typer.echo(f"tripthread export: {plain(why)}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(plain(f"{user}: {rows} rows"), err=True)
 
 
 @app.command()
