@@ -9,6 +9,7 @@ from services.gateway.account.projects import Projects, sees
 from services.gateway.chat.queries import REMEMBERED, branches, said_of, session_past, stored_question
 from services.gateway.turns.kept import Kept, first_seen, kept_by, kept_in
 from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.recent import Recent
 from services.gateway.turns.said import Glimpse, Said, branch, missing_parents, newest, unite
 from services.gateway.turns.turn import Question
 from shared.database import Pool
@@ -23,12 +24,17 @@ class Remembered:
     known_until: datetime | None = None  # the place of the newest turn that is in it
     turns: Sequence[Glimpse] = ()  # those that are not stored yet
     is_recalled: bool = False  # nothing was read: it is what this gateway knew of the session, to be proved by a claim
-    is_tagged: bool = False  # then, it has its tag
+    tag: str | None = None  # then, the one that it is known to have
 
     @property
     def is_new(self) -> bool:
         """Whether there is no such session yet."""
         return self.kept is None and self.known_until is None and not self.is_recalled
+
+
+def recalled(user_id: str, recent: Recent) -> Remembered:
+    """Remember what this gateway knows of a session of this user's."""
+    return Remembered(user_id, list(recent.history), recent.kept, recent.known_until, is_recalled=True, tag=recent.tag)
 
 
 class Memory:

@@ -13,7 +13,7 @@ from services.gateway.account.identity import Caller, account_of
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer, key_within, project_of_new
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
-from services.gateway.chat.memory import Memory, Remembered
+from services.gateway.chat.memory import Memory, Remembered, recalled
 from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question, never_arrived
 from services.gateway.chat.request import AnswerForm, ChatRequest, read_chat_request
@@ -167,7 +167,7 @@ class Chat:
             remembers_from=remembered.history[0].created_at if remembered.history else None,
             begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
-            is_tagged=remembered.is_tagged,
+            tag=remembered.tag,
         )
         again = isinstance(chosen, Said)
         with self._room.held(account, self._weight(question, remembered.history)):
@@ -238,14 +238,7 @@ class Chat:
         recent = self._recent.take(caller.user_id, session_id)
         if recent is None or not caller.sees(recent.kept.project_id):
             return None
-        return Remembered(
-            caller.user_id,
-            list(recent.history),
-            recent.kept,
-            recent.known_until,
-            is_recalled=True,
-            is_tagged=recent.is_tagged,
-        )
+        return recalled(caller.user_id, recent)
 
     async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
         if form == "json":

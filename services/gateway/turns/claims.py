@@ -55,7 +55,7 @@ class Claim:
     begins: bool = False  # the session is a new one, as far as the claimant knows
     quota: Quota | None = None  # what it counts against; none: as much as one likes
     is_recalled: bool = False  # its claimant has not read the session: the claim proves that there is no more of it
-    is_tagged: bool = False  # and it is known to have its tag, if that is proved
+    tag: str | None = None  # and the session is known to have this one, if that is proved
 
 
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:

@@ -8,7 +8,8 @@ Known is only a session whose first turn was claimed here, and of which each tur
 attempt and with all its events confirmed: nothing that such a turn has said ever changes.
 
 Of such a session it is also known whether it has its tag, which it keeps for ever unless it is deleted or
-its user erased, and then the claim proves nothing: so what is asked in it later is no news to the tagger.
+its user erased, and then the claim proves nothing: so what is asked in it later is no news to the tagger. And by what
+its last answer ends a history that names no session is known to go on in it.
 """
 
 import time
@@ -42,7 +43,8 @@ class Recent:
     running: UUID | None  # the turn that goes by this
     lasts_until: float = 0.0
     size: int = 0  # bytes
-    is_tagged: bool = False  # the tagger has said so, since the first turn
+    tag: str | None = None  # as the tagger has said, since the first turn
+    ends_with: str | None = None  # hash of all that a client has sent which names no session, and of the last answer
 
 
 class RecentSessions:
@@ -56,6 +58,7 @@ class RecentSessions:
         self._known: OrderedDict[tuple[str, str], Recent] = OrderedDict()
         self._size = 0
         self._untagged = 0  # how many of them
+        self._ending: dict[tuple[str, str], str] = {}  # the newest session, by owner and what it ends with
 
     @property
     def are_awaited(self) -> bool:
@@ -68,12 +71,27 @@ class RecentSessions:
             return
         key = outcome.user_id, outcome.session_id
         recent = self._known.get(key)
-        if recent is not None and not recent.is_tagged:
-            self._known[key] = replace(recent, is_tagged=True)
+        if recent is not None and recent.tag is None:
+            self._known[key] = replace(recent, tag=outcome.session_tag)
             self._untagged -= 1
 
     def missed(self) -> None:
-        """Know no less: of a session that is tagged unheard, each question goes to the tagger."""
+        """Forget the sessions that may have been tagged unheard."""
+        for key in [key for key, recent in self._known.items() if recent.tag is None]:
+            self._forget(key)
+
+    def tag_of(self, user_id: str, session_id: str) -> str | None:
+        """Return the session's tag, if it is known to have one."""
+        recent = self._known.get((user_id, session_id))
+        return recent.tag if recent is not None else None
+
+    def ending_with(self, user_id: str, conversation: str) -> tuple[str, Recent] | None:
+        """Return the newest session of this user that ends with this history, which stays known, and what is known."""
+        session_id = self._ending.get((user_id, conversation))
+        recent = None if session_id is None else self._known.get((user_id, session_id))
+        if session_id is None or recent is None or recent.lasts_until <= self._now():
+            return None
+        return session_id, recent
 
     def take(self, user_id: str, session_id: str) -> Recent | None:
         """Return what is known of a session, for one claim: it is forgotten unless that begins a turn."""
@@ -87,7 +105,7 @@ class RecentSessions:
         is_first = claim.known_until is None and not history
         asked = turn.question
         if (claim.is_recalled or is_first) and asked.role == "user" and not asked.is_known and not asked.earlier:
-            self._keep(key, Recent(tuple(history), NOTHING, claim.known_until, turn.turn_id, is_tagged=claim.is_tagged))
+            self._keep(key, Recent(tuple(history), NOTHING, claim.known_until, turn.turn_id, tag=claim.tag))
 
     def ended(self, turn: Turn) -> None:
         """Take note of the end of a turn of which all was told."""
@@ -97,7 +115,8 @@ class RecentSessions:
             return
         kept = Kept(turn.project_id, turn.helper, turn.model or None)
         history = (*recent.history, *_said(turn))
-        self._keep(key, Recent(history, kept, turn.place, None, is_tagged=recent.is_tagged))
+        ends_with = turn.answer.history if turn.answer else None
+        self._keep(key, Recent(history, kept, turn.place, None, tag=recent.tag, ends_with=ends_with))
 
     def _keep(self, key: tuple[str, str], recent: Recent) -> None:
         history = recent.history
@@ -108,7 +127,9 @@ class RecentSessions:
         size = texts + MESSAGE_BYTES * (1 + len(history))
         self._known[key] = replace(recent, lasts_until=now + LASTS_S, size=size)
         self._size += size
-        self._untagged += not recent.is_tagged
+        self._untagged += recent.tag is None
+        if recent.ends_with is not None:
+            self._ending[key[0], recent.ends_with] = key[1]
         while self._known and (self._size > self._most_bytes or self._oldest().lasts_until <= now):
             self._forget(next(iter(self._known)))
 
@@ -119,7 +140,9 @@ class RecentSessions:
         recent = self._known.pop(key, None)
         if recent is not None:
             self._size -= recent.size
-            self._untagged -= not recent.is_tagged
+            self._untagged -= recent.tag is None
+            if recent.ends_with is not None and self._ending.get((key[0], recent.ends_with)) == key[1]:
+                del self._ending[key[0], recent.ends_with]
         return recent
 
 

@@ -92,7 +92,7 @@ class TurnStarter:
         if turn is None:
             return await self._resolve(claim, history, again, on_busy, retold)
         self._runner.recent.began(turn, claim, history)
-        is_tagged = claim.is_recalled and claim.is_tagged
+        is_tagged = claim.is_recalled and claim.tag is not None
         return self._runner.begin(turn, history, claim.account, session, retold, is_tagged=is_tagged)
 
     async def _claim(self, claim: Claim) -> Turn | None:

@@ -24,6 +24,7 @@ from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.models.queries import TagQueries
 from services.gateway.turns.buffer import QUIET_S, TurnBuffer
+from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Turn
 from services.gateway.v1.beginning import Beginning
@@ -58,6 +59,7 @@ class Answers:
         throttle: Throttle,
         models: AllowedModels,
         catalog: Catalog,
+        recent: RecentSessions,
     ) -> None:
         self._settings = settings
         self._turns = turns
@@ -65,6 +67,7 @@ class Answers:
         self._throttle = throttle
         self._models = models
         self._catalog = catalog
+        self._recent = recent
 
     async def answer(self, request: Request, caller: Caller, wording: Wording) -> Response:
         """Answer one request of this caller, in these words.
@@ -75,7 +78,7 @@ class Answers:
         begun = await self._begin(await take_body(request), request, caller, wording)
         let_go_of_body(request.scope)
         turn = begun.buffer.turn
-        tag = None if begun.is_new else asyncio.create_task(self._tag_of(turn))
+        reading = None if begun.is_known else asyncio.create_task(self._read_tag(turn))
         follower = begun.buffer.attach()
         try:
             response = await self._answer_or_refuse(begun, request, wording)
@@ -83,10 +86,8 @@ class Answers:
             follower.close()
         response.headers["X-Session-Id"] = turn.session_id
         response.headers["X-Turn-Id"] = str(turn.turn_id)
-        if tag is not None:
-            await asyncio.wait({tag}, timeout=TAG_WAIT_S)
-            if tag.done() and (known := tag.result()):
-                response.headers["X-Session-Tag"] = known
+        if tag := await self._tag(begun, reading):
+            response.headers["X-Session-Tag"] = tag
         return response
 
     async def _begin(self, body: bytes, request: Request, caller: Caller, wording: Wording) -> Begun:
@@ -133,7 +134,15 @@ class Answers:
             _leave(begun)
             raise
 
-    async def _tag_of(self, turn: Turn) -> str | None:
+    async def _tag(self, begun: Begun, reading: asyncio.Task[str | None] | None) -> str | None:
+        """Return the session's tag, once it is known."""
+        if reading is not None:
+            await asyncio.wait({reading}, timeout=TAG_WAIT_S)
+            return reading.result() if reading.done() else None
+        turn = begun.buffer.turn
+        return begun.tag or self._recent.tag_of(turn.user_id, turn.session_id)
+
+    async def _read_tag(self, turn: Turn) -> str | None:
         """Return the session's tag where it can be read; nothing of the turn depends on it."""
         try:
             tag = await self._tags.of_session([turn.user_id], turn.session_id)

@@ -57,6 +57,7 @@ class Beginning:
             remembers_from=remembered.history[0].created_at if remembered.history else None,
             begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
+            tag=remembered.tag,
         )
 
 

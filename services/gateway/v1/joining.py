@@ -1,11 +1,12 @@
 """Find the session that a history without one continues: the newest whose last answer is where that history ends.
 
-The turns are looked at first, so that it is found while the logger or the broker is away.
+What this gateway knows is looked at first, then the turns, so that it is found while the logger or the broker is away.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.gateway.turns.recent import RecentSessions
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
 
@@ -22,13 +23,26 @@ class Joined:
 
 
 class Joining:
-    def __init__(self, own_pool: Pool, reader_pool: Pool) -> None:
+    def __init__(self, recent: RecentSessions, own_pool: Pool, reader_pool: Pool) -> None:
+        self._recent = recent
         self._own = own_pool
         self._reader = reader_pool
 
     async def session(self, user_id: str, conversation: str) -> Joined | None:
         """Return the session of this user that ends so; of one in which more was said, or is being said, none."""
-        return await self._of_turns(user_id, conversation) or await self._stored(user_id, conversation)
+        return (
+            self._of_recent(user_id, conversation)
+            or await self._of_turns(user_id, conversation)
+            or await self._stored(user_id, conversation)
+        )
+
+    def _of_recent(self, user_id: str, conversation: str) -> Joined | None:
+        """Look among what this gateway knows, which the claim will prove."""
+        known = self._recent.ending_with(user_id, conversation)
+        if known is None:
+            return None
+        session_id, recent = known
+        return Joined(session_id, recent.history[-1].message_id, recent.known_until)
 
     async def _of_turns(self, user_id: str, conversation: str) -> Joined | None:
         rows = await fetched(

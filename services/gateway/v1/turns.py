@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from services.gateway.account.identity import Caller
 from services.gateway.account.projects import key_within, project_of_new
-from services.gateway.chat.memory import Memory, Remembered
+from services.gateway.chat.memory import Memory, Remembered, recalled
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.shares import Shares
 from services.gateway.turns.histories import Message
@@ -165,7 +165,8 @@ class V1Turns:
             buffer = await self._turns.start(
                 claim, remembered.history, remembered.turns, on_busy=on_busy, retold=retold
             )
-        return Begun(asked, buffer, retold if buffer.retold is retold else None, is_new=session_id is None)
+        is_known = session_id is None or remembered.is_recalled
+        return Begun(asked, buffer, retold if buffer.retold is retold else None, remembered.tag, is_known)
 
     async def _remember(self, session_id: str | None, caller: Caller) -> Remembered:
         """Return the session that is meant, and what its next message replies to."""
@@ -173,7 +174,7 @@ class V1Turns:
             return Remembered(caller.user_id, [])
         recent = self._recent.take(caller.user_id, session_id)
         if recent is not None and caller.sees(recent.kept.project_id):
-            return Remembered(caller.user_id, list(recent.history), recent.kept, recent.known_until, is_recalled=True)
+            return recalled(caller.user_id, recent)
         return await self._memory.of(caller.user_ids, session_id, projects=caller.projects)
 
     async def _key(self, asked: Asked, caller: Caller, kept: Kept) -> str | None:

@@ -18,7 +18,8 @@ class Begun:
     asked: Asked
     buffer: TurnBuffer
     retold: Retold | None  # none: another request has begun it
-    is_new: bool  # so is its session, which has no tag yet
+    tag: str | None  # of its session, as far as that is known
+    is_known: bool  # its session is new, or all its turns ran here: what was not heard of it, there is not
 
 
 class Wording(Protocol):

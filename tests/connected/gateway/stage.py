@@ -17,6 +17,7 @@ from services.gateway.app import Links, Pools, wire
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.peers import open_peers
+from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.store import TurnStore
 from services.gateway.writes.outcomes import Outcomes
 from shared.condition import Condition
@@ -43,6 +44,7 @@ class Stage:
     running: TurnCounts
     http: httpx2.AsyncClient
     counting: Counting
+    recent: RecentSessions
 
     async def get(self, path: str, user: str = "ann", role: str = "user", **query: Any) -> httpx2.Response:
         return await self.http.get(path, params=query, headers=self.as_user(user, role))
@@ -87,6 +89,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
                 gateway.runner.counts,
                 http,
                 gateway.counting,
+                gateway.runner.recent,
             )
         gateway.runner.shut_down()
         await keeping

@@ -336,6 +336,7 @@ class World:
                 throttle=throttle,
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
+                recent=RecentSessions(),
             ),
             ListedModels(catalog, AllowedModels(self.settings, catalog.is_listed), 0.0),
             RunningChat(

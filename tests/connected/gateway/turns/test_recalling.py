@@ -149,7 +149,7 @@ async def test_the_tagger_hears_no_question_in_a_session_that_is_proved_to_have_
     gateway: Gateway, is_recalled: bool, heard: list[str]
 ) -> None:
     _, recent = await talked(gateway)
-    claim = replace(goes_on(gateway, recent), is_recalled=is_recalled, is_tagged=True)
+    claim = replace(goes_on(gateway, recent), is_recalled=is_recalled, tag="chat_model_0_001")
     running = await gateway.turns.start(claim, recent.history)
     await running.result()
     stored = await gateway.events(4)

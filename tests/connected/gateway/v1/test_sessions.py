@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+import pytest
 
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.settings import Settings
-from tests.connected.gateway.stage import Stage
+from tests.connected.gateway.stage import Stage, open_stage
 from tests.tokens import token_for
 
 PATH = "/v1/chat/completions"
@@ -56,10 +57,17 @@ def answered(answer: Any) -> dict[str, Any]:
     return {name: value for name, value in message.items() if value is not None}
 
 
-async def talk(stage: Stage, *texts: str, before: Sequence[dict[str, Any]] = ()) -> tuple[list[str], list[Any]]:
-    """Ask one question after the other with all that was said before; return the sessions, and the messages."""
+async def talk(
+    stage: Stage, *texts: str, before: Sequence[dict[str, Any]] = (), forgetting: bool = False
+) -> tuple[list[str], list[Any]]:
+    """Ask one question after the other with all that was said before; return the sessions, and the messages.
+
+    A gateway that is `forgetting` knows nothing of them, as another one would.
+    """
     said, sessions = list(before), []
     for text in texts:
+        if forgetting:
+            stage.recent.missed()
         said.append(asks(text))
         answer = await complete(stage, *said)
         said.append(answered(answer))
@@ -72,9 +80,12 @@ async def contents(stage: Stage, session_id: str) -> list[str]:
     return [each["content"] for each in page]
 
 
-async def test_five_turns_with_a_growing_history_are_one_session_of_ten_messages(stage: Stage) -> None:
-    """Nobody stores here: it is the turns by which it is found."""
-    sessions, said = await talk(stage, *(f"[echo {number}]" for number in range(5)))
+@pytest.mark.parametrize("forgetting", [False, True])
+async def test_five_turns_with_a_growing_history_are_one_session_of_ten_messages(
+    stage: Stage, forgetting: bool
+) -> None:
+    """Nobody stores here: it is the turns by which it is found, or what the gateway knows."""
+    sessions, said = await talk(stage, *(f"[echo {number}]" for number in range(5)), forgetting=forgetting)
     assert len(set(sessions)) == 1
     assert await contents(stage, sessions[0]) == [each["content"] for each in said]
 
@@ -96,16 +107,38 @@ async def test_a_history_that_is_stored_alone_is_found_as_well(
     assert early != sessions[:1]
 
 
-async def test_two_chats_that_begin_alike_part_where_they_differ(stage: Stage) -> None:
+@pytest.mark.parametrize("forgetting", [False, True])
+async def test_two_chats_that_begin_alike_part_where_they_differ(stage: Stage, forgetting: bool) -> None:
     (first, *_), said = await talk(stage, "[echo a]", "[echo b]")
-    (other, *_), _ = await talk(stage, "[echo c]", before=said[:2])
+    (other, *_), _ = await talk(stage, "[echo c]", before=said[:2], forgetting=forgetting)
     assert other != first
-    (again, *_), _ = await talk(stage, "[echo d]", before=said)
+    (again, *_), _ = await talk(stage, "[echo d]", before=said, forgetting=forgetting)
     assert again == first
 
 
-async def test_nobody_goes_on_in_what_somebody_else_said(stage: Stage) -> None:
+async def test_what_was_said_elsewhere_in_a_session_that_is_known_is_not_overlooked(stage: Stage) -> None:
+    """What this gateway knows ends as the history does; the session has gone on at another one since."""
     (session_id,), said = await talk(stage, "[echo a]")
+    async with open_stage(stage.settings) as elsewhere:
+        assert (await talk(elsewhere, "[echo b]", before=said))[0] == [session_id]
+    (other,), _ = await talk(stage, "[echo c]", before=said)
+    assert other != session_id
+    assert await contents(stage, session_id) == ["[echo a]", "a", "[echo b]", "b"]
+
+
+async def test_a_session_that_was_deleted_elsewhere_does_not_go_on(stage: Stage) -> None:
+    (session_id,), said = await talk(stage, "[echo a]")
+    async with open_stage(stage.settings) as elsewhere:
+        assert (await elsewhere.call("DELETE", f"/api/chat/sessions/{session_id}")).status_code in (200, 202)
+    (other,), _ = await talk(stage, "[echo b]", before=said)
+    assert other != session_id
+
+
+@pytest.mark.parametrize("forgetting", [False, True])
+async def test_nobody_goes_on_in_what_somebody_else_said(stage: Stage, forgetting: bool) -> None:
+    (session_id,), said = await talk(stage, "[echo a]")
+    if forgetting:
+        stage.recent.missed()
     answer = await complete(stage, *said, asks("[echo b]"), user="bob")
     assert answer.headers["x-session-id"] != session_id
     limited = await complete(stage, *said, asks("[echo b]"), projects=["p1"])

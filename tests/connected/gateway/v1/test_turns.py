@@ -7,6 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from shared.events import SessionTagged
+from shared.ids import new_id
 from tests.connected.gateway.stage import Rows, Stage
 from tests.connected.gateway.v1.test_sessions import asks, complete, contents
 from tests.waiting import until
@@ -79,12 +81,22 @@ async def test_a_retry_of_calls_gets_the_same_calls(stage: Stage) -> None:
     assert text_of(streamed.text)[1] == ["tool_calls"]
 
 
-async def test_a_sessions_tag_is_told_once_it_is_known(stage: Stage, owner: asyncpg.Connection) -> None:
+async def test_a_sessions_tag_is_told_once_it_was_heard_of(stage: Stage) -> None:
+    first = await complete(stage, asks("[echo a]"), headers={"X-Session-Id": "s1"})
+    assert "x-session-tag" not in first.headers
+    stage.recent.hint(SessionTagged(user_id="ann", session_id="s1", session_tag="chat_model_0_001", causes=(new_id(),)))
+    for number in range(2):  # it stays known from turn to turn
+        later = await complete(stage, asks(f"[echo {number}]"), headers={"X-Session-Id": "s1"})
+        assert later.headers["x-session-tag"] == "chat_model_0_001"
+
+
+async def test_a_sessions_tag_that_was_not_heard_of_is_read(stage: Stage, owner: asyncpg.Connection) -> None:
     rows = Rows(owner)
     first = await complete(stage, asks("[echo a]"), headers={"X-Session-Id": "s1"})
     assert "x-session-tag" not in first.headers
     await owner.execute("DELETE FROM tagging.models")
     tag = await rows.tag("s1", await rows.model("sandbox-small"), 7)
+    stage.recent.missed()
     second = await complete(stage, asks("[echo b]"), headers={"X-Session-Id": "s1"})
     assert second.headers["x-session-tag"] == tag
 

@@ -146,8 +146,8 @@ def test_a_tag_is_waited_for_until_it_is_heard_of_and_is_known_from_turn_to_turn
     end(recent, first)
     known = recent.take("u1", "s1")
     assert known is not None
-    assert known.is_tagged
-    recent.began(turn("s1", 1), claim(known_until=known.known_until, is_recalled=True, is_tagged=True), known.history)
+    assert known.tag == "chat_model_0_001"
+    recent.began(turn("s1", 1), claim(known_until=known.known_until, is_recalled=True, tag=known.tag), known.history)
     assert not recent.are_awaited
 
 
@@ -158,7 +158,7 @@ def test_a_tag_that_comes_after_the_first_turn_is_known_in_the_next() -> None:
     tagged(recent)
     known = recent.take("u1", "s1")
     assert known is not None
-    assert (known.is_tagged, recent.are_awaited) == (True, False)
+    assert (known.tag, recent.are_awaited) == ("chat_model_0_001", False)
 
 
 def test_the_tag_of_another_session_or_of_another_user_is_no_news() -> None:
@@ -170,7 +170,7 @@ def test_the_tag_of_another_session_or_of_another_user_is_no_news() -> None:
     assert recent.are_awaited
     known = recent.take("u1", "s1")
     assert known is not None
-    assert not known.is_tagged
+    assert known.tag is None
 
 
 def test_a_session_that_begins_anew_has_no_tag_yet() -> None:
@@ -193,3 +193,59 @@ def test_nothing_is_waited_for_of_sessions_that_are_forgotten() -> None:
     tagged(recent, "s3")
     assert not recent.are_awaited
     end(recent, tagged_soon)
+
+
+def test_what_may_have_been_tagged_unheard_is_not_known() -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent, "s1"))
+    end(recent, begun(recent, "s2"))
+    running = begun(recent, "s3")
+    tagged(recent, "s2")
+    recent.missed()
+    end(recent, running)
+    assert not recent.are_awaited
+    assert recent.take("u1", "s1") is None
+    assert recent.take("u1", "s3") is None
+    assert recent.take("u1", "s2") is not None
+
+
+def test_the_tag_of_a_turn_that_runs_is_known_as_soon_as_it_is_heard_of() -> None:
+    recent = RecentSessions()
+    begun(recent)
+    assert recent.tag_of("u1", "s1") is None
+    tagged(recent)
+    assert (recent.tag_of("u1", "s1"), recent.tag_of("u2", "s1")) == ("chat_model_0_001", None)
+
+
+def ended_with(recent: RecentSessions, conversation: str, session: str = "s1", at: float = 0) -> Turn:
+    return end(recent, begun(recent, session, at), answer=Answer("hi", [], "complete", history=conversation))
+
+
+def found(recent: RecentSessions, conversation: str, user: str = "u1") -> str | None:
+    known = recent.ending_with(user, conversation)
+    return known[0] if known else None
+
+
+def test_a_session_is_found_by_what_it_ends_with_and_only_by_that() -> None:
+    recent = RecentSessions()
+    first = ended_with(recent, "aa")
+    assert recent.ending_with("u1", "aa") == ("s1", recent.take("u1", "s1"))
+    ended_with(recent, "aa")
+    assert (found(recent, "aa", "u2"), found(recent, "bb")) == (None, None)
+    asked = begun(recent, at=5)
+    assert asked.asked_at > first.asked_at
+    assert found(recent, "aa") is None, "it is spoken in"
+    end(recent, asked, answer=Answer("ho", [], "complete", history="bb"))
+    assert (found(recent, "aa"), found(recent, "bb")) == (None, "s1")
+
+
+def test_of_sessions_that_end_alike_the_newest_is_found_and_none_that_is_forgotten() -> None:
+    clock = Clock()
+    recent = RecentSessions(now=clock)
+    ended_with(recent, "aa", "s1")
+    ended_with(recent, "aa", "s2")
+    assert found(recent, "aa") == "s2"
+    begun(recent, "s1", 1)
+    assert found(recent, "aa") == "s2"
+    clock.now = LASTS_S
+    assert found(recent, "aa") is None
