@@ -52,6 +52,7 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
+from services.gateway.chat.session_tags import SessionTags
 from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.noted import NotedDeletions
 from services.gateway.deletion.routes import Erasing
@@ -246,6 +247,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Looking(ChangeQueries(pools.admin), listeners),
     )
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
+    session_tags = SessionTags(runner.recent, tags)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
     openings, traces = SessionOpenings(pools.own), TraceQueries(pools.reader, pools.admin)
     own, memory = OwnSessions(turns, sessions, openings), Memory(pools.reader, turns, settings.context_bytes)
@@ -289,7 +291,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             settings,
             starter,
             memory,
-            tags,
+            session_tags,
             throttle=throttle,
             room=runner.room,
             models=allowed,
@@ -309,11 +311,10 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
                 room=runner.room,
                 recent=runner.recent,
             ),
-            tags,
+            session_tags,
             throttle=throttle,
             models=allowed,
             catalog=catalog,
-            recent=runner.recent,
         ),
         ListedModels(catalog, allowed, time.time()),
         RunningChat(own, store, running, throttle, runner.room),

@@ -17,6 +17,7 @@ from services.gateway.chat.memory import Memory, Remembered, recalled
 from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question, never_arrived
 from services.gateway.chat.request import AnswerForm, ChatRequest, read_chat_request
+from services.gateway.chat.session_tags import SessionTags
 from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
 from services.gateway.helpers.configured import Helpers
 from services.gateway.http.bodies import let_go_of_body, take_body
@@ -31,7 +32,6 @@ from services.gateway.http.request_span import traceparent_of
 from services.gateway.http.shares import Shares
 from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
-from services.gateway.models.queries import TagQueries
 from services.gateway.sessions.answers import message_out
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
@@ -42,7 +42,6 @@ from services.gateway.turns.said import Said
 from services.gateway.turns.starting import SessionGone, StaleHistory, TurnStarter, until_fresh
 from services.gateway.turns.turn import Question, Turn
 from services.gateway.turns.weight import WIDEST, bytes_of, question_bytes
-from shared.database import DATABASE_ERRORS
 from shared.errors import Away, NotFound, Refused, TripthreadError
 from shared.ids import new_id
 from shared.settings import Settings
@@ -60,7 +59,7 @@ class Chat:
         settings: Settings,
         turns: TurnStarter,
         memory: Memory,
-        tags: TagQueries,
+        tags: SessionTags,
         *,
         throttle: Throttle,
         room: Shares,
@@ -256,20 +255,11 @@ class Chat:
         body = {
             "session_id": turn.session_id,
             "message": message_out(shown),
-            "session_tag": await self._tag_of(turn),
+            "session_tag": await self._tags.of(turn),
             "finish_reason": shown.metadata.get("finish_reason"),
             "usage": {name: trace.get(name) for name in ("input_tokens", "output_tokens", "usage_source")},
         }
         return orjson.dumps(body)
-
-    async def _tag_of(self, turn: Turn) -> str | None:
-        """Return the session's tag where it can be read; the turn is over, so nothing can fail it any more."""
-        try:
-            tag = await self._tags.of_session([turn.user_id], turn.session_id)
-        except DATABASE_ERRORS as error:
-            log.warning("tag not read", turn_id=str(turn.turn_id), error=str(error) or type(error).__name__)
-            return None
-        return tag.session_tag if tag else None
 
     def _name_turn(self, response: Response, buffer: TurnBuffer) -> None:
         turn = buffer.turn

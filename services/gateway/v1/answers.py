@@ -13,6 +13,7 @@ from services.gateway.account.identity import Caller, account_of
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer
 from services.gateway.chat.following import FollowingResponse, WholeResponse, whole_turn
+from services.gateway.chat.session_tags import SessionTags
 from services.gateway.http.bodies import let_go_of_body, take_body
 from services.gateway.http.client import client_of
 from services.gateway.http.edge import correlation_id_of
@@ -22,16 +23,12 @@ from services.gateway.http.rate_limit import tell_limits
 from services.gateway.http.request_span import traceparent_of
 from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
-from services.gateway.models.queries import TagQueries
 from services.gateway.turns.buffer import QUIET_S, TurnBuffer
-from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.retold import Retold
-from services.gateway.turns.turn import Turn
 from services.gateway.v1.beginning import Beginning
 from services.gateway.v1.telling import STREAM_HEADERS, error_of, has_ended
 from services.gateway.v1.turns import V1Turns
 from services.gateway.v1.wording import Begun, Wording
-from shared.database import DATABASE_ERRORS
 from shared.errors import Invalid, NotFound, TripthreadError
 from shared.settings import Settings
 
@@ -54,12 +51,11 @@ class Answers:
         self,
         settings: Settings,
         turns: V1Turns,
-        tags: TagQueries,
+        tags: SessionTags,
         *,
         throttle: Throttle,
         models: AllowedModels,
         catalog: Catalog,
-        recent: RecentSessions,
     ) -> None:
         self._settings = settings
         self._turns = turns
@@ -67,7 +63,6 @@ class Answers:
         self._throttle = throttle
         self._models = models
         self._catalog = catalog
-        self._recent = recent
 
     async def answer(self, request: Request, caller: Caller, wording: Wording) -> Response:
         """Answer one request of this caller, in these words.
@@ -78,7 +73,7 @@ class Answers:
         begun = await self._begin(await take_body(request), request, caller, wording)
         let_go_of_body(request.scope)
         turn = begun.buffer.turn
-        reading = None if begun.is_known else asyncio.create_task(self._read_tag(turn))
+        reading = None if begun.is_known else asyncio.create_task(self._tags.of(turn))
         follower = begun.buffer.attach()
         try:
             response = await self._answer_or_refuse(begun, request, wording)
@@ -139,17 +134,7 @@ class Answers:
         if reading is not None:
             await asyncio.wait({reading}, timeout=TAG_WAIT_S)
             return reading.result() if reading.done() else None
-        turn = begun.buffer.turn
-        return begun.tag or self._recent.tag_of(turn.user_id, turn.session_id)
-
-    async def _read_tag(self, turn: Turn) -> str | None:
-        """Return the session's tag where it can be read; nothing of the turn depends on it."""
-        try:
-            tag = await self._tags.of_session([turn.user_id], turn.session_id)
-        except DATABASE_ERRORS as error:
-            log.warning("tag not read", turn_id=str(turn.turn_id), error=str(error) or type(error).__name__)
-            return None
-        return tag.session_tag if tag else None
+        return begun.tag or self._tags.heard(begun.buffer.turn)
 
 
 async def _stream(begun: Begun, wording: Wording) -> Response:

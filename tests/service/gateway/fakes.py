@@ -69,6 +69,7 @@ from services.gateway.api import create_api
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
+from services.gateway.chat.session_tags import SessionTags
 from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.routes import Erasing
 from services.gateway.deletion.state import ErasureState, ErasureStates
@@ -312,7 +313,7 @@ class World:
                 self.settings,
                 cast(TurnStarter, _Turns(self)),
                 cast(Memory, _Memory(self)),
-                tags,
+                SessionTags(RecentSessions(), tags),
                 throttle=throttle,
                 room=room,
                 models=AllowedModels(self.settings, catalog.is_listed),
@@ -332,11 +333,10 @@ class World:
                     room=room,
                     recent=RecentSessions(),
                 ),
-                tags,
+                SessionTags(RecentSessions(), tags),
                 throttle=throttle,
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
-                recent=RecentSessions(),
             ),
             ListedModels(catalog, AllowedModels(self.settings, catalog.is_listed), 0.0),
             RunningChat(
