@@ -6,6 +6,14 @@ from pathlib import Path
 from shared.settings import Misconfigured, Settings
 
 MOST_CHARACTERS = 100_000
+# What is kept beside conversations, by the names that settings have for it.
+BESIDE = {
+    "traces": "times and tokens of calls of models",
+    "reads": "records of who read them",
+    "dead_letters": "messages that could not be processed",
+    "turns": "turns that could not be stored",
+    "deliveries": "notices of other systems about trips",
+}
 
 
 class InvalidPrivacyFile(Misconfigured):
@@ -53,7 +61,7 @@ def _paragraphs(settings: Settings, providers: list[str]) -> Iterator[str]:
         "said before; and so that whoever runs this service can help you, find faults and compare models."
     )
     yield "# How long"
-    yield how_long()
+    yield _how_long(settings)
     yield "# Who sees it"
     yield (
         f"You, and whom you share a conversation with. {_of_administrators(settings)} What you write, and as much as "
@@ -67,9 +75,19 @@ def _paragraphs(settings: Settings, providers: list[str]) -> Iterator[str]:
     )
 
 
-def how_long() -> str:
-    """Say when what is kept goes by itself."""
-    return "Until you delete it. Nothing is deleted only because it is old."
+def _how_long(settings: Settings) -> str:
+    """Say when what is kept goes by itself: each setting whose name ends so has a word here."""
+    days = {name: getattr(settings, f"{name}_kept_days", None) for name in ("sessions", *BESIDE)}
+    said = "Your conversations are kept until you delete them"
+    if days["sessions"]:
+        said += (
+            f", or until nothing was said or set in one for {days['sessions']} days; one with a trip, until its last "
+            "flight is as long ago"
+        )
+    else:
+        said += "; nothing of them is deleted only because it is old"
+    beside = [f"{what}, for {days[name]} days" for name, what in BESIDE.items() if days[name]]
+    return f"{said}. Kept beside them are {'; '.join(beside)}." if beside else f"{said}."
 
 
 def _of_clients(settings: Settings) -> str:

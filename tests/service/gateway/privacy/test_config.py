@@ -152,13 +152,18 @@ async def test_nothing_of_it_is_secret() -> None:
         ({"keep_addresses": False, "keep_user_agents": True}, "Also kept is the program", "whole address"),
         ({"admins_read_bodies": False}, "but no texts", "each time is recorded"),
         ({}, "each time is recorded", "but no texts"),
-        ({}, "Until you delete it.", "\0"),
+        ({}, "until you delete them; nothing of them is deleted only because it is old", "days"),
     ],
 )
 async def test_the_text_says_what_the_settings_make_true(values: dict[str, Any], says: str, says_not: str) -> None:
     text = (await told(**values))["privacy"]["text"]
     assert says in text
     assert not says_not or says_not not in text
+
+
+@pytest.mark.parametrize("setting", [name for name in Settings.model_fields if name.endswith("_kept_days")])
+async def test_the_text_says_how_long_all_is_kept_that_goes_by_itself(setting: str) -> None:
+    assert " 77 days" in (await told(**{setting: 77}))["privacy"]["text"]
 
 
 async def test_an_operators_own_text_stands_in_both_places_and_is_only_text(tmp_path: Path) -> None:
