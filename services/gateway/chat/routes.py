@@ -5,7 +5,6 @@ from dataclasses import replace
 from uuid import UUID
 
 import orjson
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -47,8 +46,6 @@ from shared.ids import new_id
 from shared.settings import Settings
 
 SESSION_COOKIE_S = 30 * 24 * 3600
-
-log = structlog.get_logger(__name__)
 
 
 class Chat:

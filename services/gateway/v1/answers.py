@@ -5,7 +5,6 @@ The hot path: it reads and writes its bodies by hand; `door.py` leads here.
 
 import asyncio
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,8 +32,6 @@ from shared.errors import Invalid, NotFound, TripthreadError
 from shared.settings import Settings
 
 TAG_WAIT_S = 0.5  # beyond the first piece, for a session's tag to be read
-
-log = structlog.get_logger(__name__)
 
 
 class NoSuchModel(NotFound):
