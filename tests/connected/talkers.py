@@ -103,10 +103,10 @@ class Talk:
                     if response.status in (200, 201, 202):
                         self.counts["messages stored by clients"] += 1
                         return
-                    await self._refused(response)
+                    await self.refused(response)
             except (aiohttp.ClientError, TimeoutError) as error:
-                self._cut(error)
-            await self._again()
+                self.cut(error)
+            await self.again()
 
     async def _ask(self, message: Said, choose: random.Random) -> None:
         """Ask until an answer is seen to its end."""
@@ -120,12 +120,12 @@ class Talk:
                     self.counts["answers cut in the middle"] += 1
                     await self._take_up(message, shown, choose)
             except (aiohttp.ClientError, TimeoutError) as error:
-                self._cut(error)
+                self.cut(error)
             if shown.end in ("finish", "abort"):
                 message.answer = shown
                 self.counts["turns stopped" if shown.end == "abort" else "turns seen whole"] += 1
                 return
-            await self._again()
+            await self.again()
 
     async def _post(self, message: Said, shown: Shown, choose: random.Random, *, stops: bool) -> None:
         parts = [{"type": "text", "text": message.text}]
@@ -133,7 +133,7 @@ class Talk:
         url = f"{choose.choice(self.gateways)}/api/chat"
         async with self.http.post(url, json=body, headers=self.headers(message.user)) as response:
             if response.status != 200:
-                await self._refused(response)
+                await self.refused(response)
                 return
             try:
                 async for name, part in parts_of(response):
@@ -142,16 +142,16 @@ class Talk:
                         stops = False
                         await self._stop(message, choose)
             except (aiohttp.ClientError, TimeoutError) as error:
-                self._cut(error)
+                self.cut(error)
 
     async def _stop(self, message: Said, choose: random.Random) -> None:
         url = f"{choose.choice(self.gateways)}/api/chat/{message.session}/stop"
         try:
             async with self.http.post(url, headers=self.headers(message.user)) as response:
                 if response.status != 200:
-                    await self._refused(response)
+                    await self.refused(response)
         except (aiohttp.ClientError, TimeoutError) as error:
-            self._cut(error)
+            self.cut(error)
 
     async def _take_up(self, message: Said, shown: Shown, choose: random.Random) -> None:
         """Read on at whichever gateway answers; give it up where that breaks off, or nothing runs any more."""
@@ -171,7 +171,7 @@ class Talk:
         url = f"{choose.choice(self.gateways)}/api/chat/{message.session}/stream"
         async with self.http.get(url, headers=headers) as response:
             if response.status != 200:
-                await self._refused(response)
+                await self.refused(response)
                 return
             shown.text = so_far
             async for name, part in parts_of(response):
@@ -181,17 +181,17 @@ class Talk:
     def headers(self, user: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {token_for(self.settings, user)}"}
 
-    async def _again(self) -> None:
+    async def again(self) -> None:
         self.counts["retries"] += 1
         await asyncio.sleep(A_CLICK_S)
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> None:
+    async def refused(self, response: aiohttp.ClientResponse) -> None:
         what = response.url.path.rpartition("/")[2]
         self.counts[f"{response.status} to {response.method} {what}"] += 1
         if response.status not in HARMLESS:
             self.odd.append(f"{response.method} {response.url.path}: {response.status} {await response.text()}")
 
-    def _cut(self, error: BaseException) -> None:
+    def cut(self, error: BaseException) -> None:
         self.counts["connections cut or refused"] += 1
         if isinstance(error, TimeoutError):
             self.odd.append(f"silent for {SILENT_S} s")
