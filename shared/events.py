@@ -165,6 +165,7 @@ class MessageAnswered(MessageEvent):
     trace: Trace | None = None  # none where the session's analytics are off
     # Hash of all that its client sent and of this answer, by which a client that knows no session goes on.
     conversation: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    rounds: tuple[Trace, ...] = ()  # of the model's calls before the one that the answer ended with
 
     @property
     def rank(self) -> int:

@@ -229,6 +229,9 @@ class Settings(BaseSettings):
     context_tokens: int = Field(100_000, ge=100)  # of a request to a model whose own number MODELS_FILE does not have
     bytes_per_token: float = Field(4.0, gt=0)  # of UTF-8: a rule of thumb, since each model cuts in its own way
     context_bytes: int = Field(1_000_000, ge=1000)  # of the past that the model is told, at most, the newest
+    tool_rounds: int = Field(8, ge=2, le=100)  # calls of the model in one turn; in the last one it may call no tool
+    tool_call_s: float = Field(30.0, gt=0)  # for one call of a tool
+    tool_result_bytes: int = Field(16_384, ge=100, le=65_536)  # of one result, as JSON; of more there is the beginning
     system_prompt: str = "You are a charter broker's assistant."
 
     # Avinode

@@ -11,6 +11,7 @@ from services.gateway.helpers.helpers_file import InvalidHelpersFile
 from services.gateway.model.catalog import Catalog, UpstreamSpec, read_catalog
 from services.gateway.model.listing import list_models
 from services.gateway.model.models_file import ENVIRONMENT, InvalidModelsFile
+from services.gateway.tools.names import TOOL_NAMES
 from services.workflow.avinode.client import open_avinode
 from services.workflow.avinode.hooks import EVENTS, read_hooks, unheard
 from shared.errors import ModelAway, TripthreadError
@@ -39,7 +40,7 @@ async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
 
 def _helpers(settings: Settings, catalog: Catalog) -> Finding:
     try:
-        helpers = read_helpers(settings, catalog)
+        helpers = read_helpers(settings, catalog, TOOL_NAMES)
     except InvalidHelpersFile as error:
         return Finding("helpers", "not as they are configured", str(error))
     return Finding("helpers", f"{len(helpers.all)} in {settings.helpers_file}")

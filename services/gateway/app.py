@@ -104,6 +104,8 @@ from services.gateway.sessions.stats import Stats
 from services.gateway.sessions.stats_queries import StatsQueries
 from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries
+from services.gateway.tools.names import TOOL_NAMES
+from services.gateway.tools.toolkit import Toolkit
 from services.gateway.trips.admin_routes import EverybodysTrips
 from services.gateway.trips.listing import TripLists
 from services.gateway.trips.order_limits import OrderLimits
@@ -230,8 +232,7 @@ def _reading_pool(settings: Settings, url: str, size: int) -> AbstractAsyncConte
 def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     """Make everything, and hand each subject its own."""
     store, receipts, publisher = TurnStore(pools.own), Receipts(), links.publisher
-    outbox = Outbox(pools.own, pools.admin)
-    helpers = read_helpers(settings, links.upstreams.catalog)
+    outbox, helpers = Outbox(pools.own, pools.admin), read_helpers(settings, links.upstreams.catalog, TOOL_NAMES)
     runner = Runner(settings, store, outbox, publisher, links.upstreams, instructing=helpers.instructed)
     running = RunningTurns(store, runner, links.peers)
     linked, quotas = VisitorLinks(LinkStore(pools.own)), QuotaStore(pools.own)
@@ -275,6 +276,17 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         catalog=catalog,
         quota_of=counting.quota_of,
     )
+    ordering = Trips(
+        settings,
+        own,
+        turns,
+        OrderLimits(settings, buckets, trips),
+        trips,
+        TripQueries(pools.admin),
+        publisher,
+        accepting,
+    )
+    proposing = Proposing(settings, turns, trips, ProposalQueries(pools.reader), buckets, publisher, accepting)
     trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
         Authenticator(
@@ -298,6 +310,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             catalog=catalog,
             helpers=helpers,
             recent=runner.recent,
+            toolkit=Toolkit(ordering, proposing),
         ),
         Answers(
             settings,
@@ -342,19 +355,10 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         Forking(own, conversation, buckets, publisher, accepting, quotas=counting),
         GivingFeedback(own, conversation, publisher, accepting),
         posting,
-        Trips(
-            settings,
-            own,
-            turns,
-            OrderLimits(settings, buckets, trips),
-            trips,
-            TripQueries(pools.admin),
-            publisher,
-            accepting,
-        ),
+        ordering,
         trip_lists,
         EverybodysTrips(trip_lists, TripQueries(pools.admin), SessionsWithoutTrip(SessionQueries(pools.admin))),
-        Proposing(settings, turns, trips, ProposalQueries(pools.reader), buckets, publisher, accepting),
+        proposing,
         Live(listeners, throttle, own),
         Traces(traces, lanes, recording),
         Reporting(traces, publisher, accepting),

@@ -80,10 +80,12 @@ def greatest_traces(events: Iterable[MessageEvent]) -> list[tuple[MessageAnswere
     """Return each trace once, with its answer; the trace of an answer's lesser version is a trace too."""
     kept: dict[TraceKey, tuple[MessageAnswered, Trace]] = {}
     for event in events:
-        if isinstance(event, MessageAnswered) and event.trace is not None:
-            key = event.user_id, event.trace.trace_id
+        if not isinstance(event, MessageAnswered):
+            continue
+        for trace in (*event.rounds, *((event.trace,) if event.trace is not None else ())):
+            key = event.user_id, trace.trace_id
             if key not in kept or version_of(event) > version_of(kept[key][0]):
-                kept[key] = event, event.trace
+                kept[key] = event, trace
     return list(kept.values())
 
 

@@ -57,7 +57,10 @@ _ENDED = f"""
                 OR (t.answer #>> '{{trace,started_at}}')::timestamptz <= $8)
         ORDER BY t.asked_at DESC LIMIT {MOST}) t
     CROSS JOIN LATERAL (SELECT t.answer -> 'trace' UNION ALL
-        SELECT each -> 'answer' -> 'trace' FROM jsonb_array_elements(t.past) AS each) AS said (trace)
+        SELECT jsonb_array_elements(t.answer -> 'rounds') UNION ALL
+        SELECT each -> 'answer' -> 'trace' FROM jsonb_array_elements(t.past) AS each UNION ALL
+        SELECT jsonb_array_elements(each -> 'answer' -> 'rounds') FROM jsonb_array_elements(t.past) AS each)
+        AS said (trace)
     {_OF_SESSION} AND jsonb_typeof(said.trace) = 'object'
 """  # noqa: S608
 

@@ -1,19 +1,22 @@
 """What the next turn of a session knows: its newest messages, stored or not, and whose session it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from services.gateway.account.projects import Projects, sees
-from services.gateway.chat.queries import REMEMBERED, branches, said_of, session_past, stored_question
+from services.gateway.chat.queries import REMEMBERED, branches, said_of, session_past, stored_calls, stored_question
 from services.gateway.turns.kept import Kept, first_seen, kept_by, kept_in
-from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.readings import CALLS_AMONG, TurnReadings
 from services.gateway.turns.recent import Recent
 from services.gateway.turns.said import Glimpse, Said, branch, missing_parents, newest, unite
 from services.gateway.turns.turn import Question
 from shared.database import Pool
 from shared.errors import NotFound
+
+CALLS_BYTES = 256 * 1024  # of JSON that earlier calls of tools are, with what came of them
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,17 @@ class Memory:
                 if asked.question.message_id == message_id and not asked.question.is_known:
                     return replace(asked.question, is_known=True, said_at=asked.asked_at, earlier=())
         return None
+
+    async def calls(
+        self, user_id: str, session_id: str, history: Sequence[Said]
+    ) -> Mapping[str, Sequence[dict[str, Any]]]:
+        """Return the parts of the newest answers of a session for which tools were called, by message id."""
+        answers = [said.message_id for said in history if said.role == "assistant"][-CALLS_AMONG:]
+        if not answers:
+            return {}
+        unstored = await self._turns.calls(user_id, session_id, CALLS_BYTES)
+        others = [message_id for message_id in answers if message_id not in unstored]
+        return unstored | await stored_calls(self._pool, user_id, session_id, others, CALLS_BYTES)
 
     async def _unstored(self, turns: Sequence[Glimpse], stored: Sequence[Said]) -> list[Said]:
         """Return, with their texts, the messages of these turns that are not stored."""

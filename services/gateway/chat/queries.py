@@ -1,6 +1,7 @@
 """Read for the next turn what was said last, stored or not, and what led to a message of long ago."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import asyncpg
 
@@ -70,6 +71,29 @@ async def branches(
             most_bytes,
         )
     return [Said(**row) for row in map(dict, rows)]
+
+
+async def stored_calls(
+    pool: Pool, user_id: str, session_id: str, message_ids: Sequence[str], most_bytes: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the parts of those of these answers for which tools were called, as far back as they are `most_bytes`."""
+    async with reading(pool, user_id) as db:
+        rows = await db.fetch(
+            """
+            SELECT message_id, parts FROM (
+                SELECT message_id, parts, sum(octet_length(parts::text)) OVER newer AS total
+                FROM chat.messages
+                WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
+                    AND jsonb_path_exists(parts, '$[*].toolCallId')
+                WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)) called
+            WHERE total <= $4
+            """,
+            user_id,
+            session_id,
+            list(message_ids),
+            most_bytes,
+        )
+    return {row["message_id"]: row["parts"] for row in rows}
 
 
 async def stored_question(pool: Pool, user_id: str, session_id: str, message_id: str) -> Question | None:

@@ -32,6 +32,7 @@ from services.gateway.http.shares import Shares
 from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.sessions.answers import message_out
+from services.gateway.tools.toolkit import Toolkit, TurnTools
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.history import answer_of
@@ -64,9 +65,11 @@ class Chat:
         catalog: Catalog,
         helpers: Helpers,
         recent: RecentSessions,
+        toolkit: Toolkit,
     ) -> None:
         self._settings = settings
         self._recent = recent
+        self._toolkit = toolkit
         self._helpers = helpers
         self._catalog = catalog
         self._turns = turns
@@ -164,12 +167,23 @@ class Chat:
             begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
             tag=remembered.tag,
+            tools=await self._tools(caller, account, helper, session_id, remembered),
         )
         again = isinstance(chosen, Said)
         with self._room.held(account, self._weight(question, remembered.history)):
             return await self._turns.start(
                 claim, remembered.history, remembered.turns, again=again, on_busy=request.on_busy
             )
+
+    async def _tools(
+        self, caller: Caller, account: str, helper: str | None, session_id: str | None, remembered: Remembered
+    ) -> TurnTools | None:
+        """Return what a turn may do beside talking, with what was done in earlier ones."""
+        tools = await self._toolkit.of_turn(caller, account, self._helpers.instructed(helper), session_id)
+        if tools is None or not tools.tools or session_id is None:
+            return tools
+        earlier = await self._memory.calls(remembered.user_id, session_id, remembered.history)
+        return replace(tools, earlier=earlier)
 
     def _weight(self, question: Question, history: Sequence[Said]) -> int:
         """Weigh what a turn holds until its model begins to answer: the question, and what the model is told."""
@@ -248,13 +262,12 @@ class Chat:
         shown = answer_of(turn)
         if shown is None or shown.status == "failed":
             raise model_fault(turn)
-        trace = (turn.answer.trace if turn.answer else None) or {}
         body = {
             "session_id": turn.session_id,
             "message": message_out(shown),
             "session_tag": await self._tags.of(turn),
             "finish_reason": shown.metadata.get("finish_reason"),
-            "usage": {name: trace.get(name) for name in ("input_tokens", "output_tokens", "usage_source")},
+            "usage": turn.answer.usage if turn.answer else {},
         }
         return orjson.dumps(body)
 

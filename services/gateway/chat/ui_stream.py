@@ -2,7 +2,11 @@
 
 Every part of a stream has an id, `turn:place`. The place is how many parts and characters of text there are up to its
 end: the same however the text was cut into pieces, and whether it is read from memory or from the turn's row. Each
-attempt at a turn has an answer of its own, so of a later one than the first the id is `turn:attempt.place`.
+attempt at a turn has an answer of its own, so of a later one than the first the id is `turn:attempt.place`, and where
+its user has let it go on, `turn:attempt.revision.place`.
+
+What comes of calls at once has no order that a row would know. So a result has no place of its own, and is written
+again for who reads on.
 """
 
 import re
@@ -14,6 +18,8 @@ from uuid import UUID
 import orjson
 
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
+from services.gateway.turns.call_parts import asks, begins, ends
+from services.gateway.turns.pieces import Whole
 from services.gateway.turns.turn import Turn
 from shared.errors import TripthreadError
 
@@ -34,7 +40,7 @@ _UNFINISHED = {
 }
 
 
-_PART_ID = re.compile(r"([0-9a-fA-F-]{36}):(?:([0-9]{1,9})\.)?([0-9]{1,9})")
+_PART_ID = re.compile(r"([0-9a-fA-F-]{36}):(?:([0-9]{1,9})\.(?:([0-9]{1,9})\.)?)?([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -44,27 +50,39 @@ class PartId:
     turn_id: UUID
     attempt: int
     place: int
+    revision: int = 0
 
     @classmethod
     def read(cls, text: str) -> "PartId | None":
         """Read the id of a part; None where it is none of ours."""
         found = _PART_ID.fullmatch(text)
         try:
-            return cls(UUID(found[1]), int(found[2] or 1), int(found[3])) if found else None
+            return cls(UUID(found[1]), int(found[2] or 1), int(found[4]), int(found[3] or 0)) if found else None
         except ValueError:
             return None
 
     def within(self, turn: Turn) -> int:
         """Return how much of this turn's stream was read; nothing of another one's, or of another attempt's."""
-        return self.place if (self.turn_id, self.attempt) == (turn.turn_id, turn.attempt) else 0
+        read = self.turn_id, self.attempt, self.revision
+        return self.place if read == (turn.turn_id, turn.attempt, revision_of(turn)) else 0
+
+
+def revision_of(turn: Turn) -> int:
+    """Return how often its user has let a turn go on, whether it runs or has ended."""
+    return turn.revision if turn.answer is None else turn.answer.revision
 
 
 class PartWriter:
     """Writes the parts of one turn's stream, each with its place, from the one `after` a place."""
 
-    def __init__(self, turn: Turn, after: int = 0) -> None:
-        attempt = f"{turn.attempt}." if turn.attempt > 1 else ""
-        self._id = f"id: {turn.turn_id}:{attempt}".encode()
+    def __init__(self, turn: Turn, after: int = 0, *, has_carried: bool = False) -> None:
+        """Begin a stream; `has_carried`: who reads it has the parts that the turn has of an earlier revision."""
+        revision = revision_of(turn)
+        attempt = f"{turn.attempt}." if turn.attempt > 1 or revision else ""
+        self._id = f"id: {turn.turn_id}:{attempt}{f'{revision}.' if revision else ''}".encode()
+        self._known_parts = turn.carried if has_carried else 0
+        self._parts = 0
+        self._calls: dict[str, dict[str, Any]] = {}  # in their last state
         self._after = after
         self._place = 0
         self._open: tuple[str, str] | None = None  # the kind and the id of the text or reasoning that goes on
@@ -76,8 +94,13 @@ class PartWriter:
 
     def delta(self, piece: str) -> bytes:
         """Write the next piece; a kind that is not the last one's begins a part of its own."""
+        if isinstance(piece, Whole):
+            return self.close() + self._whole(piece.part)
         kind = "reasoning" if isinstance(piece, Reasoning) else "text"
         begin = b"" if self._open and self._open[0] == kind else self.close() + self._begin(kind)
+        if self._is_known:
+            self._place += len(piece)
+            return b""
         assert self._open is not None  # noqa: S101 - it has just begun
         known = max(self._after - self._place, 0)
         self._place += len(piece)
@@ -86,12 +109,45 @@ class PartWriter:
         head = f'{{"type":"{kind}-delta","id":"{self._open[1]}","delta":'.encode()
         return begin + self._event(b"%s%s}" % (head, orjson.dumps(str(piece[known:]))))
 
+    @property
+    def _is_known(self) -> bool:
+        return 0 < self._parts <= self._known_parts
+
     def close(self) -> bytes:
         """End what is open."""
         if self._open is None:
             return b""
         (kind, part_id), self._open = self._open, None
-        return self.part(type=f"{kind}-end", id=part_id)
+        return self._unless_known(self.part(type=f"{kind}-end", id=part_id))
+
+    def _unless_known(self, event: bytes) -> bytes:
+        return b"" if self._is_known else event
+
+    def _whole(self, part: dict[str, Any]) -> bytes:
+        """Write what comes whole: where a round begins, or how far a call is."""
+        call_id = part.get("toolCallId")
+        if call_id is None:
+            self._parts += 1
+            begin = self.part(type="finish-step") + self.part(type="start-step")
+            return self._unless_known(begin)
+        before = self._calls.get(call_id)
+        self._parts += before is None
+        is_new = before is None
+        self._calls[call_id] = part
+        begun = self._call_events(begins(part)) if is_new else b""
+        asked = self._call_events(asks(part)) if asks(part) and not (before and asks(before)) else b""
+        shown = self._unless_known(begun + asked) if is_new else asked
+        if before is not None and before["state"] == part["state"]:
+            return shown
+        result = ends(part)
+        is_had = self._is_known and is_new and "approval" not in part  # it had ended when its user was asked
+        return shown if not result or is_had else shown + self._result(result)
+
+    def _call_events(self, events: Sequence[dict[str, Any]]) -> bytes:
+        return b"".join([self.part(**fields) for fields in events])
+
+    def _result(self, fields: dict[str, Any]) -> bytes:
+        return self._event(orjson.dumps(fields))
 
     def end(self, closing: Sequence[dict[str, Any]]) -> bytes:
         """Write the closing parts; all of them, where somebody has read more than was kept of a turn that broke off."""
@@ -101,24 +157,30 @@ class PartWriter:
         return self.close() + b"".join([self.part(**fields) for fields in closing])
 
     def _begin(self, kind: str) -> bytes:
+        self._parts += 1
         self._opened += 1
         self._open = (kind, kind if self._opened == 1 else f"{kind}-{self._opened}")
-        return self.part(type=f"{kind}-start", id=self._open[1])
+        return self._unless_known(self.part(type=f"{kind}-start", id=self._open[1]))
 
     def _event(self, data: bytes) -> bytes:
         return b"%s%d\ndata: %s\n\n" % (self._id, self._place, data)
 
 
-async def ui_stream(buffer: TurnBuffer, after: int = 0) -> AsyncIterator[bytes]:
-    """Yield the turn as server-sent events, in the parts that `useChat` reads, from the one after a place."""
-    turn, writer = buffer.turn, PartWriter(buffer.turn, after)
+async def ui_stream(buffer: TurnBuffer, after: int = 0, *, has_carried: bool = False) -> AsyncIterator[bytes]:
+    """Yield the turn as server-sent events, in the parts that `useChat` reads, from the one after a place.
+
+    Whoever goes on with an answer (`has_carried`) has the parts of it up to the call that its user was asked about.
+    """
+    turn, writer = buffer.turn, PartWriter(buffer.turn, after, has_carried=has_carried)
     metadata = {"session_id": turn.session_id, "turn_id": str(turn.turn_id)}
     start = writer.part(type="start", messageId=turn.answer_id, messageMetadata=metadata)
-    if begin := start + writer.part(type="start-step"):
+    step = writer.part(type="start-step")
+    if begin := start if has_carried else start + step:
         yield begin
     try:
         async for piece in buffer.follow_all():
-            if event := writer.delta(piece) if piece else KEEPALIVE:
+            event = writer.delta(piece) if piece else KEEPALIVE
+            if event:
                 yield event
     except TripthreadError as error:
         yield writer.end([{"type": "error", "errorText": error.detail}]) + DONE

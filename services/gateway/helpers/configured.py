@@ -1,11 +1,11 @@
 """The configured helpers, as those know them who ask: what frontends show, and what the model is told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.gateway.helpers.helpers_file import BUILT_IN, HelperTable, InvalidHelpersFile, read_helpers_file
 from services.gateway.model.catalog import Catalog
-from services.gateway.turns.instructed import NOTHING_SAID, Instructed
+from services.gateway.turns.instructed import NAMES, NOTHING_SAID, Instructed, unknown_names
 from shared.settings import Settings
 
 
@@ -23,7 +23,8 @@ class Helpers:
     def __init__(self, tables: Mapping[str, HelperTable]) -> None:
         self._helpers = {each: Helper(each, table) for each, table in tables.items()}
         self._instructed = {
-            each: Instructed(table.instructions.strip(), table.parameters.sent()) for each, table in tables.items()
+            each: Instructed(table.instructions.strip(), table.parameters.sent(), tuple(table.tools))
+            for each, table in tables.items()
         }
 
     @property
@@ -47,8 +48,13 @@ class Helpers:
         return said.strip() if said else None
 
 
-def read_helpers(settings: Settings, catalog: Catalog) -> Helpers:
+def read_helpers(settings: Settings, catalog: Catalog, tools: Collection[str]) -> Helpers:
     """Read what is configured, or the helper that comes with Tripthread.
+
+    Args:
+        settings: Say where it stands.
+        catalog: The models that there are.
+        tools: The names of the tools that there are.
 
     Raises:
         InvalidHelpersFile: The file is not there, or cannot be meant so; the text names the helper and the key.
@@ -59,6 +65,17 @@ def read_helpers(settings: Settings, catalog: Catalog) -> Helpers:
         f"helpers.{each}.model: {table.model!r} is none that an upstream has"
         for each, table in tables.items()
         if table.model is not None and catalog.find(table.model) is None
+    ]
+    unknown += [
+        f"helpers.{each}.tools: {name!r} is none; there are {', '.join(sorted(tools))}"
+        for each, table in tables.items()
+        for name in table.tools
+        if name not in tools
+    ]
+    unknown += [
+        f"helpers.{each}.instructions: {{{name}}} is none; there are {', '.join(f'{{{known}}}' for known in NAMES)}"
+        for each, table in tables.items()
+        for name in unknown_names(table.instructions)
     ]
     if unknown:
         raise InvalidHelpersFile(path, "; ".join(unknown))

@@ -16,7 +16,8 @@ from shared.toml_file import TABLE, read_toml
 
 BUILT_IN = Path(__file__).with_name("charter.toml")
 TOOLS = frozenset(("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"))
-NO_TOOLS = "is not supported yet: a helper has no tools"
+NO_PARAMETER = "is no parameter: `tools` of a helper names those that it has"
+MOST_TOOLS = 64
 MOST_STARTERS = 20
 BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"  # what is more than blank
 
@@ -32,17 +33,18 @@ def _parameter(name: str) -> str:
     if name in OURS:
         raise ValueError("is no parameter: it is what every request has")
     if name in TOOLS:
-        raise ValueError(NO_TOOLS)
+        raise ValueError(NO_PARAMETER)
     return name
 
 
-def _no_tools(_tools: Any) -> None:
-    raise ValueError(NO_TOOLS)
+def _once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 HelperId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=BLANK)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000, pattern=BLANK)]
+ToolName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_parameter)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -82,7 +84,7 @@ class HelperTable(_Table):
     parameters: Parameters = Parameters()
     opening_message: Text | None = None  # what it says first, where a session begins with its journey
     starter_questions: Annotated[list[Line], Field(max_length=MOST_STARTERS)] = []
-    tools: Annotated[Any, AfterValidator(_no_tools)] = None
+    tools: Annotated[list[ToolName], Field(max_length=MOST_TOOLS), AfterValidator(_once)] = []  # that it may call
 
 
 class _File(_Table):

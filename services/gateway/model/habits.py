@@ -45,6 +45,16 @@ NO_STREAM = re.compile(
     re.IGNORECASE,
 )
 INSTRUCTIONS = ("system", "developer")  # roles
+# Models without tools, and services that do not know how theirs calls them: Ollama, OpenRouter (with a 404), vLLM
+# (https://github.com/langchain4j/langchain4j/issues/3475), llama.cpp (with a 500).
+NO_TOOLS = re.compile(
+    r"(?:does(?:n't| not)|not) support (?:tool|function)|(?:tool|function)[ _-]?(?:use|call\w*|choice)?s?['\"`]* "
+    r"(?:is |are )?(?:not|un)\s?(?:supported|available|enabled)|support tool use|enable-auto-tool-choice"
+    r"|tools? param\w* requires",
+    re.IGNORECASE,
+)
+LEARNS_TOOLS = frozenset((400, 404, 422, 500, 501))
+OF_TOOLS = frozenset(("tools", "tool_choice"))
 OF_STREAMS = "stream_options"  # refused without one
 MUST_KNOW = frozenset(("model", "messages", "stream"))
 INNER = {"include_usage": "stream_options"}  # a field that is refused by the name of what is in it
@@ -85,6 +95,8 @@ class Habits:
             prompt, *arranged = arranged
             first = next((at for at, message in enumerate(arranged) if message["role"] == "user"), 0)
             arranged[first : first + 1] = [_joined(prompt, message, "user") for message in arranged[first : first + 1]]
+        if OF_TOOLS & self.refused:
+            arranged = [_without_calls(message) for message in arranged]
         return _alternating(arranged) if self.alternates else arranged
 
     def taught(self, status: int, said: str, fields: Iterable[str], others: Iterable[str] = ()) -> Self | None:
@@ -104,7 +116,11 @@ class Habits:
             return replace(self, without_system=True)
         if status in LEARNS_FIELDS and NO_STREAM.search(said) and not self.whole:
             return replace(self, whole=True)
-        return self._taught_fields(said, set(fields), others) if status in LEARNS_FIELDS else None
+        sent = set(fields)
+        if status in LEARNS_TOOLS and "tools" in sent and NO_TOOLS.search(said):
+            return replace(self, refused=self.refused | OF_TOOLS)
+        taught = self._taught_fields(said, sent, others) if status in LEARNS_FIELDS else None
+        return replace(taught, refused=taught.refused | OF_TOOLS) if taught and "tools" in taught.refused else taught
 
     def _taught_fields(self, said: str, fields: set[str], others: Iterable[str]) -> Self | None:
         is_unknown = UNKNOWN_FIELD.search(said)
@@ -150,8 +166,10 @@ class Asking:
 
     def body(self) -> Message:
         """Return the request."""
-        relayed = self._relayed
-        body = self.habits.body(self.model, self._messages, self._fields, streams=relayed is None or relayed.streams)
+        relayed, habits = self._relayed, self.habits
+        if relayed is not None and "tools" in relayed.fields:  # its client is to hear that there are none
+            habits = replace(habits, refused=habits.refused - OF_TOOLS)
+        body = habits.body(self.model, self._messages, self._fields, streams=relayed is None or relayed.streams)
         self._sent = body.keys() - MUST_KNOW
         if relayed is not None:
             self._sent -= relayed.fields.keys() - {OF_STREAMS} - relayed.may_rename  # nobody misses the former much
@@ -184,6 +202,16 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
     if opens and opens[0]["role"] == "assistant":
         united.insert(first, {"role": "user", "content": OPENING})
     return united
+
+
+def _without_calls(message: Message) -> Message:
+    """Tell in words of calls that were made where they cannot be told otherwise."""
+    if message["role"] == "tool":
+        return {"role": "user", "content": text_of(message)}
+    names = [call["function"]["name"] for call in message.get("tool_calls") or ()]
+    if not names:
+        return message
+    return {"role": "assistant", "content": "\n\n".join(filter(None, (text_of(message), f"({', '.join(names)})")))}
 
 
 def _is_text(message: Message) -> bool:

@@ -60,6 +60,7 @@ class Upstreams:
         wanted: Mapping[str, Any] = NO_PARAMETERS,
         configured: Mapping[str, Any] = NO_PARAMETERS,
         relayed: Relayed | None = None,
+        offered: Mapping[str, Any] = NO_PARAMETERS,
     ) -> "Call":
         """Make a call of a model, by its name or an alias.
 
@@ -71,9 +72,12 @@ class Upstreams:
             configured: Parameters of the helper that answers, over those of the model.
             relayed: The request that this passes on. What is configured for the model holds there, too, but for what
                 callers may have otherwise.
+            offered: The tools that it may call, as a request has them.
         """
         offers = found.offers if (found := self.catalog.find(model)) else ()
-        return Call(self, offers, messages, thread_id, wanted=wanted, configured=configured, relayed=relayed)
+        call = Call(self, offers, messages, thread_id, wanted=wanted, configured=configured, relayed=relayed)
+        call.offer(offered)
+        return call
 
     def attempts(self, offers: Sequence[Offer], thread_id: UUID) -> Attempts:
         """Plan the calls that a question may cost."""
@@ -111,6 +115,10 @@ class Call:
         self._configured = configured
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + upstreams.turn_s
+
+    def offer(self, tools: Mapping[str, Any]) -> None:
+        """Let the model call tools."""
+        self._fields |= tools
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """Yield what is answered, until no more is said.

@@ -9,16 +9,16 @@ import structlog
 
 from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.chunks import Chunk
-from services.gateway.model.ending import ERROR, FILTERED, LENGTH, TOOLS, Seen, ending_of, reason_of
+from services.gateway.model.ending import ERROR, FILTERED, LENGTH, STOP, TOOLS, Seen, ending_of, reason_of
 from services.gateway.model.habits import text_of
 from services.gateway.model.inference_span import describe_inference, inference_span
 from services.gateway.model.meter import Meter
 from services.gateway.model.surrogates import storable
-from services.gateway.model.tool_calls import ToolCalls
+from services.gateway.model.tool_calls import ToolCall, ToolCalls
 from services.gateway.model.upstreams import Call, Upstreams
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.histories import continued
-from services.gateway.turns.turn import Answer, answer_parts, call_part
+from services.gateway.turns.turn import Answer, answer_parts, call_part, round_id
 from services.gateway.turns.weight import bytes_of
 from shared.errors import ModelAway
 from shared.events import AnswerStatus
@@ -31,6 +31,11 @@ SWITCH = 16  # characters that a change between text and reasoning counts for, s
 log = structlog.get_logger(__name__)
 
 
+def offering(tools: Sequence[Mapping[str, Any]], *, may_call: bool) -> Mapping[str, Any]:
+    """Return what a request has of tools; one that may call none has them all the same, since it has calls in it."""
+    return {"tools": list(tools)} if may_call else {"tools": list(tools), "tool_choice": "none"}
+
+
 class Answering:
     """One call of the model for one attempt at a turn."""
 
@@ -40,13 +45,30 @@ class Answering:
         buffer: TurnBuffer,
         most_characters: int = LONGEST_ANSWER,
         parameters: Mapping[str, Any] = NO_PARAMETERS,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        may_call: bool = True,
+        number: int = 1,
     ) -> None:
-        """Prepare a call; `parameters` are those of the helper that answers."""
+        """Prepare a call.
+
+        Args:
+            upstreams: The models.
+            buffer: Is filled.
+            most_characters: Of the answer, with what earlier calls of the same attempt have said and done.
+            parameters: Of the helper that answers.
+            tools: That are offered, as OpenAI has them.
+            may_call: Whether it may call one of them now.
+            number: Which call of its attempt it is.
+        """
+        self.wanted: Sequence[ToolCall] = ()  # the calls that it ended with
+        self._tools, self._may_call, self._number = tools, may_call, number
         self._upstreams = upstreams
         self._parameters = parameters
         self._call: Call | None = None
         self._buffer = buffer
-        self._most = most_characters
+        self._had = buffer.length if number > 1 else 0
+        self._most = most_characters - self._had
         self._meter = Meter()
         self._asked = self._said = 0  # characters
         self._is_stopped = False  # by the user
@@ -74,14 +96,20 @@ class Answering:
         told = bytes_of(text_of(message) for message in messages) if self._retold is None else self._retold.size
         self._buffer.holding.add(told)
         thread_id = upstream_thread_id(turn.user_id, turn.session_id)
-        relayed = self._retold.request if self._retold is not None else None
-        self._call = self._upstreams.call(turn.model, messages, thread_id, configured=self._parameters, relayed=relayed)
+        self._call = self._upstreams.call(
+            turn.model,
+            messages,
+            thread_id,
+            configured=self._parameters,
+            relayed=self._retold.request if self._retold is not None else None,
+            offered=offering(self._tools, may_call=self._may_call) if self._tools else NO_PARAMETERS,
+        )
         try:
             async with aclosing(self._call.chunks()) as chunks:
                 async for chunk in chunks:
                     self._take(chunk)
                     if self._said >= self._most:
-                        return self.answer("interrupted", f"the answer grew to {self._most} characters")
+                        return self.answer("interrupted", f"the answer grew to {self._most + self._had} characters")
                     if self._buffer.holding.is_too_much:
                         return self.answer("interrupted", "there is no room here for more of the answer")
                     if self._said and messages:  # nobody is asked again now
@@ -111,9 +139,15 @@ class Answering:
         return self.answer("interrupted" if self._has_text else "failed", "something went wrong on our side")
 
     def _ended(self, problem: str | None = None) -> Answer:
+        calls_tool = self._calls_tool
+        if self._tools:
+            self.wanted = self._whole_calls() if problem is None else ()
+            if self.wanted:
+                return self._answer("complete", TOOLS, None)
+            calls_tool = False  # what came of calls is no whole one
         seen = Seen(
-            said=self._has_text,
-            calls_tool=self._calls_tool,
+            said=self._has_text or self._number > 1,
+            calls_tool=calls_tool,
             tool=self._tool,
             finish_reason=self._reason,
             is_done=self._is_done,
@@ -123,6 +157,12 @@ class Answering:
         ending = ending_of(seen)
         return self._answer(ending.status, ending.finish_reason, ending.problem)
 
+    def _whole_calls(self) -> Sequence[ToolCall]:
+        """Return the calls where the answer came to its end with them: of one that was cut off nobody knows."""
+        reason = reason_of(self._reason) if self._reason else None
+        is_over = reason in (STOP, TOOLS) or (reason is None and self._is_done)
+        return self._calls.all() if is_over else ()
+
     def answer(self, status: AnswerStatus, error: str | None = None) -> Answer:
         """Return the answer as far as it came, where we end it and not the model."""
         return self._answer(status, None if status == "stopped" else ERROR, error)
@@ -131,7 +171,7 @@ class Answering:
         turn = self._buffer.turn
         error = error and storable(error)
         trace = self._meter.trace(
-            trace_id=turn.answer_id,
+            trace_id=round_id(turn.answer_id, self._number),
             model=turn.model,
             provider=turn.provider,
             upstream=self._call.upstream if self._call else None,
@@ -185,7 +225,7 @@ class Answering:
         self._is_refusal = self._is_refusal or chunk.is_refusal
         self._calls_tool = self._calls_tool or chunk.calls_tool
         self._tool = self._tool or (chunk.tool and storable(chunk.tool))
-        if chunk.calls and self._retold is not None:
+        if chunk.calls and (self._tools or self._retold is not None):
             self._meter.token_came()
             characters = self._calls.take(chunk.calls)
             self._said += characters

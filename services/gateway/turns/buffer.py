@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import groupby
 from typing import Any
 
 from services.gateway.http.shares import Holding, Shares
+from services.gateway.turns.call_parts import call_of, is_further
+from services.gateway.turns.pieces import STEP, Whole, folded, text_of, united
 from services.gateway.turns.retold import Retold
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.turn import Turn, answer_parts
 from services.gateway.turns.weight import FREE, SAID, bytes_of
 from shared.errors import Overloaded
 
@@ -25,6 +26,7 @@ class Reasoning(str):
 
 
 KINDS: dict[str, type[str]] = {"text": str, "reasoning": Reasoning}  # of the parts that are streamed
+WHOLE = "whole"  # what peers call a part that comes whole
 
 
 class TurnBuffer:
@@ -36,6 +38,7 @@ class TurnBuffer:
         self.length = 0  # characters of text and reasoning
         self.holding = UNBOUNDED.hold("") if holding is None else holding
         self._is_over = False
+        self._has_whole = False
         self.deltas: list[str] = []  # each of the text, or of the reasoning
         self.ended: Turn | None = None  # the turn with its answer
         self.failure: Exception | None = None  # why it has no answer at all
@@ -51,11 +54,19 @@ class TurnBuffer:
 
     @property
     def text(self) -> str:
+        if self._has_whole:
+            return text_of(self.whole_parts())
         return "".join([delta for delta in self.deltas if type(delta) is str])
 
     def parts(self) -> list[str]:
         """Return the text and the reasoning in the order they came, each as long as nothing else came between."""
-        return _united(self.deltas)
+        if self._has_whole:
+            return folded(self.deltas)
+        return self.deltas if len(self.deltas) == 1 else united(self.deltas)
+
+    def whole_parts(self) -> list[dict[str, Any]]:
+        """Return the parts as the AI SDK has them."""
+        return answer_parts(self.parts(), is_refusal=False)
 
     def attach(self) -> "Follower":
         """Count somebody who reads this turn, until they close."""
@@ -103,12 +114,14 @@ class TurnBuffer:
 
     def catch_up(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """Take what a row has of this attempt beyond what is here: as AI SDK parts, of text and of reasoning."""
-        known = [len(piece) for piece in self.parts()]
-        pieces = _united([KINDS[part["type"]](part["text"]) for part in parts if part.get("type") in KINDS])
-        for index, piece in enumerate(pieces):
-            begun = known[index] if index < len(known) else 0
-            if index >= len(known) - 1 and begun < len(piece):
-                self._keep(type(piece)(piece[begun:]))
+        known = self.parts()
+        for index, piece in enumerate(pieces_of(parts)):
+            mine = known[index] if index < len(known) else ""
+            if isinstance(piece, Whole):
+                if not isinstance(mine, Whole) or is_further(piece.part, mine.part):
+                    self._keep(piece)
+            elif index >= len(known) - 1 and len(mine) < len(piece):
+                self._keep(type(piece)(piece[len(mine) :]))
         self.announce()
 
     def end(self, turn: Turn) -> None:
@@ -122,7 +135,7 @@ class TurnBuffer:
     async def follow(self) -> AsyncIterator[str]:
         """Yield the text, as `follow_all` does."""
         async for piece in self.follow_all():
-            if not isinstance(piece, Reasoning):
+            if type(piece) is str:
                 yield piece
 
     async def follow_all(self) -> AsyncIterator[str]:
@@ -170,7 +183,10 @@ class TurnBuffer:
         self.length += len(delta)
         self.holding.add(SAID * bytes_of((delta,)))
         last = self.deltas[-1] if self.deltas else None
-        if last is not None and type(last) is type(delta) and len(last) + len(delta) <= LONGEST_KEPT:
+        if isinstance(delta, Whole):
+            self._has_whole = True
+            self.deltas.append(delta)
+        elif last is not None and type(last) is type(delta) and len(last) + len(delta) <= LONGEST_KEPT:
             self.deltas[-1] = type(delta)(last + delta)
         else:
             self.deltas.append(delta)
@@ -224,7 +240,7 @@ def replay(turn: Turn, holding: Holding | None = None) -> TurnBuffer:
 
 def _cut(piece: str) -> Sequence[str]:
     """Cut a piece so that whoever reads slowly holds little of it."""
-    if len(piece) <= LONGEST_PIECE:
+    if len(piece) <= LONGEST_PIECE or isinstance(piece, Whole):
         return (piece,)
     return [type(piece)(piece[at : at + LONGEST_PIECE]) for at in range(0, len(piece), LONGEST_PIECE)]
 
@@ -232,12 +248,17 @@ def _cut(piece: str) -> Sequence[str]:
 def _since(kept: list[str], index: int, seen: int) -> list[str]:
     """Return what was kept from this place on."""
     first = kept[index]
-    rest = [type(first)(first[seen:])] if seen < len(first) else []
-    return _united(rest + kept[index + 1 :])
+    rest = [type(first)(first[seen:]) if seen else first] if seen < len(first) else []
+    return united(rest + kept[index + 1 :])
 
 
-def _united(deltas: list[str]) -> list[str]:
-    """Join what is of one kind and stands together."""
-    if len(deltas) == 1:
-        return deltas
-    return [kind("".join(group)) for kind, group in groupby(deltas, type)]
+def pieces_of(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the pieces that a row's parts are."""
+    pieces: list[str] = []
+    for part in parts:
+        kind = KINDS.get(part.get("type", ""))
+        if kind is not None:
+            pieces.append(kind(part["text"]))
+        elif part.get("type") == STEP or call_of(dict(part)) is not None:
+            pieces.append(Whole.of(dict(part)))
+    return united(pieces)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.gateway.turns.offered import Tools
 from services.gateway.turns.quota import Quota, UsedUp
 from services.gateway.turns.rows import COLUMNS, columns, question_columns, read_turn
 from services.gateway.turns.turn import Question, Turn
@@ -54,6 +55,7 @@ class Claim:
     remembers_from: datetime | None = None  # the place of the oldest message that the model is told of; none: it is new
     begins: bool = False  # the session is a new one, as far as the claimant knows
     quota: Quota | None = None  # what it counts against; none: as much as one likes
+    tools: Tools | None = None  # what its model may call; no part of its row
     is_recalled: bool = False  # its claimant has not read the session: the claim proves that there is no more of it
     tag: str | None = None  # and the session is known to have this one, if that is proved
 

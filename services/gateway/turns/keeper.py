@@ -1,7 +1,7 @@
 """Keep the rows of the turns that run here: their leases, and the texts that they have so far."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,7 @@ class Keeper:
         self._on_ended = on_ended
         self._renewed = -inf  # when, by the loop's clock
         self._kept: dict[Attempt, int] = {}  # how many characters of each text the rows have
+        self._writing = asyncio.Lock()  # one checkpoint after the other: a late one would undo what came after it
 
     async def keep(self, *, renew_now: bool = False) -> None:
         """Renew the leases where that is due, and keep the texts that have changed."""
@@ -57,7 +58,16 @@ class Keeper:
             for turn_id, attempt in await self._store.renew(running):
                 self._on_ended(turn_id, attempt)
 
+    async def keep_calls(self, buffer: TurnBuffer, rounds: Sequence[dict[str, Any]]) -> bool:
+        """Keep what a turn has so far, with the calls that it is about to run; False where it runs elsewhere by now."""
+        async with self._writing:
+            return await self._store.keep_calls(buffer.turn, buffer.whole_parts(), rounds)
+
     async def _checkpoint(self) -> None:
+        async with self._writing:
+            await self._keep_texts()
+
+    async def _keep_texts(self) -> None:
         buffers = {_attempt(buffer): buffer for buffer in self._buffers.values()}
         self._kept = {attempt: length for attempt, length in self._kept.items() if attempt in buffers}
         changed = [attempt for attempt, buffer in buffers.items() if buffer.length != self._kept.get(attempt, 0)]

@@ -6,13 +6,14 @@ from uuid import UUID
 import orjson
 from aiohttp import web
 
-from services.gateway.turns.buffer import KINDS, TurnBuffer
+from services.gateway.turns.buffer import KINDS, WHOLE, TurnBuffer
 from services.gateway.turns.peers import internal_tokens
+from services.gateway.turns.pieces import Whole
 from services.gateway.turns.runner import Runner
 from shared.errors import TripthreadError
 from shared.settings import Settings
 
-_NAMES = {kind: name for name, kind in KINDS.items()}
+_NAMES = {kind: name for name, kind in KINDS.items()} | {Whole: WHOLE}
 
 
 class PeerRoutes:

@@ -9,7 +9,8 @@ from typing import Literal
 import aiohttp
 import orjson
 
-from services.gateway.turns.buffer import KINDS
+from services.gateway.turns.buffer import KINDS, WHOLE
+from services.gateway.turns.pieces import Whole
 from services.gateway.turns.turn import Turn
 from shared.settings import Settings
 
@@ -53,6 +54,8 @@ class Peers:
                     kind, text = orjson.loads(line)
                     if kind in KINDS:  # a later release may know others
                         yield KINDS[kind](text)
+                    elif kind == WHOLE:
+                        yield Whole.read(text)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise PeerAway(f"{type(error).__name__}: {error}") from error
 

@@ -18,6 +18,7 @@ from shared.database import Connection, Pool, borrowed, fetched
 from shared.ids import answer_id
 
 NEWEST = 100  # turns of a session, where nothing was stored for so long
+CALLS_AMONG = 50  # newest turns of a session that may have called tools, of which a later one is told
 # How far a list of sessions looks for what is not stored yet, on each of its pages.
 LISTED_TURNS, LISTED_SESSIONS = 10_000, 500
 
@@ -247,6 +248,30 @@ class TurnReadings:
             Text(row["message_id"] or str(answer_id(row["turn_id"], row["attempt"])), row["content"], row["digest"])
             for row in rows
         ]
+
+    async def calls(self, user_id: str, session_id: str, most_bytes: int) -> dict[str, list[dict[str, Any]]]:
+        """Return the parts of those of a session's newest answers for which tools were called, by message id.
+
+        The turns are those that are not trimmed yet, and the parts as far back as they are `most_bytes` together.
+        """
+        rows = await fetched(
+            self._pool,
+            """
+            SELECT turn_id, attempt, parts FROM (
+                SELECT turn_id, attempt, parts,
+                    sum(octet_length(parts::text)) OVER (ORDER BY place DESC) AS total
+                FROM (SELECT turn_id, attempt, place, answer -> 'parts' AS parts FROM gateway.turns
+                    WHERE user_id = $1 AND session_id = $2 AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
+                    ORDER BY place DESC LIMIT $3) newest
+                WHERE jsonb_path_exists(parts, '$[*].toolCallId')) called
+            WHERE total <= $4
+            """,
+            user_id,
+            session_id,
+            CALLS_AMONG,
+            most_bytes,
+        )
+        return {str(answer_id(row["turn_id"], row["attempt"])): row["parts"] for row in rows}
 
     async def sizes(self, turn_ids: Sequence[UUID], most_bytes: int) -> dict[UUID, int]:
         """Return how many bytes of JSON each message of these turns is at most, as far as they are `most_bytes`.

@@ -17,6 +17,7 @@ COLUMNS = f"""turn_id, user_id, session_id, body_hash, owner, attempt, state, co
     provider, project_id, helper, question, known_at, asked_at, answer, answered_at, past, counted,
     coalesce(partial_parts, CASE WHEN partial <> '' THEN  -- of a gateway from before the former
         jsonb_build_array(jsonb_build_object('type', 'text', 'text', partial)) END) AS partial_parts,
+    partial_rounds AS rounds, revision, carried,
     {IS_TOLD} AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""
 # The same without what may be large, which is then not even unpacked where it was said in answer.
@@ -44,11 +45,12 @@ def _known(values: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 def read_turn(row: asyncpg.Record) -> Turn:
     """Make a turn of a row with COLUMNS."""
     values = {name: row[name] for name in TURN_FIELDS}
-    answer, past = values.pop("answer"), values.pop("past") or ()
+    answer, past, rounds = values.pop("answer"), values.pop("past") or (), values.pop("rounds") or ()
     question = _read_question(values.pop("question"), row["known_at"])
     return Turn(
         **values,
         question=question,
+        rounds=tuple(rounds),
         answer=_read_answer(answer) if answer else None,
         past=tuple([_read_past(each) for each in past]),
     )

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -16,15 +17,16 @@ from prometheus_client import Counter, Gauge
 
 from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.upstreams import Upstreams
-from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
 from services.gateway.turns.counts import TurnCounts
-from services.gateway.turns.instructed import Instructing, nobody, prompt
+from services.gateway.turns.instructed import Instructing, filled, nobody, prompt
 from services.gateway.turns.keeper import Keeper
+from services.gateway.turns.offered import Tools
 from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.retold import Retold
+from services.gateway.turns.rounds import Limits, Rounds
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.telling import NOTE_EVERY_S, Telling, has_asked, has_told
@@ -54,7 +56,7 @@ log = structlog.get_logger(__name__)
 class _Call:
     """The asking of the model, for one attempt."""
 
-    answering: Answering
+    answering: Rounds
     task: asyncio.Task[Answer]
     asking: asyncio.Task[bool]  # publishes the question
     # The turn with its answer, once the row has it; None where it got another, or none.
@@ -80,6 +82,7 @@ class Runner:
         self._store = store
         self._publisher = publisher
         self._upstreams = upstreams
+        self._limits = Limits.of(settings)
         self.counts = TurnCounts()
         self.recent = RecentSessions()
         self.room = turn_room(settings)
@@ -109,6 +112,7 @@ class Runner:
         retold: Retold | None = None,
         *,
         is_tagged: bool = False,
+        tools: Tools | None = None,
     ) -> TurnBuffer:
         """Run a turn that was claimed.
 
@@ -119,29 +123,40 @@ class Runner:
             session: The turns of its session that are not stored yet.
             retold: What the client brings that is to be told in OpenAI's words: it says what the model is told.
             is_tagged: Its session has its tag.
+            tools: What the model may call.
         """
         buffer = TurnBuffer(turn, self.room.hold(account))
         buffer.holding.add(question_bytes(turn.question))
+        if turn.partial_parts:  # which it takes over
+            buffer.catch_up(turn.partial_parts)
         self._buffers[turn.turn_id] = buffer
-        messages, parameters = self._told(buffer, history) if retold is None else (retold.messages, NO_PARAMETERS)
-        if retold is not None:
+        if retold is None:
+            messages, parameters = self._told(buffer, history, tools)
+        else:
+            messages, parameters = retold.messages, NO_PARAMETERS
             buffer.retold = retold
             retold.hold_in(buffer.holding)
         self.counts.began(account)
-        answering = Answering(self._upstreams, buffer, self._settings.model_answer_characters, parameters)
+        answering = Rounds(
+            self._upstreams, buffer, self._limits, parameters, tools=tools, keep=partial(self._keep_calls, buffer)
+        )
         asking = self.telling.ask(turn, session, is_tagged=is_tagged)
         call = _Call(answering, asyncio.create_task(answering.run(messages)), asking)
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))
         return buffer
 
-    def _told(self, buffer: TurnBuffer, history: Sequence[Said]) -> tuple[Sequence[dict[str, Any]], Mapping[str, Any]]:
+    def _told(
+        self, buffer: TurnBuffer, history: Sequence[Said], tools: Tools | None
+    ) -> tuple[Sequence[dict[str, Any]], Mapping[str, Any]]:
         """Return what the model is told by the session, and the parameters of the helper that answers."""
         turn = buffer.turn
         known = unite(said_before(turn), history) if turn.question.earlier else history
         told = self._instructing(turn.helper)
-        first = prompt(self._settings.system_prompt, told.instructions)
-        messages = conversation(first, known, buffer, self._settings.context_bytes, self._room_of(turn.model))
+        first = prompt(self._settings.system_prompt, filled(told.instructions, turn, tools))
+        earlier = tools.earlier if tools is not None else {}
+        room = self._room_of(turn.model)
+        messages = conversation(first, known, buffer, self._settings.context_bytes, room, earlier=earlier)
         return messages, told.parameters
 
     def _room_of(self, model: str) -> float:
@@ -196,6 +211,9 @@ class Runner:
                 call.kept.set_result(None)
             if self._buffers.get(turn_id) is buffer:  # else another attempt has begun since this one was taken over
                 del self._calls[turn_id], self._buffers[turn_id]
+
+    async def _keep_calls(self, buffer: TurnBuffer, rounds: Sequence[dict[str, Any]]) -> bool:
+        return await _patiently(lambda: self._keeper.keep_calls(buffer, rounds))
 
     async def _withdraw(self, turn_id: UUID, nonce: UUID) -> None:
         await _patiently(lambda: self._store.withdraw(turn_id, nonce))

@@ -93,7 +93,7 @@ class TurnStarter:
             return await self._resolve(claim, history, again, on_busy, retold)
         self._runner.recent.began(turn, claim, history)
         is_tagged = claim.is_recalled and claim.tag is not None
-        return self._runner.begin(turn, history, claim.account, session, retold, is_tagged=is_tagged)
+        return self._runner.begin(turn, history, claim.account, session, retold, is_tagged=is_tagged, tools=claim.tools)
 
     async def _claim(self, claim: Claim) -> Turn | None:
         try:
@@ -144,8 +144,8 @@ class TurnStarter:
         return replay(known, self._runner.room.hold(claim.account))
 
     async def _run_again(self, known: Turn, claim: Claim, history: Sequence[Said], retold: Retold | None) -> TurnBuffer:
-        again = await self._store.rerun(known, claim.owner)
+        again = await self._store.rerun(known, claim.owner, takes_over=retold is None)
         if again is None:
             raise SessionBusy
         known_before = [shown for shown in history if shown.message_id != known.answer_id]
-        return self._runner.begin(again, known_before, claim.account, retold=retold)
+        return self._runner.begin(again, known_before, claim.account, retold=retold, tools=claim.tools)

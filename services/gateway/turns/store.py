@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from services.gateway.turns.call_parts import carried
 from services.gateway.turns.claims import LEASE_S, Claim, Claimed, claim_posted, claim_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
@@ -23,7 +24,8 @@ TAKEN_AMONG = 20  # newest turns of a session, for a message that comes again
 def _finish(also_from: str = "", returning: str = COLUMNS) -> str:
     return f"""
         UPDATE gateway.turns t
-        SET state = f.said ->> 'status', partial = '', partial_parts = NULL, stored_at = NULL, retold_at = NULL,
+        SET state = f.said ->> 'status', partial = '', partial_parts = NULL, partial_rounds = NULL,
+            stored_at = NULL, retold_at = NULL,
             question_published = t.question_published OR f.told,
             -- what its owner has is a greater version than the checkpoint in its stead
             answer = CASE WHEN t.answer - 'revision' = f.said - 'revision' THEN t.answer
@@ -66,8 +68,13 @@ def _counted(ending: str) -> str:
 
 
 def _more(kind: str) -> str:
-    new, old = (f"coalesce(({answer} -> 'trace' ->> '{kind}')::bigint, 0)" for answer in ("answer", "answer_before"))
-    return f"sum(greatest(0, {new} - {old}))"
+    return f"sum(greatest(0, {_tokens('answer', kind)} - {_tokens('answer_before', kind)}))"
+
+
+def _tokens(answer: str, kind: str) -> str:
+    """Count the tokens of all calls of the model that an answer took."""
+    rounds = f"SELECT sum((each ->> '{kind}')::bigint) FROM jsonb_array_elements({answer} -> 'rounds') AS each"  # noqa: S608
+    return f"(coalesce(({answer} -> 'trace' ->> '{kind}')::bigint, 0) + coalesce(({rounds}), 0))"
 
 
 _FINISH = _finish()
@@ -124,8 +131,10 @@ class TurnStore:
         finished = {row["turn_id"]: read_turn(row) for row in rows}
         return [finished.get(finish.turn_id) for finish in finishes]
 
-    async def rerun(self, turn: Turn, owner: str) -> Turn | None:
-        """Begin another attempt at a failed or interrupted turn.
+    async def rerun(self, turn: Turn, owner: str, *, takes_over: bool = True) -> Turn | None:
+        """Begin another attempt at a failed or interrupted turn, with the calls that were made already.
+
+        Unless it `takes_over` none: where they are the client's own to run.
 
         Returns:
             None when its session is taken or was deleted, or it has changed.
@@ -137,7 +146,8 @@ class TurnStore:
                 SET state = 'running', attempt = attempt + 1, owner = $3, answer = NULL, answered_at = NULL,
                     past = CASE WHEN stored_at IS NULL THEN coalesce(past, '[]') || jsonb_build_array(
                         jsonb_build_object('attempt', attempt, 'answer', answer, 'answered_at', answered_at)) END,
-                    answer_published = false, stored_at = NULL, retold_at = NULL, partial = '', partial_parts = NULL,
+                    answer_published = false, stored_at = NULL, retold_at = NULL, partial = '', partial_parts = $4,
+                    partial_rounds = NULL, revision = 0, carried = 0,
                     lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
                 WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
                     AND NOT gateway.is_gone(user_id, session_id)
@@ -146,6 +156,7 @@ class TurnStore:
                 turn.turn_id,
                 turn.attempt,
                 owner,
+                (carried(turn.parts_so_far) or None) if takes_over else None,
             )
         except asyncpg.UniqueViolationError:
             return None
@@ -217,7 +228,7 @@ class TurnStore:
         ending = f"""
             UPDATE gateway.turns t
             SET state = $3::jsonb ->> 'status', answer = $3,
-                answered_at = greatest(clock_timestamp(), asked_at + interval '1 microsecond')
+                answered_at = coalesce(answered_at, greatest(clock_timestamp(), asked_at + interval '1 microsecond'))
             FROM (SELECT) AS one LEFT JOIN before ON true
             WHERE turn_id = ANY ($1) AND attempt = $2 AND state = 'running' AND {where}
             RETURNING t.*, before.answer AS answer_before
@@ -256,10 +267,32 @@ class TurnStore:
             UPDATE gateway.turns t SET partial_parts = c.so_far::jsonb
             FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS c (id, number, so_far)
             WHERE t.turn_id = c.id AND t.attempt = c.number AND t.state = 'running'
+                -- what was given up and is committed late must take no call out that was run meanwhile
+                AND jsonb_array_length(c.so_far::jsonb) >= coalesce(jsonb_array_length(t.partial_parts), 0)
             """,
             # As text, since a list of lists is an array of two dimensions.
             *columns([(turn_id, attempt, orjson.dumps(so_far).decode()) for turn_id, attempt, so_far in parts]),
         )
+
+    async def keep_calls(self, turn: Turn, parts: Sequence[dict[str, Any]], rounds: Sequence[dict[str, Any]]) -> bool:
+        """Keep what a turn has so far before it acts, with the traces of the rounds that are over.
+
+        Returns:
+            False where it has ended, or runs as another attempt: then it must not act.
+        """
+        rows = await self._pool.fetch(
+            """
+            UPDATE gateway.turns SET partial_parts = $3, partial_rounds = $4
+            WHERE turn_id = $1 AND attempt = $2 AND revision = $5 AND state = 'running'
+            RETURNING turn_id
+            """,
+            turn.turn_id,
+            turn.attempt,
+            list(parts),
+            list(rounds),
+            turn.revision,
+        )
+        return bool(rows)
 
     async def take(self, user_id: str, session_id: str, role: str, text: str, name: str | None = None) -> Turn | None:
         """Find the session's newest turn where its question or its answer says this and was not taken for another yet.

@@ -5,7 +5,7 @@ same bytes.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -17,7 +17,9 @@ from services.gateway.model.ending import ERROR
 from services.gateway.model.meter import CHARACTERS_PER_TOKEN
 from services.gateway.model.surrogates import storable
 from services.gateway.model.tool_calls import ToolCall
+from services.gateway.turns.call_parts import sealed
 from services.gateway.turns.histories import continued
+from services.gateway.turns.pieces import Whole, text_of
 from shared.errors import Invalid
 from shared.events import (
     POSTED_RANK,
@@ -66,12 +68,13 @@ REFUSAL = {"tripthread": {"refusal": True}}  # of a text part: why the model wil
 
 
 def answer_parts(pieces: Sequence[str], *, is_refusal: bool) -> list[dict[str, Any]]:
-    """Make the AI SDK's parts of an answer: text, and reasoning, which is its own type of string."""
+    """Make the AI SDK's parts of an answer: text, reasoning, which is its own type of string, and what comes whole."""
     mark = {"providerMetadata": REFUSAL} if is_refusal else {}
-    return [
-        {"type": "text", "text": piece, **mark} if type(piece) is str else {"type": "reasoning", "text": str(piece)}
-        for piece in pieces
-    ]
+    return [{"type": "text", "text": piece, **mark} if type(piece) is str else _other_part(piece) for piece in pieces]
+
+
+def _other_part(piece: str) -> dict[str, Any]:
+    return piece.part if isinstance(piece, Whole) else {"type": "reasoning", "text": str(piece)}
 
 
 def call_part(call: ToolCall) -> dict[str, Any]:
@@ -101,6 +104,19 @@ class Answer:
     trace: dict[str, Any] | None = None
     revision: int = 0
     history: str | None = None  # hash of what its client sent, and of this answer to it
+    rounds: list[dict[str, Any]] = field(default_factory=list)  # traces of the model's calls before the last one
+
+    @property
+    def traces(self) -> list[dict[str, Any]]:
+        """All calls of the model that it took, in order."""
+        return [*self.rounds, *([self.trace] if self.trace else [])]
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """Tokens of all these calls; estimated where one of them is."""
+        tokens = {name: _sum(trace.get(name) for trace in self.traces) for name in ("input_tokens", "output_tokens")}
+        sources = {trace.get("usage_source") for trace in self.traces}
+        return {**tokens, "usage_source": "estimated" if "estimated" in sources else next(iter(sources), None)}
 
     @property
     def finish_reason(self) -> str | None:
@@ -114,6 +130,11 @@ class Answer:
         refused = any(part.get("providerMetadata") == REFUSAL for part in self.parts)
         reason = {"finish_reason": self.finish_reason} if self.finish_reason else {}
         return {**reason, "refusal": True} if refused else reason
+
+
+def round_id(answer_id: str, number: int) -> str:
+    """Name the trace of one call of the model: the first has the answer's own id."""
+    return answer_id if number == 1 else f"{answer_id}-{number}"
 
 
 class Version(NamedTuple):
@@ -156,6 +177,9 @@ class Turn:
     answer: Answer | None = None
     answered_at: datetime | None = None
     partial_parts: list[dict[str, Any]] | None = None  # of the answer, while it runs: the last checkpoint
+    rounds: tuple[dict[str, Any], ...] = ()  # likewise: traces of the model's calls that are over
+    revision: int = 0  # of the answer, while it runs; it goes on from an earlier one where it is not 0
+    carried: int = 0  # parts that it has of that
     past: tuple[PastAttempt, ...] = ()
     told: bool = False  # all its events are known to be with the broker
     counted: dict[str, Any] | None = None  # where it counts as used; none: nowhere in the database
@@ -184,10 +208,10 @@ class Turn:
 
     def so_far(self, status: AnswerStatus, error: str | None = None) -> Answer:
         """Make an answer of the last checkpoint, in the stead of an owner who knew more of the call."""
-        parts = self.parts_so_far
-        text = "".join(part["text"] for part in parts if part["type"] == "text")
+        parts = sealed(self.parts_so_far) if status == "stopped" else self.parts_so_far
+        text = text_of(parts)
         trace = Trace(
-            trace_id=self.answer_id,
+            trace_id=round_id(self.answer_id, len(self.rounds) + 1),
             model=self.model,
             provider=self.provider,
             status="stopped" if status == "stopped" else "interrupted",
@@ -199,8 +223,9 @@ class Turn:
             error_class="interrupted" if error else None,
             w3c_trace_id=self.w3c_trace_id,
         )
+        told = trace.model_dump(mode="json")
         history = continued(self.question.history, text, parts)
-        return Answer(text, parts, status, error, trace.model_dump(mode="json"), history=history)
+        return Answer(text, parts, status, error, told, self.revision, history, list(self.rounds))
 
     def earlier(self) -> list["Turn"]:
         """Return this turn as it would be for each of the messages that come just before its question."""
@@ -298,7 +323,13 @@ class Turn:
             error=self.answer.error,
             conversation=self.answer.history,
             trace=self.answer.trace or None,  # read as all the rest is
+            rounds=tuple(self.answer.rounds),
         )
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def recorded_trace_id(traceparent: str | None) -> str | None:

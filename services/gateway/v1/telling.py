@@ -11,6 +11,7 @@ from services.gateway.model.chunks import Usage
 from services.gateway.model.ending import ERROR, STOP, TOOLS
 from services.gateway.model.retelling import REASONS, chunk_bytes, usage_of
 from services.gateway.turns.buffer import QUIET_S, Reasoning, TurnBuffer
+from services.gateway.turns.pieces import Whole
 from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Answer, Turn
 from shared.errors import TripthreadError
@@ -79,6 +80,8 @@ async def kept_stream(buffer: TurnBuffer, *, wants_usage: bool) -> AsyncIterator
     yield _event(chunk_bytes(head, {"role": "assistant", "content": ""}))
     try:
         async for piece in buffer.follow_all():
+            if isinstance(piece, Whole):  # calls are told at the end
+                continue
             name = "reasoning_content" if isinstance(piece, Reasoning) else "content"
             yield _event(chunk_bytes(head, {name: str(piece)})) if piece else KEEPALIVE
     except TripthreadError:

@@ -128,6 +128,8 @@ from services.gateway.sessions.status import TripStatus
 from services.gateway.sessions.template_routes import Templates
 from services.gateway.sessions.templates import TemplateQueries, TemplateRow
 from services.gateway.sessions.view import SessionFacts, StoredSession, show_session
+from services.gateway.tools.names import TOOL_NAMES
+from services.gateway.tools.toolkit import Toolkit
 from services.gateway.trips.admin_routes import EverybodysTrips
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.filters import TripFilter
@@ -296,6 +298,10 @@ class World:
             catalog=catalog,
             quota_of=counting.quota_of,
         )
+        limits = OrderLimits(self.settings, buckets, trips)
+        ordering = Trips(self.settings, own, turns, limits, trips, trips, publisher, accepting)
+        proposals = cast(ProposalQueries, _Proposals())
+        proposing = Proposing(self.settings, turns, trips, proposals, buckets, publisher, accepting)
         trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), self.lanes)
         recording = Recording(publisher, self._clock, shows_bodies=self.settings.admins_read_bodies)
         subjects = (
@@ -318,8 +324,9 @@ class World:
                 room=room,
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
-                helpers=read_helpers(self.settings, catalog),
+                helpers=read_helpers(self.settings, catalog, TOOL_NAMES),
                 recent=RecentSessions(),
+                toolkit=Toolkit(ordering, proposing),
             ),
             Answers(
                 self.settings,
@@ -370,19 +377,10 @@ class World:
             Forking(own, conversation, buckets, publisher, accepting, quotas=counting),
             GivingFeedback(own, conversation, publisher, accepting),
             posting,
-            Trips(
-                self.settings,
-                own,
-                turns,
-                OrderLimits(self.settings, buckets, trips),
-                trips,
-                trips,
-                publisher,
-                accepting,
-            ),
+            ordering,
             trip_lists,
             EverybodysTrips(trip_lists, trips, trip_lists.without),
-            Proposing(self.settings, turns, trips, cast(ProposalQueries, _Proposals()), buckets, publisher, accepting),
+            proposing,
             Live(_BriefListeners(), throttle, own),
             Traces(cast(TraceQueries, _Traces(self)), self.lanes, recording),
             Comparing(cast(ComparisonQueries, _Comparisons()), self.lanes),
@@ -396,7 +394,7 @@ class World:
                 accepting,
                 buckets,
             ),
-            read_helpers(self.settings, catalog),
+            read_helpers(self.settings, catalog, TOOL_NAMES),
             Webhooks(self.settings, publisher, SignedSenders(self.settings)),
             SessionDeletion(own, cast(Deleting, _Deleting(self))),
             Erasing(cast(Deleting, _Deleting(self)), cast(ErasureStates, _ErasureStates(self))),

@@ -132,6 +132,17 @@ async def test_tokens_of_each_attempt_count_once_whoever_ends_it(gateway: Gatewa
     assert await used.of() == (1, 25, 1, 1)
 
 
+async def test_tokens_of_all_calls_of_the_model_count(gateway: Gateway, used: Used) -> None:
+    turn = await gateway.store.claim(asks(gateway, "s1", quota(turns_per_day=9)))
+    assert isinstance(turn, Turn)
+    rounds = [{"trace_id": str(new_id()), "input_tokens": 100, "output_tokens": tokens} for tokens in (20, None)]
+    finish = Finish(turn.turn_id, 1, answer("part", 10, status="interrupted", rounds=rounds[:1]), counts=True)
+    await gateway.store.finish(finish)
+    assert await used.of() == (1, 110, 21, 1)
+    await gateway.store.finish(replace(finish, answer=answer("all", 10, rounds=rounds)))  # instead of that one
+    assert await used.of() == (1, 210, 21, 1)
+
+
 async def test_a_turn_that_runs_again_is_one_turn_and_its_tokens_are_those_of_both(
     gateway: Gateway, used: Used
 ) -> None:

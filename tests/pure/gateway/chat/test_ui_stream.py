@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.chat.ui_stream import PartId, text_stream, ui_stream
+from services.gateway.turns import call_parts
 from services.gateway.turns.buffer import Reasoning, TurnBuffer, replay
+from services.gateway.turns.pieces import STEP, Whole
 from services.gateway.turns.turn import Answer, Question, Turn, answer_parts
 from shared.errors import DatabaseAway
 from shared.events import AnswerStatus
@@ -49,7 +51,8 @@ def end(running: TurnBuffer, status: AnswerStatus = "complete", error: str | Non
 async def parts_of(running: TurnBuffer) -> list[dict[str, Any]]:
     events = b"".join([piece async for piece in ui_stream(running)]).decode().split("\n\n")
     assert events[-2:] == ["data: [DONE]", ""]
-    ids = [PartId.read(event.split("\n")[0].removeprefix("id: ")) for event in events[:-2]]
+    placed = [event for event in events[:-2] if "tool-output" not in event]
+    ids = [PartId.read(event.split("\n")[0].removeprefix("id: ")) for event in placed]
     places = [read.within(running.turn) if read else 0 for read in ids]
     assert places == sorted(set(places)), "each is further than the one before"
     return [json.loads(event.partition("data: ")[2]) for event in events[:-2]]
@@ -218,15 +221,26 @@ def test_the_rest_of_a_stream_is_what_comes_after_any_part_of_it(spoken: list[tu
     running = TurnBuffer(turn())
     for kind, text in spoken:
         running.add(kind(text))
+    ended = kept(running)
+    events = asyncio.run(_events(running))
+    read, rest = _cut_off(events, replay(ended), cut)
+    assert _told([*read, *rest]) == _told(events)
+    assert not {event.split("\n")[0] for event in read} & {event.split("\n")[0] for event in rest[:-1]}
+
+
+def kept(running: TurnBuffer) -> Turn:
+    """End a turn with all that it has said and done."""
     answer = Answer(running.text, answer_parts(running.parts(), is_refusal=False), "complete")
     ended = replace(running.turn, state="complete", answer=answer, answered_at=NOW)
     running.end(ended)
-    events = asyncio.run(_events(running))
+    return ended
+
+
+def _cut_off(events: list[str], other: TurnBuffer, cut: int) -> tuple[list[str], list[str]]:
+    """Read so many of these events, and the rest from another buffer of the same turn."""
     read = events[: min(cut, len(events) - 1)]
     last = PartId.read(read[-1].split("\n")[0].removeprefix("id: ")) if read else None
-    rest = asyncio.run(_events(replay(ended), last.within(ended) if last else 0))
-    assert _told([*read, *rest]) == _told(events)
-    assert not {event.split("\n")[0] for event in read} & {event.split("\n")[0] for event in rest[:-1]}
+    return read, asyncio.run(_events(other, last.within(other.turn) if last else 0))
 
 
 async def _events(buffer: TurnBuffer, after: int = 0) -> list[str]:
@@ -286,3 +300,55 @@ async def test_a_turn_knows_whether_anybody_follows_it() -> None:
     there.close()
     assert await leaving
     await running.abandoned()
+
+
+def called(call_id: str, output: Any = None) -> Whole:
+    part = call_parts.begun("look", call_id, {"at": call_id})
+    return Whole.of(part if output is None else call_parts.done(part, output))
+
+
+async def test_calls_of_tools_are_told_as_the_ai_sdk_has_them() -> None:
+    running = TurnBuffer(turn())
+    broken = call_parts.unusable("look", "c2", "{", "no JSON")
+    failed = call_parts.failed(call_parts.begun("look", "c3", {}), "no answer")
+    pieces = ("I look.", called("c1"), Whole.of(broken), called("c1", {"seen": 1}), Whole.of(failed))
+    for piece in (*pieces, Whole.of({"type": STEP}), "Seen."):
+        running.add(piece)
+    end(running)
+    assert [part["type"] for part in await parts_of(running)] == [
+        *("start", "start-step", "text-start", "text-delta", "text-end"),
+        *("tool-input-start", "tool-input-available", "tool-input-error", "tool-output-available"),
+        *("tool-input-start", "tool-input-available", "tool-output-error"),
+        *("finish-step", "start-step", "text-start", "text-delta", "text-end", "finish-step", "finish"),
+    ]
+    assert [piece async for piece in text_stream(running)] == [b"I look.", b"Seen."]
+
+
+rounds = st.lists(st.tuples(texts, st.permutations(range(3)), st.integers(0, 3)), min_size=1, max_size=3)
+
+
+@given(rounds=rounds, cut=st.integers(0, 60), from_row=st.booleans())
+def test_who_reads_on_from_any_part_knows_of_every_call(
+    rounds: list[tuple[str, list[int], int]], cut: int, *, from_row: bool
+) -> None:
+    """Results come in any order, and from the row in that of their calls: none is missed, and nothing else twice."""
+    running = TurnBuffer(turn())
+    for number, (text, order, done) in enumerate(rounds):
+        pieces: list[str] = [Whole.of({"type": STEP})] if number else []
+        pieces += [text, *(called(f"{number}-{each}") for each in range(3))]
+        for piece in (*pieces, *(called(f"{number}-{each}", each) for each in order[:done])):
+            running.add(piece)
+    ended = kept(running)
+    first, second = (replay(ended), running) if from_row else (running, replay(ended))
+    events = asyncio.run(_events(first))
+    read, rest = _cut_off(events, second, cut)
+    results, others = _results(events)
+    known, seen = _results([*read, *rest])
+    assert known == results
+    assert _told(seen) == _told(others)
+
+
+def _results(events: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return what came of each call, and all the other events."""
+    parts = [(event, json.loads(event.partition("data: ")[2])) for event in events if "tool-output" in event]
+    return {part["toolCallId"]: part["output"] for _, part in parts}, [e for e in events if "tool-output" not in e]

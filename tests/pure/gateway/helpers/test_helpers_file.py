@@ -8,8 +8,10 @@ import pytest
 from services.gateway.helpers.configured import Helpers, read_helpers
 from services.gateway.helpers.helpers_file import BUILT_IN, InvalidHelpersFile
 from services.gateway.model.catalog import read_catalog
-from services.gateway.turns.instructed import NOTHING_SAID, prompt
+from services.gateway.tools.names import TOOL_NAMES
+from services.gateway.turns.instructed import NOTHING_SAID, filled, prompt
 from shared.settings import Settings
+from tests.pure.gateway.samples import turn
 
 ROOT = Path(__file__).parents[4]
 EXAMPLE = ROOT / "docs" / "helpers.example.toml"
@@ -21,7 +23,7 @@ def helpers(path: Path, text: str, **changes: Any) -> Helpers:
     file = path / "assistants"
     file.write_text(text, encoding="utf-8")
     settings = Settings(_env_file=None, helpers_file=str(file), **changes)
-    return read_helpers(settings, read_catalog(settings))
+    return read_helpers(settings, read_catalog(settings), TOOL_NAMES)
 
 
 def refusal(path: Path, text: str, **changes: Any) -> str:
@@ -46,7 +48,7 @@ def test_the_example_says_what_it_says_it_does(tmp_path: Path) -> None:
 
 def test_without_a_file_the_charter_desk_is_there() -> None:
     settings = Settings(_env_file=None)
-    read = read_helpers(settings, read_catalog(settings))
+    read = read_helpers(settings, read_catalog(settings), TOOL_NAMES)
     (charter,) = read.all
     assert (charter.id, charter.table.model) == ("charter", None)
     opening = read.opening_message("charter")
@@ -109,8 +111,12 @@ def test_a_model_is_named_as_callers_name_it(tmp_path: Path, model: str) -> None
         (ONE.replace('"Be one."', '" "'), "helpers.one.instructions: "),
         (ONE.replace('"One"', '"' + "x" * 256 + '"'), "helpers.one.name: String should have at most 255 characters"),
         (ONE + "temperature = 1", "helpers.one.temperature: is not known"),
-        (ONE + 'tools = ["create_trip"]', "helpers.one.tools: is not supported yet: a helper has no tools"),
-        (ONE + "tools = []", "helpers.one.tools: is not supported yet: a helper has no tools"),
+        (ONE + 'tools = ["book_trip"]', "helpers.one.tools: 'book_trip' is none; there are create_trip, list_quotes, "),
+        (
+            ONE.replace("Be one.", "It is {todays}. {today} {{x}}"),
+            "helpers.one.instructions: {todays} is none; there are {today}, {user}, {trip}",
+        ),
+        (ONE + 'tools = ["a b"]', "helpers.one.tools[0]: "),
         (ONE + "parameters = 1", "helpers.one.parameters: "),
         (
             ONE + "parameters = {temperature = 3}",
@@ -133,7 +139,7 @@ def test_a_model_is_named_as_callers_name_it(tmp_path: Path, model: str) -> None
         (ONE + "parameters = {seed = true}", "helpers.one.parameters.seed: Input should be a valid integer"),
         (ONE + "parameters = {stream = false}", "helpers.one.parameters.stream: is no parameter"),
         (ONE + 'parameters = {model = "m"}', "helpers.one.parameters.model: is no parameter"),
-        (ONE + "parameters = {tools = []}", "helpers.one.parameters.tools: is not supported yet"),
+        (ONE + "parameters = {tools = []}", "helpers.one.parameters.tools: is no parameter: `tools` of a helper"),
         (ONE + "parameters = {when = 2026-01-01}", "helpers.one.parameters.when: "),
     ],
 )
@@ -149,7 +155,7 @@ def test_other_parameters_go_as_they_are(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_said() -> None:
     settings = Settings(_env_file=None, helpers_file="/nowhere.toml")
     with pytest.raises(InvalidHelpersFile) as refused:
-        read_helpers(settings, read_catalog(settings))
+        read_helpers(settings, read_catalog(settings), TOOL_NAMES)
     assert str(refused.value) == "HELPERS_FILE /nowhere.toml: No such file or directory"
 
 
@@ -158,3 +164,9 @@ def test_instructions_stand_behind_what_holds_for_every_conversation() -> None:
     assert prompt("House rules.", "") == "House rules."
     assert prompt(" ", "Be one.") == "Be one."
     assert prompt(" ", "") == ""
+
+
+def test_instructions_have_what_they_name_of_the_turn() -> None:
+    told = filled('On {today} for {user}: {trip}. Say {"at": {}} or {{user}}.', turn(user_id="ann {today}"))
+    day = turn().asked_at.date().isoformat()
+    assert told == f'On {day} for ann {{today}}: none that is known. Say {{"at": {{}}}} or {{{{user}}}}.'

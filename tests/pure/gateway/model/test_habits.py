@@ -161,3 +161,13 @@ def test_a_service_without_a_system_role_finds_the_prompt_in_the_first_question(
         {"role": "user", "content": "q"},
     ]
     assert taught.arranged(messages) == [messages[1], {"role": "user", "content": "p\n\nq"}]
+
+
+def test_a_client_s_own_tools_are_sent_where_ours_were_refused() -> None:
+    known = Habits().taught(400, "m does not support tools", {"tools": []})
+    assert known is not None
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "look"}}]}
+    tools: dict[str, Any] = {"tools": [{"type": "function"}]}
+    assert "tools" not in Asking(known, "m", [call], tools).body()
+    relayed = Asking(known, "m", [call], tools, Relayed(tools)).body()
+    assert (relayed["tools"], relayed["messages"]) == (tools["tools"], [call])

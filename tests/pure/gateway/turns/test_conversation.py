@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.turns import call_parts
 from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.conversation import LONGEST_NOTE, MARK, NOTED, SPEAKERS, conversation
+from services.gateway.turns.conversation import LONGEST_NOTE, LONGEST_RESULT, MARK, NOTED, SPEAKERS, conversation
+from services.gateway.turns.pieces import STEP
 from services.gateway.turns.said import Said
 from services.gateway.turns.turn import Question
 from shared.flat_text import flat
@@ -123,3 +125,44 @@ def test_nothing_older_is_sent_than_a_message_that_was_not_read() -> None:
     asked = replace(turn(), question=Question("q", "now?", parent_id="m3"))
     messages = conversation("", history, TurnBuffer(asked), 1000)
     assert [message["content"] for message in messages] == ["third", "now?"]
+
+
+def earlier(output: Any, text: str = "Seen.") -> list[dict[str, Any]]:
+    """Return the parts of an answer for which a tool was called."""
+    call = call_parts.done(call_parts.begun("look", "c1", {"at": "x"}), output)
+    return [{"type": "text", "text": "I look."}, call, {"type": STEP}, {"type": "text", "text": text}]
+
+
+def told_of_calls(parts: list[dict[str, Any]], most_bytes: int = 10_000) -> list[dict[str, Any]]:
+    history = [
+        Said("m1", "user", None, minutes(1), content="look"),
+        Said("m2", "assistant", "m1", minutes(2), content="I look.\n\nSeen."),
+    ]
+    asked = replace(turn(), question=Question("q", "now?", parent_id="m2"))
+    return conversation("", history, TurnBuffer(asked), most_bytes, earlier={"m2": parts, "m9": parts})
+
+
+def test_of_an_earlier_answer_the_model_is_told_what_its_tools_said() -> None:
+    _, called, result, said, _ = told_of_calls(earlier({"seen": 1}))
+    assert called["content"] == "I look."
+    assert called["tool_calls"][0]["function"] == {"name": "look", "arguments": '{"at":"x"}'}
+    assert result == {"role": "tool", "tool_call_id": "c1", "content": call_parts.RESULT + '\n{"seen":1}'}
+    assert said == {"role": "assistant", "content": "Seen."}
+
+
+def test_a_long_result_of_an_earlier_turn_is_cut() -> None:
+    (result,) = [message for message in told_of_calls(earlier("x" * 9000)) if message["role"] == "tool"]
+    assert result["content"].endswith(call_parts.CUT)
+    assert len(result["content"]) == LONGEST_RESULT + len(call_parts.CUT)
+
+
+def test_where_there_is_no_room_for_the_calls_the_text_is_told() -> None:
+    messages = told_of_calls(earlier("x" * 900), most_bytes=500)
+    assert [message["content"] for message in messages] == ["look", "I look.\n\nSeen.", "now?"]
+
+
+def test_a_call_that_was_broken_off_is_told_as_one_of_which_nobody_knows() -> None:
+    parts = [call_parts.begun("look", "c1", {})]
+    _, called, result, _ = told_of_calls(parts)
+    assert called["content"] is None
+    assert result["content"] == f"Error: {call_parts.UNKNOWN}"
