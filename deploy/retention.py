@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from services.gateway.deletion.retention import SESSIONS
 from services.gateway.turns.retention import TURNS
 from services.logger.retention import KINDS as OF_LOGGER
 from services.workflow.retention import KINDS as OF_WORKFLOW
@@ -14,7 +15,7 @@ from shared.urls import malformed
 LOGIN = "tripthread retention"
 LONGEST_MS = 1_800_000  # that one count may take
 HEADS = ("kind", "setting", "kept", "would go", "old, but stays", "the oldest")
-KINDS = (TURNS, *OF_LOGGER, *OF_WORKFLOW)
+KINDS = (SESSIONS, TURNS, *OF_LOGGER, *OF_WORKFLOW)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ async def _count(pool: Pool, kind: Kind, days: int | None) -> Old:
         oldest = await db.fetchval(
             f"""
             SELECT to_char({kind.at} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') FROM {kind.table}
-            WHERE {kind.may_go} ORDER BY {kind.at} LIMIT 1
+            WHERE {kind.among} ORDER BY {kind.at} LIMIT 1
             """  # noqa: S608 - constants of the services, here and below
         )
         going, missed, staying = (0, 0, 0) if days is None else await _old(db, kind, days)
@@ -75,9 +76,10 @@ async def _count(pool: Pool, kind: Kind, days: int | None) -> Old:
 async def _old(db: Connection, kind: Kind, days: int) -> tuple[int, int, int]:
     row = await db.fetchrow(
         f"""
-        SELECT count(*) FILTER (WHERE {kind.may_go}), count(*) FILTER (WHERE {kind.may_go} AND {kind.is_missed}),
-            count(*) FILTER (WHERE NOT ({kind.may_go}))
-        FROM {kind.table} WHERE {kind.is_old("$1")}
+        SELECT count(*) FILTER (WHERE goes), count(*) FILTER (WHERE goes AND is_missed),
+            count(*) FILTER (WHERE NOT goes)
+        FROM (SELECT {kind.going("$1")} AS goes, {kind.is_missed} AS is_missed
+            FROM {kind.table} WHERE {kind.old("$1")}) AS each
         """,  # noqa: S608
         days,
     )

@@ -30,33 +30,41 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Kind:
-    """Rows of one table that go by their age, each by itself. All but the first is SQL about a row."""
+    """Rows of one table that go by their age. All but the first is SQL about a row.
+
+    In it BEFORE stands for the moment up to which rows are old. That is `now()`'s, because no index is looked up by the
+    clock's time. A day is 24 hours, whatever the clocks do.
+    """
 
     name: str  # its setting is this, with `_kept_days`
     table: str
     at: str  # of when it is, in the order of an index
     since: str = ""  # where that may be later: of when it is after all
+    among: str = "true"  # of which rows this is said at all
     may_go: str = "true"
     is_missed: str = "false"  # of one that goes: was it kept nowhere else?
 
-    def is_old(self, days: str) -> str:
-        """Spell the condition that a row is older than so many days, an SQL expression.
+    def old(self, days: str) -> str:
+        """Spell the condition that a row is older than so many days, an SQL expression."""
+        later = f" AND {self.since} < BEFORE" if self.since else ""
+        return self._with_moment(f"{self.among} AND {self.at} < BEFORE{later}", days)
 
-        By `now()`, because no index is looked up by the clock's time. A day is 24 hours, whatever the clocks do.
-        """
-        before = f"now() - make_interval(hours => 24 * {days}::integer)"
-        later = f" AND {self.since} < {before}" if self.since else ""
-        return f"{self.at} < {before}{later}"
+    def going(self, days: str) -> str:
+        """Spell the condition that it is to go besides."""
+        return f"{self.old(days)} AND {self._with_moment(self.may_go, days)}"
 
     def kept_days(self, settings: Settings) -> int | None:
         """Return after how many days it goes; None: it stays."""
         days: int | None = getattr(settings, f"{self.name}_kept_days")
         return days
 
+    def _with_moment(self, condition: str, days: str) -> str:
+        return condition.replace("BEFORE", f"(now() - make_interval(hours => 24 * {days}::integer))")
+
 
 async def retire(pool: Pool, kind: Kind, days: int, portion: int = PORTION) -> int:
     """Let a portion of what is older go; return how much it was."""
-    old = f"{kind.is_old('$1')} AND {kind.may_go}"
+    old = kind.going("$1")
     statement = f"""
         DELETE FROM {kind.table} WHERE {old} AND ctid = ANY (ARRAY(
             SELECT ctid FROM {kind.table} WHERE {old} ORDER BY {kind.at} LIMIT $2 FOR UPDATE SKIP LOCKED))

@@ -206,6 +206,7 @@ class Settings(BaseSettings):
     login_name: str = Field("", max_length=100)
     exports_at_once: int = Field(4, ge=1)  # of all that is kept of one person, on one replica
     # After how many days what is stored goes by itself; empty: it stays. See shared/retention.py.
+    sessions_kept_days: int | None = Field(None, ge=1, le=36500)  # since anything was said or set in one
     turns_kept_days: int | None = Field(None, ge=1, le=36500)  # that nobody could store; others go after a day
     traces_kept_days: int | None = Field(None, ge=1, le=36500)
     reads_kept_days: int | None = Field(None, ge=1, le=36500)  # records of what administrators read

@@ -55,6 +55,8 @@ from services.gateway.chat.running import RunningChat
 from services.gateway.chat.session_tags import SessionTags
 from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.noted import NotedDeletions
+from services.gateway.deletion.retention import OldSessions, ProposalStore
+from services.gateway.deletion.retiring import session_retiring
 from services.gateway.deletion.routes import Erasing
 from services.gateway.deletion.state import ErasureStates
 from services.gateway.deletion.store import DeletionStore
@@ -393,7 +395,10 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     api = create_api(settings, subjects, ask)
     relay = Relay(store, outbox, publisher, runner.telling, unfit, lost_after_s=settings.lost_after_s)
     sweeps = DeletionSweeper(deletions, SweepStore(pools.own), noted, store, deleting)
-    old = {**retention_jobs(pools.own, settings, (TURNS,)), **trimming(pools.own)}
+    sessions_go = session_retiring(
+        OldSessions(pools.admin), ProposalStore(pools.own), deleting, publisher, settings.sessions_kept_days
+    )
+    old = {"old sessions": sessions_go.work, **retention_jobs(pools.own, settings, (TURNS,)), **trimming(pools.own)}
     sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, {**sweeps.jobs(), **old})
     drift = DriftCensus(pools.admin, lambda: sweeper.leads)
     return Gateway(

@@ -9,7 +9,7 @@ TRACES = Kind(
     # Whoever tells of a call says when it began, and may say anything.
     since="coalesce(accepted_at, started_at)",
 )
-READS = Kind("reads", "chat.conversation_reads", "occurred_at", may_go="items > 0")  # as the index has it
+READS = Kind("reads", "chat.conversation_reads", "occurred_at", among="items > 0")  # as the index has it
 DEAD_LETTERS = Kind(
     "dead_letters",
     "chat.dead_letters",

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from deploy.retention import KINDS
 from services.gateway.account.limits.old_days import trimming
+from services.gateway.deletion.retention import SESSIONS
 from services.logger import retention as of_logger
 from shared.database import Pool, open_pool
 from shared.retention import Kind, Retiring, retention_jobs, retire
 from shared.settings import Settings
-from tests.processes import Process, environment_of
+from tests.processes import Process, environment_of, running
 from tests.waiting import until
 
 DAYS = 30
@@ -49,7 +50,9 @@ PLANTED = {
             now() - $2 * interval '1 day', true, true, now() - $2 * interval '1 day')
         """,
 }
+ROWS = [kind for kind in KINDS if kind is not SESSIONS]  # each by itself
 BY_NAME = {kind.name: kind for kind in KINDS}
+TWICE = ("reads", "dead_letters", "deliveries", "turns")
 # What makes an old row one that stays.
 STAYING = (
     ("traces", "accepted_at = now()"),
@@ -88,7 +91,7 @@ def kept(settings: Settings, **days: int) -> Settings:
     return settings.model_copy(update={f"{name}_kept_days": number for name, number in days.items()})
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.name)
 async def test_what_is_older_goes_in_portions_and_nothing_else(
     settings: Settings, owner: asyncpg.Connection, kind: Kind
 ) -> None:
@@ -98,7 +101,7 @@ async def test_what_is_older_goes_in_portions_and_nothing_else(
     assert await left(owner, kind.name) == [DAYS - 1, 0]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.name)
 async def test_a_row_that_somebody_is_at_is_left_and_looked_at_again(
     settings: Settings, owner: asyncpg.Connection, kind: Kind
 ) -> None:
@@ -170,57 +173,111 @@ async def test_a_look_that_leaves_nothing_old_is_counted_and_the_next_one_takes_
 
 async def test_nothing_goes_by_default(settings: Settings) -> None:
     async with open_pool(settings.logger_database_url, "test", 1) as pool:
-        assert retention_jobs(pool, settings, KINDS) == {}
-        assert list(retention_jobs(pool, kept(settings, reads=1), KINDS)) == ["old reads"]
+        assert retention_jobs(pool, settings, ROWS) == {}
+        assert list(retention_jobs(pool, kept(settings, reads=1), ROWS)) == ["old reads"]
 
 
-async def test_a_logger_that_is_killed_in_the_middle_goes_on_where_it_was(
-    settings: Settings, owner: asyncpg.Connection, tmp_path: Path
-) -> None:
-    await owner.execute(
-        """
-        INSERT INTO chat.traces (user_id, trace_id, model, status, started_at, accepted_at, event_id)
-        SELECT 'ann', 't' || number, 'm', 'ok', at, at, gen_random_uuid()
-        FROM (SELECT number, now() - CASE WHEN number < 2500 THEN interval '40 days' ELSE interval '1 day' END AS at
-            FROM generate_series(0, 2599) AS number) AS each
-        """
-    )
-    await plant(owner, "reads", old=DAYS + 1, new=1)
-    await plant(owner, "dead_letters", old=DAYS + 1, new=1)
+class Stored:
+    """Rows of every kind, old ones and others, and what is left of them."""
 
-    async def traces() -> int:
-        number: int = await owner.fetchval("SELECT count(*) FROM chat.traces")
+    def __init__(self, owner: asyncpg.Connection) -> None:
+        self._owner = owner
+
+    async def plant(self) -> None:
+        """Write 2,500 old traces and 100 others; 120 old sessions, one that is about to fly, and a young one."""
+        await self._owner.execute(
+            """
+            INSERT INTO chat.traces (user_id, trace_id, model, status, started_at, accepted_at, event_id)
+            SELECT 'ann', 't' || number, 'm', 'ok', at, at, gen_random_uuid()
+            FROM (SELECT number, now() - CASE WHEN number < 2500 THEN interval '40 days' ELSE interval '1 day' END AS at
+                FROM generate_series(0, 2599) AS number) AS each
+            """
+        )
+        await self._owner.execute(
+            """
+            WITH sessions AS (
+                INSERT INTO chat.sessions (user_id, session_id, last_activity_at, created_at, updated_at, message_count)
+                SELECT 'ann', name, at, at, at, 1 FROM (
+                    SELECT 's' || n AS name, now() - interval '31 days' AS at FROM generate_series(1, 120) AS n
+                    UNION ALL VALUES ('flying', now() - interval '31 days'), ('young', now() - interval '1 day')) AS s
+                RETURNING *
+            ), messages AS (
+                INSERT INTO chat.messages (user_id, session_id, message_id, role, content, event_id, created_at)
+                SELECT user_id, session_id, 'm', 'user', 'Hello', gen_random_uuid(), created_at FROM sessions
+            ), trips AS (
+                INSERT INTO workflow.trips (trip_id, route, last_activity_at, created_at, due_at)
+                SELECT gen_random_uuid(), jsonb_build_array(jsonb_build_object('date', now()::date + 9)),
+                    now() - interval '31 days',
+                    now() - interval '31 days', 'infinity' RETURNING trip_id
+            )
+            INSERT INTO workflow.trip_sessions (user_id, session_id, trip_id) SELECT 'ann', 'flying', trip_id FROM trips
+            """
+        )
+        for kind in TWICE:
+            await plant(self._owner, kind, old=DAYS + 1, new=DAYS - 1)
+
+    async def count(self, table: str, where: str = "true") -> int:
+        number: int = await self._owner.fetchval(f"SELECT count(*) FROM {table} WHERE {where}")  # noqa: S608
         return number
 
-    unset = Process("logger", settings, tmp_path / "unset.log")
-    await unset.start()
-    # Its sweeps work, and nothing goes.
-    await owner.execute("INSERT INTO chat.erased_users (user_hash, user_id, event_id, erased_at)"
-        " VALUES (tripthread.user_hash('nobody'), 'nobody', gen_random_uuid(), now())")  # fmt: skip
-    await until(lambda: owner.fetchval("SELECT done_at IS NOT NULL FROM chat.erased_users"), "a sweep")
-    assert await traces() == 2600
-    await unset.stop()
+    async def sessions(self) -> int:
+        return await self.count("chat.sessions", "deleted_at IS NULL")
 
-    wanted = kept(settings, traces=DAYS, reads=DAYS, dead_letters=DAYS)
-    killed, other = (Process("logger", wanted, tmp_path / f"{name}.log") for name in ("killed", "other"))
-    await killed.start()
+    async def left(self) -> dict[str, int]:
+        counts = {kind.name: await self.count(kind.table) for kind in ROWS}
+        return {**counts, "sessions": await self.sessions(), "messages": await self.count("chat.messages")}
 
-    async def has_begun() -> bool:
-        return await traces() < 2600
+    async def until(self, table: str, where: str, number: int) -> None:
+        async def is_so() -> bool:
+            return await self.count(table, where) == number
 
-    await until(has_begun, "the first portion")
-    killed.kill()
-    assert 100 < await traces() < 2600
-    await other.start()
+        await until(is_so, f"{number} of {table}")
 
-    async def is_done() -> bool:
-        return await traces() == 100
 
-    await until(is_done, "the rest")
-    await until(lambda: owner.fetchval("SELECT count(*) = 1 FROM chat.dead_letters"), "the letters")
-    assert await left(owner, "reads") == await left(owner, "dead_letters") == [1]
+async def test_every_kind_goes_by_all_services_whoever_of_them_is_killed_and_nothing_by_default(
+    settings: Settings, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    stored = Stored(owner)
+    await stored.plant()
+    all_of_it = {"traces": 2600, "sessions": 122, "messages": 122, **dict.fromkeys(TWICE, 2)}
+
+    async with running(settings, tmp_path, "gateway", "logger", "tagger", "workflow"):
+        # Whatever sweeps in each of them has worked.
+        await owner.execute("INSERT INTO gateway.deletions (user_id, session_id, event_id, correlation_id)"
+            " VALUES ('bob', 'gone', gen_random_uuid(), gen_random_uuid())")  # fmt: skip
+        await stored.until("gateway.deletions", "settled_at IS NOT NULL", 1)
+        assert await stored.left() == all_of_it
+
+    wanted = kept(settings, **dict.fromkeys(BY_NAME, DAYS))
+    first, second = (
+        [Process(name, wanted, tmp_path / f"{name}{at}.log") for name in ("gateway", "logger")] for at in (1, 2)
+    )
+    async with running(wanted, tmp_path, "tagger_2", "workflow_2"):
+        try:
+            await first[0].start()
+            # What needs no other service goes; sessions wait for the logger.
+            await stored.until("gateway.turns", "true", 1)
+            await stored.until("workflow.deliveries", "true", 1)
+            assert await stored.count("gateway.deletions") == 1
+            await first[1].start()
+            await until(lambda: owner.fetchval("SELECT count(*) < 2600 FROM chat.traces"), "the first portion")
+            first[1].kill()
+            assert await stored.count("chat.traces") > 100
+            await second[1].start()
+            await until(lambda: owner.fetchval("SELECT count(*) > 1 FROM gateway.deletions"), "the first sessions")
+            first[0].kill()
+            assert await stored.count("gateway.deletions") < 121
+            await second[0].start()
+            await stored.until("gateway.deletions", "settled_at IS NOT NULL", 121)
+            await stored.until("chat.traces", "true", 100)
+        finally:
+            await asyncio.gather(*(process.stop() for process in (*first, *second)), return_exceptions=True)
+    assert await stored.left() == {"traces": 100, "sessions": 2, "messages": 2, **dict.fromkeys(TWICE, 1)}
+    rows = await owner.fetch("SELECT session_id FROM chat.messages ORDER BY 1")
+    assert [row["session_id"] for row in rows] == ["flying", "young"]
     assert await owner.fetchval("SELECT min(trace_id) || max(trace_id) FROM chat.traces") == "t2500t2599"
-    await other.stop()
+    for kind in TWICE:
+        assert await left(owner, kind) == [DAYS - 1]
 
 
 def said(settings: Settings, *arguments: str) -> list[str]:

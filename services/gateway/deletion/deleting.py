@@ -71,6 +71,11 @@ class Deleting:
         self._spawn(self.tell([erasure.event() for erasure in erasures]))
         return erasures
 
+    async def follow(self, deletions: Sequence[Deletion]) -> None:
+        """Tell of sessions whose deletion nobody waits for; whoever sweeps tells of what this does not."""
+        await self._announce(deletions)
+        await self.tell([deletion.event() for deletion in deletions])
+
     async def _announce(self, deletions: Sequence[Deletion]) -> None:
         for user_id in {deletion.user_id for deletion in deletions}:
             gone = [deletion.session_id for deletion in deletions if deletion.user_id == user_id]

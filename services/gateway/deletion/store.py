@@ -102,8 +102,8 @@ class DeletionStore:
             SELECT DISTINCT ON (user_id, session_id) user_id, session_id, event_id, $4
             FROM unnest($1::text[], $2::text[], $3::uuid[]) AS wanted (user_id, session_id, event_id)
             ORDER BY user_id, session_id
-            -- Two at once wait for each other, and a row is given back to both.
-            ON CONFLICT (user_id, session_id) DO UPDATE SET user_id = excluded.user_id
+            -- Two at once wait for each other, and a row is given back to both. One that was only proposed is accepted.
+            ON CONFLICT (user_id, session_id) DO UPDATE SET is_proposed = false
             RETURNING user_id, session_id, event_id, correlation_id, deleted_at
             """,
             [user_id for user_id, _ in sessions],
@@ -135,7 +135,7 @@ class DeletionStore:
             self._pool,
             f"""
             SELECT user_id, session_id, event_id, correlation_id, deleted_at FROM gateway.deletions
-            WHERE settled_at IS NULL AND {_IS_DUE.format(at="deleted_at")}
+            WHERE settled_at IS NULL AND NOT is_proposed AND {_IS_DUE.format(at="deleted_at")}
             ORDER BY deleted_at LIMIT {TOLD_AT_ONCE}
             """,  # noqa: S608 - constants of this module
         )

@@ -46,7 +46,8 @@ class SweepStore:
             self._pool,
             f"""
             SELECT user_id, session_id, {NOTED} AS is_final FROM gateway.deletions
-            WHERE settled_at IS NULL AND swept_at IS NULL ORDER BY deleted_at LIMIT {SESSIONS_AT_ONCE}
+            WHERE settled_at IS NULL AND swept_at IS NULL AND NOT is_proposed
+            ORDER BY deleted_at LIMIT {SESSIONS_AT_ONCE}
             """,  # noqa: S608 - constants of this module, here and below
         )
         return {(row["user_id"], row["session_id"]): row["is_final"] for row in rows}

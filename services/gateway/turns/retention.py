@@ -7,8 +7,9 @@ TURNS = Kind(
     "turns",
     "gateway.turns",
     "place",
+    among="stored_at IS NULL AND state <> 'running'",
     # Told once more in vain when the logger had read all that waited: it was refused, and lies in `dead`, as far as it
     # is kept there. What the broker does not have, or the logger has not read yet, stays.
-    may_go=f"state <> 'running' AND stored_at IS NULL AND {IS_TOLD} AND retold_at IS NOT NULL",
+    may_go=f"{IS_TOLD} AND retold_at IS NOT NULL",
     is_missed="true",  # its user still reads it
 )

@@ -13,7 +13,7 @@ NAMELESS = Kind(
     "counted_days",
     "gateway.usage",
     "(day + 0)",  # by no index of days: nearly all rows are users', and these are found by their names
-    may_go=f"(user_id ~ '^{VISITORS}[0-9a-f]{{32}}$' OR user_id ~ '^erased:[0-9a-f]{{64}}$')",
+    among=f"(user_id ~ '^{VISITORS}[0-9a-f]{{32}}$' OR user_id ~ '^erased:[0-9a-f]{{64}}$')",
 )
 
 
