@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -65,6 +65,7 @@ class Provider:
         self.status = 200
         self.body: bytes | None = None  # instead of the keys
         self.headers: dict[str, str] = {}
+        self.drip_s = 0.0  # between two bytes of an answer
         self.answers = asyncio.Event()  # it hangs while this is not set
         self.answers.set()
 
@@ -79,11 +80,22 @@ class Provider:
             **{"jwt_jwks_url": self.url + KEYS_PATH, **more},
         )
 
-    async def show(self, _request: web.Request) -> web.Response:
+    async def show(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
         await self.answers.wait()
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
+        if self.drip_s:
+            return await self._drip(request, body)
         return web.Response(body=body, status=self.status, headers=self.headers, content_type="application/json")
+
+    async def _drip(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):  # whoever asked has had enough of it
+            for byte in body:
+                await response.write(bytes([byte]))
+                await asyncio.sleep(self.drip_s)
+        return response
 
 
 @asynccontextmanager

@@ -299,6 +299,15 @@ async def test_a_provider_that_hangs_holds_up_only_who_needs_it(
     assert (await waiting).status_code == 503
 
 
+async def test_a_provider_that_answers_a_byte_at_a_time_is_away_before_long(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing_keys, "FETCH_S", 0.2)
+    provider.drip_s = 0.02
+    refused = await asking(provider.settings())(sign())
+    assert (refused.status_code, refused.json()["code"]) == (503, "keys_away")
+
+
 async def test_keys_that_are_no_good_are_passed_over(provider: Provider) -> None:
     good = public_jwk("k1", "RS256")
     secret = {"kty": "oct", "kid": "k2", "alg": "HS256", "k": "YS1zZWNyZXQtb2YtYXQtbGVhc3QtdGhpcnR5LXR3by1ieXRlcw"}
