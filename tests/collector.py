@@ -35,6 +35,7 @@ class Collector:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     is_over: asyncio.Event = field(default_factory=asyncio.Event)  # the test
     spans: list[Seen] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)  # as they came
 
     def named(self, name: str) -> list[Seen]:
         return [span for span in self.spans if span.name == name]
@@ -44,6 +45,7 @@ class Collector:
         self.asked.set()
         if self.hangs:
             await self.is_over.wait()
+        self.bodies.append(body)
         self.spans += _read(ExportTraceServiceRequest.FromString(body))
         return web.Response(content_type="application/x-protobuf")
 

@@ -7,14 +7,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import aiohttp
 import asyncpg
+from aio_pika.abc import AbstractQueue
 from aiohttp import web
 from pydantic import SecretStr
 
 from deploy.doctor import examine
 from services.gateway.account.logins.links import login_token
 from shared.settings import Settings
+from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE
+from tests.collector import collecting
 from tests.connected.everywhere import where
 from tests.processes import Process, running
 from tests.tokens import token_for
@@ -99,10 +103,35 @@ def command_line(process: Process) -> str:
     return Path(f"/proc/{process.pid}/cmdline").read_text()
 
 
+@asynccontextmanager
+async def all_that_is_sent(settings: Settings) -> AsyncIterator[AbstractQueue]:
+    """Give a queue that hears every message of the two exchanges by which ours are spread, beside those that do."""
+    async with await aio_pika.connect(settings.amqp_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(EVENTS_EXCHANGE, "#")
+        await queue.bind(OUTCOMES_EXCHANGE, "#")
+        yield queue
+
+
+async def messages_in(queue: AbstractQueue) -> list[str]:
+    """Take all out, each with its headers."""
+    found = []
+    while (message := await queue.get(no_ack=True, fail=False)) is not None:
+        found.append(f"{message.routing_key} {message.headers} {message.body.decode()}")
+    return found
+
+
 async def test_no_secret_is_written_anywhere(settings: Settings, owner: asyncpg.Connection, tmp_path: Path) -> None:
-    async with outside() as url:
+    async with outside() as url, collecting() as collector, all_that_is_sent(settings) as sent:
         told = settings.model_copy(
-            update={**SECRETS, "openai_base_url": f"{url}/v1", "avinode_base_url": f"{url}/api", "log_level": "DEBUG"}
+            update={
+                **SECRETS,
+                "openai_base_url": f"{url}/v1",
+                "avinode_base_url": f"{url}/api",
+                "log_level": "DEBUG",
+                "otel_exporter_otlp_endpoint": collector.endpoint,
+            }
         )
         async with running(told, tmp_path, "gateway", "logger", "tagger", "workflow") as processes:
             answers, shown = await call_everything(processes["gateway"])
@@ -117,11 +146,15 @@ async def test_no_secret_is_written_anywhere(settings: Settings, owner: asyncpg.
                 **{f"arguments of {name}": command_line(each) for name, each in processes.items()},
             }
             await shut_out.stop()
+        messages = await messages_in(sent)
+        written |= {"spans": b"".join(collector.bodies).decode("latin-1"), "messages": "\n".join(messages)}
         written |= {f"log of {name}": each.log for name, each in {**processes, "one shut out": shut_out}.items()}
     for secret in (MARK, SENDERS, PASSWORDS, *shown):
         assert [place for place, text in written.items() if secret in text] == [], secret[:20]
         if secret != PASSWORDS:
             assert await where(owner, secret) == set(), secret[:20]
+    assert "hello" in written["messages"]
+    assert {"POST /api/chat", "process logger.chat"} <= {span.name for span in collector.spans}
     assert "hello" in str(await owner.fetch("SELECT content FROM chat.messages")), "so one can be found"
 
 
