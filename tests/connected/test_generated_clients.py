@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from shared.settings import Settings
 from tests.node import CLIENTS, NODE, install, run
 from tests.processes import running
 from tests.tokens import token_for
+from tests.venvs import venv_with
 
 
 @pytest.fixture
@@ -56,12 +56,10 @@ async def test_a_typescript_client_compiles_and_talks(gateway: Settings, tmp_pat
 
 async def test_a_python_client_is_made_and_talks(gateway: Settings, tmp_path: Path) -> None:
     """The generator has an environment of its own, since it wants an older typer than we do."""
-    python, generated = tmp_path / "venv/bin/python", tmp_path / "generated"
+    generated = tmp_path / "generated"
 
     def talk() -> str:
-        run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-        requirements = CLIENTS / "python/requirements.txt"
-        run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", requirements, cwd=tmp_path)
+        python = venv_with(CLIENTS / "python/requirements.txt", tmp_path)
         config = ("--config", CLIENTS / "python/generator.yaml")
         generator = (tmp_path / "venv/bin/openapi-python-client", "generate", "--fail-on-warning", *config)
         run(*generator, "--path", tmp_path / "openapi.json", "--output-path", generated, cwd=tmp_path)

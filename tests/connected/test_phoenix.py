@@ -1,7 +1,6 @@
 """An application that is traced by Phoenix sends its calls of models here, unchanged but for endpoint and key."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,17 @@ from shared.settings import Settings
 from tests.node import CLIENTS, run
 from tests.processes import running
 from tests.tokens import token_for
+from tests.venvs import venv_with
 from tests.waiting import until
 
 
 async def test_its_calls_are_traces(settings: Settings, tmp_path: Path) -> None:
     """Its library has an environment of its own, since nothing here needs it."""
-    python = tmp_path / "venv/bin/python"
     mine = settings.model_copy(update={"http_port": free_port()})
     base, token = f"http://127.0.0.1:{mine.http_port}", token_for(mine, "ann")
 
     def talk() -> str:
-        run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-        requirements = CLIENTS / "phoenix/requirements.txt"
-        run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", requirements, cwd=tmp_path)
+        python = venv_with(CLIENTS / "phoenix/requirements.txt", tmp_path)
         return run(python, CLIENTS / "phoenix/talk.py", f"{base}/v1/traces", token, "s1", cwd=tmp_path)
 
     async with running(mine, tmp_path, "gateway", "logger"), aiohttp.ClientSession() as http:

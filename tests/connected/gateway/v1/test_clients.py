@@ -4,7 +4,6 @@ Nothing of them is ours; `tests/clients/openai_python` and `tests/clients/openai
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.node import CLIENTS, NODE, install, run
 from tests.processes import running
 from tests.servers import Servers
 from tests.tokens import token_for
+from tests.venvs import venv_with
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,8 @@ def address(settings: Settings) -> str:
 
 async def test_pythons_clients_need_nothing_but_the_address_and_a_key(gateway: Settings, tmp_path: Path) -> None:
     def talk() -> str:
-        python, client = tmp_path / "venv/bin/python", CLIENTS / "openai_python"
-        run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-        wanted = client / "requirements.txt"
-        run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", wanted, cwd=tmp_path)
+        client = CLIENTS / "openai_python"
+        python = venv_with(client / "requirements.txt", tmp_path)
         return run(python, client / "talk.py", address(gateway), token_for(gateway, "ann"), cwd=tmp_path)
 
     assert "agents_call_their_tool" in await asyncio.to_thread(talk)
