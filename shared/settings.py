@@ -178,6 +178,7 @@ class Settings(BaseSettings):
     all_turns_at_once: int = Field(1000, ge=1)  # of everybody, on one replica; visitors have half of them at most
     event_streams_at_once: int = Field(50, ge=1)  # open ones of one user, on one replica; visitors as with turns
     all_event_streams: int = Field(2000, ge=1)  # of everybody; more are 503, and visitors have half of them at most
+    event_looks_s: float = Field(10.0, gt=0, le=15)  # between two looks for what was changed and never told
     messages_per_minute: int = Field(600, ge=1)  # that one user stores, beside those of turns, on one replica
     visitor_turns_per_minute: int = Field(300, ge=1)  # of all visitors of one address, with the making of visitors
     # By the day, which is UTC's, and in all, wherever they are asked for; empty: as many as one likes.

@@ -247,7 +247,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     listeners, accepting = Listeners(), Accepting(publisher, receipts)
     outcomes, looking = (
         Outcomes(settings, receipts, listeners, runner.recent),
-        Looking(ChangeQueries(pools.admin), listeners),
+        Looking(ChangeQueries(pools.admin), listeners, every_s=settings.event_looks_s),
     )
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     session_tags = SessionTags(runner.recent, tags)

@@ -11,7 +11,6 @@ from services.gateway.live.found import OVERLAP_S, Found
 from services.gateway.live.listeners import Listeners
 from shared.database import DATABASE_ERRORS, Pool, borrowed
 
-LOOK_EVERY_S = 10.0
 MOST_FOUND = 5000  # changes that one look reads; where there are more, everybody is to fetch everything
 
 log = structlog.get_logger(__name__)
@@ -49,7 +48,7 @@ class ChangeQueries:
 class Looking:
     """The worker that looks, and that ends the streams when its process is to stop."""
 
-    def __init__(self, looks: Looks, listeners: Listeners, *, every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, looks: Looks, listeners: Listeners, *, every_s: float) -> None:
         self._looks = looks
         self._listeners = listeners
         self._every_s = every_s

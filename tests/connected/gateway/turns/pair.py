@@ -96,13 +96,20 @@ async def first_words(response: aiohttp.ClientResponse) -> tuple[str, str]:
 
 @asynccontextmanager
 async def open_pair(
-    settings: Settings, logs: Path, *, environment_there: Mapping[str, str] | None = None
+    settings: Settings,
+    logs: Path,
+    *,
+    environment_there: Mapping[str, str] | None = None,
+    told_here: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Pair]:
+    """Start both; `told_here` are settings of the first one alone."""
     async with serving(SandboxSettings(llm_port=0, avinode_port=0)) as sandbox, aiohttp.ClientSession() as http:
         told = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1"})
         here, there = (
-            Process("gateway", told.model_copy(update={"http_port": free_port()}), Path(logs, f"{name}.log"), more)
-            for name, more in (("here", None), ("there", environment_there))
+            Process(
+                "gateway", told.model_copy(update={"http_port": free_port(), **own}), Path(logs, f"{name}.log"), more
+            )
+            for name, own, more in (("here", told_here or {}, None), ("there", {}, environment_there))
         )
         try:
             await asyncio.gather(here.start(), there.start())

@@ -37,7 +37,7 @@ def table() -> Table:
 
 
 async def test_nobody_listens_nobody_looks(table: Table) -> None:
-    await Looking(table, Listeners()).look()
+    await Looking(table, Listeners(), every_s=10.0).look()
     assert table.looks == []
 
 
@@ -75,7 +75,7 @@ async def test_more_than_a_look_reads_is_a_gap(table: Table, monkeypatch: pytest
     listeners = Listeners()
     listener = listeners.open(["ann"])
     table.rows = [ROW, ROW]
-    await Looking(table, listeners).look()
+    await Looking(table, listeners, every_s=10.0).look()
     assert listener.take() is None
 
 
