@@ -14,6 +14,7 @@
     │   │   ├── TripOpen
     │   │   │   └── TripUnconfirmed
     │   │   ├── ProposalOutdated
+    │   │   ├── ApprovalSettled
     │   │   └── ProposalSettled
     │   │       └── ProposalUnconfirmed
     │   ├── TooSlow              408
@@ -169,6 +170,12 @@ class TooSlow(Refused):
 
     status = 408
     code = "too_slow"
+
+
+class ApprovalSettled(Conflict):
+    """What is to become of this call was said already."""
+
+    code = "approval_settled"
 
 
 class Gone(Refused):

@@ -26,7 +26,7 @@ from services.gateway.admin import routes as admin
 from services.gateway.analytics import comparing, otlp_routes, report_routes
 from services.gateway.analytics import routes as analytics
 from services.gateway.analytics.description import describe_traces
-from services.gateway.chat import running
+from services.gateway.chat import approval_routes, running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor
 from services.gateway.deletion import routes as deletion
@@ -73,6 +73,7 @@ from shared.settings import Settings
 
 ROUTERS = (
     running.router,
+    approval_routes.router,
     sessions.router,
     creating.router,
     bulk.router,

@@ -49,6 +49,7 @@ from services.gateway.analytics.queries import TraceQueries
 from services.gateway.analytics.reporting import Reporting
 from services.gateway.analytics.routes import Traces
 from services.gateway.api import create_api
+from services.gateway.chat.approving import Approving
 from services.gateway.chat.memory import Memory
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
@@ -128,7 +129,9 @@ from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.sweeper import Sweeper, sweeping
+from services.gateway.turns.unanswered import Unanswered
 from services.gateway.turns.unfit import Unfit
+from services.gateway.turns.waiting import WaitingTurns
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
 from services.gateway.v1.models import ListedModels
@@ -289,6 +292,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         accepting,
     )
     proposing = Proposing(settings, turns, trips, ProposalQueries(pools.reader), buckets, publisher, accepting)
+    toolkit, waiting = Toolkit(ordering, proposing), WaitingTurns(pools.own)
     trip_lists = TripLists(turns, trips, SessionsWithoutTrip(sessions), lanes)
     subjects = (
         Authenticator(
@@ -312,7 +316,18 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             catalog=catalog,
             helpers=helpers,
             recent=runner.recent,
-            toolkit=Toolkit(ordering, proposing),
+            toolkit=toolkit,
+            approving=Approving(
+                settings.reachable_at,
+                own,
+                store,
+                waiting,
+                runner=runner,
+                running=running,
+                memory=memory,
+                helpers=helpers,
+                toolkit=toolkit,
+            ),
         ),
         Answers(
             settings,
@@ -399,7 +414,8 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         OldSessions(pools.admin), ProposalStore(pools.own), deleting, publisher, settings.sessions_kept_days
     )
     old = {"old sessions": sessions_go.work, **retention_jobs(pools.own, settings, (TURNS,)), **trimming(pools.own)}
-    sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, {**sweeps.jobs(), **old})
+    closing = {"unanswered turns": Unanswered(waiting, runner.telling, unfit).close}
+    sweeper = sweeping(pools.own, Sweeper(store, running, unfit), relay, {**sweeps.jobs(), **old, **closing})
     drift = DriftCensus(pools.admin, lambda: sweeper.leads)
     return Gateway(
         runner, sweeper, outcomes, looking, census, drift, registration, counting, handed_over(api, Documents), api

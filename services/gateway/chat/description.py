@@ -28,13 +28,13 @@ def describe_chat(document: Json) -> None:
                 {"name": "X-Session-Id", "in": "header", "schema": {"type": "string"}},
             ],
             "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-            "responses": {"200": _answer(), **_refusals()},
+            "responses": {"200": answer_forms(), **_refusals()},
             "security": [{"token": []}, {"visitor": []}],
         }
     }
 
 
-def _answer() -> Json:
+def answer_forms() -> Json:
     """Describe all its forms; JSON comes first, because generated clients take the first that they can read."""
     record = {"schema": {"$ref": REF.format(model="ChatAnswer")}}
     events = {
@@ -76,5 +76,5 @@ USAGE: Json = {
 
 
 def _refusals() -> dict[str, Any]:
-    described = problem_responses(401, 403, 404, 409, 413, 415, 422, 429, 502, 503)
+    described = problem_responses(401, 403, 404, 409, 410, 413, 415, 422, 429, 502, 503)
     return {str(status): response for status, response in described.items()}

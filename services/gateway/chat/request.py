@@ -8,7 +8,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from services.gateway.http.idempotency_key import read_key
 from services.gateway.http.json_body import read_json, require_json
 from services.gateway.http.media_ranges import accepted_ranges
 from services.gateway.http.refused_field import refused_field
+from services.gateway.turns.call_parts import ANSWERED
+from services.gateway.turns.consent import LONGEST_REASON, Consent
 from services.gateway.turns.running import OnBusy
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid
@@ -25,6 +27,7 @@ from shared.ids import is_client_id
 MOST_MESSAGES = 5000  # in one request, which `useChat` makes of all that was said
 MAX_EXTRA_BYTES = 65_536  # of JSON that a message has beside its texts, where nothing else is set
 
+Value = TypeVar("Value")
 AnswerForm = Literal["ui", "text", "json"]
 Parts = Annotated[list[dict[str, Any]], msgspec.Meta(max_length=MOST_PARTS)]
 DATA_PART = "data-"  # what an application keeps with a message for itself (AI SDK); no model is meant to see it
@@ -94,6 +97,7 @@ class ChatRequest:
     traceparent: str | None = None  # of the request's span
     first_asking: "ChatRequest | None" = None  # of a regeneration: what it is where its question never arrived
     client: Mapping[str, str] | None = None  # from where it comes, as far as that is kept
+    consents: tuple[Consent, ...] = ()  # it asks nothing, but says whether calls that wait may be made
 
     @property
     def about(self) -> list[str]:
@@ -127,7 +131,8 @@ def read_chat_request(
     session_id = named or _kept_session(kept_sessions)
     questions = _questions(parsed)
     regenerate = parsed.trigger == "regenerate-message"
-    if not questions and not regenerate:
+    consents = () if regenerate else _consents(parsed.messages or [])
+    if not questions and not regenerate and not consents:
         raise refused_field("message", "is missing: send messages, message or userMessages")
     if len(body) > max_extra_bytes:
         _check_extras(questions, parsed.metadata, max_extra_bytes)
@@ -136,7 +141,7 @@ def read_chat_request(
         session_id=session_id,
         session_is_named=named is not None,
         questions=tuple(questions),
-        form=_form(parsed, headers),
+        form=form_of(headers, stream=parsed.stream, is_list=_listed(parsed) is not None),
         model=_name(parsed.model, "model"),
         helper=_name(parsed.helper, "helper"),
         project_id=_name(_given(parsed.project_id, parsed.projectId), "project_id"),
@@ -148,6 +153,7 @@ def read_chat_request(
         on_busy=parsed.on_busy,
         metadata=parsed.metadata or {},
         shown_before=_shown_before(parsed.messages or []),
+        consents=consents,
     )
     if not regenerate:
         return asking
@@ -200,13 +206,38 @@ def _name(value: str | None, name: str) -> str | None:
 
 def _questions(parsed: ChatBody) -> list[Question]:
     """Return the user's messages that this request is about, in order."""
-    listed = parsed.user_messages if parsed.user_messages is not None else parsed.userMessages
+    listed = _listed(parsed)
     if listed is not None:
         return [_question(item) for item in listed]
     if parsed.message is not None:
         return [_question(parsed.message)]
     spoken = [message for message in parsed.messages or [] if message.role in ("user", None)]
     return [_question(spoken[-1])] if spoken else []
+
+
+def _listed(parsed: ChatBody) -> list[str | ChatMessage] | None:
+    return parsed.user_messages if parsed.user_messages is not None else parsed.userMessages
+
+
+def _consents(messages: Sequence[ChatMessage]) -> tuple[Consent, ...]:
+    """Return what the user says to the calls of an answer, where that is what a client of the AI SDK shows last."""
+    last = messages[-1] if messages else None
+    parts = last.parts if last is not None and last.role == "assistant" else None
+    return tuple(
+        Consent(
+            _of_type(str, approval.get("id"), "approval.id"),
+            _of_type(bool, approval.get("approved"), "approval.approved"),
+            str(approval.get("reason") or "")[:LONGEST_REASON] or None,
+        )
+        for part in parts or ()
+        if part.get("state") == ANSWERED and isinstance(approval := part.get("approval"), dict)
+    )
+
+
+def _of_type(kind: type[Value], value: Any, name: str) -> Value:
+    if not isinstance(value, kind):
+        raise refused_field(name, f"must be a {kind.__name__}")
+    return value
 
 
 def _shown_before(messages: Sequence[ChatMessage]) -> str | None:
@@ -248,16 +279,16 @@ def _check_extras(questions: Sequence[Question], metadata: dict[str, Any] | None
         check_extras(most, parts, question.metadata, metadata)
 
 
-def _form(parsed: ChatBody, headers: Mapping[str, str]) -> AnswerForm:
-    if parsed.stream is False:
+def form_of(headers: Mapping[str, str], *, stream: bool | None, is_list: bool = False) -> AnswerForm:
+    """Return the form of answer that a request asks for; clients that send `userMessages` read plain text."""
+    if stream is False:
         return "json"
     accepted = accepted_ranges(headers.get("accept", ""))
     plain = accepted.get("text/plain", 0)
     if plain > 0 and plain >= accepted.get("text/event-stream", 0):
         return "text"
     own_accept = accepted.keys() - {"*/*"}
-    is_listed = parsed.userMessages is not None or parsed.user_messages is not None
-    return "text" if is_listed and not own_accept else "ui"
+    return "text" if is_list and not own_accept else "ui"
 
 
 def _identity(

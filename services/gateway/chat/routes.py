@@ -11,6 +11,7 @@ from starlette.responses import Response
 from services.gateway.account.identity import Caller, account_of
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer, key_within, project_of_new
+from services.gateway.chat.approving import Approving
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.memory import Memory, Remembered, recalled
 from services.gateway.chat.model_fault import model_fault
@@ -35,6 +36,7 @@ from services.gateway.sessions.answers import message_out
 from services.gateway.tools.toolkit import Toolkit, TurnTools
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.consent import Consent
 from services.gateway.turns.history import answer_of
 from services.gateway.turns.kept import Kept
 from services.gateway.turns.recent import RecentSessions
@@ -66,10 +68,12 @@ class Chat:
         helpers: Helpers,
         recent: RecentSessions,
         toolkit: Toolkit,
+        approving: Approving,
     ) -> None:
         self._settings = settings
         self._recent = recent
         self._toolkit = toolkit
+        self._approving = approving
         self._helpers = helpers
         self._catalog = catalog
         self._turns = turns
@@ -86,17 +90,34 @@ class Chat:
         Raises:
             Refused, Away: It can't be served; the problem document says why.
         """
-        form, buffer = await self._begin_as_asked(await take_body(request), request, caller)
+        asked, buffer = await self._begin_as_asked(await take_body(request), request, caller)
         let_go_of_body(request.scope)
+        return await self._answer_in(asked.form, request, buffer, goes_on=bool(asked.consents))
+
+    async def approve(
+        self, request: Request, caller: Caller, session_id: str, consent: Consent, form: AnswerForm
+    ) -> Response:
+        """Answer with what comes of a turn whose user says whether a call may be made.
+
+        Raises:
+            Refused, Away: It can't be said, or served; the problem document says why.
+        """
+        account = account_of(caller, request)
+        async with self._throttle.admitted(account) as left:
+            tell_limits(request.scope, left.headers)
+            buffer = await self._approving.answer(caller, account, session_id, [consent])
+        return await self._answer_in(form, request, buffer, goes_on=True)
+
+    async def _answer_in(self, form: AnswerForm, request: Request, buffer: TurnBuffer, *, goes_on: bool) -> Response:
         follower = buffer.attach()
         try:
-            response = await self._answer_or_refuse(form, request, buffer)
+            response = await self._answer_or_refuse(form, request, buffer, goes_on=goes_on)
         finally:
             follower.close()
         self._name_turn(response, buffer)
         return response
 
-    async def _begin_as_asked(self, body: bytes, request: Request, caller: Caller) -> tuple[AnswerForm, TurnBuffer]:
+    async def _begin_as_asked(self, body: bytes, request: Request, caller: Caller) -> tuple[ChatRequest, TurnBuffer]:
         """Begin the turn; of what was sent only the turn keeps anything."""
         account = account_of(caller, request)
         async with self._throttle.admitted(account) as left:  # to read it takes time, too
@@ -108,17 +129,21 @@ class Chat:
                 traceparent=traceparent_of(request.headers.get("traceparent")),
                 client=client_of(request.scope, self._settings),
             )
+            if asked.consents:
+                return asked, await self._approving.answer(caller, account, asked.session_id, asked.consents)
             for question in asked.questions:
                 check_text(self._settings.max_message_characters, question.content)
             admit_writer(caller.projects, asked.project_id)
             if asked.model is not None:
                 asked = replace(asked, model=self._models.chosen(self._listed_name(asked.model), caller))
-            return asked.form, await self._begin(asked, caller, account, correlation_id_of(request))
+            return asked, await self._begin(asked, caller, account, correlation_id_of(request))
 
-    async def _answer_or_refuse(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
+    async def _answer_or_refuse(
+        self, form: AnswerForm, request: Request, buffer: TurnBuffer, *, goes_on: bool
+    ) -> Response:
         """Answer, whatever it came to: who is refused must learn the session too, or each try begins another one."""
         try:
-            return await self._respond(form, request, buffer)
+            return await self._respond(form, request, buffer, goes_on=goes_on)
         except (Refused, Away) as error:
             turn = buffer.turn
             return problem_response(error, session_id=turn.session_id, turn_id=str(turn.turn_id))
@@ -167,7 +192,7 @@ class Chat:
             begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
             tag=remembered.tag,
-            tools=await self._tools(caller, account, helper, session_id, remembered),
+            tools=await self._tools(caller, account, helper, session_id, remembered, can_ask=request.form != "text"),
         )
         again = isinstance(chosen, Said)
         with self._room.held(account, self._weight(question, remembered.history)):
@@ -176,10 +201,18 @@ class Chat:
             )
 
     async def _tools(
-        self, caller: Caller, account: str, helper: str | None, session_id: str | None, remembered: Remembered
+        self,
+        caller: Caller,
+        account: str,
+        helper: str | None,
+        session_id: str | None,
+        remembered: Remembered,
+        *,
+        can_ask: bool,
     ) -> TurnTools | None:
         """Return what a turn may do beside talking, with what was done in earlier ones."""
-        tools = await self._toolkit.of_turn(caller, account, self._helpers.instructed(helper), session_id)
+        told = self._helpers.instructed(helper)
+        tools = await self._toolkit.of_turn(caller, account, told, session_id, can_ask=can_ask)
         if tools is None or not tools.tools or session_id is None:
             return tools
         earlier = await self._memory.calls(remembered.user_id, session_id, remembered.history)
@@ -250,12 +283,12 @@ class Chat:
             return None
         return recalled(caller.user_id, recent)
 
-    async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer) -> Response:
+    async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer, *, goes_on: bool) -> Response:
         if form == "json":
             return WholeResponse(buffer, await self._record(await whole_turn(buffer, request)))
         if form == "text":
             return BreakingResponse(buffer, text_stream(buffer), TEXT_HEADERS)
-        return FollowingResponse(buffer, ui_stream(buffer), UI_HEADERS)
+        return FollowingResponse(buffer, ui_stream(buffer, has_carried=goes_on), UI_HEADERS)
 
     async def _record(self, turn: Turn) -> bytes:
         """Spell the whole answer: `{session_id, message, session_tag, finish_reason, usage}`."""

@@ -18,7 +18,7 @@ from uuid import UUID
 import orjson
 
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
-from services.gateway.turns.call_parts import asks, begins, ends
+from services.gateway.turns.call_parts import asks, begins, ends, waits
 from services.gateway.turns.pieces import Whole
 from services.gateway.turns.turn import Turn
 from shared.errors import TripthreadError
@@ -135,7 +135,7 @@ class PartWriter:
         is_new = before is None
         self._calls[call_id] = part
         begun = self._call_events(begins(part)) if is_new else b""
-        asked = self._call_events(asks(part)) if asks(part) and not (before and asks(before)) else b""
+        asked = self._call_events(asks(part)) if waits(part) and not (before and waits(before)) else b""
         shown = self._unless_known(begun + asked) if is_new else asked
         if before is not None and before["state"] == part["state"]:
             return shown

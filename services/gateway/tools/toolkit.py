@@ -30,15 +30,18 @@ class Toolkit:
         self.tools: Mapping[str, AnyTool] = {tool.name: tool for tool in made}
 
     async def of_turn(
-        self, caller: Caller, account: str, told: Instructed, session_id: str | None
+        self, caller: Caller, account: str, told: Instructed, session_id: str | None, *, can_ask: bool = True
     ) -> "TurnTools | None":
-        """Return what a turn may do whose helper has these instructions; None where that is nothing."""
+        """Return what a turn may do whose helper has these instructions; None where that is nothing.
+
+        Where nobody `can_ask` its user, as in an answer that is plain text, no tools that would.
+        """
         knows_trip = NAMES_TRIP in told.instructions
         if not told.tools and not knows_trip:
             return None
         trip = await session_trip(self._trips, caller, session_id) if knows_trip and session_id else None
-        # One that asks its user first has nobody yet who takes the answer.
-        tools = {name: tool for name in told.tools if not (tool := self.tools[name]).asks}
+        named = [self.tools[name] for name in told.tools]
+        tools = {tool.name: tool for tool in named if can_ask or not tool.asks}
         visitor_trips = self._trips.settings.visitor_trips
         return TurnTools(caller, account, tools, described(trip) if trip else None, visitor_trips=visitor_trips)
 

@@ -167,7 +167,7 @@ def result_text(part: Part) -> str:
     """Say what came of a call; on one line, so that no text in it can pass for its end."""
     if part["state"] == DONE:
         return f"{RESULT}\n{orjson.dumps(part.get('output')).decode()}"
-    if part["state"] == DENIED:
+    if part["state"] in (DENIED, ASKS):  # of an earlier turn, which this one goes past
         reason = part["approval"].get("reason")
         return f"{DENIAL} Their reason: {orjson.dumps(reason).decode()}" if reason else DENIAL
     return f"Error: {part.get('errorText') or UNKNOWN}"

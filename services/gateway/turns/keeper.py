@@ -72,12 +72,13 @@ class Keeper:
         self._kept = {attempt: length for attempt, length in self._kept.items() if attempt in buffers}
         changed = [attempt for attempt, buffer in buffers.items() if buffer.length != self._kept.get(attempt, 0)]
         while changed:  # a portion each: how much all running texts are together nobody knows
-            texts: list[tuple[UUID, int, list[dict[str, Any]]]] = []
+            texts: list[tuple[UUID, int, int, list[dict[str, Any]]]] = []
             lengths: dict[Attempt, int] = {}
             while changed and sum(lengths.values()) < MOST_CHARACTERS:
                 attempt = changed.pop()
-                lengths[attempt] = buffers[attempt].length
-                texts.append((*attempt, answer_parts(buffers[attempt].parts(), is_refusal=False)))
+                buffer = buffers[attempt]
+                lengths[attempt] = buffer.length
+                texts.append((*attempt, buffer.turn.revision, answer_parts(buffer.parts(), is_refusal=False)))
             await self._store.checkpoint(texts)
             self._kept |= lengths
 

@@ -28,7 +28,7 @@ class Mirrors:
         self._peers = peers
         self._abandoned = abandoned
         self._room = room
-        self._buffers: dict[tuple[UUID, int], TurnBuffer] = {}
+        self._buffers: dict[tuple[UUID, int, int], TurnBuffer] = {}  # of a revision of an attempt
         self._tasks: set[asyncio.Task[None]] = set()
 
     def follow(self, turn: Turn) -> TurnBuffer:
@@ -37,12 +37,12 @@ class Mirrors:
         Raises:
             TooMany, Overloaded: There is no room for it.
         """
-        attempt = (turn.turn_id, turn.attempt)
-        buffer = self._buffers.get(attempt)
+        run = (turn.turn_id, turn.attempt, turn.revision)
+        buffer = self._buffers.get(run)
         if buffer is None:
             account = f"mirrors of {turn.user_id}"
             self._room.require(account, 1)
-            buffer = self._buffers[attempt] = TurnBuffer(turn, self._room.hold(account))
+            buffer = self._buffers[run] = TurnBuffer(turn, self._room.hold(account))
             task = asyncio.create_task(self._mirror(buffer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -58,7 +58,7 @@ class Mirrors:
                 if not buffer.is_followed:
                     break
         finally:
-            del self._buffers[buffer.turn.turn_id, buffer.turn.attempt]
+            del self._buffers[buffer.turn.turn_id, buffer.turn.attempt, buffer.turn.revision]
             filling.cancel()
             buffer.leave()
 

@@ -173,6 +173,7 @@ class Outbox:
                     -- No index is looked up by the clock's time: turns_to_trim is to be, and no other.
                     WHERE asked_at < now() - interval '{KEPT_H} hours'
                         AND place < clock_timestamp() - interval '{KEPT_H} hours' AND stored_at IS NOT NULL
+                        AND waits_until IS NULL  -- its user may still answer
                     LIMIT {TRIMMED_AT_ONCE})
             """  # noqa: S608
         )

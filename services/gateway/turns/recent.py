@@ -113,6 +113,8 @@ class RecentSessions:
         recent = self._forget(key)
         if recent is None or recent.running != turn.turn_id or turn.attempt != 1 or turn.state != "complete":
             return
+        if turn.answer is not None and turn.answer.waits:  # and may go on elsewhere
+            return
         kept = Kept(turn.project_id, turn.helper, turn.model or None)
         history = (*recent.history, *_said(turn))
         ends_with = turn.answer.history if turn.answer else None

@@ -22,12 +22,13 @@ from services.gateway.turns import call_parts
 from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.call_parts import ID, Part
+from services.gateway.turns.consent import name_approval
 from services.gateway.turns.offered import Tools, UnusableCall, Usable
 from services.gateway.turns.pieces import STEP, Whole
 from services.gateway.turns.turn import Answer
 from shared.errors import TripthreadError
 from shared.events import AnswerStatus
-from shared.ids import derived_id, new_id
+from shared.ids import derived_id
 from shared.settings import Settings
 
 MOST_CALLS = 16  # of one round; of more the model is told that they are too many
@@ -152,17 +153,19 @@ class Rounds:
 
     async def _act(self, wanted: Sequence[ToolCall], number: int) -> None:
         """Show the calls of a round, and run those that need not be asked about."""
-        names = {part["toolCallId"] for part in call_parts.calls_in(self._parts())}
+        before = call_parts.calls_in(self._parts())
+        names = {part["toolCallId"] for part in before}
         begun = []
         for index, call in enumerate(wanted):
             call_id = call.id if ID.fullmatch(call.id) and call.id not in names else f"call_{number}_{index}"
             names.add(call_id)
-            begun.append(self._begun(call, call_id, index))
+            approval_id = name_approval(self._buffer.turn.turn_id, len(before) + index)
+            begun.append(self._begun(call, call_id, index, approval_id))
         for part in begun:
             self._buffer.add(Whole.of(part))
         await self._run_calls(begun)
 
-    def _begun(self, call: ToolCall, call_id: str, index: int) -> Part:
+    def _begun(self, call: ToolCall, call_id: str, index: int, approval_id: str) -> Part:
         """Make the part of a call: one that runs, asks, or is none."""
         name, arguments = storable(call.name), storable(call.text)
         try:
@@ -173,7 +176,7 @@ class Rounds:
         except UnusableCall as error:
             return call_parts.unusable(name, call_id, arguments[:LONGEST_ARGUMENTS], error.detail)
         part = call_parts.begun(name, call_id, value)
-        return call_parts.asking(part, str(new_id())) if usable.asks else part
+        return call_parts.asking(part, approval_id) if usable.asks else part
 
     def _usable(self, name: str, arguments: Any) -> Usable:
         if self._tools is None:

@@ -37,7 +37,8 @@ class RunningTurns:
 
     def here(self, turn: Turn) -> TurnBuffer | None:
         """Return this attempt where it runs here, whatever its row says: a database that was away renewed no lease."""
-        return self._runner.find(turn.turn_id, turn.attempt)
+        buffer = self._runner.find(turn.turn_id, turn.attempt)
+        return buffer if buffer is not None and buffer.turn.revision == turn.revision else None
 
     def follow(self, turn: Turn) -> TurnBuffer:
         """Return the buffer of a running turn, wherever it runs; whoever takes it attaches to it at once."""

@@ -12,6 +12,7 @@ import orjson
 
 from services.gateway.turns.call_parts import carried
 from services.gateway.turns.claims import LEASE_S, Claim, Claimed, claim_posted, claim_turns
+from services.gateway.turns.consent import KEPT
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
@@ -27,6 +28,7 @@ def _finish(also_from: str = "", returning: str = COLUMNS) -> str:
         SET state = f.said ->> 'status', partial = '', partial_parts = NULL, partial_rounds = NULL,
             stored_at = NULL, retold_at = NULL,
             question_published = t.question_published OR f.told,
+            waits_until = CASE WHEN f.waits THEN clock_timestamp() + make_interval(secs => {KEPT.total_seconds()}) END,
             -- what its owner has is a greater version than the checkpoint in its stead
             answer = CASE WHEN t.answer - 'revision' = f.said - 'revision' THEN t.answer
                 WHEN t.state = 'interrupted'
@@ -37,11 +39,12 @@ def _finish(also_from: str = "", returning: str = COLUMNS) -> str:
                 AND t.answer - 'revision' IS NOT DISTINCT FROM f.said - 'revision',
             answered_at = coalesce(t.answered_at,
                 greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
-        FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[])
-            AS f (id, number, said, told) {also_from}
+        FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[], $5::boolean[])
+            AS f (id, number, said, told, waits) {also_from}
         WHERE t.turn_id = f.id AND t.attempt = f.number
             -- or it is this very answer, whose commit succeeded although we were not told so
-            AND (t.state IN ('running', 'interrupted') OR t.answer - 'revision' = f.said - 'revision')
+            AND (t.state IN ('running', 'interrupted') AND t.revision = (f.said ->> 'revision')::integer
+                OR t.answer - 'revision' = f.said - 'revision')
         RETURNING {returning}
         """  # noqa: S608 - constants of this module, here and below
 
@@ -53,7 +56,8 @@ def _counted(ending: str) -> str:
     """
     return f"""
         WITH before AS MATERIALIZED (
-            SELECT turn_id AS id, answer FROM gateway.turns
+            -- of one that goes on after its user was asked, what it was at before: see waiting.py
+            SELECT turn_id AS id, coalesce(answer, counted -> 'before') AS answer FROM gateway.turns
             WHERE turn_id = ANY ($1::uuid[]) AND counted IS NOT NULL FOR UPDATE
         ), ended AS ({ending}), used AS (
             INSERT INTO gateway.usage AS u (user_id, day, input_tokens, output_tokens)
@@ -126,19 +130,27 @@ class TurnStore:
     async def _finish_group(self, finishes: Sequence[Finish]) -> list[Turn | None]:
         finishing = _COUNTED_FINISH if any(finish.counts for finish in finishes) else _FINISH
         rows = await self._pool.fetch(
-            finishing, *columns([(f.turn_id, f.attempt, vars(f.answer), f.question_published) for f in finishes])
+            finishing,
+            *columns([(f.turn_id, f.attempt, vars(f.answer), f.question_published, f.answer.waits) for f in finishes]),
         )
         finished = {row["turn_id"]: read_turn(row) for row in rows}
         return [finished.get(finish.turn_id) for finish in finishes]
 
-    async def rerun(self, turn: Turn, owner: str, *, takes_over: bool = True) -> Turn | None:
+    async def rerun(
+        self, turn: Turn, owner: str, *, takes_over: bool = True, parts: Sequence[dict[str, Any]] = ()
+    ) -> Turn | None:
         """Begin another attempt at a failed or interrupted turn, with the calls that were made already.
 
-        Unless it `takes_over` none: where they are the client's own to run.
+        Args:
+            turn: As it was read.
+            owner: Who runs it now.
+            takes_over: False where the calls are the client's own to run: then it has none.
+            parts: Its answer so far, where its user has answered a call in it since.
 
         Returns:
             None when its session is taken or was deleted, or it has changed.
         """
+        taken = carried(parts or turn.parts_so_far) if takes_over else []
         try:
             row = await self._pool.fetchrow(
                 f"""
@@ -147,7 +159,7 @@ class TurnStore:
                     past = CASE WHEN stored_at IS NULL THEN coalesce(past, '[]') || jsonb_build_array(
                         jsonb_build_object('attempt', attempt, 'answer', answer, 'answered_at', answered_at)) END,
                     answer_published = false, stored_at = NULL, retold_at = NULL, partial = '', partial_parts = $4,
-                    partial_rounds = NULL, revision = 0, carried = 0,
+                    partial_rounds = NULL, revision = 0, carried = $5, waits_until = NULL, counted = counted - 'before',
                     lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
                 WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
                     AND NOT gateway.is_gone(user_id, session_id)
@@ -156,7 +168,8 @@ class TurnStore:
                 turn.turn_id,
                 turn.attempt,
                 owner,
-                (carried(turn.parts_so_far) or None) if takes_over else None,
+                taken or None,
+                len(taken),
             )
         except asyncpg.UniqueViolationError:
             return None
@@ -260,18 +273,18 @@ class TurnStore:
         )
         return missing - {(row["turn_id"], row["attempt"]) for row in rows}
 
-    async def checkpoint(self, parts: Sequence[tuple[UUID, int, list[dict[str, Any]]]]) -> None:
-        """Keep what running turns have said so far: (turn, attempt, parts)."""
+    async def checkpoint(self, parts: Sequence[tuple[UUID, int, int, list[dict[str, Any]]]]) -> None:
+        """Keep what running turns have said so far: (turn, attempt, revision, parts)."""
         await self._pool.execute(
             """
             UPDATE gateway.turns t SET partial_parts = c.so_far::jsonb
-            FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS c (id, number, so_far)
-            WHERE t.turn_id = c.id AND t.attempt = c.number AND t.state = 'running'
+            FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[]) AS c (id, number, revision, so_far)
+            WHERE t.turn_id = c.id AND t.attempt = c.number AND t.revision = c.revision AND t.state = 'running'
                 -- what was given up and is committed late must take no call out that was run meanwhile
                 AND jsonb_array_length(c.so_far::jsonb) >= coalesce(jsonb_array_length(t.partial_parts), 0)
             """,
             # As text, since a list of lists is an array of two dimensions.
-            *columns([(turn_id, attempt, orjson.dumps(so_far).decode()) for turn_id, attempt, so_far in parts]),
+            *columns([(*named, orjson.dumps(so_far).decode()) for *named, so_far in parts]),
         )
 
     async def keep_calls(self, turn: Turn, parts: Sequence[dict[str, Any]], rounds: Sequence[dict[str, Any]]) -> bool:

@@ -17,7 +17,7 @@ from services.gateway.model.ending import ERROR
 from services.gateway.model.meter import CHARACTERS_PER_TOKEN
 from services.gateway.model.surrogates import storable
 from services.gateway.model.tool_calls import ToolCall
-from services.gateway.turns.call_parts import sealed
+from services.gateway.turns.call_parts import sealed, waits
 from services.gateway.turns.histories import continued
 from services.gateway.turns.pieces import Whole, text_of
 from shared.errors import Invalid
@@ -105,6 +105,11 @@ class Answer:
     revision: int = 0
     history: str | None = None  # hash of what its client sent, and of this answer to it
     rounds: list[dict[str, Any]] = field(default_factory=list)  # traces of the model's calls before the last one
+
+    @property
+    def waits(self) -> bool:
+        """Whether its user is asked something before it goes on."""
+        return self.status == "complete" and any(map(waits, self.parts))
 
     @property
     def traces(self) -> list[dict[str, Any]]:

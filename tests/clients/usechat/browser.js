@@ -8,20 +8,23 @@ const { GATEWAY, TOKEN, MODEL, SDK } = process.env;
 const bearer = (token) => ({ Authorization: `Bearer ${token}` });
 const headers = bearer(TOKEN);
 const { Chat, useChat } = await import(SDK === "oldest" ? "@ai-sdk/react-oldest" : "@ai-sdk/react");
-const { DefaultChatTransport } = await import(SDK === "oldest" ? "ai-oldest" : "ai");
+const ai = await import(SDK === "oldest" ? "ai-oldest" : "ai");
+const { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses } = ai;
 
+export const sendAutomaticallyWhen = lastAssistantMessageIsCompleteWithApprovalResponses; // the AI SDK 5 has none
 export const isOldest = SDK === "oldest";
 
 const transportTo = (gateway, more = {}) =>
   new DefaultChatTransport({ api: `${gateway}/api/chat`, headers, fetch: browserFetch, ...more });
 
 /** Open a chat as a page does that is loaded: with what the gateway shows of it. */
-export async function openTab(id, { gateway = GATEWAY, token = TOKEN, ...transport } = {}) {
+export async function openTab(id, { gateway = GATEWAY, token = TOKEN, sendAutomaticallyWhen, ...transport } = {}) {
   const errors = [];
   const chat = new Chat({
     id,
     messages: await shown(id, token),
     transport: transportTo(gateway, { headers: bearer(token), ...transport }),
+    sendAutomaticallyWhen,
     onError: (error) => errors.push(error),
   });
   return Object.assign(chat, { errors });

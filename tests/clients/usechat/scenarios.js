@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, test } from "node:test";
 import { asked, firstWords, isOldest, mount, named, openTab, openWay } from "./browser.js";
-import { say, shown, spoken, stop, textOf, until } from "./browser.js";
+import { say, sendAutomaticallyWhen, shown, spoken, stop, textOf, until } from "./browser.js";
 
 const LONG = "[chunks 1000] [slow 50]"; // until it is stopped
 
@@ -12,6 +12,11 @@ function scenario(name, act, options = {}) {
   test(name, options, (context) => act(randomUUID(), context));
 }
 
+const APPROVING = { skip: isOldest && "the AI SDK 5 has no words for approvals" };
+const CHARTER = { body: { helper: "charter" }, sendAutomaticallyWhen };
+const day = new Date(Date.now() + 30 * 24 * 3600 * 1000).toISOString().slice(0, 10);
+const FLIGHT = JSON.stringify({ segments: [{ from: "KTEB", to: "KPBI", date: day }], pax: 4 });
+const ORDER = `[tool create_trip ${FLIGHT}] [echo So be it.]`;
 const RESUMING_TWICE = { skip: isOldest && "the AI SDK 5 resumes after what it has, so a beginning is shown twice" };
 
 async function isShownAs(chat) {
@@ -112,6 +117,43 @@ describe(`useChat of the ${isOldest ? "oldest" : "newest"} SDK`, { concurrency: 
     assert.ok(textOf(messages[1]).startsWith(seen));
     assert.deepEqual((await asked(id)).at(-1), spoken(messages).slice(0, -1));
   });
+
+  scenario("a trip is ordered once its user agrees, and the answer goes on where it was", async (id) => {
+    const chat = await openTab(id, CHARTER);
+    await chat.sendMessage(say(`${ORDER} ${id}`));
+    isFine(chat);
+    const { id: answer, parts } = chat.lastMessage;
+    const { approval, state } = parts.find(({ type }) => type === "tool-create_trip");
+    assert.equal(state, "approval-requested");
+    const late = await openTab(id, CHARTER);
+    await chat.addToolApprovalResponse({ id: approval.id, approved: true });
+    await until("the answer has gone on", () => chat.status === "ready" && textOf(chat.lastMessage) !== "");
+    await late.addToolApprovalResponse({ id: approval.id, approved: true });
+    await until("it has in the other tab", () => late.status === "ready" && textOf(late.lastMessage) !== "");
+    for (const tab of [chat, late]) {
+      isFine(tab);
+      assert.equal(tab.messages.length, 2);
+      assert.equal(tab.lastMessage.id, answer);
+      assert.equal(textOf(tab.lastMessage), "So be it.");
+      const part = tab.lastMessage.parts.find(({ type }) => type === "tool-create_trip");
+      assert.deepEqual([part.state, part.output.pax], ["output-available", 4]);
+      await isShownAs(tab);
+    }
+    assert.equal((await asked(id)).length, 2);
+  }, APPROVING);
+
+  scenario("a trip that its user does not want is not ordered, and a tab that agrees later hears so", async (id) => {
+    const chat = await openTab(id, CHARTER);
+    await chat.sendMessage(say(`${ORDER} ${id}`));
+    const late = await openTab(id, CHARTER);
+    const { approval } = chat.lastMessage.parts.find(({ type }) => type === "tool-create_trip");
+    await chat.addToolApprovalResponse({ id: approval.id, approved: false });
+    await until("the answer has gone on", () => chat.status === "ready" && textOf(chat.lastMessage) !== "");
+    assert.equal(chat.lastMessage.parts.find(({ type }) => type === "tool-create_trip").state, "output-denied");
+    await late.addToolApprovalResponse({ id: approval.id, approved: true });
+    await until("it is refused", () => late.errors.length === 1);
+    assert.match(late.errors[0].message, /denied already/);
+  }, APPROVING);
 
   scenario("an answer that is stopped before its first word leaves none", async (id) => {
     const chat = await openTab(id);

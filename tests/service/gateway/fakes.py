@@ -66,6 +66,7 @@ from services.gateway.analytics.record import WholeTrace
 from services.gateway.analytics.reporting import Reporting
 from services.gateway.analytics.routes import Traces
 from services.gateway.api import create_api
+from services.gateway.chat.approving import Approving
 from services.gateway.chat.memory import Memory, Remembered
 from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
@@ -145,6 +146,7 @@ from services.gateway.trips.routes import Trips
 from services.gateway.trips.without_trip import SessionsWithoutTrip
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.consent import Consent
 from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.history import HistoryMessage, shown_of
 from services.gateway.turns.kept import first_seen, kept_by
@@ -327,6 +329,7 @@ class World:
                 helpers=read_helpers(self.settings, catalog, TOOL_NAMES),
                 recent=RecentSessions(),
                 toolkit=Toolkit(ordering, proposing),
+                approving=cast(Approving, _Approving(own)),
             ),
             Answers(
                 self.settings,
@@ -735,6 +738,17 @@ class _Turns:
             return running
         self._world.answer(running)
         return running
+
+
+class _Approving:
+    """Knows of nothing that waits."""
+
+    def __init__(self, own: OwnSessions) -> None:
+        self._own = own
+
+    async def answer(self, caller: Caller, _account: str, session_id: str | None, _consents: Sequence[Consent]) -> None:
+        await self._own.find(caller, session_id or "")
+        raise NotFound("Nothing is asked so in this session.")
 
 
 def claimed(claim: Claim) -> Turn:

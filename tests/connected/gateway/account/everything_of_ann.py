@@ -1,6 +1,7 @@
 """One of everything that a user can have here, each text of it marked; and what each route is sent about it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,6 +9,8 @@ import asyncpg
 
 from services.gateway.account.logins.links import PATH as LOGIN
 from services.gateway.account.logins.links import login_token
+from services.gateway.turns.call_parts import asking, begun
+from services.gateway.turns.consent import name_approval
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.chat.test_projects import BODIES
@@ -23,6 +26,7 @@ SAID = f"[echo {MARK} {'word ' * 8000}] [slow 300] [chunks 1000]"
 _MORE: dict[tuple[str, str], Any] = {
     ("post", "/api/chat"): {"session_id": "s-ann", "message": "[echo hi]", "stream": False},
     ("post", "/api/chat/sessions"): {"id": "s-ann"},
+    ("post", "/api/chat/{session_id}/approvals/{approval_id}"): {"approved": True},
     ("post", "/api/chat/sessions/bulk"): {"ids": ["s-ann"], "action": "pin"},
     ("post", "/api/chat/templates"): {"name": "of the caller"},
     ("patch", "/api/chat/templates/{template_id}"): {"name": "of somebody else"},
@@ -96,6 +100,31 @@ async def plant(settings: Settings, owner: asyncpg.Connection) -> Everything:
     option = {**proposed["options"][0], "quote_id": "q-ann"}
     content = {**proposed, "options": [option], "note": f"{MARK} note"}
     await rows.proposal(trip_id, "q-ann", "s-ann", content=content)
+    turn_id = new_id()
+    call = asking(begun("create_trip", "c1", {"pax": f"{MARK} input"}), name_approval(turn_id, 0))
+    asked_at = at - timedelta(minutes=1)  # so that she has said something since, which denies it
+    await rows.insert(
+        "gateway.turns",
+        turn_id=turn_id,
+        user_id="ann",
+        session_id="s-ann",
+        body_hash=b"",
+        owner="test",
+        state="complete",
+        lease_until=at,
+        correlation_id=turn_id,
+        model="sandbox-small",
+        provider="sandbox",
+        project_id=PROJECT,
+        question={"message_id": "m-ann", "content": f"{MARK} words", "is_known": True},
+        asked_at=asked_at,
+        answer={"content": "", "parts": [call], "status": "complete", "revision": 0},
+        answered_at=asked_at,
+        waits_until=at + timedelta(days=7),
+        question_published=True,
+        answer_published=True,
+        stored_at=at,
+    )
     event = {"event_id": new_id()}
     await rows.insert(
         "chat.templates",
@@ -140,6 +169,7 @@ async def plant(settings: Settings, owner: asyncpg.Connection) -> Everything:
             **ids,
             "session_id": "s-ann",
             "message_id": "m-ann",
+            "approval_id": name_approval(turn_id, 0),
             "trace_id": "t-ann",
             "model": "sandbox-small",
             "model_id": str(model),

@@ -114,6 +114,7 @@ PATCH /api/models/{model_id}                                        401  403  40
 
 # Change
 POST /api/chat/{session_id}/stop                                    404  404  404  404  404  404  404  404  200
+POST /api/chat/{session_id}/approvals/{approval_id}                 404  404  404  404  404  404  404  404  409
 PATCH /api/chat/sessions/{session_id}                               404  404  404  404  404  404  404  404  202!
 POST /api/chat/sessions/bulk                                        200  200  200  200  200  200  200  200  202
 POST /api/chat/sessions/{session_id}/end                            404  404  404  404  404  404  404  404  202!

@@ -109,7 +109,7 @@ async def test_the_first_call_of_the_readme_is_answered(shell: Shell) -> None:
 
 async def test_what_the_guide_shows_of_the_chat_works_as_it_is_typed(shell: Shell) -> None:
     told = await printed("\n".join(scripts("docs/http.md", "## Chat")), shell)
-    assert told.count("data: [DONE]") == 3
+    assert told.count("data: [DONE]") == 4
     assert '"content":"whole"' in told
     assert "as text" in told
     assert told.endswith('"status":"stopped"}')

@@ -44,6 +44,7 @@ LISTS = {SESSIONS: "sessions", TRIPS: "trips"}
 # Routes that show nothing of anybody's session, and those with tests of their own.
 ELSEWHERE = {
     ("post", CHAT),  # below
+    ("post", "/api/chat/{session_id}/approvals/{approval_id}"),  # in tests/connected/gateway/tools/test_consent.py
     ("post", "/v1/chat/completions"),  # in tests/connected/gateway/v1/test_sessions.py
     ("post", "/v1/responses"),  # in tests/connected/gateway/v1/test_responses.py
     ("get", "/v1/models"),  # which nobody owns

@@ -37,7 +37,13 @@ async def site(servers: Servers, template: str, tmp_path_factory: pytest.TempPat
     async with (
         own_database(servers, template) as settings,
         simulated(settings) as outside,
-        running(outside.settings, tmp_path_factory.mktemp("logs"), "gateway", "logger") as processes,
+        # Nobody makes the trips that are ordered here, and nobody waits for them.
+        running(
+            outside.settings.model_copy(update={"tool_call_s": 1.0}),
+            tmp_path_factory.mktemp("logs"),
+            "gateway",
+            "logger",
+        ) as processes,
     ):
         yield Site(outside.settings, processes["gateway"])
 

@@ -35,6 +35,7 @@ from tests.waiting import until
 MOST_S = 0.1 if sys.gettrace() is None else 0.3
 FIELDS = {
     "session_id": "s1",
+    "approval_id": "01a1fe39-64df-761e-8663-799e1359cb2d-0",
     "message_id": "1",
     "share_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "template_id": "01a1fe39-64df-761e-8663-799e1359cb2d",

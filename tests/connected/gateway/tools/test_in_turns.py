@@ -26,7 +26,12 @@ async def test_what_tools_say_reaches_the_model_and_the_user(stage: Stage, rows:
     trip_id = await trip_with_quotes(rows)
     record = await chat(stage, f"{LOOKING} [echo Done.]")
     first, second = await requests(stage)
-    assert [tool["function"]["name"] for tool in first["tools"]] == ["trip_status", "list_quotes", "prepare_proposal"]
+    assert [tool["function"]["name"] for tool in first["tools"]] == [
+        "create_trip",
+        "trip_status",
+        "list_quotes",
+        "prepare_proposal",
+    ]
     assert "A1B2C3" in first["messages"][0]["content"], "the session's trip, in the instructions"
     status, quotes = results(second)
     assert '"trip_code":"A1B2C3"' in status
@@ -66,8 +71,8 @@ async def test_what_cannot_be_run_is_told_to_the_model_and_shown(stage: Stage, r
     shown = calls(record)
     assert {part["state"] for part in shown.values()} == {"output-error"}
     errors = {name: part["errorText"] for name, part in shown.items()}
-    assert "there is no such tool; there are: trip_status" in errors["tool-fly"]
-    assert "there is no such tool" in errors["tool-create_trip"], "nobody takes a consent yet"
+    assert "there is no such tool; there are: create_trip, trip_status" in errors["tool-fly"]
+    assert errors["tool-create_trip"].startswith("segments: "), "before anybody is asked"
     assert "the arguments are no JSON" in errors["tool-list_quotes"]
     assert "no such trip" in errors["tool-trip_status"].lower(), "somebody else's is as one that there is not"
     assert errors["tool-prepare_proposal"].startswith("quote_ids: ")

@@ -162,7 +162,7 @@ async def test_tokens_of_a_turn_that_somebody_else_ends_count(
     for session, ends in (("s1", gateway.store.stop), ("s2", gateway.store.interrupt_expired)):
         turn = await gateway.store.claim(asks(gateway, session, quota(turns_per_day=9)))
         assert isinstance(turn, Turn)
-        await gateway.store.checkpoint([(turn.turn_id, 1, [{"type": "text", "text": text}])])
+        await gateway.store.checkpoint([(turn.turn_id, 1, 0, [{"type": "text", "text": text}])])
         await owner.execute("UPDATE gateway.turns SET lease_until = now() - interval '1 s' WHERE state = 'running'")
         now = await gateway.store.find(turn.turn_id)
         assert now is not None

@@ -26,7 +26,7 @@ PARTIAL = "SELECT partial_parts -> 0 ->> 'text' FROM gateway.turns"
 async def test_a_turn_whose_owner_is_gone_frees_its_session(gateway: Gateway, owner: asyncpg.Connection) -> None:
     abandoned = await gateway.store.claim(gateway.claim("never answered"))
     assert isinstance(abandoned, Turn)
-    await gateway.store.checkpoint([(abandoned.turn_id, 1, text_parts("so far"))])
+    await gateway.store.checkpoint([(abandoned.turn_id, 1, 0, text_parts("so far"))])
     with pytest.raises(SessionBusy):
         await gateway.ask("hello")
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
@@ -89,9 +89,9 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
         missed = ""
         away = True
 
-        async def checkpoint(self, parts: Sequence[tuple[UUID, int, list[dict[str, Any]]]]) -> None:
+        async def checkpoint(self, parts: Sequence[tuple[UUID, int, int, list[dict[str, Any]]]]) -> None:
             if self.away:
-                self.missed = parts[0][2][0]["text"]
+                self.missed = parts[0][3][0]["text"]
                 raise ConnectionRefusedError
             await super().checkpoint(parts)
 
@@ -128,9 +128,9 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
             self.renewals += 1
             return await super().renew(running)
 
-        async def checkpoint(self, parts: Sequence[tuple[UUID, int, list[dict[str, Any]]]]) -> None:
+        async def checkpoint(self, parts: Sequence[tuple[UUID, int, int, list[dict[str, Any]]]]) -> None:
             await super().checkpoint(parts)
-            self.texts += (parts[0][2][0]["text"],)
+            self.texts += (parts[0][3][0]["text"],)
 
     monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.02)
     monkeypatch.setattr("services.gateway.turns.keeper.RENEW_EVERY_S", 0.02)

@@ -231,7 +231,7 @@ async def test_an_owner_that_breaks_off_keeps_more_than_who_interrupted_it(
 ) -> None:
     claimed = await gateway.store.claim(gateway.claim("hello"))
     assert isinstance(claimed, Turn)
-    await gateway.store.checkpoint([(claimed.turn_id, 1, text_parts("so"))])
+    await gateway.store.checkpoint([(claimed.turn_id, 1, 0, text_parts("so"))])
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
     partial = await gateway.store.find(claimed.turn_id)
     interrupted = partial and await gateway.store.interrupt_expired(partial)

@@ -136,7 +136,7 @@ async def test_a_renewal_and_a_checkpoint_touch_no_index(watched: Watched) -> No
     assert isinstance(claimed, Turn)
     for _ in range(5):
         await watched.store.renew([(claimed.turn_id, 1)])
-        await watched.store.checkpoint([(claimed.turn_id, 1, text_parts("so far"))])
+        await watched.store.checkpoint([(claimed.turn_id, 1, 0, text_parts("so far"))])
     assert await watched.updates() == (10, 10)
 
 

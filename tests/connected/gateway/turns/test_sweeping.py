@@ -16,7 +16,7 @@ async def test_a_turn_is_ended_when_its_lease_was_seen_expired_twice(
 ) -> None:
     abandoned = await gateway.store.claim(gateway.claim("never answered"))
     assert isinstance(abandoned, Turn)
-    await gateway.store.checkpoint([(abandoned.turn_id, 1, text_parts("so far"))])
+    await gateway.store.checkpoint([(abandoned.turn_id, 1, 0, text_parts("so far"))])
     sweeper = gateway.sweeper()
     await sweeper.end_abandoned()
     await owner.execute(PAST_ITS_LEASE)

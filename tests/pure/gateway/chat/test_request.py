@@ -7,6 +7,7 @@ import pytest
 
 from services.gateway.chat.request import MOST_MESSAGES, ChatRequest, read_chat_request
 from services.gateway.http.fields import MOST_PARTS
+from services.gateway.turns.consent import Consent
 from shared.errors import Invalid, TooLarge, UnsupportedMedia
 
 JSON = {"content-type": "application/json"}
@@ -42,6 +43,29 @@ def test_what_use_chat_shows_before_its_question_is_known() -> None:
     messages = [ui_message("one"), ui_message("reply", "a1", "assistant"), ui_message("two", "m2")]
     assert read({"id": "chat1", "messages": messages}).shown_before == "a1"
     assert read({"id": "chat1", "messages": messages[:1]}).shown_before is None
+
+
+def answered_call(**approval: Any) -> dict[str, Any]:
+    """What `useChat` shows last once its user has answered a call."""
+    part = {"type": "tool-create_trip", "toolCallId": "c1", "state": "approval-responded", "input": {}}
+    return {"id": "a1", "role": "assistant", "parts": [{**part, "approval": approval}]}
+
+
+def test_an_answered_call_that_is_shown_last_is_a_consent_and_no_question() -> None:
+    shown = [ui_message("one"), answered_call(id="t-0", approved=False, reason="No.")]
+    request = read({"id": "chat1", "messages": shown, "trigger": "submit-message", "messageId": "a1"})
+    assert request.consents == (Consent("t-0", approved=False, reason="No."),)
+    assert read({"id": "chat1", "messages": shown[1:]}).consents == request.consents
+    assert read({"id": "chat1", "messages": shown, "trigger": "regenerate-message"}).consents == ()
+    assert read({"id": "chat1", "messages": [*shown, ui_message("two", "m2")]}).consents == ()
+
+
+@pytest.mark.parametrize(
+    "approval", [{"approved": True}, {"id": 7, "approved": True}, {"id": "t-0", "approved": "yes"}]
+)
+def test_an_answered_call_says_to_what_and_how(approval: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match="approval"):
+        read({"id": "chat1", "messages": [ui_message("one"), answered_call(**approval)]})
 
 
 def test_a_regeneration_may_be_a_first_asking() -> None:
