@@ -1,5 +1,6 @@
-"""The demo's script: three turns, a trip, three RFQs, a quote, a decline, a revised quote and a proposal."""
+"""The demo's script: a conversation that comes to a trip by its user's consent, three RFQs, quotes and a proposal."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,9 @@ TURNS = (
     "From KTEB to KPBI.",
     "On {day} for 6 passengers, please.",
 )
+HELPER = "charter"  # whose model may call tools: what they do, the model has done
+ABOUT_QUOTES = "What have the operators quoted?"
+ABOUT_PROPOSAL = "Prepare a proposal from that, at a margin of 7.5 %."
 FLIES_IN = timedelta(days=30)  # after the demo: a day that is past is refused
 
 __all__ = ["DemoError", "play"]
@@ -57,6 +61,8 @@ class Demo:
         self._watch = watch
         self._day = (datetime.now(UTC) + FLIES_IN).date().isoformat()
         self._shown: set[str] = set()  # lines of rows below the trip
+        self._messages = 0  # that are stored by now
+        self._approval: str | None = None  # that the model's order waits for
 
     async def show_model(self) -> None:
         heading("The gateway has registered its models at its start: their sessions are tagged")
@@ -77,19 +83,38 @@ class Demo:
         session_id = f"demo-{uuid4().hex[:8]}"
         for number, text in enumerate((turn.format(day=self._day) for turn in TURNS), start=1):
             heading(f"Turn {number}: POST /api/chat, streamed")
-            print(f"  {self._user}: {text}\n  {MODEL}: ", end="", flush=True)
-            message = {"id": f"m{number}", "role": "user", "parts": [{"type": "text", "text": text}]}
-            async for part in self._broker.stream("/api/chat", {"id": session_id, "messages": [message]}):
-                print(part.get("delta", ""), end="", flush=True)
-                if part["type"] == "error":
-                    raise DemoError(f"turn {number} failed: {part['errorText']}")
-            print()
-            stored = await self._all_stored(session_id, 2 * number)
             tagged = ["SessionTagged"] if number == 1 else []  # once for the session
-            await self._happened("MessagePosted", "MessageAnswered", "Stored", "Stored", *tagged)
-            for said in stored[-2:]:
-                row("chat.messages", f"{said['role']:<9}  {said['id']}  {said['status']}")
+            self._approval = await self._say(session_id, text, *tagged)
+        if self._approval is None:
+            raise DemoError("the model did not order the trip")
         return session_id
+
+    async def _say(self, session_id: str, text: str, *events: str) -> str | None:
+        """Say something, and show what is answered and where it is kept; return the approval that is asked for."""
+        print(f"  {self._user}: {text}")
+        message = {"id": f"m{self._messages}", "role": "user", "parts": [{"type": "text", "text": text}]}
+        body = {"id": session_id, "messages": [message], "helper": HELPER}
+        approval = await self._show_answer("/api/chat", body)
+        self._messages += 2
+        stored = await self._all_stored(session_id, self._messages)
+        await self._happened("MessagePosted", "MessageAnswered", "Stored", "Stored", *events)
+        for said in stored[-2:]:
+            row("chat.messages", f"{said['role']:<9}  {said['id']}  {said['status']}")
+        return approval
+
+    async def _show_answer(self, path: str, body: Any) -> str | None:
+        """Print an answer as it comes; return the approval that it ends with."""
+        approval, begins = None, f"  {MODEL}: "
+        async for part in self._broker.stream(path, body):
+            if part["type"] == "error":
+                raise DemoError(f"the answer broke off: {part['errorText']}")
+            if part["type"] == "tool-approval-request":
+                approval = part["approvalId"]
+            if shown := part.get("delta") or tool_line(part):
+                print(begins + shown, end="", flush=True)
+                begins = "" if "delta" in part else f"\n  {MODEL}: "
+        print()
+        return approval
 
     async def show_tag(self, session_id: str) -> None:
         heading("The session's tag, counted per user and model")
@@ -100,12 +125,14 @@ class Demo:
 
     async def arrange_trip(self, session_id: str) -> None:
         """Have a trip made at Avinode, play its operators, and watch the steps."""
-        heading("The trip: made at Avinode, where a person sends the RFQs")
-        body = {"segments": [{"from": "KTEB", "to": "KPBI", "date": self._day}], "pax": 6}
-        made = await self._broker.call("POST", f"/api/chat/sessions/{session_id}/trips", body)
-        trip_id = made["trip"]["id"]
+        heading(
+            "The user agrees to the order: POST .../approvals/{id}; the answer goes on, the trip is made at Avinode"
+        )
+        await self._show_answer(f"/api/chat/{session_id}/approvals/{self._approval}", {"approved": True})
+        ordered = await self._broker.call("GET", f"/api/trips?session_id={session_id}")
+        trip_id = ordered["trips"][0]["id"]
         # Told when the request is stored, and when Avinode has the trip.
-        news = ["TripRequested", "TripAdvanced", "TripAdvanced"]
+        news = ["TripRequested", "TripAdvanced", "TripAdvanced", "MessageAnswered"]
         trip = await self._advanced(trip_id, lambda trip: trip["avinode_trip_id"], *news)
         row("deep link", trip["deep_link"])
 
@@ -123,7 +150,7 @@ class Demo:
         heading("The first one quotes; the chat is told of it")
         await self._avinode.call("POST", f"/sim/rfqs/{first}/quote", {"price": 33500, "currency": "USD"})
         await self._advanced(trip_id, lambda trip: trip["quotes_received_count"] == 1, *told)
-        await self._show_note(session_id, 1)
+        await self._show_note(session_id)
 
         heading("The second one declines")
         await self._avinode.call("POST", f"/sim/rfqs/{second}/decline", {"reason": "AIRCRAFT_NOT_AVAILABLE"})
@@ -134,28 +161,27 @@ class Demo:
         heading("The first one revises its quote; the chat is told of it")
         await self._avinode.call("POST", f"/sim/rfqs/{first}/quote", {"price": 31900, "currency": "USD"})
         trip = await self._advanced(trip_id, lambda trip: len(trip["quotes"]) == 5, *told)
-        await self._show_note(session_id, 2)
+        await self._show_note(session_id)
+        heading("The user asks the model, which looks by a tool")
+        await self._say(session_id, ABOUT_QUOTES)
         await self._propose(session_id, trip)
 
     async def _propose(self, session_id: str, trip: Trip) -> None:
-        """Prepare a proposal from the quote that stands, and send it by hand: the trip is completed."""
-        heading("The broker prepares a proposal from the quote that stands, at a margin of 7.5 %")
-        (quote_id,) = (quote["id"] for quote in trip["quotes"] if quote["current"] and not quote["estimate"])
-        body = {"quote_ids": [quote_id], "margin_percent": 7.5, "note": "Your flight to the sun."}
-        made = await self._broker.call("POST", f"/api/trips/{trip['id']}/proposals", body)
-        proposal_id = made["proposal"]["id"]
-        await self._advanced(
-            trip["id"], lambda trip: trip["proposal_id"] == proposal_id, "ProposalPrepared", "TripAdvanced"
-        )
-        for option in made["proposal"]["options"]:
-            price = f"{option['client_price_cents'] / 100:,.2f} {made['proposal']['currency']}"
-            row("workflow.proposals", f"{made['proposal']['state']}  {option['aircraft_type']}  {price}")
+        """Have a proposal prepared from the quote that stands, and send it by hand: the trip is completed."""
+        heading("The model prepares a proposal from the quote that stands, by a tool")
+        await self._say(session_id, ABOUT_PROPOSAL, "ProposalPrepared", "TripAdvanced")
+        proposed = await self._advanced(trip["id"], lambda trip: trip["proposal_id"])
+        proposal_id = proposed["proposal_id"]
+        proposal = await self._broker.call("GET", f"/api/proposals/{proposal_id}")
+        for option in proposal["options"]:
+            price = f"{option['client_price_cents'] / 100:,.2f} {proposal['currency']}"
+            row("workflow.proposals", f"{proposal['state']}  {option['aircraft_type']}  {price}")
 
         heading("It is sent by hand, which completes the trip; the chat is told of it")
         await self._broker.call("POST", f"/api/proposals/{proposal_id}/send", {})
         told = ("ProposalSent", "TripAdvanced", "MessagePosted", "Stored")
         await self._advanced(trip["id"], lambda trip: trip["status"] == "completed", *told)
-        await self._show_note(session_id, 3)
+        await self._show_note(session_id)
         print(f"    to read: /api/proposals/{proposal_id}?format=html, md or pdf")
 
     async def _advanced(self, trip_id: str, is_so: Callable[[Trip], object], *events: str) -> Trip:
@@ -173,9 +199,10 @@ class Demo:
                 row(table, line)
         return trip
 
-    async def _show_note(self, session_id: str, number: int) -> None:
-        """Show what the chat was told last, of so many things."""
-        notes = await self._all_stored(session_id, 2 * len(TURNS) + number)
+    async def _show_note(self, session_id: str) -> None:
+        """Show what the chat is told next."""
+        self._messages += 1
+        notes = await self._all_stored(session_id, self._messages)
         row("chat.messages", f"system     {notes[-1]['content']}")
 
     async def _all_stored(self, session_id: str, count: int) -> list[dict[str, Any]]:
@@ -195,6 +222,19 @@ class Demo:
             raise DemoError(f"no {', '.join(names)} within 20 s; seen: {sorted(self._watch.seen)}") from None
         for line in self._watch.take():
             print(f"    {line}")
+
+
+def tool_line(part: dict[str, Any]) -> str:
+    """Say what a part tells of a tool; nothing where it tells of something else."""
+    if part["type"] == "tool-input-available":
+        return f"calls {part['toolName']} {json.dumps(part['input'])}"
+    if part["type"] == "tool-approval-request":
+        return "waits for the user's consent"
+    outcomes = {
+        "tool-output-available": "has the tool's answer",
+        "tool-output-error": f"hears: {part.get('errorText')}",
+    }
+    return outcomes.get(part["type"], "")
 
 
 def heading(text: str) -> None:

@@ -193,3 +193,65 @@ def test_own_answer_grows_to_the_chunks_ordered() -> None:
 
 def test_a_conversation_without_user_is_answered() -> None:
     assert answer(request({"role": "system", "content": "[echo x]"})).text.startswith("I can arrange")
+
+
+QUOTING = [
+    CREATE_TRIP,
+    *({"type": "function", "function": {"name": name}} for name in ("list_quotes", "prepare_proposal")),
+]
+QUOTES = {
+    "quotes": [
+        {"quote_id": "q1", "operator": "Op A", "aircraft": "Citation", "price": "100.00", "currency": "USD"},
+        {
+            "quote_id": "q2",
+            "operator": "Op B",
+            "aircraft": "Lear",
+            "price": "9.00",
+            "currency": "USD",
+            "is_estimate": True,
+        },
+    ]
+}
+
+
+def answered_with(answered: Answer, result: Any) -> list[dict[str, Any]]:
+    """Return the messages that follow a call, with this result below a sentence."""
+    asking, *results = called(answered)
+    return [asking, *({**each, "content": f"Information:\n{json.dumps(result)}"} for each in results)]
+
+
+def test_asked_about_quotes_it_looks_and_says_what_operators_stand_to() -> None:
+    said = user("What have the operators quoted?")
+    looks = answer(request(said, tools=QUOTING))
+    assert [(call.name, call.arguments) for call in looks.tools] == [("list_quotes", '{"trip": null}')]
+    told = answer(request(said, *answered_with(looks, QUOTES), tools=QUOTING))
+    assert (told.text, told.tools) == ("Quoted so far: Op A with a Citation for 100.00 USD.", ())
+    nothing = answer(request(said, *answered_with(looks, {"quotes": []}), tools=QUOTING))
+    assert nothing.text == "No operator has quoted yet."
+
+
+def test_a_proposal_is_prepared_from_what_operators_stand_to() -> None:
+    said = user("Prepare a proposal from that, at a margin of 7.5 %.")
+    looks = answer(request(said, tools=QUOTING))
+    seen = answered_with(looks, QUOTES)
+    prepares = answer(request(said, *seen, tools=QUOTING))
+    [call] = prepares.tools
+    assert call.name == "prepare_proposal"
+    assert json.loads(call.arguments) == {"trip": None, "quote_ids": ["q1"], "margin_percent": 7.5, "note": None}
+    made = answered_with(prepares, {"options": [{"client_price": "107.50 USD"}]})
+    told = answer(request(said, *seen, *made, tools=QUOTING))
+    assert (told.text, told.tools) == ("The proposal is prepared, for 107.50 USD. Nothing is sent yet.", ())
+
+
+def test_of_a_trip_that_was_made_it_says_which_and_where() -> None:
+    said = user("KTEB to KVNY on 2030-05-04 for 6")
+    orders = answer(request(said, tools=QUOTING))
+    made = answered_with(orders, {"trip_code": "S1", "deep_link": "http://sim/1", "step": "searching_aircraft"})
+    told = answer(request(said, *made, tools=QUOTING))
+    assert told.text == "Done. create_trip answered: trip S1. Its operators are chosen at http://sim/1"
+
+
+def test_without_the_tools_it_speaks_of_trips_alone() -> None:
+    answered = answer(request(user("What have the operators quoted?"), tools=[CREATE_TRIP]))
+    assert answered.tools == ()
+    assert answered.text.startswith("I can arrange")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deploy.sandbox.model.directives import CallTool, Orders, Pacing, Say, read_orders
 from deploy.sandbox.model.errors import UnreadableDirectiveError
+from deploy.sandbox.model.quoting import quoting_step, value_of
 from deploy.sandbox.model.requests import ChatRequest, Function, Message
 from deploy.sandbox.model.trip_facts import Leg, TripFacts, read_trip_facts
 
@@ -94,9 +95,12 @@ def _identified(calls: list[CallTool], messages: list[Message]) -> list[CalledTo
 
 def _charter_step(asked: ChatRequest) -> Say | CallTool:
     """Ask for what is missing; with everything known, request the trip once."""
+    texts = _user_texts(asked.messages)
+    about_quotes = quoting_step(asked, texts[-1]) if texts else None
+    if about_quotes is not None:
+        return about_quotes
     if asked.messages[-1].role == "tool":
         return Say(_told_result(asked.messages))
-    texts = _user_texts(asked.messages)
     facts = read_trip_facts(texts)
     if facts.missing:
         return Say(_question(facts))
@@ -177,9 +181,17 @@ def _told_result(messages: list[Message]) -> str:
         for call in message.tool_calls or []
         if call.id == messages[-1].tool_call_id
     )
-    result = " ".join(messages[-1].text.split())
+    result = " ".join(_in_short(messages[-1].text).split())
     shown = result if len(result) <= _SHOWN_RESULT else result[:_SHOWN_RESULT] + "..."
     return f"{_result_intro(name)} {shown or 'nothing'}"
+
+
+def _in_short(result: str) -> str:
+    """Say of a trip which one it is and where its operators are chosen; of anything else all that is said."""
+    trip = value_of(result)
+    if not isinstance(trip, dict) or not trip.get("trip_code"):
+        return result
+    return f"trip {trip['trip_code']}. Its operators are chosen at {trip.get('deep_link')}"
 
 
 def _result_intro(name: str) -> str:
