@@ -19,7 +19,7 @@ Headers = Iterable[tuple[str, str]]
 PAGE, EVIL = "https://chat.example", "evil.example"
 SOME_ID = "01a1fe39-64df-761e-8663-799e1359cb2d"  # nobody's
 # What anybody may call, by whichever name, and with whatever credentials: none are looked at.
-OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/shared/{token}")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/config"), ("GET", "/api/shared/{token}")}
 OPEN |= {("GET", "/api/auth/login"), ("POST", "/api/auth/login"), ("POST", "/api/auth/logout")}
 SIGNED = ("POST", "/api/webhooks/{source}")  # by another header than `Authorization`
 ANY_NAME = ("/healthz", "/readyz", "/api/webhooks/")
