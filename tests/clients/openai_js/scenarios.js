@@ -77,3 +77,27 @@ test("retries are one turn", async () => {
   const said = await messages(error.headers.get("x-session-id"));
   assert.deepEqual(said.map((message) => message.role), ["user", "assistant", "assistant"]); // of each try an answer
 });
+
+test("a response goes on from another, streamed, until it is deleted", async () => {
+  const first = await client.responses.create({ model, input: "[echo one]" });
+  const stream = client.responses.stream({ model, input: "[recall]", previous_response_id: first.id });
+  const second = await stream.finalResponse();
+  assert.equal(first.output_text, "one");
+  assert.deepEqual(JSON.parse(second.output_text), ["[echo one]", "[recall]"]);
+  assert.equal((await client.responses.retrieve(second.id)).output_text, second.output_text);
+  await client.responses.delete(second.id);
+  await assert.rejects(client.responses.retrieve(second.id), OpenAI.NotFoundError);
+});
+
+test("a response's function is run by its client", async () => {
+  const tool = { type: "function", ...tools[0].function, strict: false };
+  const first = await client.responses.create({ model, tools: [tool], input: '[tool get_weather {"city": "Nice"}]' });
+  const call = first.output.find((item) => item.type === "function_call");
+  assert.deepEqual(JSON.parse(call.arguments), { city: "Nice" });
+  const result = { type: "function_call_output", call_id: call.call_id, output: "sunny" };
+  const asked = { model, tools: [tool], input: [result], previous_response_id: first.id };
+  const { data, response } = await client.responses.create(asked).withResponse();
+  assert.ok(data.output_text);
+  const said = await messages(response.headers.get("x-session-id"));
+  assert.deepEqual(said.map((message) => message.role), ["user", "assistant", "tool", "assistant"]);
+});

@@ -117,19 +117,75 @@ def langchain_goes_on_by_its_history() -> None:
     assert said[2][1] == "sunny in Nice"
 
 
-def agents_call_their_tool() -> None:
-    @function_tool  # type: ignore[untyped-decorator]
-    def get_weather(city: str) -> str:
-        """Tell the weather."""
-        return f"sunny in {city}"
+def openai_goes_on_from_a_response() -> None:
+    client = openai.OpenAI()
+    first = client.responses.create(model=MODEL, input="[echo one]", instructions="Be brief.")
+    with client.responses.stream(model=MODEL, input="[recall]", previous_response_id=first.id) as stream:
+        second = stream.get_final_response()
+    assert (first.output_text, json.loads(second.output_text)) == ("one", ["[echo one]", "[recall]"])
+    assert client.responses.retrieve(second.id).output_text == second.output_text
+    client.responses.delete(second.id)
+    try:
+        client.responses.retrieve(second.id)
+    except openai.NotFoundError as error:
+        assert error.type == "invalid_request_error", error
+    else:
+        raise AssertionError("a response that was deleted")
 
+
+def openai_answers_a_function_of_a_response() -> None:
+    client = openai.OpenAI()
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tool: Any = {"type": "function", "name": "get_weather", "parameters": parameters, "strict": False}
+    asked: Any = {"model": MODEL, "tools": [tool]}
+    first = client.responses.create(input='[tool get_weather {"city": "Nice"}]', **asked)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    assert json.loads(call.arguments) == {"city": "Nice"}
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    events = list(client.responses.create(input=[result], previous_response_id=first.id, stream=True, **asked))
+    assert (events[0].type, events[-1].type) == ("response.created", "response.completed")
+    assert [each[0] for each in messages(newest())] == ["user", "assistant", "tool", "assistant"]
+
+
+@function_tool  # type: ignore[untyped-decorator]
+def get_weather(city: str) -> str:
+    """Tell the weather."""
+    return f"sunny in {city}"
+
+
+async def _stream_agent(agent: Any, text: str, previous: str | None = None) -> Any:
+    result = Runner.run_streamed(agent, text, previous_response_id=previous)
+    kinds = {event.type async for event in result.stream_events()}
+    assert "raw_response_event" in kinds, kinds
+    return result
+
+
+def agents_call_their_tool_by_chat_completions() -> None:
     model = OpenAIChatCompletionsModel(model=MODEL, openai_client=openai.AsyncOpenAI())
-    agent = Agent(name="a", instructions="Be brief.", tools=[get_weather], model=model)
-    result = asyncio.run(Runner.run(agent, '[tool get_weather {"city": "Cannes"}]'))
+    asyncio.run(_call_tool(Agent(name="a", instructions="Be brief.", tools=[get_weather], model=model)))
+
+
+async def _call_tool(agent: Any) -> None:
+    result = await Runner.run(agent, '[tool get_weather {"city": "Cannes"}]')
     assert result.final_output
     said = messages(newest())
     assert [each[0] for each in said] == ["user", "assistant", "tool", "assistant"], said
     assert said[2][1] == "sunny in Cannes"
+
+
+def agents_call_their_tool_and_stream_by_responses() -> None:
+    agent = Agent(name="a", instructions="Be brief.", tools=[get_weather], model=MODEL)
+
+    async def run() -> None:  # in one loop: the SDK's client is one for all
+        await _call_tool(agent)
+        first = await _stream_agent(agent, '[tool get_weather {"city": "Nice"}]')
+        session_id = newest()
+        second = await _stream_agent(agent, "[echo bye]", first.last_response_id)
+        assert (second.final_output, newest()) == ("bye", session_id)
+        roles = [each[0] for each in messages(session_id)]
+        assert roles == ["user", "assistant", "tool", "assistant", "user", "assistant"], roles
+
+    asyncio.run(run())
 
 
 SCENARIOS = (
@@ -138,7 +194,10 @@ SCENARIOS = (
     openai_tells_errors_apart,
     openai_retries_are_one_turn,
     langchain_goes_on_by_its_history,
-    agents_call_their_tool,
+    openai_goes_on_from_a_response,
+    openai_answers_a_function_of_a_response,
+    agents_call_their_tool_by_chat_completions,
+    agents_call_their_tool_and_stream_by_responses,
 )
 for scenario in SCENARIOS:
     scenario()

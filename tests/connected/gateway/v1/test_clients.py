@@ -41,7 +41,7 @@ async def test_pythons_clients_need_nothing_but_the_address_and_a_key(gateway: S
         python = venv_with(client / "requirements.txt", tmp_path)
         return run(python, client / "talk.py", address(gateway), token_for(gateway, "ann"), cwd=tmp_path)
 
-    assert "agents_call_their_tool" in await asyncio.to_thread(talk)
+    assert "agents_call_their_tool_and_stream_by_responses" in await asyncio.to_thread(talk)
 
 
 async def test_javascripts_client_needs_nothing_but_the_address_and_a_key(gateway: Settings, tmp_path: Path) -> None:
