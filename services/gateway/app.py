@@ -134,6 +134,7 @@ from services.gateway.turns.unfit import Unfit
 from services.gateway.turns.waiting import WaitingTurns
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
+from services.gateway.v1.kept_responses import KeptResponses, ResponseReadings
 from services.gateway.v1.models import ListedModels
 from services.gateway.v1.previous import PreviousTurns
 from services.gateway.v1.turns import V1Turns
@@ -255,6 +256,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
     sessions, tags = SessionQueries(pools.reader), TagQueries(pools.reader)
     session_tags = SessionTags(runner.recent, tags)
     turns, models = TurnReadings(pools.own), ModelQueries(pools.reader)
+    responses = ResponseReadings(pools.own, pools.reader, store)
     openings, traces = SessionOpenings(pools.own), TraceQueries(pools.reader, pools.admin)
     own, memory = OwnSessions(turns, sessions, openings), Memory(pools.reader, turns, settings.context_bytes)
     catalog, lanes = links.upstreams.catalog, Lanes()
@@ -338,6 +340,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
                 memory,
                 joining=Joining(runner.recent, pools.own, pools.reader),
                 previous=PreviousTurns(pools.own, pools.reader, turns),
+                responses=responses,
                 room=runner.room,
                 recent=runner.recent,
             ),
@@ -346,6 +349,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
             models=allowed,
             catalog=catalog,
         ),
+        KeptResponses(responses),
         ListedModels(catalog, allowed, time.time()),
         RunningChat(own, store, running, throttle, runner.room),
         Sessions(own, turns, sessions, tags, receipts, lanes),

@@ -44,6 +44,7 @@ FILLED_BY_HAND = (
     "INSERT INTO gateway.shares (share_id, token_hash, user_id, session_id) VALUES (gen_random_uuid(), 'x', $1, $2)",
     "WITH hers AS (INSERT INTO gateway.shares (share_id, user_id, session_id) VALUES (gen_random_uuid(), 'eve', 's')"
     " RETURNING *) INSERT INTO gateway.shared_with SELECT share_id, $1, created_at FROM hers",
+    "INSERT INTO gateway.withheld_responses VALUES ($1, gen_random_uuid(), $2, now())",
     "INSERT INTO workflow.cancellations (trip_id, reason, message, state, event_id, accepted_at)"
     " SELECT trip_id, 'OTHER', 'marzipan', 'done', gen_random_uuid(), now() FROM workflow.trip_sessions"
     " WHERE user_id = $1 AND session_id = $2",

@@ -20,6 +20,7 @@ USERS_AT_ONCE = 50
 # What an erased user has here: whole rows, by the time that each is of.
 OLDER = (
     ("gateway.turns", "asked_at <= $2 AND state <> 'running'"),
+    ("gateway.withheld_responses", "withheld_at <= $2"),
     ("gateway.shares", "created_at <= $2"),
     ("gateway.shared_with", "shared_at <= $2"),  # what others have shared with them
     ("gateway.usage", "day <= ($2::timestamptz AT TIME ZONE 'UTC')::date"),
@@ -57,6 +58,7 @@ class SweepStore:
         those = "(user_id, session_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
         for which in (
             "gateway.turns WHERE state <> 'running'",
+            "gateway.withheld_responses WHERE true",
             "gateway.session_openings WHERE true",
             "gateway.shares WHERE true",
         ):

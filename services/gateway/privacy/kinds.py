@@ -66,6 +66,7 @@ KINDS = (
     Kind("gateway.login_links", ("token_hash",), ("token_hash",)),
     Kind("gateway.shares", ("session_id", "share_id"), ("token_hash",)),
     Kind("gateway.shared_with", ("share_id",)),
+    Kind("gateway.withheld_responses", ("turn_id",)),
     Kind("gateway.usage", ("day",)),
     Kind("workflow.trip_sessions", ("session_id", "trip_id"), which=f"{OWN} AND t.deleted_at IS NULL"),
     Kind("workflow.requests", ("session_id", "request_id"), (), ("segments", "criteria")),

@@ -8,7 +8,7 @@ from services.gateway.http.idempotency_key import HEADER, PATTERN
 from services.gateway.http.openapi import REF
 from services.gateway.turns.histories import ROLES
 from services.gateway.v1.conversation import MOST_MESSAGES
-from services.gateway.v1.door import CHATS, MODEL, MODELS, RESPONSES
+from services.gateway.v1.door import CHATS, MODEL, MODELS, RESPONSE, RESPONSES
 from shared.ids import CLIENT_ID
 
 SECURITY: list[Json] = [{"token": []}, {"visitor": []}]
@@ -20,6 +20,10 @@ def describe_v1(document: Json) -> None:
     document["paths"][CHATS] = {"post": _completions()}
     document["paths"][RESPONSES] = {"post": _responses()}
     document["paths"][MODELS] = {"get": _read("list_openai_models", "List the models", "OpenAIModels", 401, 429)}
+    kept = _read("show_response", "Show a response", "OpenAIResponse", 400, 401, 404, 429, 503)
+    withheld = _read("delete_response", "Withhold a response", "DeletedOpenAIResponse", 401, 404, 429, 503)
+    named = [{"name": "response_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    document["paths"][RESPONSE] = {"get": kept | {"parameters": named}, "delete": withheld | {"parameters": named}}
     shown = _read("show_openai_model", "Show a model", "OpenAIModel", 401, 404, 429)
     shown["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
     document["paths"][MODEL] = {"get": shown}
@@ -169,6 +173,16 @@ SCHEMAS: dict[str, Json] = {
             "output": {"type": "array", "items": {"type": "object", "additionalProperties": True}},
         },
         "additionalProperties": True,
+    },
+    "DeletedOpenAIResponse": {
+        "type": "object",
+        "title": "DeletedOpenAIResponse",
+        "required": ["id", "object", "deleted"],
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": "response", "type": "string"},
+            "deleted": {"type": "boolean"},
+        },
     },
     "OpenAIModel": _MODEL,
     "OpenAIModels": {

@@ -24,15 +24,17 @@ from services.gateway.http.openai_errors import (
     unexpected,
 )
 from services.gateway.http.problems import PROBLEMS
+from services.gateway.http.refused_field import refused_field
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.completions import Completions
+from services.gateway.v1.kept_responses import KeptResponses
 from services.gateway.v1.models import ListedModels
 from services.gateway.v1.responses import Responses
 from shared.database import Fault, fault_of
 from shared.errors import DatabaseAway, Invalid, NotAuthenticated, TripthreadError
 
 CHATS, MODELS, MODEL = "/v1/chat/completions", "/v1/models", "/v1/models/{model}"
-RESPONSES = "/v1/responses"
+RESPONSES, RESPONSE = "/v1/responses", "/v1/responses/{response_id}"
 COMPLETION_WORDS, RESPONSE_WORDS = Completions(), Responses()
 
 Answer = Callable[[Request, Caller], Awaitable[Response]]
@@ -60,20 +62,32 @@ class V1Door:
 
 async def _answer(request: Request) -> Response:
     path = request.scope["path"]
-    is_model = path.startswith(MODELS + "/") and len(path) > len(MODELS) + 1
-    route = ROUTES.get(MODEL if is_model else path)
+    route = ROUTES.get(_pattern_of(path))
     if route is None:
         message = f"Unknown request URL: {request.method} {path[:200]}."
         return error_response(404, error_object(message, REFUSED, "unknown_url"))
     request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
-    (method,) = METHODS[route.path]
-    if request.method != method:
-        message = f"This path takes {method}."
-        return error_response(405, error_object(message, REFUSED, "method_not_allowed"), {"Allow": method})
+    answer = ANSWERS[route.path].get(request.method)
+    if answer is None:
+        methods = ", ".join(ANSWERS[route.path])
+        message = f"This path takes {methods}."
+        return error_response(405, error_object(message, REFUSED, "method_not_allowed"), {"Allow": methods})
     caller = await known_caller(request)
     if caller is None:
         raise NotAuthenticated(UNKNOWN)
-    return await ANSWERS[route.path](request, caller)
+    return await answer(request, caller)
+
+
+def _pattern_of(path: str) -> str:
+    if _id_behind(MODELS, path):  # which may have slashes
+        return MODEL
+    name = _id_behind(RESPONSES, path)
+    return RESPONSE if name and "/" not in name else path
+
+
+def _id_behind(path: str, whole: str) -> str:
+    """Return what stands behind a path, as one of those that it lists has it; nothing where nothing does."""
+    return whole.removeprefix(f"{path}/") if whole.startswith(f"{path}/") else ""
 
 
 def _refusal(request: Request, error: Exception) -> Response:
@@ -104,20 +118,37 @@ async def _list_models(request: Request, caller: Caller) -> Response:
 
 async def _show_model(request: Request, caller: Caller) -> Response:
     await counted(caller, request)
-    name = request.scope["path"].removeprefix(MODELS + "/")
+    name = _id_behind(MODELS, request.scope["path"])
     return _json(handed(request, ListedModels).one(name, caller))
+
+
+async def _show_response(request: Request, caller: Caller) -> Response:
+    await counted(caller, request)
+    if request.query_params.get("stream") == "true":
+        raise refused_field("stream", "is not supported: what is kept of a response is shown whole")
+    return _json(await handed(request, KeptResponses).show(_id_behind(RESPONSES, request.scope["path"]), caller))
+
+
+async def _delete_response(request: Request, caller: Caller) -> Response:
+    await counted(caller, request)
+    return _json(await handed(request, KeptResponses).delete(_id_behind(RESPONSES, request.scope["path"]), caller))
 
 
 def _json(value: object) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
-ANSWERS: dict[str, Answer] = {CHATS: _complete, RESPONSES: _respond, MODELS: _list_models, MODEL: _show_model}
-METHODS = {CHATS: ("POST",), RESPONSES: ("POST",), MODELS: ("GET",), MODEL: ("GET",)}
+ANSWERS: dict[str, dict[str, Answer]] = {  # by path and method
+    CHATS: {"POST": _complete},
+    RESPONSES: {"POST": _respond},
+    RESPONSE: {"GET": _show_response, "DELETE": _delete_response},
+    MODELS: {"GET": _list_models},
+    MODEL: {"GET": _show_model},
+}
 
 
 async def _at_the_door(_request: Request) -> Response:
     raise NotImplementedError("the door answers before any route")
 
 
-ROUTES = {path: Route(path, _at_the_door, methods=list(METHODS[path])) for path in ANSWERS}
+ROUTES = {path: Route(path, _at_the_door, methods=list(methods)) for path, methods in ANSWERS.items()}

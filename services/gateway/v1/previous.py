@@ -20,6 +20,8 @@ from services.gateway.v1.response_shape import calls_of
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
 
+NO_RESULT = "(There is no result yet.)"  # of a tool of ours, such as one that its user was asked about
+
 Parts = Sequence[Mapping[str, Any]]  # the AI SDK's, of one message
 
 
@@ -42,13 +44,14 @@ class PreviousTurns:
         self._turns = turns
 
     async def find(self, caller: Caller, turn_id: UUID) -> Previous | None:
-        """Return a turn of this caller's, in whichever project; None where there is none."""
+        """Return a turn of this caller's that is not withheld, in whichever project; None where there is none."""
         rows = await fetched(
             self._own,
             """
-            SELECT user_id, session_id, attempt, state FROM gateway.turns
+            SELECT user_id, session_id, attempt, state FROM gateway.turns t
             WHERE turn_id = $1 AND user_id = ANY ($2) AND state <> 'posted'
                 AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
+                AND NOT EXISTS (SELECT FROM gateway.withheld_responses w WHERE w.user_id = t.user_id AND w.turn_id = $1)
             """,
             turn_id,
             caller.user_ids,
@@ -59,8 +62,13 @@ class PreviousTurns:
         async with reading(self._reader, *caller.user_ids) as db:
             stored = await db.fetchrow(
                 """
-                SELECT user_id, session_id, message_id FROM chat.messages
-                WHERE user_id = ANY ($1) AND turn_id = $2 AND role = 'assistant' ORDER BY created_at DESC LIMIT 1
+                SELECT m.user_id, m.session_id, m.message_id
+                FROM chat.messages m JOIN chat.sessions s USING (user_id, session_id)
+                WHERE m.user_id = ANY ($1) AND m.turn_id = $2 AND m.role = 'assistant'
+                    AND s.created_at <= m.created_at  -- which a fork's copies are older than
+                    AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
+                        WHERE w.user_id = m.user_id AND w.turn_id = $2)
+                ORDER BY m.created_at DESC LIMIT 1
                 """,
                 caller.user_ids,
                 turn_id,
@@ -141,9 +149,9 @@ def _messages(said: Said, parts: Parts) -> list[Message]:
     calls = [part for part in parts if part["type"].startswith("tool-") and "input" in part]
     called = calls_of(parts)
     results = [
-        _result(call_id, part.get("output", part.get("errorText")))
+        _result(call_id, part.get("output", part.get("errorText", NO_RESULT)))
         for part, (call_id, _, _) in zip(calls, called, strict=True)
-        if "output" in part or "errorText" in part
+        if part.get("state") != "input-available"  # which the client's own are, and stay
     ]
     if not called:
         return [{"role": "assistant", "content": text}] if text.strip() else []

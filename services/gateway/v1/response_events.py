@@ -7,6 +7,7 @@ answer is kept. A call's item ends with the answer: pieces of several calls may 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -40,10 +41,10 @@ class _Item:
 class ResponseEvents:
     """The events of one stream."""
 
-    def __init__(self, response: Mapping[str, Any], answer_id: str) -> None:
+    def __init__(self, response: Mapping[str, Any], turn_id: UUID) -> None:
         """Begin a stream of this response, of which nothing has come yet."""
         self._response = response
-        self._answer_id = answer_id
+        self._turn_id = turn_id
         self._number = 0
         self._items: list[_Item] = []
         self._text: _Item | None = None  # that goes on
@@ -142,7 +143,7 @@ class ResponseEvents:
     def _begin(self, kind: str, number: int | None = None) -> _Item:
         if number is None:
             number = sum(item.kind == kind for item in self._items)
-        item = _Item(len(self._items), item_id(self._answer_id, kind, number), kind)
+        item = _Item(len(self._items), item_id(self._turn_id, kind, number), kind)
         self._items.append(item)
         return item
 

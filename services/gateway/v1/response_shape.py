@@ -1,15 +1,16 @@
 """Spell a turn as a response: what it is, and the items that its answer comes out as. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 
 from services.gateway.http.openai_errors import FAILED
 from services.gateway.model.ending import FILTERED, LENGTH
-from services.gateway.turns.turn import Answer, Turn, text_parts
+from services.gateway.turns.turn import Answer, text_parts
 from services.gateway.v1.response_request import response_id
 
 INCOMPLETE = {LENGTH: "max_output_tokens", FILTERED: "content_filter"}  # why, in OpenAI's words
@@ -38,7 +39,20 @@ USUAL: dict[str, Any] = {
 Item = dict[str, Any]
 
 
-def begun(turn: Turn, told: Mapping[str, Any]) -> dict[str, Any]:
+class Told(Protocol):
+    """What a response has of its turn."""
+
+    @property
+    def turn_id(self) -> UUID: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def asked_at(self) -> datetime: ...
+    @property
+    def answered_at(self) -> datetime | None: ...
+
+
+def begun(turn: Told, told: Mapping[str, Any]) -> dict[str, Any]:
     """Return a response of which nothing has come yet.
 
     Args:
@@ -57,7 +71,7 @@ def begun(turn: Turn, told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def ended(turn: Turn, told: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def ended(turn: Told, told: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     """Return a response whose answer has come to an end."""
     reason = INCOMPLETE.get(answer.finish_reason or "")
     details = {"incomplete_details": {"reason": reason}} if reason else {}
@@ -65,20 +79,25 @@ def ended(turn: Turn, told: Mapping[str, Any], answer: Answer) -> dict[str, Any]
         **begun(turn, told),
         "status": "incomplete" if reason else "completed",
         "completed_at": None if reason or turn.answered_at is None else int(turn.answered_at.timestamp()),
-        "output": items_of(turn.answer_id, answer),
+        "output": items_of(turn.turn_id, answer),
         "usage": usage_of(answer.trace or {}),
         **details,
     }
 
 
-def failed(turn: Turn, told: Mapping[str, Any], message: str, answer: Answer | None) -> dict[str, Any]:
+def failed(turn: Told, told: Mapping[str, Any], message: str, answer: Answer | None) -> dict[str, Any]:
     """Return a response that broke off, with what had come of its answer."""
-    output = items_of(turn.answer_id, answer) if answer else []
+    output = items_of(turn.turn_id, answer) if answer else []
     error = {"code": FAILED, "message": message}
     return {**begun(turn, told), "status": "failed", "error": error, "output": output}
 
 
-def items_of(answer_id: str, answer: Answer) -> list[Item]:
+def running(turn: Told, told: Mapping[str, Any], parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a response that is coming, with what was kept of it so far."""
+    return {**begun(turn, told), "output": items_of(turn.turn_id, Answer("", list(parts), "interrupted"))}
+
+
+def items_of(turn_id: UUID, answer: Answer) -> list[Item]:
     """Return the items of an answer as it is kept, in their order."""
     status = "completed" if answer.status == "complete" else "incomplete"
     is_refusal = answer.metadata.get("refusal") is True
@@ -86,7 +105,7 @@ def items_of(answer_id: str, answer: Answer) -> list[Item]:
     items: list[Item] = []
     for part in answer.parts or text_parts(answer.content):
         kind = "call" if part["type"].startswith("tool-") else part["type"]
-        name = item_id(answer_id, kind, numbers[kind]) if kind in PREFIXES else ""
+        name = item_id(turn_id, kind, numbers[kind]) if kind in PREFIXES else ""
         if kind == "call":
             items.append(call_item(name, *call_of(part, numbers[kind]), status="completed"))
         elif name:
@@ -104,9 +123,9 @@ def calls_of(parts: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
 PREFIXES = {"text": "msg", "reasoning": "rs", "call": "fc"}
 
 
-def item_id(answer_id: str, kind: str, number: int) -> str:
-    """Name an item: it is the answer's, and of its kind the one of this number, from 0."""
-    return f"{PREFIXES[kind]}_{UUID(answer_id).hex}{number or ''}"
+def item_id(turn_id: UUID, kind: str, number: int) -> str:
+    """Name an item: it is of this turn's answer, and of its kind the one of this number, from 0."""
+    return f"{PREFIXES[kind]}_{turn_id.hex}{f'_{number}' if number else ''}"
 
 
 def text_item(name: str, kind: str, text: str | None, status: str, *, is_refusal: bool = False) -> Item:

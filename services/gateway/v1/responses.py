@@ -9,6 +9,7 @@ from services.gateway.http.openai_errors import described
 from services.gateway.model.chunks import CallPiece, Chunk
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.histories import Message
+from services.gateway.turns.pieces import Whole
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1 import response_shape
 from services.gateway.v1.asked import Asked
@@ -31,7 +32,7 @@ class Responses:
 
     async def stream(self, begun: Begun) -> AsyncIterator[bytes]:
         buffer, turn, retold = begun.buffer, begun.buffer.turn, begun.retold
-        events = ResponseEvents(response_shape.begun(turn, begun.asked.told), turn.answer_id)
+        events = ResponseEvents(response_shape.begun(turn, begun.asked.told), turn.turn_id)
         yield events.begin()
         pieces = _relayed(buffer, retold, events) if isinstance(retold, ToldInPieces) else _kept(buffer, events)
         async for told in pieces:
@@ -52,6 +53,8 @@ async def _kept(buffer: TurnBuffer, events: ResponseEvents) -> AsyncIterator[byt
     is_refusal = _refuses(buffer.ended)
     try:
         async for piece in buffer.follow_all():
+            if isinstance(piece, Whole):  # calls are told at the end
+                continue
             if not piece:
                 yield KEEPALIVE
             elif isinstance(piece, Reasoning):

@@ -23,6 +23,7 @@ from services.gateway.turns.weight import bytes_of
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.beginning import Beginning, sent_key
 from services.gateway.v1.joining import Joining
+from services.gateway.v1.kept_responses import ResponseReadings
 from services.gateway.v1.previous import Previous, PreviousTurns, calls_in
 from services.gateway.v1.response_input import refuse_uncalled
 from services.gateway.v1.response_request import NoSuchPrevious, response_id
@@ -44,6 +45,7 @@ class V1Turns:
         *,
         joining: Joining,
         previous: PreviousTurns,
+        responses: ResponseReadings,
         room: Shares,
         recent: RecentSessions,
     ) -> None:
@@ -53,6 +55,7 @@ class V1Turns:
         self._memory = memory
         self._joining = joining
         self._previous = previous
+        self._responses = responses
         self._room = room
         self._recent = recent
 
@@ -62,6 +65,13 @@ class V1Turns:
         Raises:
             Refused, Away: It can't be served.
         """
+        begun = await self._begin(beginning, wording)
+        if not begun.asked.stores:
+            turn = begun.buffer.turn
+            await self._responses.withhold(turn.user_id, turn.session_id, turn.turn_id)
+        return begun
+
+    async def _begin(self, beginning: Beginning, wording: Wording) -> Begun:
         asked = beginning.asked
         if asked.previous is not None:
             return await until_fresh(lambda: self._try_to_go_on(beginning, wording))

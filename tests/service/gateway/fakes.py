@@ -162,6 +162,7 @@ from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
+from services.gateway.v1.kept_responses import KeptResponse, KeptResponses, ResponseReadings
 from services.gateway.v1.models import ListedModels
 from services.gateway.v1.previous import Previous, PreviousTurns, told_of, way_to
 from services.gateway.v1.turns import V1Turns
@@ -232,6 +233,7 @@ class World:
     model_fails: bool = False
     model_ends: str = "stop"  # how a model that fails says that it has ended
     turns: list[Turn] = field(default_factory=list)
+    withheld: set[UUID] = field(default_factory=set)  # turns that are no responses any more
     sessions: list[SessionFacts] = field(default_factory=list)
     messages: list[HistoryMessage] = field(default_factory=list)
     feedback: dict[tuple[str, str, str], Feedback] = field(default_factory=dict)  # by owner, session and message
@@ -340,6 +342,7 @@ class World:
                     cast(Memory, _Memory(self)),
                     joining=cast(Joining, _Joining()),
                     previous=cast(PreviousTurns, _Previous(self)),
+                    responses=cast(ResponseReadings, _Responses(self)),
                     room=room,
                     recent=RecentSessions(),
                 ),
@@ -348,6 +351,7 @@ class World:
                 models=AllowedModels(self.settings, catalog.is_listed),
                 catalog=catalog,
             ),
+            KeptResponses(cast(ResponseReadings, _Responses(self))),
             ListedModels(catalog, AllowedModels(self.settings, catalog.is_listed), 0.0),
             RunningChat(
                 own,
@@ -783,12 +787,39 @@ class _Previous:
         self._world = world
 
     async def find(self, caller: Caller, turn_id: UUID) -> Previous | None:
-        own = (turn for turn in self._world.turns if turn.turn_id == turn_id and turn.user_id in caller.user_ids)
+        known = () if turn_id in self._world.withheld else self._world.turns
+        own = (turn for turn in known if turn.turn_id == turn_id and turn.user_id in caller.user_ids)
         return next((Previous(turn.user_id, turn.session_id, turn.answer_id) for turn in own), None)
 
     async def messages(self, previous: Previous, remembered: Remembered, room_bytes: float) -> list[dict[str, Any]]:
         parts = {shown.message_id: shown.parts for turn in self._world.turns for shown in shown_of(turn)}
         return told_of(way_to(previous.last_id, remembered.history), parts, room_bytes)
+
+
+class _Responses:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def withhold(self, _user_id: str, _session_id: str, turn_id: UUID) -> None:
+        self._world.withheld.add(turn_id)
+
+    async def find(self, user_ids: Sequence[str], turn_id: UUID) -> KeptResponse | None:
+        known = () if turn_id in self._world.withheld else self._world.turns
+        turn = next((turn for turn in known if turn.turn_id == turn_id and turn.user_id in user_ids), None)
+        if turn is None:
+            return None
+        return KeptResponse(
+            turn_id=turn.turn_id,
+            user_id=turn.user_id,
+            session_id=turn.session_id,
+            project_id=turn.project_id,
+            model=turn.model,
+            asked_at=turn.asked_at,
+            answered_at=turn.answered_at,
+            answer=turn.answer,
+            metadata=turn.question.metadata,
+            previous=None,
+        )
 
 
 class _Telling:

@@ -91,6 +91,8 @@ async def plant(settings: Settings, owner: asyncpg.Connection) -> Everything:
     ids = {name: str(new_id()) for name in ("template_id", "key_id", "delivery_id", "dead_letter_id")}
     await rows.session("s-ann", project_id=PROJECT, title=f"{MARK} title", title_source="user", folder=f"{MARK} folder")
     await rows.message("s-ann", "m-ann", at=0, content=f"{MARK} words", metadata={"k": f"{MARK} metadata"})
+    turn_id = new_id()
+    await rows.message("s-ann", "r-ann", at=1, role="assistant", content=f"{MARK} answer", turn_id=turn_id)
     model = await rows.model("sandbox-small")
     await rows.tag("s-ann", model, 1)
     await rows.trace("t-ann", session_id="s-ann", status="error", error=f"{MARK} error")
@@ -167,6 +169,7 @@ async def plant(settings: Settings, owner: asyncpg.Connection) -> Everything:
     return Everything(
         {
             **ids,
+            "response_id": f"resp_{turn_id.hex}",
             "session_id": "s-ann",
             "message_id": "m-ann",
             "approval_id": name_approval(turn_id, 0),

@@ -62,6 +62,7 @@ GET /api/proposals/{proposal_id}                                    401  404  40
 GET /api/models                                                     401  200  200  200  200  200  200  200  200
 GET /v1/models                                                      401  200  200  200  200  200  200  200  200
 GET /v1/models/{model}                                              401  200  200  200  200  200  200  200  200
+GET /v1/responses/{response_id}                                     401  404  404  404  404  404  404  404  200!
 GET /api/analytics/models                                           401  200  200  200  200  200  200  200  200
 GET /api/analytics/traces                                           401  200  200  200  200  200  200  200! 200!
 GET /api/analytics/traces/list                                      401  200  200  200  200  200  200  200! 200!
@@ -146,6 +147,7 @@ DELETE /api/chat/sessions/{session_id}/shares/{share_id}            404  404  40
 DELETE /api/chat/shared/{share_id}                                  404  404  404  404  404  404  404  404  404
 DELETE /api/chat/templates/{template_id}                            404  404  404  404  404  404  404  404  202
 DELETE /api/keys/{key_id}                                           401  403  404  404  403  403  404  404  200!
+DELETE /v1/responses/{response_id}                                  401  404  404  404  404  404  404  404  200
 DELETE /api/chat/sessions/{session_id}                              404  404  404  404  404  404  404  404  202
 DELETE /api/chat/sessions                                           200  200  200  200  200  200  200  200  200
 

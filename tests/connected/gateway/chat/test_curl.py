@@ -115,6 +115,13 @@ async def test_what_the_guide_shows_of_the_chat_works_as_it_is_typed(shell: Shel
     assert told.endswith('"status":"stopped"}')
 
 
+async def test_what_the_guide_shows_of_openais_api_works_as_it_is_typed(shell: Shell) -> None:
+    told = await printed("\n".join(scripts("docs/http.md", "## OpenAI's API")), shell)
+    assert told.count("data: [DONE]") == 1
+    assert told.count('"status":"completed"') > told.count("event: response.completed") == 1
+    assert '"deleted":true' in told
+
+
 async def test_what_the_guide_shows_of_sessions_works_as_it_is_typed(shell: Shell) -> None:
     said = '{"session_id": "guide", "message": {"id": "m2", "content": "Hi"}, "stream": false}'
     spoken = f"""curl $TRIPTHREAD_URL/api/chat -H "$auth" -H "$json" -d '{said}'"""

@@ -46,7 +46,9 @@ ELSEWHERE = {
     ("post", CHAT),  # below
     ("post", "/api/chat/{session_id}/approvals/{approval_id}"),  # in tests/connected/gateway/tools/test_consent.py
     ("post", "/v1/chat/completions"),  # in tests/connected/gateway/v1/test_sessions.py
-    ("post", "/v1/responses"),  # in tests/connected/gateway/v1/test_responses.py
+    ("post", "/v1/responses"),  # in tests/connected/gateway/v1/test_responses.py, with the next two
+    ("get", "/v1/responses/{response_id}"),
+    ("delete", "/v1/responses/{response_id}"),
     ("get", "/v1/models"),  # which nobody owns
     ("get", "/v1/models/{model}"),
     ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py

@@ -45,6 +45,7 @@ FIELDS = {
     "event": "e",
     "source": "elsewhere",
     "model": "sandbox-small",
+    "response_id": "resp_01a1fe3964df761e8663799e1359cb2d",
     "model_id": "01a1fe39-64df-761e-8663-799e1359cb2d",
     "trip_id": "atrip-1",
     "trace_id": "t1",

@@ -1,5 +1,6 @@
 """`POST /v1/responses` by OpenAI's own client, which knows nothing of us; on a real database and broker."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 
 from services.logger.store import Store
 from shared.database import open_pool
+from shared.ids import new_id
 from shared.settings import Settings
-from tests.connected.gateway.stage import Stage
+from tests.connected.gateway.stage import Rows, Stage
 from tests.tokens import token_for
+from tests.waiting import until
 
 MODEL = "sandbox-small"
 WEATHER = {
@@ -20,6 +23,10 @@ WEATHER = {
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     "strict": False,
 }
+
+
+def said(text: str, role: str = "user") -> dict[str, str]:
+    return {"role": role, "content": text}
 
 
 async def messages(stage: Stage, session_id: str) -> list[Any]:
@@ -162,20 +169,126 @@ async def test_a_project_that_its_token_does_not_name_is_not_gone_on_in(stage: S
     assert other.json()["error"]["code"] == "previous_response_not_found"
 
 
-async def test_a_response_whose_turn_is_stored_alone_is_gone_on_from_as_well(
+async def test_a_response_is_shown_until_it_is_deleted_and_its_session_keeps_it(stage: Stage, client: Any) -> None:
+    asked = {"model": MODEL, "metadata": {"a": "b"}, "tools": [WEATHER]}
+    first = await client.responses.create(input="[echo a]", **asked)
+    raw = await client.responses.with_raw_response.create(
+        input='[tool get_weather {"city": "Nice"}]', previous_response_id=first.id, **asked
+    )
+    made, session_id = raw.parse(), raw.headers["x-session-id"]
+    shown = await client.responses.retrieve(made.id)
+    same = {
+        "id",
+        "created_at",
+        "completed_at",
+        "output",
+        "usage",
+        "status",
+        "model",
+        "metadata",
+        "previous_response_id",
+    }
+    assert shown.model_dump(include=same) == made.model_dump(include=same)
+    assert (await stage.get(f"/v1/responses/{made.id}", user="bob")).status_code == 404
+    assert (await stage.call("DELETE", f"/v1/responses/{made.id}", user="bob")).status_code == 404
+    assert (await stage.call("DELETE", f"/v1/responses/{made.id}")).json() == {
+        "id": made.id,
+        "object": "response",
+        "deleted": True,
+    }
+    with pytest.raises(openai.NotFoundError) as unknown:
+        await client.responses.retrieve(made.id)
+    assert unknown.value.type == "invalid_request_error"
+    assert f"Response with id '{made.id}' not found." in unknown.value.message
+    assert (await stage.call("DELETE", f"/v1/responses/{made.id}")).status_code == 404
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.create(model=MODEL, input="x", previous_response_id=made.id)
+    assert len(await messages(stage, session_id)) == 4
+    assert (await client.responses.retrieve(first.id)).output_text == "a"
+
+
+async def test_what_is_not_to_be_stored_is_in_its_session_alone(stage: Stage, client: Any) -> None:
+    raw = await client.responses.with_raw_response.create(model=MODEL, input="[echo a]", store=False)
+    made = raw.parse()
+    assert made.store is False
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(made.id)
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model=MODEL, input="x", previous_response_id=made.id)
+    assert refused.value.code == "previous_response_not_found"
+    assert [each["content"] for each in await messages(stage, raw.headers["x-session-id"])] == ["[echo a]", "a"]
+
+
+async def test_a_response_that_is_answered_is_in_progress(stage: Stage, client: Any, owner: asyncpg.Connection) -> None:
+    asking = client.responses.create(model=MODEL, input="[echo one two] [chunks 2] [slow 1000]")
+    asked = asyncio.create_task(asking)
+    await until(lambda: _runs(owner), "it to run")
+    turn_id = await owner.fetchval("SELECT turn_id FROM gateway.turns")
+    begun = f"resp_{turn_id.hex}"
+    assert (await client.responses.retrieve(begun)).status == "in_progress"
+    refused = await stage.post("/v1/responses", {"model": MODEL, "input": "x", "previous_response_id": begun})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "session_busy")
+    assert ((await asked).id, (await client.responses.retrieve(begun)).status) == (begun, "completed")
+
+
+async def _runs(owner: asyncpg.Connection) -> bool:
+    return bool(await owner.fetchval("SELECT count(*) FROM gateway.turns WHERE state = 'running'"))
+
+
+async def test_a_turn_of_a_chat_is_a_response_and_so_is_one_that_was_stored_alone(
+    stage: Stage, client: Any, owner: asyncpg.Connection
+) -> None:
+    said = await stage.post("/api/chat", {"message": "[echo hi]", "stream": False})
+    chat = f"resp_{said.headers['x-turn-id'].replace('-', '')}"
+    assert (await client.responses.retrieve(chat)).output_text == "hi"
+    rows, turn_id = Rows(owner), new_id()
+    await rows.session("s1")
+    await rows.message("s1", "m1", at=1, role="assistant", content="hello", turn_id=turn_id)
+    stored = await stage.get(f"/v1/responses/resp_{turn_id.hex}")
+    assert stored.status_code == 200, stored.text
+    assert (stored.json()["model"], stored.json()["output"][0]["content"][0]["text"]) == ("", "hello")
+
+
+async def fork(owner: asyncpg.Connection) -> None:
+    """Copy all that is stored into a session that begins now, as the logger does."""
+    await owner.execute(
+        "INSERT INTO chat.sessions (user_id, session_id, created_at, last_activity_at)"
+        " SELECT 'ann', 'fork', now(), now()"
+    )
+    await owner.execute(
+        "INSERT INTO chat.messages (user_id, session_id, message_id, role, content, turn_id, event_id, created_at)"
+        " SELECT user_id, 'fork', message_id, role, content, turn_id, event_id, created_at FROM chat.messages"
+    )
+
+
+async def test_a_response_whose_turn_is_stored_alone_is_found_and_gone_on_from_as_well(
     stage: Stage, client: Any, owner: asyncpg.Connection, settings: Settings
 ) -> None:
     asked = {"model": MODEL, "tools": [WEATHER]}
-    first = await client.responses.create(input='[tool get_weather {"city": "Nice"}]', **asked)
+    zero = await client.responses.create(model=MODEL, input=[said("Be brief.", "developer"), said("[echo a]")])
+    first = await client.responses.create(
+        input='[tool get_weather {"city": "Nice"}]', previous_response_id=zero.id, metadata={"a": "b"}, **asked
+    )
+    failed = await stage.post("/v1/responses", {**asked, "input": "[error 500]", "previous_response_id": zero.id})
     turns = [await stage.store.find(row["turn_id"]) for row in await owner.fetch("SELECT turn_id FROM gateway.turns")]
     async with open_pool(settings.logger_database_url, "test", size=1) as pool:
         told = [event for turn in turns if turn for event in turn.events()]
         await Store(pool).store_chat([type(event).model_validate_json(event.model_dump_json()) for event in told], [])
+    before = [await client.responses.retrieve(each.id) for each in (zero, first)]
     await owner.execute("DELETE FROM gateway.turns")
+    await fork(owner)
+    assert before == [await client.responses.retrieve(each.id) for each in (zero, first)]
+    assert (before[1].previous_response_id, before[1].metadata) == (zero.id, {"a": "b"})
+    broken = await client.responses.retrieve(f"resp_{failed.headers['x-turn-id'].replace('-', '')}")
+    assert (broken.status, broken.error.code) == ("failed", "server_error")
     result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "sunny"}
     second = await client.responses.create(input=[result], previous_response_id=first.id, **asked)
+    assert await owner.fetchval("SELECT session_id FROM gateway.turns") != "fork"
     third = await client.responses.create(model=MODEL, input="[recall]", previous_response_id=second.id)
-    assert json.loads(third.output_text)[-1] == "[recall]"
-    assert (
-        await stage.post("/v1/responses", {**asked, "input": "x", "previous_response_id": first.id}, "bob")
-    ).status_code == 400
+    assert json.loads(third.output_text) == ["[echo a]", '[tool get_weather {"city": "Nice"}]', "[recall]"]
+    stranger = await stage.post("/v1/responses", {**asked, "input": "x", "previous_response_id": first.id}, "bob")
+    assert stranger.status_code == 400
+    await stage.call("DELETE", f"/v1/responses/{first.id}")
+    assert (await stage.get(f"/v1/responses/{first.id}")).status_code == 404
+    gone = await stage.post("/v1/responses", {**asked, "input": "x", "previous_response_id": first.id})
+    assert gone.status_code == 400

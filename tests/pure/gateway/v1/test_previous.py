@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.gateway.turns.said import Said
-from services.gateway.v1.previous import calls_in, told_of, way_to
+from services.gateway.v1.previous import NO_RESULT, calls_in, told_of, way_to
 from tests.pure.gateway.samples import minutes
 
 
@@ -39,9 +39,11 @@ def test_calls_and_results_come_as_chat_completions_have_them() -> None:
 def test_a_tool_that_ran_here_comes_with_what_it_gave() -> None:
     ran = {**CALL, "state": "output-available", "output": {"sky": "blue"}}
     failed = {**CALL, "toolCallId": "c2", "state": "output-error", "errorText": "no"}
-    told = told_of([said("q", "user", "hi"), said("a", "assistant", "so", "q")], {"a": [ran, failed]}, 1000)
-    assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool"]
-    assert [each["content"] for each in told] == ["hi", "so", '{"sky":"blue"}', "no"]
+    waits = {**CALL, "toolCallId": "c3", "state": "approval-requested"}
+    parts: list[dict[str, Any]] = [ran, {"type": "step-start"}, failed, waits]
+    told = told_of([said("q", "user", "hi"), said("a", "assistant", "so", "q")], {"a": parts}, 1000)
+    assert [each["role"] for each in told] == ["user", "assistant", "tool", "tool", "tool"]
+    assert [each["content"] for each in told] == ["hi", "so", '{"sky":"blue"}', "no", NO_RESULT]
 
 
 def test_other_branches_and_notes_of_the_system_are_not_on_the_way() -> None:

@@ -33,7 +33,7 @@ def events(said: bytes) -> list[dict[str, Any]]:
 
 def stream(asked: Turn, answer: Answer, *chunks: Chunk) -> list[dict[str, Any]]:
     ended = replace(asked, answer=answer, state=answer.status, answered_at=minutes(1))
-    writer = ResponseEvents(response_shape.begun(asked, {}), asked.answer_id)
+    writer = ResponseEvents(response_shape.begun(asked, {}), asked.turn_id)
     said = [writer.begin(), *map(writer.tell, chunks), writer.end(response_shape.ended(ended, {}, answer))]
     return events(b"".join(said))
 
@@ -97,7 +97,7 @@ def test_thoughts_calls_and_text_are_items_of_their_own_and_the_ones_that_are_ke
     assert (
         added
         == [item["id"] for item in final]
-        == [item["id"] for item in response_shape.items_of(asked.answer_id, answer)]
+        == [item["id"] for item in response_shape.items_of(asked.turn_id, answer)]
     )
     assert [done[item["id"]] for item in final] == final
 
@@ -126,7 +126,7 @@ def test_an_answer_that_was_cut_off_is_incomplete_and_says_why() -> None:
 
 def test_a_response_that_broke_off_has_what_had_come_and_the_error() -> None:
     asked = turn()
-    writer = ResponseEvents(response_shape.begun(asked, {}), asked.answer_id)
+    writer = ResponseEvents(response_shape.begun(asked, {}), asked.turn_id)
     answer = Answer("hi", [], "interrupted")
     end = response_shape.failed(asked, {}, "boom", answer)
     told = events(writer.begin() + writer.tell(Chunk(text="hi")) + writer.end(end))

@@ -53,6 +53,11 @@ def test_items_of_one_answer_are_one_message_and_its_thoughts_are_left_out() -> 
     ]
 
 
+def test_texts_between_which_a_model_thought_are_one_answers() -> None:
+    told = read([said("hi"), said("a", "assistant"), {"type": "reasoning"}, said("b", "assistant"), said("bye")])
+    assert [each["content"] for each in told.conversation.messages] == ["hi", "ab", "bye"]
+
+
 def test_only_what_follows_the_last_answer_is_new_with_what_a_developer_says() -> None:
     asked = read([said("be brief", "developer"), said("hi")])
     assert [(each.role, each.content) for each in asked.conversation.new] == [("system", "be brief"), ("user", "hi")]
