@@ -98,7 +98,7 @@ class PartWriter:
             return self.close() + self._whole(piece.part)
         kind = "reasoning" if isinstance(piece, Reasoning) else "text"
         begin = b"" if self._open and self._open[0] == kind else self.close() + self._begin(kind)
-        if self._is_known:
+        if self._known_parts and self._is_known:
             self._place += len(piece)
             return b""
         assert self._open is not None  # noqa: S101 - it has just begun
@@ -121,7 +121,7 @@ class PartWriter:
         return self._unless_known(self.part(type=f"{kind}-end", id=part_id))
 
     def _unless_known(self, event: bytes) -> bytes:
-        return b"" if self._is_known else event
+        return b"" if self._known_parts and self._is_known else event
 
     def _whole(self, part: dict[str, Any]) -> bytes:
         """Write what comes whole: where a round begins, or how far a call is."""

@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge
 
 from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.upstreams import Upstreams
+from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
 from services.gateway.turns.counts import TurnCounts
@@ -56,7 +57,7 @@ log = structlog.get_logger(__name__)
 class _Call:
     """The asking of the model, for one attempt."""
 
-    answering: Rounds
+    answering: Answering | Rounds
     task: asyncio.Task[Answer]
     asking: asyncio.Task[bool]  # publishes the question
     # The turn with its answer, once the row has it; None where it got another, or none.
@@ -137,14 +138,19 @@ class Runner:
             buffer.retold = retold
             retold.hold_in(buffer.holding)
         self.counts.began(account)
-        answering = Rounds(
-            self._upstreams, buffer, self._limits, parameters, tools=tools, keep=partial(self._keep_calls, buffer)
-        )
+        answering = self._answering(buffer, parameters, tools)
         asking = self.telling.ask(turn, session, is_tagged=is_tagged)
         call = _Call(answering, asyncio.create_task(answering.run(messages)), asking)
         self._calls[turn.turn_id] = call
         self._spawn(self._run(buffer, call, account))
         return buffer
+
+    def _answering(self, buffer: TurnBuffer, parameters: Mapping[str, Any], tools: Tools | None) -> Answering | Rounds:
+        """Prepare to answer: by one call of the model, where nothing else is to be done or was."""
+        if not buffer.turn.partial_parts and (tools is None or not tools.definitions):
+            return Answering(self._upstreams, buffer, self._limits.characters, parameters)
+        keep = partial(self._keep_calls, buffer)
+        return Rounds(self._upstreams, buffer, self._limits, parameters, tools=tools, keep=keep)
 
     def _told(
         self, buffer: TurnBuffer, history: Sequence[Said], tools: Tools | None
