@@ -61,3 +61,19 @@ async def test_who_is_erased_gets_no_new_quota_and_is_named_nowhere(
     assert await owner.fetchval("SELECT count(*) FROM gateway.users WHERE user_id = 'ann'") == 0
     assert (await quotas.today(erased_name("ann"))).turns == 5
     assert await quotas.set("ann", {"tokens_per_day": 7}) == Quota(5, 7)  # what was said before holds for the rest
+
+
+async def test_refusals_are_added_to_the_day_but_not_of_who_is_being_erased(
+    quotas: QuotaStore, owner: asyncpg.Connection
+) -> None:
+    for counts in ({"ann": 2, "bob": 1}, {"ann": 3}, {"ann": 2**31 - 1}):
+        await quotas.add_refused(counts)
+        if counts == {"ann": 3}:
+            assert ((await quotas.today("ann")).refused, (await quotas.today("bob")).refused) == (5, 1)
+    assert (await quotas.today("ann")).refused == 2**31 - 1
+    await owner.execute(
+        "INSERT INTO gateway.erasures (user_hash, user_id, event_id, correlation_id)"
+        " VALUES (tripthread.user_hash('bob'), 'bob', gen_random_uuid(), gen_random_uuid())"
+    )
+    await quotas.add_refused({"bob": 9})
+    assert (await quotas.today("bob")).refused == 1

@@ -4,11 +4,18 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 
+from services.logger.handlers import ChatHandler
+from services.logger.store import Store
+from shared.database import open_pool
 from tests.connected.gateway.chat.test_limits import chat, limited
 from tests.connected.gateway.stage import Stage
+from tests.pure.logger_samples import answered, posted
+from tests.servers import looking
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +27,13 @@ async def give(stage: Stage, user: str = "ann", **quota: Any) -> None:
     headers = stage.as_user("root", "admin")
     answer = await stage.http.patch(f"/api/admin/users/{user}", json={"quota": quota}, headers=headers)
     assert answer.status_code == 200, answer.text
+
+
+async def owner_row(stage: Stage, user: str = "ann") -> asyncpg.Record:
+    """Return what somebody has used today."""
+    async with looking(stage.settings.database_url) as owner:
+        (row,) = await owner.fetch("SELECT * FROM gateway.usage WHERE user_id = $1", user)
+        return row
 
 
 def told(answer: httpx2.Response) -> tuple[int, str, str | None]:
@@ -86,7 +100,7 @@ async def test_being_many_visitors_of_one_address_helps_nobody(stage: Stage) -> 
 
 
 async def test_sessions_are_counted_whichever_way_they_begin(stage: Stage) -> None:
-    async with limited(stage, sessions_per_day=4) as gateway:
+    async with limited(stage, sessions_per_day=4, stored_wait_s=0.0) as gateway:
         ann = gateway.as_user("ann")
         opened = await gateway.post("/api/chat/sessions", {"id": "opened"})
         again = await gateway.post("/api/chat/sessions", {"id": "opened"})
@@ -100,7 +114,7 @@ async def test_sessions_are_counted_whichever_way_they_begin(stage: Stage) -> No
             await gateway.post("/api/chat/sessions/other/messages", {"role": "user", "content": "hi"}),
             await chat(gateway, headers=ann),
             await chat(gateway, session_id="new", headers=ann),
-            await gateway.post("/api/sessions", {"model": "sandbox-small"}),
+            await gateway.post("/api/sessions", {"model": "sandbox-large"}),
         ]
         goes_on = [
             await chat(gateway, session_id="opened", headers=ann),
@@ -110,8 +124,76 @@ async def test_sessions_are_counted_whichever_way_they_begin(stage: Stage) -> No
     assert [each.status_code // 100 for each in goes_on] == [2, 2]
 
 
+async def test_a_fork_is_a_session_of_the_day_and_its_repeat_is_none(stage: Stage) -> None:
+    said = {"user_id": "ann", "session_id": "s1"}
+    async with open_pool(stage.settings.logger_database_url, "test", size=1) as pool:
+        await ChatHandler(Store(pool)).commit([posted("m1", 1, **said), answered("a1", 2, parent_id="m1", **said)])
+
+    async def fork(gateway: Stage, key: str) -> httpx2.Response:
+        sent = gateway.as_user("ann") | {"Idempotency-Key": key, "Prefer": "respond-async"}
+        return await gateway.http.post("/api/chat/sessions/s1/fork", json={}, headers=sent)
+
+    async with limited(stage, sessions_per_day=2) as gateway:
+        answers = [await fork(gateway, key) for key in ("a", "a", "b", "c")]
+    assert [each.status_code for each in answers] == [202, 202, 202, 429]
+    assert told(answers[3]) == (429, "quota_used_up", "sessions_per_day")
+    async with limited(stage, sessions_in_all=4) as gateway:  # s1, a and b are there
+        answers = [await fork(gateway, key) for key in ("a", "c", "d")]
+    assert [each.status_code for each in answers] == [202, 202, 403]
+    assert told(answers[2]) == (403, "too_many_sessions", "sessions_in_all")
+
+
+async def test_a_completion_counts_as_a_turn_and_its_refusal_is_one_of_openai_s(stage: Stage) -> None:
+    async with limited(stage, turns_per_day=2, sessions_per_day=2) as gateway:
+        ann, asked = gateway.as_user("ann"), {"model": "sandbox-small", "stream": False}
+        said = [
+            await gateway.http.post(
+                "/v1/chat/completions", json={**asked, "messages": [{"role": "user", "content": text}]}, headers=ann
+            )
+            for text in ("one", "two", "three")
+        ]
+        other = await chat(gateway, headers=ann)
+        today = (await owner_row(stage))["turns"]
+    assert [each.status_code for each in said] == [200, 200, 429]
+    refused = said[2].json()["error"]
+    assert (refused["type"], refused["code"]) == ("insufficient_quota", "insufficient_quota")
+    assert int(said[2].headers["retry-after"]) >= 1
+    assert said[2].headers["ratelimit-policy"].startswith('"turns_per_day";q=2;w=86400')
+    assert told(other) == (429, "quota_used_up", "turns_per_day")
+    assert today == 2
+
+
+async def test_a_turn_that_fails_has_been_one(stage: Stage) -> None:
+    async with limited(stage, turns_per_day=1) as gateway:
+        ann = gateway.as_user("ann")
+        failed = await chat(gateway, "[error 418]", headers=ann | {"Idempotency-Key": "k"})
+        other = await chat(gateway, headers=ann)
+        again = await chat(gateway, "[error 418]", headers=ann | {"Idempotency-Key": "k"})
+    assert (failed.status_code, again.status_code) == (503, 503)  # it may be tried again, as the one that it is
+    assert told(other) == (429, "quota_used_up", "turns_per_day")
+
+
+async def test_a_gateway_hears_what_an_administrator_says_elsewhere_by_itself(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.account.limits.counting.HEARD_EVERY_S", 0.02)
+    async with limited(stage) as one, limited(stage) as another:
+        hearing = asyncio.create_task(another.counting.run())
+        ann = another.as_user("ann")
+        assert (await chat(another, headers=ann)).status_code == 200
+        for most, status in ((0, 429), (None, 200)):
+            await give(one, turns_per_day=most)
+
+            async def answers(status: int = status) -> bool:
+                return (await chat(another, headers=ann)).status_code == status
+
+            await until(answers, "what was said to be heard")
+        another.counting.shut_down()
+        await hearing
+
+
 async def test_who_has_as_many_sessions_as_they_may_deletes_one_to_begin_another(stage: Stage) -> None:
-    async with limited(stage, sessions_in_all=1) as gateway:
+    async with limited(stage, sessions_in_all=1, stored_wait_s=0.0) as gateway:
         ann = gateway.as_user("ann")
         both = await asyncio.gather(*(chat(gateway, session_id=each, headers=ann) for each in ("s1", "s2")))
         assert sorted(each.status_code for each in both) == [200, 403]

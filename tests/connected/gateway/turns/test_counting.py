@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from services.gateway.account.limits.quota_store import QuotaStore, count_session, uncount_session
+from services.gateway.sessions.openings import SessionOpenings
 from services.gateway.turns.claims import Claim, Lost, claim_in
 from services.gateway.turns.quota import Quota, UsedUp
 from services.gateway.turns.store import Finish, TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, open_pool, transaction
+from shared.errors import QuotaUsedUp
 from shared.ids import new_id
 from tests.connected.gateway.turns.turn_stage import Gateway
 from tests.connected.locks import until_blocked
@@ -206,9 +210,100 @@ async def test_visitors_of_one_address_are_one(gateway: Gateway, used: Used) -> 
     assert "your address" in str(last.refusal(claims[2].quota or {}))
 
 
+def from_address(visitor: str, address: str, **most: Any) -> Quota:
+    return {**quota(visitor), "address": {**quota(address, **most), "prefix": "visitor_"}}
+
+
+async def test_an_address_has_had_the_tokens_too_and_not_what_was_withdrawn(gateway: Gateway, used: Used) -> None:
+    claims = [asks(gateway, f"s{each}", from_address("visitor_1", "from a", turns_per_day=9)) for each in range(2)]
+    turn, _ = [await gateway.store.claim(each) for each in claims]
+    assert isinstance(turn, Turn)
+    await gateway.store.finish(Finish(turn.turn_id, 1, answer(), counts=True))
+    await gateway.store.withdraw(claims[1].turn_id, claims[1].nonce)
+    assert (await used.of("visitor_1"), await used.of("from a")) == ((1, 10, 1, 1),) * 2
+
+
+async def test_groups_of_visitors_whose_addresses_cross_wait_for_each_other(
+    gateway: Gateway, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    """Each group takes the rows of all of it in one order, before it counts any."""
+
+    async def claim_all(*those: tuple[str, str]) -> list[Any]:
+        claims = [asks(gateway, f"s-{each}", from_address(each, address)) for each, address in those]
+        async with transaction(pool) as db:
+            return [*await claim_in(db, claims)]
+
+    await owner.execute(f"INSERT INTO gateway.usage (user_id, day) VALUES ('visitor_5', {TODAY})")  # noqa: S608
+    async with owner.transaction():
+        await owner.execute("SELECT FROM gateway.usage WHERE user_id = 'visitor_5' FOR UPDATE")
+        one = asyncio.create_task(claim_all(("visitor_1", "from b"), ("visitor_5", "from c"), ("visitor_9", "from a")))
+        await until_blocked(owner)
+        other = asyncio.create_task(claim_all(("visitor_2", "from a"), ("visitor_6", "from b")))
+        await until_blocked(owner, 2)
+    claimed = [*await one, *await other]
+    assert [type(each) for each in claimed] == [Turn] * 5
+
+
+async def test_an_opening_that_nobody_was_told_of_is_no_session_of_the_day(pool: Pool, used: Used) -> None:
+    openings, within = SessionOpenings(pool), quota(sessions_per_day=1)
+    event_id = new_id()
+    for proposed in (event_id, new_id()):  # the same again counts once
+        await openings.take("ann", b"hash", "s1", proposed, opening={}, quota=within)
+        assert await used.of() == (0, 0, 0, 1)
+    with pytest.raises(QuotaUsedUp):
+        await openings.take("ann", b"other", "s2", new_id(), opening={}, quota=within)
+    await openings.withdraw("ann", event_id, within)
+    assert await used.of() == (0, 0, 0, 0)
+    assert (await openings.take("ann", b"other", "s2", new_id(), opening={}, quota=within)).session_id == "s2"
+
+
 async def test_a_day_begins_with_nothing_used(gateway: Gateway, owner: asyncpg.Connection) -> None:
     await owner.execute(f"INSERT INTO gateway.usage (user_id, day, turns) VALUES ('ann', {TODAY} - 1, 9)")  # noqa: S608
     assert isinstance(await gateway.store.claim(asks(gateway, "s1", quota(turns_per_day=1))), Turn)
+
+
+async def test_a_day_is_one_of_utc_wherever_the_database_is(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    """In a zone in which it is another day now; what was counted is taken from the day on which it was."""
+    now = datetime.now(UTC)
+    zone = "Pacific/Kiritimati" if now.hour >= 12 else "Etc/GMT+12"
+    database = urlsplit(gateway.settings.database_url).path.removeprefix("/")
+    await owner.execute(f"ALTER DATABASE \"{database}\" SET timezone = '{zone}'")
+    within = quota(turns_per_day=2)
+    async with open_pool(gateway.settings.gateway_database_url, "elsewhere") as there:
+        store = TurnStore(there)
+        claims = [asks(gateway, f"s{each}", within) for each in range(3)]
+        first, second, refused = [await store.claim(each) for each in claims]
+        assert isinstance(first, Turn)
+        assert isinstance(second, Turn)
+        assert isinstance(refused, UsedUp)
+        assert refused.next_day == datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+        assert {row["day"] for row in await owner.fetch("SELECT day FROM gateway.usage")} == {now.date()}
+        assert (await QuotaStore(there).today("ann")).turns == 2
+        await store.finish(Finish(second.turn_id, 1, answer(), counts=True))
+        async with there.acquire() as db:
+            assert await count_session(db, within, "f1", is_fork=True) is None
+            await uncount_session(db, within, "f1")
+        rows = await owner.fetch("SELECT day, turns, input_tokens, sessions, forks FROM gateway.usage")
+        assert [tuple(row) for row in rows] == [(now.date(), 2, 10, 2, [])]
+
+
+async def test_what_was_claimed_yesterday_is_taken_back_from_yesterday(
+    gateway: Gateway, owner: asyncpg.Connection, used: Used
+) -> None:
+    claims = [asks(gateway, f"s{each}", quota(turns_per_day=9)) for each in range(2)]
+    await gateway.store.claim(claims[0])
+    await owner.execute(
+        f"""
+        WITH moved AS (UPDATE gateway.usage SET day = {TODAY} - 1)
+        UPDATE gateway.turns SET counted = counted || jsonb_build_object('day', {TODAY} - 1)
+        """  # noqa: S608
+    )
+    await gateway.store.claim(claims[1])
+    await gateway.store.withdraw(claims[0].turn_id, claims[0].nonce)
+    assert await used.of() == (1, 0, 0, 1)
+    yesterday = await owner.fetchrow(f"SELECT turns, sessions FROM gateway.usage WHERE day = {TODAY} - 1")  # noqa: S608
+    assert yesterday is not None
+    assert tuple(yesterday) == (0, 0)
 
 
 async def test_sessions_count_where_they_begin(gateway: Gateway, used: Used) -> None:
@@ -224,6 +319,44 @@ async def test_sessions_count_where_they_begin(gateway: Gateway, used: Used) -> 
     posted = await gateway.store.claim(asks(gateway, "s3", within, state="posted"))
     assert [getattr(each, "kind", each) for each in (refused, posted)] == ["sessions_per_day"] * 2
     assert await used.of() == (2, 10, 1, 1)
+
+
+async def test_a_message_that_asks_nothing_is_no_turn(gateway: Gateway, used: Used) -> None:
+    """And so it is nothing to who has had their turns, or their tokens."""
+    await gateway.store.claim(asks(gateway, "s1", quota(turns_per_day=9)))
+    within = quota(turns_per_day=0, tokens_per_day=0, sessions_per_day=2)
+    assert isinstance(await gateway.store.claim(asks(gateway, "s2", within, state="posted")), Turn)
+    assert await used.of() == (1, 0, 0, 2)
+    assert isinstance(await gateway.store.claim(asks(gateway, "s3", within, state="posted")), UsedUp)
+
+
+async def test_a_fork_counts_once_on_whichever_day_it_is_repeated_and_asks_for_no_turn(
+    owner: asyncpg.Connection, pool: Pool, used: Used
+) -> None:
+    await owner.execute(f"INSERT INTO gateway.usage (user_id, day, forks) VALUES ('ann', {TODAY} - 1, '{{f1}}')")  # noqa: S608
+    within = {
+        **quota(turns_per_day=0, tokens_per_day=0, sessions_per_day=1),
+        "address": {**quota("from a"), "prefix": "visitor_"},
+    }
+    async with pool.acquire() as db:
+        assert await count_session(db, within, "f1", is_fork=True) is None
+        assert await used.of() == (0, 0, 0, 0)
+        assert await count_session(db, within, "f2", is_fork=True) is None
+        assert (await used.of(), await used.of("from a")) == ((0, 0, 0, 1), (0, 0, 0, 1))
+        forks = "SELECT forks FROM gateway.usage WHERE user_id = 'from a'"
+        assert await owner.fetchval(forks) == []  # whose an address is there nobody may tell
+        await uncount_session(db, within, "f2")
+    assert (await used.of(), await used.of("from a")) == ((0, 0, 0, 0), (0, 0, 0, 0))
+
+
+async def test_of_sessions_that_begin_at_once_only_those_begin_that_may(pool: Pool, used: Used) -> None:
+    async def begin(number: int) -> UsedUp | None:
+        async with pool.acquire() as db:
+            return await count_session(db, quota(sessions_per_day=3), f"f{number}", is_fork=True)
+
+    begun = await asyncio.gather(*(begin(number) for number in range(20)))
+    assert begun.count(None) == 3
+    assert await used.of() == (0, 0, 0, 3)
 
 
 async def test_sessions_in_all_are_those_that_are_there(
@@ -248,6 +381,37 @@ async def test_sessions_in_all_are_those_that_are_there(
     )
     assert isinstance(await gateway.store.claim(asks(gateway, "s3", within)), Turn)
     assert isinstance(await gateway.store.claim(asks(gateway, "s4", within)), UsedUp)
+
+
+THERE = f"""
+    INSERT INTO chat.sessions (user_id, session_id, created_at, updated_at, last_activity_at, deleted_at)
+    SELECT split_part(name, ' ', 1), split_part(name, ' ', 2), now(), now(), now(),
+        CASE WHEN name = 'ann gone' THEN now() END
+    FROM unnest('{{ann stored, ann gone, ann going, ann back, ann this, bob his}}'::text[]) AS name;
+    INSERT INTO gateway.session_openings (user_id, session_id, body_hash, event_id, accepted_at, opening)
+    SELECT 'ann', name, convert_to(name, 'UTF8'), gen_random_uuid(), now(), '{{}}'
+    FROM unnest('{{opened, stored, unopened, this too}}'::text[]) AS name;
+    INSERT INTO gateway.deletions (user_id, session_id, event_id, correlation_id, settled_at)
+    SELECT 'ann', name, gen_random_uuid(), gen_random_uuid(), CASE WHEN name = 'back' THEN now() END
+    FROM unnest('{{going, back, unopened}}'::text[]) AS name;
+    INSERT INTO gateway.usage (user_id, day, forks) VALUES
+        ('ann', {TODAY}, '{{fork, stored}}'), ('ann', {TODAY} - 1, '{{late}}'), ('ann', {TODAY} - 2, '{{lost}}');
+"""  # noqa: S608
+
+
+async def test_each_session_that_is_there_is_one_however_it_is_known(
+    gateway: Gateway, owner: asyncpg.Connection, pool: Pool
+) -> None:
+    """Stored, opened, forked a day ago at most, or spoken in; not what is gone, or is to go."""
+    await owner.execute(THERE)
+    for session in ("spoken", "stored"):
+        await gateway.store.claim(asks(gateway, session, None))
+    there = {"stored", "back", "this", "opened", "this too", "fork", "late", "spoken"}
+    for besides in ("nothing", *there):
+        counted = await pool.fetchval("SELECT gateway.sessions_of('{ann}', $1, 99)", besides)
+        assert counted == len(there - {besides}), besides
+    assert await pool.fetchval("SELECT gateway.sessions_of('{ann}', 'this', 2)") == 2  # and looks no further
+    assert await pool.fetchval("SELECT gateway.sessions_of('{ann, bob}', 'this', 99)") == len(there)
 
 
 async def test_a_claim_that_is_withdrawn_counts_nothing(gateway: Gateway, used: Used) -> None:
