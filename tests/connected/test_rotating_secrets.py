@@ -1,8 +1,9 @@
-"""Each password at both servers, and each secret that signs, is replaced while users talk, as docs/security.md says."""
+"""Each password at both servers, each secret that signs and the model's key are replaced while users talk."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import aio_pika
 import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
 from aiormq.exceptions import AMQPError
 from pydantic import SecretStr
 
@@ -39,6 +41,37 @@ OLD, NEW = (
 )
 
 
+OLD_KEY, NEW_KEY = "old-key-of-the-model", "new-key-of-the-model"
+
+
+@asynccontextmanager
+async def asked_by(keys: set[str], model: str) -> AsyncIterator[str]:
+    """Stand before a model's service, and let nobody ask it but by one of these keys; return where."""
+    async with aiohttp.ClientSession() as http:
+
+        async def pass_on(request: web.Request) -> web.StreamResponse:
+            if request.headers.get("Authorization", "").removeprefix("Bearer ") not in keys:
+                return web.json_response({"error": {"message": "no such key"}}, status=401)
+            body = await request.read()
+            async with http.request(request.method, f"{model}{request.path_qs}", data=body) as answer:
+                response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
+                await response.prepare(request)
+                async for piece in answer.content.iter_any():
+                    await response.write(piece)
+                await response.write_eof()
+                return response
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", pass_on)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+
 def as_previous(secrets: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
     return {name.replace("_secret", "_previous_secret"): secret for name, secret in secrets.items()}
 
@@ -58,8 +91,16 @@ async def restart(process: Process, **told: Any) -> None:
     await process.start()
 
 
-async def rotate(settings: Settings, broker: RabbitMQ, processes: Mapping[str, Process]) -> Settings:
-    """Do what docs/security.md says, and return the settings at its end."""
+async def rotate(settings: Settings, broker: RabbitMQ, processes: Mapping[str, Process], keys: set[str]) -> Settings:
+    """Do what docs/security.md says, and return the settings at its end.
+
+    Args:
+        settings: Those that hold.
+        broker: Whose logins are replaced.
+        processes: By name, all that run.
+        keys: By which the model may be asked.
+    """
+    keys.add(NEW_KEY)
     passwords = with_new_passwords(settings)
     told = settings.model_copy(update=passwords)
     # The servers take the new passwords first: connections that are open stay so.
@@ -68,31 +109,37 @@ async def rotate(settings: Settings, broker: RabbitMQ, processes: Mapping[str, P
     consumers = (each for each in processes.values() if each.service != "gateway")
     await asyncio.gather(*(restart(each, **passwords) for each in consumers))
     for name in GATEWAYS:
-        await restart(processes[name], **passwords, **SECOND_STEP)
+        await restart(processes[name], **passwords, **SECOND_STEP, openai_api_key=SecretStr(NEW_KEY))
+    keys.remove(OLD_KEY)
     return told.model_copy(update=SECOND_STEP)
 
 
 async def test_whatever_is_replaced_nothing_is_lost_and_no_turn_fails(
     own_database: Postgres, breakable: RabbitMQ, tmp_path: Path
 ) -> None:
-    settings = settings_for(own_database.url, breakable.url, **FIRST_STEP)
+    settings = settings_for(own_database.url, breakable.url, **FIRST_STEP, openai_api_key=SecretStr(OLD_KEY))
+    keys = {OLD_KEY}
     await asyncio.to_thread(migrate, settings)
-    async with simulated(settings) as outside:
-        second = outside.settings.model_copy(update={"http_port": free_port()})
-        urls = [f"http://127.0.0.1:{each.http_port}" for each in (outside.settings, second)]
+    async with (
+        simulated(settings) as outside,
+        asked_by(keys, outside.settings.openai_base_url.removesuffix("/v1")) as model,
+    ):
+        told = outside.settings.model_copy(update={"openai_base_url": f"{model}/v1"})
+        second = told.model_copy(update={"http_port": free_port()})
+        urls = [f"http://127.0.0.1:{each.http_port}" for each in (told, second)]
         timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENT_S)
         async with (
-            running(outside.settings, tmp_path, "gateway", "logger", "tagger", "workflow") as first,
+            running(told, tmp_path, "gateway", "logger", "tagger", "workflow") as first,
             running(second, tmp_path, "gateway_2") as more,
             aiohttp.ClientSession(timeout=timeout) as http,
             looking(own_database.url) as owner,
         ):
-            talk = Talk(urls, outside.settings, http)
+            talk = Talk(urls, told, http)
             async with asyncio.TaskGroup() as users:
                 for number in range(USERS):
                     users.create_task(talk.user(number))
                 await until(lambda: _all_have_talked(owner), "everybody to have an answer")
-                now = await rotate(outside.settings, breakable, {**first, **more})
+                now = await rotate(told, breakable, {**first, **more}, keys)
                 talk.settings = now  # tokens by the new secret
                 so_far = len(talk.said)
                 await until(lambda: _has_more(talk, so_far), "more to be said by the new ones")
