@@ -19,7 +19,7 @@ import orjson
 
 from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.call_parts import asks, begins, ends, waits
-from services.gateway.turns.pieces import Whole
+from services.gateway.turns.pieces import PARAGRAPH, Whole
 from services.gateway.turns.turn import Turn
 from shared.errors import TripthreadError
 
@@ -202,14 +202,19 @@ def _closing_parts(turn: Turn | None) -> list[dict[str, Any]]:
 
 
 async def text_stream(buffer: TurnBuffer) -> AsyncIterator[bytes]:
-    """Yield the answer's text and nothing else.
+    """Yield the answer's text and nothing else; what was said in another round is another paragraph.
 
     Raises:
         BrokenPipeError: The answer did not come to its end, which plain text can only say by breaking off.
     """
+    has_text = is_apart = False
     try:
-        async for delta in buffer.follow():
-            yield delta.encode()
+        async for piece in buffer.follow_all():
+            if isinstance(piece, Whole):
+                is_apart = is_apart or (has_text and piece.call_id is None)
+            elif type(piece) is str:
+                yield (f"{PARAGRAPH}{piece}" if is_apart and piece else piece).encode()
+                has_text, is_apart = has_text or bool(piece), is_apart and not piece
     except TripthreadError as error:
         raise BrokenPipeError(error.detail) from error
     answer = buffer.ended.answer if buffer.ended else None

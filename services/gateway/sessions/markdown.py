@@ -13,6 +13,7 @@ import orjson
 
 from services.gateway.sessions.answers import Session
 from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.pieces import STEP
 
 SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
@@ -39,7 +40,7 @@ def section_of(shown: HistoryMessage) -> str:
 def _beside(part: dict[str, Any]) -> Iterator[str]:
     """Write a part that is no text: a tool's call, data, ..."""
     kind = part.get("type")
-    if kind != "text":
+    if kind not in ("text", STEP):
         yield f"Part {_code(str(kind))}:"
         yield _fenced(orjson.dumps(part, option=orjson.OPT_INDENT_2).decode(), "json")
 

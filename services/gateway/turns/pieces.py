@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 STEP = "step-start"  # what a round begins with, but for the first
+PARAGRAPH = "\n\n"  # between the texts of two rounds
 
 
 class Whole(str):
@@ -72,4 +73,4 @@ def text_of(parts: Iterable[dict[str, Any]]) -> str:
             rounds.append("")
         elif part.get("type") == "text":
             rounds[-1] += part["text"]
-    return "\n\n".join(filter(None, rounds))
+    return PARAGRAPH.join(filter(None, rounds))

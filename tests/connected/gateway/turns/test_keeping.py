@@ -12,8 +12,8 @@ import pytest
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import StaleHistory
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Turn, text_parts
+from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.turn import Answer, Turn, text_parts
 from shared.database import open_pool
 from shared.errors import SessionBusy, ShuttingDown
 from shared.events import MessageEvent
@@ -163,3 +163,54 @@ async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones
     assert turn.state == "interrupted"
     assert (await gateway.events(2))[1] == turn.answered()
     assert await owner.fetchval("SELECT lease_until > clock_timestamp() + interval '20 seconds' FROM gateway.turns")
+
+
+CALLED = [{"type": "text", "text": "I look."}, {"type": "tool-look", "toolCallId": "c1", "state": "input-available"}]
+KEPT_PARTS = "SELECT partial_parts FROM gateway.turns"
+
+
+async def test_a_checkpoint_that_comes_late_takes_no_call_out(gateway: Gateway, owner: asyncpg.Connection) -> None:
+    turn = await gateway.store.claim(gateway.claim("look"))
+    assert isinstance(turn, Turn)
+    assert await gateway.store.keep_calls(turn, CALLED, [])
+    await gateway.store.checkpoint([(turn.turn_id, 1, 0, CALLED[:1])])
+    assert json.loads(await owner.fetchval(KEPT_PARTS)) == CALLED
+
+
+async def test_nothing_is_kept_and_so_nothing_done_for_a_turn_that_another_has_ended(gateway: Gateway) -> None:
+    """Its answer has the calls all the same, and the next attempt takes them over with what came of them."""
+    turn = await gateway.store.claim(gateway.claim("look", key="k1"))
+    assert isinstance(turn, Turn)
+    assert await gateway.store.keep_calls(turn, CALLED, [])
+    kept = await gateway.store.find(turn.turn_id)
+    assert kept is not None
+    ended = await gateway.store.finish(Finish(turn.turn_id, 1, kept.so_far("interrupted", "gone")))
+    assert ended is not None
+    assert not await gateway.store.keep_calls(turn, CALLED, [])
+    again = await gateway.store.rerun(ended, "another")
+    assert again is not None
+    assert again.partial_parts == CALLED
+    assert not await gateway.store.keep_calls(turn, CALLED, []), "nor by the attempt before"
+    assert await gateway.store.keep_calls(again, CALLED, [])
+
+
+async def test_a_client_s_own_calls_are_not_taken_over(gateway: Gateway) -> None:
+    turn = await gateway.store.claim(gateway.claim("look", key="k1"))
+    assert isinstance(turn, Turn)
+    ended = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("I look.", CALLED, "interrupted")))
+    assert ended is not None
+    again = await gateway.store.rerun(ended, "another", takes_over=False)
+    assert again is not None
+    assert again.partial_parts is None
+
+
+async def test_who_stops_a_turn_says_of_its_calls_that_nobody_knows(gateway: Gateway) -> None:
+    turn = await gateway.store.claim(gateway.claim("look"))
+    assert isinstance(turn, Turn)
+    assert await gateway.store.keep_calls(turn, CALLED, [])
+    kept = await gateway.store.find(turn.turn_id)
+    assert kept is not None
+    stopped = await gateway.store.stop(kept)
+    assert stopped is not None
+    assert stopped.answer is not None
+    assert [part.get("state") for part in stopped.answer.parts] == [None, "output-error"]

@@ -58,3 +58,9 @@ def test_a_title_is_one_line_of_code(title: str) -> None:
 def test_an_answer_tells_its_model_and_how_it_ended() -> None:
     told = section_of(said("", role="assistant", model="gpt", status="stopped")).split("\n")
     assert told == ["## Assistant", "", "2020-01-01 12:01:00 UTC · `gpt` · stopped", "", ""]
+
+
+def test_where_a_round_begins_is_no_part_of_what_was_said() -> None:
+    parts = [{"type": "tool-look", "toolCallId": "c1"}, {"type": "step-start"}, {"type": "text", "text": "Seen."}]
+    told = section_of(said("Seen.", role="assistant", parts=parts))
+    assert [line for line in told.split("\n") if line.startswith("Part")] == ["Part `tool-look`:"]
