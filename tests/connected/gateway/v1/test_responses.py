@@ -60,7 +60,7 @@ async def test_two_go_on_from_one_response_and_neither_sees_the_other(stage: Sta
 
 
 async def test_a_stream_is_read_by_its_own_client(client: Any) -> None:
-    async with client.responses.stream(model=MODEL, input="[echo one two three] [chunks 3] [slow 50]") as stream:
+    async with client.responses.stream(model=MODEL, input="[echo one two three] [chunks 3] [slow 200]") as stream:
         told = [event async for event in stream]
         response = await stream.get_final_response()
     assert [event.sequence_number for event in told] == list(range(len(told)))
@@ -220,14 +220,15 @@ async def test_what_is_not_to_be_stored_is_in_its_session_alone(stage: Stage, cl
 
 
 async def test_a_response_that_is_answered_is_in_progress(stage: Stage, client: Any, owner: asyncpg.Connection) -> None:
-    asking = client.responses.create(model=MODEL, input="[echo one two] [chunks 2] [slow 1000]")
+    asking = client.responses.create(model=MODEL, input="[echo one two] [chunks 2] [slow 20000]")
     asked = asyncio.create_task(asking)
     await until(lambda: _runs(owner), "it to run")
-    turn_id = await owner.fetchval("SELECT turn_id FROM gateway.turns")
-    begun = f"resp_{turn_id.hex}"
+    row = await owner.fetchrow("SELECT turn_id, session_id FROM gateway.turns")
+    begun = f"resp_{row['turn_id'].hex}"
     assert (await client.responses.retrieve(begun)).status == "in_progress"
     refused = await stage.post("/v1/responses", {"model": MODEL, "input": "x", "previous_response_id": begun})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "session_busy")
+    assert (await stage.post(f"/api/chat/{row['session_id']}/stop")).json()["status"] == "stopped"
     assert ((await asked).id, (await client.responses.retrieve(begun)).status) == (begun, "completed")
 
 
