@@ -24,7 +24,9 @@ from services.gateway.model.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.turns.buffer import QUIET_S, TurnBuffer
 from services.gateway.turns.retold import Retold
+from services.gateway.v1.asked import Asked
 from services.gateway.v1.beginning import Beginning
+from services.gateway.v1.response_input import ItemsNamed
 from services.gateway.v1.telling import STREAM_HEADERS, error_of, has_ended
 from services.gateway.v1.turns import V1Turns
 from services.gateway.v1.wording import Begun, Wording
@@ -86,7 +88,7 @@ class Answers:
         account = account_of(caller, request)
         async with self._throttle.admitted(account) as left:
             tell_limits(request.scope, left.headers)
-            asked = wording.read(body, request.headers, self._settings.max_extra_bytes)
+            asked = await self._read(body, request, caller, wording)
             for question in asked.conversation.new:
                 if question.role == "user":
                     check_text(self._settings.max_message_characters, question.content)
@@ -101,6 +103,13 @@ class Answers:
                 client_of(request.scope, self._settings),
             )
             return await self._turns.begin(beginning, wording)
+
+    async def _read(self, body: bytes, request: Request, caller: Caller, wording: Wording) -> Asked:
+        try:
+            return wording.read(body, request.headers, self._settings.max_extra_bytes)
+        except ItemsNamed as named:
+            items = await self._turns.items(named.names, caller)
+        return wording.read(body, request.headers, self._settings.max_extra_bytes, items)
 
     def _model(self, name: str, caller: Caller) -> ConfiguredModel:
         """Return the model that is asked for."""

@@ -7,6 +7,7 @@ from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.completion_request import read_completion_request
+from services.gateway.v1.response_input import Item
 from services.gateway.v1.telling import completion_of, kept_stream, relayed_stream
 from services.gateway.v1.wording import Begun
 
@@ -14,7 +15,9 @@ from services.gateway.v1.wording import Begun
 class Completions:
     """The words of chat completions."""
 
-    def read(self, body: bytes, headers: Mapping[str, str], max_extra_bytes: int) -> Asked:
+    def read(
+        self, body: bytes, headers: Mapping[str, str], max_extra_bytes: int, items: Mapping[str, Item] | None = None
+    ) -> Asked:
         return read_completion_request(body, headers, max_extra_bytes)
 
     def retold(self, asked: Asked, messages: Sequence[Message], size: int) -> Retold:

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from services.gateway.account.identity import Caller
+from services.gateway.turns.rows import COLUMNS, read_turn
 from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1.conversation import shown
@@ -44,6 +45,15 @@ class KeptResponse:
     metadata: dict[str, Any]  # of the question
     previous: UUID | None  # the turn that it goes on from
     so_far: list[dict[str, Any]] | None = None  # parts of an answer that is coming
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """What a turn has answered."""
+
+    turn_id: UUID
+    project_id: str | None
+    answer: Answer
 
 
 class KeptResponses:
@@ -124,6 +134,45 @@ class ResponseReadings:
             return None
         turn = await self._store.find(turn_id) if rows[0]["known"] else None
         return await self._of_turn(turn) if turn is not None else await self._stored(user_ids, turn_id)
+
+    async def answers(self, user_ids: tuple[str, ...], turn_ids: list[UUID]) -> list[KeptAnswer]:
+        """Return the last answers of these turns, those alone that are these users' and not withheld."""
+        rows = await fetched(
+            self._own,
+            f"""
+            SELECT {COLUMNS} FROM gateway.turns t
+            WHERE turn_id = ANY ($2) AND user_id = ANY ($1) AND answer IS NOT NULL
+                AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
+                AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
+                    WHERE w.user_id = t.user_id AND w.turn_id = t.turn_id)
+            """,  # noqa: S608 - a constant of `turns/rows.py`
+            user_ids,
+            turn_ids,
+        )
+        found = [(turn, turn.answer) for turn in map(read_turn, rows)]
+        kept = [KeptAnswer(turn.turn_id, turn.project_id, answer) for turn, answer in found if answer is not None]
+        missing = list({*turn_ids} - {each.turn_id for each in kept})
+        return kept + await self._stored_answers(user_ids, missing) if missing else kept
+
+    async def _stored_answers(self, user_ids: tuple[str, ...], turn_ids: list[UUID]) -> list[KeptAnswer]:
+        async with reading(self._reader, *user_ids) as db:
+            rows = await db.fetch(
+                """
+                SELECT DISTINCT ON (m.turn_id) m.turn_id, m.content, m.parts, m.status, s.project_id
+                FROM chat.messages m JOIN chat.sessions s USING (user_id, session_id)
+                WHERE m.user_id = ANY ($1) AND m.turn_id = ANY ($2) AND m.role = 'assistant'
+                    AND s.created_at <= m.created_at
+                    AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
+                        WHERE w.user_id = m.user_id AND w.turn_id = m.turn_id)
+                ORDER BY m.turn_id, m.created_at DESC
+                """,
+                user_ids,
+                turn_ids,
+            )
+        return [
+            KeptAnswer(row["turn_id"], row["project_id"], Answer(row["content"], row["parts"], row["status"]))
+            for row in rows
+        ]
 
     async def _of_turn(self, turn: Turn) -> KeptResponse:
         first = (*turn.question.earlier, turn.question)[0]

@@ -19,6 +19,14 @@ TEXT_ONLY = "is not supported: only text is"
 Item = dict[str, Any]
 
 
+class ItemsNamed(Exception):  # no error: the request is read again with them
+    """Items of earlier responses are only named, and have to be looked up."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        super().__init__()
+        self.names = names
+
+
 @dataclass(frozen=True)
 class Input:
     """What was sent."""
@@ -27,10 +35,15 @@ class Input:
     results: tuple[tuple[str, str], ...]  # of tools that no call among them asked for: (call, its place in the request)
 
 
-def read_input(said: Any) -> Input:
+def read_input(said: Any, items: Mapping[str, Item] | None = None) -> Input:
     """Read the input of a request.
 
+    Args:
+        said: As it came.
+        items: Those that were looked up because it names them; none: nothing was yet.
+
     Raises:
+        ItemsNamed: It names some, and nothing was looked up.
         Invalid: It is none, or has something that cannot be passed on; the place is named as OpenAI names it.
     """
     if isinstance(said, str):
@@ -39,10 +52,27 @@ def read_input(said: Any) -> Input:
         raise refused_field("input", "must be a text, or a list with at least one item")
     if len(said) > MOST_MESSAGES:
         raise refused_field("input", f"may have at most {MOST_MESSAGES} items")
+    named = {item["id"] for item in said if _is_reference(item)}
+    if named and items is None:
+        raise ItemsNamed(named)
+    said = [_found(item, items or {}, f"input[{number}]") for number, item in enumerate(said)]
     messages: list[Message] = []
     for number, item in enumerate(said):
         _add(messages, item, f"input[{number}]")
     return Input(messages, tuple(_uncalled(said)))
+
+
+def _is_reference(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("type") == "item_reference" and isinstance(item.get("id"), str)
+
+
+def _found(item: Any, items: Mapping[str, Item], place: str) -> Any:
+    """Return the item that one stands for, which only names it."""
+    if not _is_reference(item):
+        return item
+    if item["id"] not in items:
+        raise refused_field(f"{place}.id", "names no item of a response that is kept")
+    return items[item["id"]]
 
 
 def refuse_uncalled(results: Iterable[tuple[str, str]], called: Collection[str]) -> None:

@@ -14,10 +14,11 @@ from services.gateway.model.relayed import Relayed
 from services.gateway.turns.histories import Hashes, Message
 from services.gateway.v1.asked import Asked, read_body, read_model, read_naming, typed
 from services.gateway.v1.conversation import Conversation, said_since, shown
-from services.gateway.v1.response_input import Input, read_input, refuse_uncalled
+from services.gateway.v1.response_input import Input, Item, read_input, refuse_uncalled
 from shared.errors import Refused
 
 RESPONSE_ID = re.compile(r"resp_([0-9a-f]{32})")
+ITEM_ID = re.compile(r"(?:msg|rs|fc)_([0-9a-f]{32})(?:_[0-9]{1,4})?")
 UNSUPPORTED = {  # by name, with what is there instead
     "access_programs": "only OpenAI has them",
     "background": "the answer is waited for, or streamed",
@@ -67,10 +68,25 @@ def turn_of(said: str) -> UUID | None:
     return UUID(found[1]) if found else None
 
 
-def read_response_request(body: bytes, headers: Mapping[str, str], max_extra_bytes: int) -> Asked:
+def turn_of_item(named: str) -> UUID | None:
+    """Return the turn whose answer has the item of this id; None where it is no such id."""
+    found = ITEM_ID.fullmatch(named)
+    return UUID(found[1]) if found else None
+
+
+def read_response_request(
+    body: bytes, headers: Mapping[str, str], max_extra_bytes: int, items: Mapping[str, Item] | None = None
+) -> Asked:
     """Read one request.
 
+    Args:
+        body: As it came.
+        headers: In lower case.
+        max_extra_bytes: Of its metadata.
+        items: Those of earlier responses that were looked up because it names them.
+
     Raises:
+        ItemsNamed: It names some, and nothing was looked up.
         Invalid: The body is none; the field is named as OpenAI names it.
         NoSuchPrevious: It goes on from what cannot be a response's id.
         TooLarge: It has too much metadata.
@@ -80,7 +96,7 @@ def read_response_request(body: bytes, headers: Mapping[str, str], max_extra_byt
     _refuse_unsupported(said)
     naming = read_naming(said, body, headers, max_extra_bytes)
     previous = _previous(said)
-    given = read_input(said.get("input"))
+    given = read_input(said.get("input"), items)
     if previous is None:
         refuse_uncalled(given.results, ())
     return Asked(

@@ -14,6 +14,7 @@ from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1 import response_shape
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.response_events import ResponseEvents
+from services.gateway.v1.response_input import Item
 from services.gateway.v1.response_request import read_response_request
 from services.gateway.v1.response_told import ToldInPieces
 from services.gateway.v1.telling import KEEPALIVE, error_of, has_ended, news
@@ -24,8 +25,10 @@ from shared.errors import TripthreadError
 class Responses:
     """The words of responses."""
 
-    def read(self, body: bytes, headers: Mapping[str, str], max_extra_bytes: int) -> Asked:
-        return read_response_request(body, headers, max_extra_bytes)
+    def read(
+        self, body: bytes, headers: Mapping[str, str], max_extra_bytes: int, items: Mapping[str, Item] | None = None
+    ) -> Asked:
+        return read_response_request(body, headers, max_extra_bytes, items)
 
     def retold(self, asked: Asked, messages: Sequence[Message], size: int) -> ToldInPieces:
         return ToldInPieces(asked.relayed, messages, size, streams=asked.streams)

@@ -4,7 +4,7 @@ A turn is one like any other, whose model is told what its client sends, and not
 goes on from another it is told what led to that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from services.gateway.account.identity import Caller
@@ -25,8 +25,9 @@ from services.gateway.v1.beginning import Beginning, sent_key
 from services.gateway.v1.joining import Joining
 from services.gateway.v1.kept_responses import ResponseReadings
 from services.gateway.v1.previous import Previous, PreviousTurns, calls_in
-from services.gateway.v1.response_input import refuse_uncalled
-from services.gateway.v1.response_request import NoSuchPrevious, response_id
+from services.gateway.v1.response_input import Item, refuse_uncalled
+from services.gateway.v1.response_request import NoSuchPrevious, response_id, turn_of_item
+from services.gateway.v1.response_shape import items_of
 from services.gateway.v1.wording import Begun, Wording
 from shared.errors import NotFound, SessionBusy
 from shared.ids import new_id
@@ -70,6 +71,13 @@ class V1Turns:
             turn = begun.buffer.turn
             await self._responses.withhold(turn.user_id, turn.session_id, turn.turn_id)
         return begun
+
+    async def items(self, names: Collection[str], caller: Caller) -> dict[str, Item]:
+        """Return those items of the caller's responses that have these ids; withheld ones have none."""
+        turns = {turn_id for name in names if (turn_id := turn_of_item(name)) is not None}
+        kept = await self._responses.answers(caller.user_ids, list(turns))
+        items = [item for each in kept if caller.sees(each.project_id) for item in items_of(each.turn_id, each.answer)]
+        return {item["id"]: item for item in items}
 
     async def _begin(self, beginning: Beginning, wording: Wording) -> Begun:
         asked = beginning.asked

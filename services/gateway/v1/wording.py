@@ -9,6 +9,7 @@ from services.gateway.turns.histories import Message
 from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1.asked import Asked
+from services.gateway.v1.response_input import Item
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,13 @@ class Begun:
 class Wording(Protocol):
     """One way."""
 
-    def read(self, body: bytes, headers: Mapping[str, str], max_extra_bytes: int) -> Asked:
-        """Read a request.
+    def read(
+        self, body: bytes, headers: Mapping[str, str], max_extra_bytes: int, items: Mapping[str, Item] | None = None
+    ) -> Asked:
+        """Read a request, with the items that it names where those were looked up.
 
         Raises:
+            ItemsNamed: It names some, and they were not.
             Refused: It can't be served.
         """
 

@@ -162,7 +162,7 @@ from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
-from services.gateway.v1.kept_responses import KeptResponse, KeptResponses, ResponseReadings
+from services.gateway.v1.kept_responses import KeptAnswer, KeptResponse, KeptResponses, ResponseReadings
 from services.gateway.v1.models import ListedModels
 from services.gateway.v1.previous import Previous, PreviousTurns, told_of, way_to
 from services.gateway.v1.turns import V1Turns
@@ -802,6 +802,11 @@ class _Responses:
 
     async def withhold(self, _user_id: str, _session_id: str, turn_id: UUID) -> None:
         self._world.withheld.add(turn_id)
+
+    async def answers(self, user_ids: Sequence[str], turn_ids: Sequence[UUID]) -> list[KeptAnswer]:
+        shown = set(turn_ids) - self._world.withheld
+        kept = [turn for turn in self._world.turns if turn.turn_id in shown and turn.user_id in user_ids]
+        return [KeptAnswer(turn.turn_id, turn.project_id, turn.answer) for turn in kept if turn.answer]
 
     async def find(self, user_ids: Sequence[str], turn_id: UUID) -> KeptResponse | None:
         known = () if turn_id in self._world.withheld else self._world.turns

@@ -116,6 +116,40 @@ async def test_who_sends_all_items_goes_on_in_the_session(stage: Stage, client: 
     assert [each["role"] for each in page] == ["user", "assistant", "tool", "assistant", "user", "assistant"]
 
 
+async def test_who_names_items_goes_on_with_those_of_their_own_responses(
+    stage: Stage, client: Any, owner: asyncpg.Connection, settings: Settings
+) -> None:
+    """As the AI SDK does."""
+    sent: list[Any] = [said('[tool get_weather {"city": "Nice"}]')]
+    first = await client.responses.with_raw_response.create(model=MODEL, input=sent, tools=[WEATHER])
+    (call,) = first.parse().output
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    sent += [{"type": "item_reference", "id": call.id}, result]
+    second = await client.responses.with_raw_response.create(model=MODEL, input=sent, tools=[WEATHER])
+    assert second.headers["x-session-id"] == first.headers["x-session-id"]
+    sent += [{"type": "item_reference", "id": second.parse().output[0].id}, said("[recall]")]
+    for keeps_turns in (True, False):
+        if not keeps_turns:
+            await only_stored(stage, owner, settings)
+        third = await client.responses.create(model=MODEL, input=sent)
+        assert json.loads(third.output_text) == ['[tool get_weather {"city": "Nice"}]', "[recall]"]
+        stranger = await stage.post("/v1/responses", {"model": MODEL, "input": sent}, user="bob")
+        assert (stranger.status_code, stranger.json()["error"]["param"]) == (400, "input[1].id")
+    await client.responses.delete(first.parse().id)
+    with pytest.raises(openai.BadRequestError) as withheld:
+        await client.responses.create(model=MODEL, input=sent)
+    assert withheld.value.param == "input[1].id"
+
+
+async def only_stored(stage: Stage, owner: asyncpg.Connection, settings: Settings) -> None:
+    """Store what all turns say, as the logger does, and let their rows go."""
+    turns = [await stage.store.find(row["turn_id"]) for row in await owner.fetch("SELECT turn_id FROM gateway.turns")]
+    async with open_pool(settings.logger_database_url, "test", size=1) as pool:
+        told = [event for turn in turns if turn for event in turn.events()]
+        await Store(pool).store_chat([type(event).model_validate_json(event.model_dump_json()) for event in told], [])
+    await owner.execute("DELETE FROM gateway.turns")
+
+
 async def test_a_retry_is_the_same_response(client: Any) -> None:
     keyed = {"Idempotency-Key": "k1"}
     first, again = [await client.responses.create(model=MODEL, input="[echo a]", extra_headers=keyed) for _ in range(2)]
@@ -223,7 +257,7 @@ async def test_a_response_that_is_answered_is_in_progress(stage: Stage, client: 
     asking = client.responses.create(model=MODEL, input="[echo one two] [chunks 2] [slow 20000]")
     asked = asyncio.create_task(asking)
     await until(lambda: _runs(owner), "it to run")
-    row = await owner.fetchrow("SELECT turn_id, session_id FROM gateway.turns")
+    (row,) = await owner.fetch("SELECT turn_id, session_id FROM gateway.turns")
     begun = f"resp_{row['turn_id'].hex}"
     assert (await client.responses.retrieve(begun)).status == "in_progress"
     refused = await stage.post("/v1/responses", {"model": MODEL, "input": "x", "previous_response_id": begun})
@@ -271,12 +305,8 @@ async def test_a_response_whose_turn_is_stored_alone_is_found_and_gone_on_from_a
         input='[tool get_weather {"city": "Nice"}]', previous_response_id=zero.id, metadata={"a": "b"}, **asked
     )
     failed = await stage.post("/v1/responses", {**asked, "input": "[error 500]", "previous_response_id": zero.id})
-    turns = [await stage.store.find(row["turn_id"]) for row in await owner.fetch("SELECT turn_id FROM gateway.turns")]
-    async with open_pool(settings.logger_database_url, "test", size=1) as pool:
-        told = [event for turn in turns if turn for event in turn.events()]
-        await Store(pool).store_chat([type(event).model_validate_json(event.model_dump_json()) for event in told], [])
     before = [await client.responses.retrieve(each.id) for each in (zero, first)]
-    await owner.execute("DELETE FROM gateway.turns")
+    await only_stored(stage, owner, settings)
     await fork(owner)
     assert before == [await client.responses.retrieve(each.id) for each in (zero, first)]
     assert (before[1].previous_response_id, before[1].metadata) == (zero.id, {"a": "b"})

@@ -8,11 +8,19 @@ import pytest
 from services.gateway.turns.histories import with_answer
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.conversation import read_conversation
-from services.gateway.v1.response_request import NoSuchPrevious, read_response_request, response_id, turn_of
+from services.gateway.v1.response_input import ItemsNamed
+from services.gateway.v1.response_request import (
+    NoSuchPrevious,
+    read_response_request,
+    response_id,
+    turn_of,
+    turn_of_item,
+)
 from shared.errors import Invalid
 from shared.ids import new_id
 
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": '{"a": 1}', "status": "x"}
+JSON = {"content-type": "application/json"}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
 
 
@@ -22,7 +30,7 @@ def said(text: str, role: str = "user", **more: Any) -> dict[str, Any]:
 
 def read(sent: Any = "hi", **more: Any) -> Asked:
     body = json.dumps({"model": "m", "input": sent, **more}).encode()
-    return read_response_request(body, {"content-type": "application/json"}, 1000)
+    return read_response_request(body, JSON, 1000)
 
 
 def test_a_text_is_a_users_message_and_instructions_come_first_and_are_in_no_history() -> None:
@@ -56,6 +64,24 @@ def test_items_of_one_answer_are_one_message_and_its_thoughts_are_left_out() -> 
 def test_texts_between_which_a_model_thought_are_one_answers() -> None:
     told = read([said("hi"), said("a", "assistant"), {"type": "reasoning"}, said("b", "assistant"), said("bye")])
     assert [each["content"] for each in told.conversation.messages] == ["hi", "ab", "bye"]
+
+
+def test_items_that_are_only_named_are_looked_up_and_are_then_as_if_they_had_been_sent() -> None:
+    turn_id = new_id()
+    name = f"msg_{turn_id.hex}_1"
+    sent = [said("hi"), {"type": "item_reference", "id": name}, said("bye")]
+    body = json.dumps({"model": "m", "input": sent}).encode()
+    with pytest.raises(ItemsNamed) as named:
+        read_response_request(body, JSON, 1000)
+    assert named.value.names == {name}
+    assert turn_of_item(name) == turn_id
+    item = {"id": name, **said("hello", "assistant", type="message")}
+    asked = read_response_request(body, JSON, 1000, {name: item})
+    assert asked.conversation == read([said("hi"), item, said("bye")]).conversation
+    with pytest.raises(Invalid) as error:
+        read_response_request(body, JSON, 1000, {})
+    assert error.value.extra["errors"][0]["field"] == "input[1].id"
+    assert [turn_of_item(each) for each in (f"resp_{turn_id.hex}", "msg_1", "")] == [None] * 3
 
 
 def test_only_what_follows_the_last_answer_is_new_with_what_a_developer_says() -> None:
@@ -140,7 +166,7 @@ def test_parameters_are_sent_as_chat_completions_have_them() -> None:
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].type"),
         ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input[0].content[0].text"),
         ({"input": [{"role": "user", "content": [{"type": ["x"]}]}]}, "input[0].content[0].type"),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0].type"),
+        ({"input": [{"type": "item_reference", "id": 1}]}, "input[0].type"),
         ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
         ({"input": [{**CALL, "arguments": {}}]}, "input[0].arguments"),
         ({"input": [{**CALL, "name": None}]}, "input[0].name"),
