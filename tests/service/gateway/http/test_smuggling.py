@@ -3,10 +3,11 @@
 The cases are those of RFC 9112 (2.2, 5, 6.3, 7.1, 11.2), of PortSwigger's lists and of what was found in parsers since.
 """
 
+from collections.abc import AsyncIterator
+
 import pytest
 
-from tests.service.gateway.http.raw_http import serving
-from tests.waiting import until_true
+from tests.service.gateway.http.raw_http import Serving, serving
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HOST = b"Host: localhost\r\n"
@@ -130,16 +131,26 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(case: str) -> None:
+@pytest.fixture(scope="module")
+async def one_server() -> AsyncIterator[Serving]:
     async with serving() as served:
-        caller = await served.call(REFUSED[case])
-        said = await caller.ended()
-        # Of a body that breaks off the beginning may have been answered, or be waited for by the application.
-        assert said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 200 "))
-        assert b"400 Bad Request" in said
-        assert said.count(b"HTTP/1.1 ") == 1
-        assert "/hidden" not in [scope["path"] for scope in served.app.requests]
+        yield served
+
+
+@pytest.fixture
+async def served(one_server: Serving) -> AsyncIterator[Serving]:
+    """The server, of which nothing was asked yet."""
+    yield one_server
+    await one_server.hang_up()
+    one_server.app.requests.clear()
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(served: Serving, case: str) -> None:
+    said = await (await served.call(REFUSED[case])).ended()
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert "/hidden" not in [scope["path"] for scope in served.app.requests]
 
 
 READ = {
@@ -159,12 +170,10 @@ READ = {
 
 
 @pytest.mark.parametrize("case", READ)
-async def test_what_can_be_read_in_one_way_is_read_so(case: str) -> None:
+async def test_what_can_be_read_in_one_way_is_read_so(served: Serving, case: str) -> None:
     said, requests = READ[case]
-    async with serving() as served:
-        caller = await served.call(said)
-        assert [(await caller.answer()).status for _ in range(requests)] == [200] * requests
-        assert await caller.is_open()
-        await until_true(lambda: len(served.app.requests) == requests + 1)
-        paths = [scope["path"] for scope in served.app.requests]
-        assert paths == [*("/echo", "/hidden")[:requests], "/echo"]
+    caller = await served.call(said)
+    assert [(await caller.answer()).status for _ in range(requests)] == [200] * requests
+    assert await caller.is_open()
+    paths = [scope["path"] for scope in served.app.requests]
+    assert paths == [*("/echo", "/hidden")[:requests], "/echo"]
