@@ -43,6 +43,7 @@ class Recent:
     running: UUID | None  # the turn that goes by this
     lasts_until: float = 0.0
     size: int = 0  # bytes
+    is_taken: bool = False  # for a claim, which goes by it; meanwhile its tag may be heard of
     tag: str | None = None  # as the tagger has said, since the first turn
     ends_with: str | None = None  # hash of all that a client has sent which names no session, and of the last answer
 
@@ -94,18 +95,28 @@ class RecentSessions:
         return session_id, recent
 
     def take(self, user_id: str, session_id: str) -> Recent | None:
-        """Return what is known of a session, for one claim: it is forgotten unless that begins a turn."""
-        recent = self._forget((user_id, session_id))
-        return recent if recent is not None and recent.running is None and recent.lasts_until > self._now() else None
+        """Return what is known of a session, for one claim: it serves no other unless that begins a turn."""
+        key = user_id, session_id
+        recent = self._known.get(key)
+        if recent is None or recent.is_taken:
+            return None
+        if recent.running is not None or recent.lasts_until <= self._now():
+            self._forget(key)
+            return None
+        self._no_longer_ends(key, recent)
+        self._known[key] = replace(recent, is_taken=True)
+        return recent
 
     def began(self, turn: Turn, claim: Claim, history: Sequence[Said]) -> None:
         """Take note of a turn that begins a session, or goes by what was taken; else the session is not known."""
         key = turn.user_id, turn.session_id
-        self._forget(key)
+        taken = self._forget(key)
+        goes_by = taken if claim.is_recalled else None
         is_first = claim.known_until is None and not history
         asked = turn.question
-        if (claim.is_recalled or is_first) and asked.role == "user" and not asked.is_known and not asked.earlier:
-            self._keep(key, Recent(tuple(history), NOTHING, claim.known_until, turn.turn_id, tag=claim.tag))
+        if (goes_by or is_first) and asked.role == "user" and not asked.is_known and not asked.earlier:
+            tag = goes_by.tag if goes_by else None
+            self._keep(key, Recent(tuple(history), NOTHING, claim.known_until, turn.turn_id, tag=tag))
 
     def ended(self, turn: Turn) -> None:
         """Take note of the end of a turn of which all was told."""
@@ -143,9 +154,12 @@ class RecentSessions:
         if recent is not None:
             self._size -= recent.size
             self._untagged -= recent.tag is None
-            if recent.ends_with is not None and self._ending.get((key[0], recent.ends_with)) == key[1]:
-                del self._ending[key[0], recent.ends_with]
+            self._no_longer_ends(key, recent)
         return recent
+
+    def _no_longer_ends(self, key: tuple[str, str], recent: Recent) -> None:
+        if recent.ends_with is not None and self._ending.get((key[0], recent.ends_with)) == key[1]:
+            del self._ending[key[0], recent.ends_with]
 
 
 def _said(turn: Turn) -> tuple[Said, Said]:

@@ -183,8 +183,9 @@ class V1Turns:
             buffer = await self._turns.start(
                 claim, remembered.history, remembered.turns, on_busy=on_busy, retold=retold
             )
-        is_known = session_id is None or remembered.is_recalled
-        return Begun(asked, buffer, retold if buffer.retold is retold else None, remembered.tag, is_known)
+        is_ours = buffer.retold is retold
+        is_known = is_ours and (session_id is None or remembered.is_recalled)
+        return Begun(asked, buffer, retold if is_ours else None, remembered.tag, is_known)
 
     async def _remember(self, session_id: str | None, caller: Caller) -> Remembered:
         """Return the session that is meant, and what its next message replies to."""

@@ -20,7 +20,7 @@ class Begun:
     buffer: TurnBuffer
     retold: Retold | None  # none: another request has begun it
     tag: str | None  # of its session, as far as that is known
-    is_known: bool  # its session is new, or all its turns ran here: what was not heard of it, there is not
+    is_known: bool  # its session has begun here: what was not heard of it, there is not
 
 
 class Wording(Protocol):

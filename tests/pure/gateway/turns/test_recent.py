@@ -185,8 +185,6 @@ def test_nothing_is_waited_for_of_sessions_that_are_forgotten() -> None:
     clock = Clock()
     recent = RecentSessions(now=clock)
     end(recent, begun(recent, "s1"))
-    assert recent.take("u1", "s1") is not None
-    assert not recent.are_awaited
     end(recent, begun(recent, "s2"))
     clock.now = LASTS_S
     tagged_soon = begun(recent, "s3")
@@ -249,3 +247,30 @@ def test_of_sessions_that_end_alike_the_newest_is_found_and_none_that_is_forgott
     assert found(recent, "aa") == "s2"
     clock.now = LASTS_S
     assert found(recent, "aa") is None
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_a_tag_that_comes_while_a_claim_is_made_is_known(missed: bool) -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent))
+    known = recent.take("u1", "s1")
+    assert known is not None
+    assert recent.take("u1", "s1") is None
+    tagged(recent)
+    if missed:
+        recent.missed()
+    second = turn("s1", 1)
+    recent.began(second, claim(known_until=known.known_until, is_recalled=True), known.history)
+    assert (recent.tag_of("u1", "s1"), recent.are_awaited) == ("chat_model_0_001", False)
+
+
+def test_what_may_have_been_tagged_unheard_while_a_claim_is_made_is_not_known() -> None:
+    recent = RecentSessions()
+    end(recent, begun(recent))
+    known = recent.take("u1", "s1")
+    assert known is not None
+    recent.missed()
+    second = turn("s1", 1)
+    recent.began(second, claim(known_until=known.known_until, is_recalled=True), known.history)
+    end(recent, second)
+    assert recent.take("u1", "s1") is None
