@@ -30,15 +30,19 @@ ReadPage = Callable[[str, Kind, tuple[Any, ...] | None], Awaitable[ExportPage]] 
 async def read_page(pool: Pool, owner: str, kind: Kind, after: tuple[Any, ...] | None) -> ExportPage:
     """Return the next rows of one kind of one owner, each as a line of JSON without its end."""
     async with reading(pool, owner) as db:
-        rows = await db.fetch(_statement(kind, is_first=after is None), owner, *(after or ()))
+        rows = await db.fetch(statement(kind, is_first=after is None), owner, *(after or ()))
     if not rows:
         return ExportPage((), None)
     return ExportPage([row["line"] for row in rows], tuple(rows[-1])[1:])
 
 
 @cache
-def _statement(kind: Kind, *, is_first: bool) -> str:
-    """Spell a page's query: its keys by what rows measure as they are stored, then its lines as far as they fit."""
+def statement(kind: Kind, *, is_first: bool) -> str:
+    """Spell a page's query: its keys by what rows measure as they are stored, then its lines as far as they fit.
+
+    Each row is looked up by its key: a join, planned while the table was taken for small, would read all of the owner's
+    rows for each page.
+    """
     key = ", ".join(f"t.{name}" for name in kind.key)
     order = ", ".join(f"k{number}" for number in range(len(kind.key)))
     named = ", ".join(f"t.{name} AS k{number}" for number, name in enumerate(kind.key))
@@ -54,9 +58,10 @@ def _statement(kind: Kind, *, is_first: bool) -> str:
                     ORDER BY {key} LIMIT {PAGE_ROWS}) measured) summed
             WHERE before < {STORED_BYTES}
         ), spelled AS (
-            SELECT {order}, jsonb_build_object('table', '{kind.table}', 'row',
-                to_jsonb(t) - ARRAY[{without}]::text[] || {kind.instead})::text AS line
-            FROM picked JOIN {kind.table} t ON {same} AND {kind.which}
+            SELECT {order}, line FROM picked CROSS JOIN LATERAL (
+                SELECT jsonb_build_object('table', '{kind.table}', 'row',
+                    to_jsonb(t) - ARRAY[{without}]::text[] || {kind.instead})::text AS line
+                FROM {kind.table} t WHERE {same} AND {kind.which} OFFSET 0) found
         )
         SELECT line, {order} FROM (
             SELECT *, sum(octet_length(line)) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) - octet_length(line)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -18,8 +19,8 @@ from services.gateway.account.visitors.store import LinkStore
 from services.gateway.http.room import Room
 from services.gateway.privacy.export import Exporting, ExportPlaces
 from services.gateway.privacy.kinds import KINDS
-from services.gateway.privacy.pages import PAGE_BYTES, ExportReader, read_page
-from shared.database import Pool, open_pool
+from services.gateway.privacy.pages import PAGE_BYTES, ExportReader, read_page, statement
+from shared.database import Pool, open_pool, reading
 from shared.events import ConversationRead, Event, decode
 from shared.ids import new_id
 from shared.settings import Settings
@@ -280,6 +281,17 @@ async def test_a_long_export_is_whole_and_held_in_pieces(reader: Pool, rows: Row
         read = [orjson.loads(line) for line in lines]
         found += [line["row"]["message_id"] for line in read if line["table"] == "chat.messages"]
     assert found == [f"m{number:06}" for number in range(5000)]
+
+
+async def test_a_page_looks_each_row_up_and_joins_none_also_where_a_table_is_taken_for_small(
+    reader: Pool, rows: Rows
+) -> None:
+    for kind in KINDS:
+        async with reading(reader, "ann") as db:
+            plan = await db.fetch(f"EXPLAIN {statement(kind, is_first=True)}", "ann")
+        text = "\n".join(row[0] for row in plan)
+        assert "Nested Loop" in text, kind.table
+        assert re.findall(r"(?:Join Filter|Hash Cond|Merge Cond): .*\bpicked\b.*", text) == [], kind.table
 
 
 @pytest.fixture
