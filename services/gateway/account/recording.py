@@ -106,11 +106,11 @@ class Recording:
         """Prepare; `clock` is the database's: whoever is erased from that moment on was read of by nobody we know."""
         self._publisher = publisher
         self._clock = clock
-        self._shows_bodies = shows_bodies
+        self.shows_bodies = shows_bodies
 
     async def begin(self, operator: Caller, request: Request) -> Reading:
         """Prepare for what this request is going to show of others."""
-        at = await self._clock() if self._shows_bodies else None
+        at = await self._clock() if self.shows_bodies else None
         return Reading(self, operator.user_id, correlation_id_of(request), _asked(request), at)
 
     async def publish(self, events: list[ConversationRead]) -> None:

@@ -94,5 +94,5 @@ async def list_everybodys_messages(
 
 
 def _spelled(row: dict[str, Any], *, whole: bool) -> EverybodysMessage:
-    words: Json = {} if whole else {"content": None, "parts": [], "metadata": {}}
+    words: Json = {} if whole else {"content": None, "parts": [], "metadata": {}, "error": None}
     return EverybodysMessage(**{**row, **words})

@@ -26,7 +26,15 @@ router = APIRouter(prefix="/api/admin/sessions", tags=["admin"], route_class=Str
 
 PAGING = Paging("sessions_of_all", read_key)
 # What users have written, of a session.
-WORDS: Json = {"title": None, "last_message": None, "folder": None, "labels": [], "workflow_state": {}, "metadata": {}}
+WORDS: Json = {
+    "title": None,
+    "last_message": None,
+    "folder": None,
+    "labels": [],
+    "experiment_name": None,
+    "workflow_state": {},
+    "metadata": {},
+}
 
 
 @dataclass(frozen=True)

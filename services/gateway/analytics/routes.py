@@ -13,7 +13,7 @@ from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.owners import owners
 from services.gateway.analytics.queries import TraceQueries, read_key
 from services.gateway.analytics.record import Status, TracePage, WholeTrace
-from services.gateway.http.fields import Instant, Name, SessionId
+from services.gateway.http.fields import Instant, Json, Name, SessionId
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import PageQuery, Paging
 from services.gateway.http.problems import problem_responses
@@ -25,6 +25,8 @@ from shared.events import W3cTraceId
 router = APIRouter(prefix="/api/analytics", tags=["analytics"], route_class=StrictRoute)
 
 PAGING = Paging("traces", read_key)
+# What a sender tells of a call may hold what was said, and a model's service quotes it where it complains.
+WITHOUT_WORDS: Json = {"attributes": {}, "error": None}
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ def _whose(caller: Caller, query: TraceQuery) -> Whose:
     return Whose(owners(caller, query.user_id), as_admin=caller.reads_everybody)
 
 
+def _is_own(caller: Caller, whose: Whose) -> bool:
+    return not whose.everybody and set(whose.user_ids) <= set(caller.user_ids)
+
+
 async def _list(traces: Traces, caller: Caller, query: TraceQuery) -> TracePage:
     whose, before = _whose(caller, query), PAGING.before(query)
     wanted = TraceFilter(
@@ -72,6 +78,8 @@ async def _list(traces: Traces, caller: Caller, query: TraceQuery) -> TracePage:
     async with traces.lanes.of(caller):
         rows = await traces.queries.page(whose, wanted, query.limit + 1, before)
     page, cursor = PAGING.cut(rows, query)
+    if not traces.recording.shows_bodies and not _is_own(caller, whose):
+        page = [each.model_copy(update={"error": None}) for each in page]
     return TracePage(traces=page, next_cursor=cursor)
 
 
@@ -99,14 +107,15 @@ async def get_trace(
 ) -> WholeTrace:
     """Show one trace, and where its messages and its trip are; an administrator names the user whose it is."""
     whose = Whose(owners(caller, query.user_id), as_admin=caller.reads_everybody)
-    is_own = set(whose.user_ids) <= set(caller.user_ids)
-    reading = None if is_own else await traces.recording.begin(caller, request)
+    reading = None if _is_own(caller, whose) else await traces.recording.begin(caller, request)
     found = await traces.queries.find(whose, trace_id, caller.projects)
     if found is None:
         raise NotFound("There is no such trace.")
-    if reading is None or not found.attributes:
+    if reading is None:
         return found
-    if not reading.shows_bodies:  # what a sender tells of a call may hold what was said
-        return found.model_copy(update={"attributes": {}})
+    if not reading.shows_bodies:
+        return found.model_copy(update=WITHOUT_WORDS)
+    if not found.attributes:
+        return found
     await reading.record("trace", [found.user_id])
     return found

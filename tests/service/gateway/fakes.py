@@ -1245,8 +1245,8 @@ class _Traces:
         stored = {trace_id: KnownTrace("api", 1, NOON) for owner, trace_id in self._world.reported if owner == user_id}
         return Known(NOON, stored, self._world.known_sessions)
 
-    async def page(self, *_: Any, **__: Any) -> list[Any]:
-        return []
+    async def page(self, *_: Any, **__: Any) -> list[tuple[tuple[datetime, str], WholeTrace]]:
+        return [((each.started_at, f"over/{each.trace_id}"), each) for each in self._world.traces]
 
     async def find(self, whose: Whose, trace_id: str, _projects: Projects = None) -> WholeTrace | None:
         found = (each for each in self._world.traces if each.user_id in whose.user_ids and each.trace_id == trace_id)

@@ -24,6 +24,7 @@ def world() -> World:
         "last_message": SECRET,
         "folder": SECRET,
         "labels": [SECRET],
+        "experiment_name": SECRET,
         "metadata": {"a": SECRET},
     }
     session = facts("s1", stored=stored(**words), workflow_state={"a": SECRET})
@@ -37,6 +38,7 @@ def world() -> World:
         parent_id=None,
         created_at=NOON,
         metadata={"a": SECRET},
+        error=SECRET,
     )
     return World(sessions=[session], messages=[said])
 

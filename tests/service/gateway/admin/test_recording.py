@@ -170,7 +170,7 @@ async def test_titles_of_others_trips_are_recorded_or_left_out(world: World) -> 
 
 
 async def test_what_others_have_told_with_a_trace_is_recorded_or_left_out(world: World) -> None:
-    trace = WholeTrace(trace_id="t1", user_id="bob", status="ok", model="m", started_at=NOON)
+    trace = WholeTrace(trace_id="t1", user_id="bob", status="error", error="no Rome", model="m", started_at=NOON)
     path = "/api/analytics/traces/t1"
     world.traces = [trace]
     assert (await call(world, path, user_id="bob")).json()["attributes"] == {}
@@ -184,4 +184,9 @@ async def test_what_others_have_told_with_a_trace_is_recorded_or_left_out(world:
         assert "to Paris" in (await client.get(path)).text, "it is bob's own"
     world.settings = world.settings.model_copy(update={"admins_read_bodies": False})
     answer = await call(world, path, user_id="bob")
-    assert (answer.status_code, answer.json()["attributes"]) == (200, {})
+    assert (answer.status_code, answer.json()["attributes"], answer.json()["error"]) == (200, {}, None)
+    for query in ({}, {"user_id": "bob"}):
+        (listed,) = (await call(world, "/api/analytics/traces", **query)).json()["traces"]
+        assert (listed["trace_id"], listed["error"]) == ("t1", None)
+    async with world.client("bob") as client:
+        assert "no Rome" in (await client.get("/api/analytics/traces")).text, "it is bob's own"
