@@ -1,4 +1,4 @@
-"""The owner of a turn is killed after its user has agreed and before the trip is ordered: it is ordered once."""
+"""Consent at two gateways: said to both at once, or to one that is killed before the trip is ordered: one order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -69,3 +69,13 @@ async def test_a_trip_is_ordered_once_though_who_was_to_order_it_is_killed(
     assert (call_in(once)["state"], once["message"]["content"]) == ("output-available", "So be it.")
     assert await waiting(pair.there.settings, WORKFLOW_TRIPS) == 1
     assert await pair.asked() == 2, "before the consent, and after the order"
+
+
+async def test_said_at_two_gateways_at_once_it_is_ordered_once_and_both_hear_what_came_of_it(pair: Pair) -> None:
+    body = {"session_id": "s1", "message": ORDER, "helper": "charter", "stream": False}
+    approval = call_in(await post(pair, pair.here, "/api/chat", body))["approval"]["id"]
+    path, yes = f"/api/chat/s1/approvals/{approval}", {"approved": True, "stream": False}
+    first, second = await asyncio.gather(*(post(pair, each, path, yes) for each in (pair.here, pair.there)))
+    assert first["message"] == second["message"]
+    assert (call_in(first)["state"], first["message"]["content"]) == ("output-available", "So be it.")
+    assert await waiting(pair.here.settings, WORKFLOW_TRIPS) == 1
