@@ -134,9 +134,10 @@ from services.gateway.turns.unfit import Unfit
 from services.gateway.turns.waiting import WaitingTurns
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
-from services.gateway.v1.kept_responses import KeptResponses, ResponseReadings
+from services.gateway.v1.kept_responses import KeptResponses
 from services.gateway.v1.models import ListedModels
 from services.gateway.v1.previous import PreviousTurns
+from services.gateway.v1.response_readings import ResponseReadings
 from services.gateway.v1.turns import V1Turns
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders

@@ -3,24 +3,15 @@
 A withheld one cannot be asked for or gone on from any more. The history keeps what was said.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
-
-import asyncpg
 
 from services.gateway.account.identity import Caller
-from services.gateway.turns.rows import COLUMNS, read_turn
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1.conversation import shown
+from services.gateway.v1.response_readings import KeptResponse, ResponseReadings
 from services.gateway.v1.response_request import response_id, turn_of
 from services.gateway.v1.response_shape import ended, failed, running
 from services.gateway.v1.telling import error_of, has_ended
-from shared.database import Pool, fetched, reading
 from shared.errors import NotFound
-from shared.ids import answer_id
 
 
 class NoSuchResponse(NotFound):
@@ -30,36 +21,10 @@ class NoSuchResponse(NotFound):
         super().__init__(f"Response with id '{shown(named)}' not found.")
 
 
-@dataclass(frozen=True)
-class KeptResponse:
-    """A turn with what is kept of its answer."""
-
-    turn_id: UUID
-    user_id: str
-    session_id: str
-    project_id: str | None
-    model: str
-    asked_at: datetime
-    answered_at: datetime | None
-    answer: Answer | None  # none: it is coming
-    metadata: dict[str, Any]  # of the question
-    previous: UUID | None  # the turn that it goes on from
-    so_far: list[dict[str, Any]] | None = None  # parts of an answer that is coming
-
-
-@dataclass(frozen=True)
-class KeptAnswer:
-    """What a turn has answered."""
-
-    turn_id: UUID
-    project_id: str | None
-    answer: Answer
-
-
 class KeptResponses:
     """Show them, and withhold them."""
 
-    def __init__(self, readings: "ResponseReadings") -> None:
+    def __init__(self, readings: ResponseReadings) -> None:
         self._readings = readings
 
     async def show(self, named: str, caller: Caller) -> dict[str, Any]:
@@ -93,166 +58,3 @@ class KeptResponses:
         if kept is None or not caller.sees(kept.project_id):
             raise NoSuchResponse(named)
         return kept
-
-
-class ResponseReadings:
-    """All SQL of it. The turn's row is looked at first, so that it is found while the logger is away."""
-
-    def __init__(self, own_pool: Pool, reader_pool: Pool, store: TurnStore) -> None:
-        self._own = own_pool
-        self._reader = reader_pool
-        self._store = store
-
-    async def withhold(self, user_id: str, session_id: str, turn_id: UUID) -> None:
-        """Withhold a turn, which may be running; of a session that is deleted nothing is noted any more."""
-        await fetched(
-            self._own,
-            """
-            INSERT INTO gateway.withheld_responses (user_id, turn_id, session_id)
-            SELECT $1, $2, $3 WHERE NOT gateway.is_gone($1, $3)
-            ON CONFLICT DO NOTHING
-            """,
-            user_id,
-            turn_id,
-            session_id,
-        )
-
-    async def find(self, user_ids: tuple[str, ...], turn_id: UUID) -> KeptResponse | None:
-        """Return a turn of these users' that is not withheld, in whichever project."""
-        rows = await fetched(
-            self._own,
-            """
-            SELECT
-                EXISTS (SELECT FROM gateway.withheld_responses WHERE user_id = ANY ($1) AND turn_id = $2) AS withheld,
-                EXISTS (SELECT FROM gateway.turns t WHERE turn_id = $2 AND user_id = ANY ($1) AND state <> 'posted'
-                    AND NOT tripthread.is_hidden(user_id, session_id, asked_at)) AS known
-            """,
-            user_ids,
-            turn_id,
-        )
-        if rows[0]["withheld"]:
-            return None
-        turn = await self._store.find(turn_id) if rows[0]["known"] else None
-        return await self._of_turn(turn) if turn is not None else await self._stored(user_ids, turn_id)
-
-    async def answers(self, user_ids: tuple[str, ...], turn_ids: list[UUID]) -> list[KeptAnswer]:
-        """Return the last answers of these turns, those alone that are these users' and not withheld."""
-        rows = await fetched(
-            self._own,
-            f"""
-            SELECT {COLUMNS} FROM gateway.turns t
-            WHERE turn_id = ANY ($2) AND user_id = ANY ($1) AND answer IS NOT NULL
-                AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
-                AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
-                    WHERE w.user_id = t.user_id AND w.turn_id = t.turn_id)
-            """,  # noqa: S608 - a constant of `turns/rows.py`
-            user_ids,
-            turn_ids,
-        )
-        found = [(turn, turn.answer) for turn in map(read_turn, rows)]
-        kept = [KeptAnswer(turn.turn_id, turn.project_id, answer) for turn, answer in found if answer is not None]
-        missing = list({*turn_ids} - {each.turn_id for each in kept})
-        return kept + await self._stored_answers(user_ids, missing) if missing else kept
-
-    async def _stored_answers(self, user_ids: tuple[str, ...], turn_ids: list[UUID]) -> list[KeptAnswer]:
-        async with reading(self._reader, *user_ids) as db:
-            rows = await db.fetch(
-                """
-                SELECT DISTINCT ON (m.turn_id) m.turn_id, m.content, m.parts, m.status, s.project_id
-                FROM chat.messages m JOIN chat.sessions s USING (user_id, session_id)
-                WHERE m.user_id = ANY ($1) AND m.turn_id = ANY ($2) AND m.role = 'assistant'
-                    AND s.created_at <= m.created_at
-                    AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
-                        WHERE w.user_id = m.user_id AND w.turn_id = m.turn_id)
-                ORDER BY m.turn_id, m.created_at DESC
-                """,
-                user_ids,
-                turn_ids,
-            )
-        return [
-            KeptAnswer(row["turn_id"], row["project_id"], Answer(row["content"], row["parts"], row["status"]))
-            for row in rows
-        ]
-
-    async def _of_turn(self, turn: Turn) -> KeptResponse:
-        first = (*turn.question.earlier, turn.question)[0]
-        previous = await self._turn_of(turn, first.parent_id) if first.parent_id else None
-        return KeptResponse(
-            turn_id=turn.turn_id,
-            user_id=turn.user_id,
-            session_id=turn.session_id,
-            project_id=turn.project_id,
-            model=turn.model,
-            asked_at=turn.asked_at,
-            answered_at=turn.answered_at,
-            answer=turn.answer,
-            metadata=turn.question.metadata,
-            previous=previous,
-            so_far=turn.partial_parts,
-        )
-
-    async def _turn_of(self, turn: Turn, message_id: str) -> UUID | None:
-        """Return the turn of the session whose answer this is."""
-        rows = await fetched(
-            self._own,
-            "SELECT turn_id, attempt FROM gateway.turns WHERE user_id = $1 AND session_id = $2 AND state <> 'posted'",
-            turn.user_id,
-            turn.session_id,
-        )
-        for row in rows:
-            if str(answer_id(row["turn_id"], row["attempt"])) == message_id:
-                return UUID(int=row["turn_id"].int)
-        async with reading(self._reader, turn.user_id) as db:
-            found: UUID | None = await db.fetchval(
-                "SELECT turn_id FROM chat.messages WHERE user_id = $1 AND session_id = $2 AND message_id = $3",
-                turn.user_id,
-                turn.session_id,
-                message_id,
-            )
-        return found
-
-    async def _stored(self, user_ids: tuple[str, ...], turn_id: UUID) -> KeptResponse | None:
-        async with reading(self._reader, *user_ids) as db:
-            row = await db.fetchrow(_STORED, user_ids, turn_id)
-        return _kept(row) if row is not None else None
-
-
-# The last attempt's answer, its question, and what the first message that came with that replies to.
-_STORED = """
-    WITH RECURSIVE answer AS (
-        SELECT m.*, s.project_id FROM chat.messages m JOIN chat.sessions s USING (user_id, session_id)
-        WHERE m.user_id = ANY ($1) AND m.turn_id = $2 AND m.role = 'assistant'
-            AND s.created_at <= m.created_at  -- which a fork's copies are older than
-        ORDER BY m.created_at DESC LIMIT 1
-    ), way (parent_id, turn_id, steps) AS (
-        SELECT answer.parent_id, answer.turn_id, 0 FROM answer
-        UNION ALL
-        SELECT m.parent_id, m.turn_id, way.steps + 1 FROM way CROSS JOIN answer JOIN chat.messages m
-            ON m.user_id = answer.user_id AND m.session_id = answer.session_id AND m.message_id = way.parent_id
-        WHERE way.turn_id = $2 AND way.steps < 1000
-    )
-    SELECT a.turn_id, a.user_id, a.session_id, a.content, a.parts, a.status, a.error, a.model,
-        a.created_at AS answered_at, a.metadata -> 'finish_reason' AS finish_reason,
-        coalesce(q.created_at, a.created_at) AS asked_at, coalesce(q.metadata, '{}') AS metadata, a.project_id,
-        t.input_tokens, t.output_tokens,
-        (SELECT way.turn_id FROM way WHERE way.turn_id <> $2 LIMIT 1) AS previous
-    FROM answer a
-    LEFT JOIN chat.messages q ON q.user_id = a.user_id AND q.session_id = a.session_id AND q.message_id = a.parent_id
-    LEFT JOIN chat.traces t ON t.user_id = a.user_id AND t.trace_id = a.message_id
-    """
-
-
-def _kept(row: asyncpg.Record) -> KeptResponse:
-    trace = {name: row[name] for name in ("finish_reason", "input_tokens", "output_tokens")}
-    return KeptResponse(
-        turn_id=row["turn_id"],
-        user_id=row["user_id"],
-        session_id=row["session_id"],
-        project_id=row["project_id"],
-        model=row["model"] or "",
-        asked_at=row["asked_at"],
-        answered_at=row["answered_at"],
-        answer=Answer(row["content"], row["parts"], row["status"], row["error"], trace),
-        metadata=row["metadata"],
-        previous=row["previous"],
-    )

@@ -23,9 +23,9 @@ from services.gateway.turns.weight import bytes_of
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.beginning import Beginning, sent_key
 from services.gateway.v1.joining import Joining
-from services.gateway.v1.kept_responses import ResponseReadings
 from services.gateway.v1.previous import Previous, PreviousTurns, calls_in
 from services.gateway.v1.response_input import Item, refuse_uncalled
+from services.gateway.v1.response_readings import ResponseReadings
 from services.gateway.v1.response_request import NoSuchPrevious, response_id, turn_of_item
 from services.gateway.v1.response_shape import items_of
 from services.gateway.v1.wording import Begun, Wording

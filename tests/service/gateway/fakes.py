@@ -162,9 +162,10 @@ from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.weight import turn_room
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
-from services.gateway.v1.kept_responses import KeptAnswer, KeptResponse, KeptResponses, ResponseReadings
+from services.gateway.v1.kept_responses import KeptResponses
 from services.gateway.v1.models import ListedModels
 from services.gateway.v1.previous import Previous, PreviousTurns, told_of, way_to
+from services.gateway.v1.response_readings import KeptAnswer, KeptResponse, ResponseReadings
 from services.gateway.v1.turns import V1Turns
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders

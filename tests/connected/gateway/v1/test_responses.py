@@ -323,3 +323,7 @@ async def test_a_response_whose_turn_is_stored_alone_is_found_and_gone_on_from_a
     assert (await stage.get(f"/v1/responses/{first.id}")).status_code == 404
     gone = await stage.post("/v1/responses", {**asked, "input": "x", "previous_response_id": first.id})
     assert gone.status_code == 400
+    await owner.execute("DELETE FROM chat.messages WHERE session_id <> 'fork'")
+    assert (await stage.get(f"/v1/responses/{zero.id}")).status_code == 404, "a copy is no response"
+    copied = await stage.post("/v1/responses", {**asked, "input": "x", "previous_response_id": zero.id})
+    assert copied.status_code == 400
