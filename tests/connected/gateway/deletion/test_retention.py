@@ -8,12 +8,14 @@ import pytest
 
 from services.gateway.deletion.retention import AT_ONCE, ProposalStore
 from services.gateway.deletion.retention import OldSessions as Old
-from services.gateway.deletion.retiring import MOST_UNSETTLED, SessionRetiring
+from services.gateway.deletion.retiring import MOST_UNSETTLED, SessionRetiring, session_retiring
 from services.gateway.deletion.store import Deletion, DeletionStore
+from services.gateway.deletion.sweeps import SweepStore
 from services.gateway.turns.claims import Lost
 from services.gateway.turns.store import TurnStore
 from shared.database import open_pool
 from shared.ids import new_id
+from shared.publisher import Publisher
 from shared.settings import Settings
 from tests.pure.gateway.samples import claim
 
@@ -173,17 +175,31 @@ async def test_without_a_broker_or_a_setting_nothing_is_proposed_and_what_was_is
     assert site.told.sessions == []
 
 
+@pytest.mark.parametrize("broker", ["away", "read by nobody"])
+async def test_what_is_on_its_way_may_be_of_an_old_session(site: Site, settings: Settings, broker: str) -> None:
+    await site.session("old")
+    nowhere = {"amqp_url": "amqp://x:x@127.0.0.1:9/", "gateway_amqp_url": "", "publish_deadline_s": 0.1}
+    publisher = Publisher(settings if broker != "away" else settings.model_copy(update=nowhere), "gateway")
+    job = session_retiring(site.old, site.proposals, site.told, publisher, DAYS)  # type: ignore[arg-type]
+    async with publisher:
+        await job.work()
+    assert await site.deletions() == []
+
+
 async def test_who_deletes_a_session_that_is_proposed_has_deleted_it(site: Site, settings: Settings) -> None:
     await site.session("s", YOUNG)
     await site.proposals.propose([("ann", "s")], DAYS)
     async with open_pool(settings.gateway_database_url, "test", 1) as pool:
-        store = DeletionStore(pool)
+        store, aged = DeletionStore(pool), "UPDATE gateway.deletions SET deleted_at = deleted_at - interval '1 minute'"
+        await site.owner.execute(aged)
         assert await store.untold_deletions() == []
+        assert await SweepStore(pool).unswept() == {}
         (deletion,) = await store.delete([("ann", "s")], new_id())
         await site.job().work()
+        await site.proposals.withdraw([("ann", "s")])  # as a job that has just seen it proposed
         assert await site.deletions() == [("s", False)]
-        await site.owner.execute("UPDATE gateway.deletions SET deleted_at = deleted_at - interval '1 minute'")
         assert [each.event_id for each in await store.untold_deletions()] == [deletion.event_id]
+        assert list(await SweepStore(pool).unswept()) == [("ann", "s")]
 
 
 async def test_a_gateway_of_before_that_deletes_what_is_proposed_has_deleted_it(site: Site) -> None:
