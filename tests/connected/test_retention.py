@@ -64,6 +64,7 @@ STAYING = (
     ("turns", "question_published = false"),
     ("turns", "answer_published = false"),
     ("turns", "retold_at = NULL"),
+    ("turns", "waits_until = clock_timestamp() + interval '1 day'"),
 )
 
 
