@@ -54,6 +54,7 @@ _ENDED = f"""
         WHERE {_WHOSE} AND t.stored_at IS NULL AND coalesce(t.answer, t.past) IS NOT NULL
             AND ($7::timestamptz IS NULL OR t.asked_at < $7)
             AND ($8::timestamptz IS NULL OR t.past IS NOT NULL
+                OR jsonb_array_length(t.answer -> 'rounds') > 0  -- which began before its last one
                 OR (t.answer #>> '{{trace,started_at}}')::timestamptz <= $8)
         ORDER BY t.asked_at DESC LIMIT {MOST}) t
     CROSS JOIN LATERAL (SELECT t.answer -> 'trace' UNION ALL

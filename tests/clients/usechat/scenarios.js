@@ -17,7 +17,11 @@ const CHARTER = { body: { helper: "charter" }, sendAutomaticallyWhen };
 const day = new Date(Date.now() + 30 * 24 * 3600 * 1000).toISOString().slice(0, 10);
 const FLIGHT = JSON.stringify({ segments: [{ from: "KTEB", to: "KPBI", date: day }], pax: 4 });
 const ORDER = `[tool create_trip ${FLIGHT}] [echo So be it.]`;
+const CALLS = '[tool trip_status {}] [tool fly {}] [tool list_quotes "{broken"]';
 const RESUMING_TWICE = { skip: isOldest && "the AI SDK 5 resumes after what it has, so a beginning is shown twice" };
+
+const called = ({ parts }) =>
+  parts.filter((part) => part.toolCallId).map(({ type, state, errorText }) => [type, state, errorText]);
 
 async function isShownAs(chat) {
   const messages = await shown(chat.id);
@@ -116,6 +120,26 @@ describe(`useChat of the ${isOldest ? "oldest" : "newest"} SDK`, { concurrency: 
     assert.equal(messages[1].status, "stopped");
     assert.ok(textOf(messages[1]).startsWith(seen));
     assert.deepEqual((await asked(id)).at(-1), spoken(messages).slice(0, -1));
+  });
+
+  scenario("calls of tools are shown as they are kept, also to a tab that comes in the middle", async (id) => {
+    const chat = await openTab(id, CHARTER);
+    const sending = chat.sendMessage(say(`${CALLS} [chunks 20] [slow 50] ${id}`));
+    await firstWords(chat);
+    const late = await openTab(id, CHARTER);
+    await Promise.all([sending, late.resumeStream()]);
+    const kept = called((await shown(id)).at(-1));
+    assert.deepEqual(kept.map(([type, state]) => [type, state]), [
+      ["tool-trip_status", "output-error"],
+      ["tool-fly", "output-error"],
+      ["tool-list_quotes", "output-error"],
+    ]);
+    for (const tab of [chat, late]) {
+      isFine(tab);
+      assert.deepEqual(called(tab.lastMessage), kept);
+      await isShownAs(tab);
+    }
+    assert.equal((await asked(id)).length, 2);
   });
 
   scenario("a trip is ordered once its user agrees, and the answer goes on where it was", async (id) => {

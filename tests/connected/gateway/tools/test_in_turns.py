@@ -59,6 +59,20 @@ async def test_each_round_has_a_trace_and_the_turn_what_they_cost_together(stage
         assert record["usage"][kind] == sum(trace[kind] for trace in listed) > 0
 
 
+async def test_traces_of_all_rounds_are_on_some_page(stage: Stage, rows: Rows) -> None:
+    await trip_with_quotes(rows)
+    record = await chat(stage, "[tool trip_status {}] [rounds 3]")
+    found: list[str] = []
+    query: dict[str, Any] = {"session_id": SESSION, "limit": 1}
+    while "cursor" not in query or query["cursor"] is not None:
+        page = (await stage.get("/api/analytics/traces/list", **query)).json()
+        found += [trace["trace_id"] for trace in page["traces"]]
+        query["cursor"] = page["next_cursor"]
+    name = record["message"]["id"]
+    assert found == [f"{name}-4", f"{name}-3", f"{name}-2", name]
+    assert (await stage.get(f"/api/analytics/traces/{name}-2")).json()["trace_id"] == f"{name}-2"
+
+
 async def test_what_cannot_be_run_is_told_to_the_model_and_shown(stage: Stage, rows: Rows) -> None:
     await trip_with_quotes(rows)
     others = await trip_with_quotes(rows, "s9", "bob", code="B0B0B0")
