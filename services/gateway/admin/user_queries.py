@@ -20,16 +20,18 @@ _NEWEST = """
     FROM unnest('{false,true}'::boolean[]) AS a (archived) CROSS JOIN unnest('{false,true}'::boolean[]) AS p (pinned)
     CROSS JOIN LATERAL (SELECT * FROM chat.sessions own
         WHERE own.user_id = {owner} AND own.archived = a.archived AND own.pinned = p.pinned AND own.deleted_at IS NULL
+            AND {is_shown}
         ORDER BY own.last_activity_at DESC, own.session_id DESC LIMIT 1) s
     ORDER BY s.last_activity_at DESC, s.session_id DESC LIMIT 1
 """
+_NEWEST = _NEWEST.replace("{is_shown}", is_shown("own", "own.created_at"))
 _OF_OWNER = _NEWEST.replace("{owner}", "first.user_id")
 _OF_ONE = _NEWEST.replace("{owner}", "$1")
 _ORDER = "ORDER BY last_activity_at DESC, session_id DESC, user_id DESC"
 # Whoever's newest session is among those that come next stands where that stands; of others an older one is found.
 WALK = f"""
     WITH walked AS MATERIALIZED (
-        SELECT s.user_id, s.session_id, s.last_activity_at FROM chat.sessions s
+        SELECT s.user_id, s.session_id, s.last_activity_at, s.created_at FROM chat.sessions s
         WHERE s.deleted_at IS NULL AND s.message_count >= 0
             AND s.last_activity_at <= coalesce($2::timestamptz, 'infinity')
             AND (s.last_activity_at, s.session_id, s.user_id)
@@ -38,18 +40,18 @@ WALK = f"""
             AND s.last_activity_at < coalesce($6::timestamptz, 'infinity')
         {_ORDER} LIMIT $1
     ), first AS MATERIALIZED (
-        SELECT DISTINCT ON (user_id) user_id, session_id FROM walked
+        SELECT DISTINCT ON (user_id) user_id, session_id FROM walked WHERE {is_shown("walked", "walked.created_at")}
         ORDER BY user_id, last_activity_at DESC, session_id DESC
     ), found AS (
         SELECT item.* FROM first CROSS JOIN LATERAL ({_OF_OWNER}) item
-        WHERE item.session_id = first.session_id AND {is_shown("item", "item.created_at")}
+        WHERE item.session_id = first.session_id
     ), counted AS (SELECT count(*) AS looked FROM walked), last AS (
         SELECT * FROM walked ORDER BY last_activity_at, session_id, user_id LIMIT 1)
     SELECT looked, last.user_id AS last_user, last.session_id AS last_session, last.last_activity_at AS last_at, page.*
     FROM counted CROSS JOIN last LEFT JOIN (SELECT * FROM found {_ORDER} LIMIT $7) page ON true
     {_ORDER.replace("ORDER BY ", "ORDER BY page.").replace(", ", ", page.")}
 """  # noqa: S608 - constants of this module, here and below
-ONE = f"SELECT item.* FROM ({_OF_ONE}) item WHERE {is_shown('item', 'item.created_at')}"  # noqa: S608
+ONE = _OF_ONE
 COUNTS = ("turns", "input_tokens", "output_tokens", "sessions", "refused")
 KNOWN = f"""
     SELECT wanted.user_id, link.user_id AS linked_to, u.user_id AS said_of, {", ".join(f"u.{kind}" for kind in KINDS)},

@@ -1,6 +1,6 @@
 """All that is kept of one person, as lines of JSON: read and sent piece by piece, and never held whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -21,31 +21,35 @@ from shared.errors import Crowded, TooMany
 MEDIA_TYPE = "application/x-ndjson"
 FORMAT = 1  # of the lines
 
+Record = Callable[[], Awaitable[None]]
+
 
 class ExportPlaces:
-    """How many exports go on at once on this replica, and of one caller only one."""
+    """How many exports go on at once on this replica, visitors' at most half of them; and of one caller only one."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken: set[str] = set()
+        self._taken: dict[str, bool] = {}  # whether it is a visitor's, by who has it
 
     @contextmanager
-    def taken(self, user_id: str) -> Iterator[None]:
+    def taken(self, caller: Caller) -> Iterator[None]:
         """Have a place in the block.
 
         Raises:
             TooMany: The caller has one already.
             Crowded: There is none.
         """
+        user_id, is_visitor = caller.user_id, caller.is_visitor
         if user_id in self._taken:
             raise TooMany("one export at a time: another one of yours is being sent", retry_after_s=10)
-        if len(self._taken) >= self._most:
+        visitors = sum(self._taken.values())
+        if len(self._taken) >= self._most or (is_visitor and visitors >= max(1, self._most // 2)):
             raise Crowded("This instance sends as many exports as it can.")
-        self._taken.add(user_id)
+        self._taken[user_id] = is_visitor
         try:
             yield
         finally:
-            self._taken.discard(user_id)
+            del self._taken[user_id]
 
 
 class Exporting:
@@ -72,8 +76,14 @@ class Exporting:
         """Return under which names somebody has what is theirs: their own, and those of visitors whom they were."""
         return [user_id, *await self._links.of(user_id)]
 
-    def of(self, owners: Sequence[str], caller: Caller) -> Response:
-        """Answer a caller with the export of a person who has these names."""
+    def of(self, owners: Sequence[str], caller: Caller, record: Record | None = None) -> Response:
+        """Answer a caller with the export of a person who has these names.
+
+        Args:
+            owners: The names.
+            caller: Who is sent it.
+            record: What is done once there is a place for it, before anything is read.
+        """
         reader = ExportReader(self._read, owners, self._kinds)
         sliced = SlicedResponse(
             self._room,
@@ -85,20 +95,23 @@ class Exporting:
             media_type=MEDIA_TYPE,
             headers={"Content-Disposition": 'attachment; filename="tripthread-export.ndjson"'},
         )
-        return PlacedResponse(sliced, self._places, caller.user_id)
+        return PlacedResponse(sliced, self._places, caller, record)
 
 
 class PlacedResponse(Response):
     """An answer that takes a place for as long as it is sent."""
 
-    def __init__(self, answer: Response, places: ExportPlaces, user_id: str) -> None:
+    def __init__(self, answer: Response, places: ExportPlaces, caller: Caller, record: Record | None) -> None:
         super().__init__()
         self._answer = answer
         self._places = places
-        self._user_id = user_id
+        self._caller = caller
+        self._record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._places.taken(self._user_id):
+        with self._places.taken(self._caller):
+            if self._record is not None:
+                await self._record()
             await self._answer(scope, receive, send)
 
 

@@ -1,5 +1,6 @@
 """Everything that is kept of one person: for them, and for administrators, who are recorded first."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -46,5 +47,4 @@ async def export_user(
     """Send the same of a user, or of a visitor who is nobody's; recorded before anything of it is read."""
     record.require_bodies()
     owners = await exporting.owners_of(user_id)
-    await record.record("export", owners)
-    return exporting.of(owners, admin)
+    return exporting.of(owners, admin, partial(record.record, "export", owners))

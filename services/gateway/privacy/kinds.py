@@ -46,7 +46,15 @@ KINDS = (
     Kind("chat.traces", ("trace_id",), (), ("attributes", "error")),
     Kind("chat.feedback", ("session_id", "message_id"), (), ("comment",)),
     Kind("chat.templates", ("template_id",), (), ("template",), f"{OWN} AND t.deleted_at IS NULL"),
-    Kind("chat.conversation_reads", ("occurred_at", "read_id"), (), ("query",)),
+    Kind(
+        "chat.conversation_reads",
+        ("occurred_at", "read_id"),
+        (),
+        ("query",),
+        # Not what was searched for: the same page may have shown others, whom it names.
+        instead="""jsonb_build_object('query', (SELECT coalesce(jsonb_object_agg(name, said), '{}')
+            FROM jsonb_each(t.query) AS asked (name, said) WHERE name IN ('path', 'reason')))""",
+    ),
     Kind(
         "chat.dead_letters",
         ("dead_letter_id",),

@@ -222,6 +222,7 @@ class World:
         )
     )
     lanes: Lanes = field(default_factory=Lanes)
+    export_places: ExportPlaces = field(default_factory=lambda: ExportPlaces(2))
     published: list[Event] = field(default_factory=list)
     announced: list[Outcome] = field(default_factory=list)
     sent_to: list[tuple[str, bytes, str | None]] = field(default_factory=list)  # queue, body, message id
@@ -409,7 +410,7 @@ class World:
             Exporting(
                 self.read_kept,
                 cast(LinkStore, FakeLinkStore(self)),
-                ExportPlaces(2),
+                self.export_places,
                 self.lanes,
                 Room(self.settings.read_bytes_at_once),
             ),

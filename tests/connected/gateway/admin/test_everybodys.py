@@ -213,6 +213,13 @@ async def test_what_is_deleted_is_gone_at_once(gateway: Stage, filled: Rows, who
     assert "m0" in shown(await listing(gateway, "messages", **whose))
 
 
+async def test_a_user_whose_newest_session_is_deleted_stands_where_the_next_one_does(
+    gateway: Stage, filled: Rows
+) -> None:
+    await filled.insert("gateway.deletions", user_id="ann", session_id="s2", event_id=new_id(), correlation_id=new_id())
+    assert shown(await listing(gateway, "users")) == ["bob", "ann"]
+
+
 async def test_an_administrator_erases_a_user_who_is_gone_at_once(gateway: Stage, filled: Rows) -> None:
     await filled.insert("gateway.linked_visitors", visitor_id="v-ann", user_id="ann")
     await filled.session("sv", 5, "v-ann")

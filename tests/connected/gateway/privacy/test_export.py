@@ -255,6 +255,22 @@ async def test_an_administrator_is_recorded_before_they_have_an_export(gateway: 
     ]
 
 
+async def test_who_was_read_is_not_told_what_else_was_looked_for(gateway: Stage, rows: Rows) -> None:
+    asked = {"path": "/api/admin/messages", "reason": "ticket 12", "q": "bob divorce", "user": "bob", "tag": "t"}
+    await rows.insert(
+        "chat.conversation_reads",
+        read_id=new_id(),
+        operator="root",
+        occurred_at=minutes(1),
+        kind="messages",
+        user_id="ann",
+        items=1,
+        query=asked,
+    )
+    (read,) = of(await export(gateway, "ann"), "chat.conversation_reads")
+    assert (read["operator"], read["query"]) == ("root", {"path": "/api/admin/messages", "reason": "ticket 12"})
+
+
 async def many_messages(rows: Rows, count: int, large: int = 0) -> None:
     await rows.session("s1", at=1)
     await rows.run(
@@ -320,7 +336,7 @@ async def test_an_export_whose_database_goes_away_does_not_say_that_it_is_comple
         await response(SCOPE, waiting(), send)
     assert len(b"".join(sent).splitlines()) > 1
     assert b'"complete":true' not in b"".join(sent)
-    with places.taken("ann"):  # its place is free again
+    with places.taken(ANN):  # its place is free again
         pass
 
 

@@ -116,3 +116,11 @@ async def test_an_administrator_is_recorded_with_each_of_the_person_s_names(worl
         ("root", "export", "u1", "they asked"),
         ("root", "export", "visitor_1", "they asked"),
     ]
+
+
+async def test_a_reading_that_finds_no_place_is_not_recorded(world: World) -> None:
+    world.export_places = ExportPlaces(0)
+    async with world.client("root", role="admin") as client:
+        answer = await client.get("/api/admin/users/u1/export")
+    assert (answer.status_code, answer.json()["code"]) == (503, "crowded")
+    assert world.published == []
