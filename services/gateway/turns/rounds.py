@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import structlog
+from prometheus_client import Counter
 
 from services.gateway.model.catalog import NO_PARAMETERS
 from services.gateway.model.ending import ERROR
@@ -36,6 +37,10 @@ LONGEST_ARGUMENTS = 64 * 1024  # characters
 
 SHUT_DOWN = "the gateway shut down"
 LOST = "another gateway has ended this turn"
+
+CALLS = Counter(
+    "tripthread_tool_calls_total", "Calls of tools that were run here, by what came of them", ["tool", "outcome"]
+)
 
 log = structlog.get_logger(__name__)
 
@@ -196,7 +201,10 @@ class Rounds:
                 group.create_task(self._run_call(part))
 
     async def _run_call(self, part: Part) -> None:
-        self._buffer.add(Whole.of(await self._result(part)))
+        result = await self._result(part)
+        outcome = "done" if result["state"] == call_parts.DONE else "failed"
+        CALLS.labels(call_parts.call_of(part), outcome).inc()
+        self._buffer.add(Whole.of(result))
 
     async def _result(self, part: Part) -> Part:
         """Run one call; whatever goes wrong is told to the model."""

@@ -12,7 +12,7 @@ from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns import call_parts
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.offered import UnusableCall
-from services.gateway.turns.rounds import MOST_CALLS, Limits, Rounds
+from services.gateway.turns.rounds import CALLS, MOST_CALLS, Limits, Rounds
 from services.gateway.turns.turn import Answer, Turn
 from shared.errors import Conflict
 from tests.pure.gateway.samples import turn
@@ -212,6 +212,16 @@ async def test_a_tool_that_fails_hangs_or_says_too_much_costs_no_more_than_its_c
     assert odd[0] == "output-available"
     assert len(service.requests[1]["messages"][-2]["content"]) < 1500
     assert answer.status == "complete"
+
+
+async def test_calls_that_are_run_are_counted_by_what_came_of_them() -> None:
+    box = Box({"counted": saying(1), "refusing": raising(Conflict("no"))})
+    replies = by_turns(calling(("counted", "{}"), ("refusing", "{}"), ("nobody's", "{}")), SAYS_HI)
+    async with standing_in(replies) as service:
+        await answered(service, box)
+    found = {tuple(s.labels.values()): s.value for m in CALLS.collect() for s in m.samples if s.name.endswith("_total")}
+    assert (found["counted", "done"], found["refusing", "failed"]) == (1, 1)
+    assert not [tool for tool, _ in found if tool.startswith("nobody")]
 
 
 async def test_calls_of_one_round_run_at_once() -> None:
