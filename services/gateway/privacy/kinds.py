@@ -33,7 +33,7 @@ KINDS = (
         ("session_id", "turn_id"),
         # `counted` names an address by a hash; what was counted is among the days of use.
         ("body_hash", "nonce", "owner", "counted"),
-        ("question", "answer", "partial_parts", "past"),
+        ("question", "answer", "partial", "partial_parts", "partial_rounds", "past"),
         # `history` is a hash of what a client sent.
         instead="""jsonb_build_object('question', t.question - 'history', 'answer', t.answer - 'history', 'past', (
             SELECT jsonb_agg(attempt #- '{answer,history}' ORDER BY place)
@@ -59,7 +59,7 @@ KINDS = (
         "chat.dead_letters",
         ("dead_letter_id",),
         ("dedupe_key",),
-        ("body",),
+        ("body", "headers"),
         # A session that is just being deleted is in them by its name.
         f"""{OWN} AND NOT EXISTS (SELECT FROM gateway.deletions d WHERE d.user_id = $1 AND d.settled_at IS NULL
             AND position(convert_to(d.session_id, 'UTF8') IN t.body) > 0)""",
@@ -80,7 +80,7 @@ KINDS = (
     Kind("workflow.requests", ("session_id", "request_id"), (), ("segments", "criteria")),
     Kind("workflow.proposals", ("session_id", "proposal_id"), (), ("content", "note")),
     Kind("workflow.proposal_sends", ("session_id", "event_id"), (), ("message",)),
-    Kind("workflow.trips", ("trip_id",), (), ("route", "metadata"), OF_OWN_TRIPS),
+    Kind("workflow.trips", ("trip_id",), (), ("route", "workflow_state", "metadata"), OF_OWN_TRIPS),
     Kind("workflow.cancellations", ("trip_id",), (), ("message",), OF_OWN_TRIPS),
     Kind("workflow.rfqs", ("trip_id", "rfq_id"), which=OF_OWN_TRIPS),
     Kind("workflow.lifts", ("trip_id", "lift_id"), which=OF_OWN_TRIPS),
