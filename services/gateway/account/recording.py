@@ -129,10 +129,7 @@ class Recording:
 
 
 def _asked(request: Request) -> dict[str, str]:
-    """Return what is kept of a request; where its page begins says nothing of whom.
-
-    `request.url` would be read from the header `Host` too, which whoever calls writes as they like.
-    """
+    """Return what is kept of a request; where its page begins says nothing of whom."""
     return {"path": request.scope["path"]} | {k: v for k, v in request.query_params.items() if k != "cursor"}
 
 
