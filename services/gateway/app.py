@@ -340,7 +340,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
                 store,
                 memory,
                 joining=Joining(runner.recent, pools.own, pools.reader),
-                previous=PreviousTurns(pools.own, pools.reader, turns),
+                previous=PreviousTurns(pools.own, pools.reader, turns, room),
                 responses=responses,
                 room=runner.room,
                 recent=runner.recent,

@@ -3,26 +3,23 @@
 The turn's row is looked at first, so that one goes on while the logger is away; once that is trimmed, what is stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
 from uuid import UUID
 
-import orjson
-
 from services.gateway.account.identity import Caller
-from services.gateway.chat.memory import Remembered
+from services.gateway.chat.memory import CALLS_BYTES, Remembered
+from services.gateway.http.room import Room
 from services.gateway.turns.histories import Message
 from services.gateway.turns.history import shown_of
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.said import Said
-from services.gateway.v1.response_shape import calls_of
+from services.gateway.v1.way import Parts, known_of, told_with, way_to
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
 
-NO_RESULT = "(There is no result yet.)"  # of a tool of ours, such as one that its user was asked about
-
-Parts = Sequence[Mapping[str, Any]]  # the AI SDK's, of one message
+SPELLED = 2  # times that a text is in what is read of its message: as it is, and in its parts
 
 
 @dataclass(frozen=True)
@@ -38,10 +35,11 @@ class Previous:
 class PreviousTurns:
     """Reads turns and what led to them."""
 
-    def __init__(self, own_pool: Pool, reader_pool: Pool, turns: TurnReadings) -> None:
+    def __init__(self, own_pool: Pool, reader_pool: Pool, turns: TurnReadings, room: Room) -> None:
         self._own = own_pool
         self._reader = reader_pool
         self._turns = turns
+        self._room = room  # for what is read and not spelled yet
 
     async def find(self, caller: Caller, turn_id: UUID) -> Previous | None:
         """Return a turn of this caller's that is not withheld, in whichever project; None where there is none."""
@@ -75,98 +73,70 @@ class PreviousTurns:
             )
         return Previous(stored["user_id"], stored["session_id"], stored["message_id"]) if stored else None
 
-    async def messages(self, previous: Previous, remembered: Remembered, room_bytes: float) -> list[Message]:
-        """Return what was said up to the answer, as the model is told: the newest that fits, from a question on.
+    async def messages(
+        self,
+        previous: Previous,
+        remembered: Remembered,
+        room_bytes: float,
+        results: Sequence[tuple[str, str]] = (),
+    ) -> list[Message]:
+        """Return what was said up to the answer, as the model is told: the newest that fits.
 
         Args:
             previous: The answer.
             remembered: Its session.
             room_bytes: How long all of it may be.
+            results: Of tools that it called: (call, its place in the request).
+
+        Raises:
+            Invalid: One of the results answers no call.
+            ContextTooLong: They answer some of an answer that does not fit.
+            Overloaded: There was no room for a while to read it.
         """
         path = way_to(previous.last_id, remembered.history)
-        return told_of(path, await self._parts(previous, remembered, path), room_bytes)
+        most_bytes = CALLS_BYTES + SPELLED * max(int(room_bytes), 0)
+        async with self._room.for_bytes(most_bytes):
+            parts = await self._parts(previous, remembered, path, most_bytes)
+            return told_with(results, path, parts, room_bytes)
 
-    async def _parts(self, previous: Previous, remembered: Remembered, path: Sequence[Said]) -> dict[str, Parts]:
-        """Return the parts of what may have called a tool, or says what one gave."""
-        wanted = {said.message_id for said in path if said.role in ("assistant", "tool")}
-        unstored = [turn.turn_id for turn in remembered.turns if wanted & {said.message_id for said in turn.said()}]
-        shown = [shown for turn in await self._turns.whole(unstored) for shown in shown_of(turn)] if unstored else []
-        parts: dict[str, Parts] = {each.message_id: each.parts for each in shown}
+    async def _parts(
+        self, previous: Previous, remembered: Remembered, path: Sequence[Said], most_bytes: int
+    ) -> dict[str, Parts | None]:
+        """Return the parts of what may have called a tool, or says what one gave, as far back as they are that much."""
+        wanted = [said.message_id for said in known_of(path) if said.role in ("assistant", "tool")]
+        unstored, size = await self._unstored(remembered, set(wanted), most_bytes)
+        others = [message_id for message_id in wanted if message_id not in unstored]
+        return unstored | await self._stored(previous, others, most_bytes - size)
+
+    async def _unstored(
+        self, remembered: Remembered, wanted: set[str], most_bytes: int
+    ) -> tuple[dict[str, Parts | None], int]:
+        """Return those of turns that are not stored, and how many bytes they are; none of what is too much."""
+        said_by = {turn.turn_id: wanted & {said.message_id for said in turn.said()} for turn in remembered.turns}
+        newest = [turn_id for turn_id, ids in said_by.items() if ids]
+        sizes = await self._turns.sizes(newest, most_bytes) if newest else {}
+        totals = accumulate(sizes.get(turn_id, most_bytes) for turn_id in newest)
+        read = {turn_id: total for turn_id, total in zip(newest, totals, strict=True) if total <= most_bytes}
+        unread = set[str]().union(*(ids for turn_id, ids in said_by.items() if turn_id not in read))
+        parts: dict[str, Parts | None] = dict.fromkeys(unread)
+        for turn in await self._turns.whole(list(read)) if read else ():
+            parts |= {shown.message_id: shown.parts for shown in shown_of(turn) if shown.message_id in wanted}
+        return parts, max(read.values(), default=0)
+
+    async def _stored(self, previous: Previous, wanted: Sequence[str], most_bytes: int) -> dict[str, Parts | None]:
+        """Return those that are stored and name a call; none where they are too much with all that is newer."""
         async with reading(self._reader, previous.user_id) as db:
             rows = await db.fetch(
                 """
-                SELECT message_id, parts FROM chat.messages
+                SELECT message_id, CASE WHEN sum(octet_length(parts::text)) OVER newer <= $4 THEN parts END AS parts
+                FROM chat.messages
                 WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
+                    AND jsonb_path_exists(parts, '$[*].toolCallId')
+                WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
                 """,
                 previous.user_id,
                 previous.session_id,
                 list(wanted),
+                most_bytes,
             )
-        return parts | {row["message_id"]: row["parts"] for row in rows}
-
-
-def way_to(message_id: str, history: Sequence[Said]) -> list[Said]:
-    """Return what was said on the way to a message, in order; what the system noted is on no way."""
-    by_id = {said.message_id: said for said in history}
-    path: list[Said] = []
-    at: str | None = message_id
-    while at is not None and (said := by_id.pop(at, None)) is not None:
-        path.append(said)
-        at = said.parent_id
-    return path[::-1]
-
-
-def told_of(path: Sequence[Said], parts: Mapping[str, Parts], room_bytes: float) -> list[Message]:
-    """Spell what was said in the words of chat completions; of what does not fit, the newest, from a question on."""
-    told: list[tuple[Said, list[Message]]] = []
-    for said in reversed(path):
-        if said.content is None:
-            break
-        messages = _messages(said, parts.get(said.message_id, ()))
-        room_bytes -= sum(_length(message) for message in messages)
-        if room_bytes < 0:
-            break
-        told.append((said, messages))
-    else:
-        return [message for _, messages in reversed(told) for message in messages]
-    while told and told[-1][0].role != "user":  # whose question, or whose call, is cut off
-        told.pop()
-    return [message for _, messages in reversed(told) for message in messages]
-
-
-def _length(message: Message) -> int:
-    called = sum(len(call["function"]["arguments"]) for call in message.get("tool_calls", ()))
-    return len((message["content"] or "").encode()) + called
-
-
-def _messages(said: Said, parts: Parts) -> list[Message]:
-    """Spell one message, with the results of tools that were called and answered in it."""
-    text = said.content or ""
-    if said.role == "tool":
-        return [_result(part["toolCallId"], text) for part in parts if part.get("type") == "tool-result"][:1]
-    if said.role != "assistant":
-        return [{"role": said.role, "content": text}]
-    calls = [part for part in parts if part["type"].startswith("tool-") and "input" in part]
-    called = calls_of(parts)
-    results = [
-        _result(call_id, part.get("output", part.get("errorText", NO_RESULT)))
-        for part, (call_id, _, _) in zip(calls, called, strict=True)
-        if part.get("state") != "input-available"  # which the client's own are, and stay
-    ]
-    if not called:
-        return [{"role": "assistant", "content": text}] if text.strip() else []
-    spelled = [
-        {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-        for call_id, name, arguments in called
-    ]
-    return [{"role": "assistant", "content": text or None, "tool_calls": spelled}, *results]
-
-
-def _result(call_id: str, output: Any) -> Message:
-    text = output if isinstance(output, str) else orjson.dumps(output).decode()
-    return {"role": "tool", "tool_call_id": call_id, "content": text}
-
-
-def calls_in(messages: Sequence[Message]) -> set[str]:
-    """Return the calls of tools that were made."""
-    return {call["id"] for message in messages for call in message.get("tool_calls", ())}
+        return {row["message_id"]: row["parts"] for row in rows}

@@ -23,8 +23,8 @@ from services.gateway.turns.weight import bytes_of
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.beginning import Beginning, sent_key
 from services.gateway.v1.joining import Joining
-from services.gateway.v1.previous import Previous, PreviousTurns, calls_in
-from services.gateway.v1.response_input import Item, refuse_uncalled
+from services.gateway.v1.previous import Previous, PreviousTurns
+from services.gateway.v1.response_input import Item
 from services.gateway.v1.response_readings import ResponseReadings
 from services.gateway.v1.response_request import NoSuchPrevious, response_id, turn_of_item
 from services.gateway.v1.response_shape import items_of
@@ -117,6 +117,7 @@ class V1Turns:
         Raises:
             NoSuchPrevious: There is none.
             Invalid: It is of another session than the one that is named, or called none of the tools that answer.
+            ContextTooLong: It did, and does not fit.
             SessionBusy: It is being answered.
         """
         previous = await self._find_previous(beginning)
@@ -126,8 +127,9 @@ class V1Turns:
             )
         except NotFound as error:  # it is of a project that the caller does not see, or was just deleted
             raise _no_such(beginning.asked) from error
-        told = await self._previous.messages(previous, remembered, self._room_before(beginning))
-        refuse_uncalled(beginning.asked.results, calls_in(told))
+        told = await self._previous.messages(
+            previous, remembered, self._room_before(beginning), beginning.asked.results
+        )
         return await self._start(beginning, wording, remembered, previous.session_id, previous.last_id, before=told)
 
     async def _find_previous(self, beginning: Beginning) -> Previous:

@@ -164,9 +164,10 @@ from services.gateway.v1.answers import Answers
 from services.gateway.v1.joining import Joining
 from services.gateway.v1.kept_responses import KeptResponses
 from services.gateway.v1.models import ListedModels
-from services.gateway.v1.previous import Previous, PreviousTurns, told_of, way_to
+from services.gateway.v1.previous import Previous, PreviousTurns
 from services.gateway.v1.response_readings import KeptAnswer, KeptResponse, ResponseReadings
 from services.gateway.v1.turns import V1Turns
+from services.gateway.v1.way import told_with, way_to
 from services.gateway.webhooks.routes import Webhooks
 from services.gateway.webhooks.senders import SignedSenders
 from services.gateway.writes.accept import Accepting
@@ -793,9 +794,15 @@ class _Previous:
         own = (turn for turn in known if turn.turn_id == turn_id and turn.user_id in caller.user_ids)
         return next((Previous(turn.user_id, turn.session_id, turn.answer_id) for turn in own), None)
 
-    async def messages(self, previous: Previous, remembered: Remembered, room_bytes: float) -> list[dict[str, Any]]:
+    async def messages(
+        self,
+        previous: Previous,
+        remembered: Remembered,
+        room_bytes: float,
+        results: Sequence[tuple[str, str]] = (),
+    ) -> list[dict[str, Any]]:
         parts = {shown.message_id: shown.parts for turn in self._world.turns for shown in shown_of(turn)}
-        return told_of(way_to(previous.last_id, remembered.history), parts, room_bytes)
+        return told_with(results, way_to(previous.last_id, remembered.history), parts, room_bytes)
 
 
 class _Responses:
