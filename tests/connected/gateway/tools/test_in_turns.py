@@ -1,5 +1,6 @@
 """A model calls our tools: what it is told, what its user sees, and what it may not."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import asyncpg
 import orjson
 import pytest
 
+from services.gateway.turns import call_parts
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.settings import Settings
@@ -14,6 +16,7 @@ from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.connected.gateway.tools.talking import SESSION, calls, chat, requests, trip_with_quotes
 from tests.connected.workflow_stage import Stage as Workflow
 from tests.connected.workflow_stage import running_workflow
+from tests.waiting import until
 
 LOOKING = "[tool trip_status {}] [tool list_quotes {}]"
 
@@ -123,6 +126,27 @@ async def test_a_tool_that_hangs_costs_no_more_than_its_time(
         record = await chat(stage, "[tool trip_status {}] [echo Later.]")
     assert calls(record)["tool-trip_status"]["errorText"] == "the tool gave no answer in 0.5 s"
     assert record["message"]["content"] == "Later."
+
+
+async def test_who_stops_a_turn_while_its_tool_runs_is_shown_that_nobody_knows(
+    told: Settings, rows: Rows, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "assistants"
+    file.write_text('[helpers.charter]\nname = "C"\ninstructions = "Be one."\ntools = ["trip_status"]\n')
+    await trip_with_quotes(rows)
+
+    async def runs() -> bool:
+        query = "SELECT jsonb_path_exists(partial_parts, '$[*].toolCallId') FROM gateway.turns"
+        return bool(await owner.fetchval(query))
+
+    async with open_stage(told.model_copy(update={"helpers_file": str(file)})) as stage, owner.transaction():
+        await owner.execute("LOCK TABLE workflow.trips IN ACCESS EXCLUSIVE MODE")
+        chatting = asyncio.create_task(chat(stage, "[tool trip_status {}]"))
+        await until(runs, "the call to be kept")
+        stopped = await stage.post(f"/api/chat/{SESSION}/stop")
+        record = await chatting
+    assert stopped.json()["status"] == record["message"]["status"] == "stopped"
+    assert calls(record)["tool-trip_status"]["errorText"] == call_parts.UNKNOWN
 
 
 async def test_a_result_that_is_too_long_is_cut(told: Settings, rows: Rows) -> None:
