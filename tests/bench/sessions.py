@@ -135,7 +135,8 @@ class Side:
             answer = await self.stage.http.get(path, params=query, headers=self.stage.as_user(user, role))
             times.append((time.perf_counter() - began) * 1000)
             assert answer.status_code == 200, answer.text
-            assert answer.json()[path.rpartition("/")[2]], (path, query)
+            shown = answer.json()
+            assert shown[path.rpartition("/")[2]] or shown["has_more"], (path, query)
         return median(times)
 
 

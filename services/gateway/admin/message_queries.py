@@ -1,7 +1,7 @@
 """Read the messages of all users, flat, for administrators: what is stored, those that were stored last first.
 
 All of them, one user's and one session's are each walked by an index of their own. Whatever else is asked of them is
-asked of so many rows for a page; but one user's words are looked up, where few of the newest have them.
+asked of so many rows for a page; but a tag is looked up, and so are one user's words where few of the newest have them.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import asyncpg
 
 from services.gateway.admin.looking import LOOKED_THROUGH, SEARCHED, Looked, Places, looking
 from services.gateway.admin.looking import found as found_places
+from services.gateway.admin.session_queries import sessions_tagged
 from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.cursors import Place
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES
@@ -20,7 +21,9 @@ from shared.database import Connection, Pool, reading
 from shared.ids import user_hash
 from shared.search_words import OWNER, OWNER_KEY_LENGTH, Search
 
-MOST_FOUND = 2_000  # texts of one user with the words: so many are sorted, of more a page is looked for
+MOST_FOUND = (
+    2_000  # messages with a tag, or of one user with the words: so many are sorted, of more a page is looked for
+)
 RARE = 5  # of `SEARCHED`: what more have is not looked up, which reads all that have it
 PAGE_BYTES = 2_000_000  # of texts, parts and metadata on one page, after its first message
 
@@ -72,14 +75,25 @@ def _walk(whose: str) -> str:
 
 
 WALKS = {whose: _walk(whose) for whose in _WHOSE}
-# Without security policies in the way, as the administrators' are: `@@` goes by its index.
-HAVING = "SELECT session_id, message_id FROM chat.search WHERE user_id = $1 AND terms @@ $2::tsquery LIMIT $3"
+# Without security policies in the way, as the administrators' are, `@@` goes by its index. OFFSET 0: by that one,
+# whatever the planner takes a user for.
+HAVING = """
+    SELECT hit.user_id, hit.session_id, hit.message_id
+    FROM (SELECT * FROM chat.search WHERE terms @@ $2::tsquery OFFSET 0) hit WHERE hit.user_id = $1 LIMIT $3
+"""
 BY_WORDS = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = on"
+OF_SESSIONS = """
+    SELECT own.user_id, own.session_id, own.message_id FROM unnest($1::text[], $2::text[]) AS key (user_id, session_id)
+    CROSS JOIN LATERAL (SELECT * FROM chat.messages m
+        WHERE m.user_id = key.user_id AND m.session_id = key.session_id OFFSET 0) own
+    LIMIT $3
+"""
 AMONG = f"""
-    SELECT {_COLUMNS} FROM unnest($14::text[], $15::text[]) AS hit (session_id, message_id)
-    CROSS JOIN LATERAL (SELECT * FROM chat.messages own WHERE own.user_id = $9 AND own.session_id = hit.session_id
-        AND own.message_id = hit.message_id OFFSET 0) item
-    WHERE {_from_there("stored_at")} AND {_FITS} AND $10::text IS NULL {_order("stored_at")} LIMIT $1
+    SELECT {_COLUMNS} FROM unnest($14::text[], $15::text[], $16::text[]) AS hit (user_id, session_id, message_id)
+    CROSS JOIN LATERAL (SELECT * FROM chat.messages own WHERE own.user_id = hit.user_id
+        AND own.session_id = hit.session_id AND own.message_id = hit.message_id OFFSET 0) item
+    WHERE {_from_there("stored_at")} AND {_FITS} AND ($9::text IS NULL OR item.user_id = $9) AND $10::text IS NULL
+    {_order("stored_at")} LIMIT $1
 """  # noqa: S608
 SIZES = """
     SELECT octet_length(own.content) + octet_length(own.parts::text) + octet_length(own.metadata::text) AS size
@@ -164,26 +178,42 @@ class EverybodysMessageQueries:
 async def places_of(db: Connection, wanted: MessageFilter, limit: int, before: Place | None) -> Places:
     """Return where messages stand, the newest first."""
     arguments, whose, most = _arguments(wanted, before), wanted.whose, max(limit, wanted.most)
+    if wanted.tag is not None and whose != "session":
+        few = await _tagged(db, wanted.tag, wanted.user)
+        if few is not None:
+            return await _among(db, few, limit, arguments), None
     rows = await db.fetch(WALKS[whose], most, *arguments)
     places, reached = found_places(rows, lambda row: _place_in(row, _AT[whose == "session"]), most, limit)
     if whose == "user" and wanted.query is not None and reached is not None and len(places) < min(limit, RARE):
-        having = await _having(db, str(wanted.user), wanted.query)
-        if having is not None:
-            rows = await db.fetch(AMONG, limit, *arguments, *having)
-            return [_place_in(row, "stored_at") for row in rows], None
+        few = await _having(db, str(wanted.user), wanted.query)
+        if few is not None:
+            return await _among(db, few, limit, arguments), None
     return places, reached
 
 
-async def _having(db: Connection, user_id: str, query: str) -> tuple[list[str], list[str]] | None:
+async def _among(db: Connection, few: Sequence[asyncpg.Record], limit: int, arguments: Sequence[object]) -> list[Place]:
+    """Return where those of these messages stand that are wanted."""
+    keys = [[row[name] for row in few] for name in ("user_id", "session_id", "message_id")]
+    return [_place_in(row, "stored_at") for row in await db.fetch(AMONG, limit, *arguments, *keys)]
+
+
+async def _tagged(db: Connection, tag: str, user_id: str | None) -> Sequence[asyncpg.Record] | None:
+    """Return the messages of the sessions with a tag; None where they are more than few."""
+    keys = await sessions_tagged(db, tag, user_id)
+    if keys is None:
+        return None
+    owners, sessions = [owner for owner, _ in keys], [session for _, session in keys]
+    rows: Sequence[asyncpg.Record] = await db.fetch(OF_SESSIONS, owners, sessions, MOST_FOUND + 1)
+    return None if len(rows) > MOST_FOUND else rows
+
+
+async def _having(db: Connection, user_id: str, query: str) -> Sequence[asyncpg.Record] | None:
     """Return the messages of one user that have all words; None where they are more than few."""
     await db.execute(BY_WORDS)
     own = query.replace(OWNER, user_hash(user_id).hex()[:OWNER_KEY_LENGTH])
     rows = await db.fetch(HAVING, user_id, own, MOST_FOUND + 1)
     await db.execute(PLANNED_BY_VALUES)
-    if len(rows) > MOST_FOUND:
-        return None
-    found = [row for row in rows if row["message_id"] is not None]  # the rest are titles
-    return [row["session_id"] for row in found], [row["message_id"] for row in found]
+    return None if len(rows) > MOST_FOUND else [row for row in rows if row["message_id"] is not None]  # no titles
 
 
 def _arguments(wanted: MessageFilter, before: Place | None) -> tuple[object, ...]:

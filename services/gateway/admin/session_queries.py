@@ -54,7 +54,10 @@ OF_THESE = f"""
         WHERE own.user_id = tagged.user_id AND own.session_id = tagged.session_id OFFSET 0) item
     WHERE {_FROM_THERE} AND {_FITS} {_ORDER} LIMIT $1
 """  # noqa: S608
-TAGGED = "SELECT user_id, session_id FROM tagging.session_tags WHERE session_tag = $1 AND deleted_at IS NULL LIMIT $2"
+TAGGED = """
+    SELECT user_id, session_id FROM tagging.session_tags
+    WHERE session_tag = $1 AND deleted_at IS NULL AND ($3::text IS NULL OR user_id = $3) LIMIT $2
+"""
 CLIENTS = """
     SELECT own.user_id, own.session_id, own.first_client, own.last_client
     FROM unnest($1::text[], $2::text[]) AS wanted (user_id, session_id)
@@ -129,7 +132,8 @@ class EverybodysSessionQueries:
         found: dict[Key, str | None] = {}
         for first in range(0, len(places), AT_ONCE):
             few = list(map(_key_at, places[first : first + AT_ONCE]))
-            async with reading(self._reader, *dict.fromkeys(user_id for user_id, _ in few)) as db:
+            owners = dict.fromkeys(user_id for user_id, _ in few)
+            async with reading(self._reader, *owners, first=PLANNED_BY_VALUES) as db:
                 here, _ = await found_among(db, SessionFilter(search=wanted.search), few, FEW_TEXTS)
             found |= {key: here[key] for key in few if key in here}
             if len(found) >= limit:
@@ -166,7 +170,7 @@ class EverybodysSessionQueries:
 
 async def places_of_all(db: Connection, wanted: EverybodysFilter, limit: int, before: Place | None) -> Places:
     """Return where sessions of all users stand, the newest activity first, whatever words are looked for in them."""
-    tagged = await _tagged(db, wanted.tag) if wanted.tag is not None else None
+    tagged = await sessions_tagged(db, wanted.tag) if wanted.tag is not None else None
     if tagged is not None:
         owners, sessions = [user for user, _ in tagged], [session for _, session in tagged]
         rows = await db.fetch(OF_THESE, limit, *_arguments(wanted, before), owners, sessions)
@@ -226,7 +230,7 @@ def _arguments(wanted: EverybodysFilter, before: Place | None) -> tuple[object, 
     return at, *read_key(key), wanted.since, wanted.until, wanted.model, wanted.tag
 
 
-async def _tagged(db: Connection, tag: str) -> list[Key] | None:
-    """Return the sessions with a tag; None where there are more than few: each user counts from 1."""
-    rows = await db.fetch(TAGGED, tag, RARE + 1)
+async def sessions_tagged(db: Connection, tag: str, user_id: str | None = None) -> list[Key] | None:
+    """Return the sessions with a tag, of all or of one user; None where there are more than few: each counts from 1."""
+    rows = await db.fetch(TAGGED, tag, RARE + 1, user_id)
     return None if len(rows) > RARE else [(row["user_id"], row["session_id"]) for row in rows]

@@ -159,6 +159,9 @@ AT_ONE = {"since": minutes(1).isoformat(), "to": minutes(2).isoformat()}
         ("messages", {"model": "model-bob"}, ["m1"]),
         ("messages", {"tag": TAG}, ["m0"]),
         ("messages", {"tag": TAG, "user": "bob"}, []),
+        ("messages", {"tag": TAG, "user": "ann"}, ["m0"]),
+        ("messages", {"tag": TAG, "q": "text", "user": "ann", "session_id": "s0"}, ["m0"]),
+        ("messages", {"tag": TAG, "q": "m1"}, []),
         ("messages", AT_ONE, ["m1"]),
         ("messages", {"user": "ann", "to": minutes(2).isoformat()}, ["m0"]),
         ("messages", {"user": "ann", "session_id": "s2", "since": minutes(3).isoformat()}, []),
@@ -176,10 +179,10 @@ async def test_filters(
     gateway: Stage, monkeypatch: pytest.MonkeyPatch, plural: str, query: dict[str, Any], expected: Sequence[str]
 ) -> None:
     assert await walked(gateway, plural, **query) == expected
-    for module in (message_queries, session_queries):
-        for name in ("LOOKED_THROUGH", "SEARCHED"):
-            monkeypatch.setattr(module, name, 1)
-    assert await walked(gateway, plural, **query, limit=1) == expected, "a row at a time"
+    for name, most in (("LOOKED_THROUGH", 1), ("SEARCHED", 1), ("RARE", 0)):
+        monkeypatch.setattr(message_queries, name, most)
+        monkeypatch.setattr(session_queries, name, most)
+    assert await walked(gateway, plural, **query, limit=1) == expected, "a row at a time, and nothing looked up"
 
 
 @pytest.mark.parametrize("most", [0, 2000], ids=["by a walk", "looked up"])

@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.admin.looking import LOOKED_THROUGH, SEARCHED
 from services.gateway.admin.message_queries import MessageFilter, places_of
-from services.gateway.admin.session_queries import EverybodysFilter, places_of_all
+from services.gateway.admin.session_queries import RARE, EverybodysFilter, places_of_all
 from services.gateway.admin.user_queries import KNOWN, newest_of_users
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES
 from shared.database import open_pool, reading
@@ -53,7 +53,9 @@ MESSAGE_QUERIES: list[tuple[dict[str, Any], int, int]] = [
     ({}, LIMIT, 2 * LIMIT),
     ({"role": "assistant"}, 0, 2 * LOOKED_THROUGH),
     ({"model": "m7"}, 2, 2 * LOOKED_THROUGH),
-    ({"tag": "common"}, LIMIT, 3 * LOOKED_THROUGH),
+    ({"tag": "common"}, LIMIT, 3 * LOOKED_THROUGH + RARE),
+    ({"tag": "tag_15000"}, 2, 16),
+    ({"tag": "common", "user": "u7"}, LIMIT, 16 * OF_ONE),
     ({"search": search_of("common")}, LIMIT, 3 * SEARCHED),
     ({"search": search_of("own39999")}, 0, 3 * SEARCHED),
     ({"user": "u7"}, LIMIT, 2 * LIMIT),
