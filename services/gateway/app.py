@@ -38,6 +38,7 @@ from services.gateway.admin.queue_routes import QueueViews
 from services.gateway.admin.quota_routes import UserQuotas
 from services.gateway.admin.read_queries import ReadQueries
 from services.gateway.admin.read_routes import Reads
+from services.gateway.admin.refused_users import RefusedUserQueries
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.admin.session_queries import EverybodysSessionQueries
 from services.gateway.admin.session_routes import EverybodysSessions
@@ -407,7 +408,7 @@ def wire(settings: Settings, pools: Pools, links: Links, ask: Ask) -> Gateway:
         refusals,
         EverybodysSessions(EverybodysSessionQueries(pools.admin, pools.reader)),
         EverybodysMessages(EverybodysMessageQueries(pools.admin), room),
-        Users(settings, UserQueries(pools.admin)),
+        Users(settings, UserQueries(pools.admin), RefusedUserQueries(pools.admin)),
         QueueViews(publisher, history),
     )
     letters = DeadLetterCensus(DeadLetterQueries(pools.admin))

@@ -51,6 +51,11 @@ WALK = f"""
     FROM counted CROSS JOIN last LEFT JOIN (SELECT * FROM found {_ORDER} LIMIT $7) page ON true
     {_ORDER.replace("ORDER BY ", "ORDER BY page.").replace(", ", ", page.")}
 """  # noqa: S608 - constants of this module, here and below
+NEWEST_OF = f"""
+    SELECT item.last_activity_at FROM unnest($1::text[]) WITH ORDINALITY AS wanted (user_id, number)
+    LEFT JOIN LATERAL ({_NEWEST.replace("{owner}", "wanted.user_id")}) item ON true
+    ORDER BY wanted.number
+"""  # noqa: S608
 ONE = _OF_ONE
 COUNTS = ("turns", "input_tokens", "output_tokens", "sessions", "refused")
 KNOWN = f"""
@@ -117,6 +122,15 @@ async def newest_of_users(
     if not rows or rows[0]["looked"] < LOOKED_THROUGH:
         return placed, None
     return placed, place_of(rows[0]["last_at"], rows[0]["last_session"], rows[0]["last_user"])
+
+
+async def known_users(db: Connection, user_ids: Sequence[str]) -> list[User]:
+    """Return what is known of each of these, whether anything of theirs is stored or not."""
+    newest, known = await db.fetch(NEWEST_OF, user_ids), await db.fetch(KNOWN, user_ids)
+    return [
+        _user(user_id, last["last_activity_at"], each)
+        for user_id, last, each in zip(user_ids, newest, known, strict=True)
+    ]
 
 
 async def _known(db: Connection, rows: Sequence[asyncpg.Record]) -> list[User]:

@@ -11,6 +11,8 @@ from pydantic import Field
 from services.gateway.account.identity import AdminDep
 from services.gateway.account.limits.quota import quota_of_users
 from services.gateway.admin.quota_routes import Day, QuotaFields, UserLimits
+from services.gateway.admin.refused_users import RefusedUserQueries
+from services.gateway.admin.refused_users import read_key as read_refused
 from services.gateway.admin.session_queries import read_key
 from services.gateway.admin.user_queries import User, UserQueries
 from services.gateway.deletion.routes import ErasingDep, MyData
@@ -18,6 +20,7 @@ from services.gateway.http.fields import Instant, Name
 from services.gateway.http.handed import from_app
 from services.gateway.http.pages import Page, PageQuery, Paging
 from services.gateway.http.problems import problem_responses
+from services.gateway.http.refused_field import refused_field
 from services.gateway.http.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
 from shared.ids import user_hash
@@ -26,6 +29,7 @@ from shared.settings import Settings
 router = APIRouter(prefix="/api/admin/users", tags=["admin"], route_class=StrictRoute)
 
 PAGING = Paging("users", read_key)
+REFUSED = Paging("refused_users", read_refused)
 
 log = structlog.get_logger(__name__)
 
@@ -36,12 +40,14 @@ class Users:
 
     settings: Settings
     queries: UserQueries
+    refused: RefusedUserQueries
 
 
 class UserQuery(PageQuery):
     user: Name | None = None  # that one alone, also where nothing of them is stored
     since: Instant | None = Field(None, alias="from")  # of their last activity
     until: Instant | None = Field(None, alias="to")
+    refused: bool = False  # those alone whose calls were refused today, those of whom most were first
 
 
 class UserRow(UserLimits):
@@ -60,6 +66,8 @@ async def list_users(
     users: Annotated[Users, from_app(Users)], _admin: AdminDep, query: Annotated[UserQuery, Query()]
 ) -> UserPage:
     """List whose sessions are stored, those who were active last first; it shows nothing of what they said."""
+    if query.refused:
+        return await _refused(users, query)
     before = PAGING.before(query)
     if query.user is not None:
         found = await users.queries.find(query.user)
@@ -75,6 +83,14 @@ async def erase_user(erasing: ErasingDep, admin: AdminDep, user_id: Name, write:
     erasures = await erasing.deleting.erase([user_id], write, operator=admin.user_id)
     log.info("user erased by an administrator", operator=admin.user_id, user_hash=user_hash(user_id).hex())
     return MyData(**vars(await erasing.states.of([erasure.user_id for erasure in erasures])))
+
+
+async def _refused(users: Users, query: UserQuery) -> UserPage:
+    if (query.user, query.since, query.until) != (None, None, None):
+        raise refused_field("refused", "goes with no other filter")
+    rows = await users.refused.page(query.limit + 1, REFUSED.before(query))
+    page, cursor = REFUSED.cut(rows, query)
+    return UserPage(users=[_row(users, user) for user in page], next_cursor=cursor)
 
 
 def _row(users: Users, user: User) -> UserRow:

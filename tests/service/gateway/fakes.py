@@ -50,6 +50,7 @@ from services.gateway.admin.queue_routes import QueueViews
 from services.gateway.admin.quota_routes import UserQuotas
 from services.gateway.admin.read_queries import Read, ReadFilter, ReadQueries
 from services.gateway.admin.read_routes import Reads
+from services.gateway.admin.refused_users import RefusedUserQueries
 from services.gateway.admin.routes import DeadLetters
 from services.gateway.admin.session_queries import EverybodysFilter, EverybodysSessionQueries
 from services.gateway.admin.session_queries import Shown as ShownSession
@@ -426,7 +427,7 @@ class World:
             EverybodysMessages(
                 cast(EverybodysMessageQueries, _EverybodysMessages(self)), Room(self.settings.read_bytes_at_once)
             ),
-            Users(self.settings, cast(UserQueries, _Users(self))),
+            Users(self.settings, cast(UserQueries, _Users(self)), cast(RefusedUserQueries, _RefusedUsers())),
             QueueViews(publisher, cast(QueueHistory, _QueueHistory())),
         )
         return create_api(self.settings, subjects, self._condition)
@@ -1446,6 +1447,13 @@ class _Users:
 
     def _user(self, user_id: str) -> User:
         return User(user_id, NOON, None, (), 0, Quota(), Usage(day=NOON.date()))
+
+
+class _RefusedUsers:
+    """Nobody was refused."""
+
+    async def page(self, *_: Any) -> list[tuple[Place, User]]:
+        return []
 
 
 class _QueueHistory:

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from services.gateway.admin import message_queries, session_queries, user_queries
-from shared.ids import new_id
+from services.gateway.http.cursors import write_cursor
+from shared.ids import new_id, user_hash
 from shared.search_words import vector_of
 from tests.connected.gateway.stage import Rows, Stage
 from tests.pure.gateway.samples import minutes
@@ -249,3 +250,35 @@ async def test_users_are_shown_with_who_they_were_and_what_they_did(gateway: Sta
     assert (ann["quota"]["turns_per_day"], ann["limits"]["turns_per_day"]) == (5, 5)
     (visitor,) = (await listing(gateway, "users", user="v-ann")).json()["users"]
     assert (visitor["linked_to"], visitor["last_activity_at"]) == ("ann", None)
+
+
+async def test_whose_calls_were_refused_most_come_first(gateway: Stage, filled: Rows) -> None:
+    day = (await filled.fetch("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS day"))[0]["day"]
+    for user, refused in (("ann", 7), ("bob", 7), ("cy", 100), ("dan", 0), ("eve", 1), ("fay", 2)):
+        await filled.insert("gateway.usage", user_id=user, day=day, refused=refused)
+        await filled.insert("gateway.usage", user_id=user, day=day - timedelta(days=1), refused=50)
+    await filled.insert(
+        "gateway.erasures", user_id="eve", user_hash=user_hash("eve"), event_id=new_id(), correlation_id=new_id()
+    )
+    answer = await listing(gateway, "users", refused="true")
+    assert [(each["user_id"], each["today"]["refused"]) for each in answer.json()["users"]] == [
+        ("cy", 100),
+        ("bob", 7),
+        ("ann", 7),
+        ("fay", 2),
+    ]
+    assert answer.json()["users"][2]["last_activity_at"] == minutes(2).isoformat().replace("+00:00", "Z")
+    assert answer.json()["users"][3]["last_activity_at"] is None, "nothing of theirs is stored"
+
+    async def refuse(page: int) -> None:
+        await filled.insert("gateway.usage", user_id=f"late{page}", day=day, refused=1000)
+
+    assert await walked(gateway, "users", refuse, refused="true", limit=1) == ["cy", "bob", "ann", "fay"]
+
+
+@pytest.mark.parametrize("key", ["7", "x/ann", "-1/ann", f"{2**31}/ann", "7/"])
+async def test_a_cursor_of_the_refused_is_read_with_care(gateway: Stage, key: str) -> None:
+    headers = gateway.as_user("root", "admin")
+    cursor = write_cursor("refused_users", minutes(0), key)
+    params = {"refused": "true", "cursor": cursor}
+    assert (await gateway.http.get("/api/admin/users", params=params, headers=headers)).status_code == 422

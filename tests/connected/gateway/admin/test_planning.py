@@ -7,6 +7,7 @@ import pytest
 
 from services.gateway.admin.looking import LOOKED_THROUGH, SEARCHED
 from services.gateway.admin.message_queries import MessageFilter, places_of
+from services.gateway.admin.refused_users import refused_most
 from services.gateway.admin.session_queries import RARE, EverybodysFilter, places_of_all
 from services.gateway.admin.user_queries import KNOWN, newest_of_users
 from services.gateway.sessions.page_keys import PLANNED_BY_VALUES
@@ -37,7 +38,10 @@ GENERATED = f"""
     SELECT user_id, session_id, message_id, event_id, created_at,
         array_to_tsvector(ARRAY[key || 'common', key || 'own' || substr(message_id, 2)])
     FROM chat.messages,
-        LATERAL (SELECT left(encode(tripthread.user_hash(user_id), 'hex'), {OWNER_KEY_LENGTH}) AS key) AS own
+        LATERAL (SELECT left(encode(tripthread.user_hash(user_id), 'hex'), {OWNER_KEY_LENGTH}) AS key) AS own;
+    INSERT INTO gateway.usage (user_id, day, turns, refused)
+    SELECT 'u' || n, (clock_timestamp() AT TIME ZONE 'UTC')::date, 1, CASE WHEN n % 10 = 0 THEN n ELSE 0 END
+    FROM generate_series(1, {SESSIONS}) AS n
 """  # noqa: S608 - constants
 OF_ONE = 2 * SESSIONS // USERS  # messages
 
@@ -116,6 +120,11 @@ async def test_a_page_far_back_is_read_from_its_place_on(cost: Any) -> None:
         cost.plans.clear()
         assert len((await places_of(cost, MessageFilter(user=user), LIMIT, first[-11]))[0]) == 10
         check(cost, 2 * LIMIT, user)
+
+
+async def test_the_refused_of_a_day(cost: Any) -> None:
+    assert len(await refused_most(cost, LIMIT, None)) == LIMIT
+    check(cost, 2 * LIMIT, "refused")
 
 
 async def test_users_and_what_is_known_of_them(cost: Any) -> None:

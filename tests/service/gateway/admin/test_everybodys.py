@@ -105,6 +105,8 @@ async def test_a_session_shows_where_the_words_are(world: World) -> None:
         ("/api/admin/messages", {"session_id": "s1"}),
         ("/api/admin/users", {"q": "x"}),
         ("/api/admin/users", {"reason": "x"}),
+        ("/api/admin/users", {"refused": "true", "user": "ann"}),
+        ("/api/admin/users", {"refused": "true", "cursor": "x"}),
         ("/api/admin/queues", {"limit": "1"}),
     ],
 )

@@ -56,6 +56,7 @@ PARTICULAR = (
     ("/api/analytics/traces", "session_id"),  # an administrator must say whose it is, here and below
     ("/api/admin/messages", "session_id"),
     ("/api/admin", "q"),  # which has a word
+    ("/api/admin/users", "refused"),  # alone
 )
 PATTERNS = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in WORLD.api().openapi()["paths"]}
 

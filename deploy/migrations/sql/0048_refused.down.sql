@@ -1,0 +1,1 @@
+DROP INDEX gateway.usage_refused;
