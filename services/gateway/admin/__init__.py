@@ -1,1 +1,1 @@
-"""What could not be processed and what was posted: chat.dead_letters, workflow.deliveries, and what operators decide"""
+"""What operators see of everybody, and decide: lists, queues, chat.dead_letters, workflow.deliveries, quotas, reads"""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from services.gateway.account.identity import AdminDep
 from services.gateway.admin.queue_history import Minute, QueueHistory
 from services.gateway.http.handed import from_app
+from services.gateway.http.pages import Page
 from services.gateway.http.problems import problem_responses
 from services.gateway.http.strict_route import StrictRoute
 from shared.publisher import Publisher
@@ -45,7 +46,7 @@ class QueueView(BaseModel):
     history: list[QueueMinute]  # of the last hour, the oldest first
 
 
-class QueueViewPage(BaseModel):
+class QueueViewPage(Page):
     queues: list[QueueView]
 
 

@@ -80,8 +80,9 @@ def _environment(gateway: Settings, curl_home: Path) -> Shell:
 
 @asynccontextmanager
 async def typed(script: str, shell: Shell) -> AsyncIterator[Process]:
-    """Run what somebody types, until it ends or is left."""
-    process = await asyncio.create_subprocess_exec("sh", "-ec", script, stdout=PIPE, stderr=PIPE, env=shell)
+    """Run what somebody types, until it ends or is left; what it writes is written beside curl's settings."""
+    home = shell["CURL_HOME"]
+    process = await asyncio.create_subprocess_exec("sh", "-ec", script, stdout=PIPE, stderr=PIPE, env=shell, cwd=home)
     try:
         yield process
     finally:
