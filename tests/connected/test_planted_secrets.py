@@ -104,6 +104,16 @@ def command_line(process: Process) -> str:
 
 
 @asynccontextmanager
+async def launched(process: Process) -> AsyncIterator[None]:
+    """Run a process that can't do its job."""
+    process.launch()
+    try:
+        yield
+    finally:
+        await process.stop()
+
+
+@asynccontextmanager
 async def all_that_is_sent(settings: Settings) -> AsyncIterator[AbstractQueue]:
     """Give a queue that hears every message of the two exchanges by which ours are spread, beside those that do."""
     async with await aio_pika.connect(settings.amqp_url) as connection:
@@ -133,19 +143,20 @@ async def test_no_secret_is_written_anywhere(settings: Settings, owner: asyncpg.
                 "otel_exporter_otlp_endpoint": collector.endpoint,
             }
         )
-        async with running(told, tmp_path, "gateway", "logger", "tagger", "workflow") as processes:
+        shut_out = Process("gateway", _with_wrong_passwords(told), tmp_path / "shut_out.log")
+        async with (
+            launched(shut_out),  # at first, since it takes its time to say so
+            running(told, tmp_path, "gateway", "logger", "tagger", "workflow") as processes,
+        ):
             answers, shown = await call_everything(processes["gateway"])
             await until(lambda: _is_stored(owner), "the question to be stored")
-            shut_out = Process("gateway", _with_wrong_passwords(told), tmp_path / "shut_out.log")
-            shut_out.launch()
-            await until(lambda: _says_that_it_is_away(shut_out), "it to say what is away")
             written = {
                 **{f"answer {number}": text for number, text in enumerate(answers)},
                 "doctor": str([finding async for finding in examine(_with_wrong_passwords(told))]),
                 "the doctor, let in": str([finding async for finding in examine(told)]),
                 **{f"arguments of {name}": command_line(each) for name, each in processes.items()},
             }
-            await shut_out.stop()
+            await until(lambda: _says_that_it_is_away(shut_out), "it to say what is away")
         messages = await messages_in(sent)
         written |= {"spans": b"".join(collector.bodies).decode("latin-1"), "messages": "\n".join(messages)}
         written |= {f"log of {name}": each.log for name, each in {**processes, "one shut out": shut_out}.items()}
