@@ -69,9 +69,9 @@ class ResponseEvents:
 
     def end(self, response: Mapping[str, Any]) -> bytes:
         """Tell how it ended; its items come in the order in which they began."""
-        status = "completed" if response["status"] == "completed" else "incomplete"
+        statuses = {item["id"]: item["status"] for item in response["output"]}
         told: list[bytes] = []
-        self._end_text(told, status)
+        self._end_text(told, statuses.get(self._text.name, "incomplete") if self._text else "incomplete")
         for item in self._calls.values():
             self._end_call(told, item)
         places = {item.name: item.index for item in self._items}

@@ -50,7 +50,7 @@ class ResponseReadings:
         self._store = store
 
     async def withhold(self, user_id: str, session_id: str, turn_id: UUID) -> None:
-        """Withhold a turn, which may be running; of a session that is deleted nothing is noted any more."""
+        """Withhold a turn, begun or not yet; of a session that is deleted nothing is noted any more."""
         await fetched(
             self._own,
             """
@@ -61,6 +61,18 @@ class ResponseReadings:
             user_id,
             turn_id,
             session_id,
+        )
+
+    async def forget_unbegun(self, user_id: str, turn_id: UUID) -> None:
+        """Forget that a turn was to be withheld that has not begun, and will not."""
+        await fetched(
+            self._own,
+            """
+            DELETE FROM gateway.withheld_responses
+            WHERE user_id = $1 AND turn_id = $2 AND NOT EXISTS (SELECT FROM gateway.turns t WHERE t.turn_id = $2)
+            """,
+            user_id,
+            turn_id,
         )
 
     async def find(self, user_ids: tuple[str, ...], turn_id: UUID) -> KeptResponse | None:
@@ -184,7 +196,10 @@ _STORED = """
         (SELECT way.turn_id FROM way WHERE way.turn_id <> $2 LIMIT 1) AS previous
     FROM answer a
     LEFT JOIN chat.messages q ON q.user_id = a.user_id AND q.session_id = a.session_id AND q.message_id = a.parent_id
-    LEFT JOIN chat.traces t ON t.user_id = a.user_id AND t.trace_id = a.message_id
+    CROSS JOIN LATERAL (
+        SELECT sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens FROM chat.traces
+        WHERE user_id = a.user_id AND message_id = a.message_id  -- of each round one, whose ids begin with the answer's
+            AND trace_id >= a.message_id AND trace_id < a.message_id || '.') t
     """
 
 

@@ -80,7 +80,7 @@ def ended(turn: Told, told: Mapping[str, Any], answer: Answer) -> dict[str, Any]
         "status": "incomplete" if reason else "completed",
         "completed_at": None if reason or turn.answered_at is None else int(turn.answered_at.timestamp()),
         "output": items_of(turn.turn_id, answer),
-        "usage": usage_of(answer.trace or {}),
+        "usage": usage_of(answer.usage),
         **details,
     }
 
@@ -98,17 +98,20 @@ def running(turn: Told, told: Mapping[str, Any], parts: Sequence[dict[str, Any]]
 
 
 def items_of(turn_id: UUID, answer: Answer) -> list[Item]:
-    """Return the items of an answer as it is kept, in their order."""
-    status = "completed" if answer.status == "complete" else "incomplete"
+    """Return the items of an answer as it is kept, in their order: of the texts only the last may be incomplete."""
+    is_complete = answer.status == "complete" and answer.finish_reason not in INCOMPLETE
     is_refusal = answer.metadata.get("refusal") is True
     numbers: Counter[str] = Counter()
     items: list[Item] = []
-    for part in answer.parts or text_parts(answer.content):
+    parts = answer.parts or text_parts(answer.content)
+    last = max((number for number, part in enumerate(parts) if part["type"] in ("text", "reasoning")), default=-1)
+    for number, part in enumerate(parts):
         kind = "call" if part["type"].startswith("tool-") else part["type"]
         name = item_id(turn_id, kind, numbers[kind]) if kind in PREFIXES else ""
         if kind == "call":
             items.append(call_item(name, *call_of(part, numbers[kind]), status="completed"))
         elif name:
+            status = "completed" if is_complete or number < last else "incomplete"
             items.append(text_item(name, kind, part["text"], status, is_refusal=is_refusal))
         numbers[kind] += 1
     return items
@@ -168,9 +171,9 @@ def call_name(given: str | None, number: int) -> str:
     return given or f"call_{number}"
 
 
-def usage_of(trace: Mapping[str, Any]) -> dict[str, Any]:
+def usage_of(tokens: Mapping[str, Any]) -> dict[str, Any]:
     """Spell the tokens of an answer."""
-    asked, said = trace.get("input_tokens") or 0, trace.get("output_tokens") or 0
+    asked, said = tokens["input_tokens"] or 0, tokens["output_tokens"] or 0
     return {
         "input_tokens": asked,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

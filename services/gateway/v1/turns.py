@@ -4,14 +4,17 @@ A turn is one like any other, whose model is told what its client sends, and not
 goes on from another it is told what led to that.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 
 from services.gateway.account.identity import Caller
 from services.gateway.account.projects import key_within, project_of_new
 from services.gateway.chat.memory import Memory, Remembered, recalled
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.shares import Shares
+from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.claims import Claim
 from services.gateway.turns.histories import Message
 from services.gateway.turns.kept import Kept
 from services.gateway.turns.recent import RecentSessions
@@ -29,7 +32,8 @@ from services.gateway.v1.response_readings import ResponseReadings
 from services.gateway.v1.response_request import NoSuchPrevious, response_id, turn_of_item
 from services.gateway.v1.response_shape import items_of
 from services.gateway.v1.wording import Begun, Wording
-from shared.errors import NotFound, SessionBusy
+from shared.database import DATABASE_ERRORS
+from shared.errors import NotFound, SessionBusy, TripthreadError
 from shared.ids import new_id
 from shared.settings import Settings
 
@@ -66,20 +70,6 @@ class V1Turns:
         Raises:
             Refused, Away: It can't be served.
         """
-        begun = await self._begin(beginning, wording)
-        if not begun.asked.stores:
-            turn = begun.buffer.turn
-            await self._responses.withhold(turn.user_id, turn.session_id, turn.turn_id)
-        return begun
-
-    async def items(self, names: Collection[str], caller: Caller) -> dict[str, Item]:
-        """Return those items of the caller's responses that have these ids; withheld ones have none."""
-        turns = {turn_id for name in names if (turn_id := turn_of_item(name)) is not None}
-        kept = await self._responses.answers(caller.user_ids, list(turns))
-        items = [item for each in kept if caller.sees(each.project_id) for item in items_of(each.turn_id, each.answer)]
-        return {item["id"]: item for item in items}
-
-    async def _begin(self, beginning: Beginning, wording: Wording) -> Begun:
         asked = beginning.asked
         if asked.previous is not None:
             return await until_fresh(lambda: self._try_to_go_on(beginning, wording))
@@ -87,6 +77,13 @@ class V1Turns:
             with suppress(NotFound, SessionBusy):  # it is another's, or others were quicker: a session of its own
                 return await until_fresh(lambda: self._try_to_join(beginning, wording))
         return await until_fresh(lambda: self._try_to_begin(beginning, wording))
+
+    async def items(self, names: Collection[str], caller: Caller) -> dict[str, Item]:
+        """Return those items of the caller's responses that have these ids; withheld ones have none."""
+        turns = {turn_id for name in names if (turn_id := turn_of_item(name)) is not None}
+        kept = await self._responses.answers(caller.user_ids, list(turns))
+        items = [item for each in kept if caller.sees(each.project_id) for item in items_of(each.turn_id, each.answer)]
+        return {item["id"]: item for item in items}
 
     async def _try_to_join(self, beginning: Beginning, wording: Wording) -> Begun:
         """Go on in the session whose last answer is where the history ends.
@@ -120,28 +117,19 @@ class V1Turns:
             ContextTooLong: It did, and does not fit.
             SessionBusy: It is being answered.
         """
-        previous = await self._find_previous(beginning)
-        try:
-            remembered = await self._memory.of(
-                [previous.user_id], previous.session_id, about=[previous.last_id], projects=beginning.caller.projects
-            )
-        except NotFound as error:  # it is of a project that the caller does not see, or was just deleted
-            raise _no_such(beginning.asked) from error
-        told = await self._previous.messages(
-            previous, remembered, self._room_before(beginning), beginning.asked.results
-        )
-        return await self._start(beginning, wording, remembered, previous.session_id, previous.last_id, before=told)
-
-    async def _find_previous(self, beginning: Beginning) -> Previous:
         asked, caller = beginning.asked, beginning.caller
         previous = await self._previous.find(caller, asked.previous) if asked.previous else None
         if previous is None:
             raise _no_such(asked)
-        if asked.naming.session_id not in (None, previous.session_id):
-            raise refused_field("previous_response_id", "is of another session than the one that is named")
-        if previous.is_running:
-            raise SessionBusy("the previous response is being answered")
-        return previous
+        try:
+            remembered = await self._memory.of(
+                [previous.user_id], previous.session_id, about=[previous.last_id], projects=caller.projects
+            )
+        except NotFound as error:  # it is of a project that the caller does not see, or was just deleted
+            raise _no_such(asked) from error
+        _refuse_elsewhere(asked, previous)
+        told = await self._previous.messages(previous, remembered, self._room_before(beginning), asked.results)
+        return await self._start(beginning, wording, remembered, previous.session_id, previous.last_id, before=told)
 
     def _room_before(self, beginning: Beginning) -> float:
         """Return how many bytes of what was said before the model may be told."""
@@ -182,12 +170,29 @@ class V1Turns:
         messages = [*asked.prompt, *before, *asked.conversation.messages]
         retold = wording.retold(asked, messages, size)
         with self._room.held(beginning.account, 2 * size):
-            buffer = await self._turns.start(
-                claim, remembered.history, remembered.turns, on_busy=on_busy, retold=retold
+            start = partial(
+                self._turns.start, claim, remembered.history, remembered.turns, on_busy=on_busy, retold=retold
             )
+            buffer = await (start() if asked.stores else self._withheld(claim, start))
         is_ours = buffer.retold is retold
         is_known = is_ours and (session_id is None or remembered.is_recalled)
         return Begun(asked, buffer, retold if is_ours else None, remembered.tag, is_known)
+
+    async def _withheld(self, claim: Claim, start: Callable[[], Awaitable[TurnBuffer]]) -> TurnBuffer:
+        """Withhold a turn before it begins: so nobody can ask for it, whatever fails then."""
+        await self._responses.withhold(claim.user_id, claim.session_id, claim.turn_id)
+        try:
+            buffer = await start()
+        except TripthreadError:
+            await self._forget(claim)
+            raise
+        if buffer.turn.turn_id != claim.turn_id:  # it repeats one, which was withheld as well
+            await self._forget(claim)
+        return buffer
+
+    async def _forget(self, claim: Claim) -> None:
+        with suppress(*DATABASE_ERRORS):  # what is left then does no harm
+            await self._responses.forget_unbegun(claim.user_id, claim.turn_id)
 
     async def _remember(self, session_id: str | None, caller: Caller) -> Remembered:
         """Return the session that is meant, and what its next message replies to."""
@@ -212,3 +217,11 @@ class V1Turns:
 
 def _no_such(asked: Asked) -> NoSuchPrevious:
     return NoSuchPrevious(response_id(asked.previous) if asked.previous else "")
+
+
+def _refuse_elsewhere(asked: Asked, previous: Previous) -> None:
+    """Refuse to go on in another session than the one that is named, or from what is still being answered."""
+    if asked.naming.session_id not in (None, previous.session_id):
+        raise refused_field("previous_response_id", "is of another session than the one that is named")
+    if previous.is_running:
+        raise SessionBusy("the previous response is being answered")

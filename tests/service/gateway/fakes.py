@@ -813,6 +813,10 @@ class _Responses:
     async def withhold(self, _user_id: str, _session_id: str, turn_id: UUID) -> None:
         self._world.withheld.add(turn_id)
 
+    async def forget_unbegun(self, _user_id: str, turn_id: UUID) -> None:
+        if turn_id not in {turn.turn_id for turn in self._world.turns}:
+            self._world.withheld.discard(turn_id)
+
     async def answers(self, user_ids: Sequence[str], turn_ids: Sequence[UUID]) -> list[KeptAnswer]:
         shown = set(turn_ids) - self._world.withheld
         kept = [turn for turn in self._world.turns if turn.turn_id in shown and turn.user_id in user_ids]

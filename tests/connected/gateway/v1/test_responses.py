@@ -8,8 +8,10 @@ import asyncpg
 import openai
 import pytest
 
+from services.gateway.v1.response_readings import ResponseReadings
 from services.logger.store import Store
 from shared.database import open_pool
+from shared.errors import DatabaseAway
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage
@@ -154,17 +156,36 @@ async def test_a_retry_is_the_same_response(client: Any) -> None:
     keyed = {"Idempotency-Key": "k1"}
     first, again = [await client.responses.create(model=MODEL, input="[echo a]", extra_headers=keyed) for _ in range(2)]
     assert first.model_dump() == again.model_dump()
-    async with client.responses.stream(
-        model=MODEL, input='[tool f {"a": 1}]', tools=[{**WEATHER, "name": "f"}]
-    ) as begun:
-        streamed = await begun.get_final_response()
-    retried = {"x-stainless-retry-count": "1"}
-    async with client.responses.stream(
-        model=MODEL, input='[tool f {"a": 1}]', tools=[{**WEATHER, "name": "f"}], extra_headers=retried
-    ) as stream:
-        same = await stream.get_final_response()
-    assert streamed.id == same.id
-    assert [item.id for item in streamed.output] == [item.id for item in same.output]
+    asked = {"model": MODEL, "input": '[tool f {"a": 1}]', "tools": [{**WEATHER, "name": "f"}]}
+    told = []
+    for retries in ("0", "1"):
+        async with client.responses.stream(**asked, extra_headers={"x-stainless-retry-count": retries}) as stream:
+            told.append([event async for event in stream])
+    (begun, repeated), deltas = told, [_deltas(events) for events in told]
+    assert json.loads(deltas[0]) == json.loads(deltas[1]) == {"a": 1}  # which is kept as a value
+    assert begun[-1].response.id == repeated[-1].response.id
+    assert begun[-1].response.output == repeated[-1].response.output
+
+
+def _deltas(events: list[Any]) -> str:
+    return "".join(event.delta for event in events if event.type.endswith(".delta"))
+
+
+async def test_what_is_withheld_is_so_before_it_begins(
+    stage: Stage, client: Any, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"model": MODEL, "input": "[echo a]", "store": False}
+    made = [await client.responses.create(**asked, extra_headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert made[0].id == made[1].id
+    withheld = await owner.fetch("SELECT turn_id FROM gateway.withheld_responses")
+    assert [f"resp_{row['turn_id'].hex}" for row in withheld] == [made[0].id]
+
+    async def breaks(*_: Any) -> None:
+        raise DatabaseAway
+
+    monkeypatch.setattr(ResponseReadings, "withhold", breaks)
+    assert (await stage.post("/v1/responses", asked)).status_code == 503
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 1
 
 
 async def test_nobody_goes_on_from_what_is_not_there_or_not_theirs(stage: Stage, client: Any) -> None:
@@ -200,7 +221,10 @@ async def test_a_project_that_its_token_does_not_name_is_not_gone_on_in(stage: S
     body = {"model": MODEL, "input": "[recall]", "previous_response_id": first.json()["id"]}
     same, other = [await stage.http.post("/v1/responses", json=body, headers=limited(each)) for each in ("p1", "p2")]
     assert (same.status_code, other.status_code) == (200, 400)
-    assert other.json()["error"]["code"] == "previous_response_not_found"
+    named = {**body, "metadata": {"session_id": "s9"}}
+    hidden = await stage.http.post("/v1/responses", json=named, headers=limited("p2"))
+    for refused in (other, hidden):
+        assert refused.json()["error"]["code"] == "previous_response_not_found"
 
 
 async def test_a_response_is_shown_until_it_is_deleted_and_its_session_keeps_it(stage: Stage, client: Any) -> None:
@@ -279,9 +303,13 @@ async def test_a_turn_of_a_chat_is_a_response_and_so_is_one_that_was_stored_alon
     rows, turn_id = Rows(owner), new_id()
     await rows.session("s1")
     await rows.message("s1", "m1", at=1, role="assistant", content="hello", turn_id=turn_id)
+    for trace_id in ("m1", "m1-2", "m10"):  # the last is of another message
+        message_id = trace_id.partition("-")[0]
+        await rows.trace(trace_id, session_id="s1", message_id=message_id, input_tokens=5, output_tokens=2)
     stored = await stage.get(f"/v1/responses/resp_{turn_id.hex}")
     assert stored.status_code == 200, stored.text
     assert (stored.json()["model"], stored.json()["output"][0]["content"][0]["text"]) == ("", "hello")
+    assert stored.json()["usage"]["total_tokens"] == 14  # of both rounds
 
 
 async def fork(owner: asyncpg.Connection) -> None:

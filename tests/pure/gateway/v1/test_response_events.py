@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from openai import omit
 from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
@@ -140,3 +141,22 @@ def test_what_a_response_repeats_of_its_request_is_as_it_came() -> None:
     told = {"tools": [{"type": "function", "name": "f", "parameters": {}, "strict": True}], "instructions": "be brief"}
     response = Response.model_validate(response_shape.begun(turn(), told))
     assert (response.instructions, response.tools[0].name, response.tool_choice) == ("be brief", "f", "auto")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "told"),
+    [("complete", "stop", "completed"), ("complete", "length", "incomplete"), ("stopped", None, "incomplete")],
+)
+def test_an_item_ends_as_its_response_has_it(status: Any, reason: str | None, told: str) -> None:
+    parts = [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "hi"}]
+    answer = Answer("hi", parts, status, trace={"finish_reason": reason})
+    said = stream(turn(), answer, Chunk(reasoning="hm"), Chunk(text="hi"))
+    ended = [each["item"]["status"] for each in said if each["type"] == "response.output_item.done"]
+    assert ended == [item["status"] for item in said[-1]["response"]["output"]] == ["completed", told]
+
+
+def test_tokens_are_those_of_all_rounds() -> None:
+    rounds = [{"input_tokens": 5, "output_tokens": 2}]
+    answer = Answer("hi", [], "complete", trace={"input_tokens": 7, "output_tokens": 3}, rounds=rounds)
+    told = response_shape.ended(turn(), {}, answer)
+    assert (told["usage"]["input_tokens"], told["usage"]["output_tokens"]) == (12, 5)
