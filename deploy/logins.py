@@ -112,18 +112,36 @@ def _topic_permissions(service: str, vhost: str) -> dict[str, str]:
     return login | {"write": rights.events_written, "read": rights.events_read}
 
 
+async def unlike(settings: Settings) -> list[str]:
+    """Return the services whose logins may do something else than they should, as the management API says.
+
+    Raises:
+        ValueError: A URL is none, is another login's than it should be, or the management API refuses.
+        OSError, TimeoutError, aiohttp.ClientError: It is away.
+    """
+    wanted = definitions(settings)
+    wrong = set[str]()
+    for kind, path in (("permissions", "permissions"), ("topic_permissions", "topic-permissions")):
+        given = await _management(settings, "GET", path)
+        wrong |= {rights["user"] for rights in wanted[kind] if rights not in given}
+    return [service for service in LOGINS if PREFIX + service in wrong]
+
+
 async def _import(settings: Settings, described: Definitions) -> None:
+    await _management(settings, "POST", "definitions", described)
+
+
+async def _management(settings: Settings, method: str, path: str, body: Definitions | None = None) -> Any:
+    """Call the management API; return what it answers, where that is something."""
     if wrong := malformed("amqp_management_url", settings.amqp_management_url):
         raise ValueError(wrong)
     admin = urlsplit(settings.amqp_url)
     login = aiohttp.encode_basic_auth(unquote(admin.username or ""), unquote(admin.password or ""))
-    timeout = aiohttp.ClientTimeout(total=30)
-    url = f"{settings.amqp_management_url.rstrip('/')}/api/definitions"
-    headers = {"Authorization": login}
+    url = f"{settings.amqp_management_url.rstrip('/')}/api/{path}"
     async with (
-        aiohttp.ClientSession(timeout=timeout) as http,
-        http.post(url, json=described, headers=headers) as response,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http,
+        http.request(method, url, json=body, headers={"Authorization": login}) as response,
     ):
         if not response.ok:
-            text = (await response.text())[:300]
-            raise ValueError(f"AMQP_MANAGEMENT_URL answers {response.status}: {text}")
+            raise ValueError(f"AMQP_MANAGEMENT_URL answers {response.status}: {(await response.text())[:300]}")
+        return await response.json() if response.content_type == "application/json" else None

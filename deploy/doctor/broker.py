@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 
 import aio_pika
+import aiohttp
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 
 from deploy.doctor.finding import TIMEOUT_S, Finding
+from deploy.logins import unlike
 from shared import topology
 from shared.connection import describe
 from shared.declaring import Declaring
@@ -29,6 +31,8 @@ async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
             yield await _queue(connection, queue)
     for service in topology.LOGINS:
         yield await _broker_login(settings, service)
+    if settings.amqp_management_url and all(getattr(settings, f"{each}_amqp_url") for each in topology.LOGINS):
+        yield await _rights(settings)
 
 
 async def _broker_login(settings: Settings, service: str) -> Finding:
@@ -44,6 +48,19 @@ async def _broker_login(settings: Settings, service: str) -> Finding:
         trouble = f"{name.upper()}: {error}; `tripthread migrate` sets its password, or see `tripthread logins`"
         return Finding(subject, "refused", trouble)
     return Finding(subject, "works")
+
+
+async def _rights(settings: Settings) -> Finding:
+    """Compare what the logins may do with what this release says that they do."""
+    subject = "broker's rights of the logins"
+    try:
+        wrong = await unlike(settings)
+    except (ValueError, OSError, TimeoutError, aiohttp.ClientError) as error:
+        return Finding(subject, "not to be had", f"AMQP_MANAGEMENT_URL: {error}")
+    if wrong:
+        trouble = "`tripthread migrate` sets them; a gateway that may not say something loses its channel each time"
+        return Finding(subject, f"not as they should be: {', '.join(wrong)}", trouble)
+    return Finding(subject, "as they should be")
 
 
 async def _queue(connection: aio_pika.abc.AbstractConnection, queue: topology.Queue) -> Finding:

@@ -7,7 +7,8 @@ import aio_pika
 import pytest
 from aiormq.exceptions import AMQPConnectionError
 
-from deploy.logins import prepare_broker
+from deploy.doctor.broker import check_broker
+from deploy.logins import prepare_broker, unlike
 from deploy.supervisor.ports import free_port
 from deploy.supervisor.servers import RabbitMQ
 from shared import topology
@@ -30,6 +31,13 @@ async def test_migrate_makes_and_changes_logins_by_the_management_api(breakable:
     for login in topology.LOGINS:
         async with await aio_pika.connect(getattr(settings, f"{login}_amqp_url")) as connection:
             await require(connection, topology.EXCHANGES, topology.QUEUES)
+    assert await unlike(settings) == []
+    breakable.ctl("set_topic_permissions", "tripthread_gateway", "events", "^(message\\.posted)$", ".*")
+    assert await unlike(settings) == ["gateway"]
+    (rights,) = [each async for each in check_broker(settings) if each.subject == "broker's rights of the logins"]
+    assert (rights.detail, rights.trouble is None) == ("not as they should be: gateway", False)
+    await prepare_broker(settings)
+    assert await unlike(settings) == []
     wrong = settings.model_copy(update={"amqp_management_url": f"http://127.0.0.1:{port}/elsewhere"})
     with pytest.raises(ValueError, match="AMQP_MANAGEMENT_URL answers 405"):
         await prepare_broker(wrong)
