@@ -44,6 +44,7 @@ async def walked(
         cursor = page.json()["next_cursor"]
         assert page.json()["has_more"] is (cursor is not None)
         number += 1
+        assert number < 50, "it has no end"
         if between is not None:
             await between(number)
     return seen
