@@ -124,19 +124,29 @@ class PreviousTurns:
         return parts, max(read.values(), default=0)
 
     async def _stored(self, previous: Previous, wanted: Sequence[str], most_bytes: int) -> dict[str, Parts | None]:
-        """Return those that are stored and name a call; none where they are too much with all that is newer."""
+        """Return those that are stored and name a call, the newest first; none of the first that is too much.
+
+        To measure parts is to unpack them, so one after the other is, until it is enough.
+        """
+        newest = list(reversed(wanted))
         async with reading(self._reader, previous.user_id) as db:
             rows = await db.fetch(
                 """
-                SELECT message_id, CASE WHEN sum(octet_length(parts::text)) OVER newer <= $4 THEN parts END AS parts
-                FROM chat.messages
-                WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($3)
-                    AND jsonb_path_exists(parts, '$[*].toolCallId')
-                WINDOW newer AS (ORDER BY created_at DESC, message_id DESC ROWS UNBOUNDED PRECEDING)
+                WITH RECURSIVE called (number, parts, total) AS (
+                    SELECT 0, NULL::jsonb, 0::bigint
+                    UNION ALL
+                    SELECT number + 1, next.parts, total + coalesce(octet_length(next.parts::text), 0)
+                    FROM called CROSS JOIN LATERAL (
+                        SELECT (SELECT m.parts FROM chat.messages m
+                            WHERE m.user_id = $1 AND m.session_id = $2 AND m.message_id = ($3::text[])[number + 1]
+                                AND jsonb_path_exists(m.parts, '$[*].toolCallId')) AS parts) next
+                    WHERE number < cardinality($3) AND total <= $4
+                )
+                SELECT number, CASE WHEN total <= $4 THEN parts END AS parts FROM called WHERE parts IS NOT NULL
                 """,
                 previous.user_id,
                 previous.session_id,
-                list(wanted),
+                newest,
                 most_bytes,
             )
-        return {row["message_id"]: row["parts"] for row in rows}
+        return {newest[row["number"] - 1]: row["parts"] for row in rows}

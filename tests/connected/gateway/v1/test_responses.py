@@ -177,6 +177,8 @@ async def test_what_is_withheld_is_so_before_it_begins(
     asked = {"model": MODEL, "input": "[echo a]", "store": False}
     made = [await client.responses.create(**asked, extra_headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert made[0].id == made[1].id
+    other = await stage.call("POST", "/v1/responses", {**asked, "input": "x"}, Idempotency_Key="k")
+    assert other.status_code == 400  # and of what has not begun nothing is noted
     withheld = await owner.fetch("SELECT turn_id FROM gateway.withheld_responses")
     assert [f"resp_{row['turn_id'].hex}" for row in withheld] == [made[0].id]
 
