@@ -4,7 +4,33 @@ from uuid import UUID
 
 from services.gateway.admin.dead_letter import DeadLetter, Parked
 from services.gateway.http.cursors import Place
-from shared.database import Pool, reading
+from services.gateway.sessions.page_keys import PLANNED_BY_VALUES
+from shared.database import Connection, Pool, reading
+
+
+async def letters_of(
+    db: Connection, reason: str | None, state: str | None, limit: int, before: Place | None
+) -> list[tuple[Place, DeadLetter]]:
+    """Read a page of those with this reason and in this state; of each there is an index in this order."""
+    received_before, id_before = before or (None, None)
+    rows = await db.fetch(
+        """
+        SELECT dead_letter_id AS id, queue, event_id, event_name, reason, error, user_id, state, decided_by,
+            decided_at, received_at, arrivals, octet_length(body) AS size_bytes
+        FROM chat.dead_letters
+        WHERE (received_at, dead_letter_id) < (coalesce($4::timestamptz, 'infinity'),
+                coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
+            AND ($1::text IS NULL OR reason = $1)
+            AND ($2::text IS NULL OR state = $2)
+        ORDER BY received_at DESC, dead_letter_id DESC LIMIT $3
+        """,
+        reason,
+        state,
+        limit,
+        received_before,
+        id_before,
+    )
+    return [((row["received_at"], str(row["id"])), DeadLetter.model_validate(dict(row))) for row in rows]
 
 
 class DeadLetterQueries:
@@ -15,26 +41,8 @@ class DeadLetterQueries:
         self, *, reason: str | None, state: str | None, limit: int, before: Place | None
     ) -> list[tuple[Place, DeadLetter]]:
         """Return up to `limit` dead letters, the newest first, each with its place in that order."""
-        received_before, id_before = before or (None, None)
-        async with reading(self._pool) as db:
-            rows = await db.fetch(
-                """
-                SELECT dead_letter_id AS id, queue, event_id, event_name, reason, error, user_id, state, decided_by,
-                    decided_at, received_at, arrivals, octet_length(body) AS size_bytes
-                FROM chat.dead_letters
-                WHERE (received_at, dead_letter_id) < (coalesce($4::timestamptz, 'infinity'),
-                        coalesce($5::uuid, '00000000-0000-0000-0000-000000000000'))
-                    AND ($1::text IS NULL OR reason = $1)
-                    AND ($2::text IS NULL OR state = $2)
-                ORDER BY received_at DESC, dead_letter_id DESC LIMIT $3
-                """,
-                reason,
-                state,
-                limit,
-                received_before,
-                id_before,
-            )
-        return [((row["received_at"], str(row["id"])), DeadLetter.model_validate(dict(row))) for row in rows]
+        async with reading(self._pool, first=PLANNED_BY_VALUES) as db:
+            return await letters_of(db, reason, state, limit, before)
 
     async def parked(self) -> list[tuple[str, int]]:
         """Count those that wait for an operator, by their queue, among the 10,000 newest letters."""

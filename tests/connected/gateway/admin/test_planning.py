@@ -7,6 +7,7 @@ import pytest
 
 from services.gateway.admin.looking import LOOKED_THROUGH, SEARCHED
 from services.gateway.admin.message_queries import MessageFilter, places_of
+from services.gateway.admin.queries import letters_of
 from services.gateway.admin.refused_users import refused_most
 from services.gateway.admin.session_queries import RARE, EverybodysFilter, places_of_all
 from services.gateway.admin.user_queries import KNOWN, newest_of_users
@@ -41,6 +42,12 @@ GENERATED = f"""
         LATERAL (SELECT left(encode(tripthread.user_hash(user_id), 'hex'), {OWNER_KEY_LENGTH}) AS key) AS own;
     INSERT INTO gateway.usage (user_id, day, turns, refused)
     SELECT 'u' || n, (clock_timestamp() AT TIME ZONE 'UTC')::date, 1, CASE WHEN n % 10 = 0 THEN n ELSE 0 END
+    FROM generate_series(1, {SESSIONS}) AS n;
+    INSERT INTO chat.dead_letters
+        (dead_letter_id, queue, dedupe_key, body, reason, error, state, decided_by, received_at)
+    SELECT gen_random_uuid(), 'logger.chat', n::text, '', CASE WHEN n % 1000 = 0 THEN 'rare' ELSE 'common' END, '',
+        CASE WHEN n % 1000 = 1 THEN 'parked' ELSE 'dropped' END, CASE WHEN n % 1000 <> 1 THEN 'root' END,
+        now() - n * interval '1 second'
     FROM generate_series(1, {SESSIONS}) AS n
 """  # noqa: S608 - constants
 OF_ONE = 2 * SESSIONS // USERS  # messages
@@ -120,6 +127,16 @@ async def test_a_page_far_back_is_read_from_its_place_on(cost: Any) -> None:
         cost.plans.clear()
         assert len((await places_of(cost, MessageFilter(user=user), LIMIT, first[-11]))[0]) == 10
         check(cost, 2 * LIMIT, user)
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "found"), [(None, None, LIMIT), ("rare", None, 20), (None, "parked", 20), ("rare", "parked", 0)]
+)
+async def test_dead_letters_of_a_rare_reason_or_state(
+    cost: Any, reason: str | None, state: str | None, found: int
+) -> None:
+    assert len(await letters_of(cost, reason, state, LIMIT, None)) == found
+    check(cost, 2 * LIMIT, (reason, state))
 
 
 async def test_the_refused_of_a_day(cost: Any) -> None:
