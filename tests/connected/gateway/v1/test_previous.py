@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -60,3 +61,20 @@ async def test_what_tools_gave_is_read_as_far_back_as_there_is_room(stage: Stage
     assert asked[-1] == "[recall]"
     assert "question 3" in asked
     assert "question 0" not in asked
+
+
+async def test_turns_that_are_not_stored_are_read_as_far_back_as_there_is_room(
+    stage: Stage, client: Any, owner: asyncpg.Connection
+) -> None:
+    """Whatever makes them large."""
+    first = await client.responses.create(model=MODEL, input="[echo a]")
+    second = await client.responses.create(model=MODEL, input="[echo b]", previous_response_id=first.id)
+    asked = {"model": MODEL, "input": "[recall]", "previous_response_id": second.id}
+    assert json.loads((await client.responses.create(**asked)).output_text) == ["[echo a]", "[echo b]", "[recall]"]
+    thoughts = json.dumps({"type": "reasoning", "text": "x" * 1_200_000})
+    await owner.execute(
+        "UPDATE gateway.turns SET answer = jsonb_insert(answer, '{parts,0}', $2) WHERE turn_id = $1",
+        UUID(first.id.removeprefix("resp_")),
+        thoughts,
+    )
+    assert json.loads((await client.responses.create(**asked)).output_text) == ["[echo b]", "[recall]"]
