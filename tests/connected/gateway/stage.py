@@ -13,12 +13,13 @@ import httpx2
 import orjson
 
 from services.gateway.account.limits.counting import Counting
-from services.gateway.app import Links, Pools, wire
+from services.gateway.app import wire
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.counts import TurnCounts
 from services.gateway.turns.peers import open_peers
 from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.store import TurnStore
+from services.gateway.wiring.parts import Links, Pools
 from services.gateway.writes.outcomes import Outcomes
 from shared.condition import Condition
 from shared.database import open_pool

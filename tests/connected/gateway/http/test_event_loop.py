@@ -17,10 +17,11 @@ from fastapi import FastAPI
 from yarl import URL
 
 from deploy.supervisor.ports import free_port
-from services.gateway.app import Links, Pools, wire
+from services.gateway.app import wire
 from services.gateway.http.server import PublicServer
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.peers import open_peers
+from services.gateway.wiring.parts import Links, Pools
 from shared.condition import Condition
 from shared.database import open_pool
 from shared.declaring import Declaring

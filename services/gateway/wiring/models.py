@@ -1,0 +1,23 @@
+"""Models, their tags, and what they do in numbers."""
+
+from services.gateway.analytics.comparing import Comparing
+from services.gateway.analytics.comparison_queries import ComparisonQueries
+from services.gateway.analytics.queries import TraceQueries
+from services.gateway.analytics.reporting import Reporting
+from services.gateway.analytics.routes import Traces
+from services.gateway.models.queries import ReservedQueries
+from services.gateway.models.reserving import Reserving
+from services.gateway.models.routes import Models
+from services.gateway.wiring.parts import Parts
+
+
+def models(parts: Parts) -> tuple[object, ...]:
+    reader, admin = parts.pools.reader, parts.pools.admin
+    traces = TraceQueries(reader, admin)
+    return (
+        Models(parts.catalog, parts.models, parts.accepting),
+        Reserving(parts.catalog, parts.models, ReservedQueries(reader), parts.accepting, parts.buckets),
+        Traces(traces, parts.lanes, parts.recording),
+        Reporting(traces, parts.publisher, parts.accepting),
+        Comparing(ComparisonQueries(reader, admin), parts.lanes),
+    )
