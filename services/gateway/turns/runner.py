@@ -21,6 +21,7 @@ from services.gateway.turns.answering import Answering
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.conversation import conversation
 from services.gateway.turns.counts import TurnCounts
+from services.gateway.turns.finishes import Finish
 from services.gateway.turns.instructed import Instructing, filled, nobody, prompt
 from services.gateway.turns.keeper import Keeper
 from services.gateway.turns.offered import Tools
@@ -29,7 +30,7 @@ from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.retold import Retold
 from services.gateway.turns.rounds import Limits, Rounds
 from services.gateway.turns.said import Glimpse, Said, said_before, unite
-from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.store import TurnStore
 from services.gateway.turns.telling import NOTE_EVERY_S, Telling, has_asked, has_told
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.turns.weight import question_bytes, turn_room

@@ -1,7 +1,7 @@
 """Write `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import orjson
 
 from services.gateway.turns.call_parts import carried
 from services.gateway.turns.claims import LEASE_S, Claim, Claimed, claim_posted, claim_turns
-from services.gateway.turns.consent import KEPT
+from services.gateway.turns.finishes import EXPIRED, LENGTHENED, STOPPED, Finish, end_anew, finish_turns
 from services.gateway.turns.grouped import Grouped
 from services.gateway.turns.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
@@ -20,80 +20,6 @@ from services.gateway.turns.weight import question_bytes
 from shared.database import Pool, borrowed, fetched
 
 TAKEN_AMONG = 20  # newest turns of a session, for a message that comes again
-
-
-def _finish(also_from: str = "", returning: str = COLUMNS) -> str:
-    return f"""
-        UPDATE gateway.turns t
-        SET state = f.said ->> 'status', partial = '', partial_parts = NULL, partial_rounds = NULL,
-            stored_at = NULL, retold_at = NULL,
-            question_published = t.question_published OR f.told,
-            waits_until = CASE WHEN f.waits THEN clock_timestamp() + make_interval(secs => {KEPT.total_seconds()}) END,
-            -- what its owner has is a greater version than the checkpoint in its stead
-            answer = CASE WHEN t.answer - 'revision' = f.said - 'revision' THEN t.answer
-                WHEN t.state = 'interrupted'
-                THEN jsonb_set(f.said, '{{revision}}', to_jsonb((t.answer ->> 'revision')::integer + 1))
-                ELSE f.said END,
-            -- of the answer that this one replaces, if any, and not of this one
-            answer_published = t.answer_published
-                AND t.answer - 'revision' IS NOT DISTINCT FROM f.said - 'revision',
-            answered_at = coalesce(t.answered_at,
-                greatest(clock_timestamp(), t.asked_at + interval '1 microsecond'))
-        FROM unnest($1::uuid[], $2::integer[], $3::jsonb[], $4::boolean[], $5::boolean[])
-            AS f (id, number, said, told, waits) {also_from}
-        WHERE t.turn_id = f.id AND t.attempt = f.number
-            -- or it is this very answer, whose commit succeeded although we were not told so
-            AND (t.state IN ('running', 'interrupted') AND t.revision = (f.said ->> 'revision')::integer
-                OR t.answer - 'revision' = f.said - 'revision')
-        RETURNING {returning}
-        """  # noqa: S608 - constants of this module, here and below
-
-
-def _counted(ending: str) -> str:
-    """Count the tokens of whatever answers a statement ends turns with; of one that replaces another, what it has more.
-
-    The rows are locked before they are written, so what was counted before is what is there.
-    """
-    return f"""
-        WITH before AS MATERIALIZED (
-            -- of one that goes on after its user was asked, what it was at before: see waiting.py
-            SELECT turn_id AS id, coalesce(answer, counted -> 'before') AS answer FROM gateway.turns
-            WHERE turn_id = ANY ($1::uuid[]) AND counted IS NOT NULL FOR UPDATE
-        ), ended AS ({ending}), used AS (
-            INSERT INTO gateway.usage AS u (user_id, day, input_tokens, output_tokens)
-            SELECT by, (clock_timestamp() AT TIME ZONE 'UTC')::date, {_more("input_tokens")}, {_more("output_tokens")}
-            FROM ended, jsonb_array_elements_text(counted -> 'by') AS by
-            GROUP BY by ORDER BY by
-            ON CONFLICT (user_id, day) DO UPDATE SET input_tokens = u.input_tokens + excluded.input_tokens,
-                output_tokens = u.output_tokens + excluded.output_tokens
-        )
-        SELECT {COLUMNS} FROM ended
-        """  # noqa: S608
-
-
-def _more(kind: str) -> str:
-    return f"sum(greatest(0, {_tokens('answer', kind)} - {_tokens('answer_before', kind)}))"
-
-
-def _tokens(answer: str, kind: str) -> str:
-    """Count the tokens of all calls of the model that an answer took."""
-    rounds = f"SELECT sum((each ->> '{kind}')::bigint) FROM jsonb_array_elements({answer} -> 'rounds') AS each"  # noqa: S608
-    return f"(coalesce(({answer} -> 'trace' ->> '{kind}')::bigint, 0) + coalesce(({rounds}), 0))"
-
-
-_FINISH = _finish()
-_COUNTED_FINISH = _counted(_finish("LEFT JOIN before ON before.id = f.id", "t.*, before.answer AS answer_before"))
-
-
-@dataclass(frozen=True)
-class Finish:
-    """The end of one attempt."""
-
-    turn_id: UUID
-    attempt: int
-    answer: Answer
-    question_published: bool = False  # it is known to be with the broker
-    counts: bool = False  # its tokens count as used, with its turn
 
 
 @dataclass(frozen=True)
@@ -116,7 +42,7 @@ class TurnStore:
             for claim in (claim_turns, claim_posted)
         )
         self._finishes: Grouped[Finish, Turn | None] = Grouped(
-            self._finish_group, weigh=lambda finish: 2 * len(finish.answer.content)
+            partial(finish_turns, pool), weigh=lambda finish: 2 * len(finish.answer.content)
         )
 
     async def claim(self, claim: Claim) -> Claimed:
@@ -126,15 +52,6 @@ class TurnStore:
     async def finish(self, finish: Finish) -> Turn | None:
         """Keep the answer of an attempt; None when that attempt is over already, with another answer."""
         return await self._finishes.call(finish)
-
-    async def _finish_group(self, finishes: Sequence[Finish]) -> list[Turn | None]:
-        finishing = _COUNTED_FINISH if any(finish.counts for finish in finishes) else _FINISH
-        rows = await self._pool.fetch(
-            finishing,
-            *columns([(f.turn_id, f.attempt, vars(f.answer), f.question_published, f.answer.waits) for f in finishes]),
-        )
-        finished = {row["turn_id"]: read_turn(row) for row in rows}
-        return [finished.get(finish.turn_id) for finish in finishes]
 
     async def rerun(
         self, turn: Turn, owner: str, *, takes_over: bool = True, parts: Sequence[dict[str, Any]] = ()
@@ -211,7 +128,7 @@ class TurnStore:
     async def interrupt_expired(self, turn: Turn) -> Turn | None:
         """End a running turn whose owner let its lease pass, with the text it had; None when it is not so any more."""
         answer = turn.so_far("interrupted", "The gateway that answered is gone.")
-        return await self._end_instead(turn, answer, "lease_until < clock_timestamp()")
+        return await end_anew(self._pool, EXPIRED, turn, answer)
 
     async def stop(self, turn: Turn) -> Turn | None:
         """End a running turn in its owner's stead, as its user wants, with the text that the row has.
@@ -219,7 +136,7 @@ class TurnStore:
         Returns:
             None when it has ended, or runs as another attempt.
         """
-        return await self._end_instead(turn, turn.so_far("stopped"), "true")
+        return await end_anew(self._pool, STOPPED, turn, turn.so_far("stopped"))
 
     async def lengthen(self, turn: Turn, answer: Answer) -> Turn | None:
         """Keep what its owner had more of an answer than the checkpoint by which another gateway stopped the turn.
@@ -227,27 +144,7 @@ class TurnStore:
         Returns:
             None where the row has another attempt, another end, or as much already.
         """
-        ending = """
-            UPDATE gateway.turns t SET answer = $3, answer_published = false, stored_at = NULL, retold_at = NULL
-            FROM (SELECT) AS one LEFT JOIN before ON true
-            WHERE turn_id = ANY ($1) AND attempt = $2 AND state = 'stopped'
-                AND (t.answer ->> 'revision')::integer < ($3::jsonb ->> 'revision')::integer
-            RETURNING t.*, before.answer AS answer_before
-            """
-        rows = await fetched(self._pool, _counted(ending), [turn.turn_id], turn.attempt, asdict(answer))
-        return read_turn(rows[0]) if rows else None
-
-    async def _end_instead(self, turn: Turn, answer: Answer, where: str) -> Turn | None:
-        ending = f"""
-            UPDATE gateway.turns t
-            SET state = $3::jsonb ->> 'status', answer = $3,
-                answered_at = coalesce(answered_at, greatest(clock_timestamp(), asked_at + interval '1 microsecond'))
-            FROM (SELECT) AS one LEFT JOIN before ON true
-            WHERE turn_id = ANY ($1) AND attempt = $2 AND state = 'running' AND {where}
-            RETURNING t.*, before.answer AS answer_before
-            """  # noqa: S608
-        rows = await fetched(self._pool, _counted(ending), [turn.turn_id], turn.attempt, asdict(answer))
-        return read_turn(rows[0]) if rows else None
+        return await end_anew(self._pool, LENGTHENED, turn, answer)
 
     async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
         """Renew the leases of running turns: (turn, attempt); return those that were ended for good meanwhile.

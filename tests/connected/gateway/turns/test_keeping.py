@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 
 from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns.finishes import Finish
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.starting import StaleHistory
-from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn, text_parts
 from shared.database import open_pool
 from shared.errors import SessionBusy, ShuttingDown

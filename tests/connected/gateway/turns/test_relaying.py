@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns.finishes import Finish
 from services.gateway.turns.outbox import Told
 from services.gateway.turns.relay import Relay
 from services.gateway.turns.runner import Runner
-from services.gateway.turns.store import Finish
 from services.gateway.turns.turn import Answer, Turn, text_parts
 from services.gateway.turns.unfit import Unfit
 from services.logger.store import Store

@@ -15,10 +15,11 @@ import pytest
 from deploy.supervisor.servers import Postgres
 from services.gateway.model.upstreams import open_upstreams
 from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.finishes import Finish
 from services.gateway.turns.outbox import Told
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.starting import StaleHistory
-from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
 from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, TripthreadError

@@ -11,7 +11,8 @@ import pytest
 from services.gateway.turns.call_parts import asking, begun
 from services.gateway.turns.claims import Claim
 from services.gateway.turns.consent import Consent, answered, name_approval
-from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.finishes import Finish
+from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.turns.waiting import Standing, WaitingTurns
 from shared.database import Pool, open_pool

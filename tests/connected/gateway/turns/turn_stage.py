@@ -15,6 +15,7 @@ from services.gateway.chat.memory import Memory
 from services.gateway.model.upstreams import Upstreams, open_upstreams
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.claims import Claim
+from services.gateway.turns.finishes import Finish
 from services.gateway.turns.outbox import Outbox
 from services.gateway.turns.peers import Peers, open_peers
 from services.gateway.turns.readings import TurnReadings
@@ -22,7 +23,7 @@ from services.gateway.turns.relay import Relay
 from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
-from services.gateway.turns.store import Finish, TurnStore
+from services.gateway.turns.store import TurnStore
 from services.gateway.turns.sweeper import Sweeper
 from services.gateway.turns.turn import Answer, Question, Turn
 from services.gateway.turns.unfit import Unfit
