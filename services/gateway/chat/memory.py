@@ -6,11 +6,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from services.gateway.account.caller import Caller
 from services.gateway.account.projects import Projects, sees
 from services.gateway.chat.queries import REMEMBERED, branches, said_of, session_past, stored_calls, stored_question
 from services.gateway.turns.kept import Kept, first_seen, kept_by, kept_in
 from services.gateway.turns.readings import CALLS_AMONG, TurnReadings
-from services.gateway.turns.recent import Recent
+from services.gateway.turns.recent import RecentSessions
 from services.gateway.turns.said import Glimpse, Said, branch, missing_parents, newest, unite
 from services.gateway.turns.turn import Question
 from shared.database import Pool
@@ -35,9 +36,13 @@ class Remembered:
         return self.kept is None and self.known_until is None and not self.is_recalled
 
 
-def recalled(user_id: str, recent: Recent) -> Remembered:
-    """Remember what this gateway knows of a session of this user's."""
-    return Remembered(user_id, list(recent.history), recent.kept, recent.known_until, is_recalled=True, tag=recent.tag)
+def recall(sessions: RecentSessions, caller: Caller, session_id: str) -> Remembered | None:
+    """Take what this gateway knows of a session of the caller's, for one claim; None where that is nothing for them."""
+    recent = sessions.take(caller.user_id, session_id)
+    if recent is None or not caller.sees(recent.kept.project_id):
+        return None
+    history = list(recent.history)
+    return Remembered(caller.user_id, history, recent.kept, recent.known_until, is_recalled=True, tag=recent.tag)
 
 
 class Memory:

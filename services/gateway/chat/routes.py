@@ -13,7 +13,7 @@ from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer, key_within, project_of_new
 from services.gateway.chat.approving import Approving
 from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
-from services.gateway.chat.memory import Memory, Remembered, recalled
+from services.gateway.chat.memory import Memory, Remembered, recall
 from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question, never_arrived
 from services.gateway.chat.request import AnswerForm, ChatRequest, read_chat_request
@@ -278,10 +278,7 @@ class Chat:
         """Return the past as this gateway knows it, for what only a claim can refuse: one question that is to go on."""
         if request.regenerate or request.parent_id is not None or len(request.questions) != 1:
             return None
-        recent = self._recent.take(caller.user_id, session_id)
-        if recent is None or not caller.sees(recent.kept.project_id):
-            return None
-        return recalled(caller.user_id, recent)
+        return recall(self._recent, caller, session_id)
 
     async def _respond(self, form: AnswerForm, request: Request, buffer: TurnBuffer, *, goes_on: bool) -> Response:
         if form == "json":

@@ -33,6 +33,23 @@ class KeptResponse:
     previous: UUID | None  # the turn that it goes on from
     so_far: list[dict[str, Any]] | None = None  # parts of an answer that is coming
 
+    @classmethod
+    def of(cls, turn: Turn, previous: UUID | None) -> "KeptResponse":
+        """Tell of a turn what its row has."""
+        return cls(
+            turn_id=turn.turn_id,
+            user_id=turn.user_id,
+            session_id=turn.session_id,
+            project_id=turn.project_id,
+            model=turn.model,
+            asked_at=turn.asked_at,
+            answered_at=turn.answered_at,
+            answer=turn.answer,
+            metadata=turn.question.metadata,
+            previous=previous,
+            so_far=turn.partial_parts,
+        )
+
 
 @dataclass(frozen=True)
 class KeptAnswer:
@@ -135,19 +152,7 @@ class ResponseReadings:
     async def _of_turn(self, turn: Turn) -> KeptResponse:
         first = (*turn.question.earlier, turn.question)[0]
         previous = await self._turn_of(turn, first.parent_id) if first.parent_id else None
-        return KeptResponse(
-            turn_id=turn.turn_id,
-            user_id=turn.user_id,
-            session_id=turn.session_id,
-            project_id=turn.project_id,
-            model=turn.model,
-            asked_at=turn.asked_at,
-            answered_at=turn.answered_at,
-            answer=turn.answer,
-            metadata=turn.question.metadata,
-            previous=previous,
-            so_far=turn.partial_parts,
-        )
+        return KeptResponse.of(turn, previous)
 
     async def _turn_of(self, turn: Turn, message_id: str) -> UUID | None:
         """Return the turn of the session whose answer this is."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from services.gateway.account.identity import Caller
 from services.gateway.account.projects import key_within, project_of_new
-from services.gateway.chat.memory import Memory, Remembered, recalled
+from services.gateway.chat.memory import Memory, Remembered, recall
 from services.gateway.http.refused_field import refused_field
 from services.gateway.http.shares import Shares
 from services.gateway.turns.buffer import TurnBuffer
@@ -198,10 +198,8 @@ class V1Turns:
         """Return the session that is meant, and what its next message replies to."""
         if session_id is None:
             return Remembered(caller.user_id, [])
-        recent = self._recent.take(caller.user_id, session_id)
-        if recent is not None and caller.sees(recent.kept.project_id):
-            return recalled(caller.user_id, recent)
-        return await self._memory.of(caller.user_ids, session_id, projects=caller.projects)
+        known = recall(self._recent, caller, session_id)
+        return known or await self._memory.of(caller.user_ids, session_id, projects=caller.projects)
 
     async def _key(self, asked: Asked, caller: Caller, kept: Kept) -> str | None:
         """Return what makes a repeat the same turn: the caller's key, or what a retry finds its first try by."""

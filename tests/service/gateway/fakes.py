@@ -825,20 +825,7 @@ class _Responses:
     async def find(self, user_ids: Sequence[str], turn_id: UUID) -> KeptResponse | None:
         known = () if turn_id in self._world.withheld else self._world.turns
         turn = next((turn for turn in known if turn.turn_id == turn_id and turn.user_id in user_ids), None)
-        if turn is None:
-            return None
-        return KeptResponse(
-            turn_id=turn.turn_id,
-            user_id=turn.user_id,
-            session_id=turn.session_id,
-            project_id=turn.project_id,
-            model=turn.model,
-            asked_at=turn.asked_at,
-            answered_at=turn.answered_at,
-            answer=turn.answer,
-            metadata=turn.question.metadata,
-            previous=None,
-        )
+        return None if turn is None else KeptResponse.of(turn, previous=None)
 
 
 class _Telling:
