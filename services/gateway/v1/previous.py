@@ -15,6 +15,7 @@ from services.gateway.turns.histories import Message
 from services.gateway.turns.history import shown_of
 from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.said import Said
+from services.gateway.v1.response_readings import is_offered
 from services.gateway.v1.way import Parts, known_of, told_with, way_to
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
@@ -45,12 +46,12 @@ class PreviousTurns:
         """Return a turn of this caller's that is not withheld, in whichever project; None where there is none."""
         rows = await fetched(
             self._own,
-            """
+            f"""
             SELECT user_id, session_id, attempt, state FROM gateway.turns t
             WHERE turn_id = $1 AND user_id = ANY ($2) AND state <> 'posted'
                 AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
-                AND NOT EXISTS (SELECT FROM gateway.withheld_responses w WHERE w.user_id = t.user_id AND w.turn_id = $1)
-            """,
+                AND {is_offered("t")}
+            """,  # noqa: S608 - a condition of ours, here and below
             turn_id,
             caller.user_ids,
         )
@@ -59,15 +60,14 @@ class PreviousTurns:
             return Previous(row["user_id"], row["session_id"], last_id, row["state"] == "running")
         async with reading(self._reader, *caller.user_ids) as db:
             stored = await db.fetchrow(
-                """
+                f"""
                 SELECT m.user_id, m.session_id, m.message_id
                 FROM chat.messages m JOIN chat.sessions s USING (user_id, session_id)
                 WHERE m.user_id = ANY ($1) AND m.turn_id = $2 AND m.role = 'assistant'
                     AND s.created_at <= m.created_at  -- which a fork's copies are older than
-                    AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
-                        WHERE w.user_id = m.user_id AND w.turn_id = $2)
+                    AND {is_offered("m")}
                 ORDER BY m.created_at DESC LIMIT 1
-                """,
+                """,  # noqa: S608
                 caller.user_ids,
                 turn_id,
             )

@@ -17,6 +17,12 @@ from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
 
 
+def is_offered(alias: str) -> str:
+    """Spell the condition that a turn, or a message of one, is a response still: it was not withheld."""
+    return f"""NOT EXISTS (SELECT FROM gateway.withheld_responses w
+        WHERE w.user_id = {alias}.user_id AND w.turn_id = {alias}.turn_id)"""
+
+
 @dataclass(frozen=True)
 class KeptResponse:
     """A turn with what is kept of its answer."""
@@ -118,8 +124,7 @@ class ResponseReadings:
             SELECT {COLUMNS} FROM gateway.turns t
             WHERE turn_id = ANY ($2) AND user_id = ANY ($1) AND answer IS NOT NULL
                 AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
-                AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
-                    WHERE w.user_id = t.user_id AND w.turn_id = t.turn_id)
+                AND {is_offered("t")}
             """,  # noqa: S608 - a constant of `turns/rows.py`
             user_ids,
             turn_ids,
@@ -132,15 +137,14 @@ class ResponseReadings:
     async def _stored_answers(self, user_ids: tuple[str, ...], turn_ids: list[UUID]) -> list[KeptAnswer]:
         async with reading(self._reader, *user_ids) as db:
             rows = await db.fetch(
-                """
+                f"""
                 SELECT DISTINCT ON (m.turn_id) m.turn_id, m.content, m.parts, m.status, s.project_id
                 FROM chat.messages m JOIN chat.sessions s USING (user_id, session_id)
                 WHERE m.user_id = ANY ($1) AND m.turn_id = ANY ($2) AND m.role = 'assistant'
                     AND s.created_at <= m.created_at
-                    AND NOT EXISTS (SELECT FROM gateway.withheld_responses w
-                        WHERE w.user_id = m.user_id AND w.turn_id = m.turn_id)
+                    AND {is_offered("m")}
                 ORDER BY m.turn_id, m.created_at DESC
-                """,
+                """,  # noqa: S608
                 user_ids,
                 turn_ids,
             )
