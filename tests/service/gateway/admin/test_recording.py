@@ -17,7 +17,8 @@ from shared.publisher import Publisher
 from tests.pure.gateway.samples import NOON, facts, stored
 from tests.service.gateway.admin.test_dead_letters import BODY, park
 from tests.service.gateway.admin.test_deliveries import keep
-from tests.service.gateway.fakes import FakePublisher, World
+from tests.service.gateway.fakes import World
+from tests.service.gateway.fakes.publisher import FakePublisher
 
 SECRET = "as it came"
 

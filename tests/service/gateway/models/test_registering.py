@@ -16,7 +16,9 @@ from shared.backoff import Delays
 from shared.errors import ModelAway
 from shared.events import ModelRegistered
 from shared.publisher import Publisher
-from tests.service.gateway.fakes import FakeModelQueries, FakePublisher, World
+from tests.service.gateway.fakes import World
+from tests.service.gateway.fakes.models import FakeModelQueries
+from tests.service.gateway.fakes.publisher import FakePublisher
 from tests.waiting import PATIENCE_S, until_true
 
 List = Callable[[UpstreamSpec], Awaitable[list[str] | None]]

@@ -11,7 +11,8 @@ from shared.events import TripAdvanced, TripAttached, TripRequested
 from shared.ids import new_id
 from tests.dates import FLIGHT_DAY
 from tests.pure.gateway.samples import facts, minutes, stored
-from tests.service.gateway.fakes import World, order_of
+from tests.service.gateway.fakes import World
+from tests.service.gateway.fakes.orders import order_of
 from tests.waiting import until_true
 
 PATH = "/api/chat/sessions/s1/trips"

@@ -1,0 +1,49 @@
+"""Messages that are stored."""
+
+from collections.abc import Sequence
+
+from services.gateway.http.cursors import Place
+from services.gateway.sessions.answers import Feedback
+from services.gateway.sessions.message_page import Listed, Window
+from services.gateway.sessions.message_queries import StoredEnd
+from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.kept import kept_by
+from tests.service.gateway.fakes.stored import Stored
+
+
+class FakeMessages:
+    def __init__(self, world: Stored) -> None:
+        self._world = world
+
+    async def listed(self, user_id: str, session_id: str, window: Window, limit: int) -> list[Listed]:
+        held = (shown for shown in self._world.messages if window.holds(shown.place))
+        return [Listed(shown.message_id, shown.created_at, len(shown.content)) for shown in held]
+
+    async def whole(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[HistoryMessage]:
+        return [shown for shown in self._world.messages if shown.message_id in message_ids]
+
+    async def said(self, user_id: str, session_id: str, page: Sequence[Listed]) -> list[HistoryMessage]:
+        return await self.whole(user_id, session_id, [listed.message_id for listed in page])
+
+    async def missing(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> list[str]:
+        known = {shown.message_id for shown in self._world.messages}
+        return [each for each in message_ids if each not in known]
+
+    async def feedback(self, user_id: str, session_id: str, message_ids: Sequence[str]) -> dict[str, Feedback]:
+        given = self._world.feedback
+        return {each: given[user_id, session_id, each] for each in message_ids if (user_id, session_id, each) in given}
+
+    async def named(self, user_id: str, session_id: str, names: Sequence[str]) -> list[HistoryMessage]:
+        return await self.whole(user_id, session_id, names)
+
+    async def ends(self, user_ids: Sequence[str], session_id: str) -> dict[str, StoredEnd]:
+        own = (known for known in self._world.sessions if known.user_id in user_ids)
+        newest = max((shown.place for shown in self._world.messages), default=None)
+        return {
+            known.user_id: StoredEnd(known.deleted, newest, kept_by([], known.stored))
+            for known in own
+            if known.session_id == session_id
+        }
+
+    async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
+        return next((shown.place for shown in self._world.messages if shown.message_id == message_id), None)

@@ -1,0 +1,1 @@
+"""What is made of what, as in `services.gateway.wiring`, on what is kept in dictionaries"""
