@@ -63,10 +63,12 @@ class SessionRetiring:
             return LOOK_S
         if days is None or await self._proposals.are_any():
             return PAUSE_S
-        return LOOK_S if await self._propose(days) else PAUSE_S
+        is_last = await self._propose(days)
+        # What could not be decided at once is refused to its user meanwhile, so it is decided soon.
+        return PAUSE_S if not is_last or await self._proposals.are_any() else LOOK_S
 
     async def _propose(self, days: int) -> bool:
-        """Propose a portion, and decide about it; tell whether it was the last one."""
+        """Propose a portion, and decide about it where that can be; tell whether it was the last one."""
         if await self._proposals.unsettled(MOST_UNSETTLED) >= MOST_UNSETTLED:
             return False
         going, self._after = await self._old.after(self._after, days)

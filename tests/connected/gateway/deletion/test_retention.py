@@ -16,8 +16,10 @@ from services.gateway.turns.store import TurnStore
 from shared.database import open_pool
 from shared.ids import new_id
 from shared.publisher import Publisher
+from shared.retention import LOOK_S
 from shared.settings import Settings
 from tests.pure.gateway.samples import claim
+from tests.waiting import until
 
 DAYS = 30
 OLD, YOUNG = 31, 29
@@ -146,7 +148,12 @@ async def test_a_session_in_which_a_turn_is_being_claimed_stays(
         async with open_pool(settings.gateway_database_url, "test", 1) as pool:
             assert await TurnStore(pool).claim(claim("Hello", user_id="ann", session_id="old")) is Lost.TAKEN
     await claimant.close()
-    await site.job().work()
+
+    async def is_decided() -> bool:
+        await job.work()
+        return bool(site.told.sessions)
+
+    await until(is_decided, "what was proposed, long before the next look", LOOK_S / 2)
     assert await site.deletions() == [("old", False)]
     assert site.told.sessions == ["old"]
     assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 1
