@@ -228,6 +228,7 @@ class Runner:
     async def _end(self, buffer: TurnBuffer, call: "_Call") -> None:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
         answer = call.answering.outcome(call.task)
+        self.telling.ask_now(buffer.turn.turn_id)
         finish = Finish(
             buffer.turn.turn_id,
             buffer.turn.attempt,

@@ -119,7 +119,7 @@ class Telling:
                 return True
 
     async def _pause(self, turn_id: UUID) -> None:
-        """Let the model be asked first, until the turn has an answer."""
+        """Let the model be asked first, until the turn has an answer (`ask_now`)."""
         loop = asyncio.get_running_loop()
         pause = self._pauses[turn_id] = loop.create_future()
         waking = loop.call_later(ASK_AFTER_S, _end, pause)
@@ -128,6 +128,11 @@ class Telling:
         finally:
             waking.cancel()
             self._pauses.pop(turn_id, None)
+
+    def ask_now(self, turn_id: UUID) -> None:
+        """Let the model be asked first no more: it has answered. So the question is told while the answer is kept."""
+        if (pause := self._pauses.get(turn_id)) is not None:
+            _end(pause)
 
     async def _tell_earlier(self, said: Glimpse) -> None:
         known = (said.turn_id, said.attempt, said.state)
@@ -161,8 +166,6 @@ class Telling:
             for said in before:
                 await self._tell_earlier(said)
             if asking is not None:
-                if (pause := self._pauses.get(turn.turn_id)) is not None:
-                    _end(pause)
                 await asyncio.wait({asking}, timeout=ASKED_WAIT_S)
             return await self.tell_now(turn, is_asked=has_asked(asking))
         except BrokerAway as error:

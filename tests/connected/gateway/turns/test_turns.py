@@ -14,6 +14,7 @@ import pytest
 
 from deploy.supervisor.servers import Postgres
 from services.gateway.model.upstreams import open_upstreams
+from services.gateway.turns import telling
 from services.gateway.turns.buffer import TurnBuffer
 from services.gateway.turns.finishes import Finish
 from services.gateway.turns.outbox import Told
@@ -23,7 +24,7 @@ from services.gateway.turns.store import TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
 from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, TripthreadError
-from shared.events import Event, MessageAnswered, MessageEvent
+from shared.events import Event, MessageAnswered, MessageEvent, MessagePosted
 from shared.ids import new_id
 from shared.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway, answered
@@ -400,3 +401,17 @@ async def test_an_answer_that_replaces_an_interrupted_one_is_still_to_be_told(
 
     # The first is replaced only after its mark, the second mark comes only after that.
     assert [await told_after(state) for state in ("interrupted", "interrupted", "complete")] == [False, False, True]
+
+
+async def test_a_question_is_told_while_its_answer_is_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "ASK_AFTER_S", 3600.0)
+    finish, told = gateway.store.finish, list[Event]()
+
+    async def finish_later(finished: Finish) -> Turn | None:
+        told.extend(await gateway.events(1))
+        return await finish(finished)
+
+    monkeypatch.setattr(gateway.store, "finish", finish_later)
+    turn = await gateway.say("hello")
+    assert turn.state == "complete"
+    assert [type(event) for event in told] == [MessagePosted]
