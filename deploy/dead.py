@@ -11,8 +11,8 @@ from uuid import UUID
 import typer
 
 from deploy.terminal import plain
-from services.gateway.admin.dead_letter import DeadLetter, Parked, found, send_again, undecided
-from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.dead_letters.answers import DeadLetter, Parked, found, send_again, undecided
+from services.gateway.admin.dead_letters.queries import DeadLetterQueries
 from shared.connection import describe
 from shared.database import DATABASE_ERRORS, open_pool
 from shared.errors import TripthreadError

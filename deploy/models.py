@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
-from services.gateway.model.catalog import ConfiguredModel, Offer, UpstreamSpec, read_catalog
-from services.gateway.model.upstream import Upstream, open_upstream
+from services.gateway.model.asking.upstream import Upstream, open_upstream
+from services.gateway.model.configured.catalog import ConfiguredModel, Offer, UpstreamSpec, read_catalog
 from shared.errors import ModelAway
 from shared.settings import Settings
 

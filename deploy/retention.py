@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from services.gateway.deletion.retention import SESSIONS
-from services.gateway.turns.retention import TURNS
+from services.gateway.turns.stored.retention import TURNS
 from services.logger.retention import KINDS as OF_LOGGER
 from services.workflow.retention import KINDS as OF_WORKFLOW
 from shared.database import Connection, Pool, open_pool

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from uuid import UUID
 
-from services.gateway.admin.verification import SETTLED_S, Finding, findings
+from services.gateway.admin.verifying.verification import SETTLED_S, Finding, findings
 from services.logger.mending import mend_session
 from services.tagger.mending import raise_counter
 from shared.database import ACQUIRE_TIMEOUT_S, Pool, open_pool

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import orjson
 
 from services.gateway.chat.request import MOST_MESSAGES
-from services.gateway.http.fields import MOST_PARTS
-from services.gateway.http.json_body import MAX_NODES
+from services.gateway.http.requests.fields import MOST_PARTS
+from services.gateway.http.requests.json_body import MAX_NODES
 
 MEGABYTE = 1_000_000  # what a body may have
 HEAD = 60_000  # bytes of one header or of a query, which heads have room for

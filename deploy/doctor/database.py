@@ -11,7 +11,7 @@ from yarl import URL
 from deploy.doctor.finding import TIMEOUT_S, Finding
 from deploy.doctor.isolation import check_isolation
 from deploy.migrate import MIGRATIONS, is_known
-from services.gateway.turns.rows import IS_UNTOLD
+from services.gateway.turns.stored.rows import IS_UNTOLD
 from shared.database import DATABASE_ERRORS, lacking
 from shared.own_address import is_loopback
 from shared.settings import Settings

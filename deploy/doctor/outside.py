@@ -8,9 +8,9 @@ from deploy.doctor.finding import TIMEOUT_S, Finding
 from services.gateway.account.tokens.signing_keys import FAULTS, fetch_key_set
 from services.gateway.helpers.configured import read_helpers
 from services.gateway.helpers.helpers_file import InvalidHelpersFile
-from services.gateway.model.catalog import Catalog, UpstreamSpec, read_catalog
-from services.gateway.model.listing import list_models
-from services.gateway.model.models_file import ENVIRONMENT, InvalidModelsFile
+from services.gateway.model.configured.catalog import Catalog, UpstreamSpec, read_catalog
+from services.gateway.model.configured.listing import list_models
+from services.gateway.model.configured.models_file import ENVIRONMENT, InvalidModelsFile
 from services.gateway.tools.names import TOOL_NAMES
 from services.workflow.avinode.client import open_avinode
 from services.workflow.avinode.hooks import EVENTS, read_hooks, unheard

@@ -13,16 +13,12 @@ from services.gateway.account import routes as account
 from services.gateway.account.identity import account_in, note_refusal
 from services.gateway.account.keys import routes as key_routes
 from services.gateway.account.logins import routes as login_routes
-from services.gateway.admin import (
-    delivery_routes,
-    message_routes,
-    queue_routes,
-    quota_routes,
-    read_routes,
-    session_routes,
-    user_routes,
-)
-from services.gateway.admin import routes as admin
+from services.gateway.admin.conversations import message_routes, read_routes, session_routes
+from services.gateway.admin.dead_letters import routes as admin
+from services.gateway.admin.deliveries import routes as delivery_routes
+from services.gateway.admin.queues import routes as queue_routes
+from services.gateway.admin.users import quota_routes
+from services.gateway.admin.users import routes as user_routes
 from services.gateway.analytics import comparing, otlp_routes, report_routes
 from services.gateway.analytics import routes as analytics
 from services.gateway.analytics.description import describe_traces
@@ -31,36 +27,26 @@ from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor
 from services.gateway.deletion import routes as deletion
 from services.gateway.helpers import routes as helpers
-from services.gateway.http import documents
-from services.gateway.http.documents import Documents
-from services.gateway.http.edge import Edge
+from services.gateway.http.answers.problems import handle_problems
+from services.gateway.http.documents import routes as documents
+from services.gateway.http.documents.openapi import complete_openapi
+from services.gateway.http.documents.routes import Documents
+from services.gateway.http.edge.middleware import Edge
 from services.gateway.http.handed import hand_over
-from services.gateway.http.openapi import complete_openapi
 from services.gateway.http.operations import Ask, operations
-from services.gateway.http.problems import handle_problems
 from services.gateway.live import routes as live
 from services.gateway.models import reserving
 from services.gateway.models import routes as models
 from services.gateway.privacy import config_routes, export_routes
-from services.gateway.sessions import (
-    bulk,
-    changing,
-    creating,
-    deleting,
-    exporting,
-    feedback,
-    folders,
-    forking,
-    messages,
-    older_routes,
-    posting,
-    shared_session,
-    shared_with,
-    sharing,
-    stats,
-    template_routes,
-)
 from services.gateway.sessions import routes as sessions
+from services.gateway.sessions.beginning import creating, forking, template_routes
+from services.gateway.sessions.edits import bulk, changing, deleting
+from services.gateway.sessions.finding import folders
+from services.gateway.sessions.messages import exporting, feedback, posting, stats
+from services.gateway.sessions.messages import routes as messages
+from services.gateway.sessions.older import routes as older_routes
+from services.gateway.sessions.sharing import giving as sharing
+from services.gateway.sessions.sharing import shared_session, shared_with
 from services.gateway.trips import admin_routes as everybodys_trips
 from services.gateway.trips import changing as trip_changes
 from services.gateway.trips import listing, proposal_routes
@@ -136,7 +122,7 @@ class Api(FastAPI):
         super().__init__(
             title="Tripthread",
             version="1",
-            openapi_url=None,  # and so no page for it: `http/documents.py` has both
+            openapi_url=None,  # and so no page for it: `http/documents/routes.py` has both
             generate_unique_id_function=_operation_id,
             separate_input_output_schemas=False,
             telemetry=TELEMETRY,

@@ -9,14 +9,14 @@ from fastapi import FastAPI
 
 from services.gateway.account.limits.counting import Counting
 from services.gateway.api import create_api
-from services.gateway.http.documents import Documents
+from services.gateway.http.documents.routes import Documents
 from services.gateway.http.handed import handed_over
 from services.gateway.http.operations import Ask
-from services.gateway.http.server import PublicServer
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.peer_routes import PeerRoutes
-from services.gateway.turns.peers import open_peers
-from services.gateway.turns.runner import Runner
+from services.gateway.http.server.worker import PublicServer
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.elsewhere.peer_routes import PeerRoutes
+from services.gateway.turns.elsewhere.peers import open_peers
+from services.gateway.turns.here.runner import Runner
 from services.gateway.wiring.account import account
 from services.gateway.wiring.admin import admin
 from services.gateway.wiring.background import Background, background

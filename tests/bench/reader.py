@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from services.gateway.model.answer_reader import AnswerReader
+from services.gateway.model.reading.answer_reader import AnswerReader
 from tests.bench.budgets import Budget
 
 CHUNKS = (1, 20, 2000)  # of an answer

@@ -15,7 +15,7 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.packages import require
 from deploy.supervisor.ports import free_port
-from services.gateway.model.models_file import ENVIRONMENT
+from services.gateway.model.configured.models_file import ENVIRONMENT
 from shared.settings import Settings
 from tests.processes import ROOT, Process, running
 from tests.tokens import token_for

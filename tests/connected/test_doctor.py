@@ -12,9 +12,9 @@ from deploy.doctor.finding import Finding
 from deploy.migrate import downgrade
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.outbox import Outbox, Told
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.outbox import Outbox, Told
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import open_pool
 from shared.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.migrate import migrate
 from deploy.supervisor.servers import Postgres
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.store import TurnStore
 from shared.database import lacking, open_pool
 from shared.settings import Settings
 from tests.connected.brokers import NOBODY

@@ -6,9 +6,9 @@ import json
 import asyncpg
 
 from deploy.migrate import downgrade, migrate
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.readings import TurnReadings
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
 from shared.settings import Settings

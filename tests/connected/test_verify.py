@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.verify import OF_SESSIONS, verify
-from services.gateway.admin.drift import DriftCensus
-from services.gateway.admin.verification import CHECKS, Finding
+from services.gateway.admin.verifying.drift import DriftCensus
+from services.gateway.admin.verifying.verification import CHECKS, Finding
 from services.logger.handlers import ChatHandler
 from services.logger.store import Store as LoggerStore
 from services.tagger.handlers import SessionHandler

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.http.event_document import event_document
+from services.gateway.http.documents.event_document import event_document
 from shared import events, topology
 
 ROOT = Path(__file__).parents[2]

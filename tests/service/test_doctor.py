@@ -13,8 +13,8 @@ from deploy.doctor.outside import check_outside
 from deploy.doctor.processes import check_circuits
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway.model.circuit import OPENS_AFTER
-from services.gateway.model.upstreams import open_upstreams
+from services.gateway.model.asking.circuit import OPENS_AFTER
+from services.gateway.model.asking.upstreams import open_upstreams
 from shared.errors import ModelAway
 from shared.ids import new_id
 from shared.settings import Settings

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from services.gateway.http.problems import CODES
+from services.gateway.http.answers.problems import CODES
 from shared.errors import Away, Refused, TripthreadError
 from tests.service.gateway.fakes import World
 

@@ -13,7 +13,7 @@ from services.gateway.account.tokens.signing_keys import UnknownKey
 from services.gateway.account.tokens.verifier import TokenVerifier
 from services.gateway.account.visitors.cookies import VisitorToken, first_visitor, read_visitor
 from services.gateway.account.visitors.links import VisitorLinks
-from services.gateway.http.authorization import credentials_in
+from services.gateway.http.callers.authorization import credentials_in
 from shared.database import DATABASE_ERRORS
 from shared.errors import KeysAway, NotAuthenticated
 from shared.settings import Settings

@@ -23,12 +23,12 @@ from services.gateway.account.visitors.cookies import (
     token_of,
     visitor_cookie_name,
 )
-from services.gateway.http.authorization import one_authorization
-from services.gateway.http.cookies import cookie_values
-from services.gateway.http.edge import add_header
+from services.gateway.http.callers.authorization import one_authorization
+from services.gateway.http.callers.cookies import cookie_values
+from services.gateway.http.callers.origin import from_own_page
+from services.gateway.http.edge.middleware import add_header
+from services.gateway.http.edge.rate_limit import tell_limits
 from services.gateway.http.handed import handed
-from services.gateway.http.origin import from_own_page
-from services.gateway.http.rate_limit import tell_limits
 from shared.errors import Forbidden, KeysAway, NotAuthenticated
 from shared.settings import Settings
 

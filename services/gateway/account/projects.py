@@ -3,7 +3,7 @@
 The rules are those of docs/http.md, "Callers".
 """
 
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.requests.refused_field import refused_field
 from shared.errors import Forbidden
 from shared.ids import scoped
 

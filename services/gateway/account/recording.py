@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from services.gateway.account.identity import AdminDep, Caller
-from services.gateway.http.edge import correlation_id_of
+from services.gateway.http.edge.middleware import correlation_id_of
 from services.gateway.http.handed import from_app
 from services.gateway.writes.broker_gate import require_broker
 from shared.database import Pool, fetched

@@ -7,9 +7,9 @@ from pydantic import BaseModel
 
 from services.gateway.account.identity import VISITOR, Caller, KnownCallerDep, Role, known_caller, new_caller
 from services.gateway.account.visitors.cookies import VisitorToken
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.strict_route import StrictRoute
 from shared.errors import Forbidden
 from shared.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 
 Item = TypeVar("Item")
 Places = tuple[list[Place], Place | None]

@@ -13,11 +13,11 @@ from services.gateway.analytics.comparison import Arms, Comparison, PairedCompar
 from services.gateway.analytics.comparison_csv import csv_of
 from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
 from services.gateway.analytics.owners import owners
-from services.gateway.http.fields import Instant, Name
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Instant, Name
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.http.requests.strict_route import StrictRoute
 from shared.errors import Forbidden
 
 USUAL_RANGE = timedelta(days=7)

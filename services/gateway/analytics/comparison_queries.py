@@ -12,7 +12,7 @@ from services.gateway.account.projects import Projects
 from services.gateway.analytics.comparison import LEAST_SESSIONS, MEASURES, Arm, Arms, Percentiles, Thumbs, Tokens
 from services.gateway.analytics.intervals import Clusters, Difference, clustered, paired_difference, wilson
 from services.gateway.deletion.hidden import is_shown
-from services.gateway.model.genai_names import RESPONSE_ID
+from services.gateway.model.measuring.genai_names import RESPONSE_ID
 from shared.database import Connection, Pool, reading
 from shared.errors import RangeTooWide
 

@@ -2,8 +2,8 @@
 
 from services.gateway.analytics.new_trace import NewTrace
 from services.gateway.analytics.otlp_routes import ExportAnswer
-from services.gateway.http.fields import Json
-from services.gateway.http.openapi import REF
+from services.gateway.http.documents.openapi import REF
+from services.gateway.http.requests.fields import Json
 
 
 def describe_traces(document: Json) -> None:

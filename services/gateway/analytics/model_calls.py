@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from services.gateway.analytics.new_trace import LONGEST_ERROR, Judged
 from services.gateway.analytics.otlp import Span
-from services.gateway.http.problems import invalid
-from services.gateway.model import genai_names as names
+from services.gateway.http.answers.problems import invalid
+from services.gateway.model.measuring import genai_names as names
 from shared.errors import Invalid
 from shared.events import ReportedTrace
 from shared.ids import is_client_id

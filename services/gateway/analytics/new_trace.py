@@ -9,8 +9,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from services.gateway.analytics.record import Status
-from services.gateway.http.fields import Instant, Json, Name, SessionId
-from services.gateway.http.problems import invalid
+from services.gateway.http.answers.problems import invalid
+from services.gateway.http.requests.fields import Instant, Json, Name, SessionId
 from shared.errors import Invalid
 from shared.events import Amount, Currency, Milliseconds, ReportedTrace, Tokens, W3cTraceId
 from shared.ids import NAMESPACE, derived_id, new_id, scoped

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from services.gateway.http.json_body import read_json
+from services.gateway.http.requests.json_body import read_json
 from shared.errors import Invalid, Refused, TooLarge, UnsupportedMedia
 
 if TYPE_CHECKING:

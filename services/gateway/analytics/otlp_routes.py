@@ -17,12 +17,12 @@ from services.gateway.analytics.model_calls import is_call, read_call
 from services.gateway.analytics.new_trace import MOST, Judged
 from services.gateway.analytics.otlp import Kind, Malformed, kind_of, read_spans, unpacked
 from services.gateway.analytics.reporting import Reporting
-from services.gateway.http.bodies import let_go_of_body, take_body
+from services.gateway.http.answers.problems import problem_responses
+from services.gateway.http.documents.openapi import REF
 from services.gateway.http.handed import from_app
-from services.gateway.http.json_body import require_json
-from services.gateway.http.openapi import REF
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.held.bodies import let_go_of_body, take_body
+from services.gateway.http.requests.json_body import require_json
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from shared.errors import TripthreadError
 from shared.events import ReportedTrace

@@ -13,7 +13,7 @@ from services.gateway.analytics.record import Links, Trace, WholeTrace
 from services.gateway.analytics.trace_keys import PLANNED_BY_VALUES, Key, trace_keys
 from services.gateway.analytics.turn_traces import ended_traces, running_traces
 from services.gateway.deletion.hidden import is_shown
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from shared.database import Connection, Pool, reading
 from shared.events import ReportedTrace
 

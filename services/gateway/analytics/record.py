@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from services.gateway.http.fields import Json
-from services.gateway.http.pages import Page
+from services.gateway.http.requests.fields import Json
+from services.gateway.http.requests.pages import Page
 
 Status = Literal["running", "ok", "error", "stopped", "interrupted"]
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Request, Response
 from services.gateway.account.identity import KnownCallerDep
 from services.gateway.analytics.new_trace import MOST, NewTrace, read_traces
 from services.gateway.analytics.reporting import ReportAnswer, Reporting, TraceResult, results_of
-from services.gateway.http.bodies import let_go_of_body, take_body
+from services.gateway.http.answers.problems import problem_responses
+from services.gateway.http.documents.openapi import REF
 from services.gateway.http.handed import from_app
-from services.gateway.http.json_body import read_json, require_json
-from services.gateway.http.openapi import REF
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.held.bodies import let_go_of_body, take_body
+from services.gateway.http.requests.json_body import read_json, require_json
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
 from shared.errors import Invalid
 

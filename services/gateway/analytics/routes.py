@@ -13,12 +13,12 @@ from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.owners import owners
 from services.gateway.analytics.queries import TraceQueries, read_key
 from services.gateway.analytics.record import Status, TracePage, WholeTrace
-from services.gateway.http.fields import Instant, Json, Name, SessionId
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import PageQuery, Paging
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Instant, Json, Name, SessionId
+from services.gateway.http.requests.pages import PageQuery, Paging
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.http.requests.strict_route import StrictRoute
 from shared.errors import NotFound
 from shared.events import W3cTraceId
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from services.gateway.analytics.filters import RUNNING, TagRange, TraceFilter, Whose
 from services.gateway.deletion.hidden import is_shown
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from shared.database import Connection
 
 Key = tuple[str, str]  # owner and trace id

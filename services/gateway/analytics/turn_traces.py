@@ -10,7 +10,7 @@ import asyncpg
 from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.record import Trace
 from services.gateway.deletion.hidden import is_shown
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.turns.turn import recorded_trace_id
 from shared.database import Connection
 from shared.ids import answer_id

@@ -9,10 +9,10 @@ from services.gateway.account.identity import CallerDep
 from services.gateway.chat.description import answer_forms
 from services.gateway.chat.request import form_of
 from services.gateway.chat.routes import Chat
-from services.gateway.http.fields import SessionId
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import SessionId
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.turns.consent import LONGEST_REASON, Consent
 
 router = APIRouter(tags=["chat"], route_class=StrictRoute)

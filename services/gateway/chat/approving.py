@@ -9,15 +9,15 @@ from services.gateway.chat.memory import Memory
 from services.gateway.helpers.configured import Helpers
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.tools.toolkit import Toolkit, TurnTools
-from services.gateway.turns.buffer import TurnBuffer, replay
 from services.gateway.turns.call_parts import Part
 from services.gateway.turns.consent import Consent, answered, asked_in, asking_turn, denied, is_past, settled, unsaid
-from services.gateway.turns.runner import Runner
+from services.gateway.turns.here.buffer import TurnBuffer, replay
+from services.gateway.turns.here.runner import Runner
+from services.gateway.turns.past.said import Glimpse, Said
 from services.gateway.turns.running import RunningTurns
-from services.gateway.turns.said import Glimpse, Said
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.stored.waiting import Standing, WaitingTurns
 from services.gateway.turns.turn import Turn
-from services.gateway.turns.waiting import Standing, WaitingTurns
 from shared.errors import Gone, NotFound, SessionBusy, ShuttingDown
 
 READINGS = 5  # of a turn that others answer at the same time

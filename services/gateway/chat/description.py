@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from services.gateway.chat.request import ChatBody
-from services.gateway.http.fields import Json
-from services.gateway.http.idempotency_key import HEADER, PATTERN
-from services.gateway.http.openapi import REF
-from services.gateway.http.problems import problem_responses
+from services.gateway.http.answers.problems import problem_responses
+from services.gateway.http.documents.openapi import REF
+from services.gateway.http.requests.fields import Json
+from services.gateway.http.requests.idempotency_key import HEADER, PATTERN
 from services.gateway.model.ending import ERROR, FILTERED, LENGTH, STOP, TOOLS
 
 REASONS = (STOP, LENGTH, FILTERED, TOOLS, ERROR)

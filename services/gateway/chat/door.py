@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.account.identity import caller_of
 from services.gateway.chat.routes import Chat
+from services.gateway.http.answers.problems import PROBLEMS, problem_of
 from services.gateway.http.handed import handed
-from services.gateway.http.problems import PROBLEMS, problem_of
 
 PATH = "/api/chat"
 

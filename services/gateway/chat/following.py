@@ -8,9 +8,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http.bodies import until_left
-from services.gateway.http.leaving import while_connected
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.http.answers.leaving import while_connected
+from services.gateway.http.held.bodies import until_left
+from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.turn import Turn
 
 

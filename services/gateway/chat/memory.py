@@ -9,10 +9,10 @@ from typing import Any
 from services.gateway.account.caller import Caller
 from services.gateway.account.projects import Projects, sees
 from services.gateway.chat.queries import REMEMBERED, branches, said_of, session_past, stored_calls, stored_question
-from services.gateway.turns.kept import Kept, first_seen, kept_by, kept_in
-from services.gateway.turns.readings import CALLS_AMONG, TurnReadings
-from services.gateway.turns.recent import RecentSessions
-from services.gateway.turns.said import Glimpse, Said, branch, missing_parents, newest, unite
+from services.gateway.turns.here.recent import RecentSessions
+from services.gateway.turns.past.kept import Kept, first_seen, kept_by, kept_in
+from services.gateway.turns.past.said import Glimpse, Said, branch, missing_parents, newest, unite
+from services.gateway.turns.stored.readings import CALLS_AMONG, TurnReadings
 from services.gateway.turns.turn import Question
 from shared.database import Pool
 from shared.errors import NotFound

@@ -5,9 +5,9 @@ from typing import Any
 
 import asyncpg
 
-from services.gateway.turns.readings import NEWEST, Unstored
-from services.gateway.turns.rows import read_glimpse
-from services.gateway.turns.said import Said
+from services.gateway.turns.past.said import Said
+from services.gateway.turns.stored.readings import NEWEST, Unstored
+from services.gateway.turns.stored.rows import read_glimpse
 from services.gateway.turns.turn import Question
 from shared.database import Pool, database_span, fetched, reading
 

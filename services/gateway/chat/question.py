@@ -8,8 +8,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.gateway.chat.request import ChatRequest
-from services.gateway.http.refused_field import refused_field
-from services.gateway.turns.said import Said, newest
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.turns.past.said import Said, newest
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid, NotFound
 from shared.ids import derived_id

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from services.gateway.http.fields import MOST_PARTS, check_extras
-from services.gateway.http.idempotency_key import read_key
-from services.gateway.http.json_body import read_json, require_json
-from services.gateway.http.media_ranges import accepted_ranges
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.answers.media_ranges import accepted_ranges
+from services.gateway.http.requests.fields import MOST_PARTS, check_extras
+from services.gateway.http.requests.idempotency_key import read_key
+from services.gateway.http.requests.json_body import read_json, require_json
+from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.turns.call_parts import ANSWERED
 from services.gateway.turns.consent import LONGEST_REASON, Consent
 from services.gateway.turns.running import OnBusy

@@ -20,28 +20,28 @@ from services.gateway.chat.request import AnswerForm, ChatRequest, read_chat_req
 from services.gateway.chat.session_tags import SessionTags
 from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_stream, ui_stream
 from services.gateway.helpers.configured import Helpers
-from services.gateway.http.bodies import let_go_of_body, take_body
-from services.gateway.http.client import client_of
-from services.gateway.http.cookies import cookie_values
-from services.gateway.http.edge import correlation_id_of
-from services.gateway.http.fields import check_text
-from services.gateway.http.problems import problem_response, unexpected_response
-from services.gateway.http.rate_limit import tell_limits
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.request_span import traceparent_of
-from services.gateway.http.shares import Shares
-from services.gateway.model.catalog import Catalog, ConfiguredModel
+from services.gateway.http.answers.problems import problem_response, unexpected_response
+from services.gateway.http.callers.client import client_of
+from services.gateway.http.callers.cookies import cookie_values
+from services.gateway.http.edge.middleware import correlation_id_of
+from services.gateway.http.edge.rate_limit import tell_limits
+from services.gateway.http.edge.request_span import traceparent_of
+from services.gateway.http.held.bodies import let_go_of_body, take_body
+from services.gateway.http.held.shares import Shares
+from services.gateway.http.requests.fields import check_text
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.model.configured.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.sessions.answers import message_out
 from services.gateway.tools.toolkit import Toolkit, TurnTools
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.claims import Claim
 from services.gateway.turns.consent import Consent
-from services.gateway.turns.history import answer_of
-from services.gateway.turns.kept import Kept
-from services.gateway.turns.recent import RecentSessions
-from services.gateway.turns.said import Said
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.recent import RecentSessions
+from services.gateway.turns.past.history import answer_of
+from services.gateway.turns.past.kept import Kept
+from services.gateway.turns.past.said import Said
 from services.gateway.turns.starting import SessionGone, StaleHistory, TurnStarter, until_fresh
+from services.gateway.turns.stored.claims import Claim
 from services.gateway.turns.turn import Question, Turn
 from services.gateway.turns.weight import WIDEST, bytes_of, question_bytes
 from shared.errors import Away, NotFound, Refused, TripthreadError

@@ -11,15 +11,15 @@ from services.gateway.account.identity import CallerDep, account_of
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.chat.following import FollowingResponse
 from services.gateway.chat.ui_stream import DONE, UI_HEADERS, PartId, ui_stream
-from services.gateway.http.fields import SessionId
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.shares import Shares
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.held.shares import Shares
+from services.gateway.http.requests.fields import SessionId
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.sessions.own_session import OwnSessions
-from services.gateway.turns.buffer import TurnBuffer, replay
+from services.gateway.turns.here.buffer import TurnBuffer, replay
 from services.gateway.turns.running import RunningTurns
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Turn
 
 router = APIRouter(tags=["chat"], route_class=StrictRoute)

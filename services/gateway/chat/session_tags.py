@@ -3,7 +3,7 @@
 import structlog
 
 from services.gateway.models.queries import TagQueries
-from services.gateway.turns.recent import RecentSessions
+from services.gateway.turns.here.recent import RecentSessions
 from services.gateway.turns.turn import Turn
 from shared.database import DATABASE_ERRORS
 

@@ -17,8 +17,8 @@ from uuid import UUID
 
 import orjson
 
-from services.gateway.turns.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.call_parts import asks, begins, ends, waits
+from services.gateway.turns.here.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.pieces import PARAGRAPH, Whole
 from services.gateway.turns.turn import Turn
 from shared.errors import TripthreadError

@@ -10,8 +10,8 @@ from services.gateway.deletion.noted import NotedDeletions
 from services.gateway.deletion.store import Deletion, DeletionStore, Erasure, Key
 from services.gateway.http.write_headers import Write
 from services.gateway.turns.running import RunningTurns
-from services.gateway.turns.store import RunningTurn, TurnStore
-from services.gateway.turns.unfit import Unfit
+from services.gateway.turns.stored.store import RunningTurn, TurnStore
+from services.gateway.turns.stored.unfit import Unfit
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
 from shared.connection import describe

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from services.gateway.account.identity import KnownCallerDep
 from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.state import ErasureStates
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
 from shared.errors import Forbidden
 

@@ -6,7 +6,7 @@ from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.noted import NotedDeletions
 from services.gateway.deletion.store import DeletionStore, Key
 from services.gateway.deletion.sweeps import SweepStore
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.store import TurnStore
 from shared.events import SessionDeleted, UserErased
 from shared.ids import user_hash
 from shared.worker import Job

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.gateway.helpers.helpers_file import BUILT_IN, HelperTable, InvalidHelpersFile, read_helpers_file
-from services.gateway.model.catalog import Catalog
-from services.gateway.turns.instructed import NAMES, NOTHING_SAID, Instructed, unknown_names
+from services.gateway.model.configured.catalog import Catalog
+from services.gateway.turns.here.instructed import NAMES, NOTHING_SAID, Instructed, unknown_names
 from shared.settings import Settings
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from services.gateway.model.models_file import OURS, ModelName
+from services.gateway.model.configured.models_file import OURS, ModelName
 from shared.settings import Misconfigured
 from shared.toml_file import TABLE, read_toml
 

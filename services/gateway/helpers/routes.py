@@ -7,11 +7,11 @@ from pydantic import BaseModel
 
 from services.gateway.account.identity import CallerDep
 from services.gateway.helpers.configured import Helper, Helpers
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.pages import Page, PageQuery
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.http.requests.strict_route import StrictRoute
 
 router = APIRouter(tags=["helpers"], route_class=StrictRoute)
 

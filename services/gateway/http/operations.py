@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.strict_route import StrictRoute
 from shared.condition import Condition
 
 Ask = Callable[[], Awaitable[Condition]]

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from services.gateway.http.edge import correlation_id_of
+from services.gateway.http.edge.middleware import correlation_id_of
 from services.gateway.http.handed import from_app
-from services.gateway.http.idempotency_key import KeyHeader, read_key
+from services.gateway.http.requests.idempotency_key import KeyHeader, read_key
 from shared.settings import Settings
 
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Header, Request, Response
 from services.gateway.account.authenticator import Authenticator
 from services.gateway.account.identity import Caller, KnownCallerDep, account_of
 from services.gateway.account.limits.throttle import Throttle
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app, handed
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.live.admitting import Admitting
 from services.gateway.live.listeners import Listeners
 from services.gateway.live.stream import EventStream

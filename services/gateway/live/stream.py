@@ -9,8 +9,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http.edge import GOES_ON
-from services.gateway.http.leaving import while_connected
+from services.gateway.http.answers.leaving import while_connected
+from services.gateway.http.edge.middleware import GOES_ON
 from services.gateway.live.changes import Change
 from services.gateway.live.listeners import Listener
 from shared.database import DATABASE_ERRORS

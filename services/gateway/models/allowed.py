@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from services.gateway.account.identity import Caller
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.requests.refused_field import refused_field
 from shared.settings import Settings
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.models.answers import Model, ReservedTag, Tag
 from shared.database import Pool, reading
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from pydantic import ValidationError
 
-from services.gateway.model.catalog import Catalog, UpstreamSpec
+from services.gateway.model.configured.catalog import Catalog, UpstreamSpec
 from services.gateway.models.queries import ModelQueries
 from services.gateway.models.routes import NewModel
 from shared.backoff import Delays

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.limits.buckets import Buckets, Rate
 from services.gateway.account.limits.throttle import user_account
-from services.gateway.http.fields import Name, WholeNumber
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Name, WholeNumber
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
-from services.gateway.model.catalog import Catalog
+from services.gateway.model.configured.catalog import Catalog
 from services.gateway.models.answers import Model, ReservedTag
 from services.gateway.models.queries import ModelQueries, ReservedQueries
 from services.gateway.writes.accept import Accepting

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
 
 from services.gateway.account.identity import AdminDep, KnownCallerDep
-from services.gateway.http.fields import Name
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery, Paging
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Name
+from services.gateway.http.requests.pages import Page, PageQuery, Paging
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
-from services.gateway.model.catalog import Catalog
+from services.gateway.model.configured.catalog import Catalog
 from services.gateway.models.answers import Model
 from services.gateway.models.queries import ModelQueries
 from services.gateway.writes.accept import Accepting

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from services.gateway.account.limits.quota import KINDS, Quota, quota_of_addresses, quota_of_users
-from services.gateway.model.catalog import Catalog
+from services.gateway.model.configured.catalog import Catalog
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.privacy.page import PATH
 from shared.ids import model_id

@@ -6,8 +6,8 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Response
 
 from services.gateway.http.handed import from_app
-from services.gateway.http.strict_route import StrictRoute
-from services.gateway.model.catalog import Catalog
+from services.gateway.http.requests.strict_route import StrictRoute
+from services.gateway.model.configured.catalog import Catalog
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.privacy.config import Config, providers_of
 from services.gateway.privacy.notice import privacy_text

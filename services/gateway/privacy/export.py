@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.account.caller import Caller
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.visitors.store import LinkStore
-from services.gateway.http.room import Room
-from services.gateway.http.sliced import Slice, SlicedResponse
+from services.gateway.http.answers.sliced import Slice, SlicedResponse
+from services.gateway.http.held.room import Room
 from services.gateway.privacy.kinds import KINDS, Kind
 from services.gateway.privacy.pages import PAGE_BYTES, ExportReader, ReadPage
 from shared.errors import Crowded, TooMany

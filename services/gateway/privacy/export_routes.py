@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Response
 
 from services.gateway.account.identity import AdminDep, KnownCallerDep
 from services.gateway.account.recording import ReadingDep, ReasonQuery
-from services.gateway.http.fields import Name
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Name
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.privacy.export import MEDIA_TYPE, Exporting
 from shared.errors import Forbidden
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from services.gateway.http.fields import Json
+from services.gateway.http.requests.fields import Json
 from services.gateway.sessions.status import TripStatus
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.past.history import HistoryMessage
 
 
 class Feedback(BaseModel):

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.gateway.account.limits.quota_store import count_session, uncount_session
-from services.gateway.http.fields import Json
+from services.gateway.http.requests.fields import Json
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.turns.quota import Quota
 from shared.database import Connection, Pool, borrowed, fetched

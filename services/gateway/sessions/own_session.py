@@ -8,8 +8,8 @@ from services.gateway.sessions.answers import Session
 from services.gateway.sessions.openings import SessionOpenings, as_opened
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.view import SessionFacts, show_session
-from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.said import Glimpse
+from services.gateway.turns.past.said import Glimpse
+from services.gateway.turns.stored.readings import TurnReadings
 from shared.errors import NotFound
 from shared.preview import PREVIEW_LENGTH
 

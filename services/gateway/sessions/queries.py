@@ -4,16 +4,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.models.queries import tag_of
 from services.gateway.sessions.answers import TripSummary
-from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.finding.filters import SessionFilter
+from services.gateway.sessions.finding.page_keys import PLANNED_BY_VALUES, Key, page_keys
+from services.gateway.sessions.finding.searching import Found, found_among, found_page, found_texts
 from services.gateway.sessions.openings import LISTED_OPENINGS, Opening, as_opened
-from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, Key, page_keys
-from services.gateway.sessions.searching import Found, found_among, found_page, found_texts
 from services.gateway.sessions.status import status_of
 from services.gateway.sessions.view import SessionFacts, StoredSession
-from services.gateway.turns.said import Glimpse
+from services.gateway.turns.past.said import Glimpse
 from shared.database import Connection, Pool, reading
 
 KeyChoice = Callable[[Connection, Sequence[Key]], Awaitable[Sequence[Key]]]

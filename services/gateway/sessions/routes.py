@@ -11,24 +11,24 @@ from pydantic import Field
 from services.gateway.account.identity import Caller, CallerDep
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.projects import Projects
-from services.gateway.http.fields import Name, SessionId
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery, Paging
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Name, SessionId
+from services.gateway.http.requests.pages import Page, PageQuery, Paging
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.models.answers import SessionTag
 from services.gateway.models.queries import TagQueries
 from services.gateway.sessions.answers import Session, SessionAnswer, Snippet
-from services.gateway.sessions.edits import MOST_LABELS
-from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.edits.fields import MOST_LABELS
+from services.gateway.sessions.finding.filters import SessionFilter
+from services.gateway.sessions.finding.searching import Found
+from services.gateway.sessions.finding.snippets import snippet_parts
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.sessions.queries import SessionQueries
-from services.gateway.sessions.searching import Found
-from services.gateway.sessions.shared_with import SharedWithDep, SharedWithPage
-from services.gateway.sessions.snippets import snippet_parts
+from services.gateway.sessions.sharing.shared_with import SharedWithDep, SharedWithPage
 from services.gateway.sessions.view import etag_of, place_of, show_in_order
-from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.stored.readings import TurnReadings
 from services.gateway.writes.receipts import Receipts
 from shared.preview import PREVIEW_LENGTH
 from shared.search_words import Search, search_of

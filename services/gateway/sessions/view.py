@@ -8,14 +8,14 @@ from uuid import UUID
 
 import orjson
 
-from services.gateway.http.cursors import Place
-from services.gateway.http.fields import Json
+from services.gateway.http.requests.cursors import Place
+from services.gateway.http.requests.fields import Json
 from services.gateway.models.answers import Tag
 from services.gateway.sessions.answers import RunningTurn, Session, TripSummary
-from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.finding.filters import SessionFilter
 from services.gateway.sessions.status import FIRST_STEP, PAUSED_AFTER, TripStatus, status_of
-from services.gateway.turns.kept import kept_by
-from services.gateway.turns.said import Glimpse, Said
+from services.gateway.turns.past.kept import kept_by
+from services.gateway.turns.past.said import Glimpse, Said
 
 
 @dataclass(frozen=True)

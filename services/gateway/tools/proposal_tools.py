@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from services.gateway.http.fields import Name
+from services.gateway.http.requests.fields import Name
 from services.gateway.http.write_headers import Write
 from services.gateway.tools.tool import Acting, Tool
 from services.gateway.tools.trip_tools import LONGEST_WAIT_S, OfTrip, found

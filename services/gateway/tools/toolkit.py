@@ -11,7 +11,7 @@ from services.gateway.tools.tool import Acting, Arguments, Tool
 from services.gateway.tools.trip_tools import described, session_trip, trip_tools
 from services.gateway.trips.proposing import Proposing
 from services.gateway.trips.routes import Trips
-from services.gateway.turns.instructed import Instructed
+from services.gateway.turns.here.instructed import Instructed
 from services.gateway.turns.offered import UnusableCall
 from services.gateway.turns.turn import Turn
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from services.gateway.account.identity import Caller
-from services.gateway.http.fields import WholeNumber
+from services.gateway.http.requests.fields import WholeNumber
 from services.gateway.http.write_headers import Write
 from services.gateway.tools.tool import Acting, Arguments, Tool
 from services.gateway.trips.filters import TripFilter

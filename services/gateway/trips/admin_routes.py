@@ -7,12 +7,12 @@ from fastapi import APIRouter, Query
 
 from services.gateway.account.identity import AdminDep
 from services.gateway.account.recording import ReadingDep, Reason
-from services.gateway.http.cursors import Place
-from services.gateway.http.fields import Name
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.cursors import Place
+from services.gateway.http.requests.fields import Name
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.listing import PAGING, TripLists, TripQuery, merged, rows_of
 from services.gateway.trips.queries import TripQueries

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep, account_of
-from services.gateway.http.fields import Json, Name, check_json
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.answers.problems import problem_responses
+from services.gateway.http.requests.fields import Json, Name, check_json
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.sessions.own_session import OwnSession
 from services.gateway.trips.filters import TripFilter

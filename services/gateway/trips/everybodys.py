@@ -9,7 +9,7 @@ from collections import Counter
 import asyncpg
 
 from services.gateway.deletion.hidden import is_shown
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.status import STATUS_IN_SQL, TripStatus
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.page_keys import (

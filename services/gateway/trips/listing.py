@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query
 
 from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.limits.lanes import Lanes
-from services.gateway.http.cursors import Place
-from services.gateway.http.fields import Name, SessionId
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import PageQuery, Paging
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.cursors import Place
+from services.gateway.http.requests.fields import Name, SessionId
+from services.gateway.http.requests.pages import PageQuery, Paging
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.sessions.status import TripStatus
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.order import TripReference
@@ -22,7 +22,7 @@ from services.gateway.trips.page_keys import order_of, read_key
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.record import TripPage, TripRow
 from services.gateway.trips.without_trip import SessionsWithoutTrip
-from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.stored.readings import TurnReadings
 
 router = APIRouter(tags=["trips"], route_class=StrictRoute)
 

@@ -21,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 
-from services.gateway.http.fields import Json, WholeNumber
+from services.gateway.http.requests.fields import Json, WholeNumber
 from services.gateway.http.write_headers import Write
 from shared.events import Segment, TripAttached, TripRequested
 from shared.ids import NAMESPACE, derived_id, new_id, scoped

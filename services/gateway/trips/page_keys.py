@@ -6,11 +6,11 @@ from typing import Any
 
 import asyncpg
 
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.status import STATUS_IN_SQL
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.primary_quote import HAS_PRIMARY
-from services.gateway.turns.readings import Spoken
+from services.gateway.turns.stored.readings import Spoken
 from shared.database import Connection
 
 Order = tuple[datetime, tuple[str, str, str]]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.gateway.http.fields import Json
+from services.gateway.http.requests.fields import Json
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.record import Trip
 from shared.errors import NoSuchTrip, Refused, TripOpen

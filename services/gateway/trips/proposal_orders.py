@@ -15,8 +15,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from services.gateway.http.fields import Name
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.requests.fields import Name
+from services.gateway.http.requests.refused_field import refused_field
 from shared.proposals.content import (
     MOST_OPTIONS,
     ChosenQuote,

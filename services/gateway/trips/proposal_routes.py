@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from services.gateway.account.identity import KnownCallerDep, account_of
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import WriteDep
 from services.gateway.trips.order import TripName
 from services.gateway.trips.proposal_orders import NewProposal, ProposalPatch, SendProposal

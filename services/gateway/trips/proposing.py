@@ -13,7 +13,7 @@ from services.gateway.trips.proposal_queries import ProposalQueries
 from services.gateway.trips.proposal_record import SETTLED, ProposalRow, SendRow
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.record import Trip, TripRow
-from services.gateway.turns.readings import TurnReadings
+from services.gateway.turns.stored.readings import TurnReadings
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import (

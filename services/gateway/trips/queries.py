@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from services.gateway.account.projects import Projects
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.status import TripStatus, status_of
 from services.gateway.trips.detail_queries import whole_trip
 from services.gateway.trips.everybodys import BY_INDEX, MOST_COUNTED, count_of_all, keys_of_all
@@ -20,7 +20,7 @@ from services.gateway.trips.page_keys import COUNTED, key_of, keys_of_users, own
 from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.primary_quote import FIRST_STANDING
 from services.gateway.trips.record import Segment, Trip, TripRow
-from services.gateway.turns.readings import Spoken
+from services.gateway.turns.stored.readings import Spoken
 from shared.database import Connection, Pool, reading
 from shared.events import TripChanged
 

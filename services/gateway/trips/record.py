@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.http.fields import Json
-from services.gateway.http.pages import Page
+from services.gateway.http.requests.fields import Json
+from services.gateway.http.requests.pages import Page
 from services.gateway.sessions.status import TripStatus
 
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from services.gateway.account.identity import Caller, KnownCallerDep, account_of
-from services.gateway.http.fields import SessionId
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import SessionId
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.trips.expected import expected_trip
@@ -23,7 +23,7 @@ from services.gateway.trips.placed import lost_trip
 from services.gateway.trips.placing import Placing
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.record import Trip, TripAnswer
-from services.gateway.turns.readings import Spoken, TurnReadings
+from services.gateway.turns.stored.readings import Spoken, TurnReadings
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import Forbidden, NoSuchTrip

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from services.gateway.account.identity import KnownCallerDep
 from services.gateway.account.projects import Projects
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.sessions.status import FIRST_STEP, TripStatus
 from services.gateway.trips.listing import TripLists
 from services.gateway.trips.without_trip import Without

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 from services.gateway.account.projects import Projects
 from services.gateway.deletion.hidden import is_shown
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.answers import Session
-from services.gateway.sessions.page_keys import Key
+from services.gateway.sessions.finding.page_keys import Key
 from services.gateway.sessions.queries import SessionQueries
 from services.gateway.sessions.status import FIRST_STEP, TripStatus
 from services.gateway.sessions.view import SessionFacts, show_session
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.page_keys import Order, key_of, order_of, read_key
 from services.gateway.trips.record import TripRow
-from services.gateway.turns.said import Glimpse
+from services.gateway.turns.past.said import Glimpse
 from shared.database import Connection
 
 GREATEST = "\U0010ffff"  # than any id

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from services.gateway.model.habits import text_of
-from services.gateway.model.surrogates import storable
-from services.gateway.model.thoughts import Thoughts, begins_plainly
+from services.gateway.model.configured.habits import text_of
+from services.gateway.model.reading.surrogates import storable
+from services.gateway.model.reading.thoughts import Thoughts, begins_plainly
 from shared.events import Role
 
 ROLES: dict[str, Role] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from services.gateway.http.rate_limit import as_headers
+from services.gateway.http.edge.rate_limit import as_headers
 from shared.errors import QuotaUsedUp, Refused, TooManySessions
 
 Quota = dict[str, Any]  # as `gateway.count_against` reads it

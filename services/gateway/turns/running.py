@@ -6,12 +6,12 @@ from typing import Literal
 
 import structlog
 
-from services.gateway.turns.abandoned import Abandoned
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.mirrors import Mirrors
-from services.gateway.turns.peers import PeerAway, Peers
-from services.gateway.turns.runner import Runner
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.elsewhere.abandoned import Abandoned
+from services.gateway.turns.elsewhere.mirrors import Mirrors
+from services.gateway.turns.elsewhere.peers import PeerAway, Peers
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.runner import Runner
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Turn
 from shared.errors import DatabaseAway, SessionBusy, TripthreadError
 

@@ -5,16 +5,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from services.gateway.http.idempotency_key import HEADER
-from services.gateway.http.refused_field import refused_field
-from services.gateway.turns.buffer import TurnBuffer, replay
-from services.gateway.turns.claims import Claim, Lost
+from services.gateway.http.requests.idempotency_key import HEADER
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.turns.here.buffer import TurnBuffer, replay
+from services.gateway.turns.here.retold import Retold
+from services.gateway.turns.here.runner import Runner
+from services.gateway.turns.past.said import Glimpse, Said
 from services.gateway.turns.quota import QuotaOf, UsedUp, no_quota
-from services.gateway.turns.retold import Retold
-from services.gateway.turns.runner import Runner
 from services.gateway.turns.running import OnBusy, RunningTurns
-from services.gateway.turns.said import Glimpse, Said
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.claims import Claim, Lost
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Turn
 from shared.database import DATABASE_ERRORS
 from shared.errors import Conflict, NotFound, SessionBusy, ShuttingDown

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import structlog
 
-from services.gateway.turns.relay import Relay
 from services.gateway.turns.running import RunningTurns
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.unfit import Unfit
+from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.stored.unfit import Unfit
+from services.gateway.turns.told.relay import Relay
 from shared.backoff import Backoff
 from shared.database import Pool
 from shared.leader import Leader

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.gateway.http.json_body import read_json
+from services.gateway.http.requests.json_body import read_json
 from services.gateway.model.ending import ERROR
-from services.gateway.model.meter import CHARACTERS_PER_TOKEN
-from services.gateway.model.surrogates import storable
-from services.gateway.model.tool_calls import ToolCall
+from services.gateway.model.measuring.meter import CHARACTERS_PER_TOKEN
+from services.gateway.model.reading.surrogates import storable
+from services.gateway.model.reading.tool_calls import ToolCall
 from services.gateway.turns.call_parts import sealed, waits
 from services.gateway.turns.histories import continued
 from services.gateway.turns.pieces import Whole, text_of

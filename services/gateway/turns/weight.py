@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.gateway.http.shares import Shares
+from services.gateway.http.held.shares import Shares
 from services.gateway.turns.turn import Question
 from shared.settings import Settings
 

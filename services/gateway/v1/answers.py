@@ -13,17 +13,17 @@ from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer
 from services.gateway.chat.following import FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.session_tags import SessionTags
-from services.gateway.http.bodies import let_go_of_body, take_body
-from services.gateway.http.client import client_of
-from services.gateway.http.edge import correlation_id_of
-from services.gateway.http.fields import check_text
-from services.gateway.http.openai_errors import error_response, openai_error
-from services.gateway.http.rate_limit import tell_limits
-from services.gateway.http.request_span import traceparent_of
-from services.gateway.model.catalog import Catalog, ConfiguredModel
+from services.gateway.http.answers.openai_errors import error_response, openai_error
+from services.gateway.http.callers.client import client_of
+from services.gateway.http.edge.middleware import correlation_id_of
+from services.gateway.http.edge.rate_limit import tell_limits
+from services.gateway.http.edge.request_span import traceparent_of
+from services.gateway.http.held.bodies import let_go_of_body, take_body
+from services.gateway.http.requests.fields import check_text
+from services.gateway.model.configured.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
-from services.gateway.turns.buffer import QUIET_S, TurnBuffer
-from services.gateway.turns.retold import Retold
+from services.gateway.turns.here.buffer import QUIET_S, TurnBuffer
+from services.gateway.turns.here.retold import Retold
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.beginning import Beginning
 from services.gateway.v1.response_input import ItemsNamed

@@ -6,10 +6,10 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from services.gateway.http.fields import check_extras
-from services.gateway.http.idempotency_key import read_key
-from services.gateway.http.json_body import read_json, require_json
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.requests.fields import check_extras
+from services.gateway.http.requests.idempotency_key import read_key
+from services.gateway.http.requests.json_body import read_json, require_json
+from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.model.relayed import Relayed
 from services.gateway.turns.histories import Message
 from services.gateway.v1.conversation import Conversation

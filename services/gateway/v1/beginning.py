@@ -6,9 +6,9 @@ from uuid import UUID
 
 from services.gateway.account.identity import Caller
 from services.gateway.chat.memory import Remembered
-from services.gateway.model.catalog import ConfiguredModel
-from services.gateway.turns.claims import Claim
-from services.gateway.turns.kept import Kept
+from services.gateway.model.configured.catalog import ConfiguredModel
+from services.gateway.turns.past.kept import Kept
+from services.gateway.turns.stored.claims import Claim
 from services.gateway.turns.turn import Question
 from services.gateway.v1.asked import Asked
 from shared.ids import derived_id, new_id

@@ -6,7 +6,7 @@ What is ours of it is read and checked; everything else is the model's service's
 from collections.abc import Mapping
 from typing import Any
 
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.model.relayed import Relayed
 from services.gateway.v1.asked import Asked, read_body, read_model, read_naming, typed
 from services.gateway.v1.conversation import read_conversation

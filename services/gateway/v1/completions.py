@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.histories import Message
-from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.completion_request import read_completion_request

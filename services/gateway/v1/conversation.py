@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.gateway.http.refused_field import refused_field
-from services.gateway.model.habits import INSTRUCTIONS, text_of
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.model.configured.habits import INSTRUCTIONS, text_of
 from services.gateway.turns.histories import ROLES, Hashes, Message
 from services.gateway.turns.turn import Question
 

@@ -3,9 +3,9 @@
 from http import HTTPStatus
 from typing import Any
 
-from services.gateway.http.fields import Json
-from services.gateway.http.idempotency_key import HEADER, PATTERN
-from services.gateway.http.openapi import REF
+from services.gateway.http.documents.openapi import REF
+from services.gateway.http.requests.fields import Json
+from services.gateway.http.requests.idempotency_key import HEADER, PATTERN
 from services.gateway.turns.histories import ROLES
 from services.gateway.v1.conversation import MOST_MESSAGES
 from services.gateway.v1.door import CHATS, MODEL, MODELS, RESPONSE, RESPONSES

@@ -1,6 +1,6 @@
 """The door of `/v1`: whatever is asked there is answered in OpenAI's words, also that there is no such path.
 
-`/v1/traces` is no part of it: see `http/openai_errors.py`.
+`/v1/traces` is no part of it: see `http/answers/openai_errors.py`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,8 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.account.authenticator import UNKNOWN
 from services.gateway.account.identity import Caller, counted, known_caller
-from services.gateway.http.handed import handed
-from services.gateway.http.openai_errors import (
+from services.gateway.http.answers.openai_errors import (
     REFUSED,
     error_object,
     error_response,
@@ -23,8 +22,9 @@ from services.gateway.http.openai_errors import (
     openai_error,
     unexpected,
 )
-from services.gateway.http.problems import PROBLEMS
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.answers.problems import PROBLEMS
+from services.gateway.http.handed import handed
+from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.v1.answers import Answers
 from services.gateway.v1.completions import Completions
 from services.gateway.v1.kept_responses import KeptResponses

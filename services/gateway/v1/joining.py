@@ -6,7 +6,7 @@ What this gateway knows is looked at first, then the turns, so that it is found 
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.gateway.turns.recent import RecentSessions
+from services.gateway.turns.here.recent import RecentSessions
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
 

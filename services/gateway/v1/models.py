@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.gateway.account.caller import Caller
-from services.gateway.model.catalog import Catalog, ConfiguredModel
+from services.gateway.model.configured.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.v1.answers import NoSuchModel
 from shared.errors import Invalid

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from services.gateway.account.identity import Caller
 from services.gateway.chat.memory import CALLS_BYTES, Remembered
-from services.gateway.http.room import Room
+from services.gateway.http.held.room import Room
 from services.gateway.turns.histories import Message
-from services.gateway.turns.history import shown_of
-from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.said import Said
+from services.gateway.turns.past.history import shown_of
+from services.gateway.turns.past.said import Said
+from services.gateway.turns.stored.readings import TurnReadings
 from services.gateway.v1.response_readings import is_offered
 from services.gateway.v1.way import Parts, known_of, told_with, way_to
 from shared.database import Pool, fetched, reading

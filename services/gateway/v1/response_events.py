@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from services.gateway.model.chunks import CallPiece, Chunk
-from services.gateway.model.surrogates import storable
+from services.gateway.model.reading.surrogates import storable
 from services.gateway.v1.response_shape import call_item, call_name, item_id, text_item, text_part
 
 TEXT, REASONING, REFUSAL = "output_text", "reasoning_text", "refusal"  # what is told of a text, by its events' names

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.turns.histories import Message
 from services.gateway.v1.conversation import MOST_MESSAGES, shown
 

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.turns.rows import COLUMNS, read_turn
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.rows import COLUMNS, read_turn
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
@@ -125,7 +125,7 @@ class ResponseReadings:
             WHERE turn_id = ANY ($2) AND user_id = ANY ($1) AND answer IS NOT NULL
                 AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
                 AND {is_offered("t")}
-            """,  # noqa: S608 - a constant of `turns/rows.py`
+            """,  # noqa: S608 - a constant of `turns/stored/rows.py`
             user_ids,
             turn_ids,
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from services.gateway.http.refused_field import refused_field
+from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.model.relayed import Relayed
 from services.gateway.turns.histories import Hashes, Message
 from services.gateway.v1.asked import Asked, read_body, read_model, read_naming, typed

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from services.gateway.http.openai_errors import FAILED
+from services.gateway.http.answers.openai_errors import FAILED
 from services.gateway.model.ending import FILTERED, LENGTH
 from services.gateway.turns.turn import Answer, text_parts
 from services.gateway.v1.response_request import response_id

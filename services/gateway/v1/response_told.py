@@ -6,7 +6,7 @@ from typing import Any
 from services.gateway.model.chunks import Chunk
 from services.gateway.model.ending import reason_of
 from services.gateway.model.relayed import Relayed
-from services.gateway.turns.retold import Retold
+from services.gateway.turns.here.retold import Retold
 
 
 class ToldInPieces(Retold):

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from services.gateway.http.openai_errors import described
+from services.gateway.http.answers.openai_errors import described
 from services.gateway.model.chunks import CallPiece, Chunk
-from services.gateway.turns.buffer import Reasoning, TurnBuffer
+from services.gateway.turns.here.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.histories import Message
 from services.gateway.turns.pieces import Whole
 from services.gateway.turns.turn import Answer, Turn

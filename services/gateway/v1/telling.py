@@ -6,13 +6,13 @@ from typing import Any
 
 import orjson
 
-from services.gateway.http.openai_errors import FAILED, REFUSED, described, error_object
+from services.gateway.http.answers.openai_errors import FAILED, REFUSED, described, error_object
 from services.gateway.model.chunks import Usage
 from services.gateway.model.ending import ERROR, STOP, TOOLS
-from services.gateway.model.retelling import REASONS, chunk_bytes, usage_of
-from services.gateway.turns.buffer import QUIET_S, Reasoning, TurnBuffer
+from services.gateway.model.reading.retelling import REASONS, chunk_bytes, usage_of
+from services.gateway.turns.here.buffer import QUIET_S, Reasoning, TurnBuffer
+from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.pieces import Whole
-from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Answer, Turn
 from shared.errors import TripthreadError
 

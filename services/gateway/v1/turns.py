@@ -11,17 +11,17 @@ from functools import partial
 from services.gateway.account.identity import Caller
 from services.gateway.account.projects import key_within, project_of_new
 from services.gateway.chat.memory import Memory, Remembered, recall
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.shares import Shares
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.claims import Claim
+from services.gateway.http.held.shares import Shares
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.recent import RecentSessions
 from services.gateway.turns.histories import Message
-from services.gateway.turns.kept import Kept
-from services.gateway.turns.recent import RecentSessions
+from services.gateway.turns.past.kept import Kept
+from services.gateway.turns.past.said import newest
 from services.gateway.turns.running import OnBusy
-from services.gateway.turns.said import newest
 from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fresh
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.claims import Claim
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.weight import bytes_of
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.beginning import Beginning, sent_key

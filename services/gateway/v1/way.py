@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.gateway.turns import call_parts
-from services.gateway.turns.conversation import LONGEST_RESULT
+from services.gateway.turns.here.conversation import LONGEST_RESULT
 from services.gateway.turns.histories import Message
+from services.gateway.turns.past.said import Said
 from services.gateway.turns.pieces import STEP
-from services.gateway.turns.said import Said
 from services.gateway.v1.response_input import refuse_uncalled
 from services.gateway.v1.response_shape import calls_of
 from shared.errors import Refused

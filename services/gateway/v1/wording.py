@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.histories import Message
-from services.gateway.turns.retold import Retold
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.response_input import Item

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from services.gateway.http.authorization import one_authorization
-from services.gateway.http.edge import correlation_id_of
-from services.gateway.http.fields import Json
+from services.gateway.http.answers.problems import problem_response, problem_responses
+from services.gateway.http.callers.authorization import one_authorization
+from services.gateway.http.edge.middleware import correlation_id_of
 from services.gateway.http.handed import from_app
-from services.gateway.http.problems import problem_response, problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Json
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.webhooks.senders import SignedSenders, is_avinode
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import NotAuthenticated, NotFound

@@ -6,7 +6,7 @@ from hmac import compare_digest
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.gateway.http.authorization import credentials_in
+from services.gateway.http.callers.authorization import credentials_in
 from shared.settings import Settings
 from shared.webhook_senders import read_senders
 

@@ -4,21 +4,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.gateway.account.limits.old_days import trimming
-from services.gateway.admin.census import DeadLetterCensus
-from services.gateway.admin.drift import DriftCensus
-from services.gateway.admin.queries import DeadLetterQueries
+from services.gateway.admin.dead_letters.census import DeadLetterCensus
+from services.gateway.admin.dead_letters.queries import DeadLetterQueries
+from services.gateway.admin.verifying.drift import DriftCensus
 from services.gateway.deletion.retention import OldSessions, ProposalStore
 from services.gateway.deletion.retiring import session_retiring
 from services.gateway.deletion.sweeping import DeletionSweeper
 from services.gateway.deletion.sweeps import SweepStore
 from services.gateway.live.looking import ChangeQueries, Looking
-from services.gateway.model.listing import list_models
+from services.gateway.model.configured.listing import list_models
 from services.gateway.models.registering import ModelRegistration
-from services.gateway.turns.census import TurnCensus
-from services.gateway.turns.relay import Relay
-from services.gateway.turns.retention import TURNS
+from services.gateway.turns.stored.census import TurnCensus
+from services.gateway.turns.stored.retention import TURNS
 from services.gateway.turns.sweeper import Sweeper, sweeping
-from services.gateway.turns.unanswered import Unanswered
+from services.gateway.turns.told.relay import Relay
+from services.gateway.turns.told.unanswered import Unanswered
 from services.gateway.wiring.parts import Parts
 from services.gateway.writes.outcomes import Outcomes
 from shared.backoff import Delays

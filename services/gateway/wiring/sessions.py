@@ -1,25 +1,25 @@
 """Sessions, their messages, and what people do with them."""
 
 from services.gateway.live.routes import Live
-from services.gateway.sessions.bulk import Bulk
-from services.gateway.sessions.changing import Changing
-from services.gateway.sessions.creating import Creating
-from services.gateway.sessions.deleting import SessionDeletion
-from services.gateway.sessions.feedback import GivingFeedback
-from services.gateway.sessions.folders import FolderQueries, Folders
-from services.gateway.sessions.forking import Forking
-from services.gateway.sessions.journey import Journeys
-from services.gateway.sessions.messages import SessionMessages
+from services.gateway.sessions.beginning.creating import Creating
+from services.gateway.sessions.beginning.forking import Forking
+from services.gateway.sessions.beginning.journey import Journeys
+from services.gateway.sessions.beginning.template_routes import Templates
+from services.gateway.sessions.beginning.templates import TemplateQueries
+from services.gateway.sessions.edits.bulk import Bulk
+from services.gateway.sessions.edits.changing import Changing
+from services.gateway.sessions.edits.deleting import SessionDeletion
+from services.gateway.sessions.finding.folders import FolderQueries, Folders
+from services.gateway.sessions.messages.feedback import GivingFeedback
+from services.gateway.sessions.messages.routes import SessionMessages
+from services.gateway.sessions.messages.stats import Stats
+from services.gateway.sessions.messages.stats_queries import StatsQueries
 from services.gateway.sessions.routes import Sessions
-from services.gateway.sessions.share_store import ShareStore
-from services.gateway.sessions.shared_queries import SharedQueries
-from services.gateway.sessions.shared_session import SharedSessions
-from services.gateway.sessions.shared_with import SharedWith
-from services.gateway.sessions.sharing import Sharing
-from services.gateway.sessions.stats import Stats
-from services.gateway.sessions.stats_queries import StatsQueries
-from services.gateway.sessions.template_routes import Templates
-from services.gateway.sessions.templates import TemplateQueries
+from services.gateway.sessions.sharing.giving import Sharing
+from services.gateway.sessions.sharing.queries import SharedQueries
+from services.gateway.sessions.sharing.shared_session import SharedSessions
+from services.gateway.sessions.sharing.shared_with import SharedWith
+from services.gateway.sessions.sharing.store import ShareStore
 from services.gateway.wiring.parts import Parts
 
 

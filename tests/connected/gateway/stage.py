@@ -14,11 +14,11 @@ import orjson
 
 from services.gateway.account.limits.counting import Counting
 from services.gateway.app import wire
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.counts import TurnCounts
-from services.gateway.turns.peers import open_peers
-from services.gateway.turns.recent import RecentSessions
-from services.gateway.turns.store import TurnStore
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.elsewhere.peers import open_peers
+from services.gateway.turns.here.counts import TurnCounts
+from services.gateway.turns.here.recent import RecentSessions
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.wiring.parts import Links, Pools
 from services.gateway.writes.outcomes import Outcomes
 from shared.condition import Condition

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.gateway.sessions.stats_queries import StatsQueries
+from services.gateway.sessions.messages.stats_queries import StatsQueries
 from shared.database import open_pool
 from shared.ids import new_id
 from tests.connected.gateway.stage import Rows, Stage

@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 import pytest
 
-from services.gateway.http.bodies import FREE
+from services.gateway.http.held.bodies import FREE
 from shared.settings import Settings
 from tests.much import say_much
 from tests.processes import Process, running

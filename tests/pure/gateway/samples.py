@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.gateway.sessions.view import SessionFacts, StoredSession
-from services.gateway.turns.claims import Claim
-from services.gateway.turns.history import shown_of
-from services.gateway.turns.said import Glimpse, Said
+from services.gateway.turns.past.history import shown_of
+from services.gateway.turns.past.said import Glimpse, Said
+from services.gateway.turns.stored.claims import Claim
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.ids import new_id
 

@@ -15,12 +15,12 @@ from services.gateway.account.keys.api_keys import new_key
 from services.gateway.account.keys.store import MOST_KEYS, ApiKey, KeyStore
 from services.gateway.account.projects import Projects
 from services.gateway.account.rights import may_give
-from services.gateway.http.ending import Ending
-from services.gateway.http.fields import Name
+from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.pages import Page, PageQuery, Paging
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.ending import Ending
+from services.gateway.http.requests.fields import Name
+from services.gateway.http.requests.pages import Page, PageQuery, Paging
+from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from shared.errors import Conflict, Forbidden, NotFound
 from shared.ids import NAMESPACE, derived_id, new_id, scoped, secret_hash

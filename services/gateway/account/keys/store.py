@@ -11,7 +11,7 @@ from services.gateway.account.projects import Projects
 from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing
 from services.gateway.account.tokens.claims import NEVER, Identity
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from shared.database import Pool, fetched
 
 MOST_KEYS = 100  # of one user, that stand

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from services.gateway.http.rate_limit import as_headers
+from services.gateway.http.edge.rate_limit import as_headers
 from shared.errors import TooMany
 
 PER = {"minute": 60, "hour": 3600}  # seconds

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from services.gateway.account.limits.buckets import Buckets, Left, Rate
-from services.gateway.http.peer import neighbourhood
-from services.gateway.turns.counts import TurnCounts
+from services.gateway.http.callers.peer import neighbourhood
+from services.gateway.turns.here.counts import TurnCounts
 from shared.errors import Crowded, TooMany
 from shared.settings import Settings
 

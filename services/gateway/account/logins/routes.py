@@ -12,13 +12,13 @@ from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.logins.links import PATH, read_login
 from services.gateway.account.logins.logins import Logins, login_cookie
 from services.gateway.account.logins.page import button_page, done_page
-from services.gateway.http.edge import add_header
-from services.gateway.http.fields import Name
+from services.gateway.http.answers.problems import problem_responses
+from services.gateway.http.callers.origin import from_own_page
+from services.gateway.http.edge.middleware import add_header
 from services.gateway.http.handed import from_app
-from services.gateway.http.origin import from_own_page
-from services.gateway.http.problems import problem_responses
-from services.gateway.http.refused_field import refused_field
-from services.gateway.http.strict_route import StrictRoute
+from services.gateway.http.requests.fields import Name
+from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.http.requests.strict_route import StrictRoute
 from shared.errors import Forbidden, Gone, UnsupportedMedia
 from shared.settings import Settings
 

@@ -7,8 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.gateway.admin import message_queries, session_queries, user_queries
-from services.gateway.http.cursors import write_cursor
+from services.gateway.admin.conversations import message_queries, session_queries
+from services.gateway.admin.users import queries as user_queries
+from services.gateway.http.requests.cursors import write_cursor
 from shared.ids import new_id, user_hash
 from shared.search_words import vector_of
 from tests.connected.gateway.stage import Rows, Stage

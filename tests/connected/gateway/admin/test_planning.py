@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from services.gateway.admin.conversations.message_queries import MessageFilter, places_of
+from services.gateway.admin.conversations.session_queries import RARE, EverybodysFilter, places_of_all
+from services.gateway.admin.dead_letters.queries import letters_of
 from services.gateway.admin.looking import LOOKED_THROUGH, SEARCHED
-from services.gateway.admin.message_queries import MessageFilter, places_of
-from services.gateway.admin.queries import letters_of
-from services.gateway.admin.refused_users import refused_most
-from services.gateway.admin.session_queries import RARE, EverybodysFilter, places_of_all
-from services.gateway.admin.user_queries import KNOWN, newest_of_users
-from services.gateway.sessions.page_keys import PLANNED_BY_VALUES
+from services.gateway.admin.users.queries import KNOWN, newest_of_users
+from services.gateway.admin.users.refused_users import refused_most
+from services.gateway.sessions.finding.page_keys import PLANNED_BY_VALUES
 from shared.database import open_pool, reading
 from shared.search_words import OWNER_KEY_LENGTH, search_of
 from shared.settings import Settings

@@ -5,7 +5,7 @@ from math import nan
 
 import pytest
 
-from services.gateway.admin.queue_history import QueueHistory
+from services.gateway.admin.queues.history import QueueHistory
 from shared.database import open_pool
 from shared.settings import Settings
 from shared.topology import QUEUES

@@ -19,7 +19,7 @@ SHORT = "[echo heard]"
 
 @pytest.fixture(autouse=True)
 def _no_turn_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
+    monkeypatch.setattr("services.gateway.turns.here.runner.DRAIN_S", 0.1)
 
 
 def limited(stage: Stage, **changes: Any) -> AbstractAsyncContextManager[Stage]:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.gateway.chat.memory import Memory
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.readings import TurnReadings
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import open_pool
 from shared.settings import Settings

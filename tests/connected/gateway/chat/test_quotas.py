@@ -20,7 +20,7 @@ from tests.waiting import until
 
 @pytest.fixture(autouse=True)
 def _no_turn_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
+    monkeypatch.setattr("services.gateway.turns.here.runner.DRAIN_S", 0.1)
 
 
 async def give(stage: Stage, user: str = "ann", **quota: Any) -> None:

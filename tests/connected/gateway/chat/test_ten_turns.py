@@ -11,7 +11,7 @@ import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway.turns.conversation import NOTED
+from services.gateway.turns.here.conversation import NOTED
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.service.gateway.model.choosy import llama, refusing, strict

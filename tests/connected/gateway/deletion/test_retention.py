@@ -11,8 +11,8 @@ from services.gateway.deletion.retention import OldSessions as Old
 from services.gateway.deletion.retiring import MOST_UNSETTLED, SessionRetiring, session_retiring
 from services.gateway.deletion.store import Deletion, DeletionStore
 from services.gateway.deletion.sweeps import SweepStore
-from services.gateway.turns.claims import Lost
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.claims import Lost
+from services.gateway.turns.stored.store import TurnStore
 from shared.database import open_pool
 from shared.ids import new_id
 from shared.publisher import Publisher

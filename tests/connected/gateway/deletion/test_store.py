@@ -13,10 +13,10 @@ from services.gateway.deletion.noted import NotedDeletions
 from services.gateway.deletion.store import DeletionStore
 from services.gateway.deletion.sweeping import DeletionSweeper
 from services.gateway.deletion.sweeps import SweepStore
-from services.gateway.turns.readings import TurnReadings
 from services.gateway.turns.running import RunningTurns
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.unfit import Unfit
+from services.gateway.turns.stored.readings import TurnReadings
+from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.stored.unfit import Unfit
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
 from shared.database import Pool, open_pool

@@ -1,6 +1,6 @@
 """Cursors that nobody was given."""
 
-from services.gateway.http.cursors import write_cursor
+from services.gateway.http.requests.cursors import write_cursor
 from tests.connected.gateway.stage import Stage
 from tests.pure.gateway.samples import minutes
 

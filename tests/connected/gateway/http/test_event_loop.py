@@ -18,9 +18,9 @@ from yarl import URL
 
 from deploy.supervisor.ports import free_port
 from services.gateway.app import wire
-from services.gateway.http.server import PublicServer
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.peers import open_peers
+from services.gateway.http.server.worker import PublicServer
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.elsewhere.peers import open_peers
 from services.gateway.wiring.parts import Links, Pools
 from shared.condition import Condition
 from shared.database import open_pool

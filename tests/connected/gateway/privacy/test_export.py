@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope
 from services.gateway.account.caller import Caller
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.visitors.store import LinkStore
-from services.gateway.http.room import Room
+from services.gateway.http.held.room import Room
 from services.gateway.privacy.export import Exporting, ExportPlaces
 from services.gateway.privacy.kinds import KINDS
 from services.gateway.privacy.pages import PAGE_BYTES, ExportReader, read_page, statement

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from services.gateway.sessions.filters import SessionFilter
-from services.gateway.sessions.folders import MOST_COUNTED, FolderQueries
-from services.gateway.sessions.message_queries import IN_ORDER, SAID
+from services.gateway.sessions.finding.filters import SessionFilter
+from services.gateway.sessions.finding.folders import MOST_COUNTED, FolderQueries
+from services.gateway.sessions.finding.page_keys import PLANNED_BY_VALUES, RARE, page_keys
+from services.gateway.sessions.finding.searching import MOST_TEXTS
+from services.gateway.sessions.messages.queries import IN_ORDER, SAID
 from services.gateway.sessions.openings import LISTED_OPENINGS
-from services.gateway.sessions.page_keys import PLANNED_BY_VALUES, RARE, page_keys
 from services.gateway.sessions.queries import _facts, _unstored
-from services.gateway.sessions.searching import MOST_TEXTS
 from shared.database import open_pool, reading
 from shared.ids import user_hash
 from shared.search_words import OWNER_KEY_LENGTH, search_of

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.gateway.turns.finishes import Finish
+from services.gateway.turns.stored.finishes import Finish
 from services.gateway.turns.turn import Answer, Turn
 from tests.connected.gateway.stage import Rows, Stage, ask, ids
 from tests.pure.gateway.samples import claim

@@ -148,8 +148,8 @@ async def test_a_rare_word_is_found_among_many_sessions_and_a_common_one_whereve
             )
     await index()
     for few, most in ((300, 20_000), (2, 20_000), (300, 5), (2, 5)):
-        monkeypatch.setattr("services.gateway.sessions.searching.FEW_TEXTS", few)
-        monkeypatch.setattr("services.gateway.sessions.searching.MOST_TEXTS", most)
+        monkeypatch.setattr("services.gateway.sessions.finding.searching.FEW_TEXTS", few)
+        monkeypatch.setattr("services.gateway.sessions.finding.searching.MOST_TEXTS", most)
         assert await found(gateway, "w4", limit=2) == ["s49", "s48"]
         assert await found(gateway, "w07", limit=2) == []
         assert await found(gateway, "w7 x1", limit=2) == ["s07"]

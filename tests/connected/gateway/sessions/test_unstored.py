@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.turns.finishes import Finish
+from services.gateway.turns.stored.finishes import Finish
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.ids import new_id
 from shared.settings import Settings

@@ -12,12 +12,12 @@ import asyncpg
 import httpx2
 import pytest
 
-from services.gateway.turns.outbox import Outbox
-from services.gateway.turns.telling import Telling
+from services.gateway.turns.stored.outbox import Outbox
+from services.gateway.turns.stored.unfit import Unfit
+from services.gateway.turns.stored.waiting import WaitingTurns
+from services.gateway.turns.told.telling import Telling
+from services.gateway.turns.told.unanswered import Unanswered
 from services.gateway.turns.turn import Turn
-from services.gateway.turns.unanswered import Unanswered
-from services.gateway.turns.unfit import Unfit
-from services.gateway.turns.waiting import WaitingTurns
 from shared.database import open_pool
 from shared.settings import Settings
 from shared.topology import WORKFLOW_TRIPS

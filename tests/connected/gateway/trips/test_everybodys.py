@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.trips.everybodys import BY_INDEX, keys_of_all
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.page_keys import key_of

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.turns.finishes import Finish
+from services.gateway.turns.stored.finishes import Finish
 from services.gateway.turns.turn import Answer
 from shared.ids import new_id, user_hash
 from tests.connected.gateway.stage import Rows, Stage, ask

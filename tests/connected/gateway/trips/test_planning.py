@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.sessions.page_keys import PLANNED_BY_VALUES
+from services.gateway.sessions.finding.page_keys import PLANNED_BY_VALUES
 from services.gateway.trips.everybodys import BY_INDEX, COUNTED, FEW, FEW_OVER, keys_of_all
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.page_keys import keys_of_users

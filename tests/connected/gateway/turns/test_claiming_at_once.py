@@ -8,7 +8,7 @@ from typing import Literal
 import asyncpg
 import pytest
 
-from services.gateway.turns.claims import Claim, Lost, claim_in, claim_posted, lock_sessions
+from services.gateway.turns.stored.claims import Claim, Lost, claim_in, claim_posted, lock_sessions
 from services.gateway.turns.turn import Turn
 from shared.database import Pool, open_pool, transaction
 from tests.connected.gateway.turns.turn_stage import Gateway

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.supervisor.packages import require
 from deploy.supervisor.trouble import Trouble
-from services.gateway.turns.claims import LEASE_S
+from services.gateway.turns.stored.claims import LEASE_S
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.turns.pair import Pair, first_words, open_pair, parts_of, text_of

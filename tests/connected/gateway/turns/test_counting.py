@@ -12,10 +12,10 @@ import pytest
 
 from services.gateway.account.limits.quota_store import QuotaStore, count_session, uncount_session
 from services.gateway.sessions.openings import SessionOpenings
-from services.gateway.turns.claims import Claim, Lost, claim_in
-from services.gateway.turns.finishes import Finish
 from services.gateway.turns.quota import Quota, UsedUp
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.claims import Claim, Lost, claim_in
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, open_pool, transaction
 from shared.errors import QuotaUsedUp

@@ -9,11 +9,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.runner import Runner
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.here.runner import Runner
 from services.gateway.turns.starting import StaleHistory
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn, text_parts
 from shared.database import open_pool
 from shared.errors import SessionBusy, ShuttingDown
@@ -96,8 +96,8 @@ async def test_text_that_the_database_was_away_for_is_kept_once_it_is_back(
                 raise ConnectionRefusedError
             await super().checkpoint(parts)
 
-    monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.05)
-    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
+    monkeypatch.setattr("services.gateway.turns.here.runner.KEEP_EVERY_S", 0.05)
+    monkeypatch.setattr("services.gateway.turns.here.runner.DRAIN_S", 0.1)
     patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
     async with open_pool(patient.gateway_database_url, "test") as pool, open_upstreams(patient) as upstreams:
         store = Absent(pool)
@@ -133,9 +133,9 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
             await super().checkpoint(parts)
             self.texts += (parts[0][3][0]["text"],)
 
-    monkeypatch.setattr("services.gateway.turns.runner.KEEP_EVERY_S", 0.02)
-    monkeypatch.setattr("services.gateway.turns.keeper.RENEW_EVERY_S", 0.02)
-    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.1)
+    monkeypatch.setattr("services.gateway.turns.here.runner.KEEP_EVERY_S", 0.02)
+    monkeypatch.setattr("services.gateway.turns.here.keeper.RENEW_EVERY_S", 0.02)
+    monkeypatch.setattr("services.gateway.turns.here.runner.DRAIN_S", 0.1)
     patient = gateway.settings.model_copy(update={"model_silence_s": 60.0, "model_first_piece_s": 60.0})
     async with open_pool(patient.gateway_database_url, "test") as pool, open_upstreams(patient) as upstreams:
         store = Counted(pool)
@@ -154,7 +154,7 @@ async def test_a_text_is_written_when_it_has_changed_and_no_renewal_writes_it(
 async def test_a_shutdown_ends_running_turns_as_interrupted_and_refuses_new_ones(
     gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.turns.runner.DRAIN_S", 0.3)
+    monkeypatch.setattr("services.gateway.turns.here.runner.DRAIN_S", 0.3)
     running = await gateway.ask("[chunks 100] [slow 100]")
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() + interval '1 second'")
     gateway.runner.shut_down()

@@ -6,9 +6,9 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from services.gateway.turns.claims import Claim, Lost, claim_turns
-from services.gateway.turns.recent import Recent
+from services.gateway.turns.here.recent import Recent
 from services.gateway.turns.starting import StaleHistory
+from services.gateway.turns.stored.claims import Claim, Lost, claim_turns
 from services.gateway.turns.turn import Turn
 from shared.database import open_pool
 from shared.events import MessagePosted, SessionDeleted, decode

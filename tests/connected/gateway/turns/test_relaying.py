@@ -9,13 +9,13 @@ import aio_pika
 import asyncpg
 import pytest
 
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.outbox import Told
-from services.gateway.turns.relay import Relay
-from services.gateway.turns.runner import Runner
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.here.runner import Runner
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.outbox import Told
+from services.gateway.turns.stored.unfit import Unfit
+from services.gateway.turns.told.relay import Relay
 from services.gateway.turns.turn import Answer, Turn, text_parts
-from services.gateway.turns.unfit import Unfit
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.errors import BrokerAway
@@ -260,7 +260,7 @@ async def losing_all(gateway: Gateway) -> AsyncIterator[Losing]:
 async def test_what_got_lost_is_told_once_more_and_only_once(
     gateway: Gateway, owner: asyncpg.Connection, losing_all: Losing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.turns.relay.PASS_S", 0.0)
+    monkeypatch.setattr("services.gateway.turns.told.relay.PASS_S", 0.0)
     turn = await gateway.say("[echo hello]")
     await until_true(lambda: len(losing_all.lost) == 2)
     await gateway.runner.telling.note(at_once=True)
@@ -283,7 +283,7 @@ async def test_what_got_lost_is_told_once_more_and_only_once(
 async def test_while_nobody_reads_the_queue_nothing_is_told_twice(
     gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.turns.relay.PASS_S", 0.0)
+    monkeypatch.setattr("services.gateway.turns.told.relay.PASS_S", 0.0)
     await gateway.say("[echo hello]")
     await gateway.runner.telling.note(at_once=True)
     await owner.execute(OLD.format("2 hours"))
@@ -299,7 +299,7 @@ async def test_what_its_owner_did_not_note_as_stored_is_noted(
     losing_all: Losing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.gateway.turns.outbox.AT_ONCE", 2)
+    monkeypatch.setattr("services.gateway.turns.stored.outbox.AT_ONCE", 2)
     turns = [await finished(gateway, gateway.claim("hello", session=f"s{number}")) for number in range(5)]
     await store_all(*turns[:4])
     await owner.execute(OLD.format("1 minute"))

@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 
 from deploy.doctor.database import check_database
-from services.gateway.turns.claims import Claim, Lost, claim_turns
-from services.gateway.turns.outbox import Outbox
-from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.claims import Claim, Lost, claim_turns
+from services.gateway.turns.stored.outbox import Outbox
+from services.gateway.turns.stored.readings import TurnReadings
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Turn, text_parts
 from shared.database import Pool, open_pool
 from shared.settings import Settings

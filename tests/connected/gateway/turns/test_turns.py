@@ -13,14 +13,14 @@ import asyncpg
 import pytest
 
 from deploy.supervisor.servers import Postgres
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns import telling
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.outbox import Told
-from services.gateway.turns.readings import TurnReadings
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.starting import StaleHistory
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.outbox import Told
+from services.gateway.turns.stored.readings import TurnReadings
+from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.told import telling
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.database import open_pool
 from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, TripthreadError
@@ -204,7 +204,7 @@ async def test_an_answer_that_the_database_is_away_for_is_kept_and_told_later(
                 raise ConnectionRefusedError
             return await super().finish(finish)
 
-    monkeypatch.setattr("services.gateway.turns.runner.FINISH_PATIENCE_S", 0.2)
+    monkeypatch.setattr("services.gateway.turns.here.runner.FINISH_PATIENCE_S", 0.2)
     async with (
         open_pool(gateway.settings.gateway_database_url, "test") as pool,
         open_upstreams(gateway.settings) as upstreams,
@@ -231,7 +231,7 @@ async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_t
                 raise BrokerAway("no confirm")
             await super().publish(event, deadline_s=deadline_s, key=key)
 
-    monkeypatch.setattr("services.gateway.turns.runner.CONFIRM_WAIT_S", 0.1)
+    monkeypatch.setattr("services.gateway.turns.here.runner.CONFIRM_WAIT_S", 0.1)
     async with Absent(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
         runner = gateway.another(upstreams, publisher=publisher)
         running = await gateway.starter(runner).start(gateway.claim("[echo hello]"), [])

@@ -9,12 +9,12 @@ import asyncpg
 import pytest
 
 from services.gateway.turns.call_parts import asking, begun
-from services.gateway.turns.claims import Claim
 from services.gateway.turns.consent import Consent, answered, name_approval
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.claims import Claim
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.stored.waiting import Standing, WaitingTurns
 from services.gateway.turns.turn import Answer, Turn
-from services.gateway.turns.waiting import Standing, WaitingTurns
 from shared.database import Pool, open_pool
 from shared.settings import Settings
 from tests.pure.gateway.samples import claim

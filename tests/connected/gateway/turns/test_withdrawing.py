@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.claims import Lost, claim_in
-from services.gateway.turns.store import TurnStore
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.stored.claims import Lost, claim_in
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Turn
 from shared.database import open_pool, transaction
 from shared.ids import new_id

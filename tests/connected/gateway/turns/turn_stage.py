@@ -12,21 +12,21 @@ import aiohttp
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from services.gateway.chat.memory import Memory
-from services.gateway.model.upstreams import Upstreams, open_upstreams
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.claims import Claim
-from services.gateway.turns.finishes import Finish
-from services.gateway.turns.outbox import Outbox
-from services.gateway.turns.peers import Peers, open_peers
-from services.gateway.turns.readings import TurnReadings
-from services.gateway.turns.relay import Relay
-from services.gateway.turns.runner import Runner
+from services.gateway.model.asking.upstreams import Upstreams, open_upstreams
+from services.gateway.turns.elsewhere.peers import Peers, open_peers
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.runner import Runner
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
-from services.gateway.turns.store import TurnStore
+from services.gateway.turns.stored.claims import Claim
+from services.gateway.turns.stored.finishes import Finish
+from services.gateway.turns.stored.outbox import Outbox
+from services.gateway.turns.stored.readings import TurnReadings
+from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.stored.unfit import Unfit
 from services.gateway.turns.sweeper import Sweeper
+from services.gateway.turns.told.relay import Relay
 from services.gateway.turns.turn import Answer, Question, Turn
-from services.gateway.turns.unfit import Unfit
 from shared.database import open_pool
 from shared.declaring import Declaring
 from shared.events import Event, decode

@@ -29,7 +29,7 @@ from services.gateway.account.visitors.cookies import (
 )
 from services.gateway.account.visitors.links import VisitorLinks
 from services.gateway.account.visitors.store import LinkStore
-from services.gateway.turns.counts import TurnCounts
+from services.gateway.turns.here.counts import TurnCounts
 from shared.errors import NotAuthenticated
 from shared.settings import Settings
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.chat.question import choose_question, never_arrived
 from services.gateway.chat.request import ChatRequest
-from services.gateway.turns.said import Said, branch, newest
+from services.gateway.turns.past.said import Said, branch, newest
 from services.gateway.turns.turn import Question
 from shared.errors import Invalid, NotFound
 from shared.ids import new_id

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.gateway.chat.request import MOST_MESSAGES, ChatRequest, read_chat_request
-from services.gateway.http.fields import MOST_PARTS
+from services.gateway.http.requests.fields import MOST_PARTS
 from services.gateway.turns.consent import Consent
 from shared.errors import Invalid, TooLarge, UnsupportedMedia
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.gateway.chat.ui_stream import PartId, text_stream, ui_stream
 from services.gateway.turns import call_parts
-from services.gateway.turns.buffer import Reasoning, TurnBuffer, replay
+from services.gateway.turns.here.buffer import Reasoning, TurnBuffer, replay
 from services.gateway.turns.pieces import STEP, Whole
 from services.gateway.turns.turn import Answer, Question, Turn, answer_parts
 from shared.errors import DatabaseAway
@@ -101,7 +101,7 @@ async def test_a_turn_without_an_answer_ends_in_an_error() -> None:
 
 
 async def test_a_silent_stretch_gets_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.turns.buffer.QUIET_S", 0.01)
+    monkeypatch.setattr("services.gateway.turns.here.buffer.QUIET_S", 0.01)
     running = TurnBuffer(turn())
     pieces = ui_stream(running)
     assert b'"start-step"' in await anext(pieces)

@@ -7,9 +7,9 @@ import pytest
 
 from services.gateway.helpers.configured import Helpers, read_helpers
 from services.gateway.helpers.helpers_file import BUILT_IN, InvalidHelpersFile
-from services.gateway.model.catalog import read_catalog
+from services.gateway.model.configured.catalog import read_catalog
 from services.gateway.tools.names import TOOL_NAMES
-from services.gateway.turns.instructed import NOTHING_SAID, filled, prompt
+from services.gateway.turns.here.instructed import NOTHING_SAID, filled, prompt
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
 

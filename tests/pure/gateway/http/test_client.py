@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.gateway.http.client import client_of
-from services.gateway.turns.rows import question_columns
+from services.gateway.http.callers.client import client_of
+from services.gateway.turns.stored.rows import question_columns
 from services.gateway.turns.turn import Question
 from tests.settings import settings_for
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.cursors import read_cursor, read_time_cursor, write_cursor
+from services.gateway.http.requests.cursors import read_cursor, read_time_cursor, write_cursor
 from shared.errors import Invalid
 
 NOW = datetime(2026, 11, 21, 10, 30, 0, 123456, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.http.hosts import allowed_hosts
+from services.gateway.http.edge.hosts import allowed_hosts
 from shared.settings import Settings
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.json_body import MAX_DEPTH, count_nodes, read_json, require_json
+from services.gateway.http.requests.json_body import MAX_DEPTH, count_nodes, read_json, require_json
 from shared.errors import Invalid, UnsupportedMedia
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text().filter(lambda text: "\x00" not in text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY
 
 from services.gateway.account.limits.quota import KINDS
-from services.gateway.http.problems import LIMITS
+from services.gateway.http.answers.problems import LIMITS
 
 GATEWAY = Path(__file__).parents[4] / "services/gateway"
 OF_ADDRESSES = [f"visitor_{kind}" for kind in KINDS if kind != "sessions_in_all"]  # which nobody knows of an address

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.http.origin import from_own_page
+from services.gateway.http.callers.origin import from_own_page
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Scope
 
-from services.gateway.http.peer import MOST_KEPT_BYTES, TrustedProxies, caller_behind, hops_of
+from services.gateway.http.callers.peer import MOST_KEPT_BYTES, TrustedProxies, caller_behind, hops_of
 from shared.settings import Network, ProxyHeader
 
 FOR: ProxyHeader = "x-forwarded-for"

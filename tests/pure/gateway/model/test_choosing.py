@@ -6,13 +6,22 @@ from uuid import UUID, uuid5
 import pytest
 from pydantic import SecretStr
 
-from services.gateway.model.catalog import Offer, UpstreamSpec
-from services.gateway.model.choosing import LONGEST_WAIT_S, MOST_CALLS, Attempts, Next, choose
+from services.gateway.model.asking.choosing import LONGEST_WAIT_S, MOST_CALLS, Attempts, Next, choose
+from services.gateway.model.asking.circuit import OPENS_AFTER, Circuit
+from services.gateway.model.asking.failures import (
+    BROKEN,
+    BUSY,
+    DOWN,
+    ELSEWHERE,
+    HOPELESS,
+    Outlook,
+    outlook_of,
+    wanted_wait_s,
+)
 from services.gateway.model.chunks import Complaint
-from services.gateway.model.circuit import OPENS_AFTER, Circuit
-from services.gateway.model.complaints import complaint_in, told
-from services.gateway.model.failures import BROKEN, BUSY, DOWN, ELSEWHERE, HOPELESS, Outlook, outlook_of, wanted_wait_s
-from services.gateway.model.patience import Limits
+from services.gateway.model.configured.catalog import Offer, UpstreamSpec
+from services.gateway.model.configured.patience import Limits
+from services.gateway.model.reading.complaints import complaint_in, told
 from shared.backoff import Delays
 
 SESSION = UUID(int=1)

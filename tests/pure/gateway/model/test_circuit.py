@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.model.circuit import ALONE, OPENS_AFTER, PROBE_S, Circuit
+from services.gateway.model.asking.circuit import ALONE, OPENS_AFTER, PROBE_S, Circuit
 
 
 def opened(now: float = 0) -> Circuit:

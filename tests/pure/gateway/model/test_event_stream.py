@@ -9,7 +9,7 @@ from httpx_sse._decoders import SSEDecoder
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.gateway.model.event_stream import ErrorEvent, EventStream
+from services.gateway.model.reading.event_stream import ErrorEvent, EventStream
 
 LIMIT = 1 << 20
 END = re.compile(rb"\r\n|\r|\n")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.model.habits import OPENING, Asking, Habits
+from services.gateway.model.configured.habits import OPENING, Asking, Habits
 from services.gateway.model.relayed import Relayed
 
 FIELDS = {"stream_options": {"include_usage": True}, "prompt_cache_key": "k", "max_tokens": 9, "temperature": 0.2}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.gateway.model.catalog import Catalog, read_catalog
-from services.gateway.model.models_file import ENVIRONMENT, InvalidModelsFile
-from services.gateway.model.prices import Prices
+from services.gateway.model.configured.catalog import Catalog, read_catalog
+from services.gateway.model.configured.models_file import ENVIRONMENT, InvalidModelsFile
+from services.gateway.model.configured.prices import Prices
 from shared.settings import Settings
 
 EXAMPLE = Path(__file__).parents[4] / "docs" / "models.example.toml"

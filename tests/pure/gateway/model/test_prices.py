@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from services.gateway.model.chunks import Usage
-from services.gateway.model.meter import Meter
-from services.gateway.model.prices import Prices
+from services.gateway.model.configured.prices import Prices
+from services.gateway.model.measuring.meter import Meter
 
 PRICES = Prices(Decimal("0.15"), Decimal("0.6"), "USD")
 

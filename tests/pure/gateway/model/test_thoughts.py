@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.model.thoughts import Thoughts
+from services.gateway.model.reading.thoughts import Thoughts
 
 TEXTS = {
     "<think>so</think>\n\nhi": ("hi", "so"),

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.sessions.markdown import opening_of, section_of
+from services.gateway.sessions.messages.markdown import opening_of, section_of
 from services.gateway.sessions.view import show_session
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.past.history import HistoryMessage
 from tests.pure.gateway.samples import facts, minutes, stored
 
 PIECES = ["`", "```", "````", "\n```\n", "\n`````\n# x", "\n", "\r", "# ", "## Assistant", "~~~", "<script>", "> ", "x"]

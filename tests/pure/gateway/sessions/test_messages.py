@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.sessions.message_page import (
+from services.gateway.sessions.messages.pages import (
     SLICE_MESSAGES,
     Listed,
     Window,

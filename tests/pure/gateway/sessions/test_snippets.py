@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.sessions.snippets import BEFORE, LENGTH, snippet_parts
+from services.gateway.sessions.finding.snippets import BEFORE, LENGTH, snippet_parts
 from shared.search_words import search_of, words_of
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.pages import PageQuery, Paging
+from services.gateway.http.requests.pages import PageQuery, Paging
 from services.gateway.models.answers import Tag
 from services.gateway.sessions.answers import Session, TripSummary
-from services.gateway.sessions.filters import SessionFilter
+from services.gateway.sessions.finding.filters import SessionFilter
 from services.gateway.sessions.view import SessionFacts, SessionView, etag_of, place_of, show_in_order
 from services.gateway.sessions.view import show_session as view_session
 from services.gateway.turns.turn import Question, Turn

@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.account.identity import Caller
 from services.gateway.helpers.configured import read_helpers
-from services.gateway.model.catalog import read_catalog
+from services.gateway.model.configured.catalog import read_catalog
 from services.gateway.tools.names import TOOL_NAMES
 from services.gateway.tools.proposal_tools import money
 from services.gateway.tools.toolkit import SIGN_IN, Toolkit, TurnTools

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.shares import Shares
-from services.gateway.turns.buffer import LONGEST_KEPT, Reasoning, TurnBuffer, replay
+from services.gateway.http.held.shares import Shares
+from services.gateway.turns.here.buffer import LONGEST_KEPT, Reasoning, TurnBuffer, replay
 from services.gateway.turns.turn import Answer
 from services.gateway.turns.weight import SAID
 from shared.errors import Overloaded

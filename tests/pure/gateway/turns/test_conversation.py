@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.turns import call_parts
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.conversation import LONGEST_NOTE, LONGEST_RESULT, MARK, NOTED, SPEAKERS, conversation
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.conversation import LONGEST_NOTE, LONGEST_RESULT, MARK, NOTED, SPEAKERS, conversation
+from services.gateway.turns.past.said import Said
 from services.gateway.turns.pieces import STEP
-from services.gateway.turns.said import Said
 from services.gateway.turns.turn import Question
 from shared.flat_text import flat
 from tests.pure.gateway.samples import minutes, turn

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from services.gateway.turns.grouped import MOST_BYTES, BrokenOff, Grouped
+from services.gateway.turns.stored.grouped import MOST_BYTES, BrokenOff, Grouped
 from shared.database import Fault, fault_of
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.gateway.turns.histories import Hashes
-from services.gateway.turns.rows import question_columns
+from services.gateway.turns.stored.rows import question_columns
 from services.gateway.turns.turn import Question
 from tests.pure.gateway.samples import minutes, turn
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.turns.kept import Kept, first_seen, kept_by
+from services.gateway.turns.past.kept import Kept, first_seen, kept_by
 from shared.errors import NotFound
 from tests.pure.gateway.samples import glimpse, turn
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import cast
 
-from services.gateway.http.shares import Shares
-from services.gateway.turns.abandoned import Abandoned
-from services.gateway.turns.mirrors import Mirrors
-from services.gateway.turns.peers import Peers
-from services.gateway.turns.store import TurnStore
+from services.gateway.http.held.shares import Shares
+from services.gateway.turns.elsewhere.abandoned import Abandoned
+from services.gateway.turns.elsewhere.mirrors import Mirrors
+from services.gateway.turns.elsewhere.peers import Peers
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Turn
 from tests.pure.gateway.samples import turn
 from tests.waiting import until_true

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.gateway.turns.claims import Claim
-from services.gateway.turns.kept import Kept
-from services.gateway.turns.recent import LASTS_S, MOST_BYTES_OF_ONE, MOST_MESSAGES, Recent, RecentSessions
-from services.gateway.turns.said import Said
+from services.gateway.turns.here.recent import LASTS_S, MOST_BYTES_OF_ONE, MOST_MESSAGES, Recent, RecentSessions
+from services.gateway.turns.past.kept import Kept
+from services.gateway.turns.past.said import Said
+from services.gateway.turns.stored.claims import Claim
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.events import SessionTagged, Stored
 from shared.ids import new_id

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from services.gateway.turns import telling as telling_module
-from services.gateway.turns.outbox import Outbox
-from services.gateway.turns.store import TurnStore
-from services.gateway.turns.telling import Telling, has_asked
+from services.gateway.turns.stored.outbox import Outbox
+from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.told import telling as telling_module
+from services.gateway.turns.told.telling import Telling, has_asked
 from services.gateway.turns.turn import Question
 from shared.events import Event, MessageAnswered, MessagePosted
 from shared.publisher import Publisher

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from services.gateway.account.logins.links import login_token, read_login
 from services.gateway.account.visitors.cookies import TOKEN_HEADER
-from services.gateway.turns.peers import internal_tokens
+from services.gateway.turns.elsewhere.peers import internal_tokens
 from shared.errors import Gone
 from shared.settings import Settings
 from tests.service.gateway.fakes import World

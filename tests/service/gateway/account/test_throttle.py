@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.account.limits.buckets import Buckets
 from services.gateway.account.limits.throttle import Throttle, user_account, visitors_account
-from services.gateway.turns.counts import TurnCounts
+from services.gateway.turns.here.counts import TurnCounts
 from shared.errors import Crowded, TooMany
 from shared.settings import Settings
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.admin.dead_letter import DeadLetter, Parked
+from services.gateway.admin.dead_letters.answers import DeadLetter, Parked
 from shared.events import DeadLetterDropped, DeadLetterReplayed, ModelRegistered
 from shared.ids import model_id, new_id
 from tests.pure.gateway.samples import NOON

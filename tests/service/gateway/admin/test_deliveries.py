@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.admin.delivery import Delivery, State, WholeDelivery
+from services.gateway.admin.deliveries.answers import Delivery, State, WholeDelivery
 from shared.events import DeliveryReprocessed
 from shared.ids import new_id
 from tests.pure.gateway.samples import NOON

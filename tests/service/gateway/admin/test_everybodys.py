@@ -5,9 +5,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.gateway.admin.message_routes import PAGINGS
-from services.gateway.http.pages import PageQuery
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.admin.conversations.message_routes import PAGINGS
+from services.gateway.http.requests.pages import PageQuery
+from services.gateway.turns.past.history import HistoryMessage
 from shared.events import ConversationRead
 from tests.pure.gateway.samples import NOON, facts, stored
 from tests.service.gateway.fakes import World

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message
 
 from services.gateway.chat.following import FollowingResponse
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.here.buffer import TurnBuffer
 from tests.pure.gateway.samples import turn
 from tests.waiting import until_true
 

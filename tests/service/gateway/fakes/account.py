@@ -14,7 +14,7 @@ from services.gateway.account.projects import Projects
 from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing
 from services.gateway.account.tokens.claims import Identity
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from shared import ids
 from shared.errors import DatabaseAway
 from tests.pure.gateway.samples import NOON

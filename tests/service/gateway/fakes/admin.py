@@ -6,19 +6,19 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.account.limits.quota import Quota, Usage
-from services.gateway.admin.dead_letter import DeadLetter, Parked
-from services.gateway.admin.delivery import Delivery, WholeDelivery
-from services.gateway.admin.delivery_queries import DeliveryFilter
+from services.gateway.admin.conversations.message_queries import MessageFilter, Weighed
+from services.gateway.admin.conversations.read_queries import Read, ReadFilter
+from services.gateway.admin.conversations.session_queries import EverybodysFilter
+from services.gateway.admin.conversations.session_queries import Shown as ShownSession
+from services.gateway.admin.dead_letters.answers import DeadLetter, Parked
+from services.gateway.admin.deliveries.answers import Delivery, WholeDelivery
+from services.gateway.admin.deliveries.queries import DeliveryFilter
 from services.gateway.admin.looking import Looked
-from services.gateway.admin.message_queries import MessageFilter, Weighed
-from services.gateway.admin.queue_history import Minute
-from services.gateway.admin.read_queries import Read, ReadFilter
-from services.gateway.admin.session_queries import EverybodysFilter
-from services.gateway.admin.session_queries import Shown as ShownSession
-from services.gateway.admin.user_queries import User
-from services.gateway.http.cursors import Place
+from services.gateway.admin.queues.history import Minute
+from services.gateway.admin.users.queries import User
+from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.view import show_session
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.past.history import HistoryMessage
 from shared.events import ConversationRead
 from tests.pure.gateway.samples import NOON
 from tests.service.gateway.fakes.stored import Stored

@@ -9,7 +9,7 @@ from services.gateway.account.projects import Projects, sees
 from services.gateway.chat.memory import Remembered
 from services.gateway.sessions.own_session import OwnSessions
 from services.gateway.turns.consent import Consent
-from services.gateway.turns.kept import first_seen, kept_by
+from services.gateway.turns.past.kept import first_seen, kept_by
 from services.gateway.turns.turn import Question
 from shared.errors import NotFound
 from tests.pure.gateway.samples import glimpse, said_in

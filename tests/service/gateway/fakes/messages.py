@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.answers import Feedback
-from services.gateway.sessions.message_page import Listed, Window
-from services.gateway.sessions.message_queries import StoredEnd
-from services.gateway.turns.history import HistoryMessage
-from services.gateway.turns.kept import kept_by
+from services.gateway.sessions.messages.pages import Listed, Window
+from services.gateway.sessions.messages.queries import StoredEnd
+from services.gateway.turns.past.history import HistoryMessage
+from services.gateway.turns.past.kept import kept_by
 from tests.service.gateway.fakes.stored import Stored
 
 

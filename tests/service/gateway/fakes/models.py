@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.models.answers import Model, ReservedTag, Tag
 from tests.pure.gateway.samples import NOON
 from tests.service.gateway.fakes.stored import Stored

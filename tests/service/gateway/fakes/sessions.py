@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from services.gateway.account.projects import Projects, sees
-from services.gateway.http.cursors import Place
-from services.gateway.http.fields import Json
-from services.gateway.sessions.filters import SessionFilter
+from services.gateway.http.requests.cursors import Place
+from services.gateway.http.requests.fields import Json
+from services.gateway.sessions.beginning.templates import TemplateRow
+from services.gateway.sessions.finding.filters import SessionFilter
+from services.gateway.sessions.finding.searching import Found
+from services.gateway.sessions.messages.stats_queries import Counts, MessageCounts, TokenCounts, WordCounts
 from services.gateway.sessions.openings import Opening
-from services.gateway.sessions.searching import Found
-from services.gateway.sessions.stats_queries import Counts, MessageCounts, TokenCounts, WordCounts
-from services.gateway.sessions.templates import TemplateRow
 from services.gateway.sessions.view import SessionFacts
-from services.gateway.turns.said import Glimpse
+from services.gateway.turns.past.said import Glimpse
 from shared.search_words import words_of
 from tests.service.gateway.fakes.stored import Stored
 

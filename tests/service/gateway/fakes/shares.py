@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from services.gateway.account.identity import Caller
-from services.gateway.http.cursors import Place
-from services.gateway.sessions.share_store import Readers, SharedSession
-from services.gateway.sessions.shared_queries import SharedRow
+from services.gateway.http.requests.cursors import Place
+from services.gateway.sessions.sharing.queries import SharedRow
+from services.gateway.sessions.sharing.store import Readers, SharedSession
 from tests.pure.gateway.samples import NOON
 from tests.service.gateway.fakes.stored import Stored
 

@@ -12,8 +12,8 @@ from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.limits.quota import Quota
 from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.standing import Standing
-from services.gateway.admin.dead_letter import Parked
-from services.gateway.admin.delivery import WholeDelivery
+from services.gateway.admin.dead_letters.answers import Parked
+from services.gateway.admin.deliveries.answers import WholeDelivery
 from services.gateway.analytics.queries import KnownSession
 from services.gateway.analytics.record import WholeTrace
 from services.gateway.models.answers import Model, Tag
@@ -21,14 +21,14 @@ from services.gateway.privacy.export import ExportPlaces
 from services.gateway.privacy.kinds import Kind
 from services.gateway.privacy.pages import ExportPage
 from services.gateway.sessions.answers import Feedback
+from services.gateway.sessions.beginning.templates import TemplateRow
 from services.gateway.sessions.openings import Opening
-from services.gateway.sessions.templates import TemplateRow
 from services.gateway.sessions.view import SessionFacts, StoredSession
 from services.gateway.trips.expected import expected_trip
 from services.gateway.trips.placed import PlacedOrder
 from services.gateway.trips.record import Trip
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.past.history import HistoryMessage
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.writes.receipts import Receipts
 from services.logger.settling import SessionState, settle

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from services.gateway.account.projects import Projects
-from services.gateway.http.cursors import Place
+from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.status import TripStatus
 from services.gateway.trips.filters import TripFilter
 from services.gateway.trips.placed import PlacedOrder

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.claims import Claim
-from services.gateway.turns.readings import Spoken, Unstored
-from services.gateway.turns.retold import Retold
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.retold import Retold
+from services.gateway.turns.past.said import Glimpse, Said
 from services.gateway.turns.running import OnBusy
-from services.gateway.turns.said import Glimpse, Said
+from services.gateway.turns.stored.claims import Claim
+from services.gateway.turns.stored.readings import Spoken, Unstored
 from services.gateway.turns.turn import Turn
 from shared.errors import DatabaseAway, TripthreadError
 from tests.pure.gateway.samples import NOON, glimpse

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.gateway.account.identity import Caller
 from services.gateway.chat.memory import Remembered
-from services.gateway.turns.history import shown_of
+from services.gateway.turns.past.history import shown_of
 from services.gateway.v1.previous import Previous
 from services.gateway.v1.response_readings import KeptAnswer, KeptResponse
 from services.gateway.v1.way import told_with, way_to

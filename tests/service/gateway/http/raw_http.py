@@ -12,9 +12,9 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.supervisor.ports import free_port
-from services.gateway.http.edge import Edge
-from services.gateway.http.problems import problem_response
-from services.gateway.http.server import PublicServer
+from services.gateway.http.answers.problems import problem_response
+from services.gateway.http.edge.middleware import Edge
+from services.gateway.http.server.worker import PublicServer
 from shared.errors import TripthreadError
 from shared.settings import Settings
 from tests.waiting import PATIENCE_S, until_true

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Message
 
-from services.gateway.http import edge, request_span
+from services.gateway.http.edge import middleware as edge
+from services.gateway.http.edge import request_span
 from tests.service.gateway.fakes import World
 
 REQUEST_ID = "01890a5d-ac96-774b-bcce-b302099a8057"

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from services.gateway.http.documents import Documents
-from services.gateway.http.event_document import event_document
+from services.gateway.http.documents.event_document import event_document
+from services.gateway.http.documents.routes import Documents
 from services.gateway.http.handed import handed_over
 from tests.service.gateway.fakes import World
 

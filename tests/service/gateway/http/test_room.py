@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.gateway.http import room as rooms
-from services.gateway.http.room import SMALL, Room
+from services.gateway.http.held import room as rooms
+from services.gateway.http.held.room import SMALL, Room
 from shared.errors import Overloaded
 
 BIG = 2 * SMALL

@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI, Request
 
 from deploy.supervisor.ports import free_port
-from services.gateway.http.edge import Edge
-from services.gateway.http.server import PublicServer
+from services.gateway.http.edge.middleware import Edge
+from services.gateway.http.server.worker import PublicServer
 from shared.settings import Settings
 from tests.waiting import until_true
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.http.shares import Shares
+from services.gateway.http.held.shares import Shares
 from shared.errors import Overloaded, TooMany
 
 FREE = 10

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Message
 
-from services.gateway.http.room import SMALL, Room
-from services.gateway.http.sliced import Slice, SlicedResponse
+from services.gateway.http.answers.sliced import Slice, SlicedResponse
+from services.gateway.http.held.room import SMALL, Room
 from tests.waiting import until_true
 
 BIG = 2 * SMALL

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from starlette.types import Message
 
-from services.gateway.http.edge import GOES_ON
+from services.gateway.http.edge.middleware import GOES_ON
 from services.gateway.live import stream as module
 from services.gateway.live.changes import Change, changes
 from services.gateway.live.listeners import MOST_WAITING, Listeners

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.answering import Answering
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.here.answering import Answering
+from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.turn import Answer
 from shared.backoff import Delays
 from shared.settings import Settings

@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.answering import Answering
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.conversation import NOTED, conversation
-from services.gateway.turns.said import Said, newest
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.here.answering import Answering
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.conversation import NOTED, conversation
+from services.gateway.turns.past.said import Said, newest
 from services.gateway.turns.turn import Answer, Question
 from shared.settings import Settings
 from tests.pure.gateway.samples import minutes, said_in, turn

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from services.gateway.model.frames import FRAME_S
-from services.gateway.model.upstreams import Upstreams, open_upstreams
+from services.gateway.model.asking.upstreams import Upstreams, open_upstreams
+from services.gateway.model.reading.frames import FRAME_S
 from shared.errors import ModelAway
 from shared.ids import new_id
 from tests.service.gateway.model.stand_in import at_once

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway.model.catalog import UpstreamSpec, read_catalog
-from services.gateway.model.listing import list_models
+from services.gateway.model.configured.catalog import UpstreamSpec, read_catalog
+from services.gateway.model.configured.listing import list_models
 from shared.errors import ModelAway
 from shared.settings import Settings
 

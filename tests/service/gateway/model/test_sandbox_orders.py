@@ -8,9 +8,9 @@ import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from services.gateway.model.upstreams import Upstreams, open_upstreams
-from services.gateway.turns.answering import Answering
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.model.asking.upstreams import Upstreams, open_upstreams
+from services.gateway.turns.here.answering import Answering
+from services.gateway.turns.here.buffer import TurnBuffer
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
 from tests.service.gateway.model.stand_in import at_once

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.answering import LONGEST_ANSWER, Answering
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.turns.here.answering import LONGEST_ANSWER, Answering
+from services.gateway.turns.here.buffer import TurnBuffer
 from shared.errors import ModelAway
 from shared.events import LARGEST_BODY
 from shared.ids import new_id

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from services.gateway.model.circuit import OPENS_AFTER
-from services.gateway.model.upstreams import Upstreams, open_upstreams
-from services.gateway.turns.answering import Answering
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.model.asking.circuit import OPENS_AFTER
+from services.gateway.model.asking.upstreams import Upstreams, open_upstreams
+from services.gateway.turns.here.answering import Answering
+from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.turn import Answer
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
-from services.gateway.model.catalog import UpstreamSpec, read_catalog
+from services.gateway.model.configured.catalog import UpstreamSpec, read_catalog
 from services.gateway.models.queries import ModelQueries
 from services.gateway.models.registering import ModelRegistration
 from shared.backoff import Delays

@@ -10,7 +10,7 @@ from starlette.types import Message, Scope
 from services.gateway.account.caller import Caller
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.visitors.store import LinkStore
-from services.gateway.http.room import Room
+from services.gateway.http.held.room import Room
 from services.gateway.privacy.export import Exporting, ExportPlaces
 from services.gateway.privacy.kinds import KINDS, Kind
 from services.gateway.privacy.pages import PAGE_BYTES, PAGES_AT_ONCE, ExportPage

@@ -5,9 +5,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.gateway.sessions.edits import changed
+from services.gateway.sessions.edits.fields import changed
+from services.gateway.sessions.edits.settled import has_settled
 from services.gateway.sessions.own_session import OwnSession
-from services.gateway.sessions.settled import has_settled
 from services.gateway.sessions.view import show_session
 from shared.events import SessionChanged
 from shared.ids import new_id

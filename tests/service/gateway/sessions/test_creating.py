@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.gateway.sessions.templates import TemplateRow
+from services.gateway.sessions.beginning.templates import TemplateRow
 from shared.events import MessagePosted, SessionOpened
 from shared.ids import new_id
 from tests.pure.gateway.samples import NOON, facts, stored, turn

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.past.history import HistoryMessage
 from tests.pure.gateway.samples import facts, minutes, stored, turn
 from tests.service.gateway.fakes import World
 from tests.tokens import token_for

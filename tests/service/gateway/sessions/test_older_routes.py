@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from services.gateway.account.identity import Caller
-from services.gateway.sessions import conversation, older_routes
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.sessions.messages import conversation
+from services.gateway.sessions.older import routes as older_routes
+from services.gateway.turns.past.history import HistoryMessage
 from tests.pure.gateway.samples import facts, minutes, stored, turn
 from tests.service.gateway.fakes import World
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.gateway.models.answers import Tag
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.past.history import HistoryMessage
 from shared.events import SessionTagged
 from shared.ids import new_id
 from tests.pure.gateway.samples import facts, minutes, stored, turn

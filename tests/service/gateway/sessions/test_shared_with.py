@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.gateway.turns.history import HistoryMessage
+from services.gateway.turns.past.history import HistoryMessage
 from shared.ids import new_id
 from tests.pure.gateway.samples import facts, minutes, stored
 from tests.service.gateway.fakes import World

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.model.upstreams import open_upstreams
+from services.gateway.model.asking.upstreams import open_upstreams
 from services.gateway.turns import call_parts
-from services.gateway.turns.buffer import TurnBuffer
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.rounds import CALLS, MOST_CALLS, Limits, Rounds
 from services.gateway.turns.offered import UnusableCall
-from services.gateway.turns.rounds import CALLS, MOST_CALLS, Limits, Rounds
 from services.gateway.turns.turn import Answer, Turn
 from shared.errors import Conflict
 from tests.pure.gateway.samples import turn

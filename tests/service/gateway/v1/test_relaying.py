@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from services.gateway.model.asking.upstreams import open_upstreams
 from services.gateway.model.relayed import Relayed
-from services.gateway.model.upstreams import open_upstreams
-from services.gateway.turns.answering import Answering
-from services.gateway.turns.buffer import TurnBuffer
-from services.gateway.turns.retold import Retold
+from services.gateway.turns.here.answering import Answering
+from services.gateway.turns.here.buffer import TurnBuffer
+from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.turn import Answer
 from services.gateway.v1.telling import completion_of, error_of, relayed_stream
 from tests.pure.gateway.samples import minutes, turn

@@ -8,7 +8,7 @@ from services.gateway.chat.routes import Chat
 from services.gateway.chat.running import RunningChat
 from services.gateway.chat.session_tags import SessionTags
 from services.gateway.tools.toolkit import Toolkit
-from services.gateway.turns.recent import RecentSessions
+from services.gateway.turns.here.recent import RecentSessions
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.turns.weight import turn_room

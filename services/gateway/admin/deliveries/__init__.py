@@ -1,0 +1,1 @@
+"""What outside systems posted, and what became of it"""

@@ -1,0 +1,1 @@
+"""What waits at the broker, now and in the last hour"""

@@ -1,0 +1,1 @@
+"""Who there is, how much each may do, and whom that refused"""

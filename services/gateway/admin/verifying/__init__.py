@@ -1,0 +1,1 @@
+"""Recount what follows from other rows, and tell of what differs"""

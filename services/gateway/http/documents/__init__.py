@@ -1,0 +1,1 @@
+"""What describes the gateway: OpenAPI, AsyncAPI, and their pages"""

@@ -1,0 +1,1 @@
+"""What a call of the model took and cost, as its trace and its span say it"""

@@ -1,0 +1,262 @@
+"""The shapes that nearly every chunk has, so that it costs nothing to look at the rest.
+
+Whatever would make a difference has a type that refuses it: then `lenient.py` has the word, and the two always agree.
+"""
+
+from typing import Any
+
+import msgspec
+
+from services.gateway.model.chunks import CallPiece, Chunk
+from services.gateway.model.ending import ERROR, reason_of
+from services.gateway.model.reading.usage import usage_in
+
+NO_REASON = frozenset(("", "null", "none"))
+
+
+class _TextDelta(msgspec.Struct, gc=False):
+    content: str | None = None
+    refusal: None = None
+    reasoning_content: None = None
+    reasoning: None = None
+    reasoning_details: None = None
+    thinking: None = None
+    audio: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _TextChoice(msgspec.Struct, gc=False):
+    delta: _TextDelta
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    finishReason: None = None  # noqa: N815 - as Gemini writes it
+    text: None = None
+    message: None = None
+    usage: None = None
+    error: None = None
+
+
+class _TextChunk(msgspec.Struct, gc=False):
+    """The next piece of the text, or the end."""
+
+    choices: tuple[_TextChoice]
+    usage: None = None
+    x_groq: None = None
+    error: None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    reasoning_details: Any = None
+    refusal: None = None
+    thinking: None = None
+    audio: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    finishReason: None = None  # noqa: N815 - as Gemini writes it
+    text: None = None
+    message: None = None
+    usage: None = None
+    error: None = None
+
+
+class _UsualChunk(msgspec.Struct):
+    """Beginning, text, reasoning, end or usage."""
+
+    choices: list[_Choice]
+    usage: Any = None
+    x_groq: None = None
+    error: None = None
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct, gc=False):
+    index: int
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _CallsDelta(msgspec.Struct, gc=False):
+    tool_calls: list[_Call]
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: None = None
+    refusal: None = None
+    thinking: None = None
+    audio: None = None
+    function_call: None = None
+
+
+class _CallsChoice(msgspec.Struct, gc=False):
+    delta: _CallsDelta
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    finishReason: None = None  # noqa: N815 - as Gemini writes it
+    text: None = None
+    message: None = None
+    usage: None = None
+    error: None = None
+
+
+class _CallsChunk(msgspec.Struct):
+    """What comes next of calls of tools."""
+
+    choices: tuple[_CallsChoice]
+    usage: Any = None
+    x_groq: None = None
+    error: None = None
+
+
+class _WholeCall(msgspec.Struct, gc=False):
+    function: _Function
+    id: str | None = None
+    index: int | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    reasoning_details: Any = None
+    thinking: None = None
+    audio: None = None
+    tool_calls: list[_WholeCall] | None = None
+    function_call: None = None
+
+
+class _WholeChoice(msgspec.Struct, gc=False):
+    message: _Message
+    finish_reason: str
+    native_finish_reason: str | None = None
+    finishReason: None = None  # noqa: N815 - as Gemini writes it
+    text: None = None
+    delta: None = None
+    usage: None = None
+    error: None = None
+
+
+class _Whole(msgspec.Struct):
+    """An answer that came at once."""
+
+    choices: tuple[_WholeChoice]
+    usage: Any = None
+    x_groq: None = None
+    error: None = None
+
+
+_text_chunk = msgspec.json.Decoder(_TextChunk).decode
+_usual_chunk = msgspec.json.Decoder(_UsualChunk).decode
+_calls_chunk = msgspec.json.Decoder(_CallsChunk).decode
+_whole = msgspec.json.Decoder(_Whole).decode
+UNFIT = (ValueError, RecursionError)  # msgspec's own errors are ValueErrors, and so is that of invalid UTF-8
+
+
+def read_text(event: bytes) -> Chunk:
+    """Read the next piece of the text, or the end.
+
+    Raises:
+        ValueError, RecursionError: It is something else.
+    """
+    choice = _text_chunk(event).choices[0]
+    chunk = Chunk(choice.delta.content or "")
+    if choice.finish_reason is not None:
+        chunk.finish_reason = reason_in(choice.finish_reason, choice.native_finish_reason)
+    return chunk
+
+
+def read_usual(event: bytes) -> Chunk | None:
+    """Read a chunk of the usual shape; None where it has another."""
+    try:
+        usual = _usual_chunk(event)
+    except UNFIT:
+        return None
+    if len(usual.choices) > 1:
+        return None
+    chunk = Chunk(usage=usage_in(usual.usage))
+    if usual.choices:
+        choice = usual.choices[0]
+        chunk.text = choice.delta.content or ""
+        chunk.reasoning = choice.delta.reasoning_content or choice.delta.reasoning or ""
+        if choice.delta.reasoning_details and not chunk.reasoning:
+            return None
+        chunk.finish_reason = reason_in(choice.finish_reason, choice.native_finish_reason)
+    return chunk
+
+
+def read_calls(event: bytes) -> Chunk | None:
+    """Read a chunk with pieces of calls in the usual shape; None where it has another."""
+    try:
+        said = _calls_chunk(event)
+    except UNFIT:
+        return None
+    delta, choice = said.choices[0].delta, said.choices[0]
+    calls = [
+        CallPiece(call.index, call.id or None, name or None, arguments or "")
+        for call in delta.tool_calls
+        for name, arguments in (_called(call.function),)
+    ]
+    return Chunk(
+        text=delta.content or "",
+        reasoning=delta.reasoning_content or "",
+        calls_tool=any(piece.name or piece.arguments for piece in calls),
+        tool=next((piece.name for piece in calls if piece.name), None),
+        calls=calls,
+        finish_reason=reason_in(choice.finish_reason, choice.native_finish_reason),
+        usage=usage_in(said.usage),
+    )
+
+
+def _called(function: _Function | None) -> tuple[str | None, str | None]:
+    return (function.name, function.arguments) if function else (None, None)
+
+
+def read_whole(body: bytes) -> Chunk | None:
+    """Read an answer that came at once, in the usual shape; None where it has another."""
+    try:
+        said = _whole(body)
+    except UNFIT:
+        return None
+    choice, message = said.choices[0], said.choices[0].message
+    if message.reasoning_details and not (message.reasoning_content or message.reasoning):
+        return None
+    calls = [
+        CallPiece(number, call.id or None, call.function.name or None, call.function.arguments or "")
+        for number, call in enumerate(message.tool_calls or ())
+    ]
+    return Chunk(
+        text=(message.content or "") + (message.refusal or ""),
+        reasoning=message.reasoning_content or message.reasoning or "",
+        is_refusal=bool(message.refusal),
+        is_whole=True,
+        calls_tool=bool(calls),
+        tool=next((piece.name for piece in calls if piece.name), None),
+        calls=calls,
+        finish_reason=reason_in(choice.finish_reason, choice.native_finish_reason) or "stop",
+        usage=usage_in(said.usage),
+    )
+
+
+def reason_in(value: Any, native: Any = None) -> str | None:
+    """Return a finish reason; some services write the lack of one in a word.
+
+    Args:
+        value: The reason.
+        native: In the words of the service behind a router; OpenRouter calls an end `stop` that was an error there.
+    """
+    if not isinstance(value, str) or value.lower() in NO_REASON:
+        return None
+    return native if isinstance(native, str) and reason_of(native) == ERROR else value

@@ -1,0 +1,1 @@
+"""Change one session or many, or delete them, and know whether that stands"""

@@ -1,0 +1,1 @@
+"""The paths and spellings of older clients"""

@@ -1,0 +1,168 @@
+"""Claiming a session for a turn: the lock, the idempotency key and the durable copy of the question, in one row."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway.turns.offered import Tools
+from services.gateway.turns.quota import Quota, UsedUp
+from services.gateway.turns.stored.rows import COLUMNS, columns, question_columns, read_turn
+from services.gateway.turns.turn import Question, Turn
+from shared.database import Connection, Pool, borrowed
+from shared.ids import new_id, scoped
+
+LEASE_S = 30  # how long a running turn is its owner's without a renewal
+
+
+class Lost(enum.Enum):
+    """Why a claim got nothing."""
+
+    TAKEN = "taken"  # the session is answering, or was deleted; or the key is known already
+    STALE = "stale"  # more was said since the claimant read the session
+
+
+Claimed = Turn | Lost | UsedUp
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A turn that somebody wants to run, or a message that its client stores and nobody is to answer."""
+
+    turn_id: UUID
+    user_id: str
+    session_id: str
+    key: str | None
+    body_hash: bytes
+    owner: str
+    correlation_id: UUID
+    traceparent: str | None
+    model: str
+    provider: str
+    project_id: str | None
+    helper: str | None
+    question: Question
+    # Tells this claim from every other, also of the same turn and request, as where a proxy sent it to two gateways.
+    nonce: UUID = field(default_factory=new_id)
+    account: str = ""  # whom the limits count the turn for; of no interest to other gateways
+    state: Literal["running", "posted"] = "running"
+    known_until: datetime | None = None  # the place of the newest turn that the claimant knows; none: it knows none
+    remembers_from: datetime | None = None  # the place of the oldest message that the model is told of; none: it is new
+    begins: bool = False  # the session is a new one, as far as the claimant knows
+    quota: Quota | None = None  # what it counts against; none: as much as one likes
+    tools: Tools | None = None  # what its model may call; no part of its row
+    is_recalled: bool = False  # its claimant has not read the session: the claim proves that there is no more of it
+    tag: str | None = None  # and the session is known to have this one, if that is proved
+
+
+async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:
+    """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
+    async with borrowed(pool) as db:
+        return await claim_in(db, claims)
+
+
+async def claim_posted(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:
+    """Accept messages that clients store, in one transaction: of each session one at a time; answer each in order.
+
+    They are no turns, so the insert of one takes no lock of its session: two at once would reply to the same message,
+    and one of them be on no branch that goes on.
+    """
+    first = {(claim.user_id, claim.session_id): claim for claim in reversed(claims)}
+    async with borrowed(pool) as db, db.transaction():
+        await lock_sessions(db, list(first))
+        results = await claim_in(db, list(first.values()))
+    claimed = dict(zip([claim.turn_id for claim in first.values()], results, strict=True))
+    return [claimed.get(claim.turn_id, Lost.STALE) for claim in claims]
+
+
+async def lock_sessions(db: Connection, sessions: Sequence[tuple[str, str]]) -> None:
+    """Let nobody else claim these sessions until the end of the transaction; wait for those who do."""
+    digests = [sha256(scoped(*session).encode()).digest() for session in sessions]
+    keys = sorted({int.from_bytes(digest[:8], signed=True) for digest in digests})
+    await db.execute("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key", keys)
+    # Turns take no such lock. A row in the way of theirs, which nobody ever sees, waits for them and lets them wait.
+    placeholders = [(new_id(), *session) for session in sessions]
+    await db.execute(
+        """
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
+            model, provider, question, asked_at)
+        SELECT p.id, p.user_id, p.session_id, '', '', 'running', clock_timestamp(), p.id, '', '', '{}',
+            clock_timestamp()
+        FROM unnest($1::uuid[], $2::text[], $3::text[]) AS p (id, user_id, session_id)
+        ORDER BY p.user_id, p.session_id
+        ON CONFLICT DO NOTHING
+        """,
+        *columns(placeholders),
+    )
+    await db.execute("DELETE FROM gateway.turns WHERE turn_id = ANY ($1)", [each[0] for each in placeholders])
+
+
+async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Claimed]:
+    """Take the sessions of all these claims that can be had; answer each in order.
+
+    A turn that ended between the claimant's reading and its claim may have been in the way of the insert, so the
+    function looks for what is stale by a second statement, under the lock that the first took: see its revision,
+    `deploy/migrations/sql/0032_stale_by_key.up.sql`.
+    """
+    if any(claim.quota for claim in claims):
+        return await _claim_within(db, claims)
+    rows = await db.fetch(
+        f"""
+        SELECT is_stale, {COLUMNS} FROM (
+            SELECT is_stale, (turn).* FROM gateway.take_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+                $14, $15, $16, $17, $18, $19, $20, {LEASE_S})) AS claimed
+        """,  # noqa: S608 - constants of this module
+        *columns([_claim_row(claim) for claim in claims]),
+    )
+    # Popped, because two repeats of one request may be in one group, and want the same turn.
+    claimed: dict[UUID, Claimed] = {row["turn_id"]: Lost.STALE if row["is_stale"] else read_turn(row) for row in rows}
+    return [claimed.pop(claim.turn_id, Lost.TAKEN) for claim in claims]
+
+
+async def _claim_within(db: Connection, claims: Sequence[Claim]) -> list[Claimed]:
+    """Do the same where some of them have a quota: what is claimed is counted in the same statement, or not claimed."""
+    rows = await db.fetch(
+        f"""
+        SELECT is_stale, used_up, next_day, {COLUMNS} FROM (
+            SELECT is_stale, used_up, next_day, (turn).* FROM gateway.take_turns_within($1, $2, $3, $4, $5, $6, $7, $8,
+                $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, {LEASE_S}, $21)) AS claimed
+        """,  # noqa: S608
+        *columns([(*_claim_row(claim), claim.quota and {**claim.quota, "begins": claim.begins}) for claim in claims]),
+    )
+    claimed = {row["turn_id"]: _claimed(row) for row in rows}
+    return [claimed.pop(claim.turn_id, Lost.TAKEN) for claim in claims]
+
+
+def _claimed(row: asyncpg.Record) -> Claimed:
+    if row["is_stale"]:
+        return Lost.STALE
+    return UsedUp(row["used_up"], row["next_day"]) if row["used_up"] else read_turn(row)
+
+
+def _claim_row(claim: Claim) -> tuple[Any, ...]:
+    return (
+        claim.turn_id,
+        claim.user_id,
+        claim.session_id,
+        claim.key,
+        claim.body_hash,
+        claim.owner,
+        claim.correlation_id,
+        claim.traceparent,
+        claim.model,
+        claim.provider,
+        claim.project_id,
+        claim.helper,
+        *question_columns(claim.question),
+        claim.nonce,
+        claim.state,
+        1 + len(claim.question.earlier),
+        claim.known_until,
+        claim.remembers_from,
+        claim.is_recalled,
+    )
