@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-import aio_pika
 import structlog
 from aio_pika.abc import AbstractConnection
 
@@ -47,7 +46,7 @@ from shared.publisher import Publisher
 from shared.settings import Settings
 from shared.subscription import Delivery, Subscription, subscribe
 from shared.topology import Queue
-from shared.unreadable import FRAME_ERRORS, CarefulConnection
+from shared.wire import WiredConnection
 
 # How long nothing may arrive before the consumer takes a new channel. RabbitMQ 3.10 tells no consumer of a quorum
 # queue's deletion where somebody declares it again at once, and the old channel would never hear of the new queue.
@@ -98,7 +97,6 @@ class GroupCommit(Consumer[T]):
         self._decode = decode
         self._quiet_s = quiet_s
         self._begin = begin
-        self._careful = False
         self._exporting = bool(settings.otel_exporter_otlp_endpoint)
         self._subscription: Subscription | None = None
         self._group_arrived_at: float | None = None
@@ -110,15 +108,10 @@ class GroupCommit(Consumer[T]):
             self._subscription.wake()
 
     async def _consume(self) -> None:
-        kind = CarefulConnection if self._careful else aio_pika.Connection
         prepare = partial(require, queues=(self._queue,))
-        try:
-            async with open_connection(self._settings, self._queue.name, prepare, kind) as connection:
-                log.debug("consuming", queue=self._queue.name)
-                await self._consume_by(connection)
-        except Disconnected as error:
-            self._careful = self._careful or isinstance(error.__cause__, FRAME_ERRORS)
-            raise
+        async with open_connection(self._settings, self._queue.name, prepare, WiredConnection) as connection:
+            log.debug("consuming", queue=self._queue.name)
+            await self._consume_by(connection)
 
     async def _consume_by(self, connection: AbstractConnection) -> None:
         """Work on one channel after the other; each lasts until nothing has arrived for a while."""

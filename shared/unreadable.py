@@ -5,6 +5,7 @@ but kills the connection of whoever decodes it with pamqp, again and again, and 
 each time. On a careful connection such properties are taken off before they are decoded; the body comes through, and a
 header says what was wrong. A routing key, of which nobody wants to know, is made readable. Looking at every header
 twice costs an eighth of the consumer's time, so a consumer is careful only after it has lost a connection that way.
+Who takes deliveries off the wire by themselves (`shared/subscription.py`) decodes no route, and properties here.
 """
 
 import asyncio
@@ -29,14 +30,6 @@ FRAME_ERRORS = (InvalidFrameError, PAMQPException, ValueError, ArithmeticError, 
 _PREFIX = struct.Struct(">BHL")  # frame type, channel, length of the payload; the payload and an end byte follow
 
 _DELIVER = struct.pack(">HH", spec.Basic.frame_id, spec.Basic.Deliver.frame_id)
-
-
-class CarefulConnection(aio_pika.Connection):
-    """A connection that survives unreadable properties."""
-
-    def __init__(self, url: URL, *args: Any, **kwargs: Any) -> None:
-        super().__init__(url, *args, **kwargs)
-        be_careful(self)
 
 
 def be_careful(connection: AbstractConnection) -> None:
@@ -88,10 +81,23 @@ def readable_frame(whole: bytes, channel: int) -> bytes:
     return whole
 
 
+def readable_properties(header: bytes) -> spec.Basic.Properties:
+    """Decode the properties that a header frame's payload has; where they cannot be, say why in their stead."""
+    decoded = ContentHeader()
+    try:
+        decoded.unmarshal(header)
+    except FRAME_ERRORS as error:
+        return _no_properties(error)
+    return decoded.properties or spec.Basic.Properties()
+
+
+def _no_properties(error: Exception) -> spec.Basic.Properties:
+    return spec.Basic.Properties(headers={UNREADABLE: str(error)[:1000]})
+
+
 def _without_properties(whole: bytes, channel: int, error: Exception) -> bytes:
     (body_size,) = struct.unpack_from(">Q", whole, _PREFIX.size + 4)
-    properties = spec.Basic.Properties(headers={UNREADABLE: str(error)[:1000]})
-    return frame.marshal(ContentHeader(body_size=body_size, properties=properties), channel)
+    return frame.marshal(ContentHeader(body_size=body_size, properties=_no_properties(error)), channel)
 
 
 def _with_readable_route(whole: bytes) -> bytes:

@@ -90,6 +90,10 @@ class Wire(asyncio.Protocol):
         """Let somebody have this channel's frames first."""
         self._takers[channel] = take
 
+    def leave(self, channel: int) -> None:
+        """Let nobody have them any more: another channel may come to have the number."""
+        self._takers.pop(channel, None)
+
     def write(self, frames: bytes) -> None:
         """Write whole frames of a channel that nobody else writes on.
 
@@ -97,13 +101,14 @@ class Wire(asyncio.Protocol):
         broker.
         """
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._held.append(frames)
         self._held_bytes += len(frames)
         if self._held_bytes > MOST_HELD:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Have it go out now."""
         if self._held:
             data, self._held, self._held_bytes = b"".join(self._held), [], 0
             if not self._transport.is_closing():

@@ -70,7 +70,7 @@ class FakeWire(Wire):
     @property
     def written(self) -> list[Any]:
         """Everything that was written, frame by frame."""
-        self._flush()
+        self.flush()
         frames, rest = list[Any](), self.transport.written
         while rest:
             length, _, frame = pamqp.frame.unmarshal(rest)

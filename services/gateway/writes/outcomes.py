@@ -9,9 +9,9 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from pydantic import TypeAdapter, ValidationError
 
-from services.gateway.writes.deliveries import Deliveries
 from shared.connection import Disconnected, open_connection
-from shared.events import AnyOutcome, Outcome
+from shared.deliveries import Deliveries
+from shared.events import LARGEST_BODY, AnyOutcome, Outcome
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.topology import EXCHANGES, OUTCOMES_EXCHANGE, OUTCOMES_QUEUE
@@ -112,7 +112,7 @@ class _Hearing:
         channel.close_callbacks.add(self._lose)
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(self._lose)
-        deliveries = Deliveries(self._is_wanted, self._hear)
+        deliveries = Deliveries(self._hear, is_wanted=self._is_wanted, largest=LARGEST_BODY)
         wire_of(connection).take(underlay.number, deliveries.take)
         exchange = await channel.declare_exchange(OUTCOMES_EXCHANGE, EXCHANGES[OUTCOMES_EXCHANGE], durable=True)
         queue = await channel.declare_queue(self._queue, exclusive=True, auto_delete=True)
@@ -130,7 +130,7 @@ class _Hearing:
                 return True
         return False
 
-    def _hear(self, body: bytes) -> None:
+    def _hear(self, _method: bytes, _header: bytes, body: bytes) -> None:
         """Pass on what was committed together, if it can be what somebody waits for: it is read after a first look."""
         if not any(_may_hear(hearer, body) for hearer in self._hearers):
             return

@@ -12,6 +12,7 @@ from shared.publisher import Publisher
 from shared.queue_census import count_queue
 from shared.settings import Settings
 from shared.subscription import subscribe
+from shared.wire import WiredConnection
 
 QUEUE = topology.LOGGER_CHAT
 
@@ -34,7 +35,7 @@ async def opened_and_closed(connection: AbstractConnection, publisher: Publisher
 async def test_channels_that_were_closed_leave_nothing_on_their_connection(
     settings: Settings, publisher: Publisher
 ) -> None:
-    async with open_connection(settings, "test", Declaring().declare) as connection:
+    async with open_connection(settings, "test", Declaring().declare, WiredConnection) as connection:
         await opened_and_closed(connection, publisher)
         before = callbacks()
         for _ in range(20):

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from services.gateway.writes.deliveries import Deliveries
-from shared import events
+from shared.deliveries import Deliveries
 from tests.wires import FakeWire
 
 CHANNEL = 3
+LARGEST = 100
 
 
 class Listener:
@@ -22,7 +22,11 @@ class Listener:
         self.wire = FakeWire()
         self.wanted = True
         self.heard = list[bytes]()
-        self.wire.take(CHANNEL, Deliveries(lambda: self.wanted, self.heard.append).take)
+        deliveries = Deliveries(self._hear, is_wanted=lambda: self.wanted, largest=LARGEST)
+        self.wire.take(CHANNEL, deliveries.take)
+
+    def _hear(self, _method: bytes, _header: bytes, body: bytes) -> None:
+        self.heard.append(body)
 
     def deliver(self, *pieces: bytes) -> None:
         size = sum(map(len, pieces))
@@ -47,7 +51,7 @@ async def test_what_is_too_large_is_dropped() -> None:
 
     frames: list[Any] = [
         spec.Basic.Deliver("tag", 1, False, "outcomes", ""),
-        ContentHeader(body_size=events.LARGEST_BODY + 1),
+        ContentHeader(body_size=LARGEST + 1),
     ]
     listener.wire.say(CHANNEL, *frames, ContentBody(b"the first of many"))
     listener.deliver(b"the next")
