@@ -13,6 +13,7 @@ BENCHMARKS = (
     "reader",
     "hostile",
     "gateway",
+    "accept",
     "turn",
     "scale",
     "events",

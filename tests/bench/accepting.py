@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from itertools import count
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -11,13 +12,14 @@ import aiohttp
 from deploy.supervisor.ports import free_port
 from tests.bench.budgets import ACCEPT
 from tests.bench.load import QUESTION
+from tests.bench.processor import cpu_ms_each
 from tests.bench.servers import answers, process
 from tests.bench.stack import TOKEN_S, USERS, Stack
 from tests.tokens import token_for
 from tests.waiting import until
 
 AT_ONCE = 32
-MESSAGES = 1000
+MESSAGES = 2000
 WARM_UP = 200
 SESSIONS = """
     INSERT INTO chat.sessions (user_id, session_id, last_activity_at, created_at)
@@ -30,7 +32,7 @@ async def run(stack: Stack, rounds: int) -> None:
     await stack.owner.execute(SESSIONS, USERS)
     tokens = [token_for(stack.settings, f"user-{n}", expires_in_s=TOKEN_S) for n in range(USERS)]
     headers = [{"Authorization": f"Bearer {token}", "Prefer": "respond-async"} for token in tokens]
-    ours, theirs = list[float](), list[float]()
+    ours, theirs, cpu_ms = list[float](), list[float](), list[dict[str, float]]()
     port = free_port()
     other_url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
@@ -43,10 +45,13 @@ async def run(stack: Stack, rounds: int) -> None:
             for url, status in ((stack.url, 202), (other_url, 201)):
                 await _post(http, url, headers, status, WARM_UP)
             for _ in range(rounds):
+                before = stack.cpu_s()
                 ours.append(await _post(http, stack.url, headers, 202, MESSAGES))
                 await stack.drained()
+                cpu_ms.append(cpu_ms_each(before, stack.cpu_s(), MESSAGES))
                 theirs.append(await _post(http, other_url, headers, 201, MESSAGES))
-    ACCEPT.report(ours, theirs)
+    processes = {name: round(median(each[name] for each in cpu_ms), 2) for name in cpu_ms[0]}
+    ACCEPT.report(ours, theirs, cpu_ms=processes)
 
 
 def _message(number: int) -> dict[str, Any]:

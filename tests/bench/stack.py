@@ -81,17 +81,18 @@ class Stack:
 
     async def measure(self, connections: int, turns: int) -> Measured:
         """Talk, wait until all that was said is stored and tagged, and only then look what it took."""
-        before = self._cpu_s()
+        before = self.cpu_s()
         done = await self.talk(connections, turns)
         await self.drained()
-        return Measured(done, cpu_ms_each(before, self._cpu_s(), done.turns))
+        return Measured(done, cpu_ms_each(before, self.cpu_s(), done.turns))
 
     async def drained(self) -> None:
         async with asyncio.timeout(DRAINED_S):
             while not await self.owner.fetchval(DRAINED):
                 await asyncio.sleep(LOOK_EVERY_S)
 
-    def _cpu_s(self) -> dict[str, float]:
+    def cpu_s(self) -> dict[str, float]:
+        """Return the processor time of each of our processes so far."""
         return {name: cpu_s(pid) for name, pid in self._pids.items()}
 
 
