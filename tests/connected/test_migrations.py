@@ -232,6 +232,7 @@ async def test_functions_have_their_callers_rights_but_for_a_few_and_are_called_
         "gateway.begin_turns": ["tripthread_gateway"],
         "gateway.take_turns": ["tripthread_gateway"],
         "gateway.with_more_than_turns": ["tripthread_gateway"],
+        "gateway.take_posted": ["tripthread_gateway"],
         "gateway.take_turns_within": ["tripthread_gateway"],
         "gateway.count_against": ["tripthread_gateway"],
         "gateway.sessions_of": ["tripthread_gateway"],

@@ -1,5 +1,6 @@
 """Answers that go on for as long as a turn does; whoever reads one counts as following the turn until it closes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
@@ -7,7 +8,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http.answers.leaving import Leaving, WhileConnected
+from services.gateway.http.answers.leaving import while_connected
+from services.gateway.http.held.bodies import until_left
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.turn import Turn
 
@@ -33,7 +35,7 @@ class FollowingResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with WhileConnected(receive, scope):
+            async with while_connected(receive):
                 await self.stream(send)
         finally:
             self._follower.close()
@@ -79,13 +81,14 @@ async def whole_turn(buffer: TurnBuffer, request: Request) -> Turn:
         Refused, Away: The turn has no answer.
     """
     follower = buffer.attach()
-    leaving = Leaving(request.receive, request.scope, buffer.announce)
+    ending = asyncio.create_task(buffer.result())
+    leaving = asyncio.create_task(until_left(request.receive))
     try:
-        while not buffer.is_settled:
-            if leaving.has_left:
-                raise ClientDisconnect
-            await buffer.hear()
-        return await buffer.result()
+        await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            raise ClientDisconnect
+        return ending.result()
     finally:
         follower.close()
-        leaving.close()
+        ending.cancel()
+        leaving.cancel()

@@ -14,7 +14,10 @@ import orjson
 
 from services.gateway.account.limits.counting import Counting
 from services.gateway.app import wire
+from services.gateway.http.handed import handed_over
 from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.sessions.messages.posting import Posting
+from services.gateway.sessions.messages.recent_ends import RecentEnds
 from services.gateway.turns.elsewhere.peers import open_peers
 from services.gateway.turns.here.counts import TurnCounts
 from services.gateway.turns.here.recent import RecentSessions
@@ -46,6 +49,7 @@ class Stage:
     http: httpx2.AsyncClient
     counting: Counting
     recent: RecentSessions
+    recent_ends: RecentEnds
 
     async def get(self, path: str, user: str = "ann", role: str = "user", **query: Any) -> httpx2.Response:
         return await self.http.get(path, params=query, headers=self.as_user(user, role))
@@ -91,6 +95,7 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
                 http,
                 gateway.counting,
                 gateway.runner.recent,
+                handed_over(gateway.api, Posting).recent,
             )
         gateway.runner.shut_down()
         await keeping

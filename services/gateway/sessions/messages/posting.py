@@ -26,16 +26,17 @@ from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.model.configured.catalog import Catalog
 from services.gateway.sessions.answers import Message
 from services.gateway.sessions.messages.queries import MessageQueries
+from services.gateway.sessions.messages.recent_ends import RecentEnds
 from services.gateway.sessions.messages.session_end import SessionEnd, SessionEnds
 from services.gateway.sessions.openings import SessionOpenings
 from services.gateway.turns.past.history import HistoryMessage, answer_of, question_of
-from services.gateway.turns.past.kept import Kept
+from services.gateway.turns.past.kept import NOTHING, Kept
 from services.gateway.turns.quota import QuotaOf, UsedUp, no_quota
 from services.gateway.turns.starting import SessionGone, StaleHistory, until_fresh
 from services.gateway.turns.stored.claims import Claim
 from services.gateway.turns.stored.readings import TurnReadings
 from services.gateway.turns.stored.store import TurnStore
-from services.gateway.turns.told.telling import Telling
+from services.gateway.turns.told.telling import Telling, has_told
 from services.gateway.turns.turn import Question, Turn, text_parts
 from services.gateway.writes.receipts import Receipts
 from shared.errors import NotFound
@@ -88,6 +89,7 @@ class Posting:
         self.settings = settings
         self._store = store
         self._ends = SessionEnds(turns, queries, openings)
+        self.recent = RecentEnds()
         self._queries = queries
         self._telling = telling
         self._receipts = receipts
@@ -134,7 +136,34 @@ class Posting:
             QuotaUsedUp, TooManySessions: It begins a session, and the caller has begun, or has, as many as they may.
         """
         admit_writer(caller.projects, message.project_id)
+        end = self._recalled(caller, session_id, message)
+        if end is not None and (posted := await self._follow(end, message, write, client)):
+            return posted
         return await until_fresh(lambda: self._try_to_post(caller, session_id, message, write, (client, account)))
+
+    def _recalled(self, caller: Caller, session_id: str, message: NewMessage) -> SessionEnd | None:
+        """Return the end of a session as this gateway knows it, for a message of which only a claim can be refused.
+
+        One that is named may be there already; and what project the session is of may have been settled since.
+        """
+        if message.id is not None or message.parent_id is not None or caller.projects is not None:
+            return None
+        recent = self.recent.take(caller.user_id, session_id)
+        if recent is None:
+            return None
+        return SessionEnd(caller.user_id, session_id, [], recent.place, recent.message_id, recent.kept)
+
+    async def _follow(
+        self, end: SessionEnd, message: NewMessage, write: Write, client: Mapping[str, str] | None
+    ) -> tuple[HistoryMessage, int] | None:
+        """Store a message at the end of a session that was not read; None where it is not its end, or not known to be.
+
+        So it is, too, where this key was used before.
+        """
+        question = _question(message, parent_id=end.newest).said_by(client)
+        claim = self._claim(end, end.kept or NOTHING, message, question, write)
+        turn = await self._store.claim(replace(claim, is_recalled=True))
+        return await self._told(turn, end, write, is_known=True) if isinstance(turn, Turn) else None
 
     async def _try_to_post(
         self,
@@ -163,7 +192,7 @@ class Posting:
             if await self._store.is_gone(claim.user_id, claim.session_id):
                 raise SessionGone
             raise StaleHistory  # also where the same key was quicker, which is seen then
-        return await self._told(turn, end, write)
+        return await self._told(turn, end, write, is_known=end.known_until is None)
 
     async def _repeated(self, claim: Claim) -> HistoryMessage | None:
         """Return the message that this key has stored."""
@@ -188,15 +217,7 @@ class Posting:
         if message.parent_id is not None and parent is None:
             raise NotFound("parent_id names no message of this session.")
         parent_id = parent.message_id if parent else known.parent_id if known else end.newest
-        return Question(
-            message_id=message.id if message.id and known is None else str(new_id()),
-            content=message.content,
-            parts=message.parts or text_parts(message.content),
-            parent_id=parent_id,
-            client_message_id=message.id if known is not None else None,
-            metadata=message.metadata,
-            role=message.role,
-        )
+        return _question(message, parent_id=parent_id, is_edit=known is not None)
 
     async def _copied(self, end: SessionEnd, message: NewMessage, write: Write) -> HistoryMessage | None:
         """Return the message of the newest turn that this is a copy of, once a turn."""
@@ -230,12 +251,23 @@ class Posting:
             begins=end.kept is None and end.known_until is None,
         )
 
-    async def _told(self, turn: Turn, end: SessionEnd, write: Write) -> tuple[HistoryMessage, int]:
-        """Tell of a message, and wait a while until it is stored where it is read."""
+    async def _told(self, turn: Turn, end: SessionEnd, write: Write, *, is_known: bool) -> tuple[HistoryMessage, int]:
+        """Tell of a message, and wait a while until it is stored where it is read.
+
+        `is_known`: all that the session has of turns is known to be messages of clients that were told of.
+        """
+        if write.wait_s <= 0:
+            self._tell(turn, end, is_known=is_known)
+            return question_of(turn), 202
         with self._receipts.expecting(turn.posted().event_id) as receipt:
-            self._telling.tell(turn, session=end.unstored)
+            self._tell(turn, end, is_known=is_known)
             stored = await receipt.until(lambda: self._stored(turn, turn.question.message_id), write.wait_s)
         return (stored, 201) if stored else (question_of(turn), 202)
+
+    def _tell(self, turn: Turn, end: SessionEnd, *, is_known: bool) -> None:
+        telling = self._telling.tell(turn, session=end.unstored)
+        if is_known:
+            telling.add_done_callback(lambda told: self.recent.keep(turn) if has_told(told) else None)
 
     async def _stored_or(self, shown: HistoryMessage, turn: Turn) -> HistoryMessage:
         return await self._stored(turn, shown.message_id) or shown
@@ -243,6 +275,19 @@ class Posting:
     async def _stored(self, turn: Turn, message_id: str) -> HistoryMessage | None:
         found = await self._queries.whole(turn.user_id, turn.session_id, [message_id])
         return found[0] if found else None
+
+
+def _question(message: NewMessage, *, parent_id: str | None, is_edit: bool = False) -> Question:
+    """Return the new message; an edit has an id of its own, and keeps its client's beside that."""
+    return Question(
+        message_id=message.id if message.id and not is_edit else str(new_id()),
+        content=message.content,
+        parts=message.parts or text_parts(message.content),
+        parent_id=parent_id,
+        client_message_id=message.id if is_edit else None,
+        metadata=message.metadata,
+        role=message.role,
+    )
 
 
 def _hash(message: NewMessage) -> bytes:

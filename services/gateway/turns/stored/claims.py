@@ -66,24 +66,14 @@ async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:
         return await claim_in(db, claims)
 
 
-async def claim_posted(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:
-    """Accept messages that clients store, in one transaction: of each session one at a time; answer each in order.
-
-    They are no turns, so the insert of one takes no lock of its session: two at once would reply to the same message,
-    and one of them be on no branch that goes on.
-    """
-    first = {(claim.user_id, claim.session_id): claim for claim in reversed(claims)}
-    async with borrowed(pool) as db, db.transaction():
-        await lock_sessions(db, list(first))
-        results = await claim_in(db, list(first.values()))
-    claimed = dict(zip([claim.turn_id for claim in first.values()], results, strict=True))
-    return [claimed.get(claim.turn_id, Lost.STALE) for claim in claims]
+def lock_of(user_id: str, session_id: str) -> int:
+    """Name the lock of a session to the database."""
+    return int.from_bytes(sha256(scoped(user_id, session_id).encode()).digest()[:8], signed=True)
 
 
 async def lock_sessions(db: Connection, sessions: Sequence[tuple[str, str]]) -> None:
     """Let nobody else claim these sessions until the end of the transaction; wait for those who do."""
-    digests = [sha256(scoped(*session).encode()).digest() for session in sessions]
-    keys = sorted({int.from_bytes(digest[:8], signed=True) for digest in digests})
+    keys = sorted({lock_of(*session) for session in sessions})
     await db.execute("SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key", keys)
     # Turns take no such lock. A row in the way of theirs, which nobody ever sees, waits for them and lets them wait.
     placeholders = [(new_id(), *session) for session in sessions]

@@ -46,7 +46,7 @@ def read_turn(row: asyncpg.Record) -> Turn:
     """Make a turn of a row with COLUMNS."""
     values = {name: row[name] for name in TURN_FIELDS}
     answer, past, rounds = values.pop("answer"), values.pop("past") or (), values.pop("rounds") or ()
-    question = _read_question(values.pop("question"), row["known_at"])
+    question = read_question(values.pop("question"), row["known_at"])
     return Turn(
         **values,
         question=question,
@@ -94,8 +94,9 @@ def _document(question: Question) -> dict[str, Any]:
     return values
 
 
-def _read_question(values: dict[str, Any], known_at: Mapping[str, str] | None) -> Question:
-    earlier = tuple([_read_question(each, known_at) for each in values.pop("earlier", ())])
+def read_question(values: dict[str, Any], known_at: Mapping[str, str] | None = None) -> Question:
+    """Make a question of what the columns `question` and `known_at` have."""
+    earlier = tuple([read_question(each, known_at) for each in values.pop("earlier", ())])
     said_at = known_at.get(values["message_id"]) if known_at else None
     return Question(
         **_known(values, QUESTION_FIELDS), said_at=datetime.fromisoformat(said_at) if said_at else None, earlier=earlier

@@ -11,9 +11,10 @@ import asyncpg
 import orjson
 
 from services.gateway.turns.call_parts import carried
-from services.gateway.turns.stored.claims import LEASE_S, Claim, Claimed, claim_posted, claim_turns
+from services.gateway.turns.stored.claims import LEASE_S, Claim, Claimed, claim_turns
 from services.gateway.turns.stored.finishes import EXPIRED, LENGTHENED, STOPPED, Finish, end_anew, finish_turns
 from services.gateway.turns.stored.grouped import Grouped
+from services.gateway.turns.stored.posted import claim_posted
 from services.gateway.turns.stored.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
 from services.gateway.turns.weight import question_bytes

@@ -1,17 +1,20 @@
 """Messages that a client stores itself: one message is one row, whoever stores it first."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import aio_pika
 import httpx2
 import pytest
 
+from services.gateway.turns.turn import Turn
 from shared.events import MessageEvent, decode
 from shared.ids import new_id
 from shared.topology import LOGGER_CHAT
-from tests.connected.gateway.stage import Log, Rows, Stage
-from tests.pure.gateway.samples import minutes
+from tests.connected.gateway.stage import Log, Rows, Stage, open_stage
+from tests.pure.gateway.samples import claim, minutes
+from tests.waiting import until
 
 PATH = "/api/chat/sessions/s1/messages"
 
@@ -19,6 +22,18 @@ PATH = "/api/chat/sessions/s1/messages"
 async def post(stage: Stage, key: str | None = None, user: str = "ann", **message: Any) -> httpx2.Response:
     headers = stage.as_user(user) | {"Prefer": "respond-async"} | ({"Idempotency-Key": key} if key else {})
     return await stage.http.post(PATH, json={"role": "user", **message}, headers=headers)
+
+
+async def known_end(stage: Stage, content: str, **message: Any) -> str:
+    """Post a message, and return its id once this gateway knows that it is the session's end."""
+    answer = await post(stage, content=content, **message)
+    assert answer.status_code == 202, answer.text
+
+    async def is_known() -> bool:
+        return ("ann", "s1") in stage.recent_ends
+
+    await until(is_known, "the end to be known")
+    return str(answer.json()["message"]["id"])
 
 
 async def said(stage: Stage, user: str = "ann") -> list[tuple[str, str]]:
@@ -106,6 +121,47 @@ async def test_many_at_once_are_all_kept_each_after_another(gateway: Stage) -> N
     messages = (await gateway.get(PATH)).json()["messages"]
     assert len(messages) == len(kept) > 0
     assert [message["parent_id"] for message in messages] == [None, *(message["id"] for message in messages[:-1])]
+
+
+async def test_whoever_replies_at_a_known_end_replies_to_what_was_said_there_since(gateway: Stage) -> None:
+    async with open_stage(gateway.settings) as other:
+        await known_end(gateway, "0")
+        for number, stage in enumerate((gateway, other, gateway, other, other), start=1):
+            assert (await post(stage, content=str(number))).status_code == 202
+    messages = (await gateway.get(PATH)).json()["messages"]
+    assert [message["content"] for message in messages] == ["0", "1", "2", "3", "4", "5"]
+    assert [message["parent_id"] for message in messages] == [None, *(message["id"] for message in messages[:-1])]
+
+
+async def test_a_known_end_is_none_where_a_turn_has_begun_since(gateway: Stage) -> None:
+    message_id = await known_end(gateway, "hello")
+    at = datetime.fromisoformat((await gateway.get(PATH)).json()["messages"][0]["created_at"])
+    wanted = claim("next", user_id="ann", session_id="s1", known_until=at)
+    running = await gateway.store.claim(wanted)
+    assert isinstance(running, Turn), "a turn does know of what clients store"
+    beside = await post(gateway, content="beside it")
+    assert beside.json()["message"]["parent_id"] == running.question.message_id != message_id
+    assert (await post(gateway, content="next")).status_code == 200, "a copy of the question"
+
+
+async def test_a_deleted_session_refuses_at_once_also_where_its_end_is_known(gateway: Stage) -> None:
+    await known_end(gateway, "hello")
+    assert (await gateway.call("DELETE", "/api/chat/sessions/s1")).status_code in (202, 204)
+    assert (await post(gateway, content="again")).status_code == 404
+
+
+async def test_a_known_end_of_which_nothing_is_left_is_the_end_of_nothing(gateway: Stage, rows: Rows) -> None:
+    await known_end(gateway, "hello")
+    await rows.fetch("DELETE FROM gateway.turns")
+    assert (await post(gateway, content="anew")).json()["message"]["parent_id"] is None
+
+
+async def test_a_key_makes_two_messages_one_also_at_a_known_end(gateway: Stage) -> None:
+    await known_end(gateway, "hello")
+    first = await known_end(gateway, "well", key="k1")
+    again = await post(gateway, content="well", key="k1")
+    assert (again.status_code, again.json()["message"]["id"]) == (200, first)
+    assert len(await said(gateway)) == 2
 
 
 async def test_a_deleted_session_takes_nothing_and_a_stranger_s_is_another(gateway: Stage, rows: Rows) -> None:

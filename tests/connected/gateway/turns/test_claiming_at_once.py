@@ -8,12 +8,21 @@ from typing import Literal
 import asyncpg
 import pytest
 
-from services.gateway.turns.stored.claims import Claim, Lost, claim_in, claim_posted, lock_sessions
-from services.gateway.turns.turn import Turn
+from services.gateway.turns.stored.claims import Claim, Claimed, Lost, claim_in, lock_sessions
+from services.gateway.turns.stored.posted import claim_posted
+from services.gateway.turns.turn import Question, Turn
 from shared.database import Pool, open_pool, transaction
 from tests.connected.gateway.turns.turn_stage import Gateway
 from tests.connected.locks import until_blocked
 
+ERASED = """
+    INSERT INTO gateway.erasures (user_hash, event_id, correlation_id, done_at)
+    VALUES (tripthread.user_hash('ann'), gen_random_uuid(), gen_random_uuid(), now())
+"""
+DELETED = """
+    INSERT INTO gateway.deletions (user_id, session_id, event_id, correlation_id)
+    VALUES ('ann', 's1', gen_random_uuid(), gen_random_uuid())
+"""
 State = Literal["running", "posted"]
 
 
@@ -56,3 +65,39 @@ async def test_a_message_is_accepted_while_a_turn_runs(gateway: Gateway) -> None
     posted = await gateway.store.claim(replace(says(gateway, "two", "posted"), known_until=running.place))
     assert isinstance(posted, Turn)
     assert posted.place > running.place
+
+
+async def test_who_has_not_read_a_session_knows_its_end_as_long_as_that_is_there(
+    gateway: Gateway, pool: Pool, owner: asyncpg.Connection
+) -> None:
+    async def next_one(known: Turn) -> Claimed:
+        claim = replace(says(gateway, "next", "posted"), known_until=known.place, is_recalled=True)
+        return (await claim_posted(pool, [claim]))[0]
+
+    first = await gateway.store.claim(says(gateway, "one", "posted"))
+    assert isinstance(first, Turn)
+    second = await next_one(first)
+    assert isinstance(second, Turn)
+    assert second.place > first.place
+    assert await next_one(first) is Lost.STALE, "more was said"
+    await owner.execute(ERASED)
+    assert await next_one(second) is Lost.STALE, "it was erased meanwhile"
+    await owner.execute("DELETE FROM gateway.erasures")
+    await owner.execute("DELETE FROM gateway.turns WHERE turn_id = $1", second.turn_id)
+    assert await next_one(second) is Lost.STALE, "it is not there"
+    third = await next_one(first)
+    assert isinstance(third, Turn)
+    await owner.execute(DELETED)
+    assert await next_one(third) is Lost.STALE, "it was deleted"
+
+
+async def test_a_message_is_returned_as_it_is_read(gateway: Gateway) -> None:
+    said = Question("m1", "hello", [{"type": "text", "text": "hello"}], "m0", None, {"b": 1, "aa": [1.5, None]})
+    wanted = says(gateway, "hello", "posted")
+    wanted = replace(
+        wanted, question=replace(said, role="tool", client={"address": "10.0.0.0/24"}), key="k", helper="h"
+    )
+    posted = await gateway.store.claim(wanted)
+    assert isinstance(posted, Turn)
+    assert posted == await gateway.store.find(posted.turn_id)
+    assert [*posted.question.metadata] == ["b", "aa"], "as the relay will tell of it"

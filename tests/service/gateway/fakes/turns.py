@@ -1,5 +1,6 @@
 """Turns that end at once, and what is kept of them."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -69,8 +70,11 @@ class FakeTelling:
     def __init__(self, world: Stored) -> None:
         self._world = world
 
-    def tell(self, turn: Turn, *, session: Sequence[Glimpse]) -> None:
+    def tell(self, turn: Turn, *, session: Sequence[Glimpse]) -> asyncio.Future[bool]:
         self._world.published += turn.asked()
+        told = asyncio.get_running_loop().create_future()
+        told.set_result(True)
+        return told
 
 
 class FakeTurnStore:

@@ -1,0 +1,1 @@
+DROP FUNCTION gateway.take_posted;
