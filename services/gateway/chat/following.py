@@ -1,6 +1,5 @@
 """Answers that go on for as long as a turn does; whoever reads one counts as following the turn until it closes."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
@@ -8,8 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http.answers.leaving import while_connected
-from services.gateway.http.held.bodies import until_left
+from services.gateway.http.answers.leaving import Leaving, WhileConnected
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.turn import Turn
 
@@ -35,7 +33,7 @@ class FollowingResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with while_connected(receive):
+            with WhileConnected(receive, scope):
                 await self.stream(send)
         finally:
             self._follower.close()
@@ -81,14 +79,13 @@ async def whole_turn(buffer: TurnBuffer, request: Request) -> Turn:
         Refused, Away: The turn has no answer.
     """
     follower = buffer.attach()
-    ending = asyncio.create_task(buffer.result())
-    leaving = asyncio.create_task(until_left(request.receive))
+    leaving = Leaving(request.receive, request.scope, buffer.announce)
     try:
-        await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not ending.done():
-            raise ClientDisconnect
-        return ending.result()
+        while not buffer.is_settled:
+            if leaving.has_left:
+                raise ClientDisconnect
+            await buffer.hear()
+        return await buffer.result()
     finally:
         follower.close()
-        ending.cancel()
-        leaving.cancel()
+        leaving.close()

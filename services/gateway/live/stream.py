@@ -9,7 +9,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http.answers.leaving import while_connected
+from services.gateway.http.answers.leaving import WhileConnected
 from services.gateway.http.edge.middleware import GOES_ON
 from services.gateway.live.changes import Change
 from services.gateway.live.listeners import Listener
@@ -96,7 +96,7 @@ class EventStream(Response):
 
     async def _goes_on(self, receive: Receive, send: Send) -> None:
         try:
-            async with while_connected(receive):
+            with WhileConnected(receive, {}):  # of the scope nothing is kept
                 await self._tell(send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

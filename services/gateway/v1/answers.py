@@ -13,7 +13,7 @@ from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer
 from services.gateway.chat.following import FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.session_tags import SessionTags
-from services.gateway.http.answers.openai_errors import error_response, openai_error
+from services.gateway.http.answers.openai_errors import openai_error
 from services.gateway.http.callers.client import client_of
 from services.gateway.http.edge.middleware import correlation_id_of
 from services.gateway.http.edge.rate_limit import tell_limits
@@ -27,7 +27,7 @@ from services.gateway.turns.here.retold import Retold
 from services.gateway.v1.asked import Asked
 from services.gateway.v1.beginning import Beginning
 from services.gateway.v1.response_input import ItemsNamed
-from services.gateway.v1.telling import STREAM_HEADERS, error_of, has_ended
+from services.gateway.v1.telling import STREAM_HEADERS, failure_response, has_ended
 from services.gateway.v1.turns import V1Turns
 from services.gateway.v1.wording import Begun, Wording
 from shared.errors import Invalid, NotFound, TripthreadError
@@ -151,7 +151,7 @@ async def _stream(begun: Begun, wording: Wording) -> Response:
     if await _has_nothing(buffer, retold):
         if buffer.failure is not None:
             raise buffer.failure
-        return error_response(*error_of(buffer.ended.answer if buffer.ended else None))
+        return failure_response(buffer.ended.answer if buffer.ended else None)
     return FollowingResponse(buffer, wording.stream(begun), STREAM_HEADERS, retold.leave)
 
 
@@ -159,7 +159,7 @@ async def _whole(begun: Begun, request: Request, wording: Wording) -> Response:
     turn = await whole_turn(begun.buffer, request)
     answer = turn.answer
     if answer is None or not has_ended(answer, begun.retold):
-        return error_response(*error_of(answer))
+        return failure_response(answer)
     return WholeResponse(begun.buffer, wording.whole(begun, turn, answer))
 
 

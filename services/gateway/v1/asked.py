@@ -12,8 +12,8 @@ from services.gateway.http.requests.json_body import read_json, require_json
 from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.model.relayed import Relayed
 from services.gateway.turns.histories import Message
-from services.gateway.v1.conversation import Conversation
-from shared.errors import Invalid
+from services.gateway.v1.conversation import Conversation, shown
+from shared.errors import Invalid, UnsupportedMedia
 from shared.ids import is_client_id
 
 SESSION, PROJECT = "session_id", "project_id"  # of the metadata
@@ -55,10 +55,18 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
 
     Raises:
         Invalid: It is none.
-        UnsupportedMedia: It does not say that it is JSON, and may come from another site's form.
+        UnsupportedMedia: It does not say that it is JSON, and may come from another site's form; or it is packed.
     """
     require_json(headers)
-    said = read_json(body)
+    try:
+        said = read_json(body)
+    except Invalid as error:
+        packed = headers.get("content-encoding", "identity")
+        if packed.strip().lower() == "identity":
+            raise
+        raise UnsupportedMedia(
+            f"A body with Content-Encoding {shown(packed)} is not read: send it as it is."
+        ) from error
     if not isinstance(said, dict):
         raise Invalid("The body must be a JSON object.")
     return said

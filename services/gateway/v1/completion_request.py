@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.gateway.http.requests.refused_field import refused_field
+from services.gateway.model.configured import habits
 from services.gateway.model.relayed import Relayed
 from services.gateway.v1.asked import Asked, read_body, read_model, read_naming, typed
 from services.gateway.v1.conversation import read_conversation
+from services.gateway.v1.tool_fields import with_tools_alone
 
 OURS = frozenset(("model", "messages", "stream", "stream_options", "metadata"))  # read here, and sent as we want it
+LIMITS = frozenset(habits.LIMITS)
 UNSUPPORTED = {  # by name, with what is there instead
     "functions": "send tools",
     "function_call": "send tool_choice",
@@ -53,4 +56,11 @@ def _relayed(said: Mapping[str, Any], metadata: dict[str, Any]) -> Relayed:
         fields["stream_options"] = {**options, "include_usage": True}
     if metadata:
         fields["metadata"] = metadata
-    return Relayed(fields, streams, wants_usage=streams and options.get("include_usage") is True)
+    wants_usage = streams and options.get("include_usage") is True
+    return Relayed(with_tools_alone(fields), streams, wants_usage, may_rename=_limit_in(fields))
+
+
+def _limit_in(fields: Mapping[str, Any]) -> frozenset[str]:
+    """Return the name of the limit on the answer, which services know by one of two: another one, where both are."""
+    named = LIMITS & fields.keys()
+    return named if len(named) == 1 else frozenset()

@@ -8,7 +8,8 @@ from services.gateway.http.requests.fields import Json
 from services.gateway.http.requests.idempotency_key import HEADER, PATTERN
 from services.gateway.turns.histories import ROLES
 from services.gateway.v1.conversation import MOST_MESSAGES
-from services.gateway.v1.door import CHATS, MODEL, MODELS, RESPONSE, RESPONSES
+from services.gateway.v1.door import CANCEL, CHATS, INPUT, MODEL, MODELS, RESPONSE, RESPONSES
+from services.gateway.v1.input_items import MOST, ORDERS, USUAL_LIMIT
 from shared.ids import CLIENT_ID
 
 SECURITY: list[Json] = [{"token": []}, {"visitor": []}]
@@ -24,6 +25,10 @@ def describe_v1(document: Json) -> None:
     withheld = _read("delete_response", "Withhold a response", "DeletedOpenAIResponse", 401, 404, 429, 503)
     named = [{"name": "response_id", "in": "path", "required": True, "schema": {"type": "string"}}]
     document["paths"][RESPONSE] = {"get": kept | {"parameters": named}, "delete": withheld | {"parameters": named}}
+    listed = _read("list_response_input", "List what was asked", "OpenAIInput", 400, 401, 404, 429, 503)
+    document["paths"][INPUT] = {"get": listed | {"parameters": [*named, *_WINDOW]}}
+    stopped = _read("cancel_response", "Stop a response that is being answered", "OpenAIResponse", 401, 404, 429, 503)
+    document["paths"][CANCEL] = {"post": stopped | {"parameters": named}}
     shown = _read("show_openai_model", "Show a model", "OpenAIModel", 401, 404, 429)
     shown["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
     document["paths"][MODEL] = {"get": shown}
@@ -89,6 +94,15 @@ def _json(schema: str) -> Json:
     return {"application/json": {"schema": {"$ref": REF.format(model=schema)}}}
 
 
+_WINDOW: list[Json] = [
+    {"name": "after", "in": "query", "schema": {"type": "string"}},
+    {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": USUAL_LIMIT},
+    },
+    {"name": "order", "in": "query", "schema": {"type": "string", "enum": list(ORDERS)}},
+]
 _TEXT: Json = {"type": ["string", "null"]}
 _MODEL: Json = {
     "type": "object",
@@ -168,11 +182,23 @@ SCHEMAS: dict[str, Json] = {
             "id": {"type": "string"},
             "object": {"const": "response", "type": "string"},
             "created_at": {"type": "integer"},
-            "status": {"type": "string", "enum": ["in_progress", "completed", "incomplete", "failed"]},
+            "status": {"type": "string", "enum": ["in_progress", "completed", "incomplete", "failed", "cancelled"]},
             "model": {"type": "string"},
             "output": {"type": "array", "items": {"type": "object", "additionalProperties": True}},
         },
         "additionalProperties": True,
+    },
+    "OpenAIInput": {
+        "type": "object",
+        "title": "OpenAIInput",
+        "required": ["object", "data", "first_id", "last_id", "has_more"],
+        "properties": {
+            "object": {"const": "list", "type": "string"},
+            "data": {"type": "array", "items": {"type": "object", "additionalProperties": True}},
+            "first_id": _TEXT,
+            "last_id": _TEXT,
+            "has_more": {"type": "boolean"},
+        },
     },
     "DeletedOpenAIResponse": {
         "type": "object",

@@ -3,17 +3,20 @@
 `/v1/traces` is no part of it: see `http/answers/openai_errors.py`.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 
 import orjson
 import structlog
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.account.authenticator import UNKNOWN
-from services.gateway.account.identity import Caller, counted, known_caller
+from services.gateway.account.identity import Caller, account_of, counted, known_caller
+from services.gateway.account.limits.throttle import Throttle
 from services.gateway.http.answers.openai_errors import (
     REFUSED,
     error_object,
@@ -29,12 +32,18 @@ from services.gateway.v1.answers import Answers
 from services.gateway.v1.completions import Completions
 from services.gateway.v1.kept_responses import KeptResponses
 from services.gateway.v1.models import ListedModels
+from services.gateway.v1.response_fields import check_included
 from services.gateway.v1.responses import Responses
 from shared.database import Fault, fault_of
 from shared.errors import DatabaseAway, Invalid, NotAuthenticated, TripthreadError
 
 CHATS, MODELS, MODEL = "/v1/chat/completions", "/v1/models", "/v1/models/{model}"
 RESPONSES, RESPONSE = "/v1/responses", "/v1/responses/{response_id}"
+INPUT, CANCEL = f"{RESPONSE}/input_items", f"{RESPONSE}/cancel"
+BELOW = {"/input_items": INPUT, "/cancel": CANCEL}  # one response
+NO_IDS = frozenset(("compact", "input_tokens"))  # which are paths of OpenAI's, where an id could stand
+TWICE, SLASHES = "/v1/v1/", re.compile("//+")
+SERVED = "Here are /v1/chat/completions, /v1/responses and /v1/models."
 COMPLETION_WORDS, RESPONSE_WORDS = Completions(), Responses()
 
 Answer = Callable[[Request, Caller], Awaitable[Response]]
@@ -62,9 +71,11 @@ class V1Door:
 
 async def _answer(request: Request) -> Response:
     path = request.scope["path"]
+    if "//" in path or path[-1] == "/" or path.startswith(TWICE):
+        path = request.scope["path"] = _tidy(path)
     route = ROUTES.get(_pattern_of(path))
     if route is None:
-        message = f"Unknown request URL: {request.method} {path[:200]}."
+        message = f"Unknown request URL: {request.method} {path[:200]}. {SERVED}"
         return error_response(404, error_object(message, REFUSED, "unknown_url"))
     request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
     answer = ANSWERS[route.path].get(request.method)
@@ -78,11 +89,24 @@ async def _answer(request: Request) -> Response:
     return await answer(request, caller)
 
 
+def _tidy(path: str) -> str:
+    """Return the path that is meant where a client has joined an address and a path that do not go together.
+
+    Addresses are given to clients with a slash at their end, and with `/v1` to those that add it themselves.
+    """
+    path = SLASHES.sub("/", path).rstrip("/")
+    while path.startswith(TWICE):
+        path = path.removeprefix("/v1")
+    return path
+
+
 def _pattern_of(path: str) -> str:
     if _id_behind(MODELS, path):  # which may have slashes
         return MODEL
-    name = _id_behind(RESPONSES, path)
-    return RESPONSE if name and "/" not in name else path
+    name, slash, below = _id_behind(RESPONSES, path).partition("/")
+    if name and name not in NO_IDS:
+        return BELOW.get(slash + below, path) if slash else RESPONSE
+    return path
 
 
 def _id_behind(path: str, whole: str) -> str:
@@ -124,14 +148,38 @@ async def _show_model(request: Request, caller: Caller) -> Response:
 
 async def _show_response(request: Request, caller: Caller) -> Response:
     await counted(caller, request)
-    if request.query_params.get("stream") == "true":
+    query = request.query_params
+    if query.get("stream", "").lower() in ("true", "1"):
         raise refused_field("stream", "is not supported: what is kept of a response is shown whole")
-    return _json(await handed(request, KeptResponses).show(_id_behind(RESPONSES, request.scope["path"]), caller))
+    _check_included(query)
+    return _json(await handed(request, KeptResponses).show(_response_in(request), caller))
+
+
+async def _list_input(request: Request, caller: Caller) -> Response:
+    await counted(caller, request)
+    query = request.query_params
+    _check_included(query)
+    return _json(await handed(request, KeptResponses).list_input(_response_in(request), query, caller))
+
+
+async def _cancel_response(request: Request, caller: Caller) -> Response:
+    await counted(caller, request)
+    await handed(request, Throttle).count_look(account_of(caller, request))
+    return _json(await handed(request, KeptResponses).cancel(_response_in(request), caller))
 
 
 async def _delete_response(request: Request, caller: Caller) -> Response:
     await counted(caller, request)
-    return _json(await handed(request, KeptResponses).delete(_id_behind(RESPONSES, request.scope["path"]), caller))
+    return _json(await handed(request, KeptResponses).delete(_response_in(request), caller))
+
+
+def _response_in(request: Request) -> str:
+    """Return the id of the response that a path names."""
+    return _id_behind(RESPONSES, request.scope["path"]).partition("/")[0]
+
+
+def _check_included(query: QueryParams) -> None:
+    check_included([value for name, value in query.multi_items() if name in ("include", "include[]")])
 
 
 def _json(value: object) -> Response:
@@ -142,6 +190,8 @@ ANSWERS: dict[str, dict[str, Answer]] = {  # by path and method
     CHATS: {"POST": _complete},
     RESPONSES: {"POST": _respond},
     RESPONSE: {"GET": _show_response, "DELETE": _delete_response},
+    INPUT: {"GET": _list_input},
+    CANCEL: {"POST": _cancel_response},
     MODELS: {"GET": _list_models},
     MODEL: {"GET": _show_model},
 }

@@ -1,12 +1,16 @@
-"""`GET` and `DELETE /v1/responses/{response_id}`: a turn as it is kept, until its client wants it withheld.
+"""`/v1/responses/{response_id}`: a turn as it is kept, until its client wants it withheld; and what it was asked.
 
 A withheld one cannot be asked for or gone on from any more. The history keeps what was said.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.gateway.account.identity import Caller
+from services.gateway.turns.running import RunningTurns
+from services.gateway.turns.stored.store import TurnStore
 from services.gateway.v1.conversation import shown
+from services.gateway.v1.input_items import input_items, page_of, read_window
 from services.gateway.v1.response_readings import KeptResponse, ResponseReadings
 from services.gateway.v1.response_request import response_id, turn_of
 from services.gateway.v1.response_shape import ended, failed, running
@@ -22,10 +26,12 @@ class NoSuchResponse(NotFound):
 
 
 class KeptResponses:
-    """Show them, and withhold them."""
+    """Show them, stop them, and withhold them."""
 
-    def __init__(self, readings: ResponseReadings) -> None:
+    def __init__(self, readings: ResponseReadings, turns: TurnStore, running: RunningTurns) -> None:
         self._readings = readings
+        self._turns = turns
+        self._running = running
 
     async def show(self, named: str, caller: Caller) -> dict[str, Any]:
         """Return one; of its request it repeats what is kept.
@@ -33,14 +39,33 @@ class KeptResponses:
         Raises:
             NoSuchResponse: It is not there, not the caller's, or withheld.
         """
+        return _shown(await self._find(named, caller))
+
+    async def list_input(self, named: str, query: Mapping[str, str], caller: Caller) -> dict[str, Any]:
+        """Return a page of what was new in the request of one: what led to it is in its session, and before it.
+
+        Raises:
+            NoSuchResponse: It is not there, not the caller's, or withheld.
+            Invalid: There is no such page.
+        """
+        window = read_window(query)
         kept = await self._find(named, caller)
-        previous = response_id(kept.previous) if kept.previous else None
-        told = {"metadata": kept.metadata, "previous_response_id": previous}
+        return page_of(input_items(kept.turn_id, await self._readings.asked(kept)), window)
+
+    async def cancel(self, named: str, caller: Caller) -> dict[str, Any]:
+        """Stop one that is being answered, wherever that is; return it as it is then, or as it had ended before.
+
+        Raises:
+            NoSuchResponse: It is not there, not the caller's, or withheld.
+            DatabaseAway: It is stopped, and not kept yet.
+        """
+        kept = await self._find(named, caller)
         if kept.answer is None:
-            return running(kept, told, kept.so_far or [])
-        if has_ended(kept.answer):
-            return ended(kept, told, kept.answer)
-        return failed(kept, told, error_of(kept.answer)[1]["message"], kept.answer)
+            turn = await self._turns.running((kept.user_id,), kept.session_id)
+            if turn is not None and turn.turn_id == kept.turn_id:
+                await self._running.stop(turn)
+            kept = await self._find(named, caller)
+        return _shown(kept)
 
     async def delete(self, named: str, caller: Caller) -> dict[str, Any]:
         """Withhold one.
@@ -58,3 +83,15 @@ class KeptResponses:
         if kept is None or not caller.sees(kept.project_id):
             raise NoSuchResponse(named)
         return kept
+
+
+def _shown(kept: KeptResponse) -> dict[str, Any]:
+    previous = response_id(kept.previous) if kept.previous else None
+    told = {"metadata": kept.metadata, "previous_response_id": previous}
+    if kept.answer is None:
+        return running(kept, told, kept.so_far or [])
+    if not has_ended(kept.answer):
+        return failed(kept, told, error_of(kept.answer)[1], kept.answer)
+    whole = ended(kept, told, kept.answer)
+    # Those who wait for it are told that it is completed, as there is no event to say this by.
+    return {**whole, "status": "cancelled", "completed_at": None} if kept.answer.status == "stopped" else whole

@@ -71,9 +71,13 @@ class ResponseEvents:
         """Tell how it ended; its items come in the order in which they began."""
         statuses = {item["id"]: item["status"] for item in response["output"]}
         told: list[bytes] = []
-        self._end_text(told, statuses.get(self._text.name, "incomplete") if self._text else "incomplete")
-        for item in self._calls.values():
-            self._end_call(told, item)
+        # In the order in which they began: a client that puts together what is done counts on it
+        # (https://github.com/BerriAI/litellm/pull/36356).
+        for item in self._items:
+            if item is self._text:
+                self._end_text(told, statuses.get(item.name, "incomplete"))
+            elif item.kind == "call":
+                self._end_call(told, item)
         places = {item.name: item.index for item in self._items}
         output = sorted(response["output"], key=lambda item: places.get(item["id"], len(places)))
         told.append(self._event(f"response.{response['status']}", {"response": {**response, "output": output}}))

@@ -3,6 +3,7 @@
 A turn's row is looked at first, so that it is found while the logger is away; once that is trimmed, what is stored.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ import asyncpg
 from services.gateway.turns.stored.rows import COLUMNS, read_turn
 from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
+from services.gateway.v1.input_items import AskedItem
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
 
@@ -38,10 +40,12 @@ class KeptResponse:
     metadata: dict[str, Any]  # of the question
     previous: UUID | None  # the turn that it goes on from
     so_far: list[dict[str, Any]] | None = None  # parts of an answer that is coming
+    asked: tuple[AskedItem, ...] = ()  # as far as its row has it
 
     @classmethod
     def of(cls, turn: Turn, previous: UUID | None) -> "KeptResponse":
         """Tell of a turn what its row has."""
+        questions = (*turn.question.earlier, turn.question)
         return cls(
             turn_id=turn.turn_id,
             user_id=turn.user_id,
@@ -54,6 +58,7 @@ class KeptResponse:
             metadata=turn.question.metadata,
             previous=previous,
             so_far=turn.partial_parts,
+            asked=tuple([AskedItem(each.role, each.content, each.parts) for each in questions]),
         )
 
 
@@ -115,6 +120,26 @@ class ResponseReadings:
             return None
         turn = await self._store.find(turn_id) if rows[0]["known"] else None
         return await self._of_turn(turn) if turn is not None else await self._stored(user_ids, turn_id)
+
+    async def asked(self, kept: KeptResponse) -> Sequence[AskedItem]:
+        """Return what a turn was asked, in order; of one that was another answer to a question, that question."""
+        if kept.asked:
+            return kept.asked
+        async with reading(self._reader, kept.user_id) as db:
+            rows = await db.fetch(
+                """
+                SELECT m.role, m.content, m.parts FROM chat.messages m
+                WHERE m.user_id = $1 AND m.session_id = $2 AND m.role <> 'assistant'
+                    AND (m.turn_id = $3 OR m.message_id = (SELECT a.parent_id FROM chat.messages a
+                        WHERE a.user_id = $1 AND a.session_id = $2 AND a.turn_id = $3 AND a.role = 'assistant'
+                        ORDER BY a.created_at DESC LIMIT 1))
+                ORDER BY m.created_at, m.message_id
+                """,
+                kept.user_id,
+                kept.session_id,
+                kept.turn_id,
+            )
+        return [AskedItem(row["role"], row["content"], row["parts"]) for row in rows]
 
     async def answers(self, user_ids: tuple[str, ...], turn_ids: list[UUID]) -> list[KeptAnswer]:
         """Return the last answers of these turns, those alone that are these users' and not withheld."""

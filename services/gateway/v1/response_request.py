@@ -1,52 +1,25 @@
-"""Read the body of `POST /v1/responses`, and say it in the words of chat completions. Pure.
-
-What only OpenAI itself can do is refused by name. A field that nobody knows is the model's service's to take or to
-refuse, as those are that many services have beside OpenAI's.
-"""
+"""Read the body of `POST /v1/responses`, and say it in the words of chat completions. Pure."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.model.relayed import Relayed
 from services.gateway.turns.histories import Hashes, Message
 from services.gateway.v1.asked import Asked, read_body, read_model, read_naming, typed
 from services.gateway.v1.conversation import Conversation, said_since, shown
+from services.gateway.v1.response_fields import LIMIT, refuse_unsupported, sent_fields
 from services.gateway.v1.response_input import Input, Item, read_input, refuse_uncalled
 from shared.errors import Refused
 
 RESPONSE_ID = re.compile(r"resp_([0-9a-f]{32})")
 ITEM_ID = re.compile(r"(?:msg|rs|fc)_([0-9a-f]{32})(?:_[0-9]{1,4})?")
-UNSUPPORTED = {  # by name, with what is there instead
-    "access_programs": "only OpenAI has them",
-    "background": "the answer is waited for, or streamed",
-    "context_management": "nothing is compacted",
-    "conversation": "send previous_response_id, or X-Session-Id",
-    "image": "only text is answered",
-    "max_tool_calls": "no tools are built in",
-    "moderation": "nothing is moderated here",
-    "prompt": "send instructions",
-    "prompt_cache_options": "the model's service chooses what it caches",
-    "top_logprobs": "ask for them by chat completions",
-}
-HARMLESS = ("background",)  # where it is false
-# Read here, and sent as chat completions have it; nothing but what is not among these is sent as it is.
-OURS = frozenset(
-    (
-        *("model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options", "metadata"),
-        *("include", "truncation", "max_output_tokens", "reasoning", "text", "tools", "tool_choice"),
-        *UNSUPPORTED,
-    )
-)
-INCLUDABLE = frozenset(("reasoning.encrypted_content",))  # of which there is none, since all thoughts are told
 REPEATED = (  # by the answer, as they came
-    *("instructions", "max_output_tokens", "parallel_tool_calls", "previous_response_id", "prompt_cache_key"),
-    *("reasoning", "safety_identifier", "service_tier", "store", "temperature", "text", "tool_choice", "tools"),
-    *("top_p", "truncation", "user", "metadata"),
+    *("instructions", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
+    *("prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "store", "temperature", "text"),
+    *("tool_choice", "tools", "top_p", "truncation", "user", "metadata"),
 )
-LIMIT = "max_completion_tokens"  # as OpenAI calls it; others know it by an older name
 
 
 class NoSuchPrevious(Refused):
@@ -93,7 +66,7 @@ def read_response_request(
         UnsupportedMedia: It does not say that it is JSON, and may come from another site's form.
     """
     said = read_body(body, headers)
-    _refuse_unsupported(said)
+    refuse_unsupported(said)
     naming = read_naming(said, body, headers, max_extra_bytes)
     previous = _previous(said)
     given = read_input(said.get("input"), items)
@@ -102,7 +75,7 @@ def read_response_request(
     return Asked(
         model=read_model(said),
         conversation=_conversation(given, previous),
-        relayed=Relayed(_fields(said), wants_usage=True, may_rename=frozenset((LIMIT,))),
+        relayed=Relayed(sent_fields(said), wants_usage=True, may_rename=frozenset((LIMIT,))),
         naming=naming,
         streams=bool(typed(said, "stream", bool)),
         prompt=_prompt(said),
@@ -111,18 +84,6 @@ def read_response_request(
         stores=typed(said, "store", bool) is not False,
         told={name: said[name] for name in REPEATED if said.get(name) is not None},
     )
-
-
-def _refuse_unsupported(said: Mapping[str, Any]) -> None:
-    for name, instead in UNSUPPORTED.items():
-        if said.get(name) is not None and not (name in HARMLESS and said[name] is False):
-            raise refused_field(name, f"is not supported: {instead}")
-    for name in typed(said, "include", list) or ():
-        if not isinstance(name, str) or name not in INCLUDABLE:
-            raise refused_field("include", f"{shown(name)} is not supported")
-    if said.get("truncation") not in (None, "disabled"):
-        raise refused_field("truncation", 'must be "disabled": nothing of the input is left out')
-    typed(said, "stream_options", dict)
 
 
 def _previous(said: Mapping[str, Any]) -> UUID | None:
@@ -148,74 +109,3 @@ def _conversation(given: Input, previous: UUID | None) -> Conversation:
     hashes = Hashes()
     continues = hashes.add(given.messages[:begins]) if begins else None
     return Conversation(given.messages, new, continues, hashes.add(given.messages[begins:]))
-
-
-def _fields(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the model's service is sent beside the messages."""
-    fields = {name: value for name, value in said.items() if name not in OURS and value is not None}
-    translated = {
-        LIMIT: _limit(said),
-        "reasoning_effort": _of_reasoning(said),
-        **_of_text(said),
-        "tools": _listed(said, "tools", _tool) or None,
-        "tool_choice": _choice(said.get("tool_choice")),
-    }
-    return fields | {name: value for name, value in translated.items() if value is not None}
-
-
-def _limit(said: Mapping[str, Any]) -> int | None:
-    limit: int | None = said.get("max_output_tokens")
-    if limit is None or type(limit) is int:
-        return limit
-    raise refused_field("max_output_tokens", "must be a whole number")
-
-
-def _of_reasoning(said: Mapping[str, Any]) -> Any:
-    """Return how much is to be thought; summaries of it there are none, since all of it is told."""
-    wanted = typed(said, "reasoning", dict) or {}
-    for name, value in wanted.items():
-        if value is not None and name not in ("effort", "summary", "generate_summary"):
-            raise refused_field(f"reasoning.{shown(name)}", "is not supported")
-    return wanted.get("effort")
-
-
-def _of_text(said: Mapping[str, Any]) -> dict[str, Any]:
-    text = typed(said, "text", dict) or {}
-    form = text.get("format")
-    if form is not None and not isinstance(form, dict):
-        raise refused_field("text.format", "must be an object")
-    return {"verbosity": text.get("verbosity"), "response_format": _format(form) if form else None}
-
-
-def _format(form: Mapping[str, Any]) -> dict[str, Any] | None:
-    kind = form.get("type")
-    if kind == "text":
-        return None
-    if kind == "json_object":
-        return {"type": kind}
-    if kind == "json_schema":
-        return {"type": kind, kind: {name: value for name, value in form.items() if name != "type"}}
-    raise refused_field("text.format.type", f"{shown(kind)} is not supported: text, json_object and json_schema are")
-
-
-def _listed(said: Mapping[str, Any], name: str, read: Callable[[Any, str], Any]) -> Sequence[Any]:
-    return [read(each, f"{name}[{number}]") for number, each in enumerate(typed(said, name, list) or ())]
-
-
-def _tool(tool: Any, place: str) -> dict[str, Any]:
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    if kind != "function":
-        raise refused_field(f"{place}.type", f"{shown(kind)} is not supported: only functions are")
-    if not isinstance(tool.get("name"), str):
-        raise refused_field(f"{place}.name", "must be a string")
-    told = ("name", "description", "parameters", "strict")
-    return {"type": kind, kind: {name: tool[name] for name in told if tool.get(name) is not None}}
-
-
-def _choice(choice: Any) -> Any:
-    if choice is None or choice in ("none", "auto", "required"):
-        return choice
-    kind = choice.get("type") if isinstance(choice, dict) else choice
-    if kind != "function":
-        raise refused_field("tool_choice", f"{shown(kind)} is not supported: none, auto, required and a function are")
-    return {"type": kind, kind: {"name": choice.get("name")}}

@@ -14,6 +14,7 @@ from services.gateway.turns.turn import Answer, text_parts
 from services.gateway.v1.response_request import response_id
 
 INCOMPLETE = {LENGTH: "max_output_tokens", FILTERED: "content_filter"}  # why, in OpenAI's words
+ERRORS = frozenset(("context_length_exceeded",))  # that clients know beside the general one
 # What every response has, where its request did not say otherwise.
 USUAL: dict[str, Any] = {
     "background": False,
@@ -85,10 +86,11 @@ def ended(turn: Told, told: Mapping[str, Any], answer: Answer) -> dict[str, Any]
     }
 
 
-def failed(turn: Told, told: Mapping[str, Any], message: str, answer: Answer | None) -> dict[str, Any]:
-    """Return a response that broke off, with what had come of its answer."""
+def failed(turn: Told, told: Mapping[str, Any], because: Mapping[str, Any], answer: Answer | None) -> dict[str, Any]:
+    """Return a response that broke off, with what had come of its answer, and why, as an error says it elsewhere."""
     output = items_of(turn.turn_id, answer) if answer else []
-    error = {"code": FAILED, "message": message}
+    code = because["code"] if because["code"] in ERRORS else FAILED
+    error = {"code": code, "message": because["message"]}
     return {**begun(turn, told), "status": "failed", "error": error, "output": output}
 
 

@@ -84,4 +84,4 @@ def _final(begun: Begun) -> dict[str, Any]:
         return response_shape.ended(turn, told, answer)
     failure = buffer.failure
     error = described(failure) if isinstance(failure, TripthreadError) else error_of(answer)[1]
-    return response_shape.failed(turn, told, error["message"], answer)
+    return response_shape.failed(turn, told, error, answer)

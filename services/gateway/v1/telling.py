@@ -1,12 +1,14 @@
 """Tell a client of OpenAI's of its turn: what is relayed, or, of a turn that others began, what was kept of it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import orjson
+from starlette.responses import Response
 
-from services.gateway.http.answers.openai_errors import FAILED, REFUSED, described, error_object
+from services.gateway.http.answers.openai_errors import FAILED, REFUSED, described, error_object, error_response
 from services.gateway.model.chunks import Usage
 from services.gateway.model.ending import ERROR, STOP, TOOLS
 from services.gateway.model.reading.retelling import REASONS, chunk_bytes, usage_of
@@ -14,7 +16,7 @@ from services.gateway.turns.here.buffer import QUIET_S, Reasoning, TurnBuffer
 from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.pieces import Whole
 from services.gateway.turns.turn import Answer, Turn
-from shared.errors import TripthreadError
+from shared.errors import ModelAway, TripthreadError
 
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -26,6 +28,14 @@ DONE = b"data: [DONE]\n\n"
 INTERRUPTED = "The answer was interrupted."
 # What a service says of these is about the request, and its client's to mend.
 ABOUT_THE_REQUEST = frozenset(("400", "404", "413", "422"))
+# How services say that it is longer than their model takes: clients that shorten what they send know it by its code
+# (https://github.com/anomalyco/opencode/issues/17746). llama.cpp has said so with a 500.
+TOO_LONG = re.compile(
+    r"context[ _](?:length|size|window)|maximum context|(?:prompt|input) is too long|exceed_context_size"
+    r"|too many (?:input |prompt )?tokens",
+    re.IGNORECASE,
+)
+CONTEXT_EXCEEDED = "context_length_exceeded"
 
 
 async def relayed_stream(buffer: TurnBuffer, retold: Retold) -> AsyncIterator[bytes]:
@@ -126,9 +136,17 @@ def error_of(answer: Answer | None) -> tuple[int, dict[str, Any]]:
     """Return the status and the error of a turn without an answer."""
     text = (answer.error if answer else None) or INTERRUPTED
     status = ((answer.trace or {}).get("error_class") if answer else None) or ""
+    if status in (*ABOUT_THE_REQUEST, "500") and TOO_LONG.search(text):
+        return 400, error_object(text, REFUSED, CONTEXT_EXCEEDED)
     if status in ABOUT_THE_REQUEST:
         return 400, error_object(text, REFUSED, "refused_by_model")
     return 503, error_object(text, FAILED, "model_away")
+
+
+def failure_response(answer: Answer | None) -> Response:
+    """Answer for a turn without an answer."""
+    status, error = error_of(answer)
+    return error_response(status, error, {"Retry-After": str(ModelAway.retry_after_s)} if status == 503 else None)
 
 
 def head_of(turn: Turn) -> Mapping[str, Any]:

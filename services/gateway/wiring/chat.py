@@ -70,7 +70,7 @@ def chat(parts: Parts, toolkit: Toolkit) -> tuple[object, ...]:
             models=parts.allowed,
             catalog=parts.catalog,
         ),
-        KeptResponses(responses),
+        KeptResponses(responses, parts.store, parts.running),
         ListedModels(parts.catalog, parts.allowed, time.time()),
         RunningChat(parts.own, parts.store, parts.running, parts.throttle, runner.room),
         parts.helpers,

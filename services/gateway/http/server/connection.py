@@ -58,7 +58,7 @@ class Connection(Parsing):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.leave(self)
         if self.unanswered is not None:  # of several, uvicorn tells only the last
-            _disconnect(self.unanswered)
+            self.unanswered.disconnect()
         super().connection_lost(exc)
         self._part()
 
@@ -202,7 +202,7 @@ class Connection(Parsing):
         elif exchange.response_started:
             self._break_off(exchange)
         else:
-            _disconnect(exchange)
+            exchange.disconnect()
             self._answer_at_last(error)
 
     def _answer_at_last(self, error: TripthreadError) -> None:
@@ -250,11 +250,6 @@ class Connection(Parsing):
         if self.incomplete is not None:
             return Phase.HEAD if self.incomplete is Phase.HEAD else Phase.DROPPING
         return Phase.NEW if self.phase is Phase.NEW else Phase.IDLE
-
-
-def _disconnect(exchange: Exchange) -> None:
-    exchange.disconnected = True
-    exchange.message_event.set()
 
 
 def _raw(error: TripthreadError) -> bytes:

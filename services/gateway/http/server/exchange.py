@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from services.gateway.http.answers.leaving import LEAVING
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -40,6 +42,8 @@ class Exchange(RequestResponseCycle):
         super().__init__(**given)
         self._weight = weight
         self._taken = taken
+        self._told_leaving = do_nothing
+        self.scope[LEAVING] = self.tell_leaving  # type: ignore[literal-required]  # ours
 
     @property
     def held_bytes(self) -> int:
@@ -48,12 +52,26 @@ class Exchange(RequestResponseCycle):
 
     def forget(self) -> None:
         """Hold nothing any more: the answer is complete, or nobody is there for it."""
+        self.scope.pop(LEAVING, None)  # type: ignore[misc]  # whoever keeps the scope keeps no connection by it
         self.scope, self.body, self._weight = {}, bytearray(), 0  # type: ignore[typeddict-item]
 
     def part(self) -> None:
         """Hold nothing, and know the connection no more: it is lost, and gone at once where nobody knows it."""
         self.forget()
-        self._taken = self.on_response = do_nothing
+        self._taken = self.on_response = self._told_leaving = do_nothing
+
+    def tell_leaving(self, told: Callable[[], None]) -> None:
+        """Call this when the caller leaves while it is being answered: at once, where it has left."""
+        self.flow.resume_reading()  # or nobody would see it leave
+        self._told_leaving = told
+        if self.disconnected:
+            told()
+
+    def disconnect(self) -> None:
+        """Note that the caller is gone, or has what it will get."""
+        self.disconnected = True
+        self.message_event.set()
+        self._told_leaving()
 
     async def receive(self) -> "ASGIReceiveEvent":
         message = await super().receive()

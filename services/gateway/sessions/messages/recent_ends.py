@@ -17,7 +17,7 @@ from datetime import datetime
 from services.gateway.turns.past.kept import Kept
 from services.gateway.turns.turn import Turn
 
-# Every turn that is newer is found by its row, which is kept for a day (`turns/outbox.py`).
+# Every turn that is newer is found by its row, which is kept for a day (`turns/stored/outbox.py`).
 LASTS_S = 3600.0
 MOST = 4000  # sessions, of some 500 bytes
 

@@ -173,10 +173,15 @@ class TurnBuffer:
             looking_up.cancel()
 
     async def result(self) -> Turn:
-        """Wait for the end, and return the turn with its answer."""
-        async for _ in self.follow():
-            pass
-        assert self.ended is not None  # noqa: S101 - follow ends with it, or raises
+        """Wait for the end, and return the turn with its answer.
+
+        Raises:
+            Away: The turn could not be finished.
+        """
+        while not self.is_settled:
+            await self.hear()
+        self._raise_failure()
+        assert self.ended is not None  # noqa: S101 - it is settled
         return self.ended
 
     def _keep(self, delta: str) -> None:

@@ -63,6 +63,7 @@ GET /api/models                                                     401  200  20
 GET /v1/models                                                      401  200  200  200  200  200  200  200  200
 GET /v1/models/{model}                                              401  200  200  200  200  200  200  200  200
 GET /v1/responses/{response_id}                                     401  404  404  404  404  404  404  404  200!
+GET /v1/responses/{response_id}/input_items                         401  404  404  404  404  404  404  404  200!
 GET /api/analytics/models                                           401  200  200  200  200  200  200  200  200
 GET /api/analytics/traces                                           401  200  200  200  200  200  200  200! 200!
 GET /api/analytics/traces/list                                      401  200  200  200  200  200  200  200! 200!
@@ -114,6 +115,7 @@ POST /api/models                                                    401  403  40
 PATCH /api/models/{model_id}                                        401  403  403  403  403  403  403  200  403
 
 # Change
+POST /v1/responses/{response_id}/cancel                             401  404  404  404  404  404  404  404  200!
 POST /api/chat/{session_id}/stop                                    404  404  404  404  404  404  404  404  200
 POST /api/chat/{session_id}/approvals/{approval_id}                 404  404  404  404  404  404  404  404  409
 PATCH /api/chat/sessions/{session_id}                               404  404  404  404  404  404  404  404  202!

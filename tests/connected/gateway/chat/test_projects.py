@@ -49,6 +49,11 @@ ELSEWHERE = {
     ("post", "/v1/responses"),  # in tests/connected/gateway/v1/test_responses.py, with the next two
     ("get", "/v1/responses/{response_id}"),
     ("delete", "/v1/responses/{response_id}"),
+    (
+        "get",
+        "/v1/responses/{response_id}/input_items",
+    ),  # tests/connected/gateway/v1/test_asked_again.py
+    ("post", "/v1/responses/{response_id}/cancel"),
     ("get", "/v1/models"),  # which nobody owns
     ("get", "/v1/models/{model}"),
     ("post", SESSIONS),  # in tests/service/gateway/sessions/test_creating.py

@@ -108,6 +108,8 @@ def test_a_call_before_the_text_stays_before_it() -> None:
     answer = Answer("so", [{"type": "text", "text": "so"}, call], "complete")
     told = stream(turn(), answer, Chunk(calls=[CallPiece(0, "c1", "f", "{}")]), Chunk(text="so"))
     assert [item["type"] for item in told[-1]["response"]["output"]] == ["function_call", "message"]
+    done = [each for each in told if each["type"] == "response.output_item.done"]
+    assert [each["output_index"] for each in done] == [0, 1], "who puts items together as they end has them in order"
     assert whole(told).output_text == "so"
 
 
@@ -129,11 +131,12 @@ def test_a_response_that_broke_off_has_what_had_come_and_the_error() -> None:
     asked = turn()
     writer = ResponseEvents(response_shape.begun(asked, {}), asked.turn_id)
     answer = Answer("hi", [], "interrupted")
-    end = response_shape.failed(asked, {}, "boom", answer)
+    end = response_shape.failed(asked, {}, {"message": "boom", "code": "model_away"}, answer)
     told = events(writer.begin() + writer.tell(Chunk(text="hi")) + writer.end(end))
     assert told[-1]["type"] == "response.failed"
     response = Response.model_validate(told[-1]["response"])
     assert response.error is not None
+    assert response.error.code == "server_error"
     assert (response.error.message, response.output_text, response.output[0].status) == ("boom", "hi", "incomplete")  # type: ignore[union-attr]
 
 

@@ -149,9 +149,31 @@ def test_parameters_are_sent_as_chat_completions_have_them() -> None:
     }
     assert (asked.streams, asked.stores, asked.relayed.streams) == (True, False, True)
     assert (asked.naming.session_id, asked.naming.metadata) == ("s1", {"a": "b"})
-    assert read(text={"format": {"type": "text"}}, tools=[], tool_choice="auto").relayed.fields == {
-        "tool_choice": "auto"
-    }
+    assert read(text={"format": {"type": "text"}}).relayed.fields == {}
+
+
+def test_what_goes_with_tools_is_sent_with_some_alone() -> None:
+    """Codex always says how tools may be called; chat completions refuse that where there are none."""
+    assert read(tools=[], tool_choice="auto", parallel_tool_calls=True).relayed.fields == {}
+    named = [{"type": "function", "name": name} for name in ("f", "g")]
+    sent = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
+    fields = {"tool_choice": "auto", "parallel_tool_calls": False}
+    assert read(tools=named, **fields).relayed.fields == {"tools": sent, **fields}
+    allowed = {"type": "allowed_tools", "mode": "required", "tools": named[1:]}
+    assert read(tools=named, tool_choice=allowed).relayed.fields == {"tools": sent[1:], "tool_choice": "required"}
+
+
+def test_what_asks_for_nothing_that_there_is_here_is_taken_and_not_sent() -> None:
+    asked = read(
+        include=["web_search_call.action.sources", "code_interpreter_call.outputs"],
+        max_tool_calls=3,
+        top_logprobs=0,
+        reasoning={"context": "current_turn", "mode": "standard", "effort": None},
+    )
+    assert asked.relayed.fields == {}
+    assert asked.told["max_tool_calls"] == 3
+    hints = {"service_tier": "auto", "safety_identifier": "s", "prompt_cache_key": "k", "user": "u"}
+    assert (read(**hints).relayed.fields, read(**hints).told) == (hints, hints)
 
 
 @pytest.mark.parametrize(
@@ -181,8 +203,15 @@ def test_parameters_are_sent_as_chat_completions_have_them() -> None:
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "p"}}, "prompt"),
         ({"truncation": "auto"}, "truncation"),
-        ({"include": ["file_search_call.results"]}, "include"),
-        ({"reasoning": {"context": "auto"}}, "reasoning.context"),
+        ({"include": ["message.output_text.logprobs"]}, "include"),
+        ({"include": [1]}, "include"),
+        ({"max_tool_calls": "3"}, "max_tool_calls"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"reasoning": {"context": "all_turns"}}, "reasoning.context"),
+        ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "name": "f"}, "tools": []}, "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools", "tools": ["f"]}}, "tool_choice.tools[0]"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"tools": ["f"]}, "tools[0].type"),

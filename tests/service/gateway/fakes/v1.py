@@ -7,6 +7,7 @@ from uuid import UUID
 from services.gateway.account.identity import Caller
 from services.gateway.chat.memory import Remembered
 from services.gateway.turns.past.history import shown_of
+from services.gateway.v1.input_items import AskedItem
 from services.gateway.v1.previous import Previous
 from services.gateway.v1.response_readings import KeptAnswer, KeptResponse
 from services.gateway.v1.way import told_with, way_to
@@ -60,3 +61,6 @@ class FakeResponses:
         known = () if turn_id in self._world.withheld else self._world.turns
         turn = next((turn for turn in known if turn.turn_id == turn_id and turn.user_id in user_ids), None)
         return None if turn is None else KeptResponse.of(turn, previous=None)
+
+    async def asked(self, kept: KeptResponse) -> Sequence[AskedItem]:
+        return kept.asked

@@ -1,5 +1,6 @@
 """Whatever goes wrong on `/v1` is told in OpenAI's shape, with its statuses; faults that clients really make."""
 
+import gzip
 from typing import Any
 
 import httpx2
@@ -86,13 +87,25 @@ async def test_a_visitor_who_shows_their_token_may(world: World) -> None:
     ("method", "path", "expected"),
     [
         ("POST", "/v1/embeddings", (404, REFUSED, "unknown_url", None)),
-        ("GET", "/v1/models/", (404, REFUSED, "unknown_url", None)),
+        ("POST", "/v1/responses/compact", (404, REFUSED, "unknown_url", None)),
+        ("POST", "/v1/responses/input_tokens", (404, REFUSED, "unknown_url", None)),
+        ("GET", "/v1/responses/resp_1/nothing", (404, REFUSED, "unknown_url", None)),
+        ("POST", "/v1/responses/resp_1/input_items", (405, REFUSED, "method_not_allowed", None)),
+        ("GET", "/v1/responses/resp_1/cancel", (405, REFUSED, "method_not_allowed", None)),
+        ("POST", "/v1/responses/resp_1/cancel", (404, REFUSED, "not_found", None)),
+        ("GET", "/v1/responses/resp_1/input_items?limit=0", (400, REFUSED, "invalid_value", "limit")),
+        ("GET", "/v1/responses/resp_1/input_items?limit=101", (400, REFUSED, "invalid_value", "limit")),
+        ("GET", "/v1/responses/resp_1/input_items?limit=x", (400, REFUSED, "invalid_value", "limit")),
+        ("GET", "/v1/responses/resp_1/input_items?order=up", (400, REFUSED, "invalid_value", "order")),
+        ("GET", "/v1/responses/resp_1/input_items?include[]=x", (400, REFUSED, "invalid_value", "include")),
+        ("GET", "/v1/responses/resp_1?stream=True", (400, REFUSED, "invalid_value", "stream")),
+        ("GET", "/v1/responses/resp_1?include=x", (400, REFUSED, "invalid_value", "include")),
         ("GET", "/v1/", (404, REFUSED, "unknown_url", None)),
         ("GET", PATH, (405, REFUSED, "method_not_allowed", None)),
         ("GET", "/v1/responses", (405, REFUSED, "method_not_allowed", None)),
         ("POST", "/v1/responses/resp_1", (405, REFUSED, "method_not_allowed", None)),
-        ("GET", "/v1/responses/resp_1/input_items", (404, REFUSED, "unknown_url", None)),
-        ("GET", "/v1/responses/", (404, REFUSED, "unknown_url", None)),
+        ("GET", "/v1/responses/resp_1/input_items", (404, REFUSED, "not_found", None)),
+        ("GET", "/v1/responses/", (405, REFUSED, "method_not_allowed", None)),
         ("GET", "/v1/responses/resp_1", (404, REFUSED, "not_found", None)),
         ("GET", "/v1/responses/resp_1?stream=true", (400, REFUSED, "invalid_value", "stream")),
         ("DELETE", f"/v1/responses/resp_{'0' * 32}", (404, REFUSED, "not_found", None)),
@@ -104,6 +117,31 @@ async def test_a_visitor_who_shows_their_token_may(world: World) -> None:
 async def test_what_is_not_there_is_told_so(world: World, method: str, path: str, expected: Any) -> None:
     async with world.client("u1") as client:
         assert told(await client.request(method, path)) == expected
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1//models", "/v1/v1/models", "/v1/v1//v1/models//"])
+async def test_an_address_and_a_path_that_do_not_go_together_are_joined(world: World, path: str) -> None:
+    """With a slash too many, or `/v1` twice: clients are configured so (https://github.com/cline/cline/pull/12532)."""
+    async with world.client("u1") as client:
+        assert (await client.get(path)).json() == (await client.get("/v1/models")).json()
+        chat = path.replace("models", "chat/completions")
+        assert (await client.post(chat, json={"model": "m", "messages": [HI]})).status_code == 200
+
+
+async def test_what_openai_has_beside_is_refused_with_what_is_here(world: World) -> None:
+    async with world.client("u1") as client:
+        for path in ("embeddings", "completions", "assistants", "conversations", "images/generations"):
+            answer = await client.post(f"/v1/{path}", json={})
+            assert told(answer)[:3] == (404, REFUSED, "unknown_url")
+            assert "/v1/responses" in answer.json()["error"]["message"]
+
+
+async def test_a_packed_body_is_refused_by_its_name(world: World) -> None:
+    body = gzip.compress(b'{"model": "m", "messages": []}')
+    async with world.client("u1") as client:
+        answer = await client.post(PATH, content=body, headers={"Content-Encoding": "gzip"})
+    assert told(answer)[:3] == (415, REFUSED, "unsupported_media_type")
+    assert "gzip" in answer.json()["error"]["message"]
 
 
 async def test_a_model_that_is_not_configured_is_not_found(world: World) -> None:

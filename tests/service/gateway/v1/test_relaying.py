@@ -202,6 +202,45 @@ async def test_what_only_we_added_is_left_out_where_it_is_refused() -> None:
     assert service.requests[-1]["seed"] == 7
 
 
+async def test_a_limit_that_a_service_knows_by_another_name_is_sent_by_that() -> None:
+    """Of all that clients send this is refused most (https://github.com/caozhiyuan/copilot-api/issues/164)."""
+
+    def answer(request: dict[str, Any]) -> Reply:
+        if "max_tokens" not in request:
+            return Reply((HI, STOP, DONE))
+        said = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+        return Reply((json.dumps({"error": {"message": said, "param": "max_tokens"}}).encode(),), status=400)
+
+    request = Relayed({"max_tokens": 5}, may_rename=frozenset(("max_tokens",)))
+    async with standing_in(answer) as service, open_upstreams(service.settings(), at_once) as upstreams:
+        buffer = TurnBuffer(turn())
+        buffer.retold = Retold(request, [], 0)
+        assert (await Answering(upstreams, buffer).run([])).content == "hi"
+    assert service.requests[-1]["max_completion_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "This model's maximum context length is 8192 tokens.", "code": "context_length_exceeded"}),
+        (400, {"message": "prompt is too long: 210000 tokens > 200000 maximum", "type": "invalid_request_error"}),
+        (400, {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}),
+        (500, {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}),
+    ],
+)
+async def test_what_is_too_long_for_a_model_is_told_by_the_code_that_clients_know(status: int, error: Any) -> None:
+    body = json.dumps({"error": error}).encode()
+    _, answer = await relayed(body, status=status, headers=("Content-Type: application/json",))
+    told_status, told = error_of(answer)
+    assert (told_status, told["type"], told["code"]) == (400, "invalid_request_error", "context_length_exceeded")
+
+
+async def test_what_is_refused_for_something_else_is_not_too_long() -> None:
+    body = json.dumps({"error": {"message": "temperature is too high"}}).encode()
+    _, answer = await relayed(body, status=400, headers=("Content-Type: application/json",))
+    assert error_of(answer)[1]["code"] == "refused_by_model"
+
+
 async def test_who_wants_no_stream_is_answered_by_one_that_is_none_and_else_by_what_came() -> None:
     whole = b'{"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}], "odd": 1}'
     for body, is_relayed in ((whole, True), (HI + STOP + DONE, False), (whole.replace(b"stop", b"end_turn"), False)):

@@ -63,7 +63,7 @@ def chat(parts: Parts, toolkit: Toolkit) -> tuple[object, ...]:
             models=parts.allowed,
             catalog=parts.catalog,
         ),
-        KeptResponses(responses),
+        KeptResponses(responses, parts.store, cast(RunningTurns, FakeTurns(world))),
         ListedModels(parts.catalog, parts.allowed, 0.0),
         RunningChat(parts.own, parts.store, cast(RunningTurns, FakeTurns(world)), parts.throttle, room),
         parts.helpers,
