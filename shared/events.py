@@ -270,6 +270,16 @@ class SessionChanged(SessionEvent):
     ended_at: Moment | None = None  # none says nothing; a newer message begins the session again
 
 
+class SessionTitled(SessionEvent):
+    """A model has made a title of what a session began with; whatever its user sets or takes back counts more.
+
+    Of two of one session the one that sorts last stands, whichever was heard first.
+    """
+
+    accepted_at: Moment  # of the question: the database's clock when a gateway accepted it
+    title: Name  # in one line, without a mark around it
+
+
 class SessionForked(SessionEvent):
     """A user began a new session, this one, with what was said in another one up to a message, along its branch."""
 
@@ -524,6 +534,7 @@ EVENTS: tuple[type[Event], ...] = (
     TracesReported,
     SessionOpened,
     SessionChanged,
+    SessionTitled,
     SessionForked,
     FeedbackGiven,
     TemplateSaved,

@@ -153,9 +153,11 @@ async def _settle(db: Connection, event: SessionForked, copied: int) -> None:
             model_at = CASE WHEN fork.model IS NULL THEN spoken.model_at ELSE fork.model_at END, mixed = spoken.mixed,
             metadata = CASE WHEN fork.field_stamps ? 'metadata' THEN fork.metadata ELSE source.metadata END,
             analytics = CASE WHEN fork.field_stamps ? 'analytics' THEN fork.analytics ELSE source.analytics END,
-            title = CASE WHEN fork.field_stamps ? 'title' THEN fork.title ELSE coalesce($7, source.title) END,
+            title = CASE WHEN fork.field_stamps ? 'title' THEN fork.title WHEN $7::text IS NOT NULL THEN $7
+                WHEN fork.title_source = 'model' THEN fork.title ELSE source.title END,
             title_source = CASE WHEN fork.field_stamps ? 'title' THEN fork.title_source
-                WHEN $7::text IS NOT NULL THEN 'user' ELSE source.title_source END,
+                WHEN $7::text IS NOT NULL THEN 'user'
+                WHEN fork.title_source = 'model' THEN 'model' ELSE source.title_source END,
             titled_at = source.titled_at
         FROM chat.sessions AS source, (
             SELECT count(DISTINCT model) > 1 AS mixed, max(created_at) FILTER (WHERE model IS NOT NULL) AS model_at,

@@ -27,6 +27,7 @@ from shared.events import (
     SessionEvent,
     SessionForked,
     SessionOpened,
+    SessionTitled,
     Stored,
     TemplateDeleted,
     TemplateSaved,
@@ -52,7 +53,7 @@ class ChatHandler:
     async def commit(self, events: Sequence[Event]) -> list[Stored]:
         """Store one group; everybody who waits for one of its events is told, also where it changed nothing."""
         messages = [event for event in events if isinstance(event, MessageEvent)]
-        edits = [event for event in events if isinstance(event, SessionOpened | SessionChanged)]
+        edits = [event for event in events if isinstance(event, SessionOpened | SessionChanged | SessionTitled)]
         forks = [event for event in events if isinstance(event, SessionForked)]
         templates = [event for event in events if isinstance(event, TemplateSaved | TemplateDeleted)]
         feedback = [event for event in events if isinstance(event, FeedbackGiven)]
@@ -166,6 +167,8 @@ def _changed(events: Sequence[SessionEvent]) -> dict[SessionKey, dict[str, Any]]
 def _words(event: SessionEvent) -> tuple[str, ...]:
     if isinstance(event, SessionChanged):
         return event.changed
+    if isinstance(event, SessionTitled):
+        return ("title",)
     if isinstance(event, SessionDeleted):
         return ("deleted",)
     if isinstance(event, FeedbackGiven):

@@ -10,10 +10,10 @@ from dataclasses import asdict, fields, replace
 
 from services.logger.reduction import SessionKey
 from services.logger.rows import as_json
-from services.logger.settling import Edit, SessionState, settle
+from services.logger.settling import Edit, SessionState, began_of, settle
 from services.logger.titles import title_of
 from shared.database import Connection
-from shared.events import Json, SessionOpened
+from shared.events import Json
 
 COLUMNS = [each.name for each in fields(SessionState)]
 
@@ -58,7 +58,7 @@ async def _locked(db: Connection, edits: Iterable[Sequence[Edit]]) -> list[Sessi
 
 
 def _beginning(edits: Sequence[Edit]) -> Json:
-    began_at = min(edit.accepted_at if isinstance(edit, SessionOpened) else edit.began_at for edit in edits)
+    began_at = min(map(began_of, edits))
     return {"user_id": edits[0].user_id, "session_id": edits[0].session_id, "began_at": began_at}
 
 

@@ -3,6 +3,9 @@
 The result depends on which events there were, and neither on their order nor on how often each came: of changes the
 newest wins, by (the database's time of acceptance, event id); of openings the first; a change wins over any opening. A
 session's row keeps for each field the stamp of whoever won it, and that of its newest opening.
+
+A model's title leaves no stamp: it stands only where no user ever set a title, or took one back, and of two the one
+that sorts last.
 """
 
 from collections.abc import Iterator
@@ -10,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from shared.events import Json, SessionChanged, SessionOpened
+from shared.events import Json, SessionChanged, SessionOpened, SessionTitled
 
-Edit = SessionOpened | SessionChanged
+Edit = SessionOpened | SessionChanged | SessionTitled
 Stamp = list[str]  # [accepted_at, event id], and of an opening `OPENED`
 
 OPENED = "opened"
@@ -32,7 +35,7 @@ class SessionState:
     model: str | None = None
     model_at: datetime | None = None  # none: no message has named one
     title: str | None = None
-    title_source: str = "none"
+    title_source: str = "none"  # or `message`, `model`, `user`
     titled_at: datetime | None = None  # of the message that gives the automatic title, whoever's title stands
     pinned: bool = False
     archived: bool = False
@@ -49,13 +52,23 @@ class SessionState:
         """Whether a message gives a title, which must be found again."""
         return self.title is None and self.titled_at is not None
 
+    @property
+    def is_titled_by_user(self) -> bool:
+        """Whether its user has had a say in its title; one that was given with a fork leaves no stamp."""
+        return "title" in self.field_stamps or self.title_source == "user"
+
+
+def began_of(edit: Edit) -> datetime:
+    """Return when a session began at the latest, as far as an edit tells."""
+    return edit.began_at if isinstance(edit, SessionChanged) else edit.accepted_at
+
 
 def settle(state: SessionState, edit: Edit) -> SessionState:
     """Return the session after one more edit, which may be older than what is known, or known."""
     stamps, stamp = state.field_stamps, _stamp_of(edit)
     won = {name: value for name, value in _said(state, edit) if not _stands(stamps.get(name), stamp)}
     opening = {OPENED: max(stamps.get(OPENED, stamp), stamp)} if isinstance(edit, SessionOpened) else {}
-    began_at = edit.accepted_at if isinstance(edit, SessionOpened) else edit.began_at
+    began_at = began_of(edit)
     last_activity_at = max(state.last_activity_at, began_at)
     changes: Json = {
         **won,
@@ -66,13 +79,17 @@ def settle(state: SessionState, edit: Edit) -> SessionState:
     }
     if "title" in won:
         changes["title_source"] = "none" if won["title"] is None else "user"
+    if isinstance(edit, SessionTitled) and not state.is_titled_by_user:
+        known = state.title if state.title_source == "model" else None
+        changes |= {"title": max(known or "", edit.title), "title_source": "model"}
     return replace(state, **changes)
 
 
 def set_since(state: SessionState, erased_at: datetime) -> SessionState | None:
     """Return of a session what its user has set since they were erased; None where that is nothing.
 
-    Its times are those of what was set: when the session began, at the latest, and was opened.
+    A model's title is not among it: of what was said before, or since, nothing tells. Its times are those of what was
+    set: when the session began, at the latest, and was opened.
     """
     stamps = {name: stamp for name, stamp in state.field_stamps.items() if _moment(stamp) > erased_at}
     ended_at = state.ended_at if state.ended_at is not None and state.ended_at > erased_at else None
@@ -97,6 +114,8 @@ def _moment(stamp: Stamp) -> datetime:
 
 def _said(state: SessionState, edit: Edit) -> Iterator[tuple[str, Any]]:
     """Return the fields that an edit sets, with their values."""
+    if isinstance(edit, SessionTitled):
+        return
     if isinstance(edit, SessionChanged):
         for name in CHANGEABLE:
             if name in edit.changed:

@@ -215,7 +215,7 @@ async def _store_unless_erased(
                 -- The row knows one of the models that were named, and whether there was another: in any order.
                 mixed = session.mixed OR excluded.mixed
                     OR (session.model_at IS NOT NULL AND excluded.model <> session.model) IS TRUE,
-                title = CASE WHEN excluded.title IS NULL OR session.title_source = 'user'
+                title = CASE WHEN excluded.title IS NULL OR session.title_source IN ('user', 'model')
                         OR excluded.titled_at >= session.titled_at
                     THEN session.title ELSE excluded.title END,
                 title_source = CASE session.title_source WHEN 'none' THEN excluded.title_source

@@ -14,7 +14,7 @@ from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import MessageEvent, SessionEvent
 from shared.settings import Settings
-from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
+from tests.pure.logger_samples import answered, at, changed, opened, posted, titled, trace
 
 users = (f"user{number}" for number in count())
 
@@ -67,7 +67,8 @@ def edits(draw: st.DrawFn) -> list[SessionEvent]:
             )
         )
         events.append(changed(second, draw(st.sampled_from([None, at(second)])), session_id, **patch))
-    return events
+    by_models = draw(st.lists(st.sampled_from(["by a model", "by another"]), max_size=2))
+    return [*events, *(titled(title, 10 * draw(st.integers(0, 3)), session_id) for title in by_models)]
 
 
 @st.composite

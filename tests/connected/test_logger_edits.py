@@ -11,10 +11,10 @@ from services.logger.handlers import ChatHandler
 from services.logger.settling import Edit
 from services.logger.store import Store
 from shared.database import open_pool
-from shared.events import MessageEvent
+from shared.events import MessageEvent, SessionDeleted, SessionEvent, UserErased
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
-from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
+from tests.pure.logger_samples import answered, at, changed, opened, posted, titled, trace
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
         yield Store(pool)
 
 
-async def keep(store: Store, *events: MessageEvent | Edit) -> None:
+async def keep(store: Store, *events: SessionEvent) -> None:
     for event in events:
         await ChatHandler(store).commit([event])
 
@@ -69,6 +69,45 @@ async def test_a_late_opening_undoes_nothing(store: Store, owner: asyncpg.Connec
     row = await session(owner)
     assert (row["title"], row["helper"], row["model"]) == ("mine", "h", "m")
     assert (row["created_at"], row["last_activity_at"]) == (at(0), at(5))
+
+
+async def test_a_models_title_stands_beside_what_is_said_before_and_after(
+    store: Store, owner: asyncpg.Connection
+) -> None:
+    said = [posted("q1", 1, content="Fly me to Aspen"), answered("a1", 2), posted("q0", 0, content="Hello")]
+    for order in ([titled("Aspen by air", 1), *said], [*said, titled("Aspen by air", 1)]):
+        await owner.execute("DELETE FROM chat.sessions")
+        await keep(store, *order, changed(5, folder="clients"), posted("q2", 6, content="and back"))
+        row = await session(owner)
+        assert (row["title"], row["title_source"], row["folder"]) == ("Aspen by air", "model", "clients")
+        assert row["last_activity_at"] == at(6)
+
+
+async def test_a_models_title_that_is_taken_back_gives_way_to_the_first_messages_for_good(
+    store: Store, owner: asyncpg.Connection
+) -> None:
+    await keep(store, posted("q1", 1, content="Fly me to Aspen"), titled("Aspen by air", 1), changed(5, title=None))
+    await keep(store, titled("Aspen by air", 1))
+    row = await session(owner)
+    assert (row["title"], row["title_source"]) == ("Fly me to Aspen", "message")
+
+
+async def test_a_models_title_of_a_deleted_session_or_an_erased_user_comes_to_nothing(
+    store: Store, owner: asyncpg.Connection
+) -> None:
+    await keep(store, posted("q1", 1), SessionDeleted(user_id="ada", session_id="s1", accepted_at=at(3)))
+    await keep(store, titled("Aspen by air", 1))
+    row = await session(owner)
+    assert (row["title"], row["deleted_at"]) == (None, at(3))
+    await ChatHandler(store).commit([UserErased(user_id="ada", erased_at=at(20))])
+    await keep(store, titled("Aspen by air", 19, session_id="s2"))
+    assert await owner.fetchval("SELECT count(*) FROM chat.sessions WHERE session_id = 's2'") == 0
+
+
+async def test_whoever_listens_hears_that_the_title_changed(store: Store, owner: asyncpg.Connection) -> None:
+    (stored,) = await ChatHandler(store).commit([titled("Aspen by air")])
+    assert (stored.session_id, stored.changed) == ("s1", ("title",))
+    assert (await session(owner))["title"] == "Aspen by air"
 
 
 async def test_a_title_that_is_taken_back_is_that_of_the_first_message_again(

@@ -15,7 +15,7 @@ from shared.database import Pool, open_pool
 from shared.events import Event, SessionDeleted, SessionForked, UserErased
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
-from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
+from tests.pure.logger_samples import answered, at, changed, opened, posted, titled, trace
 
 
 @pytest.fixture
@@ -113,6 +113,17 @@ async def test_what_was_said_and_set_in_it_before_stays(logger: ChatHandler, own
     row = await the_fork(owner)
     assert (row["title"], row["analytics"], row["message_count"]) == ("its own", True, 3)
     assert (row["last_message"], row["last_message_at"]) == ("this is m9", at(30))
+
+
+async def test_a_fork_has_its_sources_title_of_a_model_unless_it_has_its_own(
+    logger: ChatHandler, owner: asyncpg.Connection
+) -> None:
+    await logger.commit([posted("m1", 1, content="Fly me to Aspen"), answered("a1", 2, parent_id="m1")])
+    await logger.commit([titled("Aspen by air", 1), forked("a1", to="f1"), forked("a1", to="f2", title="mine")])
+    await logger.commit([titled("Of the fork", 30, "f3"), titled("Of the fork", 30, "f2"), forked("a1", to="f3")])
+    rows = await owner.fetch("SELECT title, title_source FROM chat.sessions ORDER BY session_id")
+    of_a_model = [("Aspen by air", "model"), ("mine", "user"), ("Of the fork", "model"), ("Aspen by air", "model")]
+    assert [tuple(row) for row in rows] == of_a_model
 
 
 async def test_a_long_session_is_copied_in_portions_whole_or_not_at_all(

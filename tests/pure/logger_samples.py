@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.events import MessageAnswered, MessagePosted, SessionChanged, SessionOpened, Trace
+from shared.events import MessageAnswered, MessagePosted, SessionChanged, SessionOpened, SessionTitled, Trace
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -49,3 +49,8 @@ def changed(
     """Make a change of a session that began at noon."""
     about = {"user_id": "ada", "session_id": session_id, "accepted_at": at(second), "began_at": NOON}
     return SessionChanged.model_validate({**about, "changed": tuple(patch), "ended_at": ended_at, **patch})
+
+
+def titled(title: str, second: float = 0, session_id: str = "s1") -> SessionTitled:
+    """Make a model's title of a session whose first question was asked then."""
+    return SessionTitled(user_id="ada", session_id=session_id, accepted_at=at(second), title=title)

@@ -1,15 +1,17 @@
 """What stands of a session's fields, whoever set them and however the events of that come."""
 
 from collections.abc import Iterable, Sequence
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logger.settling import CHANGEABLE, Edit, SessionState, settle
+from services.logger.settling import CHANGEABLE, Edit, SessionState, set_since, settle
 from shared.events import SessionChanged
-from tests.pure.logger_samples import NOON, at, changed, opened
+from tests.pure.logger_samples import NOON, at, changed, opened, titled
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "title": st.sampled_from([None, "Aspen", "Teterboro"]),
@@ -38,7 +40,8 @@ changes = st.builds(
     st.fixed_dictionaries({}, optional=VALUES),
     st.sampled_from([None, at(1), at(3)]),
 )
-edits: st.SearchStrategy[Edit] = openings | changes
+by_models = st.builds(titled, st.sampled_from(["Flight to Aspen", "Aspen, by a model"]), seconds)
+edits: st.SearchStrategy[Edit] = openings | changes | by_models
 
 
 def state(**fields: Any) -> SessionState:
@@ -108,6 +111,41 @@ def test_a_title_that_is_taken_back_leaves_the_automatic_one_to_be_found() -> No
     result = settled([changed(1, title="mine"), changed(2, title=None)], state(titled_at=at(1)))
     assert (result.title, result.title_source, result.lacks_title) == (None, "none", True)
     assert not settled([changed(2, title="mine")], state(titled_at=at(1))).lacks_title
+
+
+USERS = [changed(3, title="mine"), opened(3, title="mine"), changed(3, title=None)]
+
+
+@pytest.mark.parametrize("own", USERS, ids=["changed", "opened", "taken back"])
+def test_whatever_its_user_says_of_the_title_counts_more_than_a_models(own: Edit) -> None:
+    for order in permutations([own, titled("by a model", 1), titled("by a model", 9)]):
+        result = settled(order, state(title="of a message", title_source="message", titled_at=at(1)))
+        assert result.title == getattr(own, "title", None)
+        assert result.title_source == ("none" if result.title is None else "user")
+
+
+def test_title_that_was_given_with_a_fork_stands_against_a_models() -> None:
+    fork = state(title="mine", title_source="user")
+    assert settled([titled("by a model")], fork) == fork
+
+
+def test_models_title_replaces_the_automatic_one_and_is_no_activity() -> None:
+    known = state(title="of a message", title_source="message", titled_at=at(-9))
+    result = settled([titled("by a model", -9)], known)
+    assert (result.title, result.title_source) == ("by a model", "model")
+    assert (result.last_activity_at, result.field_stamps) == (NOON, {})
+
+
+def test_of_two_titles_of_models_the_one_that_sorts_last_stands() -> None:
+    for order in permutations([titled("Aspen", 1), titled("Teterboro", 0)]):
+        assert settled(order).title == "Teterboro"
+
+
+def test_nothing_tells_whether_a_models_title_is_older_than_an_erasure_so_it_goes() -> None:
+    known = settled([titled("by a model", 5), changed(6, pinned=True)])
+    since = set_since(known, at(4))
+    assert since is not None
+    assert (since.title, since.title_source, since.pinned) == (None, "none", True)
 
 
 def test_an_end_stands_until_something_newer_is_said() -> None:

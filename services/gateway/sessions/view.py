@@ -29,7 +29,7 @@ class StoredSession:
     helper: str | None = None
     model: str | None = None
     title: str | None = None
-    title_source: str = "none"  # `user` where somebody gave it, `message` where it is of the first message
+    title_source: str = "none"  # `user` where somebody gave it, `model`, or `message`: of the first one
     message_count: int = 0
     last_message: str | None = None
     last_message_at: datetime | None = None
