@@ -41,6 +41,7 @@ def outside_systems(caller: Mapping[str, str], *, model_url: str, avinode_url: s
         model = _set(caller, "OPENAI_", "DEFAULT_MODEL", "MODEL_PROVIDER")
     if caller.get("MODELS_FILE"):  # beside the one above; from wherever we were called
         model |= _set(caller, "DEFAULT_MODEL") | {"MODELS_FILE": str(Path(caller["MODELS_FILE"]).absolute())}
+    model |= _set(caller, "TITLE_MODEL")
     model |= {name: str(Path(caller[name]).absolute()) for name in ("HELPERS_FILE", "PRIVACY_FILE") if caller.get(name)}
     avinode = {
         "AVINODE_BASE_URL": f"{avinode_url}/api",

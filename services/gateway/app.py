@@ -79,6 +79,7 @@ async def main(settings: Settings) -> None:
             gateway.background.census,
             gateway.background.drift,
             gateway.counting,
+            *gateway.background.titling,
             public,
         )
 

@@ -8,6 +8,9 @@ import pytest
 from deploy.sandbox.model.assistant import Answer, answer
 from deploy.sandbox.model.requests import ChatRequest, read_chat_request
 from deploy.sandbox.model.trip_facts import Leg, read_trip_facts
+from services.gateway.titles.asking import Beginning
+from shared.ids import new_id
+from tests.pure.gateway.samples import NOON
 
 CREATE_TRIP = {"type": "function", "function": {"name": "create_trip", "parameters": {"type": "object"}}}
 
@@ -255,3 +258,19 @@ def test_without_the_tools_it_speaks_of_trips_alone() -> None:
     answered = answer(request(user("What have the operators quoted?"), tools=[CREATE_TRIP]))
     assert answered.tools == ()
     assert answered.text.startswith("I can arrange")
+
+
+@pytest.mark.parametrize(
+    ("question", "title"),
+    [
+        (
+            "Please fly me from New York to Palm Beach, 4 May 2030, six people",
+            "KTEB to KPBI on 2030-05-04, 6 passengers",
+        ),
+        ("what does an empty leg cost these days?", "what does an empty leg cost"),
+        ("[echo Ordered] and more", "Ordered"),
+    ],
+)
+def test_a_title_names_the_trip_or_the_first_words(question: str, title: str) -> None:
+    beginning = Beginning("u", "s", new_id(), new_id(), NOON, question, "When, and how many are you?")
+    assert answer(request(*beginning.messages())).text == title

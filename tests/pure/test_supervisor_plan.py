@@ -142,6 +142,11 @@ def test_caller_with_a_model_key_gets_the_real_model() -> None:
     assert "OPENAI_BASE_URL" not in env
 
 
+def test_model_that_titles_sessions_is_whoevers_calls_the_command() -> None:
+    assert by_name(plan({"TITLE_MODEL": "sandbox-large"}).services({}))["gateway"].env["TITLE_MODEL"] == "sandbox-large"
+    assert "TITLE_MODEL" not in by_name(plan({}).services({}))["gateway"].env
+
+
 def test_a_models_file_is_found_from_wherever_a_command_runs() -> None:
     ours = plan({"MODELS_FILE": "models.toml", "DEFAULT_MODEL": "m"})
     file = str(Path("models.toml").absolute())

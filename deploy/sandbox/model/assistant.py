@@ -13,6 +13,8 @@ from deploy.sandbox.model.trip_facts import Leg, TripFacts, read_trip_facts
 
 _GO_AHEAD = re.compile(r"\b(?:create|request)\b.*\btrip\b|\btry again\b|\bgo ahead\b", re.IGNORECASE)
 _SHOWN_RESULT = 300
+_TITLE_WANTED = "Write a title"  # what a prompt begins with that wants nothing but one
+_TITLE_WORDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def answer(asked: ChatRequest) -> Answer:
     orders = read_orders(asked.messages[last].text) if last >= 0 else Orders()
     steps = _steps_now(orders, asked.messages[last + 1 :])
     if not steps and not orders.refusal:
-        steps = [_grown(_charter_step(asked), orders.pacing.chunks)]
+        own = Say(_title_of(asked.messages[last].text)) if _wants_title(asked) else _charter_step(asked)
+        steps = [_grown(own, orders.pacing.chunks)]
     text = "".join(_spoken(step, asked.messages) for step in steps if isinstance(step, Say))
     calls = [step for step in steps if isinstance(step, CallTool)]
     return Answer(text, tuple(_identified(calls, asked.messages)), orders.pacing, orders.thought, orders.refusal)
@@ -111,6 +114,17 @@ def _charter_step(asked: ChatRequest) -> Say | CallTool:
     if _was_called(tool.name, asked.messages) and not is_wanted:
         return Say("The trip is already requested. Tell me if something about it should change.")
     return CallTool(tool.name, _arguments(facts))
+
+
+def _wants_title(asked: ChatRequest) -> bool:
+    first, last = asked.messages[0], asked.messages[-1]
+    return first.role in ("system", "developer") and first.text.startswith(_TITLE_WANTED) and last.role == "user"
+
+
+def _title_of(told: str) -> str:
+    """Name the trip that the first question in what we are told is about, else what it begins with."""
+    question = told.partition("User:")[2].partition("Assistant:")[0] or told
+    return _summary(read_trip_facts([question])) or " ".join(question.split()[:_TITLE_WORDS])
 
 
 def _user_texts(messages: list[Message]) -> list[str]:

@@ -14,6 +14,7 @@ BESIDE = {
     "turns": "turns that could not be stored",
     "deliveries": "notices of other systems about trips",
 }
+OF_TITLES = "The beginning of a conversation also goes to a model of theirs that gives the conversation its title. "
 
 
 class InvalidPrivacyFile(Misconfigured):
@@ -66,6 +67,7 @@ def _paragraphs(settings: Settings, providers: list[str]) -> Iterator[str]:
     yield (
         f"You, and whom you share a conversation with. {_of_administrators(settings)} What you write, and as much as "
         f"is needed of what was said before, goes to the model that answers you, which is of: {', '.join(providers)}. "
+        f"{OF_TITLES if settings.title_model else ''}"
         "A trip that you order goes to Avinode and to the operators there; a proposal to whom you send it."
     )
     yield "# What you can do"

@@ -14,6 +14,8 @@ from services.gateway.deletion.sweeps import SweepStore
 from services.gateway.live.looking import ChangeQueries, Looking
 from services.gateway.model.configured.listing import list_models
 from services.gateway.models.registering import ModelRegistration
+from services.gateway.titles.queries import TitleQueries
+from services.gateway.titles.titling import Titling
 from services.gateway.turns.stored.census import TurnCensus
 from services.gateway.turns.stored.retention import TURNS
 from services.gateway.turns.sweeper import Sweeper, sweeping
@@ -36,6 +38,7 @@ class Background:
     census: Census
     drift: DriftCensus
     registration: ModelRegistration
+    titling: tuple[Titling, ...]  # none: no model titles sessions
 
 
 def background(parts: Parts) -> Background:
@@ -50,7 +53,18 @@ def background(parts: Parts) -> Background:
         Census(TurnCensus(pools.own).count, letters.count, queues.count),
         DriftCensus(pools.admin, lambda: sweeper.leads),
         ModelRegistration(parts.catalog, parts.models, parts.publisher, list_models, partial(Delays, 1.0, 60.0)),
+        _titling(parts),
     )
+
+
+def _titling(parts: Parts) -> tuple[Titling, ...]:
+    """Make what has a model title sessions, and let it hear of turns, where one is configured."""
+    settings, model = parts.settings, parts.catalog.find(parts.settings.title_model)
+    if not settings.title_model or model is None:
+        return ()
+    titling = Titling(settings, model, parts.upstreams, TitleQueries(parts.pools.reader), parts.publisher)
+    parts.runner.heard_by = titling.ended
+    return (titling,)
 
 
 def _sweeper(parts: Parts) -> Worker:

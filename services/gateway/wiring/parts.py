@@ -68,7 +68,7 @@ class Parts:
 
     def __init__(self, settings: Settings, pools: Pools, links: Links) -> None:
         self.settings, self.pools = settings, pools
-        self.publisher, self.catalog = links.publisher, links.upstreams.catalog
+        self.publisher, self.upstreams, self.catalog = links.publisher, links.upstreams, links.upstreams.catalog
         self.lanes, self.room, self.buckets = Lanes(), Room(settings.read_bytes_at_once), Buckets()
         self.receipts, self.listeners, self.unfit = Receipts(), Listeners(), Unfit()
         self.accepting = Accepting(self.publisher, self.receipts)

@@ -139,6 +139,8 @@ def read_catalog(settings: Settings) -> Catalog:
     catalog = Catalog(specs, models, settings.default_model, settings.model_provider)
     if catalog.find(None) is None:
         raise InvalidModelsFile(settings.models_file, f"no upstream lists DEFAULT_MODEL, {settings.default_model!r}")
+    if settings.title_model and catalog.find(settings.title_model) is None:
+        raise InvalidModelsFile(settings.models_file, f"no upstream lists TITLE_MODEL, {settings.title_model!r}")
     return catalog
 
 

@@ -79,6 +79,7 @@ class Runner:
         instructing: Instructing = nobody,
     ) -> None:
         """Prepare to run turns; `instructing` says what the model is told by a session's helper."""
+        self.heard_by: Callable[[Turn], None] | None = None  # is told of each turn that has ended, after its caller
         self._settings = settings
         self._instructing = instructing
         self._store = store
@@ -248,6 +249,8 @@ class Runner:
         if has_told(telling):
             self.recent.ended(turn)
         buffer.end(turn)
+        if self.heard_by is not None:
+            self.heard_by(turn)
 
     async def _lengthened(self, buffer: TurnBuffer, answer: Answer) -> Turn | None:
         """Keep the text that its readers have of a turn that was stopped by its row, which knew a checkpoint of it."""

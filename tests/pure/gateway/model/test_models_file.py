@@ -152,6 +152,14 @@ def test_what_is_wrong_is_said_by_its_key(tmp_path: Path, text: str, said: str) 
     assert refusal(tmp_path, text) == said
 
 
+def test_model_that_is_to_title_sessions_must_be_had_by_its_name_or_an_alias(tmp_path: Path) -> None:
+    listed = ONE + 'models = [{ name = "a", aliases = ["other"] }]'
+    with pytest.raises(InvalidModelsFile, match=r"no upstream lists TITLE_MODEL, 'b'"):
+        catalog(tmp_path, listed, default_model="a", title_model="b")
+    catalog(tmp_path, listed, default_model="a", title_model="other")
+    catalog(tmp_path, listed + "\n" + TWO + "passes_any = true\n", default_model="a", title_model="b")
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(InvalidModelsFile, match=r"MODELS_FILE /nowhere/models\.toml: No such file or directory"):
         read_catalog(Settings(_env_file=None, models_file="/nowhere/models.toml"))

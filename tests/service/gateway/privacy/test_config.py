@@ -152,6 +152,8 @@ async def test_nothing_of_it_is_secret() -> None:
         ({"keep_addresses": False, "keep_user_agents": True}, "Also kept is the program", "whole address"),
         ({"admins_read_bodies": False}, "but no texts", "each time is recorded"),
         ({}, "each time is recorded", "but no texts"),
+        ({"title_model": "small"}, "a model of theirs that gives the conversation its title", ""),
+        ({}, "goes to the model that answers you", "its title"),
         ({}, "until you delete them; nothing of them is deleted only because it is old", "days"),
     ],
 )

@@ -1,0 +1,1 @@
+"""A session's first complete answer -> TITLE_MODEL -> SessionTitled"""
