@@ -17,9 +17,13 @@ from services.gateway.v1.response_events import ResponseEvents
 from services.gateway.v1.response_input import Item
 from services.gateway.v1.response_request import read_response_request
 from services.gateway.v1.response_told import ToldInPieces
-from services.gateway.v1.telling import KEEPALIVE, error_of, has_ended, news
+from services.gateway.v1.telling import error_of, has_ended, news
 from services.gateway.v1.wording import Begun
 from shared.errors import TripthreadError
+
+# A comment without the blank line by which some take it for an event: https://github.com/theopenco/llmgateway/pull/2334.
+# OpenAI's own sign of life is an event that its SDKs have broken off at: https://github.com/openai/openai-node/issues/1964.
+SILENCE = b": keep-alive\n"
 
 
 class Responses:
@@ -48,7 +52,7 @@ class Responses:
 
 def _relayed(buffer: TurnBuffer, retold: ToldInPieces, events: ResponseEvents) -> AsyncIterator[bytes]:
     """Yield what comes of a turn that this request began."""
-    return news(buffer, lambda: b"".join([events.tell(chunk) for chunk in retold.take_chunks()]))
+    return news(buffer, lambda: b"".join([events.tell(chunk) for chunk in retold.take_chunks()]), lambda: SILENCE)
 
 
 async def _kept(buffer: TurnBuffer, events: ResponseEvents) -> AsyncIterator[bytes]:
@@ -59,7 +63,7 @@ async def _kept(buffer: TurnBuffer, events: ResponseEvents) -> AsyncIterator[byt
             if isinstance(piece, Whole):  # calls are told at the end
                 continue
             if not piece:
-                yield KEEPALIVE
+                yield SILENCE
             elif isinstance(piece, Reasoning):
                 yield events.tell(Chunk(reasoning=str(piece)))
             else:

@@ -23,7 +23,6 @@ STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
-KEEPALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 INTERRUPTED = "The answer was interrupted."
 # What a service says of these is about the request, and its client's to mend.
@@ -40,7 +39,7 @@ CONTEXT_EXCEEDED = "context_length_exceeded"
 
 async def relayed_stream(buffer: TurnBuffer, retold: Retold) -> AsyncIterator[bytes]:
     """Yield what the model's service sends, and then how it ended."""
-    async for told in news(buffer, retold.take):
+    async for told in news(buffer, retold.take, lambda: _silence(head_of(buffer.turn))):
         yield told
     turn = buffer.ended
     if turn is None or turn.answer is None or not has_ended(turn.answer, retold):
@@ -50,8 +49,8 @@ async def relayed_stream(buffer: TurnBuffer, retold: Retold) -> AsyncIterator[by
     yield retold.take_end() + _end(turn, None if reason else _reason_of(turn.answer), retold)
 
 
-async def news(buffer: TurnBuffer, take: Callable[[], bytes]) -> AsyncIterator[bytes]:
-    """Yield what comes, as `take` spells it, or a sign of life where nothing does for a while."""
+async def news(buffer: TurnBuffer, take: Callable[[], bytes], silence: Callable[[], bytes]) -> AsyncIterator[bytes]:
+    """Yield what comes, as `take` spells it, or a sign of life where nothing does for a while, as `silence` does."""
     loop = asyncio.get_running_loop()
     told_at = loop.time()
     looking_up = loop.call_later(QUIET_S / 3, buffer.announce)
@@ -65,7 +64,7 @@ async def news(buffer: TurnBuffer, take: Callable[[], bytes]) -> AsyncIterator[b
                 return
             elif loop.time() - told_at >= QUIET_S:
                 told_at = loop.time()
-                yield KEEPALIVE
+                yield silence()
             else:
                 if looking_up.when() <= loop.time():
                     looking_up = loop.call_later(QUIET_S / 3, buffer.announce)
@@ -93,7 +92,7 @@ async def kept_stream(buffer: TurnBuffer, *, wants_usage: bool) -> AsyncIterator
             if isinstance(piece, Whole):  # calls are told at the end
                 continue
             name = "reasoning_content" if isinstance(piece, Reasoning) else "content"
-            yield _event(chunk_bytes(head, {name: str(piece)})) if piece else KEEPALIVE
+            yield _event(chunk_bytes(head, {name: str(piece)})) if piece else _silence(head)
     except TripthreadError:
         yield _error_event(buffer)
         return
@@ -162,6 +161,14 @@ def _error_event(buffer: TurnBuffer) -> bytes:
     else:
         error = error_of(buffer.ended.answer if buffer.ended else None)[1]
     return _event(orjson.dumps({"error": error}))
+
+
+def _silence(head: Mapping[str, Any]) -> bytes:
+    """Spell a sign of life that is a chunk: of a comment some take the blank line behind it for an event.
+
+    So do the SDKs for Go (https://github.com/mckinsey/agents-at-scale-ark/pull/2567), and others break at the comment.
+    """
+    return _event(chunk_bytes(head, {"content": ""}))
 
 
 def _event(data: bytes) -> bytes:

@@ -1,18 +1,26 @@
 """What a client of OpenAI's is told of answers as services really give them; byte for byte, from a bare socket."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from openai._streaming import SSEDecoder
+from openai.types.chat import ChatCompletionChunk
 
 from services.gateway.model.asking.upstreams import open_upstreams
+from services.gateway.model.chunks import Chunk
 from services.gateway.model.relayed import Relayed
 from services.gateway.turns.here.answering import Answering
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.turn import Answer
+from services.gateway.v1.response_request import read_response_request
+from services.gateway.v1.response_told import ToldInPieces
+from services.gateway.v1.responses import Responses
 from services.gateway.v1.telling import completion_of, error_of, relayed_stream
+from services.gateway.v1.wording import Begun
 from tests.pure.gateway.samples import minutes, turn
 from tests.service.gateway.model.stand_in import DONE, HI, STOP, Reply, at_once, chunk, event, standing_in
 
@@ -259,3 +267,33 @@ async def test_who_wants_no_stream_is_answered_by_one_that_is_none_and_else_by_w
             "logprobs": None,
             "finish_reason": "stop",
         }
+
+
+async def test_silence_is_no_comment_that_a_client_may_take_for_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.v1.telling.QUIET_S", 0.01)
+    buffer = TurnBuffer(turn())
+    told = await anext(relayed_stream(buffer, Retold(Relayed(), [], 0)))
+    chunk = ChatCompletionChunk.model_validate(json.loads(told.removeprefix(b"data: ")), strict=True)
+    assert [(each.delta.content, each.finish_reason) for each in chunk.choices] == [("", None)]
+
+
+async def test_silence_in_a_response_is_no_event_and_takes_none_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.v1.telling.QUIET_S", 0.01)
+    buffer = TurnBuffer(turn())
+    asked = read_response_request(b'{"model": "m", "input": "hi"}', {"content-type": "application/json"}, 10)
+    retold = ToldInPieces(Relayed(), [], 0, streams=True)
+    pieces = Responses().stream(Begun(asked, buffer, retold, None, is_known=True))
+    begun, silence = await anext(pieces), await anext(pieces)
+    retold.tell(Chunk(text="hi"), 0)
+    said = begun + silence
+    while b"output_text.delta" not in said:
+        said += await anext(pieces)
+
+    async def bytes_of() -> AsyncIterator[bytes]:
+        yield said
+
+    events = [event async for event in SSEDecoder().aiter_bytes(bytes_of())]
+    assert [each.event for each in events[1:3]] == ["response.in_progress", "response.output_item.added"]
+    assert all(each.data for each in events)
+    dispatched = [block.split(b"\n")[-1] for block in said.split(b"\n\n") if block]
+    assert all(line.startswith(b"data: ") for line in dispatched), "a blank line is behind each event, and nowhere else"
