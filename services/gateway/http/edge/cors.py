@@ -3,14 +3,19 @@
 They are never allowed to send this origin's cookies: a browser then shows them no answer that a cookie has opened.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 Headers = list[tuple[bytes, bytes]]
 METHODS = b"GET, POST, PATCH, DELETE"
 SENT = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, X-Session-Id, "
 SENT += b"X-Visitor-Token"
 SHOWN = b"ETag, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Session-Id, X-Session-Tag, X-Turn-Id, "
-SHOWN += b"X-Visitor-Token"
+SHOWN += b"X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, X-Visitor-Token"
+# What OpenAI's SDKs say of themselves with each request, and ever more of it; nothing here goes by it but
+# `x-stainless-retry-count` (https://github.com/lidge-jun/opencodex/issues/1773).
+OF_SDKS = re.compile(rb"x-stainless-[a-z0-9-]{1,64}|openai-(?:beta|organization|project)|user-agent")
+MOST_NAMES = 50
 KEPT_S = b"600"  # that a browser asks no more
 
 
@@ -35,5 +40,12 @@ class Cors:
         asks = method == "OPTIONS" and b"access-control-request-method" in given
         if not asks or given.get(b"origin", b"") not in self._origins:
             return None
-        allowed = (b"access-control-allow-methods", METHODS), (b"access-control-allow-headers", SENT)
+        sent = b", ".join((SENT, *_of_sdks(given.get(b"access-control-request-headers", b""))))
+        allowed = (b"access-control-allow-methods", METHODS), (b"access-control-allow-headers", sent)
         return [*allowed, (b"access-control-max-age", KEPT_S)]
+
+
+def _of_sdks(asked: bytes) -> Sequence[bytes]:
+    """Return those of the names that a page asks for by which SDKs tell of themselves."""
+    names = [name.strip().lower() for name in asked.split(b",", MOST_NAMES)[:MOST_NAMES]]
+    return [name for name in names if OF_SDKS.fullmatch(name)]

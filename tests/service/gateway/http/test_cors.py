@@ -50,6 +50,21 @@ async def test_a_page_that_is_named_calls_by_a_token_and_reads_the_answer(origin
         assert "access-control-allow-credentials" not in {**asked.headers, **answer.headers}
 
 
+async def test_what_openais_sdks_send_of_themselves_a_page_that_is_named_may_send() -> None:
+    """Else none of them calls from a browser, whatever it is configured for."""
+    wanted = "authorization,content-type,X-Stainless-Lang, x-stainless-retry-count,x-forwarded-for,openai-beta,cookie"
+    asks = {**ASKS, "Access-Control-Request-Headers": wanted}
+    async with world(PAGE).client() as client:
+        asked = await client.options("/v1/chat/completions", headers={"Origin": PAGE, **asks})
+        allowed = asked.headers["access-control-allow-headers"].lower().split(", ")
+        assert {"authorization", "content-type", "x-stainless-lang", "x-stainless-retry-count", "openai-beta"} < {
+            *allowed
+        }
+        assert not {"x-forwarded-for", "cookie"} & {*allowed}
+        stranger = await client.options("/v1/chat/completions", headers={"Origin": OTHER, **asks})
+        assert about_cors(stranger) == {}
+
+
 @pytest.mark.parametrize("origin", ["null", OTHER, PAGE.upper(), f"{PAGE}, {OTHER}", f"{PAGE}/"])
 async def test_no_other_spelling_is_that_page(origin: str) -> None:
     async with world(PAGE).client() as client:
