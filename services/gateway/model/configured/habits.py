@@ -58,6 +58,11 @@ OF_TOOLS = frozenset(("tools", "tool_choice"))
 OF_STREAMS = "stream_options"  # refused without one
 MUST_KNOW = frozenset(("model", "messages", "stream"))
 INNER = {"include_usage": "stream_options"}  # a field that is refused by the name of what is in it
+# Of a message: what else stands beside these a service has said itself, of which another may know nothing; SDKs send it
+# back all the same: https://github.com/BerriAI/litellm/issues/30835, https://github.com/charmbracelet/crush/issues/1590.
+KNOWN_OF_MESSAGES = frozenset(("role", "content", "name", "tool_calls", "tool_call_id"))
+# Which is no refusal of it: DeepSeek wants back what its model has thought.
+WANTED = re.compile(r"must be (?:passed|sent|included|provided|set)|(?:is|are) (?:required|missing)", re.IGNORECASE)
 LIMITS = ("max_tokens", "max_completion_tokens")  # one name each, of different ages
 MOST_LESSONS = 6  # of one question; each costs a request
 OPENING = "(The assistant opened the conversation.)"
@@ -74,6 +79,7 @@ class Habits:
     alternates: bool = False  # user and assistant must take turns
     without_system: bool = False  # the prompt must stand in the first question
     whole: bool = False  # it answers all at once, or not at all
+    plain: bool = False  # its messages have nothing beside what every service knows
 
     def body(
         self, model: str, messages: Sequence[Message], fields: Mapping[str, Any], *, streams: bool = True
@@ -95,11 +101,15 @@ class Habits:
             prompt, *arranged = arranged
             first = next((at for at, message in enumerate(arranged) if message["role"] == "user"), 0)
             arranged[first : first + 1] = [_joined(prompt, message, "user") for message in arranged[first : first + 1]]
+        if self.plain:
+            arranged = [_plain(message) for message in arranged]
         if OF_TOOLS & self.refused:
             arranged = [_without_calls(message) for message in arranged]
         return _alternating(arranged) if self.alternates else arranged
 
-    def taught(self, status: int, said: str, fields: Iterable[str], others: Iterable[str] = ()) -> Self | None:
+    def taught(
+        self, status: int, said: str, fields: Iterable[str], others: Iterable[str] = (), beside: Iterable[str] = ()
+    ) -> Self | None:
         """Return what a refusal teaches; None where it teaches nothing new.
 
         Args:
@@ -107,6 +117,7 @@ class Habits:
             said: All of it.
             fields: What was sent that need not be.
             others: What a client wrote, whose it is to hear of it.
+            beside: What messages have beside what every service knows.
         """
         wants_turns = ALTERNATION.search(said)
         if status in LEARNS_ROLES and wants_turns and not self.alternates:
@@ -119,6 +130,8 @@ class Habits:
         sent = set(fields)
         if status in LEARNS_TOOLS and "tools" in sent and NO_TOOLS.search(said):
             return replace(self, refused=self.refused | OF_TOOLS)
+        if status in LEARNS_FIELDS and not self.plain and _refuses_one(said, beside):
+            return replace(self, plain=True)
         taught = self._taught_fields(said, sent, others) if status in LEARNS_FIELDS else None
         return replace(taught, refused=taught.refused | OF_TOOLS) if taught and "tools" in taught.refused else taught
 
@@ -179,7 +192,9 @@ class Asking:
         """Tell whether a refusal teaches how to ask; then the next `body` is another one."""
         self._lessons += 1
         others = self._relayed.fields if self._relayed is not None else ()
-        taught = self.habits.taught(status, said, self._sent, others) if self._lessons < MOST_LESSONS else None
+        beside = frozenset[str]().union(*self._messages) - KNOWN_OF_MESSAGES
+        has_more = self._lessons < MOST_LESSONS
+        taught = self.habits.taught(status, said, self._sent, others, beside) if has_more else None
         self.habits = taught or self.habits
         return taught is not None
 
@@ -187,6 +202,16 @@ class Asking:
 def _names(said: str, field: str) -> bool:
     """Tell whether a field is named, be it as xAI writes `presencePenalty`."""
     return re.search(rf"\b{re.escape(field).replace('_', '_?')}\b", said, re.IGNORECASE) is not None
+
+
+def _refuses_one(said: str, beside: Iterable[str]) -> bool:
+    return not WANTED.search(said) and any(_names(said, name) for name in beside)
+
+
+def _plain(message: Message) -> Message:
+    if message.keys() <= KNOWN_OF_MESSAGES:
+        return message
+    return {name: value for name, value in message.items() if name in KNOWN_OF_MESSAGES}
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:

@@ -171,3 +171,33 @@ def test_a_client_s_own_tools_are_sent_where_ours_were_refused() -> None:
     assert "tools" not in Asking(known, "m", [call], tools).body()
     relayed = Asking(known, "m", [call], tools, Relayed(tools)).body()
     assert (relayed["tools"], relayed["messages"]) == (tools["tools"], [call])
+
+
+GROQ = (
+    "'messages.1' : for 'role:assistant' the following must be satisfied"
+    "[('messages.1' : property 'reasoning_content' is unsupported)]"
+)
+AT = ["body", "messages", 1, "assistant", "reasoning_content"]
+MISTRAL = json.dumps({"detail": [{"type": "extra_forbidden", "loc": AT, "input": "x"}]})
+
+
+@pytest.mark.parametrize(("status", "said"), [(400, GROQ), (422, MISTRAL), (400, "property 'refusal' is unsupported")])
+def test_what_another_service_has_said_beside_a_text_is_left_out_where_it_is_refused(status: int, said: str) -> None:
+    """OpenAI's SDKs send back the whole message, as the last service has shaped it."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    known = {"role": "assistant", "content": "hi", "tool_calls": [call]}
+    echoed = {**known, "reasoning_content": "so", "refusal": None, "annotations": []}
+    result = {"role": "tool", "tool_call_id": "c", "content": "r"}
+    asking = Asking(Habits(), "m", [echoed, result], {"temperature": 1}, Relayed({"seed": 1}))
+    assert asking.body()["messages"] == [echoed, result]
+    assert asking.learns(status, said)
+    assert asking.body() == {"model": "m", "messages": [known, result], "stream": True, "temperature": 1}
+    assert not asking.learns(status, said), "it is said already"
+
+
+def test_who_wants_back_what_was_thought_is_sent_that() -> None:
+    echoed = {"role": "assistant", "content": "hi", "reasoning_content": "so"}
+    asking = Asking(Habits(), "m", [echoed], {}, Relayed({}))
+    asking.body()
+    assert not asking.learns(400, "The `reasoning_content` in the thinking mode must be passed back to the API.")
+    assert asking.body()["messages"] == [echoed]
