@@ -14,6 +14,7 @@ from services.gateway.account.projects import admit_writer
 from services.gateway.chat.following import FollowingResponse, WholeResponse, whole_turn
 from services.gateway.chat.session_tags import SessionTags
 from services.gateway.http.answers.openai_errors import openai_error
+from services.gateway.http.answers.openai_limits import openai_limits
 from services.gateway.http.callers.client import client_of
 from services.gateway.http.edge.middleware import correlation_id_of
 from services.gateway.http.edge.rate_limit import tell_limits
@@ -88,6 +89,7 @@ class Answers:
         account = account_of(caller, request)
         async with self._throttle.admitted(account) as left:
             tell_limits(request.scope, left.headers)
+            tell_limits(request.scope, openai_limits(left.rate.amount, left.remaining, left.resets_s))
             asked = await self._read(body, request, caller, wording)
             for question in asked.conversation.new:
                 if question.role == "user":

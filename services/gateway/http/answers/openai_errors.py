@@ -11,6 +11,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Scope
 
+from services.gateway.http.answers.openai_limits import openai_limits_in
 from services.gateway.http.answers.problems import note_refusal, problem_response, unexpected_response
 from shared.errors import Away, NotAuthenticated, QuotaUsedUp, Refused, TooMany, TripthreadError
 
@@ -50,6 +51,7 @@ def openai_error(error: TripthreadError, headers: Mapping[str, str] | None = Non
     """Answer with an error in OpenAI's shape."""
     status = error.status if isinstance(error, Refused | Away) else 500
     own = {**error.extra.get("headers", {}), **(headers or {})}
+    own |= openai_limits_in(own)
     note_refusal(error)
     retry_after = error.extra.get("retry_after_s", error.retry_after_s if isinstance(error, Away) else None)
     if retry_after is not None:

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.account.limits.buckets import Buckets, Rate
+from services.gateway.http.answers.openai_limits import openai_limits_in
+from services.gateway.http.edge.rate_limit import as_headers
 from shared.errors import TooMany
 
 
@@ -50,6 +52,14 @@ async def test_what_is_left_is_told_as_the_draft_has_it() -> None:
     assert extra["headers"] == {"RateLimit-Policy": '"turns";q=3;w=60', "RateLimit": '"turns";r=0;t=40'}
     assert (extra["retry_after_s"], extra["limit"]) == (40, "turns")
     assert refused.value.detail == "at most 3 turns a minute: try again in 40 s"
+    assert openai_limits_in(extra["headers"]) == {
+        "x-ratelimit-limit-requests": "3",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "40s",
+    }
+    of_tokens = as_headers("visitor_tokens_per_day", 5, 86400, (0, 60))
+    assert openai_limits_in(of_tokens)["x-ratelimit-limit-tokens"] == "5"
+    assert openai_limits_in({}) == openai_limits_in({"Retry-After": "1"}) == {}
 
 
 async def test_who_is_let_in_may_not_come_twice_as_often_at_the_border_of_two_windows() -> None:

@@ -1,6 +1,7 @@
 """Whatever goes wrong on `/v1` is told in OpenAI's shape, with its statuses; faults that clients really make."""
 
 import gzip
+import re
 from typing import Any
 
 import httpx2
@@ -189,6 +190,11 @@ async def test_who_begins_too_many_turns_is_told_when_to_come_again(world: World
     assert first.status_code == 200
     assert told(second) == (429, "requests", "rate_limit_exceeded", None)
     assert int(second.headers["retry-after"]) > 0
+    for answer in (first, second):
+        kinds = ("limit", "remaining", "reset")
+        limit, remaining, reset = [answer.headers[f"x-ratelimit-{kind}-requests"] for kind in kinds]
+        assert (limit, remaining) == ("1", "0")
+        assert re.fullmatch(r"[1-9]\d*s", reset)
 
 
 async def test_what_breaks_on_our_side_is_no_fault_of_the_client(world: World) -> None:
