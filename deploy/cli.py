@@ -196,7 +196,7 @@ def erase(
 ) -> None:
     """Erase everything that a user has here until now; the exit status is 2 where it is not done yet."""
     from deploy.erase import erase as begin
-    from shared.connection import describe
+    from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
 
     try:
@@ -220,7 +220,7 @@ def export(
 ) -> None:
     """Write all that is kept of a user to a file; it is recorded first that you read it, and they can see that."""
     from deploy.export import export as write
-    from shared.connection import describe
+    from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
     from shared.errors import TripthreadError
 
@@ -248,7 +248,7 @@ def verify(
     from dataclasses import asdict
 
     from deploy.verify import verify as find
-    from shared.connection import describe
+    from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
 
     async def report() -> tuple[int, int]:
@@ -281,7 +281,7 @@ def retention(
 ) -> None:
     """Show how long what is stored is kept, and how much of it would go now; nothing goes by this command."""
     from deploy.retention import HEADS, Old, look
-    from shared.connection import describe
+    from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
 
     async def count() -> list[Old]:

@@ -13,13 +13,13 @@ import typer
 from deploy.terminal import plain
 from services.gateway.admin.dead_letters.answers import DeadLetter, Parked, found, send_again, undecided
 from services.gateway.admin.dead_letters.queries import DeadLetterQueries
-from shared.connection import describe
+from shared.broker.connection import describe
+from shared.configured.urls import malformed
 from shared.database import DATABASE_ERRORS, open_pool
 from shared.errors import TripthreadError
 from shared.events import DeadLetterDropped, DeadLetterReplayed
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.urls import malformed
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 

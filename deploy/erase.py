@@ -5,10 +5,10 @@ import asyncio
 from services.gateway.deletion.noted import NotedDeletions
 from services.gateway.deletion.state import ErasureState, ErasureStates
 from services.gateway.deletion.store import DeletionStore
+from shared.configured.urls import malformed
 from shared.database import open_pool
 from shared.ids import new_id
 from shared.settings import Settings
-from shared.urls import malformed
 
 LOOK_S = 1.0
 LONGEST_NAME = 255

@@ -13,11 +13,11 @@ from services.gateway.account.recording import Reading, Recording, database_cloc
 from services.gateway.account.visitors.store import LinkStore
 from services.gateway.privacy.export import first_line, last_line
 from services.gateway.privacy.pages import ExportReader, read_page
+from shared.configured.urls import malformed
 from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.urls import malformed
 
 NAME = "tripthread export"
 STDOUT = Path("-")

@@ -15,11 +15,11 @@ import aio_pika
 import aiohttp
 from aiormq.exceptions import AMQPError
 
-from shared.connection import CONNECT_TIMEOUT_S
-from shared.declaring import Declaring
+from shared.broker.connection import CONNECT_TIMEOUT_S
+from shared.broker.declaring import Declaring
+from shared.configured.urls import malformed
 from shared.settings import Settings
 from shared.topology import EVENTS_EXCHANGE, LOGINS, rights_of
-from shared.urls import malformed
 
 Definitions = dict[str, list[dict[str, Any]]]
 PREFIX = "tripthread_"

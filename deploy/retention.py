@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from services.gateway.deletion.retention import SESSIONS
 from services.gateway.turns.stored.retention import TURNS
-from services.logger.retention import KINDS as OF_LOGGER
+from services.logger.sweeping.retention import KINDS as OF_LOGGER
 from services.workflow.retention import KINDS as OF_WORKFLOW
+from shared.configured.urls import malformed
 from shared.database import Connection, Pool, open_pool
-from shared.retention import Kind
+from shared.jobs.retention import Kind
 from shared.settings import Settings
-from shared.urls import malformed
 
 LOGIN = "tripthread retention"
 LONGEST_MS = 1_800_000  # that one count may take

@@ -5,8 +5,8 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg import sql
 
+from shared.configured.urls import malformed
 from shared.settings import Settings
-from shared.urls import malformed
 
 OWNER = "tripthread_owner"
 # Whoever migrates locks it. An advisory lock any login may hold, and so stop every `up`; this one only the owner.

@@ -10,14 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploy.terminal import plain
 from services.gateway.trips.holders import HeldTrip, held_trip
-from services.gateway.trips.order import TripName
-from shared.connection import describe
+from services.gateway.trips.ordering.order import TripName
+from shared.broker.connection import describe
+from shared.configured.urls import malformed
 from shared.database import DATABASE_ERRORS, open_pool
 from shared.errors import NoSuchTrip, TripthreadError
 from shared.events import TripReleased
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.urls import malformed
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from services.gateway.admin.verifying.verification import SETTLED_S, Finding, findings
 from services.logger.mending import mend_session
 from services.tagger.mending import raise_counter
+from shared.configured.urls import malformed
 from shared.database import ACQUIRE_TIMEOUT_S, Pool, open_pool
 from shared.settings import Settings
-from shared.urls import malformed
 
 OF_SESSIONS = frozenset(("message_count", "preview", "place"))
 LOGIN = "tripthread verify"

@@ -14,8 +14,8 @@ from asyncpg.pool import PoolConnectionProxy
 from opentelemetry import trace
 from prometheus_client import Gauge
 
-from shared.connection import describe
-from shared.telemetry import spanning
+from shared.broker.connection import describe
+from shared.process.telemetry import spanning
 from shared.topology import knowledge
 
 Pool = asyncpg.Pool

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.own_address import own_address
+from shared.configured.own_address import own_address
+from shared.configured.urls import is_base_url, malformed
+from shared.configured.webhook_senders import checked_senders
 from shared.production import unsafe
-from shared.urls import is_base_url, malformed
-from shared.webhook_senders import checked_senders
 
 DEVELOPMENT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - refused in production
 SIGNING = ("jwt_secret", "cookie_secret")
@@ -206,7 +206,7 @@ class Settings(BaseSettings):
     login_url: Annotated[str, AfterValidator(_checked_page)] = ""
     login_name: str = Field("", max_length=100)
     exports_at_once: int = Field(4, ge=1)  # of all that is kept of one person, on one replica
-    # After how many days what is stored goes by itself; empty: it stays. See shared/retention.py.
+    # After how many days what is stored goes by itself; empty: it stays. See shared/jobs/retention.py.
     sessions_kept_days: int | None = Field(None, ge=1, le=36500)  # since anything was said or set in one
     turns_kept_days: int | None = Field(None, ge=1, le=36500)  # that nobody could store; others go after a day
     traces_kept_days: int | None = Field(None, ge=1, le=36500)

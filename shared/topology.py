@@ -1,6 +1,6 @@
 """The whole topology, the only place that names an exchange or a queue; and so who may do what on the broker.
 
-`migrate` and every gateway make what is missing of it (`shared/declaring.py`); the others wait until it is there, so
+`migrate` and every gateway make what is missing of it (`broker/declaring.py`); the others wait until it is there, so
 nothing is published before every binding exists. The same arguments behave alike on RabbitMQ 3.10 and 4.x.
 """
 

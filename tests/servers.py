@@ -22,7 +22,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from deploy.logins import definitions
 from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
 from shared import topology
-from shared.declaring import Declaring
+from shared.broker.declaring import Declaring
 from shared.settings import Settings
 from tests.settings import broker_logins
 

@@ -9,7 +9,7 @@ from aiormq import spec
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from shared.wire import Wire
+from shared.broker.wire import Wire
 
 FRAME_MAX = 4096
 

@@ -9,10 +9,10 @@ from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from deploy.doctor.finding import TIMEOUT_S, Finding
 from deploy.logins import unlike
 from shared import topology
-from shared.connection import describe
-from shared.declaring import Declaring
+from shared.broker.connection import describe
+from shared.broker.declaring import Declaring
+from shared.configured.urls import malformed
 from shared.settings import Settings
-from shared.urls import malformed
 
 
 async def check_broker(settings: Settings) -> AsyncIterator[Finding]:

@@ -12,8 +12,8 @@ from deploy.doctor.finding import TIMEOUT_S, Finding
 from deploy.doctor.isolation import check_isolation
 from deploy.migrate import MIGRATIONS, is_known
 from services.gateway.turns.stored.rows import IS_UNTOLD
+from shared.configured.own_address import is_loopback
 from shared.database import DATABASE_ERRORS, lacking
-from shared.own_address import is_loopback
 from shared.settings import Settings
 
 # The schema that each login of the database writes; the others read.

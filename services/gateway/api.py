@@ -49,9 +49,10 @@ from services.gateway.sessions.sharing import giving as sharing
 from services.gateway.sessions.sharing import shared_session, shared_with
 from services.gateway.trips import admin_routes as everybodys_trips
 from services.gateway.trips import changing as trip_changes
-from services.gateway.trips import listing, proposal_routes
+from services.gateway.trips import listing
 from services.gateway.trips import routes as trips
 from services.gateway.trips import stats as trip_stats
+from services.gateway.trips.proposals import routes as proposal_routes
 from services.gateway.v1.description import describe_v1
 from services.gateway.v1.door import V1Door
 from services.gateway.webhooks import routes as webhooks

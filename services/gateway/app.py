@@ -26,10 +26,10 @@ from services.gateway.wiring.parts import Links, Parts, Pools
 from services.gateway.wiring.sessions import sessions
 from services.gateway.wiring.trips import trips
 from services.gateway.writes.outcomes import Outcomes
+from shared.broker.declaring import Declaring
 from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool, probe
-from shared.declaring import Declaring
-from shared.publisher import Publisher
-from shared.service import Service
+from shared.process.service import Service
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 ADMIN_POOL_SIZE = 3

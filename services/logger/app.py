@@ -1,16 +1,16 @@
 """Wire the logger: its queues, its tables, its outcomes."""
 
-from services.logger.dead_letters import read_letter
+from services.logger.dead_letters.known import read_letter
 from services.logger.handlers import ChatHandler, ConsumerHandler, DeadLetterHandler
-from services.logger.indexing import indexing
+from services.logger.searching.indexing import indexing
 from services.logger.store import Store
-from services.logger.sweeping import sweeping
+from services.logger.sweeping.jobs import sweeping
 from shared import topology
+from shared.consuming.decoding import decode_event
+from shared.consuming.group_commit import GroupCommit
 from shared.database import open_pool, probe
-from shared.decoding import decode_event
-from shared.group_commit import GroupCommit
-from shared.publisher import Publisher
-from shared.service import Service
+from shared.process.service import Service
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 

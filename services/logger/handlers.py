@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from services.logger.dead_letter_rows import Refused
-from services.logger.dead_letters import DeadLetter
-from services.logger.reduction import Decision, SessionKey, session_of
+from services.logger.dead_letters.known import DeadLetter
+from services.logger.dead_letters.rows import Refused
+from services.logger.reducing.reduction import Decision, SessionKey, session_of
 from services.logger.store import Store
+from shared.consuming.parking import send_back
 from shared.events import (
     ConsumerStarted,
     ConversationRead,
@@ -34,8 +35,7 @@ from shared.events import (
     TracesReported,
     UserErased,
 )
-from shared.parking import send_back
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.topology import QUEUES
 
 OPERATOR = "tripthread"  # who has decided what nobody had to

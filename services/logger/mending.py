@@ -1,7 +1,7 @@
 """Bring what a session's row keeps of its messages up to what they are: for `tripthread verify --fix`."""
 
 from shared.database import Pool, transaction
-from shared.preview import PREVIEW_LENGTH
+from shared.texts.preview import PREVIEW_LENGTH
 
 
 async def mend_session(pool: Pool, user_id: str, session_id: str) -> bool:

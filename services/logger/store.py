@@ -6,10 +6,10 @@ a sixth more of its time for a message, and name no column. Every statement is s
 acknowledged after the last of them.
 
 Any number of loggers may run at once. Each takes its locks in one order: messages, then sessions, then traces, each
-kind by key; what people set of sessions takes those of sessions alone (`session_rows.py`). So whoever waits for another
-holds nothing that the other may come to want: among them there is no deadlock. A sweep takes its portions as they lie
-on the disk (`sweeps.py`), which nobody but a late repeat wants. Where the two do wait for each other the server ends
-one of them after a second: the group is worked again, or the sweep goes on where it was.
+kind by key; what people set of sessions takes those of sessions alone (`rows/sessions.py`). So whoever waits for
+another holds nothing that the other may come to want: among them there is no deadlock. A sweep takes its portions as
+they lie on the disk (`sweeps.py`), which nobody but a late repeat wants. Where the two do wait for each other the
+server ends one of them after a second: the group is worked again, or the sweep goes on where it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,9 @@ from uuid import UUID
 
 import asyncpg
 
-from services.logger.dead_letter_rows import Refused, decide, park, refused_as_unknown
-from services.logger.dead_letters import DeadLetter
-from services.logger.erasing import known_not_erased, not_erased, note_deleted
-from services.logger.feedback_rows import store_feedback
-from services.logger.forking import fork_sessions
-from services.logger.read_rows import store_reads
-from services.logger.reduction import (
+from services.logger.dead_letters.known import DeadLetter
+from services.logger.dead_letters.rows import Refused, decide, park, refused_as_unknown
+from services.logger.reducing.reduction import (
     Decision,
     SessionKey,
     final_decisions,
@@ -35,11 +31,15 @@ from services.logger.reduction import (
     session_of,
     steps,
 )
-from services.logger.rows import as_json, message_row, session_row, trace_row
-from services.logger.session_rows import settle_sessions
-from services.logger.settling import Edit
-from services.logger.template_rows import store_templates
-from services.logger.trace_rows import store_reports
+from services.logger.reducing.settling import Edit
+from services.logger.rows.erasing import known_not_erased, not_erased, note_deleted
+from services.logger.rows.feedback import store_feedback
+from services.logger.rows.forking import fork_sessions
+from services.logger.rows.reads import store_reads
+from services.logger.rows.sessions import settle_sessions
+from services.logger.rows.spelled import as_json, message_row, session_row, trace_row
+from services.logger.rows.templates import store_templates
+from services.logger.rows.traces import store_reports
 from shared.database import ACQUIRE_TIMEOUT_S, Connection, Pool, database_span
 from shared.events import (
     ConversationRead,
@@ -52,7 +52,7 @@ from shared.events import (
     TracesReported,
     UserErased,
 )
-from shared.ledger import Ledger, note_erased
+from shared.jobs.ledger import Ledger, note_erased
 
 LEDGER: Ledger = "chat.erased_users"
 

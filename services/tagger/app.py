@@ -4,11 +4,11 @@ from services.tagger.handlers import SessionHandler
 from services.tagger.store import Store
 from services.tagger.sweeping import Sweeper, sweeping
 from shared import topology
+from shared.consuming.decoding import decode_event
+from shared.consuming.group_commit import GroupCommit
 from shared.database import open_pool, probe
-from shared.decoding import decode_event
-from shared.group_commit import GroupCommit
-from shared.publisher import Publisher
-from shared.service import Service
+from shared.process.service import Service
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 

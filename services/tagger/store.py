@@ -28,7 +28,7 @@ from services.tagger.registry import SHORT_DIGITS, Model
 from services.tagger.reserving import batches_to_join, join_batches
 from shared.database import Connection, Pool, transaction
 from shared.events import SessionDeleted, UserErased
-from shared.ledger import note_erased
+from shared.jobs.ledger import note_erased
 
 TRIES = 10  # each time that another tagger is quicker there is less left to do
 

@@ -10,11 +10,11 @@ from services.tagger.counter import Candidate, is_newer
 from services.tagger.numbering import look_up, tag
 from shared.database import Pool, transaction
 from shared.events import SessionTagged
-from shared.leader import Leader
-from shared.ledger import Erasure, Ledger, next_erasure, settle_erasure
-from shared.publisher import Publisher
+from shared.jobs.leader import Leader
+from shared.jobs.ledger import Erasure, Ledger, next_erasure, settle_erasure
+from shared.jobs.worker import Worker
+from shared.publishing.publisher import Publisher
 from shared.sweeping import PORTION
-from shared.worker import Worker
 
 LEADER_LOCK = 0x7474_5357  # "ttSW": of the tagger that sweeps
 LEDGER: Ledger = "tagging.erased_users"

@@ -28,14 +28,14 @@ from services.workflow.sweeping import Sweeper
 from services.workflow.telling import Teller
 from services.workflow.waits import Waits
 from shared import topology
+from shared.consuming.handled_queue import HandledQueue
 from shared.database import Pool, open_pool, probe
-from shared.handled_queue import HandledQueue
-from shared.leader import Leader
-from shared.publisher import Publisher
-from shared.retention import retention_jobs
-from shared.service import Service
+from shared.jobs.leader import Leader
+from shared.jobs.retention import retention_jobs
+from shared.jobs.worker import Worker
+from shared.process.service import Service
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.worker import Worker
 
 LEADER_LOCK = 7_470_951_387  # any number that no other lock of this database has
 

@@ -15,8 +15,8 @@ from services.workflow.avinode.errors import (
 from services.workflow.store.cancellations import Cancellation, CancellationStore
 from services.workflow.waits import Waits
 from shared.events import TripAdvanced
-from shared.publisher import Publisher
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
+from shared.publishing.publisher import Publisher
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from services.workflow.rereading import Rereading
 from services.workflow.store.facts import DueTrip, FactStore
 from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
-from shared.publisher import Publisher
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
+from shared.publishing.publisher import Publisher
 
 QUIET_TURN = 4
 

@@ -19,11 +19,11 @@ from services.workflow.avinode.errors import (
 from services.workflow.avinode.resources import Trip, read_trip
 from services.workflow.store.requests import Intent, RequestStore
 from services.workflow.waits import Waits
-from shared.connection import describe
+from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.events import TripAdvanced
-from shared.publisher import Publisher
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
+from shared.publishing.publisher import Publisher
 
 Settle = Callable[[], Awaitable[list[TripAdvanced]]]
 

@@ -27,8 +27,8 @@ from services.workflow.recent import Readings
 from services.workflow.store.deliveries import DirtyHref
 from services.workflow.store.facts import DueTrip, FactStore
 from shared.errors import TripthreadError, Unstorable
-from shared.publisher import Publisher
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
+from shared.publishing.publisher import Publisher
 
 REMEMBERED = 10_000  # trips of others, by name
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from services.workflow.avinode.client import Avinode
 from services.workflow.store.status import StatusStore
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 
 class HoldKeeper:

@@ -12,14 +12,14 @@ import aiosmtplib
 
 from services.workflow.store.sends import Send
 from shared.errors import TripthreadError
-from shared.flat_text import flat
+from shared.jobs.unworkable import Unworkable, own_faults
 from shared.proposals.content import Content
 from shared.proposals.html import as_html
 from shared.proposals.pdf import as_pdf
 from shared.proposals.text import as_text
 from shared.proposals.wording import worded
 from shared.settings import Settings
-from shared.unworkable import Unworkable, own_faults
+from shared.texts.flat_text import flat
 
 LONGEST_ERROR = 300  # characters, of what a mail server says
 GOODBYE_S = 1.0

@@ -16,7 +16,7 @@ from services.workflow.following import Follower, Unmatched
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
 from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
 
 _WORKED = Counter("tripthread_avinode_notices_total", "Notices worked, by what became of them.", ["state"])
 log = structlog.get_logger(__name__)

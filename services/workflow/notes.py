@@ -12,9 +12,9 @@ from services.workflow.store.quotes import UntoldQuote
 from services.workflow.store.sent_proposals import UntoldProposal
 from services.workflow.store.untold import Session
 from shared.events import Json, MessagePosted
-from shared.flat_text import flat
 from shared.ids import NAMESPACE, derived_id, scoped
 from shared.proposals.content import Content
+from shared.texts.flat_text import flat
 
 LONGEST_NAME = 100  # characters, of an operator or an aircraft
 LONGEST_REASON = 200

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from shared.lenient_json import Unreadable, read_json
+from shared.texts.lenient_json import Unreadable, read_json
 
 READ_KINDS = frozenset(("rfqs", "tripmsgs"))  # the collections that say something about a trip
 AVINODE_ID = re.compile(r"[A-Za-z]{1,30}-[0-9]{1,30}(-[A-Za-z0-9_.~]{1,60})?")  # Avinode's own pattern for ids in paths

@@ -1,6 +1,6 @@
 """What of the workflow's goes by its age, where an operator has said after how many days."""
 
-from shared.retention import Kind
+from shared.jobs.retention import Kind
 
 DELIVERIES = Kind(
     "deliveries",

@@ -8,8 +8,8 @@ import structlog
 from services.workflow.mailing import Mailer, MailRefused, MailUnclear
 from services.workflow.store.sends import Send, SendStore
 from shared.events import TripAdvanced
-from shared.publisher import Publisher
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
+from shared.publishing.publisher import Publisher
 
 Settle = Callable[[], Awaitable[list[TripAdvanced]]]
 SLACK_S = 60.0  # beyond the longest sending: then whoever was mailing no longer is

@@ -2,7 +2,7 @@
 
 from services.workflow.store.sweeps import Gone, SweepStore
 from shared.database import Pool
-from shared.ledger import Ledger, next_erasure, settle_erasure
+from shared.jobs.ledger import Ledger, next_erasure, settle_erasure
 
 LEDGER: Ledger = "workflow.erased_users"
 

@@ -16,8 +16,8 @@ from services.workflow.store.sent_proposals import SentProposalStore
 from services.workflow.store.untold import N, Session, UntoldStore
 from shared.errors import BrokerAway, TooLarge
 from shared.events import MessagePosted
-from shared.publisher import Publisher
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
+from shared.publishing.publisher import Publisher
 
 log = structlog.get_logger(__name__)
 

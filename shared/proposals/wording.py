@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from shared.flat_text import flat
 from shared.proposals.content import Content, Leg, Option
+from shared.texts.flat_text import flat
 
 TITLE = "Charter proposal"
 LONGEST_NAME = 200  # characters, of an operator or an aircraft

@@ -12,7 +12,7 @@ from statistics import quantiles
 import asyncpg
 
 from shared.events import MessageEvent
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.bench.drain import until_stored
 from tests.bench.load import conversations, put

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.events import Event, MessageAnswered, MessageEvent, MessagePosted, Trace
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT, Queue
 

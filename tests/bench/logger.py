@@ -4,8 +4,8 @@ import argparse
 
 import asyncpg
 
-from shared.connection import open_connection
-from shared.declaring import Declaring
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring
 from tests.bench.budgets import COMMIT_P50, COMMIT_P99, DRAIN_INSERT, DRAIN_RAW, MEMORY
 from tests.bench.drain import Drain, drain
 from tests.bench.latency import Latency, measure

@@ -16,9 +16,9 @@ import asyncpg
 
 from services.tagger.handlers import SessionHandler
 from services.tagger.store import Store
-from shared.connection import open_connection
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring
 from shared.database import open_pool
-from shared.declaring import Declaring
 from shared.events import MessagePosted
 from shared.ids import model_id, new_id
 from shared.settings import Settings

@@ -11,12 +11,12 @@ import uvloop
 from services.logger.handlers import ChatHandler
 from services.logger.store import Store
 from shared import topology
+from shared.consuming.decoding import decode_event
+from shared.consuming.group_commit import GroupCommit
 from shared.database import open_pool
-from shared.decoding import decode_event
 from shared.events import Event, Outcome
-from shared.group_commit import GroupCommit
-from shared.publisher import Publisher
-from shared.service import Service
+from shared.process.service import Service
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import asyncpg
 
-from shared.connection import open_connection
-from shared.declaring import Declaring
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring
 from shared.events import ReportedTrace, TracesReported
 from shared.ids import new_id
 from shared.settings import Settings

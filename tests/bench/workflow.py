@@ -18,11 +18,11 @@ import orjson
 
 from deploy.supervisor.ports import free_port
 from shared import topology
-from shared.connection import open_connection
-from shared.declaring import Declaring
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring
 from shared.events import TripAttached, WebhookReceived
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.bench.budgets import WEBHOOK
 from tests.bench.market import OPEN, Market, keep, running_market

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
-from shared.wire import END, PREFIX
+from shared.broker.wire import END, PREFIX
 
 ACK, QOS_OK = b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x0b"
 

@@ -11,8 +11,8 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from deploy.supervisor.servers import RabbitMQ
-from shared.connection import open_connection
-from shared.declaring import Declaring
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring
 from shared.events import MessageAnswered, MessagePosted
 from shared.settings import Settings
 from shared.topology import QUEUES, Queue

@@ -12,7 +12,7 @@ from deploy.logins import prepare_broker, unlike
 from deploy.supervisor.ports import free_port
 from deploy.supervisor.servers import RabbitMQ
 from shared import topology
-from shared.declaring import require
+from shared.broker.declaring import require
 from tests.connected.brokers import broker_settings
 
 LISTEN = 'application:set_env(rabbitmq_management, tcp_config, [{{port, {port}}}, {{ip, "127.0.0.1"}}]).'

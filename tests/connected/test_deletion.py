@@ -14,7 +14,7 @@ import pytest
 
 from shared.events import MessagePosted
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.everywhere import rows_of, where
 from tests.connected.gateway.stage import own_database

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.logger.dead_letters import DeadLetter, make_letter
+from services.logger.dead_letters.known import DeadLetter, make_letter
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import DeadLetterDropped, DeadLetterReplayed

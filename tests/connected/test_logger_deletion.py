@@ -11,16 +11,16 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.logger import dead_letter_rows as letters_module
 from services.logger import store as store_module
-from services.logger.dead_letters import make_letter
+from services.logger.dead_letters import rows as letters_module
+from services.logger.dead_letters.known import make_letter
+from services.logger.dead_letters.owners import Gone
 from services.logger.handlers import ChatHandler
-from services.logger.indexing import Indexer
-from services.logger.letter_owners import Gone
-from services.logger.search_store import SearchStore
+from services.logger.searching.indexing import Indexer
+from services.logger.searching.store import SearchStore
 from services.logger.store import Store
-from services.logger.sweeping import Sweeper
-from services.logger.sweeps import SweepStore
+from services.logger.sweeping.jobs import Sweeper
+from services.logger.sweeping.sweeps import SweepStore
 from shared.database import Pool, open_pool
 from shared.events import ConversationRead, Event, FeedbackGiven, SessionDeleted, TracesReported, UserErased
 from shared.ids import user_hash

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from services.logger.handlers import ChatHandler
-from services.logger.settling import Edit
+from services.logger.reducing.settling import Edit
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import MessageEvent, SessionDeleted, SessionEvent, UserErased

@@ -14,7 +14,7 @@ from deploy.migrate import migrate
 from deploy.supervisor.servers import Postgres, RabbitMQ
 from shared.errors import BrokerAway
 from shared.events import MessageEvent, ModelRegistered
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
 from tests.connected.brokers import raw_channel

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from services.logger import forking
 from services.logger.handlers import ChatHandler
+from services.logger.rows import forking
 from services.logger.store import Store
-from services.logger.sweeping import Sweeper
-from services.logger.sweeps import SweepStore
+from services.logger.sweeping.jobs import Sweeper
+from services.logger.sweeping.sweeps import SweepStore
 from shared.database import Pool, open_pool
 from shared.events import Event, SessionDeleted, SessionForked, UserErased
 from shared.settings import Settings

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from shared import topology
+from shared.broker.declaring import Declaring
 from shared.database import lacking, open_pool, probe
-from shared.declaring import Declaring
 from shared.errors import BrokerAway
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.brokers import answered, raw_channel
 from tests.processes import Process, running

@@ -15,9 +15,9 @@ from deploy.cli import app
 from deploy.retention import KINDS
 from services.gateway.account.limits.old_days import trimming
 from services.gateway.deletion.retention import SESSIONS
-from services.logger import retention as of_logger
+from services.logger.sweeping import retention as of_logger
 from shared.database import Pool, open_pool
-from shared.retention import Kind, Retiring, retention_jobs, retire
+from shared.jobs.retention import Kind, Retiring, retention_jobs, retire
 from shared.settings import Settings
 from tests.processes import Process, environment_of, running
 from tests.waiting import until

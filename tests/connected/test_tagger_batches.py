@@ -16,7 +16,7 @@ from services.tagger.sweeping import Sweeper
 from shared.database import open_pool
 from shared.events import Event, MessagePosted, TagBatchRequested
 from shared.ids import model_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.tagging import (
     MODEL,

@@ -19,7 +19,7 @@ from services.tagger.sweeping import Sweeper
 from shared.database import Pool, open_pool
 from shared.events import Event, MessagePosted, SessionDeleted, UserErased
 from shared.ids import model_id, user_hash
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
 from tests.tagging import (

@@ -14,7 +14,7 @@ from deploy.supervisor.servers import Postgres
 from services.tagger.counter import SessionKey
 from shared import topology
 from shared.ids import model_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.brokers import waiting
 from tests.connected.locks import until_blocked

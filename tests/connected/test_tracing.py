@@ -15,13 +15,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.ports import free_port
+from shared.consuming.decoding import decode_event
+from shared.consuming.group_commit import GroupCommit
+from shared.consuming.handled_queue import HandledQueue
 from shared.database import open_pool, transaction
-from shared.decoding import decode_event
 from shared.events import DeadLetterDropped, Event, MessageAnswered, MessagePosted, Outcome, TripRefreshRequested
-from shared.group_commit import GroupCommit
-from shared.handled_queue import HandledQueue
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import EVENTS_EXCHANGE, LOGGER_CHAT, WORKFLOW_TRIPS
 from tests.processes import running

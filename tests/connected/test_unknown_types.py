@@ -10,18 +10,18 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.logger.dead_letters import make_letter
+from services.logger.dead_letters.known import make_letter
 from services.logger.handlers import ConsumerHandler
 from services.logger.store import Store
 from shared import topology
+from shared.consuming.decoding import decode_event
+from shared.consuming.group_commit import GroupCommit
+from shared.consuming.subscription import Delivery
 from shared.database import open_pool
-from shared.decoding import decode_event
 from shared.errors import BrokerAway
 from shared.events import ConsumerStarted, Event, Name, Outcome
-from shared.group_commit import GroupCommit
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.subscription import Delivery
 from tests.connected.brokers import NOBODY, take, waiting
 from tests.processes import running
 from tests.waiting import until, until_true

@@ -11,7 +11,7 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.ports import free_port
 from shared import topology
-from shared.declaring import Declaring
+from shared.broker.declaring import Declaring
 from shared.settings import Settings
 from tests.connected.brokers import posted, take, waiting
 from tests.processes import Process, running

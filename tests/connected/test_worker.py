@@ -10,9 +10,9 @@ import pytest
 
 from shared.backoff import Backoff
 from shared.database import Pool, open_pool
-from shared.leader import Leader
+from shared.jobs.leader import Leader
+from shared.jobs.worker import Job, Worker
 from shared.settings import Settings
-from shared.worker import Job, Worker
 from tests.waiting import until_true
 
 QUICK = Backoff(0.01, 0.05)

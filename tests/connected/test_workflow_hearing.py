@@ -3,8 +3,8 @@
 import aio_pika
 
 from shared import topology
-from shared.connection import open_connection
-from shared.declaring import Declaring
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring
 from tests.connected.brokers import posted, raw_channel, waiting
 from tests.connected.workflow_stage import Stage, running_workflow
 

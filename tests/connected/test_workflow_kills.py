@@ -10,7 +10,7 @@ import pytest
 
 from deploy.supervisor.ports import free_port
 from shared.database import open_pool
-from shared.leader import Leader
+from shared.jobs.leader import Leader
 from shared.settings import Settings
 from tests.connected.workflow_stage import Stage, long_ago, running_workflow
 from tests.processes import running as running_processes

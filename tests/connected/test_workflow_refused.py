@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from deploy.doctor import examine
 from deploy.doctor.finding import Finding
-from services.gateway.trips.filters import TripFilter
+from services.gateway.trips.finding.filters import TripFilter
 from services.gateway.trips.queries import TripQueries
 from shared.database import open_pool
 from tests.connected.workflow_stage import QUICK, Stage, running_workflow

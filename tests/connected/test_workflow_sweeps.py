@@ -13,10 +13,10 @@ from services.workflow.store.sweeps import Gone, SweepStore
 from services.workflow.store.ties import name_trip
 from services.workflow.store.trips import TripStore
 from services.workflow.sweeping import Sweeper
-from shared import ledger
 from shared.database import Pool, open_pool, transaction
 from shared.events import SessionDeleted, TripReleased, UserErased
 from shared.ids import new_id, user_hash
+from shared.jobs import ledger
 from tests.connected.locks import until_blocked
 from tests.connected.test_workflow_deletion import at, attached, commit, deleted, erased, reference_of
 from tests.connected.workflow_stage import Stage, running_workflow

@@ -20,9 +20,9 @@ from shared import topology
 from shared.database import open_pool
 from shared.events import MessagePosted, Segment, TripAttached, TripRequested, WebhookReceived
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.jobs.worker import Worker
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.worker import Worker
 from tests.connected.brokers import take
 from tests.dates import FLIGHT_DAY
 from tests.sandbox_client import Avinode

@@ -8,9 +8,9 @@ from aiormq import spec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.confirms import ConfirmedChannel, Refused, SilenceWatch, Unroutable
-from shared.connection import Disconnected
-from shared.publication import Publication
+from shared.broker.connection import Disconnected
+from shared.publishing.confirms import ConfirmedChannel, Refused, SilenceWatch, Unroutable
+from shared.publishing.publication import Publication
 from tests.wires import FRAME_MAX, FakeWire, returned
 
 CHANNEL = 5

@@ -3,7 +3,7 @@
 import pytest
 from aiormq.exceptions import ChannelInvalidStateError
 
-from shared.connection import Disconnected, disconnections
+from shared.broker.connection import Disconnected, disconnections
 
 
 @pytest.mark.parametrize("error", [Exception(), Exception("closed"), ChannelInvalidStateError(), OSError(), EOFError()])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiormq.exceptions import AMQPConnectionError, ChannelInvalidStateError
 
-from shared.connection import describe
+from shared.broker.connection import describe
 
 
 class Channel:

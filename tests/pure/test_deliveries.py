@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from shared.deliveries import Deliveries
+from shared.broker.deliveries import Deliveries
 from tests.wires import FakeWire
 
 CHANNEL = 3

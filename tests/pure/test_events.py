@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from services.logger.letter_owners import accepted_in
+from services.logger.dead_letters.owners import accepted_in
 from shared import events
 from shared.errors import Undecodable, UnknownType
 from shared.events import LARGEST_BODY, MessagePosted, ModelRegistered, WebhookReceived, decode

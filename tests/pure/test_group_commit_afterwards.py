@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.afterwards import EVERY_S, Afterwards
+from shared.consuming.afterwards import EVERY_S, Afterwards
 from shared.events import Outcome, Stored
 from shared.ids import new_id
 

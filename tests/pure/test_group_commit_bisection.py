@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bisection import Guilty, bisect
+from shared.consuming.bisection import Guilty, bisect
 
 
 class Ledger:

@@ -11,9 +11,9 @@ from aiormq.exceptions import ChannelClosed
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from shared.connection import Disconnected
-from shared.subscription import Subscription
-from shared.unreadable import UNREADABLE
+from shared.broker.connection import Disconnected
+from shared.consuming.subscription import Subscription
+from shared.consuming.unreadable import UNREADABLE
 from tests.wires import FakeWire
 
 NOTHING = (b"", b"")

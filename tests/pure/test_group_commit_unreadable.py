@@ -8,7 +8,7 @@ from aiormq import spec
 from pamqp import frame
 from pamqp.header import ContentHeader
 
-from shared.unreadable import UNREADABLE, readable_frame
+from shared.consuming.unreadable import UNREADABLE, readable_frame
 
 CHANNEL = 3
 BODY_SIZE = 1234

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 from aiormq.exceptions import AMQPConnectionError
 
-from shared.connection import Disconnected
-from shared.handler_broker import _closed, stop_broker
+from shared.broker.connection import Disconnected
+from shared.consuming.handler_broker import _closed, stop_broker
 
 
 class Connection:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from aiormq import spec
 
-from shared import line
-from shared.connection import Disconnected
-from shared.declaring import require
-from shared.line import KeptLine
-from shared.publication import Publication
+from shared.broker.connection import Disconnected
+from shared.broker.declaring import require
+from shared.publishing import line
+from shared.publishing.line import KeptLine
+from shared.publishing.publication import Publication
 from shared.settings import Settings
 from tests.waiting import until_true
 from tests.wires import FakeConnection
@@ -121,7 +121,7 @@ async def test_a_slow_look_is_a_fault_unless_the_broker_confirms_meanwhile(
     monkeypatch.setattr(line, "open_connection", open_connection)
     monkeypatch.setattr(line, "is_blocked", lambda _: False)
     monkeypatch.setattr(line, "LOOK_EVERY_S", 0)
-    monkeypatch.setattr("shared.connection.CONNECT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("shared.broker.connection.CONNECT_TIMEOUT_S", 0.05)
     kept = KeptLine(Settings(_env_file=None), "test", prepare)
     async with asyncio.timeout(5):
         await kept.open()

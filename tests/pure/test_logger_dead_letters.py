@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logger.dead_letters import DeadLetter, make_letter, storable
-from services.logger.letter_owners import LOOKED_INTO_BYTES
+from services.logger.dead_letters.known import DeadLetter, make_letter, storable
+from services.logger.dead_letters.owners import LOOKED_INTO_BYTES
+from shared.consuming.unreadable import UNREADABLE
 from shared.ids import new_id
-from shared.unreadable import UNREADABLE
 from tests.pure.logger_samples import posted
 
 DEATH = {"queue": "tagger.sessions", "reason": "delivery_limit", "count": 1, "time": datetime(2026, 11, 21, tzinfo=UTC)}

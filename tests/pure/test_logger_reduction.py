@@ -6,7 +6,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logger.reduction import (
+from services.logger.reducing.reduction import (
     Decision,
     SessionStep,
     final_decisions,

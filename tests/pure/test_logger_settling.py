@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logger.settling import CHANGEABLE, Edit, SessionState, set_since, settle
+from services.logger.reducing.settling import CHANGEABLE, Edit, SessionState, set_since, settle
 from shared.events import SessionChanged
 from tests.pure.logger_samples import NOON, at, changed, opened, titled
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logger.titles import ELLIPSIS, TITLE_LENGTH, title_of
-from shared.preview import PREVIEW_LENGTH, preview_of
+from services.logger.reducing.titles import ELLIPSIS, TITLE_LENGTH, title_of
+from shared.texts.preview import PREVIEW_LENGTH, preview_of
 
 
 def test_short_message_is_its_own_title() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared import own_address
-from shared.own_address import is_loopback
+from shared.configured import own_address
+from shared.configured.own_address import is_loopback
 from shared.settings import Settings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - to be told from an address

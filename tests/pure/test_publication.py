@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from shared.publication import PERSISTENT, Publication
+from shared.publishing.publication import PERSISTENT, Publication
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=63)  # 252 bytes at most
 FRAME_MAX = 64

@@ -3,9 +3,9 @@
 import asyncpg
 import pytest
 
+from shared.consuming.parking import ERROR_LENGTH
 from shared.errors import BrokerAway, ShuttingDown, Unstorable
-from shared.parking import ERROR_LENGTH
-from shared.unworkable import Unworkable, own_faults
+from shared.jobs.unworkable import Unworkable, own_faults
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
+from shared.configured.urls import malformed
 from shared.settings import Settings
-from shared.urls import malformed
 
 WRONG = (
     "",

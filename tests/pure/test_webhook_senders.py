@@ -5,8 +5,8 @@ from base64 import b64encode
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from shared.configured.webhook_senders import read_senders
 from shared.settings import Settings
-from shared.webhook_senders import read_senders
 
 SECRET = "whsec_" + b64encode(b"a" * 24).decode()
 OTHER = "whsec_" + b64encode(b"b" * 64).decode()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.heartbeat import Heartbeat
 
-from shared import wire as wires
-from shared.wire import HEARTBEAT, METHOD, MOST_HELD
+from shared.broker import wire as wires
+from shared.broker.wire import HEARTBEAT, METHOD, MOST_HELD
 from tests.wires import FakeWire
 
 TAKEN = pamqp.frame.marshal(spec.Basic.Ack(7), 1)

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 
-from shared.service import COLLECT_EVERY, Service
+from shared.process.service import COLLECT_EVERY, Service
 from shared.settings import Settings
 
 

@@ -22,7 +22,7 @@ from services.gateway.writes.broker_gate import require_broker
 from shared.database import Pool, fetched
 from shared.errors import Forbidden
 from shared.events import ConversationRead
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 Clock = Callable[[], Awaitable[datetime]]
 

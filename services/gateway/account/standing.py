@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from services.gateway.account.tokens.claims import Identity
-from shared.connection import describe
+from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS
 
 ASKED_EVERY_S = 0.5

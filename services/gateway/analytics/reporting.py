@@ -15,7 +15,7 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import Invalid, NotFound, TripthreadError
 from shared.events import ReportedTrace, TracesReported
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 
 class RefusedTrace(BaseModel):

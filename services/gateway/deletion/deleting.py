@@ -14,11 +14,11 @@ from services.gateway.turns.stored.store import RunningTurn, TurnStore
 from services.gateway.turns.stored.unfit import Unfit
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
-from shared.connection import describe
+from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway, TripthreadError
 from shared.events import SessionDeleted, UserErased
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from services.gateway.deletion.store import Deletion, Key
 from shared.database import Pool, fetched
 from shared.ids import new_id
-from shared.retention import Kind
+from shared.jobs.retention import Kind
 from shared.sweeping import NOTED, find_notes
 
 AT_ONCE = 50  # sessions that are proposed: each is an event for three services, and they sweep it

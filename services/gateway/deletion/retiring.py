@@ -11,9 +11,9 @@ from functools import partial
 
 from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.retention import AT_ONCE, FIRST, SESSIONS, OldSessions, ProposalStore
-from shared.publisher import Publisher
-from shared.queue_census import count_queue
-from shared.retention import LOOK_S, PAUSE_S, told
+from shared.consuming.queue_census import count_queue
+from shared.jobs.retention import LOOK_S, PAUSE_S, told
+from shared.publishing.publisher import Publisher
 from shared.topology import LOGGER_CHAT, WORKFLOW_TRIPS
 
 MOST_UNSETTLED = 4 * AT_ONCE  # with more no others are proposed, until the services have swept these

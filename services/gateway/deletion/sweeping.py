@@ -9,7 +9,7 @@ from services.gateway.deletion.sweeps import SweepStore
 from services.gateway.turns.stored.store import TurnStore
 from shared.events import SessionDeleted, UserErased
 from shared.ids import user_hash
-from shared.worker import Job
+from shared.jobs.worker import Job
 
 FIRST: Key = ("", "")
 

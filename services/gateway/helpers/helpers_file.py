@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from services.gateway.model.configured.models_file import OURS, ModelName
+from shared.configured.toml_file import TABLE, read_toml
 from shared.settings import Misconfigured
-from shared.toml_file import TABLE, read_toml
 
 BUILT_IN = Path(__file__).with_name("charter.toml")
 TOOLS = frozenset(("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from services.gateway.http.requests.strict_route import StrictRoute
-from shared.condition import Condition
+from shared.process.condition import Condition
 
 Ask = Callable[[], Awaitable[Condition]]
 

@@ -20,7 +20,7 @@ from shared.database import DATABASE_ERRORS
 from shared.errors import Away
 from shared.events import ModelRegistered
 from shared.ids import derived_id, model_id, new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 ListModels = Callable[[UpstreamSpec], Awaitable[list[str] | None]]
 

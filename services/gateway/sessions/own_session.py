@@ -11,7 +11,7 @@ from services.gateway.sessions.view import SessionFacts, show_session
 from services.gateway.turns.past.said import Glimpse
 from services.gateway.turns.stored.readings import TurnReadings
 from shared.errors import NotFound
-from shared.preview import PREVIEW_LENGTH
+from shared.texts.preview import PREVIEW_LENGTH
 
 MOST_KEYS = 400  # of sessions that are looked up whether they are there or not
 

@@ -30,8 +30,8 @@ from services.gateway.sessions.sharing.shared_with import SharedWithDep, SharedW
 from services.gateway.sessions.view import etag_of, place_of, show_in_order
 from services.gateway.turns.stored.readings import TurnReadings
 from services.gateway.writes.receipts import Receipts
-from shared.preview import PREVIEW_LENGTH
 from shared.search_words import Search, search_of
+from shared.texts.preview import PREVIEW_LENGTH
 
 MAX_WAIT_S = 10.0
 MOST_SEARCHED = 200  # characters

@@ -24,7 +24,7 @@ from services.gateway.titles.cleaning import title_of_answer
 from services.gateway.turns.turn import Turn
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway, ModelAway
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 MOST_WAITING = 100  # sessions; of those beyond, the title stays that of the first question

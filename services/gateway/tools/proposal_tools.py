@@ -8,13 +8,13 @@ from services.gateway.http.requests.fields import Name
 from services.gateway.http.write_headers import Write
 from services.gateway.tools.tool import Acting, Tool
 from services.gateway.tools.trip_tools import LONGEST_WAIT_S, OfTrip, found
-from services.gateway.trips.proposal_orders import HIGHEST_MARGIN, LONGEST_TEXT, NewProposal
-from services.gateway.trips.proposal_record import WholeProposal
-from services.gateway.trips.proposal_record import shown as shown_proposal
-from services.gateway.trips.proposing import Proposing
-from services.gateway.trips.record import Quote
+from services.gateway.trips.proposals.orders import HIGHEST_MARGIN, LONGEST_TEXT, NewProposal
+from services.gateway.trips.proposals.proposing import Proposing
+from services.gateway.trips.proposals.record import WholeProposal
+from services.gateway.trips.proposals.record import shown as shown_proposal
+from services.gateway.trips.records.record import Quote
 from services.gateway.trips.routes import Trips
-from shared.flat_text import flat
+from shared.texts.flat_text import flat
 
 MOST_QUOTES = 30  # that are told of
 LONGEST_MESSAGE = 300  # characters of what an operator wrote beside a quote

@@ -9,7 +9,7 @@ from services.gateway.account.identity import Caller
 from services.gateway.tools.proposal_tools import proposal_tools
 from services.gateway.tools.tool import Acting, Arguments, Tool
 from services.gateway.tools.trip_tools import described, session_trip, trip_tools
-from services.gateway.trips.proposing import Proposing
+from services.gateway.trips.proposals.proposing import Proposing
 from services.gateway.trips.routes import Trips
 from services.gateway.turns.here.instructed import Instructed
 from services.gateway.turns.offered import UnusableCall

@@ -8,12 +8,12 @@ from services.gateway.account.identity import Caller
 from services.gateway.http.requests.fields import WholeNumber
 from services.gateway.http.write_headers import Write
 from services.gateway.tools.tool import Acting, Arguments, Tool
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.order import NewTrip, OrderedFlight, TripName
-from services.gateway.trips.record import Segment, Trip
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.ordering.order import NewTrip, OrderedFlight, TripName
+from services.gateway.trips.records.record import Segment, Trip
 from services.gateway.trips.routes import Trips, place_trip, trip_named
 from shared.errors import NoSuchTrip
-from shared.flat_text import flat
+from shared.texts.flat_text import flat
 
 LONGEST_LINE = 500  # characters that instructions have of a trip
 LONGEST_WAIT_S = 10.0  # for Avinode

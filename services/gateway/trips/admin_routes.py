@@ -13,12 +13,12 @@ from services.gateway.http.requests.cursors import Place
 from services.gateway.http.requests.fields import Name
 from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.http.requests.strict_route import StrictRoute
-from services.gateway.trips.filters import TripFilter
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.finding.without_trip import SessionsWithoutTrip
 from services.gateway.trips.listing import PAGING, TripLists, TripQuery, merged, rows_of
 from services.gateway.trips.queries import TripQueries
-from services.gateway.trips.record import TripPage, TripRow
+from services.gateway.trips.records.record import TripPage, TripRow
 from services.gateway.trips.stats import NoQuery, TripStats, stats_of
-from services.gateway.trips.without_trip import SessionsWithoutTrip
 
 router = APIRouter(prefix="/api/admin/trips", tags=["admin"], route_class=StrictRoute)
 

@@ -12,9 +12,9 @@ from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.sessions.own_session import OwnSession
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.order import TripName
-from services.gateway.trips.record import Trip, TripAnswer
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.ordering.order import TripName
+from services.gateway.trips.records.record import Trip, TripAnswer
 from services.gateway.trips.routes import Trips, TripsDep, trip_named
 from services.gateway.writes.broker_gate import require_broker
 from services.gateway.writes.receipts import Look

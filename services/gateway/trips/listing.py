@@ -16,12 +16,12 @@ from services.gateway.http.requests.fields import Name, SessionId
 from services.gateway.http.requests.pages import PageQuery, Paging
 from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.sessions.status import TripStatus
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.order import TripReference
-from services.gateway.trips.page_keys import order_of, read_key
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.finding.page_keys import order_of, read_key
+from services.gateway.trips.finding.without_trip import SessionsWithoutTrip
+from services.gateway.trips.ordering.order import TripReference
 from services.gateway.trips.queries import TripQueries
-from services.gateway.trips.record import TripPage, TripRow
-from services.gateway.trips.without_trip import SessionsWithoutTrip
+from services.gateway.trips.records.record import TripPage, TripRow
 from services.gateway.turns.stored.readings import TurnReadings
 
 router = APIRouter(tags=["trips"], route_class=StrictRoute)

@@ -13,13 +13,13 @@ import asyncpg
 from services.gateway.account.projects import Projects
 from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.status import TripStatus, status_of
-from services.gateway.trips.detail_queries import whole_trip
-from services.gateway.trips.everybodys import BY_INDEX, MOST_COUNTED, count_of_all, keys_of_all
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.page_keys import COUNTED, key_of, keys_of_users, owned
-from services.gateway.trips.placed import PlacedOrder
-from services.gateway.trips.primary_quote import FIRST_STANDING
-from services.gateway.trips.record import Segment, Trip, TripRow
+from services.gateway.trips.finding.everybodys import BY_INDEX, MOST_COUNTED, count_of_all, keys_of_all
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.finding.page_keys import COUNTED, key_of, keys_of_users, owned
+from services.gateway.trips.finding.primary_quote import FIRST_STANDING
+from services.gateway.trips.records.detail_queries import whole_trip
+from services.gateway.trips.records.placed import PlacedOrder
+from services.gateway.trips.records.record import Segment, Trip, TripRow
 from services.gateway.turns.stored.readings import Spoken
 from shared.database import Connection, Pool, reading
 from shared.events import TripChanged

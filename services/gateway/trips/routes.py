@@ -15,20 +15,20 @@ from services.gateway.http.requests.fields import SessionId
 from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.sessions.own_session import OwnSessions
-from services.gateway.trips.expected import expected_trip
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.order import AttachTrip, NewTrip, TripName, TripOrder, begun_by
-from services.gateway.trips.order_limits import OrderLimits
-from services.gateway.trips.placed import lost_trip
-from services.gateway.trips.placing import Placing
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.ordering.order import AttachTrip, NewTrip, TripName, TripOrder, begun_by
+from services.gateway.trips.ordering.order_limits import OrderLimits
+from services.gateway.trips.ordering.placing import Placing
 from services.gateway.trips.queries import TripQueries
-from services.gateway.trips.record import Trip, TripAnswer
+from services.gateway.trips.records.expected import expected_trip
+from services.gateway.trips.records.placed import lost_trip
+from services.gateway.trips.records.record import Trip, TripAnswer
 from services.gateway.turns.stored.readings import Spoken, TurnReadings
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import Forbidden, NoSuchTrip
 from shared.events import TripAttached
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 router = APIRouter(tags=["trips"], route_class=StrictRoute)

@@ -13,8 +13,8 @@ from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
 from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.sessions.status import FIRST_STEP, TripStatus
+from services.gateway.trips.finding.without_trip import Without
 from services.gateway.trips.listing import TripLists
-from services.gateway.trips.without_trip import Without
 
 # In the order in which a trip passes through them: see services/workflow/steps.py.
 STEPS = (FIRST_STEP, "searching_aircraft", "requesting_quotes", "analyzing_options", "proposal_ready")

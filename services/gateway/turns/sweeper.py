@@ -12,8 +12,8 @@ from services.gateway.turns.stored.unfit import Unfit
 from services.gateway.turns.told.relay import Relay
 from shared.backoff import Backoff
 from shared.database import Pool
-from shared.leader import Leader
-from shared.worker import Job, Worker
+from shared.jobs.leader import Leader
+from shared.jobs.worker import Job, Worker
 
 LEADER_LOCK = 0x7477_5357  # "twSW": of the gateway that sweeps
 LOOK_S = 2.0

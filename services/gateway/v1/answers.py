@@ -25,12 +25,12 @@ from services.gateway.model.configured.catalog import Catalog, ConfiguredModel
 from services.gateway.models.allowed import AllowedModels
 from services.gateway.turns.here.buffer import QUIET_S, TurnBuffer
 from services.gateway.turns.here.retold import Retold
-from services.gateway.v1.asked import Asked
-from services.gateway.v1.beginning import Beginning
-from services.gateway.v1.response_input import ItemsNamed
-from services.gateway.v1.telling import STREAM_HEADERS, failure_response, has_ended
+from services.gateway.v1.reading.asked import Asked
+from services.gateway.v1.reading.beginning import Beginning
+from services.gateway.v1.reading.response_input import ItemsNamed
+from services.gateway.v1.told.telling import STREAM_HEADERS, failure_response, has_ended
+from services.gateway.v1.told.wording import Begun, Wording
 from services.gateway.v1.turns import V1Turns
-from services.gateway.v1.wording import Begun, Wording
 from shared.errors import Invalid, NotFound, TripthreadError
 from shared.settings import Settings
 

@@ -7,9 +7,9 @@ from services.gateway.http.documents.openapi import REF
 from services.gateway.http.requests.fields import Json
 from services.gateway.http.requests.idempotency_key import HEADER, PATTERN
 from services.gateway.turns.histories import ROLES
-from services.gateway.v1.conversation import MOST_MESSAGES
 from services.gateway.v1.door import CANCEL, CHATS, INPUT, MODEL, MODELS, RESPONSE, RESPONSES
-from services.gateway.v1.input_items import MOST, ORDERS, USUAL_LIMIT
+from services.gateway.v1.reading.conversation import MOST_MESSAGES
+from services.gateway.v1.told.input_items import MOST, ORDERS, USUAL_LIMIT
 from shared.ids import CLIENT_ID
 
 SECURITY: list[Json] = [{"token": []}, {"visitor": []}]

@@ -29,11 +29,11 @@ from services.gateway.http.answers.problems import PROBLEMS
 from services.gateway.http.handed import handed
 from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.v1.answers import Answers
-from services.gateway.v1.completions import Completions
 from services.gateway.v1.kept_responses import KeptResponses
 from services.gateway.v1.models import ListedModels
-from services.gateway.v1.response_fields import check_included
-from services.gateway.v1.responses import Responses
+from services.gateway.v1.reading.response_fields import check_included
+from services.gateway.v1.told.completions import Completions
+from services.gateway.v1.told.responses import Responses
 from shared.database import Fault, fault_of
 from shared.errors import DatabaseAway, Invalid, NotAuthenticated, TripthreadError
 

@@ -9,12 +9,12 @@ from typing import Any
 from services.gateway.account.identity import Caller
 from services.gateway.turns.running import RunningTurns
 from services.gateway.turns.stored.store import TurnStore
-from services.gateway.v1.conversation import shown
-from services.gateway.v1.input_items import input_items, page_of, read_window
-from services.gateway.v1.response_readings import KeptResponse, ResponseReadings
-from services.gateway.v1.response_request import response_id, turn_of
-from services.gateway.v1.response_shape import ended, failed, running
-from services.gateway.v1.telling import error_of, has_ended
+from services.gateway.v1.past.response_readings import KeptResponse, ResponseReadings
+from services.gateway.v1.reading.conversation import shown
+from services.gateway.v1.reading.response_request import response_id, turn_of
+from services.gateway.v1.told.input_items import input_items, page_of, read_window
+from services.gateway.v1.told.response_shape import ended, failed, running
+from services.gateway.v1.told.telling import error_of, has_ended
 from shared.errors import NotFound
 
 

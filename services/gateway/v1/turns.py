@@ -23,15 +23,15 @@ from services.gateway.turns.starting import StaleHistory, TurnStarter, until_fre
 from services.gateway.turns.stored.claims import Claim
 from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.weight import bytes_of
-from services.gateway.v1.asked import Asked
-from services.gateway.v1.beginning import Beginning, sent_key
-from services.gateway.v1.joining import Joining
-from services.gateway.v1.previous import Previous, PreviousTurns
-from services.gateway.v1.response_input import Item
-from services.gateway.v1.response_readings import ResponseReadings
-from services.gateway.v1.response_request import NoSuchPrevious, response_id, turn_of_item
-from services.gateway.v1.response_shape import items_of
-from services.gateway.v1.wording import Begun, Wording
+from services.gateway.v1.past.joining import Joining
+from services.gateway.v1.past.previous import Previous, PreviousTurns
+from services.gateway.v1.past.response_readings import ResponseReadings
+from services.gateway.v1.reading.asked import Asked
+from services.gateway.v1.reading.beginning import Beginning, sent_key
+from services.gateway.v1.reading.response_input import Item
+from services.gateway.v1.reading.response_request import NoSuchPrevious, response_id, turn_of_item
+from services.gateway.v1.told.response_shape import items_of
+from services.gateway.v1.told.wording import Begun, Wording
 from shared.database import DATABASE_ERRORS
 from shared.errors import NotFound, SessionBusy, TripthreadError
 from shared.ids import new_id

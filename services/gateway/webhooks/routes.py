@@ -16,7 +16,7 @@ from services.gateway.writes.broker_gate import require_broker
 from shared.errors import NotAuthenticated, NotFound
 from shared.events import WebhookReceived
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 # The headers that may tell something of a notice, each by its name: of Avinode's own, X-Avinode-ApiToken is a secret.

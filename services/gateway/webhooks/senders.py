@@ -7,8 +7,8 @@ from hmac import compare_digest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.gateway.http.callers.authorization import credentials_in
+from shared.configured.webhook_senders import read_senders
 from shared.settings import Settings
-from shared.webhook_senders import read_senders
 
 SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 

@@ -24,10 +24,10 @@ from services.gateway.turns.told.unanswered import Unanswered
 from services.gateway.wiring.parts import Parts
 from services.gateway.writes.outcomes import Outcomes
 from shared.backoff import Delays
-from shared.census import Census
-from shared.queue_census import QueueCensus
-from shared.retention import retention_jobs
-from shared.worker import Worker
+from shared.consuming.queue_census import QueueCensus
+from shared.jobs.retention import retention_jobs
+from shared.jobs.worker import Worker
+from shared.process.census import Census
 
 
 @dataclass(frozen=True)

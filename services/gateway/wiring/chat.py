@@ -10,11 +10,11 @@ from services.gateway.chat.session_tags import SessionTags
 from services.gateway.tools.toolkit import Toolkit
 from services.gateway.turns.starting import TurnStarter
 from services.gateway.v1.answers import Answers
-from services.gateway.v1.joining import Joining
 from services.gateway.v1.kept_responses import KeptResponses
 from services.gateway.v1.models import ListedModels
-from services.gateway.v1.previous import PreviousTurns
-from services.gateway.v1.response_readings import ResponseReadings
+from services.gateway.v1.past.joining import Joining
+from services.gateway.v1.past.previous import PreviousTurns
+from services.gateway.v1.past.response_readings import ResponseReadings
 from services.gateway.v1.turns import V1Turns
 from services.gateway.wiring.parts import Parts
 

@@ -41,7 +41,7 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
 from shared.database import Pool
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from services.gateway.writes.broker_gate import require_broker
 from services.gateway.writes.receipts import Look, Receipts
 from shared.events import Event
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 Row = TypeVar("Row")
 

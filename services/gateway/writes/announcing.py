@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from services.gateway.writes.outcomes import Hearer
 from shared.events import Outcome, SessionTouched
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 
 class Announcing:

@@ -1,7 +1,7 @@
 """Refuse at once what needs a broker that is known to be away, instead of letting its sender wait for nothing."""
 
 from shared.errors import BrokerAway
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 
 def require_broker(publisher: Publisher) -> None:

@@ -9,13 +9,13 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from pydantic import TypeAdapter, ValidationError
 
-from shared.connection import Disconnected, open_connection
-from shared.deliveries import Deliveries
+from shared.broker.connection import Disconnected, open_connection
+from shared.broker.deliveries import Deliveries
+from shared.broker.wire import WiredConnection, wire_of
 from shared.events import LARGEST_BODY, AnyOutcome, Outcome
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.topology import EXCHANGES, OUTCOMES_EXCHANGE, OUTCOMES_QUEUE
-from shared.wire import WiredConnection, wire_of
 
 RECONNECT_S = 1.0
 

@@ -11,8 +11,8 @@ from services.workflow.avinode.errors import (
     AvinodeRefused,
     AvinodeUnclear,
 )
-from shared.lenient_json import Unreadable, read_json
-from shared.retry_after import retry_after_s
+from shared.texts.lenient_json import Unreadable, read_json
+from shared.texts.retry_after import retry_after_s
 
 LONGEST_WAIT_S = 3600.0
 # After these the call surely changed nothing. Not so 408, 409 or a redirect: a proxy may say them after the fact.

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 
 from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked
-from shared.lenient_json import Unreadable, read_json
-from shared.retry_after import retry_after_s
 from shared.settings import Settings
+from shared.texts.lenient_json import Unreadable, read_json
+from shared.texts.retry_after import retry_after_s
 
 USUAL_S = 1800.0  # that a token is good for where its answer does not say
 EARLY_S = 60.0  # before its end a new one is got, half its time at most

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from shared.database import Connection, Pool, transaction
-from shared.ledger import Erasure
+from shared.jobs.ledger import Erasure
 from shared.sweeping import NOTED, PORTION, find_notes
 
 

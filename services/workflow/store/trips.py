@@ -32,7 +32,7 @@ from shared.events import (
     TripReleased,
     UserErased,
 )
-from shared.ledger import note_erased
+from shared.jobs.ledger import note_erased
 
 Heard = Order | Change | TripReleased | ProposalAct
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.declaring import Declaring
-from shared.publisher import Publisher
+from shared.broker.declaring import Declaring
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import Memory
 from tests.connected.brokers import broker_settings

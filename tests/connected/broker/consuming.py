@@ -7,13 +7,13 @@ from typing import cast
 from uuid import UUID
 
 from shared import topology
-from shared.decoding import decode_event
+from shared.consuming.decoding import decode_event
+from shared.consuming.group_commit import GroupCommit
+from shared.consuming.handled_queue import HandledQueue
+from shared.consuming.subscription import Delivery
 from shared.events import Event, MessageEvent, Outcome, Stored
-from shared.group_commit import GroupCommit
-from shared.handled_queue import HandledQueue
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.subscription import Delivery
 from tests.connected.brokers import posted
 from tests.waiting import PATIENCE_S
 

@@ -6,13 +6,13 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.tools import OneShotCallback
 
 from shared import topology
-from shared.connection import open_connection
-from shared.declaring import Declaring, require
-from shared.publisher import Publisher
-from shared.queue_census import count_queue
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring, require
+from shared.broker.wire import WiredConnection
+from shared.consuming.queue_census import count_queue
+from shared.consuming.subscription import subscribe
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.subscription import subscribe
-from shared.wire import WiredConnection
 
 QUEUE = topology.LOGGER_CHAT
 

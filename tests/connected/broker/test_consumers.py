@@ -11,9 +11,9 @@ from aiormq import spec
 from pamqp.header import ContentHeader
 
 from shared import topology
+from shared.consuming.handled_queue import HandledQueue
 from shared.errors import Unstorable
-from shared.handled_queue import HandledQueue
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import QUEUE, Consumer, Memory, consumer, handled, publish, running, texts
 from tests.connected.brokers import NOBODY, broker_settings, posted, raw_channel, take, waiting

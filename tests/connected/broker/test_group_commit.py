@@ -6,7 +6,7 @@ import json
 import pytest
 
 from shared import topology
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import QUEUE, Memory, arrived, consumer, crash, publish, running, texts
 from tests.connected.brokers import answered, posted, raw_channel, take, waiting
@@ -105,7 +105,7 @@ async def test_stopping_settles_what_has_arrived_and_leaves_the_rest(
 async def test_groups_of_a_flood_are_announced_together_soon_after(
     settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.afterwards.EVERY_S", 1.0)
+    monkeypatch.setattr("shared.consuming.afterwards.EVERY_S", 1.0)
     async with raw_channel(settings) as channel:
         hints = await channel.declare_queue(exclusive=True)
         await hints.bind(topology.OUTCOMES_EXCHANGE)
@@ -124,7 +124,7 @@ async def test_groups_of_a_flood_are_announced_together_soon_after(
 async def test_stopping_announces_and_acknowledges_what_is_settled(
     settings: Settings, publisher: Publisher, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.afterwards.EVERY_S", 600.0)
+    monkeypatch.setattr("shared.consuming.afterwards.EVERY_S", 600.0)
     async with raw_channel(settings) as channel:
         hints = await channel.declare_queue(exclusive=True)
         await hints.bind(topology.OUTCOMES_EXCHANGE)

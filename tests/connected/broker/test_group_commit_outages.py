@@ -9,12 +9,12 @@ import pytest
 
 from deploy.supervisor.servers import RabbitMQ
 from shared import topology
+from shared.consuming.group_commit import GroupCommit
+from shared.consuming.subscription import Delivery
 from shared.errors import BrokerAway
 from shared.events import MessageEvent
-from shared.group_commit import GroupCommit
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.subscription import Delivery
 from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, handled, publish, running, texts
 from tests.connected.brokers import answered, broker_settings, posted, purge, raw_channel, waiting
 from tests.waiting import PATIENCE_S, until_true

@@ -6,12 +6,12 @@ import pytest
 from aiormq import spec
 
 from shared import topology
+from shared.consuming.group_commit import GroupCommit
+from shared.consuming.subscription import Delivery
 from shared.errors import Unstorable
 from shared.events import MessageEvent, ModelRegistered
-from shared.group_commit import GroupCommit
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from shared.subscription import Delivery
 from tests.connected.broker.consuming import QUEUE, Memory, consumer, decode_message, publish, running, texts
 from tests.connected.brokers import NOBODY, posted, raw_channel, take, waiting
 from tests.waiting import until_true

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from shared import topology
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import QUEUE, Memory, crash, handled, publish, running, texts
 from tests.connected.brokers import raw_channel, take, waiting

@@ -7,7 +7,7 @@ import asyncpg
 
 from shared import topology
 from shared.events import ModelRegistered
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import QUEUE, Memory, handled, publish, running, texts
 from tests.connected.brokers import answered, posted, raw_channel, take, waiting

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelAccessRefused
 
 from shared import topology
-from shared.declaring import Declaring, require
+from shared.broker.declaring import Declaring, require
 from shared.events import EVENTS, Event
 from shared.settings import Settings
 from shared.topology import LOGINS, QUEUES, SENT_BY, Queue

@@ -17,8 +17,8 @@ from deploy.supervisor.servers import RabbitMQ
 from shared import topology
 from shared.errors import BrokerAway, TooLarge
 from shared.events import LARGEST_BODY, Stored
-from shared.line import BLOCKED
-from shared.publisher import Publisher
+from shared.publishing.line import BLOCKED
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.brokers import NOBODY, answered, broker_settings, posted, purge, raw_channel, take, waiting
 from tests.servers import Servers

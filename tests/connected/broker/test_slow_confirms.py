@@ -6,7 +6,7 @@ import pytest
 
 from shared import topology
 from shared.errors import BrokerAway
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.between import Between
 from tests.connected.brokers import answered, waiting
@@ -38,7 +38,7 @@ async def test_late_confirms_are_waited_for_on_the_same_connection(settings: Set
 async def test_a_connection_that_confirms_none_of_very_many_is_given_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.confirms.MOST_UNCONFIRMED", 3)
+    monkeypatch.setattr("shared.publishing.confirms.MOST_UNCONFIRMED", 3)
     between = Between(settings.amqp_url)
     async with (
         between.listening() as url,

@@ -1,14 +1,14 @@
-"""What `shared/wire.py` takes for granted of aiormq, and aio-pika's way to hand it a transport."""
+"""What `shared/broker/wire.py` takes for granted of aiormq, and aio-pika's way to hand it a transport."""
 
 import asyncio
 
 import pamqp.frame
 import pytest
 
-from shared.connection import open_connection
-from shared.declaring import Declaring
+from shared.broker.connection import open_connection
+from shared.broker.declaring import Declaring
+from shared.broker.wire import WiredConnection, wire_of
 from shared.settings import Settings
-from shared.wire import WiredConnection, wire_of
 
 
 async def test_aiormq_writes_whole_frames_only(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

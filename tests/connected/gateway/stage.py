@@ -24,12 +24,12 @@ from services.gateway.turns.here.recent import RecentSessions
 from services.gateway.turns.stored.store import TurnStore
 from services.gateway.wiring.parts import Links, Pools
 from services.gateway.writes.outcomes import Outcomes
-from shared.condition import Condition
+from shared.broker.declaring import Declaring
 from shared.database import open_pool
-from shared.declaring import Declaring
 from shared.events import MessageEvent
 from shared.ids import model_id, new_id, spell_number
-from shared.publisher import Publisher
+from shared.process.condition import Condition
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.pure.gateway.samples import claim, minutes
 from tests.servers import Servers, run_sql

@@ -16,6 +16,8 @@ from services.workflow.notices import Notice
 from services.workflow.store.deliveries import DeliveryStore, Kept
 from services.workflow.store.trips import TripStore
 from shared import topology
+from shared.consuming.handled_queue import HandledQueue
+from shared.consuming.settling import Settling
 from shared.errors import Unstorable
 from shared.events import (
     DeliveryReprocessed,
@@ -27,10 +29,8 @@ from shared.events import (
     TripRefreshRequested,
     WebhookReceived,
 )
-from shared.handled_queue import HandledQueue
 from shared.ids import new_id
-from shared.publisher import Publisher
-from shared.settling import Settling
+from shared.publishing.publisher import Publisher
 from shared.topology import Queue
 from tests.settings import settings_for
 

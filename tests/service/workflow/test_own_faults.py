@@ -25,7 +25,7 @@ from services.workflow.store.facts import DueTrip, FactStore
 from services.workflow.store.requests import Intent, RequestStore
 from services.workflow.store.sends import Send, SendStore
 from services.workflow.waits import Waits
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 ONE = UUID(int=1)

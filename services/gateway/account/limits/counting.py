@@ -28,7 +28,7 @@ from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import USERS, VISITORS
 from services.gateway.account.visitors.links import VisitorLinks
 from services.gateway.turns import quota as claimed
-from shared.connection import describe
+from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway
 from shared.settings import Settings

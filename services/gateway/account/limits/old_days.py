@@ -5,8 +5,8 @@ They are an address's, and those of who was erased that day. A claim looks at th
 
 from services.gateway.account.limits.throttle import VISITORS
 from shared.database import Pool
-from shared.retention import Kind, Retiring
-from shared.worker import Job
+from shared.jobs.retention import Kind, Retiring
+from shared.jobs.worker import Job
 
 DAYS = 3  # of UTC: more than matter, in whichever time zone the server's sessions are
 NAMELESS = Kind(

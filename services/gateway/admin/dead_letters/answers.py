@@ -10,9 +10,9 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from services.gateway.http.requests.fields import Json
+from shared.consuming.parking import send_back
 from shared.errors import Conflict, NotFound
-from shared.parking import send_back
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.topology import DEAD_QUEUE, QUEUES
 
 # What came into `dead` without saying from where can only be dropped.

@@ -20,7 +20,7 @@ from services.gateway.http.write_headers import Write, WriteDep
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.events import DeadLetterDropped, DeadLetterReplayed, Event
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 router = APIRouter(prefix="/api/admin", tags=["admin"], route_class=StrictRoute)
 

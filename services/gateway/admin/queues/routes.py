@@ -16,8 +16,8 @@ from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
 from services.gateway.http.requests.pages import Page
 from services.gateway.http.requests.strict_route import StrictRoute
-from shared.publisher import Publisher
-from shared.queue_census import count_queue
+from shared.consuming.queue_census import count_queue
+from shared.publishing.publisher import Publisher
 from shared.topology import QUEUES
 
 router = APIRouter(prefix="/api/admin/queues", tags=["admin"], route_class=StrictRoute)

@@ -2,8 +2,8 @@
 
 As a program it prints that as JSON: the gateway has it do so, since FastStream, which it needs for nothing else, would
 stay in its memory (`routes.py`). It is made of `shared/topology.py` with FastStream's objects, on a broker that is
-never started: what it describes is sent by `shared.publisher`, and read by `shared.group_commit` or
-`shared.handled_queue`.
+never started: what it describes is sent by `shared/publishing/publisher.py`, and read by what is in
+`shared/consuming`.
 """
 
 import sys

@@ -7,7 +7,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from starlette.types import Scope
 
-from shared.telemetry import extract, inject
+from shared.process.telemetry import extract, inject
 
 # Others are written as one: a caller may make up as many as it likes.
 METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `shared.service`, which stops all workers of this process together."""
+        """Leave the signals to `shared.process.service`, which stops all workers of this process together."""
         yield
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.gateway.model.chunks import Complaint
 from services.gateway.model.reading.complaints import TOO_LONG, is_about_account
 from shared.errors import ModelAway
-from shared.retry_after import retry_after_s
+from shared.texts.retry_after import retry_after_s
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints
 
+from shared.configured.toml_file import TABLE, read_toml
+from shared.configured.urls import is_base_url
 from shared.events import Currency
 from shared.settings import Misconfigured
-from shared.toml_file import TABLE, read_toml
-from shared.urls import is_base_url
 
 ENVIRONMENT = "environment"  # the name of the upstream that the environment's variables make
 OURS = frozenset(("model", "messages", "stream", "n"))  # of a request; no parameter may change them

@@ -8,7 +8,7 @@ from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from services.gateway.model.measuring import genai_names as names
-from shared.telemetry import spanning
+from shared.process.telemetry import spanning
 
 _tracer = trace.get_tracer("tripthread.model")
 

@@ -35,7 +35,7 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import BrokerAway, NotFound
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 UNTITLED = "New Chat"  # what frontends call a session that nobody has given a title
 

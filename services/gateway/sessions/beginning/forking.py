@@ -27,7 +27,7 @@ from services.gateway.writes.broker_gate import require_broker
 from shared.errors import Invalid, NotFound, NotStoredYet, TooLarge
 from shared.events import SessionForked
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 MOST_MESSAGES = 50_000  # of a session that is forked: the logger copies them at one go
 RATE = Rate(30, "forks", "forks")  # of one account: each may copy as many

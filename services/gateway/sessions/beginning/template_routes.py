@@ -24,7 +24,7 @@ from services.gateway.writes.broker_gate import require_broker
 from shared.errors import Invalid, NotFound
 from shared.events import TemplateDeleted, TemplateSaved
 from shared.ids import NAMESPACE, derived_id, new_id, scoped
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 router = APIRouter(tags=["templates"], route_class=StrictRoute)
 

@@ -20,7 +20,7 @@ from services.gateway.writes.broker_gate import require_broker
 from shared.errors import Invalid, NotFound, Refused
 from shared.events import SessionChanged
 from shared.ids import is_client_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 MOST_IDS = 200
 PATCHES: Mapping[str, Mapping[str, Any]] = {

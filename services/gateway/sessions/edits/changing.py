@@ -21,7 +21,7 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import Invalid, Stale
 from shared.events import SessionChanged
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 

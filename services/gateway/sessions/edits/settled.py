@@ -1,6 +1,6 @@
 """What became of a change: whether the logger has heard of it, and what a session is going to be by it. Pure.
 
-The stamps are those of `services/logger/settling.py`: when each field was set last, and by which event.
+The stamps are those of `services/logger/reducing/settling.py`: when each field was set last, and by which event.
 """
 
 import re

@@ -6,8 +6,8 @@ from itertools import groupby, takewhile
 from operator import itemgetter
 
 from services.gateway.sessions.answers import SnippetPart
-from shared.flat_text import flat
 from shared.search_words import Search, Sought, written_words
+from shared.texts.flat_text import flat
 
 LENGTH = 160  # characters, about
 BEFORE = 40  # of them before the first word that was found

@@ -19,7 +19,7 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker
 from shared.errors import NotFound
 from shared.events import FeedbackGiven
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 LONGEST_COMMENT = 2000
 

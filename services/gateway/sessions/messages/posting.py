@@ -42,8 +42,8 @@ from services.gateway.writes.receipts import Receipts
 from shared.errors import NotFound
 from shared.events import Role
 from shared.ids import new_id
+from shared.process.telemetry import inject
 from shared.settings import Settings
-from shared.telemetry import inject
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 

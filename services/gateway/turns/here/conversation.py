@@ -14,7 +14,7 @@ from typing import Any
 from services.gateway.turns import call_parts
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.past.said import Said, branch
-from shared.flat_text import flat
+from shared.texts.flat_text import flat
 
 CONTEXT_MESSAGES = 200  # of the branch, the newest
 SPEAKERS = ("user", "assistant")

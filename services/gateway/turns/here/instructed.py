@@ -7,7 +7,7 @@ from typing import Any
 
 from services.gateway.turns.offered import Tools
 from services.gateway.turns.turn import Turn
-from shared.flat_text import flat
+from shared.texts.flat_text import flat
 
 NAMES = ("today", "user", "trip")  # what instructions may name
 NAMED = re.compile(r"(?<!\{)\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})")

@@ -35,10 +35,10 @@ from services.gateway.turns.told.telling import NOTE_EVERY_S, Telling, has_asked
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.turns.weight import question_bytes, turn_room
 from shared.backoff import Delays
-from shared.connection import describe
+from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of
 from shared.errors import DatabaseAway, SessionBusy, TripthreadError
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 CONFIRM_WAIT_S = 2.0  # how long the closing part waits for the broker

@@ -1,7 +1,7 @@
 """Turns that nobody could store go by their age, where an operator has said so; all others go after a day."""
 
 from services.gateway.turns.stored.rows import IS_TOLD
-from shared.retention import Kind
+from shared.jobs.retention import Kind
 
 TURNS = Kind(
     "turns",

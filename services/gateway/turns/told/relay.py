@@ -14,8 +14,8 @@ from services.gateway.turns.stored.outbox import FIRST, TRIMMED_AT_ONCE, Outbox,
 from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.stored.unfit import Unfit
 from services.gateway.turns.told.telling import WATCH_S, Telling
-from shared.publisher import Publisher
-from shared.queue_census import count_queue
+from shared.consuming.queue_census import count_queue
+from shared.publishing.publisher import Publisher
 from shared.topology import LOGGER_CHAT
 
 READ_AT_ONCE = 8  # turns, each as large as a question and an answer may be

@@ -17,10 +17,10 @@ from services.gateway.turns.stored.outbox import Outbox, Told
 from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Turn
 from shared.backoff import Delays
-from shared.connection import describe
+from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.topology import QUESTION_OF_TAGGED
 
 # The model is asked first: broker, logger and tagger would take the processor from what its first piece comes through.

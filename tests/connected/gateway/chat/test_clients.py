@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.logger.forking import fork_sessions
+from services.logger.rows.forking import fork_sessions
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import Client, SessionForked

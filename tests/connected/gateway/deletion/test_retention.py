@@ -15,8 +15,8 @@ from services.gateway.turns.stored.claims import Lost
 from services.gateway.turns.stored.store import TurnStore
 from shared.database import open_pool
 from shared.ids import new_id
-from shared.publisher import Publisher
-from shared.retention import LOOK_S
+from shared.jobs.retention import LOOK_S
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.pure.gateway.samples import claim
 from tests.waiting import until

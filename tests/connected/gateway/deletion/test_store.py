@@ -21,7 +21,7 @@ from services.gateway.writes.announcing import Announcing
 from services.gateway.writes.receipts import Receipts
 from shared.database import Pool, open_pool
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
 from tests.waiting import until

@@ -22,10 +22,10 @@ from services.gateway.http.server.worker import PublicServer
 from services.gateway.model.asking.upstreams import open_upstreams
 from services.gateway.turns.elsewhere.peers import open_peers
 from services.gateway.wiring.parts import Links, Pools
-from shared.condition import Condition
+from shared.broker.declaring import Declaring
 from shared.database import open_pool
-from shared.declaring import Declaring
-from shared.publisher import Publisher
+from shared.process.condition import Condition
+from shared.publishing.publisher import Publisher
 from shared.settings import DEVELOPMENT_SECRET, Settings
 from tests import odd
 from tests.connected.gateway.stage import Rows

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from services.gateway.writes.announcing import Announcing
-from shared.declaring import Declaring
-from shared.publisher import Publisher
+from shared.broker.declaring import Declaring
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.gateway.live.listening import listening
 from tests.connected.proxies import FILES, before

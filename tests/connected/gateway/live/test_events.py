@@ -14,9 +14,9 @@ import pytest
 
 from deploy.supervisor.servers import RabbitMQ
 from services.gateway.writes.announcing import Announcing
-from shared.declaring import Declaring
+from shared.broker.declaring import Declaring
 from shared.events import SessionChanged
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.gateway.live.listening import listening, say
 from tests.connected.gateway.stage import own_database

@@ -8,8 +8,8 @@ import asyncpg
 import httpx2
 import pytest
 
-from services.logger.indexing import Indexer
-from services.logger.search_store import SearchStore
+from services.logger.searching.indexing import Indexer
+from services.logger.searching.store import SearchStore
 from shared.database import open_pool, reading
 from shared.events import MessagePosted
 from shared.ids import user_hash

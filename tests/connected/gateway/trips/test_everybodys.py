@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from services.gateway.http.requests.cursors import Place
-from services.gateway.trips.everybodys import BY_INDEX, keys_of_all
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.page_keys import key_of
+from services.gateway.trips.finding.everybodys import BY_INDEX, keys_of_all
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.finding.page_keys import key_of
 from shared.database import open_pool, reading
 from shared.ids import new_id, user_hash
 from shared.settings import Settings

@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 
 from services.gateway.sessions.finding.page_keys import PLANNED_BY_VALUES
-from services.gateway.trips.everybodys import BY_INDEX, COUNTED, FEW, FEW_OVER, keys_of_all
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.page_keys import keys_of_users
+from services.gateway.trips.finding.everybodys import BY_INDEX, COUNTED, FEW, FEW_OVER, keys_of_all
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.finding.page_keys import keys_of_users
+from services.gateway.trips.finding.without_trip import _counts, stored_keys
 from services.gateway.trips.queries import _rows
-from services.gateway.trips.without_trip import _counts, stored_keys
 from shared.database import open_pool, reading
 from shared.settings import Settings
 from tests.connected.gateway.sessions.test_planning import Explained

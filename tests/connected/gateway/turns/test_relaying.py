@@ -20,7 +20,7 @@ from services.logger.store import Store
 from shared.database import open_pool
 from shared.errors import BrokerAway
 from shared.events import Event, MessageAnswered, MessageEvent, MessagePosted
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.topology import LOGGER_CHAT
 from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.turns.turn_stage import Gateway, answered, finished

@@ -26,7 +26,7 @@ from shared.database import open_pool
 from shared.errors import BrokerAway, DatabaseAway, Invalid, SessionBusy, TripthreadError
 from shared.events import Event, MessageAnswered, MessageEvent, MessagePosted
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway, answered
 
 MINUTE = timedelta(minutes=1)

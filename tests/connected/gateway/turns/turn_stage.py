@@ -27,11 +27,11 @@ from services.gateway.turns.stored.unfit import Unfit
 from services.gateway.turns.sweeper import Sweeper
 from services.gateway.turns.told.relay import Relay
 from services.gateway.turns.turn import Answer, Question, Turn
+from shared.broker.declaring import Declaring
 from shared.database import open_pool
-from shared.declaring import Declaring
 from shared.events import Event, decode
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import LOGGER_CHAT
 from tests.pure.gateway.samples import claim

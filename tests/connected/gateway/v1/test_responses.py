@@ -8,7 +8,7 @@ import asyncpg
 import openai
 import pytest
 
-from services.gateway.v1.response_readings import ResponseReadings
+from services.gateway.v1.past.response_readings import ResponseReadings
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.errors import DatabaseAway

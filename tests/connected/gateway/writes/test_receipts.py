@@ -13,7 +13,7 @@ from services.gateway.writes.outcomes import Hearer, Outcomes
 from services.gateway.writes.receipts import Receipts
 from shared.events import Outcome, SessionTagged, Stored, TripAdvanced
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import OUTCOMES_EXCHANGE
 from tests.connected.brokers import broker_settings, own_broker, raw_channel

@@ -11,7 +11,7 @@ from services.gateway.model.configured.catalog import read_catalog
 from services.gateway.tools.names import TOOL_NAMES
 from services.gateway.tools.proposal_tools import money
 from services.gateway.tools.toolkit import SIGN_IN, Toolkit, TurnTools
-from services.gateway.trips.proposing import Proposing
+from services.gateway.trips.proposals.proposing import Proposing
 from services.gateway.trips.routes import Trips
 from services.gateway.turns.offered import UnusableCall
 from shared.settings import Settings

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.gateway.trips.proposal_orders import NewProposal, ProposalPatch, SendProposal, content_of
+from services.gateway.trips.proposals.orders import NewProposal, ProposalPatch, SendProposal, content_of
 from shared.errors import Invalid
 from shared.proposals.content import ChosenQuote
 

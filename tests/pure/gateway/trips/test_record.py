@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from services.gateway.http.write_headers import Write
 from services.gateway.sessions.status import status_of
-from services.gateway.trips.expected import expected_trip
-from services.gateway.trips.order import AttachTrip, NewTrip, begun_by
-from services.gateway.trips.record import Proposal, Rfq, TripMessage, timeline_of
+from services.gateway.trips.ordering.order import AttachTrip, NewTrip, begun_by
+from services.gateway.trips.records.expected import expected_trip
+from services.gateway.trips.records.record import Proposal, Rfq, TripMessage, timeline_of
 from shared.ids import new_id
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

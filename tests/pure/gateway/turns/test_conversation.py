@@ -14,7 +14,7 @@ from services.gateway.turns.here.conversation import LONGEST_NOTE, LONGEST_RESUL
 from services.gateway.turns.past.said import Said
 from services.gateway.turns.pieces import STEP
 from services.gateway.turns.turn import Question
-from shared.flat_text import flat
+from shared.texts.flat_text import flat
 from tests.pure.gateway.samples import minutes, turn
 
 Spoken = list[tuple[str, str]]

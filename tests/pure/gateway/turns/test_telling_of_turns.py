@@ -11,7 +11,7 @@ from services.gateway.turns.told import telling as telling_module
 from services.gateway.turns.told.telling import Telling, has_asked
 from services.gateway.turns.turn import Question
 from shared.events import Event, MessageAnswered, MessagePosted
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from tests.pure.gateway.samples import minutes, turn
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.v1.asked import Asked
-from services.gateway.v1.completion_request import read_completion_request
+from services.gateway.v1.reading.asked import Asked
+from services.gateway.v1.reading.completion_request import read_completion_request
 from shared.errors import Invalid
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]

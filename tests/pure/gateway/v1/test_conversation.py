@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.gateway.turns.histories import continued
-from services.gateway.v1.conversation import MOST_NEW, read_conversation
+from services.gateway.v1.reading.conversation import MOST_NEW, read_conversation
 from shared.errors import Invalid
 
 

@@ -8,7 +8,7 @@ import pytest
 from services.gateway.turns.call_parts import CUT, DENIAL
 from services.gateway.turns.call_parts import RESULT as GUARD
 from services.gateway.turns.past.said import Said
-from services.gateway.v1.way import ContextTooLong, calls_in, told_of, told_with, way_to
+from services.gateway.v1.past.way import ContextTooLong, calls_in, told_of, told_with, way_to
 from shared.errors import Invalid
 from tests.pure.gateway.samples import minutes
 

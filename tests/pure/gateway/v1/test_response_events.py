@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from services.gateway.model.chunks import CallPiece, Chunk
 from services.gateway.turns.turn import Answer, Turn, answer_parts
-from services.gateway.v1 import response_shape
-from services.gateway.v1.response_events import ResponseEvents
+from services.gateway.v1.told import response_shape
+from services.gateway.v1.told.response_events import ResponseEvents
 from tests.pure.gateway.samples import minutes, turn
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)

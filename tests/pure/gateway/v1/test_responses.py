@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from services.gateway.turns.histories import with_answer
-from services.gateway.v1.asked import Asked
-from services.gateway.v1.conversation import read_conversation
-from services.gateway.v1.response_input import ItemsNamed
-from services.gateway.v1.response_request import (
+from services.gateway.v1.reading.asked import Asked
+from services.gateway.v1.reading.conversation import read_conversation
+from services.gateway.v1.reading.response_input import ItemsNamed
+from services.gateway.v1.reading.response_request import (
     NoSuchPrevious,
     read_response_request,
     response_id,

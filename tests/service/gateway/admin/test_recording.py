@@ -13,7 +13,7 @@ from services.gateway.analytics.record import WholeTrace
 from shared.errors import BrokerAway
 from shared.events import ConversationRead
 from shared.ids import new_id
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from tests.pure.gateway.samples import NOON, facts, stored
 from tests.service.gateway.admin.test_dead_letters import BODY, park
 from tests.service.gateway.admin.test_deliveries import keep

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from services.gateway.trips.placed import PlacedOrder
+from services.gateway.trips.records.placed import PlacedOrder
 from shared.events import TripAttached, TripRequested
 
 

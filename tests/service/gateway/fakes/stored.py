@@ -24,14 +24,14 @@ from services.gateway.sessions.answers import Feedback
 from services.gateway.sessions.beginning.templates import TemplateRow
 from services.gateway.sessions.openings import Opening
 from services.gateway.sessions.view import SessionFacts, StoredSession
-from services.gateway.trips.expected import expected_trip
-from services.gateway.trips.placed import PlacedOrder
-from services.gateway.trips.record import Trip
+from services.gateway.trips.records.expected import expected_trip
+from services.gateway.trips.records.placed import PlacedOrder
+from services.gateway.trips.records.record import Trip
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.past.history import HistoryMessage
 from services.gateway.turns.turn import Answer, Turn
 from services.gateway.writes.receipts import Receipts
-from services.logger.settling import SessionState, settle
+from services.logger.reducing.settling import SessionState, settle
 from shared import ids
 from shared.events import (
     DeadLetterDropped,

@@ -8,11 +8,11 @@ from uuid import UUID
 from services.gateway.account.projects import Projects
 from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.status import TripStatus
-from services.gateway.trips.filters import TripFilter
-from services.gateway.trips.placed import PlacedOrder
-from services.gateway.trips.proposal_queries import Choice
-from services.gateway.trips.proposal_record import ProposalRow
-from services.gateway.trips.record import Trip, TripRow
+from services.gateway.trips.finding.filters import TripFilter
+from services.gateway.trips.proposals.queries import Choice
+from services.gateway.trips.proposals.record import ProposalRow
+from services.gateway.trips.records.placed import PlacedOrder
+from services.gateway.trips.records.record import Trip, TripRow
 from services.gateway.turns.turn import Turn
 from shared.events import TripChanged
 from tests.service.gateway.fakes.stored import Stored

@@ -7,10 +7,10 @@ from uuid import UUID
 from services.gateway.account.identity import Caller
 from services.gateway.chat.memory import Remembered
 from services.gateway.turns.past.history import shown_of
-from services.gateway.v1.input_items import AskedItem
-from services.gateway.v1.previous import Previous
-from services.gateway.v1.response_readings import KeptAnswer, KeptResponse
-from services.gateway.v1.way import told_with, way_to
+from services.gateway.v1.past.previous import Previous
+from services.gateway.v1.past.response_readings import KeptAnswer, KeptResponse
+from services.gateway.v1.past.way import told_with, way_to
+from services.gateway.v1.told.input_items import AskedItem
 from tests.service.gateway.fakes.stored import Stored
 
 

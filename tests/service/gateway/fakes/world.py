@@ -8,7 +8,7 @@ import httpx2
 from fastapi import FastAPI
 
 from services.gateway.api import create_api
-from shared.condition import Condition
+from shared.process.condition import Condition
 from shared.settings import Settings
 from tests.service.gateway.fakes.stored import Stored
 from tests.service.gateway.fakes.wiring.account import account

@@ -15,7 +15,7 @@ from services.gateway.models.registering import ModelRegistration
 from shared.backoff import Delays
 from shared.errors import ModelAway
 from shared.events import ModelRegistered
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from tests.service.gateway.fakes import World
 from tests.service.gateway.fakes.models import FakeModelQueries
 from tests.service.gateway.fakes.publisher import FakePublisher

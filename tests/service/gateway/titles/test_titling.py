@@ -17,7 +17,7 @@ from services.gateway.titles.titling import Titling
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.errors import BrokerAway
 from shared.events import Event, SessionTitled
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from tests.pure.gateway.samples import turn
 from tests.service.gateway.model.stand_in import DONE, STOP, Reply, StandIn, at_once, chunk, event, standing_in
 from tests.waiting import PATIENCE_S

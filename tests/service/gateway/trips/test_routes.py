@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.gateway.trips.expected import expected_trip
+from services.gateway.trips.records.expected import expected_trip
 from shared.events import TripAdvanced, TripAttached, TripRequested
 from shared.ids import new_id
 from tests.dates import FLIGHT_DAY

@@ -16,11 +16,11 @@ from services.gateway.turns.here.answering import Answering
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.turn import Answer
-from services.gateway.v1.response_request import read_response_request
-from services.gateway.v1.response_told import ToldInPieces
-from services.gateway.v1.responses import Responses
-from services.gateway.v1.telling import completion_of, error_of, relayed_stream
-from services.gateway.v1.wording import Begun
+from services.gateway.v1.reading.response_request import read_response_request
+from services.gateway.v1.told.response_told import ToldInPieces
+from services.gateway.v1.told.responses import Responses
+from services.gateway.v1.told.telling import completion_of, error_of, relayed_stream
+from services.gateway.v1.told.wording import Begun
 from tests.pure.gateway.samples import minutes, turn
 from tests.service.gateway.model.stand_in import DONE, HI, STOP, Reply, at_once, chunk, event, standing_in
 
@@ -270,7 +270,7 @@ async def test_who_wants_no_stream_is_answered_by_one_that_is_none_and_else_by_w
 
 
 async def test_silence_is_no_comment_that_a_client_may_take_for_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.v1.telling.QUIET_S", 0.01)
+    monkeypatch.setattr("services.gateway.v1.told.telling.QUIET_S", 0.01)
     buffer = TurnBuffer(turn())
     told = await anext(relayed_stream(buffer, Retold(Relayed(), [], 0)))
     chunk = ChatCompletionChunk.model_validate(json.loads(told.removeprefix(b"data: ")), strict=True)
@@ -278,7 +278,7 @@ async def test_silence_is_no_comment_that_a_client_may_take_for_an_event(monkeyp
 
 
 async def test_silence_in_a_response_is_no_event_and_takes_none_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.v1.telling.QUIET_S", 0.01)
+    monkeypatch.setattr("services.gateway.v1.told.telling.QUIET_S", 0.01)
     buffer = TurnBuffer(turn())
     asked = read_response_request(b'{"model": "m", "input": "hi"}', {"content-type": "application/json"}, 10)
     retold = ToldInPieces(Relayed(), [], 0, streams=True)

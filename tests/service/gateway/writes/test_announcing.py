@@ -6,7 +6,7 @@ from typing import cast
 from services.gateway.live.listeners import Listeners
 from services.gateway.writes.announcing import Announcing
 from shared.events import Outcome, SessionTouched
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 
 
 class Wire:

@@ -29,7 +29,7 @@ from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.told.telling import Telling
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.announcing import Announcing
-from shared.publisher import Publisher
+from shared.publishing.publisher import Publisher
 from tests.service.gateway.fakes.account import FakeLinkStore, FakeQuotas
 from tests.service.gateway.fakes.deletion import FakeDeleting
 from tests.service.gateway.fakes.messages import FakeMessages

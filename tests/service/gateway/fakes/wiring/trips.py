@@ -4,13 +4,13 @@ from typing import cast
 
 from services.gateway.tools.toolkit import Toolkit
 from services.gateway.trips.admin_routes import EverybodysTrips
+from services.gateway.trips.finding.without_trip import SessionsWithoutTrip
 from services.gateway.trips.listing import TripLists
-from services.gateway.trips.order_limits import OrderLimits
-from services.gateway.trips.proposal_queries import ProposalQueries
-from services.gateway.trips.proposing import Proposing
+from services.gateway.trips.ordering.order_limits import OrderLimits
+from services.gateway.trips.proposals.proposing import Proposing
+from services.gateway.trips.proposals.queries import ProposalQueries
 from services.gateway.trips.queries import TripQueries
 from services.gateway.trips.routes import Trips
-from services.gateway.trips.without_trip import SessionsWithoutTrip
 from tests.service.gateway.fakes.trips import FakeProposals, FakeTrips
 from tests.service.gateway.fakes.wiring.parts import Parts
 

@@ -1,0 +1,1 @@
+"""Messages that nobody could process: what can be known of them, whose they are, and their rows"""

@@ -1,0 +1,1 @@
+"""What was stored is made findable by its words"""

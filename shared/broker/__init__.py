@@ -1,0 +1,1 @@
+"""A connection to RabbitMQ, its channels, and the topology on it"""

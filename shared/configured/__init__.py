@@ -1,0 +1,1 @@
+"""What settings may say: addresses, files, and other systems' secrets"""

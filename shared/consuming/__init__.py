@@ -1,0 +1,1 @@
+"""A queue's messages, from their delivery to their acknowledgement, whatever happens in between"""

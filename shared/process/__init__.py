@@ -1,0 +1,1 @@
+"""What every process has: logs, telemetry, health, gauges, and an orderly end"""

@@ -1,0 +1,1 @@
+"""An event, or an outcome, from a service to the broker's disk"""

@@ -1,0 +1,1 @@
+"""What others wrote, read leniently, flattened or cut"""
