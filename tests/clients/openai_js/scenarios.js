@@ -1,4 +1,6 @@
-// What OpenAI's client in JavaScript does, against a gateway: GATEWAY and TOKEN say which. It knows nothing of it.
+// What OpenAI's client in JavaScript and the AI SDK do, against a gateway: GATEWAY and TOKEN say which. Neither knows of it.
+import { createOpenAI } from "@ai-sdk/openai";
+import { Output, generateText, isStepCount, jsonSchema, streamText, tool } from "ai";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -100,4 +102,57 @@ test("a response's function is run by its client", async () => {
   assert.ok(data.output_text);
   const said = await messages(response.headers.get("x-session-id"));
   assert.deepEqual(said.map((message) => message.role), ["user", "assistant", "tool", "assistant"]);
+});
+
+const sdk = createOpenAI({ baseURL: `${GATEWAY}/v1`, apiKey: TOKEN });
+const ways = { responses: sdk(model), "chat completions": sdk.chat(model) };
+const city = jsonSchema({ type: "object", properties: { city: { type: "string" } }, required: ["city"], additionalProperties: false });
+const weather = { get_weather: tool({ description: "Tell the weather.", inputSchema: city, execute: ({ city }) => `sunny in ${city}` }) };
+const asked = (way) => ({ model: ways[way], tools: weather, stopWhen: isStepCount(3), maxRetries: 0, prompt: '[tool get_weather {"city": "Nice"}]' });
+
+const said = async (steps) => {
+  const sessions = new Set(steps.map((step) => step.response.headers["x-session-id"]));
+  assert.equal(sessions.size, 1);
+  return (await messages([...sessions][0])).map((message) => [message.role, message.content]);
+};
+
+for (const way of Object.keys(ways)) {
+  test(`the AI SDK runs its tool by ${way}, and its steps are one session`, async () => {
+    const whole = await generateText(asked(way));
+    assert.ok(whole.text);
+    assert.deepEqual(whole.steps.map((step) => step.finishReason), ["tool-calls", "stop"]);
+    assert.ok(whole.totalUsage.totalTokens > 0);
+    const streamed = streamText({ ...asked(way), onError: () => {} });
+    const kinds = new Set();
+    for await (const part of streamed.fullStream) {
+      assert.notEqual(part.type, "error", JSON.stringify(part.error));
+      kinds.add(part.type);
+    }
+    for (const kind of ["tool-call", "tool-result", "text-delta", "finish"]) assert.ok(kinds.has(kind), kind);
+    assert.equal(await streamed.text, whole.text);
+    for (const steps of [whole.steps, await streamed.steps]) {
+      const told = await said(steps);
+      assert.deepEqual(told.map(([role]) => role), ["user", "assistant", "tool", "assistant"]);
+      assert.equal(told[2][1], "sunny in Nice");
+    }
+  });
+
+  test(`the AI SDK has an object by ${way}`, async () => {
+    const { output } = await generateText({ model: ways[way], prompt: '[echo {"city": "Nice"}]', output: Output.object({ schema: city }) });
+    assert.deepEqual(output, { city: "Nice" });
+  });
+}
+
+test("a response that is streamed is stopped by its id, and what it was asked is listed", async () => {
+  const stream = await client.responses.create({ model, input: "[echo a b c] [chunks 3] [slow 20000]", stream: true });
+  let last;
+  for await (const event of stream) {
+    if (event.type === "response.created") assert.equal((await client.responses.cancel(event.response.id)).status, "cancelled");
+    last = event;
+  }
+  assert.equal(last.type, "response.completed");
+  assert.equal((await client.responses.retrieve(last.response.id)).status, "cancelled");
+  const items = [];
+  for await (const item of client.responses.inputItems.list(last.response.id)) items.push(item.content[0].text);
+  assert.deepEqual(items, ["[echo a b c] [chunks 3] [slow 20000]"]);
 });

@@ -13,6 +13,7 @@ from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 GATEWAY, TOKEN = sys.argv[1:]
 MODEL = "sandbox-small"
@@ -94,12 +95,20 @@ def openai_retries_are_one_turn() -> None:
 
 
 def langchain_goes_on_by_its_history() -> None:
+    _langchain(ChatOpenAI(model=MODEL))
+
+
+def langchain_goes_on_by_responses() -> None:
+    _langchain(ChatOpenAI(model=MODEL, use_responses_api=True))
+
+
+def _langchain(chat: Any) -> None:
     @tool  # type: ignore[untyped-decorator]
     def get_weather(city: str) -> str:
         """Tell the weather."""
         return f"sunny in {city}"
 
-    model = ChatOpenAI(model=MODEL).bind_tools([get_weather])
+    model = chat.bind_tools([get_weather])
     history: list[Any] = [HumanMessage('[tool get_weather {"city": "Nice"}]')]
     answer = model.invoke(history)
     history += [answer, *(get_weather.invoke(call) for call in answer.tool_calls)]
@@ -111,10 +120,49 @@ def langchain_goes_on_by_its_history() -> None:
         for piece in pieces[1:]:
             whole += piece
         history.append(whole)
-        assert whole.content == str(number), whole
+        assert whole.text == str(number), whole
     said = messages(newest())
     assert [each[0] for each in said] == ["user", "assistant", "tool", "assistant", *["user", "assistant"] * 3], said
     assert said[2][1] == "sunny in Nice"
+
+
+class Place(BaseModel):
+    city: str
+
+
+def openai_parses_what_has_a_form() -> None:
+    client = openai.OpenAI()
+    text = '[echo {"city": "Nice"}]'
+    completion = client.chat.completions.parse(model=MODEL, messages=asks(text), response_format=Place)
+    response = client.responses.parse(model=MODEL, input=text, text_format=Place)
+    with client.responses.stream(model=MODEL, input=text, text_format=Place) as stream:
+        streamed = stream.get_final_response()
+    places = (completion.choices[0].message.parsed, response.output_parsed, streamed.output_parsed)
+    assert places == (Place(city="Nice"),) * 3, places
+
+
+def openai_aborts_a_response_and_stops_another() -> None:
+    asyncio.run(_abort_and_stop())
+
+
+async def _abort_and_stop() -> None:
+    client = openai.AsyncOpenAI()
+    create = client.responses.with_streaming_response.create
+    async with create(model=MODEL, input="[echo one two] [chunks 2] [slow 100]", stream=True) as answer:
+        aborted, left = answer.headers["x-session-id"], await anext(answer.iter_lines())
+    assert left == "event: response.created", left
+    ended = []
+    async for event in await client.responses.create(
+        model=MODEL, input="[echo a b] [chunks 2] [slow 20000]", stream=True
+    ):
+        if event.type == "response.created":
+            assert (await client.responses.cancel(event.response.id)).status == "cancelled"
+        ended.append(event)
+    assert ended[-1].type == "response.completed", ended[-1]
+    deadline = time.monotonic() + 20
+    while len(messages(aborted)) < 2 and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    assert messages(aborted)[-1] == ["assistant", "one two", "complete"]
 
 
 def openai_goes_on_from_a_response() -> None:
@@ -194,6 +242,9 @@ SCENARIOS = (
     openai_tells_errors_apart,
     openai_retries_are_one_turn,
     langchain_goes_on_by_its_history,
+    langchain_goes_on_by_responses,
+    openai_parses_what_has_a_form,
+    openai_aborts_a_response_and_stops_another,
     openai_goes_on_from_a_response,
     openai_answers_a_function_of_a_response,
     agents_call_their_tool_by_chat_completions,
