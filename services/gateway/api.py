@@ -44,6 +44,7 @@ from services.gateway.sessions.edits import bulk, changing, deleting
 from services.gateway.sessions.finding import folders
 from services.gateway.sessions.messages import exporting, feedback, posting, stats
 from services.gateway.sessions.messages import routes as messages
+from services.gateway.sessions.messages.door import PostingDoor
 from services.gateway.sessions.older import routes as older_routes
 from services.gateway.sessions.sharing import giving as sharing
 from services.gateway.sessions.sharing import shared_session, shared_with
@@ -114,7 +115,7 @@ TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False,
 
 
 class Api(FastAPI):
-    """FastAPI behind our own edge and the door of the chat, without the layers of its own that do what the edge does.
+    """FastAPI behind our own edge and the doors of what is called most, without layers that do what the edge does.
 
     Each layer costs every request, and every piece of an answer passes through it.
     """
@@ -133,7 +134,7 @@ class Api(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         routes = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
-        return Edge(ChatDoor(V1Door(routes)), self._settings, account_in, note_refusal)
+        return Edge(ChatDoor(PostingDoor(V1Door(routes))), self._settings, account_in, note_refusal)
 
 
 def create_api(settings: Settings, subjects: Iterable[object], ask: Ask) -> FastAPI:

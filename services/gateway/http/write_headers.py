@@ -19,9 +19,18 @@ class Write:
     correlation_id: UUID
 
 
-async def _write(request: Request, settings: Annotated[Settings, from_app(Settings)], _key: KeyHeader = None) -> Write:
+def write_of(request: Request, settings: Settings) -> Write:
+    """Read what the headers of a request ask for.
+
+    Raises:
+        Invalid: Its key is none that can be kept.
+    """
     wait_s = 0.0 if _prefers_async(request) else settings.stored_wait_s
     return Write(wait_s, read_key(request.headers), correlation_id_of(request))
+
+
+async def _write(request: Request, settings: Annotated[Settings, from_app(Settings)], _key: KeyHeader = None) -> Write:
+    return write_of(request, settings)
 
 
 WriteDep = Annotated[Write, Depends(_write)]

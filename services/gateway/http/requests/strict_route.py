@@ -29,12 +29,22 @@ class StrictRoute(APIRoute):
         has_body = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
-            _refuse_many(request)
-            _spell_as_ours(request)
-            _refuse_repeats(request)
+            require_plain_query(request)
             return await handle(await _read(request) if has_body else request)
 
         return handle_strictly
+
+
+def require_plain_query(request: Request) -> None:
+    """Refuse a query in which nobody can know what was meant, and spell it as ours.
+
+    Raises:
+        Invalid: It has too many parameters, or one of them twice.
+    """
+    if request.scope["query_string"]:
+        _refuse_many(request)
+        _spell_as_ours(request)
+        _refuse_repeats(request)
 
 
 class _ReadRequest(Request):

@@ -37,6 +37,7 @@ class FakeMessages:
         return await self.whole(user_id, session_id, names)
 
     async def ends(self, user_ids: Sequence[str], session_id: str) -> dict[str, StoredEnd]:
+        self._world.ends_read += 1
         own = (known for known in self._world.sessions if known.user_id in user_ids)
         newest = max((shown.place for shown in self._world.messages), default=None)
         return {

@@ -102,6 +102,7 @@ class Stored:
     keys: dict[bytes, tuple[str, ApiKey]] = field(default_factory=dict)  # by hash, each with its owner
     links_away: bool = False
     most_looked_up: int = 0  # sessions, at once
+    ends_read: int = 0  # of sessions, for messages that follow
     linked: dict[str, str] = field(default_factory=dict)  # visitors who have signed in, with the user
     used_links: set[bytes] = field(default_factory=set)
     browsers: dict[bytes, Standing] = field(default_factory=dict)  # that are signed in
