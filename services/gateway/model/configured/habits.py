@@ -8,10 +8,11 @@ https://github.com/mistralai/platform-docs-public/issues/7). Templates of models
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from services.gateway.model.configured.plain import beside_what_is_known, made_plain, names_it, refuses_one_beside
 from services.gateway.model.relayed import Relayed
 
 LEARNS_FIELDS = frozenset((400, 422))
@@ -58,11 +59,6 @@ OF_TOOLS = frozenset(("tools", "tool_choice"))
 OF_STREAMS = "stream_options"  # refused without one
 MUST_KNOW = frozenset(("model", "messages", "stream"))
 INNER = {"include_usage": "stream_options"}  # a field that is refused by the name of what is in it
-# Of a message: what else stands beside these a service has said itself, of which another may know nothing; SDKs send it
-# back all the same: https://github.com/BerriAI/litellm/issues/30835, https://github.com/charmbracelet/crush/issues/1590.
-KNOWN_OF_MESSAGES = frozenset(("role", "content", "name", "tool_calls", "tool_call_id"))
-# Which is no refusal of it: DeepSeek wants back what its model has thought.
-WANTED = re.compile(r"must be (?:passed|sent|included|provided|set)|(?:is|are) (?:required|missing)", re.IGNORECASE)
 LIMITS = ("max_tokens", "max_completion_tokens")  # one name each, of different ages
 MOST_LESSONS = 6  # of one question; each costs a request
 OPENING = "(The assistant opened the conversation.)"
@@ -79,7 +75,7 @@ class Habits:
     alternates: bool = False  # user and assistant must take turns
     without_system: bool = False  # the prompt must stand in the first question
     whole: bool = False  # it answers all at once, or not at all
-    plain: bool = False  # its messages have nothing beside what every service knows
+    plain: bool = False  # its messages have nothing beside what every service knows, and no other roles
 
     def body(
         self, model: str, messages: Sequence[Message], fields: Mapping[str, Any], *, streams: bool = True
@@ -102,13 +98,13 @@ class Habits:
             first = next((at for at, message in enumerate(arranged) if message["role"] == "user"), 0)
             arranged[first : first + 1] = [_joined(prompt, message, "user") for message in arranged[first : first + 1]]
         if self.plain:
-            arranged = [_plain(message) for message in arranged]
+            arranged = [made_plain(message) for message in arranged]
         if OF_TOOLS & self.refused:
             arranged = [_without_calls(message) for message in arranged]
         return _alternating(arranged) if self.alternates else arranged
 
     def taught(
-        self, status: int, said: str, fields: Iterable[str], others: Iterable[str] = (), beside: Iterable[str] = ()
+        self, status: int, said: str, fields: Iterable[str], others: Iterable[str] = (), beside: Set[str] = frozenset()
     ) -> Self | None:
         """Return what a refusal teaches; None where it teaches nothing new.
 
@@ -117,7 +113,7 @@ class Habits:
             said: All of it.
             fields: What was sent that need not be.
             others: What a client wrote, whose it is to hear of it.
-            beside: What messages have beside what every service knows.
+            beside: What messages have beside what every service knows: fields, and the role `developer`.
         """
         wants_turns = ALTERNATION.search(said)
         if status in LEARNS_ROLES and wants_turns and not self.alternates:
@@ -130,7 +126,11 @@ class Habits:
         sent = set(fields)
         if status in LEARNS_TOOLS and "tools" in sent and NO_TOOLS.search(said):
             return replace(self, refused=self.refused | OF_TOOLS)
-        if status in LEARNS_FIELDS and not self.plain and _refuses_one(said, beside):
+        if (
+            status in LEARNS_ROLES
+            and not self.plain
+            and refuses_one_beside(said, set(beside), is_of_fields=status in LEARNS_FIELDS)
+        ):
             return replace(self, plain=True)
         taught = self._taught_fields(said, sent, others) if status in LEARNS_FIELDS else None
         return replace(taught, refused=taught.refused | OF_TOOLS) if taught and "tools" in taught.refused else taught
@@ -139,12 +139,12 @@ class Habits:
         is_unknown = UNKNOWN_FIELD.search(said)
         if not is_unknown and BAD_VALUE.search(said):
             return None
-        named = {name for name in fields if _names(said, name)}
-        named |= {outer for inner, outer in INNER.items() if outer in fields and _names(said, inner)}
+        named = {name for name in fields if names_it(said, name)}
+        named |= {outer for inner, outer in INNER.items() if outer in fields and names_it(said, inner)}
         for name, other in (LIMITS, LIMITS[::-1]):
             if name in named and name not in dict(self.renamed).values():
                 return replace(self, renamed=(*self.renamed, (name, other)))
-        if not named and is_unknown and not any(_names(said, name) for name in others):
+        if not named and is_unknown and not any(names_it(said, name) for name in others):
             named = fields
         return replace(self, refused=self.refused | named) if named else None
 
@@ -192,26 +192,11 @@ class Asking:
         """Tell whether a refusal teaches how to ask; then the next `body` is another one."""
         self._lessons += 1
         others = self._relayed.fields if self._relayed is not None else ()
-        beside = frozenset[str]().union(*self._messages) - KNOWN_OF_MESSAGES
+        beside = beside_what_is_known(self._messages)
         has_more = self._lessons < MOST_LESSONS
         taught = self.habits.taught(status, said, self._sent, others, beside) if has_more else None
         self.habits = taught or self.habits
         return taught is not None
-
-
-def _names(said: str, field: str) -> bool:
-    """Tell whether a field is named, be it as xAI writes `presencePenalty`."""
-    return re.search(rf"\b{re.escape(field).replace('_', '_?')}\b", said, re.IGNORECASE) is not None
-
-
-def _refuses_one(said: str, beside: Iterable[str]) -> bool:
-    return not WANTED.search(said) and any(_names(said, name) for name in beside)
-
-
-def _plain(message: Message) -> Message:
-    if message.keys() <= KNOWN_OF_MESSAGES:
-        return message
-    return {name: value for name, value in message.items() if name in KNOWN_OF_MESSAGES}
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:

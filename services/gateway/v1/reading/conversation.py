@@ -86,7 +86,7 @@ def _question(message: Message) -> Question:
 
 
 def _check(messages: Sequence[Any]) -> None:
-    """Refuse what cannot be passed on; what a tool says must answer a call."""
+    """Refuse what cannot be passed on; what a tool says must answer a call, and is one text from then on."""
     called: set[str] = set()
     for number, message in enumerate(messages):
         place = f"messages[{number}]"
@@ -102,6 +102,9 @@ def _check(messages: Sequence[Any]) -> None:
                 raise refused_field(f"{place}.refusal", "must be a string")
         elif role == "tool":
             _check_result(message.get("tool_call_id"), called, place)
+            # A list of parts is passed over by models whose templates know texts alone, which then make up a result
+            # (https://github.com/strands-agents/harness-sdk/pull/1878).
+            message["content"] = text_of(message)
 
 
 def _check_content(content: Any, place: str, *, may_be_empty: bool) -> None:

@@ -195,6 +195,25 @@ def test_what_another_service_has_said_beside_a_text_is_left_out_where_it_is_ref
     assert not asking.learns(status, said), "it is said already"
 
 
+ENUM = "Input should be 'system', 'user', 'assistant' or 'tool'"
+ENUM_REFUSED = json.dumps({"detail": [{"type": "enum", "loc": AT[:3], "msg": ENUM, "input": "developer"}]})
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(422, ENUM_REFUSED), (400, "Unexpected message role."), (500, "Unexpected message role.")],
+)
+def test_a_developer_is_the_system_to_a_service_that_knows_none(status: int, said: str) -> None:
+    told = [{"role": "developer", "content": "p"}, {"role": "user", "content": "q"}]
+    asking = Asking(Habits(), "m", told, {}, Relayed({}))
+    asking.body()
+    assert asking.learns(status, said)
+    assert asking.body()["messages"] == [{"role": "system", "content": "p"}, told[1]]
+    asking = Asking(Habits(), "m", told[1:], {}, Relayed({}))
+    asking.body()
+    assert not asking.learns(status, said), "there is no developer"
+
+
 def test_who_wants_back_what_was_thought_is_sent_that() -> None:
     echoed = {"role": "assistant", "content": "hi", "reasoning_content": "so"}
     asking = Asking(Habits(), "m", [echoed], {}, Relayed({}))

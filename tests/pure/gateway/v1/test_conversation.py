@@ -101,6 +101,15 @@ def test_results_are_questions_with_the_call_that_they_answer() -> None:
     assert read.new[0].parts == [{"type": "tool-result", "toolCallId": "c1", "output": "r"}]
 
 
+def test_what_a_tool_says_in_parts_is_one_text_and_the_same_history() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    told, same = (
+        read_conversation([said("user", "q"), calling("{}"), said("tool", result, tool_call_id="c1")])
+        for result in (parts, "a\nb")
+    )
+    assert (told.messages, told.history) == (same.messages, same.history)
+
+
 @pytest.mark.parametrize(
     ("messages", "field"),
     [
