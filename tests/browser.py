@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from deploy.supervisor.packages import require
+from deploy.supervisor.machine.packages import require
 from tests.waiting import PATIENCE_S, until_true
 
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " ")}  # key code and text

@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
-from deploy.supervisor import ports
+from deploy.supervisor.machine import ports
 from tests.alone import turn
 
 # Whoever runs the tests in the background may ignore SIGINT, and every process that a test starts would inherit that.

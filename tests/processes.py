@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 from pydantic import SecretStr
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.waiting import PATIENCE_S
 

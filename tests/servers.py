@@ -20,7 +20,7 @@ import asyncpg
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from deploy.logins import definitions
-from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
+from deploy.supervisor.private.servers import Postgres, RabbitMQ, install_servers
 from shared import topology
 from shared.broker.declaring import Declaring
 from shared.settings import Settings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from deploy.supervisor import docker, native
 from deploy.supervisor.checks import check, pytest_arguments, tool_environment
 from deploy.supervisor.ending import end_by_signals
-from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import PROJECT
-from deploy.supervisor.lock import LockedError
 from deploy.supervisor.logs import show_logs
+from deploy.supervisor.machine.env_file import read_env
+from deploy.supervisor.machine.lock import LockedError
 from deploy.supervisor.mode import choose_mode
-from deploy.supervisor.servers import install_servers
+from deploy.supervisor.private.servers import install_servers
 from deploy.supervisor.stack import run_stack
 from deploy.supervisor.trouble import Trouble, refusal
 from deploy.supervisor.up_options import parse_up_options

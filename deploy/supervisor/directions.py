@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from deploy.disk import little_disk
-from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import Layout
+from deploy.supervisor.machine.env_file import read_env
 from deploy.terminal import say
 
 _DEMO = "./run demo                          one conversation, from the first question to the quotes"

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Sequence
 from typing import IO
 
-from deploy.supervisor.compose_env import choose_ports, compose_directions, compose_variables
-from deploy.supervisor.credentials import load_credentials
 from deploy.supervisor.directions import LOGIN_LINK, print_directions
 from deploy.supervisor.ending import end_calmly
-from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
 from deploy.supervisor.logs import show_plainly
-from deploy.supervisor.ports import free_port
-from deploy.supervisor.programs import output_of, succeeds
-from deploy.supervisor.spool import open_log
+from deploy.supervisor.machine.env_file import read_env, write_env
+from deploy.supervisor.machine.ports import free_port
+from deploy.supervisor.machine.programs import output_of, succeeds
+from deploy.supervisor.machine.spool import open_log
+from deploy.supervisor.planned.compose_env import choose_ports, compose_directions, compose_variables
+from deploy.supervisor.planned.credentials import load_credentials
 from deploy.supervisor.trouble import Trouble
 
 _ANSWER_S = 5.0

@@ -4,7 +4,7 @@ import sys
 
 from deploy.supervisor import docker
 from deploy.supervisor.layout import Layout
-from deploy.supervisor.lock import holder
+from deploy.supervisor.machine.lock import holder
 from deploy.supervisor.trouble import Trouble
 from deploy.supervisor.up_options import UpOptions
 

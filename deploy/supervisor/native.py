@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy.disk import little_disk
-from deploy.supervisor.child import Child
-from deploy.supervisor.control import NotRunningError, ask
 from deploy.supervisor.directions import LOGIN_LINK, print_directions
 from deploy.supervisor.ending import end_calmly
-from deploy.supervisor.env_file import read_env
 from deploy.supervisor.layout import Layout
-from deploy.supervisor.lock import holder
-from deploy.supervisor.programs import output_of
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.machine.env_file import read_env
+from deploy.supervisor.machine.lock import holder
+from deploy.supervisor.machine.programs import output_of
 from deploy.supervisor.readiness import wait_until_ready, why_not_ready
+from deploy.supervisor.supervising.control import NotRunningError, ask
 from deploy.supervisor.trouble import Trouble
 from deploy.terminal import plain, say
 

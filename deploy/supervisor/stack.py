@@ -8,18 +8,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
-from deploy.supervisor.child import Child
-from deploy.supervisor.credentials import load_credentials
-from deploy.supervisor.env_file import read_env, write_env
 from deploy.supervisor.layout import Layout
-from deploy.supervisor.lock import held
-from deploy.supervisor.plan import SERVER_ORDER, Plan, Servers, Service
-from deploy.supervisor.ports import free_port, listens
-from deploy.supervisor.programs import output_of
-from deploy.supervisor.servers import Postgres, RabbitMQ
-from deploy.supervisor.spool import turn_over_output
-from deploy.supervisor.supervisor import Supervisor
-from deploy.supervisor.unit import Unit
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.machine.env_file import read_env, write_env
+from deploy.supervisor.machine.lock import held
+from deploy.supervisor.machine.ports import free_port, listens
+from deploy.supervisor.machine.programs import output_of
+from deploy.supervisor.machine.spool import turn_over_output
+from deploy.supervisor.planned.credentials import load_credentials
+from deploy.supervisor.planned.plan import SERVER_ORDER, Plan, Servers, Service
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
+from deploy.supervisor.supervising.supervisor import Supervisor
+from deploy.supervisor.supervising.unit import Unit
 from deploy.terminal import say
 
 _SERVER_START_S = 90.0

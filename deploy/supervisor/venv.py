@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from deploy.supervisor.layout import Layout
-from deploy.supervisor.lock import held
-from deploy.supervisor.packages import require
-from deploy.supervisor.programs import succeeds
-from deploy.supervisor.spool import open_log
+from deploy.supervisor.machine.lock import held
+from deploy.supervisor.machine.packages import require
+from deploy.supervisor.machine.programs import succeeds
+from deploy.supervisor.machine.spool import open_log
 from deploy.supervisor.trouble import Trouble
 
 # Byte code is compiled here, once: the commands run with PYTHONDONTWRITEBYTECODE, to leave no file in the tree.

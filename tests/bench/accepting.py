@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from tests.bench.budgets import ACCEPT
 from tests.bench.load import QUESTION
 from tests.bench.processor import cpu_ms_each

@@ -7,7 +7,7 @@ from itertools import islice
 
 import asyncpg
 
-from deploy.supervisor.child import Child
+from deploy.supervisor.machine.child import Child
 from shared.events import MessageEvent
 from shared.settings import Settings
 from tests.bench.load import conversations, fill

@@ -12,8 +12,8 @@ from statistics import median, quantiles
 
 import aiohttp
 
-from deploy.supervisor.child import Child
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.bench.servers import is_ready, private_servers, process
 from tests.much import say_much

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from subprocess import CalledProcessError
 
-from deploy.supervisor.child import Child
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.machine.ports import free_port
 from tests.bench.processor import cpu_s
 from tests.bench.servers import answers, resident_mib
 from tests.bench.tools import installed

@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 import orjson
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from services.workflow.handlers import DeliveryHandler
 from services.workflow.store.deliveries import DeliveryStore
 from shared.database import open_pool

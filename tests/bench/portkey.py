@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from deploy.supervisor.child import Child
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.machine.ports import free_port
 from tests.bench.servers import answers
 from tests.node import NODE, NPM, run
 from tests.processes import ROOT

@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 
 from deploy.migrate import migrate
-from deploy.supervisor.child import Child
-from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from shared.settings import Settings
 from tests.processes import ROOT, environment_of
 from tests.servers import login_definitions

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 
 import asyncpg
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.bench.processor import cpu_ms_each, cpu_s
 from tests.bench.servers import answers, is_ready, measured_servers, process, resident_mib

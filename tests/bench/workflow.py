@@ -16,7 +16,7 @@ import aiohttp
 import asyncpg
 import orjson
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared import topology
 from shared.broker.connection import open_connection
 from shared.broker.declaring import Declaring

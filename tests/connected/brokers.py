@@ -10,7 +10,7 @@ from pathlib import Path
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from deploy.supervisor.servers import RabbitMQ
+from deploy.supervisor.private.servers import RabbitMQ
 from shared.broker.connection import open_connection
 from shared.broker.declaring import Declaring
 from shared.events import MessageAnswered, MessagePosted

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from deploy.migrate import migrate
-from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.brokers import own_broker

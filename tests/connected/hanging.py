@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.supervisor.servers import Postgres
+from deploy.supervisor.private.servers import Postgres
 
 
 @contextmanager

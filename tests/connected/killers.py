@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from tests.processes import Process
 from tests.waiting import until
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.packages import require
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.packages import require
+from deploy.supervisor.machine.ports import free_port
 from deploy.supervisor.trouble import Trouble
 from tests.processes import ROOT
 from tests.waiting import until_true

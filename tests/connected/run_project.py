@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.supervisor.env_file import read_env
-from deploy.supervisor.servers import install_servers
+from deploy.supervisor.machine.env_file import read_env
+from deploy.supervisor.private.servers import install_servers
 from deploy.supervisor.venv import fingerprint
 from tests.waiting import PATIENCE_S
 

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from deploy.supervisor.packages import require
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.packages import require
+from deploy.supervisor.machine.ports import free_port
 from services.gateway.model.configured.models_file import ENVIRONMENT
 from shared.settings import Settings
 from tests.processes import ROOT, Process, running

@@ -9,8 +9,8 @@ from aiormq.exceptions import AMQPConnectionError
 
 from deploy.doctor.broker import check_broker
 from deploy.logins import prepare_broker, unlike
-from deploy.supervisor.ports import free_port
-from deploy.supervisor.servers import RabbitMQ
+from deploy.supervisor.machine.ports import free_port
+from deploy.supervisor.private.servers import RabbitMQ
 from shared import topology
 from shared.broker.declaring import require
 from tests.connected.brokers import broker_settings

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.ids import new_id
 from shared.topology import LOGINS
 from tests.servers import POSTGRES_IMAGE, RABBITMQ_IMAGE

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from deploy.migrate import migrate
-from deploy.supervisor.servers import Postgres
+from deploy.supervisor.private.servers import Postgres
 from shared.database import CLOSE_TIMEOUT_S, Connection, Pool, open_pool, reading, transaction
 from shared.settings import Settings
 from shared.topology import knowledge

@@ -9,7 +9,7 @@ import aiohttp
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.collector import collecting
 from tests.processes import Process, running

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from deploy.migrate import migrate
-from deploy.supervisor.ports import free_port
-from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.machine.ports import free_port
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from deploy.verify import verify
 from tests.connected.completing import complete_on
 from tests.connected.killers import Killers

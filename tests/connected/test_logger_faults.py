@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from deploy.migrate import migrate
-from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from shared.errors import BrokerAway
 from shared.events import MessageEvent, ModelRegistered
 from shared.publishing.publisher import Publisher

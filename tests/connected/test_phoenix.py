@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.node import CLIENTS, run
 from tests.processes import running

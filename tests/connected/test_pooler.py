@@ -13,7 +13,7 @@ import pytest
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.database import open_pool
 from shared.pooler import shares_sessions
 from shared.settings import Settings

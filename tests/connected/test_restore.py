@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from deploy.migrate import migrate
-from deploy.supervisor.servers import Postgres
+from deploy.supervisor.private.servers import Postgres
 from services.gateway.turns.stored.store import TurnStore
 from shared.database import lacking, open_pool
 from shared.settings import Settings

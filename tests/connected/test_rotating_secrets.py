@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from deploy.logins import definitions
 from deploy.migrate import SERVICE_URLS, migrate
-from deploy.supervisor.ports import free_port
-from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.machine.ports import free_port
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from deploy.verify import verify
 from shared.settings import Settings
 from shared.topology import LOGINS

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.supervisor.ports import answers
+from deploy.supervisor.machine.ports import answers
 from tests.connected import stand_in_cli
 from tests.connected.run_project import Project, alive, psql, wait_until
 

@@ -17,7 +17,7 @@ LOG_BYTES = 20_000
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Provide a project whose logs are soon full."""
     with own_project(tmp_path_factory.mktemp("project")) as project:
-        spool = project.root / "deploy" / "supervisor" / "spool.py"
+        spool = project.root / "deploy" / "supervisor" / "machine" / "spool.py"
         spool.write_text(spool.read_text().replace("LOG_BYTES = 10_000_000", f"LOG_BYTES = {LOG_BYTES}"))
         yield project
 

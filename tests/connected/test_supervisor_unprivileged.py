@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.postgres import Postgres
-from deploy.supervisor.servers import install_servers
-from deploy.supervisor.unprivileged import Account, account_of
+from deploy.supervisor.machine.unprivileged import Account, account_of
+from deploy.supervisor.private.postgres import Postgres
+from deploy.supervisor.private.servers import install_servers
 from tests.connected.run_project import Project
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing the account needs root")

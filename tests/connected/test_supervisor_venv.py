@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.supervisor.layout import Layout
-from deploy.supervisor.programs import succeeds
+from deploy.supervisor.machine.programs import succeeds
 from deploy.supervisor.venv import prepare_venv
 
 

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from deploy.migrate import migrate
-from deploy.supervisor.servers import Postgres
+from deploy.supervisor.private.servers import Postgres
 from services.tagger.counter import SessionKey
 from shared import topology
 from shared.ids import model_id

@@ -9,7 +9,7 @@ import pytest
 from deploy.logins import prepare_broker
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared import topology
 from shared.broker.declaring import Declaring
 from shared.settings import Settings

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from services.workflow.store.fields import keep_newest
 from shared.database import open_pool, transaction
 from shared.events import TripChanged, TripClosed

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.supervisor.servers import RabbitMQ
+from deploy.supervisor.private.servers import RabbitMQ
 from shared import topology
 from shared.settings import Settings
 from tests.connected.brokers import purge, waiting

@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.database import open_pool
 from shared.jobs.leader import Leader
 from shared.settings import Settings

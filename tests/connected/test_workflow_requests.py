@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.events import Segment
 from tests.connected.workflow_stage import QUICK, Stage, lose_an_answer, running_workflow, serving
 from tests.dates import FLIGHT_DAY

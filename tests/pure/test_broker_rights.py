@@ -5,7 +5,7 @@ import re
 import pytest
 
 from deploy.logins import definitions, steps
-from deploy.supervisor import credentials
+from deploy.supervisor.planned import credentials
 from shared.events import EVENTS
 from shared.settings import Settings
 from shared.topology import LOGINS, MADE_BY, QUEUES, SENT_BY, SENT_BY_KEY, rights_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # stubs for one test are not worth a dependency
 
-from deploy.supervisor.env_file import read_env
-from deploy.supervisor.rabbitmq import IDLE_SLEEPS
+from deploy.supervisor.machine.env_file import read_env
+from deploy.supervisor.private.rabbitmq import IDLE_SLEEPS
 from shared.settings import NEEDED, Settings
 from shared.topology import LOGINS
 from tests.servers import POSTGRES_IMAGE, RABBITMQ_IMAGE

@@ -10,7 +10,7 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from deploy.supervisor.env_file import read_env
+from deploy.supervisor.machine.env_file import read_env
 from shared.settings import DEVELOPMENT_SECRET, NEEDED, Settings, read_networks
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from deploy.supervisor.compose_env import PORTS, choose_ports, compose_directions, compose_variables
-from deploy.supervisor.credentials import load_credentials
+from deploy.supervisor.planned.compose_env import PORTS, choose_ports, compose_directions, compose_variables
+from deploy.supervisor.planned.credentials import load_credentials
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = "".join((DEPLOY / name).read_text() for name in ("compose.yaml", "compose.development.yaml"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.control import Control, NotRunningError, ask
+from deploy.supervisor.supervising.control import Control, NotRunningError, ask
 from deploy.supervisor.trouble import Trouble
 
 

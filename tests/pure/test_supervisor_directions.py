@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from deploy.supervisor.directions import print_directions
-from deploy.supervisor.env_file import write_env
 from deploy.supervisor.layout import Layout
+from deploy.supervisor.machine.env_file import write_env
 
 GATEWAY = {"TRIPTHREAD_URL": "http://127.0.0.1:8080", "TRIPTHREAD_INTERNAL_URL": "http://127.0.0.1:9080"}
 SANDBOX = {"LLM_SANDBOX_URL": "http://127.0.0.1:8090", "AVINODE_SANDBOX_URL": "http://127.0.0.1:8099"}

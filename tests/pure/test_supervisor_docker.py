@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.supervisor import docker
-from deploy.supervisor.env_file import write_env
 from deploy.supervisor.layout import Layout
+from deploy.supervisor.machine.env_file import write_env
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.credentials import load_credentials
-from deploy.supervisor.env_file import read_env, write_env
-from deploy.supervisor.lock import LockedError, held, holder
-from deploy.supervisor.remembered import recall, remember
+from deploy.supervisor.machine.env_file import read_env, write_env
+from deploy.supervisor.machine.lock import LockedError, held, holder
+from deploy.supervisor.machine.remembered import recall, remember
+from deploy.supervisor.planned.credentials import load_credentials
 from deploy.supervisor.trouble import Trouble
 from deploy.supervisor.venv import fingerprint
 

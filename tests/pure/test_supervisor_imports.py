@@ -8,7 +8,7 @@ import pytest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BESIDE = ("terminal", "disk")  # which the image has too
-MODULES = sorted((DEPLOY / "supervisor").glob("*.py")) + [DEPLOY / f"{name}.py" for name in BESIDE]
+MODULES = sorted((DEPLOY / "supervisor").rglob("*.py")) + [DEPLOY / f"{name}.py" for name in BESIDE]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)

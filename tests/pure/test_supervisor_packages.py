@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.packages import install
+from deploy.supervisor.machine.packages import install
 
 INSTALL = """
 import sys
 from pathlib import Path
-from deploy.supervisor.packages import install
+from deploy.supervisor.machine.packages import install
 install(["postgresql"], log=Path(sys.argv[1]), guard=Path(sys.argv[2]))
 """
 ROOT = Path(__file__).parents[2]

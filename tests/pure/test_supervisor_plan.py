@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.credentials import LOGINS, ROLES
-from deploy.supervisor.plan import Plan, Servers, Service
+from deploy.supervisor.planned.credentials import LOGINS, ROLES
+from deploy.supervisor.planned.plan import Plan, Servers, Service
 from deploy.supervisor.trouble import Trouble
 
 CREDENTIALS = {

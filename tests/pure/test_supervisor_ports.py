@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from threading import Timer
 
-from deploy.supervisor.ports import answers, free_port, is_free, listens, port_again
+from deploy.supervisor.machine.ports import answers, free_port, is_free, listens, port_again
 
 
 def listening() -> socket.socket:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.programs import output_of, succeeds
+from deploy.supervisor.machine.programs import output_of, succeeds
 from deploy.supervisor.trouble import Trouble
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor import spool
-from deploy.supervisor.child import Child
+from deploy.supervisor.machine import spool
+from deploy.supervisor.machine.child import Child
 from deploy.supervisor.trouble import Trouble
 
 PRINTER = "for number in range({}): print('line', number)"

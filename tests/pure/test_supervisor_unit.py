@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.supervisor import Supervisor
+from deploy.supervisor.supervising.supervisor import Supervisor
+from deploy.supervisor.supervising.unit import RESTART_AFTER_S, State, Unit
 from deploy.supervisor.trouble import Trouble
-from deploy.supervisor.unit import RESTART_AFTER_S, State, Unit
 
 
 @dataclass

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from deploy.healthcheck import main
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 
 
 class Answer(BaseHTTPRequestHandler):

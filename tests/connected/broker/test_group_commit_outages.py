@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from deploy.supervisor.servers import RabbitMQ
+from deploy.supervisor.private.servers import RabbitMQ
 from shared import topology
 from shared.consuming.group_commit import GroupCommit
 from shared.consuming.subscription import Delivery

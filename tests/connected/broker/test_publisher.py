@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from deploy.supervisor.servers import RabbitMQ
+from deploy.supervisor.private.servers import RabbitMQ
 from shared import topology
 from shared.errors import BrokerAway, TooLarge
 from shared.events import LARGEST_BODY, Stored

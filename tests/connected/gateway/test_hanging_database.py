@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from deploy.migrate import migrate
-from deploy.supervisor.servers import Postgres, RabbitMQ
+from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from shared.settings import Settings
 from tests.connected.hanging import hanging
 from tests.processes import Process, running

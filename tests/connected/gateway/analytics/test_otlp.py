@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from services.gateway.analytics.otlp import MOST_INFLATED
 from shared.ids import new_id
 from tests.connected.gateway.sessions.conftest import Two

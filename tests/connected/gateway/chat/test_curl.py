@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supervisor.packages import require
+from deploy.supervisor.machine.packages import require
 from deploy.supervisor.trouble import Trouble
 from services.gateway.account.logins.links import login_link
 from shared.settings import Settings

@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 from yarl import URL
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from services.gateway.app import wire
 from services.gateway.http.server.worker import PublicServer
 from services.gateway.model.asking.upstreams import open_upstreams

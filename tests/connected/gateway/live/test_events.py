@@ -12,7 +12,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from deploy.supervisor.servers import RabbitMQ
+from deploy.supervisor.private.servers import RabbitMQ
 from services.gateway.writes.announcing import Announcing
 from shared.broker.declaring import Declaring
 from shared.events import SessionChanged

@@ -12,7 +12,7 @@ import aiohttp
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.processes import Process
 from tests.tokens import token_for

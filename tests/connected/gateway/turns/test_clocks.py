@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
-from deploy.supervisor.packages import require
+from deploy.supervisor.machine.packages import require
 from deploy.supervisor.trouble import Trouble
 from services.gateway.turns.stored.claims import LEASE_S
 from shared.ids import new_id

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database

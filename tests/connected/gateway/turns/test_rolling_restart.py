@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.proxies import before

@@ -12,7 +12,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from deploy.supervisor.servers import Postgres
+from deploy.supervisor.private.servers import Postgres
 from services.gateway.model.asking.upstreams import open_upstreams
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.starting import StaleHistory

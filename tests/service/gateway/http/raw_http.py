@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from services.gateway.http.answers.problems import problem_response
 from services.gateway.http.edge.middleware import Edge
 from services.gateway.http.server.worker import PublicServer

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.service.gateway.fakes import World
 from tests.service.gateway.http.raw_http import Answer, RawCaller, Served, serving_api

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from services.gateway.http.answers.leaving import LEAVING, Leaving, WhileConnected
 from shared.settings import Settings
 from tests.service.gateway.http.raw_http import Served, serving_api

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Request
 
-from deploy.supervisor.ports import free_port
+from deploy.supervisor.machine.ports import free_port
 from services.gateway.http.edge.middleware import Edge
 from services.gateway.http.server.worker import PublicServer
 from shared.settings import Settings

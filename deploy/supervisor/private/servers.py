@@ -1,6 +1,6 @@
 """Private PostgreSQL and RabbitMQ servers: for `./run up`, and for tests.
 
-    from deploy.supervisor.servers import Postgres, RabbitMQ, install_servers
+    from deploy.supervisor.private.servers import Postgres, RabbitMQ, install_servers
 
     install_servers(log=Path(".run/log/apt.log"))               # by apt, where they are missing
     postgres = Postgres(directory / "postgres", durable=False)   # fsync off: never for a test that kills it
@@ -16,10 +16,10 @@ call it by `asyncio.to_thread`. What they had to say is in their directories, po
 
 from pathlib import Path
 
-from deploy.supervisor import postgres, rabbitmq
-from deploy.supervisor.packages import require
-from deploy.supervisor.postgres import Postgres
-from deploy.supervisor.rabbitmq import RabbitMQ
+from deploy.supervisor.machine.packages import require
+from deploy.supervisor.private import postgres, rabbitmq
+from deploy.supervisor.private.postgres import Postgres
+from deploy.supervisor.private.rabbitmq import RabbitMQ
 
 __all__ = ["Postgres", "RabbitMQ", "install_servers"]
 

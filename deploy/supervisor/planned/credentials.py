@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from deploy.supervisor.remembered import recall, remember
+from deploy.supervisor.machine.remembered import recall, remember
 
 # PostgreSQL's login roles, as the grants in deploy/migrations know them.
 ROLES = ("gateway", "reader", "admin", "logger", "tagger", "workflow")

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.supervisor.remembered import write_privately
+from deploy.supervisor.machine.remembered import write_privately
 from deploy.supervisor.trouble import Trouble
 
 _LINE = re.compile(r"\s*(?:export\s+)?(?P<key>\w+)\s*=(?P<value>.*)")

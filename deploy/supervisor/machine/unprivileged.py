@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.supervisor.programs import succeeds
+from deploy.supervisor.machine.programs import succeeds
 from deploy.supervisor.trouble import Trouble
 
 

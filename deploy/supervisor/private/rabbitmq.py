@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from deploy.supervisor.child import Child
-from deploy.supervisor.ports import answers, port_again
-from deploy.supervisor.programs import output_of
-from deploy.supervisor.remembered import recall, remember, write_privately
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.machine.ports import answers, port_again
+from deploy.supervisor.machine.programs import output_of
+from deploy.supervisor.machine.remembered import recall, remember, write_privately
 from deploy.supervisor.trouble import Trouble
 
 PACKAGES = ("rabbitmq-server",)

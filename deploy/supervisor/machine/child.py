@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.supervisor.spool import Spool, open_log
+from deploy.supervisor.machine.spool import Spool, open_log
+from deploy.supervisor.machine.unprivileged import Account
 from deploy.supervisor.trouble import Trouble
-from deploy.supervisor.unprivileged import Account
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1

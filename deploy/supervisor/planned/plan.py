@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deploy.supervisor.credentials import LOGINS, ROLES
-from deploy.supervisor.outside import SANDBOX_TOKEN, outside_systems, sandbox_directions
+from deploy.supervisor.planned.credentials import LOGINS, ROLES
+from deploy.supervisor.planned.outside import SANDBOX_TOKEN, outside_systems, sandbox_directions
 
 CONSUMERS = ("logger", "tagger", "workflow")
 GATEWAY_ORDER, CONSUMER_ORDER, SANDBOX_ORDER, SERVER_ORDER = 3, 2, 1, 0

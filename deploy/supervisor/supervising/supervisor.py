@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deploy.supervisor.control import Control, Handler
+from deploy.supervisor.supervising.control import Control, Handler
+from deploy.supervisor.supervising.unit import State, Unit
 from deploy.supervisor.trouble import Trouble
-from deploy.supervisor.unit import State, Unit
 
 _LOOK_EVERY_S = 0.2
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from deploy.supervisor.credentials import LOGINS, ROLES
-from deploy.supervisor.outside import outside_systems, sandbox_directions
+from deploy.supervisor.planned.credentials import LOGINS, ROLES
+from deploy.supervisor.planned.outside import outside_systems, sandbox_directions
 
 # What compose publishes on this host's loopback, and the port we would like for it.
 PORTS = {

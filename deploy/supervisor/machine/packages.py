@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deploy.supervisor.programs import succeeds
-from deploy.supervisor.spool import open_log
+from deploy.supervisor.machine.programs import succeeds
+from deploy.supervisor.machine.spool import open_log
 from deploy.supervisor.trouble import Trouble
 
 # While the packages' own scripts run, a policy-rc.d that says "no" keeps them from starting their services on

@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.supervisor.child import Child
-from deploy.supervisor.ports import port_again
-from deploy.supervisor.programs import succeeds
-from deploy.supervisor.remembered import recall, remember, write_privately
+from deploy.supervisor.machine.child import Child
+from deploy.supervisor.machine.ports import port_again
+from deploy.supervisor.machine.programs import succeeds
+from deploy.supervisor.machine.remembered import recall, remember, write_privately
+from deploy.supervisor.machine.unprivileged import Account, unprivileged_account
 from deploy.supervisor.trouble import Trouble
-from deploy.supervisor.unprivileged import Account, unprivileged_account
 
 PACKAGES = ("postgresql",)
 OWNER = "tripthread"  # the superuser

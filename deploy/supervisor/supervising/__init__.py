@@ -1,0 +1,1 @@
+"""Keep a set of processes alive, stop them in order, and take commands meanwhile"""
