@@ -1,6 +1,6 @@
 """One request and its answer: what it holds, and how the answer ends where a caller speaks HTTP/1.0."""
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Coroutine, Sized
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -11,7 +11,7 @@ from services.gateway.http.answers.leaving import LEAVING
 if TYPE_CHECKING:
     import asyncio
 
-    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+    from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 
 
 def do_nothing() -> None:
@@ -43,7 +43,11 @@ class Exchange(RequestResponseCycle):
         self._weight = weight
         self._taken = taken
         self._told_leaving = do_nothing
+
+    def run_asgi(self, app: "ASGI3Application") -> Coroutine[Any, Any, None]:
+        """Answer. From here on scope and exchange know each other; one that only waits is gone once it is dropped."""
         self.scope[LEAVING] = self.tell_leaving  # type: ignore[literal-required]  # ours
+        return super().run_asgi(app)
 
     @property
     def held_bytes(self) -> int:

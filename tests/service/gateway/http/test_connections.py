@@ -411,6 +411,22 @@ async def test_a_connection_that_has_closed_is_gone_with_all_that_came(said: byt
             gc.enable()
 
 
+async def test_what_has_given_way_is_gone_at_once() -> None:
+    async with serving(head_bytes_at_once=256 * 1024) as served:
+        gc.disable()  # which would find it, later
+        try:
+            waiting = []
+            for number in range(5):
+                caller = await served.call(b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await caller.head()
+                await caller.say(BEGUN + LONG + b"\r\n\r\n")
+                await arrived(served, 58_000 * min(number + 1, 4))
+                waiting += [ref(each[0]) for connection in served.connections() for each in connection.pipeline]
+            await until_true(lambda: waiting[0]() is None)
+        finally:
+            gc.enable()
+
+
 # How many
 
 
