@@ -8,11 +8,9 @@ TEST_DATABASE_URL and TEST_AMQP_URL together give them; TEST_SERVERS=containers|
 import json
 import os
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import aio_pika
@@ -23,8 +21,10 @@ from deploy.logins import definitions
 from deploy.supervisor.private.servers import Postgres, RabbitMQ, install_servers
 from shared import topology
 from shared.broker.declaring import Declaring
+from shared.ids import new_id
 from shared.settings import Settings
-from tests.settings import broker_logins
+from tests.server_directory import server_directory
+from tests.settings import broker_logins, with_database
 
 POSTGRES_IMAGE = "postgres:17"
 RABBITMQ_IMAGE = "rabbitmq:4.0-management"
@@ -83,10 +83,10 @@ def _containers() -> Iterator[Servers]:
 
 @contextmanager
 def _native() -> Iterator[Servers]:
-    with tempfile.TemporaryDirectory(prefix="tripthread-test-") as directory, ExitStack() as stack:
-        install_servers(log=Path(directory, "apt.log"))
-        postgres = Postgres(Path(directory, "postgres"), durable=False)
-        broker = RabbitMQ(Path(directory, "rabbitmq"), durable=False)
+    with server_directory("test") as directory, ExitStack() as stack:
+        install_servers(log=directory / "apt.log")
+        postgres = Postgres(directory / "postgres", durable=False)
+        broker = RabbitMQ(directory / "rabbitmq", durable=False)
         for server in (postgres, broker):
             stack.callback(server.stop)
             server.start()
@@ -102,9 +102,9 @@ def login_definitions(amqp_url: str) -> str:
 @contextmanager
 def own_postgres() -> Iterator[Postgres]:
     """Run a database that a test may kill: its commits survive."""
-    with tempfile.TemporaryDirectory(prefix="tripthread-postgres-") as directory:
-        install_servers(log=Path(directory, "apt.log"))
-        postgres = Postgres(Path(directory, "postgres"))
+    with server_directory("postgres") as directory:
+        install_servers(log=directory / "apt.log")
+        postgres = Postgres(directory / "postgres")
         postgres.start()
         try:
             yield postgres
@@ -126,6 +126,19 @@ async def run_sql(url: str, *statements: str) -> None:
     async with looking(url) as owner:
         for statement in statements:
             await owner.execute(statement)
+
+
+@asynccontextmanager
+async def copied_database(servers: Servers, template: str) -> AsyncIterator[str]:
+    """Make a database like the template for the length of the block; give the superuser's URL of it.
+
+    Its files are copied: WAL of all that is in it would take four times as long, and no test ends the server by a
+    power cut.
+    """
+    name = f"test_{new_id().hex}"
+    await run_sql(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield with_database(servers.database_url, name)
+    await run_sql(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def delete_topology(amqp_url: str) -> None:

@@ -1,11 +1,9 @@
 """What tests of the broker's side share: a broker of their own to break, and ways to look into queues."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -16,6 +14,7 @@ from shared.broker.declaring import Declaring
 from shared.events import MessageAnswered, MessagePosted
 from shared.settings import Settings
 from shared.topology import QUEUES, Queue
+from tests.server_directory import server_directory
 from tests.servers import login_definitions
 from tests.settings import settings_for
 from tests.waiting import PATIENCE_S
@@ -32,8 +31,8 @@ def broker_settings(amqp_url: str, **overrides: object) -> Settings:
 @asynccontextmanager
 async def own_broker() -> AsyncIterator[RabbitMQ]:
     """Run a broker that a test may stop, kill and starve; everything is declared on it."""
-    with tempfile.TemporaryDirectory(prefix="tripthread-broker-", ignore_cleanup_errors=True) as directory:
-        broker = RabbitMQ(Path(directory), durable=False)
+    with server_directory("broker") as directory:
+        broker = RabbitMQ(directory, durable=False)
         await asyncio.to_thread(broker.start)
         await asyncio.to_thread(broker.import_definitions, login_definitions(broker.url))
         try:

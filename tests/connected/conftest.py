@@ -8,13 +8,12 @@ import pytest
 
 from deploy.migrate import migrate
 from deploy.supervisor.private.servers import Postgres, RabbitMQ
-from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.brokers import own_broker
 from tests.connected.run_project import Project, own_project
 from tests.connected.workflow_stage import Stage, open_stage, running_workflow
 from tests.node import install
-from tests.servers import Servers, empty_broker, find_servers, looking, own_postgres, run_sql
+from tests.servers import Servers, copied_database, empty_broker, find_servers, looking, own_postgres, run_sql
 from tests.settings import settings_for, with_database
 
 TEMPLATE = "tripthread_template"
@@ -45,11 +44,9 @@ def use_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def settings(servers: Servers, template: str) -> AsyncIterator[Settings]:
     """Settings for a database and a broker on which nothing has happened yet."""
-    database = f"test_{new_id().hex}"
-    await run_sql(servers.database_url, f"CREATE DATABASE {database} TEMPLATE {template}")
-    await empty_broker(servers.amqp_url)
-    yield settings_for(with_database(servers.database_url, database), servers.amqp_url)
-    await run_sql(servers.database_url, f"DROP DATABASE {database} WITH (FORCE)")
+    async with copied_database(servers, template) as url:
+        await empty_broker(servers.amqp_url)
+        yield settings_for(url, servers.amqp_url)
 
 
 @pytest.fixture

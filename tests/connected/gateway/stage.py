@@ -32,8 +32,8 @@ from shared.process.condition import Condition
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.pure.gateway.samples import claim, minutes
-from tests.servers import Servers, run_sql
-from tests.settings import settings_for, with_database
+from tests.servers import Servers, copied_database
+from tests.settings import settings_for
 from tests.tokens import token_for
 
 Log = Callable[[MessageEvent], Awaitable[None]]  # stores a message as the logger does
@@ -104,10 +104,8 @@ async def open_stage(settings: Settings) -> AsyncIterator[Stage]:
 @asynccontextmanager
 async def own_database(servers: Servers, template: str) -> AsyncIterator[Settings]:
     """Make a migrated database for several tests together."""
-    database = f"test_{new_id().hex}"
-    await run_sql(servers.database_url, f"CREATE DATABASE {database} TEMPLATE {template}")
-    yield settings_for(with_database(servers.database_url, database), servers.amqp_url)
-    await run_sql(servers.database_url, f"DROP DATABASE {database} WITH (FORCE)")
+    async with copied_database(servers, template) as url:
+        yield settings_for(url, servers.amqp_url)
 
 
 class Rows:
