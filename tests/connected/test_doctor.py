@@ -84,7 +84,7 @@ async def test_an_answer_counts_as_untold_until_the_broker_is_known_to_have_it(
         store = TurnStore(turns)
         claimed = await store.claim(claim())
         assert isinstance(claimed, Turn)
-        ended = await store.finish(Finish(claimed.turn_id, claimed.attempt, Answer("hi", [], "complete")))
+        ended = await store.finish(Finish(claimed, Answer("hi", [], "complete")))
         assert ended is not None
         assert "messages not told" not in await troubles(settings), "it has just ended"
         long_ago = datetime.now(UTC) - timedelta(minutes=2)

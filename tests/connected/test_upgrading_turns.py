@@ -54,7 +54,7 @@ async def test_turns_of_an_older_gateway_are_read_and_ended(settings: Settings, 
             turn = await store.running(["ann"], session_id)
             assert turn is not None
             assert (turn.nonce, turn.posted().created_at) == (None, turn.asked_at)
-            ended = await store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
+            ended = await store.finish(Finish(turn, Answer("hi", [], "complete")))
             assert ended is not None
             assert [shown.place for shown in (await TurnReadings(pool).session(["ann"], session_id)).turns] == [
                 ended.answered_at

@@ -230,13 +230,7 @@ class Runner:
         """Keep the answer, tell of it, and only then let the caller's stream close."""
         answer = call.answering.outcome(call.task)
         self.telling.ask_now(buffer.turn.turn_id)
-        finish = Finish(
-            buffer.turn.turn_id,
-            buffer.turn.attempt,
-            answer,
-            has_asked(call.asking),
-            counts=buffer.turn.counted is not None,
-        )
+        finish = Finish(buffer.turn, answer, has_asked(call.asking), counts=buffer.turn.counted is not None)
         turn = await self._finish(buffer, finish)
         turn = turn or await self._lengthened(buffer, answer)
         call.kept.set_result(turn)

@@ -12,7 +12,7 @@ import asyncpg
 
 from services.gateway.turns.offered import Tools
 from services.gateway.turns.quota import Quota, UsedUp
-from services.gateway.turns.stored.rows import COLUMNS, columns, question_columns, read_turn
+from services.gateway.turns.stored.rows import columns, question_columns
 from services.gateway.turns.turn import Question, Turn
 from shared.database import Connection, Pool, borrowed
 from shared.ids import new_id, scoped
@@ -103,35 +103,61 @@ async def claim_in(db: Connection, claims: Sequence[Claim]) -> list[Claimed]:
         return await _claim_within(db, claims)
     rows = await db.fetch(
         f"""
-        SELECT is_stale, {COLUMNS} FROM (
-            SELECT is_stale, (turn).* FROM gateway.take_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-                $14, $15, $16, $17, $18, $19, $20, {LEASE_S})) AS claimed
-        """,  # noqa: S608 - constants of this module
+        SELECT (turn).nonce, is_stale, (turn).asked_at
+        FROM gateway.take_turns($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+            $20, {LEASE_S})
+        """,  # noqa: S608 - a constant of this module
         *columns([_claim_row(claim) for claim in claims]),
     )
-    # Popped, because two repeats of one request may be in one group, and want the same turn.
-    claimed: dict[UUID, Claimed] = {row["turn_id"]: Lost.STALE if row["is_stale"] else read_turn(row) for row in rows}
-    return [claimed.pop(claim.turn_id, Lost.TAKEN) for claim in claims]
+    taken = {row["nonce"]: row for row in rows}
+    return [_claimed(claim, taken.get(claim.nonce)) for claim in claims]
 
 
 async def _claim_within(db: Connection, claims: Sequence[Claim]) -> list[Claimed]:
     """Do the same where some of them have a quota: what is claimed is counted in the same statement, or not claimed."""
     rows = await db.fetch(
         f"""
-        SELECT is_stale, used_up, next_day, {COLUMNS} FROM (
-            SELECT is_stale, used_up, next_day, (turn).* FROM gateway.take_turns_within($1, $2, $3, $4, $5, $6, $7, $8,
-                $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, {LEASE_S}, $21)) AS claimed
+        SELECT (turn).nonce, is_stale, (turn).asked_at, used_up, next_day, (turn).counted
+        FROM gateway.take_turns_within($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+            $19, $20, {LEASE_S}, $21)
         """,  # noqa: S608
         *columns([(*_claim_row(claim), claim.quota and {**claim.quota, "begins": claim.begins}) for claim in claims]),
     )
-    claimed = {row["turn_id"]: _claimed(row) for row in rows}
-    return [claimed.pop(claim.turn_id, Lost.TAKEN) for claim in claims]
+    taken = {row["nonce"]: row for row in rows}
+    return [_claimed_within(claim, taken.get(claim.nonce)) for claim in claims]
 
 
-def _claimed(row: asyncpg.Record) -> Claimed:
+def _claimed_within(claim: Claim, row: asyncpg.Record | None) -> Claimed:
+    if row is not None and row["used_up"]:
+        return UsedUp(row["used_up"], row["next_day"])
+    return _claimed(claim, row, row["counted"] if row is not None else None)
+
+
+def _claimed(claim: Claim, row: asyncpg.Record | None, counted: dict[str, Any] | None = None) -> Claimed:
+    """Say what came of a claim. What its turn's row has is known, but for when it was asked: nothing else is read."""
+    if row is None:
+        return Lost.TAKEN
     if row["is_stale"]:
         return Lost.STALE
-    return UsedUp(row["used_up"], row["next_day"]) if row["used_up"] else read_turn(row)
+    return Turn(
+        turn_id=claim.turn_id,
+        user_id=claim.user_id,
+        session_id=claim.session_id,
+        body_hash=claim.body_hash,
+        owner=claim.owner,
+        attempt=1,
+        state=claim.state,
+        correlation_id=claim.correlation_id,
+        model=claim.model,
+        provider=claim.provider,
+        project_id=claim.project_id,
+        helper=claim.helper,
+        question=claim.question,
+        asked_at=row["asked_at"],
+        traceparent=claim.traceparent,
+        nonce=claim.nonce,
+        counted=counted,
+    )
 
 
 def _claim_row(claim: Claim) -> tuple[Any, ...]:

@@ -1,11 +1,12 @@
 """End turns in their rows: with the answer of their owner, or in the owner's stead; and count what answers took."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from uuid import UUID
+from dataclasses import asdict, dataclass, replace
+
+import asyncpg
 
 from services.gateway.turns.consent import KEPT
-from services.gateway.turns.stored.rows import COLUMNS, columns, read_turn
+from services.gateway.turns.stored.rows import COLUMNS, IS_TOLD, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, fetched
 
@@ -14,14 +15,17 @@ from shared.database import Pool, fetched
 class Finish:
     """The end of one attempt."""
 
-    turn_id: UUID
-    attempt: int
+    turn: Turn  # as it began to run
     answer: Answer
     question_published: bool = False  # it is known to be with the broker
     counts: bool = False  # its tokens count as used, with its turn
 
 
-def _finish(also_from: str = "", returning: str = COLUMNS) -> str:
+# What of a row that was finished is not known: see `_finished`.
+_UNKNOWN = f"turn_id, answered_at, (answer ->> 'revision')::integer AS answer_revision, {IS_TOLD} AS told"
+
+
+def _finish(also_from: str = "", returning: str = _UNKNOWN) -> str:
     return f"""
         UPDATE gateway.turns t
         SET state = f.said ->> 'status', partial = '', partial_parts = NULL, partial_rounds = NULL,
@@ -48,7 +52,7 @@ def _finish(also_from: str = "", returning: str = COLUMNS) -> str:
         """  # noqa: S608 - constants of this module, here and below
 
 
-def _counted(ending: str) -> str:
+def _counted(ending: str, returning: str = COLUMNS) -> str:
     """Count the tokens of whatever answers a statement ends turns with; of one that replaces another, what it has more.
 
     The rows are locked before they are written, so what was counted before is what is there.
@@ -66,7 +70,7 @@ def _counted(ending: str) -> str:
             ON CONFLICT (user_id, day) DO UPDATE SET input_tokens = u.input_tokens + excluded.input_tokens,
                 output_tokens = u.output_tokens + excluded.output_tokens
         )
-        SELECT {COLUMNS} FROM ended
+        SELECT {returning} FROM ended
         """  # noqa: S608
 
 
@@ -81,7 +85,9 @@ def _tokens(answer: str, kind: str) -> str:
 
 
 _FINISH = _finish()
-_COUNTED_FINISH = _counted(_finish("LEFT JOIN before ON before.id = f.id", "t.*, before.answer AS answer_before"))
+_COUNTED_FINISH = _counted(
+    _finish("LEFT JOIN before ON before.id = f.id", "t.*, before.answer AS answer_before"), _UNKNOWN
+)
 
 
 def _instead(where: str) -> str:
@@ -112,10 +118,31 @@ async def finish_turns(pool: Pool, finishes: Sequence[Finish]) -> list[Turn | No
     finishing = _COUNTED_FINISH if any(finish.counts for finish in finishes) else _FINISH
     rows = await pool.fetch(
         finishing,
-        *columns([(f.turn_id, f.attempt, vars(f.answer), f.question_published, f.answer.waits) for f in finishes]),
+        *columns(
+            [(f.turn.turn_id, f.turn.attempt, vars(f.answer), f.question_published, f.answer.waits) for f in finishes]
+        ),
     )
-    finished = {row["turn_id"]: read_turn(row) for row in rows}
-    return [finished.get(finish.turn_id) for finish in finishes]
+    finished = {row["turn_id"]: row for row in rows}
+    return [_finished(finish, finished.get(finish.turn.turn_id)) for finish in finishes]
+
+
+def _finished(finish: Finish, row: asyncpg.Record | None) -> Turn | None:
+    """Return the turn as its row has it now: nobody else writes the rest of it while it runs."""
+    if row is None:
+        return None
+    answer = finish.answer
+    if row["answer_revision"] != answer.revision:
+        answer = replace(answer, revision=row["answer_revision"])
+    return replace(
+        finish.turn,
+        state=answer.status,
+        answer=answer,
+        answered_at=row["answered_at"],
+        partial_parts=None,
+        rounds=(),
+        told=row["told"],
+        expired=False,
+    )
 
 
 async def end_anew(pool: Pool, ending: str, turn: Turn, answer: Answer) -> Turn | None:

@@ -76,9 +76,9 @@ async def test_a_question_that_was_not_read_is_read_to_be_asked_again(rows: Rows
 
 
 async def test_turns_that_are_not_stored_are_remembered_alike(rows: Rows, memory: Memory, store: TurnStore) -> None:
-    wanted = claim("q" * 30)
-    assert isinstance(await store.claim(wanted), Turn)
-    turn = await store.finish(Finish(wanted.turn_id, 1, Answer("a" * 10, [], "complete")))
+    claimed = await store.claim(claim("q" * 30))
+    assert isinstance(claimed, Turn)
+    turn = await store.finish(Finish(claimed, Answer("a" * 10, [], "complete")))
     assert turn is not None
     asked, answered = (await memory.of(["ann"], "s1")).history
     assert (asked.content, asked.says("q" * 30), answered.content) == (None, True, "a" * 10)

@@ -70,11 +70,11 @@ async def test_a_page_of_long_messages_that_are_not_stored_ends_before_its_limit
     said: list[str] = []
     place = None
     for _ in range(3):
-        wanted = claim(known_until=place)
-        assert isinstance(await gateway.store.claim(wanted), Turn)
+        claimed = await gateway.store.claim(claim(known_until=place))
+        assert isinstance(claimed, Turn)
         text = "x" * 2_000_000
         answer = Answer(text, [{"type": "text", "text": text}], "complete")
-        turn = await gateway.store.finish(Finish(wanted.turn_id, 1, answer))
+        turn = await gateway.store.finish(Finish(claimed, answer))
         assert turn is not None
         place = turn.place
         said += [turn.question.message_id, turn.answer_id]

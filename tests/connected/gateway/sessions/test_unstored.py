@@ -26,9 +26,9 @@ async def say(stage: Stage, session_id: str, before: Turn | None = None, *, ques
     """Ask and answer, of which no consumer hears."""
     known_until = before.place if before else None
     asked = question or Question(str(new_id()), "hello")
-    wanted = claim(session_id=session_id, question=asked, known_until=known_until)
-    assert isinstance(await stage.store.claim(wanted), Turn)
-    answered = await stage.store.finish(Finish(wanted.turn_id, 1, Answer("hi", [], "complete")))
+    turn = await stage.store.claim(claim(session_id=session_id, question=asked, known_until=known_until))
+    assert isinstance(turn, Turn)
+    answered = await stage.store.finish(Finish(turn, Answer("hi", [], "complete")))
     assert answered is not None
     return answered
 

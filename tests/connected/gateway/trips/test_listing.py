@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from services.gateway.turns.stored.finishes import Finish
-from services.gateway.turns.turn import Answer
+from services.gateway.turns.turn import Answer, Turn
 from shared.ids import new_id, user_hash
 from tests.connected.gateway.stage import Rows, Stage, ask
 from tests.pure.gateway.samples import claim
@@ -197,10 +197,9 @@ async def test_what_is_deleted_is_in_no_list_and_no_number(gateway: Stage, rows:
 
 
 async def test_a_session_that_is_answered_is_listed_once_when_it_is_stored(gateway: Stage, rows: Rows) -> None:
-    wanted = claim(session_id="s1")
-    turn = await gateway.store.claim(wanted)
-    assert turn is not None
-    await gateway.store.finish(Finish(wanted.turn_id, 1, Answer("hi", [], "complete")))
+    turn = await gateway.store.claim(claim(session_id="s1"))
+    assert isinstance(turn, Turn)
+    await gateway.store.finish(Finish(turn, Answer("hi", [], "complete")))
     (unstored,) = await listed(gateway, **EVERYTHING)
     at = await rows.ages_ago(seconds=-1)
     await rows.session("s1", last_activity_at=at, last_message_at=at, message_count=2)

@@ -69,7 +69,7 @@ def used(owner: asyncpg.Connection) -> Used:
 async def test_who_has_no_quota_is_counted_nowhere(gateway: Gateway, owner: asyncpg.Connection) -> None:
     turn = await gateway.store.claim(asks(gateway, "s1", None))
     assert isinstance(turn, Turn)
-    await gateway.store.finish(Finish(turn.turn_id, 1, answer()))
+    await gateway.store.finish(Finish(turn, answer()))
     assert turn.counted is None
     assert await owner.fetchval("SELECT count(*) FROM gateway.usage") == 0
 
@@ -115,7 +115,7 @@ async def test_a_repeat_counts_nothing_and_neither_does_who_comes_too_late(gatew
     assert await gateway.store.claim(replace(first, turn_id=new_id())) is Lost.TAKEN
     turn = await gateway.store.by_key("ann", "k")
     assert turn is not None
-    await gateway.store.finish(Finish(turn.turn_id, 1, answer(), counts=True))
+    await gateway.store.finish(Finish(turn, answer(), counts=True))
     assert await gateway.store.claim(asks(gateway, "s1", within)) is Lost.STALE
     assert await used.of() == (1, 10, 1, 1)
 
@@ -129,7 +129,7 @@ async def test_a_repeat_is_found_also_by_who_may_ask_nothing_more(gateway: Gatew
 async def test_tokens_of_each_attempt_count_once_whoever_ends_it(gateway: Gateway, used: Used) -> None:
     turn = await gateway.store.claim(asks(gateway, "s1", quota(turns_per_day=9)))
     assert isinstance(turn, Turn)
-    finish = Finish(turn.turn_id, 1, answer("part", 10, status="interrupted"), counts=True)
+    finish = Finish(turn, answer("part", 10, status="interrupted"), counts=True)
     for _ in range(2):  # as where nobody heard that it was committed
         assert await gateway.store.finish(finish)
     assert await used.of() == (1, 10, 1, 1)
@@ -141,7 +141,7 @@ async def test_tokens_of_all_calls_of_the_model_count(gateway: Gateway, used: Us
     turn = await gateway.store.claim(asks(gateway, "s1", quota(turns_per_day=9)))
     assert isinstance(turn, Turn)
     rounds = [{"trace_id": str(new_id()), "input_tokens": 100, "output_tokens": tokens} for tokens in (20, None)]
-    finish = Finish(turn.turn_id, 1, answer("part", 10, status="interrupted", rounds=rounds[:1]), counts=True)
+    finish = Finish(turn, answer("part", 10, status="interrupted", rounds=rounds[:1]), counts=True)
     await gateway.store.finish(finish)
     assert await used.of() == (1, 110, 21, 1)
     await gateway.store.finish(replace(finish, answer=answer("all", 10, rounds=rounds)))  # instead of that one
@@ -153,10 +153,10 @@ async def test_a_turn_that_runs_again_is_one_turn_and_its_tokens_are_those_of_bo
 ) -> None:
     turn = await gateway.store.claim(asks(gateway, "s1", quota(turns_per_day=1)))
     assert isinstance(turn, Turn)
-    await gateway.store.finish(Finish(turn.turn_id, 1, answer("", 10, status="failed"), counts=True))
+    await gateway.store.finish(Finish(turn, answer("", 10, status="failed"), counts=True))
     again = await gateway.store.rerun(turn, "test")
     assert again is not None
-    await gateway.store.finish(Finish(turn.turn_id, 2, answer("hi", 7), counts=again.counted is not None))
+    await gateway.store.finish(Finish(again, answer("hi", 7), counts=again.counted is not None))
     assert await used.of() == (1, 17, 2, 1)
 
 
@@ -186,7 +186,7 @@ async def test_who_has_had_their_tokens_begins_no_turn(gateway: Gateway) -> None
     within = quota(tokens_per_day=11)
     turn = await gateway.store.claim(asks(gateway, "s1", within))
     assert isinstance(turn, Turn)
-    await gateway.store.finish(Finish(turn.turn_id, 1, answer(), counts=True))
+    await gateway.store.finish(Finish(turn, answer(), counts=True))
     refused = await gateway.store.claim(asks(gateway, "s2", within))
     assert isinstance(refused, UsedUp)
     assert refused.kind == "tokens_per_day"
@@ -219,7 +219,7 @@ async def test_an_address_has_had_the_tokens_too_and_not_what_was_withdrawn(gate
     claims = [asks(gateway, f"s{each}", from_address("visitor_1", "from a", turns_per_day=9)) for each in range(2)]
     turn, _ = [await gateway.store.claim(each) for each in claims]
     assert isinstance(turn, Turn)
-    await gateway.store.finish(Finish(turn.turn_id, 1, answer(), counts=True))
+    await gateway.store.finish(Finish(turn, answer(), counts=True))
     await gateway.store.withdraw(claims[1].turn_id, claims[1].nonce)
     assert (await used.of("visitor_1"), await used.of("from a")) == ((1, 10, 1, 1),) * 2
 
@@ -280,7 +280,7 @@ async def test_a_day_is_one_of_utc_wherever_the_database_is(gateway: Gateway, ow
         assert refused.next_day == datetime.combine(now.date() + timedelta(days=1), time(), UTC)
         assert {row["day"] for row in await owner.fetch("SELECT day FROM gateway.usage")} == {now.date()}
         assert (await QuotaStore(there).today("ann")).turns == 2
-        await store.finish(Finish(second.turn_id, 1, answer(), counts=True))
+        await store.finish(Finish(second, answer(), counts=True))
         async with there.acquire() as db:
             assert await count_session(db, within, "f1", is_fork=True) is None
             await uncount_session(db, within, "f1")
@@ -311,7 +311,7 @@ async def test_sessions_count_where_they_begin(gateway: Gateway, used: Used) -> 
     within = quota(sessions_per_day=1)
     first = await gateway.store.claim(asks(gateway, "s1", within))
     assert isinstance(first, Turn)
-    await gateway.store.finish(Finish(first.turn_id, 1, answer(), counts=True))
+    await gateway.store.finish(Finish(first, answer(), counts=True))
     ended = await gateway.store.find(first.turn_id)
     assert ended is not None
     goes_on = asks(gateway, "s1", within, begins=False, known_until=ended.place)

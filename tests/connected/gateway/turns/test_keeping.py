@@ -185,7 +185,7 @@ async def test_nothing_is_kept_and_so_nothing_done_for_a_turn_that_another_has_e
     assert await gateway.store.keep_calls(turn, CALLED, [])
     kept = await gateway.store.find(turn.turn_id)
     assert kept is not None
-    ended = await gateway.store.finish(Finish(turn.turn_id, 1, kept.so_far("interrupted", "gone")))
+    ended = await gateway.store.finish(Finish(turn, kept.so_far("interrupted", "gone")))
     assert ended is not None
     assert not await gateway.store.keep_calls(turn, CALLED, [])
     again = await gateway.store.rerun(ended, "another")
@@ -198,7 +198,7 @@ async def test_nothing_is_kept_and_so_nothing_done_for_a_turn_that_another_has_e
 async def test_a_client_s_own_calls_are_not_taken_over(gateway: Gateway) -> None:
     turn = await gateway.store.claim(gateway.claim("look", key="k1"))
     assert isinstance(turn, Turn)
-    ended = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("I look.", CALLED, "interrupted")))
+    ended = await gateway.store.finish(Finish(turn, Answer("I look.", CALLED, "interrupted")))
     assert ended is not None
     again = await gateway.store.rerun(ended, "another", takes_over=False)
     assert again is not None

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import aio_pika
 import asyncpg
@@ -189,7 +190,7 @@ async def test_a_turn_that_runs_again_or_gets_another_answer_is_not_stored_any_m
     await store_all(first)
     await gateway.runner.telling.note()
     assert await owner.fetchval(STORED)
-    late = await gateway.store.finish(Finish(first.turn_id, 1, Answer("hi", [], "complete")))
+    late = await gateway.store.finish(Finish(first, Answer("hi", [], "complete")))
     assert late is not None
     assert not await owner.fetchval(STORED)
     await owner.execute("UPDATE gateway.turns SET state = 'failed', stored_at = now()")
@@ -237,7 +238,7 @@ async def test_an_owner_that_breaks_off_keeps_more_than_who_interrupted_it(
     interrupted = partial and await gateway.store.interrupt_expired(partial)
     assert interrupted
     await store_all(interrupted)
-    finish = Finish(claimed.turn_id, 1, Answer("so far", [], "interrupted"))
+    finish = Finish(claimed, Answer("so far", [], "interrupted"))
     longer = await gateway.store.finish(finish)
     assert longer == await gateway.store.finish(finish), "its commit may have been lost"
     assert longer
@@ -339,11 +340,11 @@ class Absent(Publisher):
     def away(self) -> str | None:
         return "gone" if self.gone else super().away
 
-    async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
+    async def publish(self, event: Event, **how: Any) -> None:
         if self.gone:
             await asyncio.sleep(0.01)
             raise BrokerAway("gone")
-        await super().publish(event, deadline_s=deadline_s, key=key)
+        await super().publish(event, **how)
 
 
 async def test_without_a_broker_chat_goes_on_and_is_told_in_order_when_it_is_back(

@@ -8,6 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -225,11 +226,11 @@ async def test_an_answer_that_the_broker_is_away_for_reaches_its_caller_and_is_t
     gateway: Gateway, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Absent(Publisher):
-        async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
+        async def publish(self, event: Event, **how: Any) -> None:
             if isinstance(event, MessageAnswered):
                 await asyncio.sleep(0.05)
                 raise BrokerAway("no confirm")
-            await super().publish(event, deadline_s=deadline_s, key=key)
+            await super().publish(event, **how)
 
     monkeypatch.setattr("services.gateway.turns.here.runner.CONFIRM_WAIT_S", 0.1)
     async with Absent(gateway.settings, "gateway") as publisher, open_upstreams(gateway.settings) as upstreams:
@@ -267,7 +268,7 @@ async def test_repeats_at_the_same_moment_are_one_turn(gateway: Gateway) -> None
 async def test_a_finish_that_is_said_twice_is_the_same_finish(gateway: Gateway) -> None:
     turn = await gateway.say("[echo hello]")
     assert turn.answer is not None
-    again = await gateway.store.finish(Finish(turn.turn_id, 1, turn.answer))
+    again = await gateway.store.finish(Finish(turn, turn.answer))
     assert again is not None
     assert again.answered() == turn.answered()
 
@@ -362,7 +363,7 @@ async def test_an_owner_that_comes_back_late_changes_no_final_answer(gateway: Ga
     turn = await gateway.say("[echo hello]")
     assert turn.answer is not None
     late = replace(turn.answer, content="too late")
-    assert await gateway.store.finish(Finish(turn.turn_id, 1, late)) is None
+    assert await gateway.store.finish(Finish(turn, late)) is None
 
 
 async def test_what_an_owner_has_of_an_answer_that_broke_off_is_more_than_its_checkpoint(
@@ -372,15 +373,15 @@ async def test_what_an_owner_has_of_an_answer_that_broke_off_is_more_than_its_ch
     assert isinstance(turn, Turn)
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
     short = await gateway.store.interrupt_expired(turn)
-    long = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("so far, and more", [], "interrupted")))
+    long = await gateway.store.finish(Finish(turn, Answer("so far, and more", [], "interrupted")))
     assert short is not None
     assert long is not None
     assert (short.answered().revision, long.answered().revision) == (0, 1)
     assert short.answered().event_id != long.answered().event_id
-    final = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("all of it", [], "complete")))
+    final = await gateway.store.finish(Finish(turn, Answer("all of it", [], "complete")))
     assert final is not None
     assert (final.answered().revision, final.state) == (2, "complete")
-    again = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("all of it", [], "complete")))
+    again = await gateway.store.finish(Finish(turn, Answer("all of it", [], "complete")))
     assert again is not None, "the same answer, whose commit may have succeeded unbeknown to its owner"
 
 
@@ -391,7 +392,7 @@ async def test_an_answer_that_replaces_an_interrupted_one_is_still_to_be_told(
     assert isinstance(turn, Turn)
     await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
     await gateway.store.interrupt_expired(turn)
-    late = Finish(turn.turn_id, 1, Answer("hi", [], "complete"))
+    late = Finish(turn, Answer("hi", [], "complete"))
 
     async def told_after(marked: str) -> bool:
         revision = 1 if marked == "complete" else 0

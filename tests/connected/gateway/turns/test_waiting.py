@@ -30,7 +30,7 @@ async def waiting(store: TurnStore, wanted: Claim | None = None) -> Turn:
     """Have a turn end with a call that waits."""
     turn = await store.claim(wanted or claim())
     assert isinstance(turn, Turn)
-    ended = await store.finish(Finish(turn.turn_id, 1, asked(turn)))
+    ended = await store.finish(Finish(turn, asked(turn)))
     assert ended is not None
     return ended
 
@@ -52,7 +52,7 @@ async def test_one_of_many_lets_it_go_on_as_the_same_answer(pool: Pool) -> None:
     assert (going.state, going.attempt, going.revision, going.carried) == ("running", 1, 1, 1)
     assert (going.answer_id, going.answered_at) == (turn.answer_id, turn.answered_at)
     assert [trace["trace_id"] for trace in going.rounds] == [turn.answer_id]
-    ended = await store.finish(Finish(turn.turn_id, 1, Answer("Done.", agreed(turn), "complete", revision=1)))
+    ended = await store.finish(Finish(turn, Answer("Done.", agreed(turn), "complete", revision=1)))
     assert ended is not None
     assert (ended.answered().revision, ended.answered().created_at) == (1, turn.answered_at)
     assert await turns.standing(ended) is Standing.CHANGED
@@ -62,7 +62,7 @@ async def test_who_ended_it_before_writes_no_more_to_it(pool: Pool) -> None:
     store, turns = TurnStore(pool), WaitingTurns(pool)
     turn = await waiting(store)
     assert await turns.go_on(turn, agreed(turn), "another") is not None
-    late = Finish(turn.turn_id, 1, asked(turn))  # once more, as by an owner who was not told of the commit
+    late = Finish(turn, asked(turn))  # once more, as by an owner who was not told of the commit
     assert await store.finish(late) is None
     await store.checkpoint([(turn.turn_id, 1, 0, [*turn.parts_so_far, {"type": "text", "text": "late"}])])
     now = await store.find(turn.turn_id)
@@ -78,7 +78,7 @@ async def test_it_does_not_go_on_once_more_was_said(pool: Pool, *, is_answered: 
     later = await store.claim(claim("Something else.", known_until=turn.place))
     assert isinstance(later, Turn)
     if is_answered:
-        assert await store.finish(Finish(later.turn_id, 1, Answer("hi", [], "complete"))) is not None
+        assert await store.finish(Finish(later, Answer("hi", [], "complete"))) is not None
     assert await turns.go_on(turn, agreed(turn), "test") is None
     assert await turns.standing(turn) is Standing.PASSED
     now = await store.find(turn.turn_id)
@@ -102,5 +102,5 @@ async def test_an_answer_that_asks_nothing_does_not_wait(pool: Pool, owner: asyn
     store = TurnStore(pool)
     turn = await store.claim(claim())
     assert isinstance(turn, Turn)
-    await store.finish(Finish(turn.turn_id, 1, Answer("hi", [{"type": "text", "text": "hi"}], "complete")))
+    await store.finish(Finish(turn, Answer("hi", [{"type": "text", "text": "hi"}], "complete")))
     assert await owner.fetchval("SELECT waits_until FROM gateway.turns") is None

@@ -139,6 +139,6 @@ async def finished(gateway: Gateway, claim: Claim) -> Turn:
     """Leave what a gateway leaves that dies before the broker has confirmed the answer."""
     turn = await gateway.store.claim(claim)
     assert isinstance(turn, Turn)
-    ended = await gateway.store.finish(Finish(turn.turn_id, 1, Answer("hi", [], "complete")))
+    ended = await gateway.store.finish(Finish(turn, Answer("hi", [], "complete")))
     assert ended is not None
     return ended

@@ -20,7 +20,7 @@ class FakePublisher:
         """None: nobody can ask this broker how long its queues are."""
         return None
 
-    async def publish(self, event: Event, *, deadline_s: float | None = None, key: str | None = None) -> None:
+    async def publish(self, event: Event, *, key: str | None = None, **_: float | None) -> None:
         if self._world.broker_loses_all:
             raise BrokerAway
         assert not self._world.broker_away, "a real one waits for seconds here"
