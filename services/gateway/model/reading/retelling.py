@@ -4,6 +4,7 @@ What our reader had to mend (an odd shape, half a character, calls of tools whos
 whole answer where a stream was asked for) is spelled anew from what it read.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +14,14 @@ import orjson
 from services.gateway.model.chunks import CallPiece, Chunk, Usage
 from services.gateway.model.ending import ERROR, FILTERED, LENGTH, STOP, TOOLS, reason_of
 from services.gateway.model.relayed import Relayed
+from shared.ids import new_id
 
 REASONS = frozenset((STOP, LENGTH, FILTERED, TOOLS))  # OpenAI's words
+# What clients in languages with types cannot do without (https://github.com/zed-industries/zed/issues/37022), and what
+# they take for a reason that they do not know: https://github.com/OpenSecretCloud/maple-proxy/issues/3.
+NAMES = (b'"id"', b'"object"', b'"created"', b'"model"')
+NO_REASON = re.compile(rb'"finish_reason"\s*:\s*"(?:null|none)?"', re.IGNORECASE)
+NO_USAGE = re.compile(rb'"usage"\s*:\s*\{\s*\}')
 HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
@@ -25,6 +32,8 @@ class Retelling:
         self._request = request
         self._first: bytes | None = None  # the first event that was passed on
         self._head: dict[str, Any] | None = None
+        self._lacks = False  # the first event lacked something, and so do the others
+        self._own_head: dict[str, Any] | None = None
 
     def pass_on(self, event: bytes, chunk: Chunk) -> None:
         """Tell an event of the usual shape as it came; one that says only what nobody but us has asked for, not."""
@@ -39,7 +48,9 @@ class Retelling:
             self.respell(chunk)
             return
         if self._first is None:
-            self._first = event
+            self._first, self._lacks = event, lacks_something(event)
+        if self._lacks:
+            event = self._completed(event, "chat.completion.chunk")
         chunk.told = event.replace(b"\n", b"\ndata: ") if b"\n" in event else event
 
     def renumber(self, event: bytes, chunk: Chunk) -> None:
@@ -74,14 +85,35 @@ class Retelling:
             self._first = event
             self.respell(chunk)
         elif reason in REASONS:
-            chunk.told = event
+            chunk.told = event if has_all_names(event) else self._completed(event, "chat.completion")
+
+    def _completed(self, event: bytes, kind: str) -> bytes:
+        """Give an event what it lacks, and leave out what says nothing."""
+        if self._own_head is None:
+            self._own_head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time()), "model": ""}
+        value = orjson.loads(event)
+        for number, choice in enumerate(value["choices"]):
+            choice.setdefault("index", number)
+            reason = choice.get("finish_reason")
+            choice["finish_reason"] = reason if reason in REASONS else None
+        known = {name: each for name, each in value.items() if each not in (None, {})}
+        return orjson.dumps({**self._own_head, "object": kind, **known})
 
     def _known_head(self) -> Mapping[str, Any]:
         """Return what every chunk of this answer has, by the first one: a client may join them by it."""
         if self._head is None:
-            said = orjson.loads(self._first) if self._first is not None else {}
+            said = {**(self._own_head or {}), **(orjson.loads(self._first) if self._first is not None else {})}
             self._head = {name: said[name] for name in HEAD if said.get(name) is not None}
         return self._head
+
+
+def lacks_something(event: bytes) -> bool:
+    """Tell whether an event of the usual shape is none that every client reads."""
+    return not has_all_names(event) or NO_REASON.search(event) is not None or NO_USAGE.search(event) is not None
+
+
+def has_all_names(event: bytes) -> bool:
+    return all(name in event for name in NAMES)
 
 
 def chunk_bytes(

@@ -113,7 +113,8 @@ def event(value: Any) -> bytes:
 
 
 def chunk(finish_reason: str | None = None, **delta: Any) -> bytes:
-    return event({"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
 
 
 DONE = b"data: [DONE]\n\n"

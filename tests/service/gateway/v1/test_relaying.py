@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from openai._streaming import SSEDecoder
-from openai.types.chat import ChatCompletionChunk
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from services.gateway.model.asking.upstreams import open_upstreams
 from services.gateway.model.chunks import Chunk
@@ -53,6 +53,32 @@ async def test_what_is_right_is_relayed_byte_for_byte() -> None:
     said, answer = await relayed(ROLE, logprobs, HI, STOP, DONE)
     assert said == ROLE + logprobs + HI + STOP + DONE
     assert (answer.content, answer.status) == ("hihi", "complete")
+
+
+async def test_what_strict_clients_cannot_read_is_given_what_it_lacks() -> None:
+    """In Rust and Go a missing id, an empty reason and an empty usage are errors."""
+    odd: dict[str, Any] = {"id": None, "usage": {}, "odd": 1}
+    texts = [event({**odd, "choices": [{"delta": {"content": each}, "finish_reason": ""}]}) for each in ("a", "b")]
+    said, answer = await relayed(*texts, event({"choices": [{"delta": {}, "finish_reason": "stop"}]}), DONE)
+    told = chunks(said)
+    for each in told:
+        ChatCompletionChunk.model_validate({**each, "choices": []}, strict=True)
+    assert len({(each["id"], each["created"]) for each in told}) == 1
+    assert [each["choices"][0]["finish_reason"] for each in told] == [None, None, "stop"]
+    assert [("usage" in each, each.get("odd")) for each in told] == [(False, 1), (False, 1), (False, None)]
+    assert answer.content == "ab"
+
+
+async def test_a_whole_answer_is_given_what_it_lacks() -> None:
+    body = b'{"odd": 1, "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}'
+    buffer = TurnBuffer(turn())
+    retold = buffer.retold = Retold(Relayed(streams=False), [], 0)
+    async with standing_in(Reply((body,))) as service, open_upstreams(service.settings(), at_once) as upstreams:
+        await Answering(upstreams, buffer).run([])
+    assert retold.whole is not None
+    told = ChatCompletion.model_validate(json.loads(retold.whole), strict=True)
+    assert (told.choices[0].message.content, told.object) == ("hi", "chat.completion")
+    assert json.loads(retold.whole)["odd"] == 1
 
 
 async def test_usage_is_for_who_asked_for_it() -> None:
@@ -250,7 +276,8 @@ async def test_what_is_refused_for_something_else_is_not_too_long() -> None:
 
 
 async def test_who_wants_no_stream_is_answered_by_one_that_is_none_and_else_by_what_came() -> None:
-    whole = b'{"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}], "odd": 1}'
+    whole = b'{"id": "c", "object": "chat.completion", "created": 1, "model": "m", "odd": 1, "choices": [{"message": '
+    whole += b'{"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}'
     for body, is_relayed in ((whole, True), (HI + STOP + DONE, False), (whole.replace(b"stop", b"end_turn"), False)):
         buffer = TurnBuffer(turn())
         retold = buffer.retold = Retold(Relayed(streams=False), [], 0)
