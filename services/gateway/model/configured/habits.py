@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from services.gateway.model.configured.plain import beside_what_is_known, made_plain, names_it, refuses_one_beside
+from services.gateway.model.configured.plain import (
+    beside_what_is_known,
+    made_plain,
+    names_it,
+    refuses_developer,
+    refuses_field,
+    wants_back,
+    without_developer,
+)
 from services.gateway.model.relayed import Relayed
 
 LEARNS_FIELDS = frozenset((400, 422))
@@ -75,7 +83,9 @@ class Habits:
     alternates: bool = False  # user and assistant must take turns
     without_system: bool = False  # the prompt must stand in the first question
     whole: bool = False  # it answers all at once, or not at all
-    plain: bool = False  # its messages have nothing beside what every service knows, and no other roles
+    plain: bool = False  # its messages have nothing beside what every service knows
+    echoes: bool = False  # or all that they have: it has missed some of it
+    without_developer: bool = False  # who is the system there
 
     def body(
         self, model: str, messages: Sequence[Message], fields: Mapping[str, Any], *, streams: bool = True
@@ -99,6 +109,8 @@ class Habits:
             arranged[first : first + 1] = [_joined(prompt, message, "user") for message in arranged[first : first + 1]]
         if self.plain:
             arranged = [made_plain(message) for message in arranged]
+        if self.without_developer:
+            arranged = [without_developer(message) for message in arranged]
         if OF_TOOLS & self.refused:
             arranged = [_without_calls(message) for message in arranged]
         return _alternating(arranged) if self.alternates else arranged
@@ -126,14 +138,20 @@ class Habits:
         sent = set(fields)
         if status in LEARNS_TOOLS and "tools" in sent and NO_TOOLS.search(said):
             return replace(self, refused=self.refused | OF_TOOLS)
-        if (
-            status in LEARNS_ROLES
-            and not self.plain
-            and refuses_one_beside(said, set(beside), is_of_fields=status in LEARNS_FIELDS)
-        ):
-            return replace(self, plain=True)
+        if (taught := self._taught_messages(status, said, frozenset(beside))) is not None:
+            return taught
         taught = self._taught_fields(said, sent, others) if status in LEARNS_FIELDS else None
         return replace(taught, refused=taught.refused | OF_TOOLS) if taught and "tools" in taught.refused else taught
+
+    def _taught_messages(self, status: int, said: str, beside: frozenset[str]) -> Self | None:
+        """Return what a refusal teaches of what messages have beside what every service knows."""
+        if status in LEARNS_ROLES and not self.without_developer and refuses_developer(said, beside):
+            return replace(self, without_developer=True)
+        if status not in LEARNS_FIELDS:
+            return None
+        if self.plain:
+            return replace(self, plain=False, echoes=True) if wants_back(said, beside) else None
+        return replace(self, plain=True) if not self.echoes and refuses_field(said, beside) else None
 
     def _taught_fields(self, said: str, fields: set[str], others: Iterable[str]) -> Self | None:
         is_unknown = UNKNOWN_FIELD.search(said)

@@ -220,3 +220,36 @@ def test_who_wants_back_what_was_thought_is_sent_that() -> None:
     asking.body()
     assert not asking.learns(400, "The `reasoning_content` in the thinking mode must be passed back to the API.")
     assert asking.body()["messages"] == [echoed]
+
+
+def test_one_client_s_odd_value_takes_nothing_from_the_others() -> None:
+    echoed = {"role": "assistant", "content": "hi", "reasoning_content": 5}
+    for said in (
+        "messages.0.reasoning_content must be a string",
+        '{"loc": ["body", "messages", 0, "reasoning_content"], "msg": "Input should be a valid string"}',
+        "reasoning_content: invalid type: integer, expected a string",
+    ):
+        asking = Asking(Habits(), "m", [echoed], {}, Relayed({}))
+        asking.body()
+        assert not asking.learns(400, said)
+
+
+def test_who_misses_what_was_left_out_is_sent_it_from_then_on() -> None:
+    echoed = {"role": "assistant", "content": "hi", "reasoning_content": "so"}
+    asking = Asking(Habits(plain=True), "m", [{"role": "developer", "content": "p"}, echoed], {}, Relayed({}))
+    asking.body()
+    assert asking.learns(400, "unknown variant `developer`, expected `system` or `user`")
+    assert asking.body()["messages"] == [{"role": "system", "content": "p"}, {"role": "assistant", "content": "hi"}]
+    assert asking.learns(400, "The `reasoning_content` in the thinking mode must be passed back to the API.")
+    assert asking.body()["messages"] == [{"role": "system", "content": "p"}, echoed]
+    later = Asking(asking.habits, "m", [{**echoed, "odd": 1}], {}, Relayed({}))
+    later.body()
+    assert not later.learns(400, "property 'odd' is unsupported")
+
+
+def test_fields_without_number_are_nothing_that_a_service_has_said() -> None:
+    for name in ("", "k_{}"):
+        message = {"role": "user", "content": "q"} | {name.format(number): 1 for number in range(100)}
+        asking = Asking(Habits(), "m", [message], {}, Relayed({}))
+        asking.body()
+        assert not asking.learns(400, "k_1 is unsupported" if name else "that is unsupported")
