@@ -212,6 +212,11 @@ def erase(
         raise typer.Exit(2)
 
 
+def _left(to: Path) -> str:
+    """Say what is left of an export that has failed."""
+    return "what was written is not whole" if str(to) == "-" else "no file was made"
+
+
 @app.command()
 def export(
     user: Annotated[str, typer.Option(help="the user id, `sub` in their tokens, or a visitor's id")],
@@ -231,7 +236,7 @@ def export(
         raise typer.Exit(1) from error
     except (ValueError, TimeoutError, *DATABASE_ERRORS) as error:
         why = str(error) if type(error) is ValueError else f"the database: {describe(error)}"
-        typer.echo(f"tripthread export: {plain(why)}", err=True)
+        typer.echo(f"tripthread export: {plain(why)}: {_left(to)}", err=True)
         raise typer.Exit(1) from error
     typer.echo(plain(f"{user}: {rows} rows"), err=True)
 

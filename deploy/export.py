@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EEXIST
 from functools import partial
 from getpass import getuser
 from pathlib import Path
@@ -12,15 +13,17 @@ from typing import BinaryIO
 from services.gateway.account.recording import Reading, Recording, database_clock
 from services.gateway.account.visitors.store import LinkStore
 from services.gateway.privacy.export import first_line, last_line
-from services.gateway.privacy.pages import ExportReader, read_page
+from services.gateway.privacy.pages import PATIENCE_S, ExportReader, read_page
+from shared.backoff import patiently
 from shared.configured.urls import malformed
-from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, open_pool
+from shared.database import READ_STATEMENT_TIMEOUT_MS, Fault, Pool, fault_of, open_pool
 from shared.ids import new_id
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
 NAME = "tripthread export"
 STDOUT = Path("-")
+PART = ".part"  # behind the name of a file that is not whole
 LONGEST_NAME = 255
 LONGEST_REASON = 500
 _URLS = ("gateway_database_url", "reader_database_url", "admin_database_url", "amqp_url")
@@ -32,7 +35,7 @@ async def export(settings: Settings, user_id: str, to: Path, reason: str | None 
     Args:
         settings: Where the database and the broker are.
         user_id: Of whom; what they had as visitors is in it.
-        to: The file, which is not there yet, nor afterwards where this fails; or `STDOUT`.
+        to: The file, which is not there yet, and afterwards only where it is whole; or `STDOUT`.
         reason: Why, for the record.
 
     Returns:
@@ -70,35 +73,54 @@ async def _record(settings: Settings, publisher: Publisher, admin: Pool, reason:
 async def _write(file: BinaryIO, owners: list[str], reader: ExportReader) -> int:
     _put(file, first_line(owners))
     while not reader.is_done:
-        _put(file, await reader.next_lines())
+        _put(file, await patiently(reader.next_lines, _is_passing, PATIENCE_S))
     _put(file, last_line(reader.rows))
     return reader.rows
 
 
+def _is_passing(error: Exception) -> bool:
+    return fault_of(error) is Fault.TRANSIENT
+
+
 def _put(file: BinaryIO, lines: bytes) -> None:
-    try:
+    with _told(Path(str(file.name))):
         file.write(lines)
         file.flush()
-    except OSError as error:  # which would else be taken for the database's
-        raise ValueError(f"{file.name}: {error.strerror}") from error
 
 
 @contextmanager
 def _new_file(to: Path) -> Iterator[BinaryIO]:
-    """Make a file for its owner alone, which is there afterwards where the block has ended well."""
+    """Make a file for its owner alone, which is there once the block has ended well.
+
+    Until then it is called otherwise, so that what is left of a process that was killed is not taken for it.
+    """
     if to == STDOUT:
         yield sys.stdout.buffer
         return
-    try:
-        descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise ValueError(f"{to}: {error.strerror}") from error
+    part = to.with_name(f"{to.name}{PART}")
+    with _told(to):
+        if to.exists():
+            raise FileExistsError(EEXIST, os.strerror(EEXIST))
+    with _told(part):
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "wb") as file:
             yield file
-    except BaseException:
-        to.unlink(missing_ok=True)
-        raise
+            with _told(part):
+                os.fsync(file.fileno())
+        with _told(to):
+            os.link(part, to)  # which never replaces a file, as a renaming does
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say of which file an error is, which would else be taken for the database's."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
 
 
 def _check(settings: Settings, user_id: str, reason: str | None) -> None:

@@ -1,7 +1,12 @@
 """How long to wait before another try: twice as long after each one in vain, up to a longest."""
 
+import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -31,3 +36,24 @@ class Delays:
         """Return the wait after one more attempt in vain."""
         self._attempts += 1
         return self._backoff.wait_s(self._attempts) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+async def patiently(
+    attempt: Callable[[], Awaitable[Result]], is_passing: Callable[[Exception], bool], patience_s: float
+) -> Result:
+    """Return what an attempt returns, which is made again for so long after its first failure.
+
+    Args:
+        attempt: What is made.
+        is_passing: Tells of an error whether another attempt may meet none.
+        patience_s: In seconds; with 0 there is one attempt.
+    """
+    clock, delays, until_s = asyncio.get_running_loop().time, Delays(), 0.0
+    while True:
+        try:
+            return await attempt()
+        except Exception as error:
+            until_s = until_s or clock() + patience_s
+            if clock() >= until_s or not is_passing(error):
+                raise
+        await asyncio.sleep(min(delays.next(), max(0.0, until_s - clock())))

@@ -15,7 +15,7 @@ from services.gateway.account.visitors.store import LinkStore
 from services.gateway.http.answers.sliced import Slice, SlicedResponse
 from services.gateway.http.held.room import Room
 from services.gateway.privacy.kinds import KINDS, Kind
-from services.gateway.privacy.pages import PAGE_BYTES, ExportReader, ReadPage
+from services.gateway.privacy.pages import PAGE_BYTES, PATIENCE_S, ExportReader, ReadPage
 from shared.errors import Crowded, TooMany
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -64,7 +64,9 @@ class Exporting:
         room: Room,
         *,
         kinds: Sequence[Kind] = KINDS,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._kinds = kinds
         self._read = read
         self._links = links
@@ -94,6 +96,7 @@ class Exporting:
             between=b"",
             media_type=MEDIA_TYPE,
             headers={"Content-Disposition": 'attachment; filename="tripthread-export.ndjson"'},
+            patience_s=self._patience_s,
         )
         return PlacedResponse(sliced, self._places, caller, record)
 

@@ -15,6 +15,8 @@ from shared.database import Pool, reading
 PAGE_BYTES = 256 * 1024  # of lines that are held at once; one row may be more
 STORED_BYTES = 64 * 1024  # of large columns as they are stored, compressed, that the database unfolds for a page
 PAGE_ROWS = 500
+# For a page that cannot be read, as while a database fails over: for so long it is read again.
+PATIENCE_S = 20.0
 PAGES_AT_ONCE = 20  # empty ones too: then whoever asked is looked for, who may be gone
 
 
@@ -77,7 +79,9 @@ class ExportReader:
         self._read = read
         self._left = [(kind, owner) for kind in kinds for owner in owners]
         self._after: tuple[Any, ...] | None = None
-        self.rows = 0  # so far
+        self._lines: list[str] = []  # read, and not returned yet
+        self._size = 0  # bytes of them
+        self.rows = 0  # that were returned
 
     @property
     def is_done(self) -> bool:
@@ -85,18 +89,23 @@ class ExportReader:
         return not self._left
 
     async def next_lines(self) -> bytes:
-        """Return as many lines as are held at once, or fewer: none where what was looked for is not there."""
-        lines: list[str] = []
-        size = 0
+        """Return as many lines as are held at once, or fewer: none where what was looked for is not there.
+
+        Where a page cannot be read, whoever asks again has it, and all that was read before it.
+        """
         for _ in range(PAGES_AT_ONCE):
-            if not self._left or size >= PAGE_BYTES:
+            if not self._left or self._size >= PAGE_BYTES:
                 break
-            kind, owner = self._left[0]
-            page = await self._read(owner, kind, self._after)
-            self._after = page.last
-            if page.last is None:
-                self._left.pop(0)
-            lines += page.lines
-            size += sum(map(len, page.lines))
+            await self._read_page()
+        lines, self._lines, self._size = self._lines, [], 0
         self.rows += len(lines)
         return "".join(f"{line}\n" for line in lines).encode()
+
+    async def _read_page(self) -> None:
+        kind, owner = self._left[0]
+        page = await self._read(owner, kind, self._after)
+        self._after = page.last
+        if page.last is None:
+            self._left.pop(0)
+        self._lines += page.lines
+        self._size += sum(map(len, page.lines))

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.http.held.bodies import until_left
 from services.gateway.http.held.room import Room
+from shared.backoff import patiently
+from shared.database import Fault, fault_of
+from shared.errors import Overloaded, TooMany
 
 # For a slice to be taken by whoever asked for it, since it takes room from others: so long, and longer if it is large.
 SEND_S = 30.0
@@ -34,6 +38,7 @@ class SlicedResponse(Response):
         between: bytes = b",",
         media_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
+        patience_s: float = 0.0,
     ) -> None:
         """Prepare to answer.
 
@@ -47,6 +52,8 @@ class SlicedResponse(Response):
             between: What stands between two.
             media_type: What it is all together.
             headers: Others of the answer.
+            patience_s: For how long a slice is made again, once the answer has begun, that fails for a reason that may
+                pass. What makes it goes on where it failed.
         """
         super().__init__(media_type=media_type, headers=dict(headers or {}))
         self._room = room
@@ -55,6 +62,7 @@ class SlicedResponse(Response):
         self._between = between
         self._before = before
         self._after = after
+        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         first, second = await anext(self._slices, None), await anext(self._slices, None)
@@ -73,7 +81,9 @@ class SlicedResponse(Response):
         lead, is_begun, is_written = self._before, False, False
         try:
             async for size, make in _chained(begun, self._slices):
-                async with self._made(size, make) as made:
+                async with AsyncExitStack() as holding:
+                    enter = partial(self._enter, holding, size, make)
+                    made = await patiently(enter, _is_passing, self._patience_s if is_begun else 0.0)
                     if not is_begun:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         is_begun = True
@@ -89,6 +99,9 @@ class SlicedResponse(Response):
     def _end(self) -> bytes:
         return self._after if isinstance(self._after, bytes) else self._after()
 
+    async def _enter(self, holding: AsyncExitStack, size: int, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        return await holding.enter_async_context(self._made(size, make))
+
     @asynccontextmanager
     async def _made(self, size: int, make: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
         """Make a slice, and have room for it in the block, in which it is to be sent."""
@@ -98,6 +111,11 @@ class SlicedResponse(Response):
                 made = await make()
             async with asyncio.timeout(SEND_S + size / SLOWEST):
                 yield made
+
+
+def _is_passing(error: Exception) -> bool:
+    """Tell whether a slice may be made a while later: the database is away, or others are being read."""
+    return isinstance(error, TooMany | Overloaded) or fault_of(error) is Fault.TRANSIENT
 
 
 async def _nothing() -> bytes:

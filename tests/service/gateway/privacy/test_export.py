@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 from starlette.types import Message, Scope
@@ -14,6 +15,7 @@ from services.gateway.http.held.room import Room
 from services.gateway.privacy.export import Exporting, ExportPlaces
 from services.gateway.privacy.kinds import KINDS, Kind
 from services.gateway.privacy.pages import PAGE_BYTES, PAGES_AT_ONCE, ExportPage
+from shared.errors import Overloaded, TooMany
 from shared.events import ConversationRead
 from tests.service.gateway.fakes import World
 
@@ -25,20 +27,32 @@ SCOPE: Scope = {"type": "http", "method": "GET", "path": PATH, "headers": []}
 class Stage:
     """Exports of a world's rows, of which is noted how much was read and sent."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, patience_s: float = 10.0) -> None:
+        self.patience_s = patience_s
         self.pages = 0
         self.read = 0  # bytes
         self.sent = 0
         self.most_held = 0
         self.left = asyncio.Event()  # set: whoever asked is gone
+        self.faults: dict[int, list[Exception]] = {}  # that meet whoever reads a page, by its number
+        self.lines: list[bytes] = []
         self._world = world
 
     async def answer(self, *owners: str) -> None:
-        exporting = Exporting(self._read, LinkStore(None), ExportPlaces(1), Lanes(), Room(2**20))  # type: ignore[arg-type]
+        exporting = Exporting(
+            self._read,
+            LinkStore(None),  # type: ignore[arg-type]
+            ExportPlaces(1),
+            Lanes(),
+            Room(2**20),
+            patience_s=self.patience_s,
+        )
         caller = Caller(owners[0], None, "user", None, owners)
         await exporting.of(owners, caller)(SCOPE, self._receive, self._send)
 
     async def _read(self, owner: str, kind: Kind, after: tuple[Any, ...] | None) -> ExportPage:
+        if faults := self.faults.get(self.pages):
+            raise faults.pop()
         page = await self._world.read_kept(owner, kind, after)
         self.pages += 1
         self.read += sum(map(len, page.lines))
@@ -51,6 +65,7 @@ class Stage:
 
     async def _send(self, message: Message) -> None:
         self.sent += len(message.get("body", b""))
+        self.lines += message.get("body", b"").splitlines()
         await asyncio.sleep(0)
 
 
@@ -88,6 +103,41 @@ async def test_somebody_who_has_gone_is_looked_for_where_there_is_nothing_to_sen
     stage.left.set()
     await stage.answer(*(f"visitor_{number}" for number in range(200)))
     assert stage.pages <= 3 * PAGES_AT_ONCE < 200 * len(KINDS)
+
+
+async def test_a_page_that_fails_for_a_moment_is_read_again_and_none_twice(world: World) -> None:
+    stage = Stage(world)
+    for number in (20, 21, 30):
+        stage.faults[number] = [ConnectionRefusedError(), TooMany(), Overloaded(), TimeoutError()]
+    await stage.answer("u1")
+    lines = [orjson.loads(line) for line in stage.lines]
+    assert [line["row"]["message_id"] for line in lines[1:-1]] == [f"m{number}" for number in range(ROWS)]
+    assert lines[-1]["rows"] == ROWS
+    assert not any(stage.faults.values())
+
+
+@pytest.mark.parametrize(
+    ("fault", "patience_s", "tried"),
+    [(ConnectionRefusedError(), 0.0, 1), (asyncpg.InsufficientPrivilegeError("no right"), 60.0, 1)],
+)
+async def test_a_page_that_cannot_be_read_ends_an_export_without_its_last_line(
+    world: World, fault: Exception, patience_s: float, tried: int
+) -> None:
+    stage = Stage(world, patience_s)
+    stage.faults[20] = [fault] * 9
+    with pytest.raises(type(fault)):
+        await stage.answer("u1")
+    assert len(stage.faults[20]) == 9 - tried
+    assert stage.read > 0, "and some of it was sent"
+    assert b"complete" not in b"".join(stage.lines)
+
+
+async def test_who_has_nothing_yet_is_told_at_once_that_the_database_is_away(world: World) -> None:
+    stage = Stage(world, 60.0)
+    stage.faults[0] = [ConnectionRefusedError()] * 9
+    with pytest.raises(ConnectionRefusedError):
+        await stage.answer("u1")
+    assert (stage.sent, len(stage.faults[0])) == (0, 8)
 
 
 async def test_an_administrator_who_may_read_no_bodies_exports_nobody(world: World) -> None:
