@@ -91,7 +91,9 @@ class Retelling:
         """Give an event what it lacks, and leave out what says nothing."""
         if self._own_head is None:
             self._own_head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time()), "model": ""}
-        value = orjson.loads(event)
+        value = _value_of(event)
+        if value is None:
+            return event
         for number, choice in enumerate(value["choices"]):
             choice.setdefault("index", number)
             reason = choice.get("finish_reason")
@@ -102,7 +104,7 @@ class Retelling:
     def _known_head(self) -> Mapping[str, Any]:
         """Return what every chunk of this answer has, by the first one: a client may join them by it."""
         if self._head is None:
-            said = {**(self._own_head or {}), **(orjson.loads(self._first) if self._first is not None else {})}
+            said = {**(self._own_head or {}), **((self._first and _value_of(self._first)) or {})}
             self._head = {name: said[name] for name in HEAD if said.get(name) is not None}
         return self._head
 
@@ -110,6 +112,15 @@ class Retelling:
 def lacks_something(event: bytes) -> bool:
     """Tell whether an event of the usual shape is none that every client reads."""
     return not has_all_names(event) or NO_REASON.search(event) is not None or NO_USAGE.search(event) is not None
+
+
+def _value_of(event: bytes) -> dict[str, Any] | None:
+    """Return what an event says; None where that cannot be spelled anew, for what nobody reads of it here."""
+    try:
+        value: dict[str, Any] = orjson.loads(event)
+    except ValueError:
+        return None
+    return value
 
 
 def has_all_names(event: bytes) -> bool:

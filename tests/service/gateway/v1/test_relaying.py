@@ -81,6 +81,14 @@ async def test_a_whole_answer_is_given_what_it_lacks() -> None:
     assert json.loads(retold.whole)["odd"] == 1
 
 
+async def test_what_lacks_something_and_cannot_be_completed_goes_on_as_it_came() -> None:
+    """Half a character where nobody reads: some services send so the tokens beside a text."""
+    odd = b'data: {"choices": [{"delta": {"content": "a"}, "logprobs": "\xf0\x9f"}]}\n\n'
+    said, answer = await relayed(odd, event({"choices": [{"delta": {}, "finish_reason": "end_turn"}]}), DONE)
+    assert said.startswith(odd)
+    assert (answer.content, answer.status) == ("a", "complete")
+
+
 async def test_usage_is_for_who_asked_for_it() -> None:
     assert USAGE not in (await relayed(HI, STOP, USAGE, DONE))[0]
     wanted = Relayed(wants_usage=True)
