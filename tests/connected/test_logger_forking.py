@@ -121,8 +121,11 @@ async def test_a_fork_has_its_sources_title_of_a_model_unless_it_has_its_own(
     await logger.commit([posted("m1", 1, content="Fly me to Aspen"), answered("a1", 2, parent_id="m1")])
     await logger.commit([titled("Aspen by air", 1), forked("a1", to="f1"), forked("a1", to="f2", title="mine")])
     await logger.commit([titled("Of the fork", 30, "f3"), titled("Of the fork", 30, "f2"), forked("a1", to="f3")])
+    await logger.commit([titled("A", 30, "f4"), forked("a1", to="f4"), forked("a1", to="f5")])
+    await logger.commit([titled("A", 30, "f5")])  # in either order
     rows = await owner.fetch("SELECT title, title_source FROM chat.sessions ORDER BY session_id")
-    of_a_model = [("Aspen by air", "model"), ("mine", "user"), ("Of the fork", "model"), ("Aspen by air", "model")]
+    by_air = ("Aspen by air", "model")
+    of_a_model = [by_air, ("mine", "user"), ("Of the fork", "model"), by_air, by_air, by_air]
     assert [tuple(row) for row in rows] == of_a_model
 
 

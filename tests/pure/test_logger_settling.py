@@ -1,6 +1,7 @@
 """What stands of a session's fields, whoever set them and however the events of that come."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 from uuid import UUID
@@ -146,6 +147,14 @@ def test_nothing_tells_whether_a_models_title_is_older_than_an_erasure_so_it_goe
     since = set_since(known, at(4))
     assert since is not None
     assert (since.title, since.title_source, since.pinned) == (None, "none", True)
+
+
+def test_words_of_before_an_erasure_are_nobody_s_title_where_its_user_took_their_own_back_since() -> None:
+    """The first question may still be there when they take it back, and gives the title again until it is swept."""
+    known = replace(settled([changed(5, title=None)]), title="Of before", title_source="message")
+    since = set_since(known, at(4))
+    assert since is not None
+    assert (since.title, since.title_source, "title" in since.field_stamps) == (None, "none", True)
 
 
 def test_an_end_stands_until_something_newer_is_said() -> None:

@@ -88,23 +88,28 @@ def settle(state: SessionState, edit: Edit) -> SessionState:
 def set_since(state: SessionState, erased_at: datetime) -> SessionState | None:
     """Return of a session what its user has set since they were erased; None where that is nothing.
 
-    A model's title is not among it: of what was said before, or since, nothing tells. Its times are those of what was
-    set: when the session began, at the latest, and was opened.
+    A model's title is not among it: of what was said before, or since, nothing tells. Nor are the words of a question
+    that stand where they took theirs back. Its times are those of what was set: when the session began, at the latest,
+    and was opened.
     """
     stamps = {name: stamp for name, stamp in state.field_stamps.items() if _moment(stamp) > erased_at}
     ended_at = state.ended_at if state.ended_at is not None and state.ended_at > erased_at else None
     if not stamps and ended_at is None:
         return None
     began_at = min([_moment(stamp) for stamp in stamps.values()] or [ended_at or erased_at])
+    fields = {name: getattr(state, name) for name in stamps if name != OPENED}
+    is_titled = "title" in stamps and state.title_source == "user"
+    if not is_titled:
+        fields.pop("title", None)
     return SessionState(
         state.user_id,
         state.session_id,
         began_at,
         _moment(stamps[OPENED]) if OPENED in stamps else began_at,
-        title_source="user" if "title" in stamps and state.title is not None else "none",
+        title_source="user" if is_titled else "none",
         ended_at=ended_at,
         field_stamps=stamps,
-        **{name: getattr(state, name) for name in stamps if name != OPENED},
+        **fields,
     )
 
 

@@ -154,6 +154,8 @@ async def _settle(db: Connection, event: SessionForked, copied: int) -> None:
             metadata = CASE WHEN fork.field_stamps ? 'metadata' THEN fork.metadata ELSE source.metadata END,
             analytics = CASE WHEN fork.field_stamps ? 'analytics' THEN fork.analytics ELSE source.analytics END,
             title = CASE WHEN fork.field_stamps ? 'title' THEN fork.title WHEN $7::text IS NOT NULL THEN $7
+                WHEN fork.title_source = 'model' AND source.title_source = 'model'  -- as `settling.py` has it
+                    THEN greatest(fork.title COLLATE "C", source.title COLLATE "C")
                 WHEN fork.title_source = 'model' THEN fork.title ELSE source.title END,
             title_source = CASE WHEN fork.field_stamps ? 'title' THEN fork.title_source
                 WHEN $7::text IS NOT NULL THEN 'user'
