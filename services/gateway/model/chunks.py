@@ -17,6 +17,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None  # of the former; this and the next are told to whoever waits, and not kept
+    reasoning_tokens: int | None = None  # of the latter
 
 
 class Complaint(msgspec.Struct, frozen=True, gc=False):

@@ -168,7 +168,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     code, detail = CODES.get(error.status_code, "error"), str(error.detail)
     headers = dict(error.headers or {})
     if error.status_code == 404:
-        detail = "There is nothing at this path; /openapi.json lists what there is."
+        detail = "There is nothing at this path; /openapi.json lists what there is, and OpenAI's API begins with /v1."
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
         detail = f"This path takes {headers['Allow']}."

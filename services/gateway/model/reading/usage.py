@@ -8,13 +8,19 @@ MOST_TOKENS = 2**31 - 1  # what the column holds; services have been seen to rep
 # OpenAI's names, those of Anthropic and of OpenAI's newer endpoint, Google's, and Ollama's.
 PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
 COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
+# What is counted of these besides: OpenAI's names, those of its newer endpoint, and DeepSeek's.
+PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+CACHED = ("cached_tokens", "prompt_cache_hit_tokens")
 
 
 def usage_in(value: Any) -> Usage | None:
     """Read a usage; None where it counts nothing, as the zeros do that some services end with."""
     if not isinstance(value, dict):
         return None
-    usage = Usage(_first(value, PROMPT), _first(value, COMPLETION))
+    cached = _first(_details(value, PROMPT_DETAILS) or value, CACHED)
+    reasoning = _first(_details(value, COMPLETION_DETAILS), ("reasoning_tokens",))
+    usage = Usage(_first(value, PROMPT), _first(value, COMPLETION), cached, reasoning)
     return usage if usage.prompt_tokens or usage.completion_tokens else None
 
 
@@ -22,7 +28,16 @@ def newest(before: Usage | None, after: Usage | None) -> Usage | None:
     """Unite two reports of one answer: the later one counts, where it counts anything."""
     if before is None or after is None:
         return after or before
-    return Usage(after.prompt_tokens or before.prompt_tokens, after.completion_tokens or before.completion_tokens)
+    return Usage(
+        after.prompt_tokens or before.prompt_tokens,
+        after.completion_tokens or before.completion_tokens,
+        after.cached_tokens or before.cached_tokens,
+        after.reasoning_tokens or before.reasoning_tokens,
+    )
+
+
+def _details(value: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return next((details for name in names if isinstance(details := value.get(name), dict)), {})
 
 
 def _first(value: dict[str, Any], names: tuple[str, ...]) -> int | None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from services.gateway.http.answers.openai_errors import FAILED
+from services.gateway.model.chunks import Usage
 from services.gateway.model.ending import FILTERED, LENGTH
 from services.gateway.turns.turn import Answer, text_parts
 from services.gateway.v1.reading.response_request import response_id
@@ -72,8 +73,15 @@ def begun(turn: Told, told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def ended(turn: Told, told: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    """Return a response whose answer has come to an end."""
+def ended(turn: Told, told: Mapping[str, Any], answer: Answer, counted: Usage | None = None) -> dict[str, Any]:
+    """Return a response whose answer has come to an end.
+
+    Args:
+        turn: Which.
+        told: What it repeats of its request.
+        answer: Its answer.
+        counted: What its service has counted beside the tokens that are kept, as far as that is known.
+    """
     reason = INCOMPLETE.get(answer.finish_reason or "")
     details = {"incomplete_details": {"reason": reason}} if reason else {}
     return {
@@ -81,7 +89,7 @@ def ended(turn: Told, told: Mapping[str, Any], answer: Answer) -> dict[str, Any]
         "status": "incomplete" if reason else "completed",
         "completed_at": None if reason or turn.answered_at is None else int(turn.answered_at.timestamp()),
         "output": items_of(turn.turn_id, answer),
-        "usage": usage_of(answer.usage),
+        "usage": usage_of(answer.usage, counted or Usage()),
         **details,
     }
 
@@ -173,13 +181,13 @@ def call_name(given: str | None, number: int) -> str:
     return given or f"call_{number}"
 
 
-def usage_of(tokens: Mapping[str, Any]) -> dict[str, Any]:
+def usage_of(tokens: Mapping[str, Any], counted: Usage) -> dict[str, Any]:
     """Spell the tokens of an answer."""
     asked, said = tokens["input_tokens"] or 0, tokens["output_tokens"] or 0
     return {
         "input_tokens": asked,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": counted.cached_tokens or 0, "cache_write_tokens": 0},
         "output_tokens": said,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": counted.reasoning_tokens or 0},
         "total_tokens": asked + said,
     }

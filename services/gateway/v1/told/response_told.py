@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from services.gateway.model.chunks import Chunk
+from services.gateway.model.chunks import Chunk, Usage
 from services.gateway.model.ending import reason_of
+from services.gateway.model.reading.usage import newest
 from services.gateway.model.relayed import Relayed
 from services.gateway.turns.here.retold import Retold
 
@@ -17,11 +18,14 @@ class ToldInPieces(Retold):
         super().__init__(request, messages, size)
         self._chunks: list[Chunk] = []
         self._is_read = streams
+        self.usage: Usage | None = None  # as the service counts it
 
     def tell(self, chunk: Chunk, tries: int) -> None:
         """Take what comes next."""
         if chunk.finish_reason is not None:
             self.reason = reason_of(chunk.finish_reason)
+        if chunk.usage is not None:
+            self.usage = newest(self.usage, chunk.usage)
         if self._is_read and (chunk.text or chunk.reasoning or chunk.calls):
             self._chunks.append(chunk)
             self._count(_size(chunk))

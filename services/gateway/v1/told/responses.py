@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from services.gateway.http.answers.openai_errors import described
-from services.gateway.model.chunks import CallPiece, Chunk
+from services.gateway.model.chunks import CallPiece, Chunk, Usage
 from services.gateway.turns.here.buffer import Reasoning, TurnBuffer
 from services.gateway.turns.histories import Message
 from services.gateway.turns.pieces import Whole
@@ -47,7 +47,7 @@ class Responses:
         yield events.end(_final(begun))
 
     def whole(self, begun: Begun, turn: Turn, answer: Answer) -> bytes:
-        return orjson.dumps(response_shape.ended(turn, begun.asked.told, answer))
+        return orjson.dumps(response_shape.ended(turn, begun.asked.told, answer, _counted(begun)))
 
 
 def _relayed(buffer: TurnBuffer, retold: ToldInPieces, events: ResponseEvents) -> AsyncIterator[bytes]:
@@ -79,13 +79,18 @@ def _refuses(turn: Turn | None) -> bool:
     return turn is not None and turn.answer is not None and turn.answer.metadata.get("refusal") is True
 
 
+def _counted(begun: Begun) -> Usage | None:
+    """Return what the service has counted, for the request that began the turn."""
+    return begun.retold.usage if isinstance(begun.retold, ToldInPieces) else None
+
+
 def _final(begun: Begun) -> dict[str, Any]:
     """Return the response as it ended."""
     buffer, told = begun.buffer, begun.asked.told
     turn = buffer.ended or buffer.turn
     answer = buffer.ended.answer if buffer.ended else None
     if answer is not None and has_ended(answer, begun.retold):
-        return response_shape.ended(turn, told, answer)
+        return response_shape.ended(turn, told, answer, _counted(begun))
     failure = buffer.failure
     error = described(failure) if isinstance(failure, TripthreadError) else error_of(answer)[1]
     return response_shape.failed(turn, told, error, answer)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openai._streaming import SSEDecoder
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response
 
 from services.gateway.model.asking.upstreams import open_upstreams
 from services.gateway.model.chunks import Chunk
@@ -332,3 +333,30 @@ async def test_silence_in_a_response_is_no_event_and_takes_none_with_it(monkeypa
     assert all(each.data for each in events)
     dispatched = [block.split(b"\n")[-1] for block in said.split(b"\n\n") if block]
     assert all(line.startswith(b"data: ") for line in dispatched), "a blank line is behind each event, and nowhere else"
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 7}, "completion_tokens_details": {"reasoning_tokens": 5}},
+        {"prompt_cache_hit_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 5}},
+    ],
+)
+async def test_a_response_tells_what_its_service_has_counted(counted: dict[str, Any]) -> None:
+    """Who reckons costs by a nought that nobody has counted reckons wrong."""
+    tokens = {"prompt_tokens": 10, "completion_tokens": 8}
+    usage = event({"choices": [], "usage": {**tokens, **counted}})
+    asked = read_response_request(b'{"model": "m", "input": "hi"}', {"content-type": "application/json"}, 10)
+    for last in (usage, event({"choices": [], "usage": tokens})):
+        buffer = TurnBuffer(turn())
+        retold = buffer.retold = ToldInPieces(Relayed(wants_usage=True), [], 0, streams=False)
+        service = standing_in(Reply((HI, STOP, last, DONE)))
+        async with service as stand_in, open_upstreams(stand_in.settings(), at_once) as upstreams:
+            answer = await Answering(upstreams, buffer).run([])
+        ended = replace(buffer.turn, state="complete", answer=answer, answered_at=minutes(1))
+        told = Response.model_validate(
+            json.loads(Responses().whole(Begun(asked, buffer, retold, None, is_known=True), ended, answer))
+        ).usage
+        assert told is not None
+        details = (told.input_tokens_details.cached_tokens, told.output_tokens_details.reasoning_tokens)
+        assert (told.total_tokens, details) == (18, (7, 5) if last is usage else (0, 0))
