@@ -17,6 +17,7 @@ from services.gateway.titles.titling import Titling
 from services.gateway.turns.turn import Answer, Question, Turn
 from shared.errors import BrokerAway
 from shared.events import Event, SessionTitled
+from shared.ids import upstream_thread_id
 from shared.publishing.publisher import Publisher
 from tests.pure.gateway.samples import turn
 from tests.service.gateway.model.stand_in import DONE, STOP, Reply, StandIn, at_once, chunk, event, standing_in
@@ -45,7 +46,7 @@ class Wanting:
     """Knows which sessions want a title."""
 
     wants: bool = True
-    fails: bool = False
+    fails: type[Exception] | None = None
     asked: list[str] = field(default_factory=list)
     answers: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,8 +56,8 @@ class Wanting:
     async def wants_title(self, beginning: Beginning) -> bool:
         self.asked.append(beginning.session_id)
         await self.answers.wait()
-        if self.fails:
-            raise ConnectionError
+        if self.fails is not None:
+            raise self.fails
         return self.wants
 
 
@@ -150,6 +151,7 @@ async def test_service_is_told_neither_user_nor_session_nor_the_conversations_th
     said = str(stage.service.requests) + "".join(stage.service.heads)
     assert "the-session" not in said
     assert "the-user" not in said
+    assert str(upstream_thread_id("the-user", "the-session")) not in said
 
 
 async def test_session_is_asked_for_once_whatever_is_said_in_it() -> None:
@@ -165,11 +167,11 @@ async def test_session_is_asked_for_once_whatever_is_said_in_it() -> None:
 @pytest.mark.parametrize("state", ["stopped", "interrupted", "failed", "posted", "running"])
 async def test_only_a_complete_answer_counts(state: str) -> None:
     async with titling() as stage:
-        stage.titling.ended(ended(state=state))
-        stage.titling.ended(ended(answer=""))
-        stage.titling.ended(ended())
+        stage.titling.ended(ended("ended otherwise", state=state))
+        stage.titling.ended(ended("said nothing", answer=""))
+        stage.titling.ended(ended("complete"))
         await stage.until("titled")
-    assert stage.service.asked == 1
+    assert stage.wanting.asked == ["complete"]
 
 
 async def test_session_with_a_title_costs_no_call() -> None:
@@ -191,13 +193,14 @@ async def test_session_with_a_title_costs_no_call() -> None:
         (Reply((chunk(content="Aspen and"), chunk("length"), DONE)), "unusable"),
         (Reply((chunk(content="Aspen"), chunk("content_filter"), DONE)), "unusable"),
         (Reply((chunk(content="word " * 2000), STOP, DONE)), "unusable"),
-        (Reply((chunk(refusal="I can't"), STOP, DONE)), "unusable"),
+        (Reply((chunk(refusal="Aspen is not for me to name"), STOP, DONE)), "unusable"),
         (Reply((chunk(content="I'm sorry, but I can't help with that."), STOP, DONE)), "unusable"),
         (
             Reply(
                 (
                     chunk(tool_calls=[{"index": 0, "id": "c", "function": {"name": "create_trip", "arguments": "{}"}}]),
-                    chunk("tool_calls"),
+                    chunk(content="Aspen"),
+                    STOP,
                     DONE,
                 )
             ),
@@ -285,13 +288,16 @@ async def test_without_a_broker_or_a_database_the_title_stays_and_work_goes_on()
         stage.publishing.is_away = True
         stage.titling.ended(ended("s1"))
         await stage.until("failed", 1)
-        stage.publishing.is_away, stage.wanting.fails = False, True
+        stage.publishing.is_away, stage.wanting.fails = False, ConnectionError
         stage.titling.ended(ended("s2"))
         await stage.until("failed", 2)
-        stage.wanting.fails = False
+        stage.wanting.fails = ZeroDivisionError  # as what nobody foresaw
         stage.titling.ended(ended("s3"))
+        await stage.until("failed", 3)
+        stage.wanting.fails = None
+        stage.titling.ended(ended("s4"))
         await stage.until("titled")
-    assert [event.session_id for event in stage.publishing.events if isinstance(event, SessionTitled)] == ["s3"]
+    assert [event.session_id for event in stage.publishing.events if isinstance(event, SessionTitled)] == ["s4"]
 
 
 async def test_limit_that_is_configured_for_the_model_stands(tmp_path: Path) -> None:
