@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from services.gateway.model.asking.upstream import Upstream, open_upstream
-from services.gateway.model.configured.catalog import ConfiguredModel, Offer, UpstreamSpec, read_catalog
+from services.gateway.model.configured.catalog import Catalog, ConfiguredModel, Offer, UpstreamSpec, read_catalog
 from shared.errors import ModelAway
 from shared.settings import Settings
 
@@ -32,11 +32,18 @@ async def table(settings: Settings, *, ask: bool) -> list[Row]:
         Misconfigured: The models' file cannot be used.
     """
     catalog = read_catalog(settings)
-    pairs = [(model, offer) for model in catalog.models for offer in model.offers]
+    pairs = [(model, offer) for model in _asked_here(catalog, settings) for offer in model.offers]
     said = await asyncio.gather(*(_ask(offer, settings.model_event_bytes) for _, offer in pairs)) if ask else []
     rows = [_row(model, offer, answer) for (model, offer), answer in zip(pairs, said or [""] * len(pairs), strict=True)]
     passing = [_any(upstream) for upstream in catalog.upstreams if upstream.passes_any]
     return [Row(HEADS), *rows, *passing]
+
+
+def _asked_here(catalog: Catalog, settings: Settings) -> list[ConfiguredModel]:
+    """Return the configured models, and the one that titles sessions where that is only passed on."""
+    titling = catalog.find(settings.title_model) if settings.title_model else None
+    unlisted = [titling] if titling is not None and not catalog.is_listed(titling.name) else []
+    return [*catalog.models, *unlisted]
 
 
 def _row(model: ConfiguredModel, offer: Offer, answer: str) -> Row:
