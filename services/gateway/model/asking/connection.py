@@ -58,8 +58,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the answer is whole, and another request may follow."""
-        return self._is_whole and self._keeps and not self._transport.is_closing()
+        """Whether the request has gone out, its answer is whole, and another request may follow.
+
+        Not where so much is unread that reading has stopped: then nothing would be read of the next answer either.
+        """
+        if not (self._is_whole and self._keeps) or self._unread > MOST_UNREAD:
+            return False
+        return not self._transport.is_closing() and not self._transport.get_write_buffer_size()
 
     def ask(self, request: bytes) -> None:
         """Send a request, on a connection that is new or reusable."""

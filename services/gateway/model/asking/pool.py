@@ -96,7 +96,7 @@ class Pool:
     async def _connect(self) -> Connection:
         try:
             async with asyncio.timeout(self._connect_s):
-                return await reach(self._make, self._host, self._port, self._tls)
+                return await reach(self._make, self._host, self._port, self._tls, Connection.abort)
         except TimeoutError as error:
             raise CannotConnect from error
 

@@ -57,6 +57,7 @@ class Reading:
         self._asking = asking
         self._patience = patience
         self._is_said = False  # a piece has come
+        self._is_held = False  # the answer is ours to read: its connection may serve another call as soon as it is not
         self._frames = Frames()
 
     async def __aenter__(self) -> Self:
@@ -75,7 +76,7 @@ class Reading:
                 await self._read_to_end()
         finally:
             self._patience.end()
-            self._upstream.pool.release(self._answer)
+            self._let_go()
         if isinstance(error, CONNECTION_ERRORS):
             raise self._failure(error) from error
 
@@ -88,7 +89,7 @@ class Reading:
         data = await self._answer.readany()
         chunks = self._reader.feed(data) if data else self._reader.close()
         if not self._is_said and self._wants_otherwise(chunks):
-            self._upstream.pool.release(self._answer)
+            self._let_go()
             await self._ask()
             return []
         if self._is_said:
@@ -103,6 +104,7 @@ class Reading:
 
     async def _ask(self) -> None:
         self._answer = await self._upstream.ask(self._asking, self._patience)
+        self._is_held = True
         self._reader = self._upstream.open_reader(self._relayed)
 
     def _wants_otherwise(self, chunks: Sequence[Chunk]) -> bool:
@@ -116,8 +118,14 @@ class Reading:
         self._upstream.remember(self._asking)
         return False
 
+    def _let_go(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self._upstream.pool.release(self._answer)
+
     def _give_up(self) -> None:
-        self._answer.give_up(TimeoutError())
+        if self._is_held:
+            self._answer.give_up(TimeoutError())
 
     async def _read_to_end(self) -> None:
         """Read the end of an answer that is whole already: only then can its connection serve another call."""

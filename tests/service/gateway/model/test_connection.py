@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
+from pydantic import SecretStr
 from yarl import URL
 
 from services.gateway.model.asking import pool as pools
@@ -15,6 +16,9 @@ from services.gateway.model.asking.connection import LONGEST_HEAD, MOST_UNREAD, 
 from services.gateway.model.asking.pool import Pool
 from services.gateway.model.asking.reaching import by_turns, first_of
 from services.gateway.model.asking.unpacking import MOST_AT_ONCE
+from services.gateway.model.asking.upstream import open_upstream
+from services.gateway.model.configured.catalog import UpstreamSpec
+from services.gateway.model.configured.patience import Limits
 from tests.waiting import PATIENCE_S, until_true
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -140,6 +144,67 @@ def _cannot_be_used(connection: Connection) -> bool:
     return not connection.is_reusable
 
 
+async def test_who_waits_to_ask_again_has_no_hold_on_the_connection_that_another_asks_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "MOST", 1)
+    refusal = b'data: {"error": {"code": 400, "message": "roles must alternate"}}\n\n'
+    service = Service(
+        OK + b"Content-Length: %d\r\n\r\n" % len(refusal) + refusal,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",  # and goes on
+    )
+    async with await asyncio.start_server(service.serve, "127.0.0.1", 0) as server, asyncio.timeout(PATIENCE_S):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        limits = Limits(PATIENCE_S, PATIENCE_S, PATIENCE_S, PATIENCE_S)
+        async with open_upstream(UpstreamSpec("a", url, SecretStr(""), "a", limits), 10_000) as upstream:
+            until = asyncio.get_running_loop().time() + PATIENCE_S
+            first = await upstream.answer("m", [{"role": "user", "content": "q"}], {}, until).__aenter__()
+            other = asyncio.create_task(upstream.pool.post(b"{}"))
+            await asyncio.sleep(0)
+            asking_again = asyncio.create_task(first.next())
+            answer = await other
+            asking_again.cancel()
+            await asyncio.wait({asking_again})
+            await first.__aexit__(None, None, None)
+            assert await answer.readany() == b"hi"
+            answer_goes_on = answer.hold()
+            upstream.pool.release(answer)
+    assert answer_goes_on
+    assert service.connections == 1
+
+
+async def test_a_connection_that_was_answered_before_it_was_asked_all_serves_nobody() -> None:
+    """Its service may take the rest of one request for the beginning of the next."""
+    service = Service(HI)
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HI)
+        await writer.drain()
+
+    async with await asyncio.start_server(hasty, "127.0.0.1", 0) as server, asyncio.timeout(PATIENCE_S):
+        service.port = server.sockets[0].getsockname()[1]
+        pool = Pool(URL(f"http://127.0.0.1:{service.port}/v1"), {}, 5)
+        answer = await pool.post(b"x" * 64 * 1024 * 1024)
+        assert await body_of(answer) == b"hi"
+        pool.release(answer)
+        assert not answer.is_reusable
+        pool.close()
+
+
+async def test_a_connection_of_which_much_was_left_unread_serves_nobody() -> None:
+    """It is read no more, so the next answer would never come."""
+    size = 2 * MOST_UNREAD
+    service = Service(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * size, HI)
+    async with pool_of(service) as pool:
+        answer = await pool.post(b"{}")
+        while not answer._is_whole:  # as where all of it comes in one turn of the event loop
+            answer.go_on()
+            await asyncio.sleep(0)
+        pool.release(answer)
+        assert await asked(pool) == b"hi"
+
+
 async def test_a_connection_that_nobody_uses_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "KEPT_S", SHORT_S)
     service = Service(HI, HI)
@@ -250,6 +315,41 @@ async def test_what_is_compressed_is_unpacked_a_little_at_a_time(name: str, wbit
     assert max(pieces) == MOST_AT_ONCE
 
 
+async def test_of_several_connections_that_are_made_one_is_kept() -> None:
+    dropped: list[str] = []
+
+    async def attempt(name: str, waits_for: asyncio.Event) -> str:
+        await waits_for.wait()
+        return name
+
+    both, never = asyncio.Event(), asyncio.Event()
+    attempts = [partial(attempt, "a", both), partial(attempt, "b", both), partial(attempt, "c", never)]
+    reaching = asyncio.create_task(first_of(attempts, 0.0, dropped.append))
+    await asyncio.sleep(SHORT_S)
+    both.set()
+    kept = await reaching
+    await asyncio.sleep(0)
+    assert {kept, *dropped} == {"a", "b"}
+    assert len(dropped) == 1
+
+
+async def test_who_gives_up_while_a_connection_is_made_keeps_none() -> None:
+    dropped: list[str] = []
+    made = asyncio.Event()
+
+    async def attempt() -> str:
+        made.set()
+        return "a"
+
+    reaching = asyncio.create_task(first_of([attempt], PATIENCE_S, dropped.append))
+    await made.wait()
+    reaching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reaching
+    await asyncio.sleep(0)
+    assert dropped == ["a"]
+
+
 def test_addresses_are_tried_by_turns() -> None:
     found = [
         *((socket.AF_INET6, 1, 6, "", (address, 80, 0, 0)) for address in ("::1", "::2", "::3", "::1")),
@@ -276,10 +376,10 @@ async def test_an_address_that_leads_nowhere_holds_up_nobody() -> None:
     def attempts(*ends: tuple[str, OSError | None]) -> Sequence[Callable[[], Awaitable[str]]]:
         return [partial(attempt, *end) for end in ends]
 
-    assert await first_of(attempts(("hangs", None), ("answers", None), ("never", None)), SHORT_S) == "answers"
+    assert await first_of(attempts(("hangs", None), ("answers", None), ("never", None)), SHORT_S, print) == "answers"
     await asyncio.sleep(0)
     assert (begun, cancelled) == (["hangs", "answers"], ["hangs"])
     begun.clear()
-    assert await first_of(attempts(("fails", OSError("a")), ("answers", None)), PATIENCE_S) == "answers"
+    assert await first_of(attempts(("fails", OSError("a")), ("answers", None)), PATIENCE_S, print) == "answers"
     with pytest.raises(OSError, match="b"):
-        await first_of(attempts(("fails", OSError("a")), ("fails", OSError("b"))), PATIENCE_S)
+        await first_of(attempts(("fails", OSError("a")), ("fails", OSError("b"))), PATIENCE_S, print)
