@@ -14,6 +14,7 @@ import asyncpg
 from services.gateway.turns.stored.rows import COLUMNS, read_turn
 from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.turn import Answer, Turn
+from services.gateway.v1.past.asked_items import stored_items
 from services.gateway.v1.told.input_items import AskedItem
 from shared.database import Pool, fetched, reading
 from shared.ids import answer_id
@@ -125,21 +126,7 @@ class ResponseReadings:
         """Return what a turn was asked, in order; of one that was another answer to a question, that question."""
         if kept.asked:
             return kept.asked
-        async with reading(self._reader, kept.user_id) as db:
-            rows = await db.fetch(
-                """
-                SELECT m.role, m.content, m.parts FROM chat.messages m
-                WHERE m.user_id = $1 AND m.session_id = $2 AND m.role <> 'assistant'
-                    AND (m.turn_id = $3 OR m.message_id = (SELECT a.parent_id FROM chat.messages a
-                        WHERE a.user_id = $1 AND a.session_id = $2 AND a.turn_id = $3 AND a.role = 'assistant'
-                        ORDER BY a.created_at DESC LIMIT 1))
-                ORDER BY m.created_at, m.message_id
-                """,
-                kept.user_id,
-                kept.session_id,
-                kept.turn_id,
-            )
-        return [AskedItem(row["role"], row["content"], row["parts"]) for row in rows]
+        return await stored_items(self._reader, kept.user_id, kept.session_id, kept.turn_id)
 
     async def answers(self, user_ids: tuple[str, ...], turn_ids: list[UUID]) -> list[KeptAnswer]:
         """Return the last answers of these turns, those alone that are these users' and not withheld."""
