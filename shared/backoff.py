@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -57,3 +58,10 @@ async def patiently(
             if clock() >= until_s or not is_passing(error):
                 raise
         await asyncio.sleep(min(delays.next(), max(0.0, until_s - clock())))
+
+
+async def pause(delay_s: float, stopping: asyncio.Event) -> None:
+    """Sleep, but not for longer than there is anything to wait for."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(delay_s):
+            await stopping.wait()

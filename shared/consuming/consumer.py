@@ -14,11 +14,11 @@ from typing import Generic, TypeVar
 import structlog
 from prometheus_client import Gauge
 
-from shared.backoff import Delays
+from shared.backoff import Delays, pause
 from shared.broker.connection import Disconnected, describe
 from shared.consuming.introduction import Introduction
 from shared.consuming.parking import Parking
-from shared.consuming.patient_commit import Outage, PatientCommit, pause
+from shared.consuming.patient_commit import Outage, PatientCommit
 from shared.events import Outcome
 from shared.publishing.publisher import Publisher
 from shared.topology import Queue

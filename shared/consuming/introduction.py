@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from shared.backoff import Delays
-from shared.consuming.patient_commit import pause
+from shared.backoff import Delays, pause
 from shared.errors import BrokerAway
 from shared.events import ConsumerStarted
 from shared.publishing.publisher import Publisher

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import structlog
 from prometheus_client import Counter, Histogram
 
-from shared.backoff import Delays
+from shared.backoff import Delays, pause
 from shared.broker.connection import describe
 from shared.consuming.bisection import Guilty
 from shared.database import DATABASE_ERRORS, Fault, fault_of
@@ -136,13 +136,6 @@ class PatientCommit(Generic[T]):
         if self._trouble is not None:
             log.debug("the database answers again", queue=self._queue.name)
         self._trouble = None
-
-
-async def pause(delay_s: float, stopping: asyncio.Event) -> None:
-    """Sleep, but not for longer than there is anything to wait for."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(delay_s):
-            await stopping.wait()
 
 
 def _fault(error: Exception) -> Fault:

@@ -10,6 +10,7 @@ from contextlib import suppress
 import asyncpg
 import structlog
 
+from shared.backoff import pause
 from shared.database import ACQUIRE_TIMEOUT_S, DATABASE_ERRORS, Connection, Pool
 
 LOOK_S = 1.0
@@ -51,7 +52,7 @@ class Leader:
                 log.warning("leadership unknown", error=self.trouble)
             finally:
                 self._leads = False
-            await self._pause()
+            await pause(LOOK_S, self._stopping)
 
     def shut_down(self) -> None:
         self._stopping.set()
@@ -84,9 +85,5 @@ class Leader:
         log.info("leading")
         self._leads = True
         while not self._stopping.is_set():
-            await self._pause()
+            await pause(LOOK_S, self._stopping)
             await connection.fetchval("SELECT 1")
-
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), LOOK_S)

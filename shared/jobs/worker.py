@@ -12,7 +12,7 @@ from time import monotonic
 import structlog
 from prometheus_client import Gauge
 
-from shared.backoff import Backoff
+from shared.backoff import Backoff, pause
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway, ShuttingDown
 from shared.jobs.leader import Leader
@@ -111,7 +111,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs go on
                 failures += 1
                 self._trouble_with(name, error)
-                await self._pause(self._backoff.wait_s(failures))
+                await pause(self._backoff.wait_s(failures), self._stopping)
                 continue
             failures = 0
             self._troubles.pop(name, None)
@@ -134,8 +134,4 @@ class Worker:
 
     async def _rest(self, worked_s: float) -> None:
         if self._rest_for:
-            await self._pause(min(worked_s * self._rest_for, self._idle_s))
-
-    async def _pause(self, wait_s: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), wait_s)
+            await pause(min(worked_s * self._rest_for, self._idle_s), self._stopping)

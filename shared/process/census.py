@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+
+from shared.backoff import pause
 
 EVERY_S = 15.0
 
@@ -21,9 +22,7 @@ class Census:
         while not self._stopping.is_set():
             for count in self._counts:
                 await count()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
-                    await self._stopping.wait()
+            await pause(self._every_s, self._stopping)
 
     def shut_down(self) -> None:
         self._stopping.set()

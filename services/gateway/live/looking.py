@@ -9,6 +9,7 @@ import structlog
 from services.gateway.live.changes import Place, Source
 from services.gateway.live.found import OVERLAP_S, Found
 from services.gateway.live.listeners import Listeners
+from shared.backoff import pause
 from shared.database import DATABASE_ERRORS, Pool, borrowed
 
 MOST_FOUND = 5000  # changes that one look reads; where there are more, everybody is to fetch everything
@@ -56,9 +57,8 @@ class Looking:
         self._looked_at: float | None = None  # when the last look that succeeded was asked for
 
     async def run(self) -> None:
-        stopping = asyncio.create_task(self._stopping.wait())
         while not self._stopping.is_set():
-            await asyncio.wait({stopping}, timeout=self._every_s)
+            await pause(self._every_s, self._stopping)
             if not self._stopping.is_set():
                 await self.look()
 

@@ -28,6 +28,7 @@ from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.limits.throttle import USERS, VISITORS
 from services.gateway.account.visitors.links import VisitorLinks
 from services.gateway.turns import quota as claimed
+from shared.backoff import pause
 from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS
 from shared.errors import BrokerAway
@@ -127,14 +128,13 @@ class Counting:
         return {**quota, "by": user_id, "with": [user_id, erased_name(user_id), *visitors]}
 
     async def run(self) -> None:
-        stopping = asyncio.create_task(self._stopping.wait())
         while not self._stopping.is_set():
             try:
                 await self.hear()
                 await self.note_refusals()
             except (*DATABASE_ERRORS, TimeoutError) as error:
                 log.debug("quotas not heard of", error=describe(error))
-            await asyncio.wait({stopping}, timeout=HEARD_EVERY_S)
+            await pause(HEARD_EVERY_S, self._stopping)
         with suppress(*DATABASE_ERRORS, TimeoutError):
             await self.note_refusals()
 

@@ -14,68 +14,72 @@ from services.gateway.model.reading.usage import usage_in
 NO_REASON = frozenset(("", "null", "none"))
 
 
-class _TextDelta(msgspec.Struct, gc=False):
+class _AnyDelta(msgspec.Struct, gc=False, kw_only=True):
+    """What no usual delta or message has."""
+
+    thinking: None = None
+    audio: None = None
+    function_call: None = None
+
+
+class _AnyChoice(msgspec.Struct, gc=False, kw_only=True):
+    """What a usual choice may have beside what it says, and what none has."""
+
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    finishReason: None = None  # noqa: N815 - as Gemini writes it
+    text: None = None
+    usage: None = None
+    error: None = None
+
+
+class _AnyChunk(msgspec.Struct, kw_only=True):
+    """What a usual chunk may have beside its choices, and what none has."""
+
+    usage: Any = None
+    x_groq: None = None
+    error: None = None
+
+
+class _TextDelta(_AnyDelta, kw_only=True):
     content: str | None = None
     refusal: None = None
     reasoning_content: None = None
     reasoning: None = None
     reasoning_details: None = None
-    thinking: None = None
-    audio: None = None
     tool_calls: None = None
-    function_call: None = None
 
 
-class _TextChoice(msgspec.Struct, gc=False):
+class _TextChoice(_AnyChoice, kw_only=True):
     delta: _TextDelta
-    finish_reason: str | None = None
-    native_finish_reason: str | None = None
-    finishReason: None = None  # noqa: N815 - as Gemini writes it
-    text: None = None
     message: None = None
-    usage: None = None
-    error: None = None
 
 
-class _TextChunk(msgspec.Struct, gc=False):
+class _TextChunk(_AnyChunk, gc=False, kw_only=True):
     """The next piece of the text, or the end."""
 
     choices: tuple[_TextChoice]
     usage: None = None
-    x_groq: None = None
-    error: None = None
 
 
-class _Delta(msgspec.Struct, gc=False):
+class _Delta(_AnyDelta, kw_only=True):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     reasoning_details: Any = None
     refusal: None = None
-    thinking: None = None
-    audio: None = None
     tool_calls: None = None
-    function_call: None = None
 
 
-class _Choice(msgspec.Struct, gc=False):
+class _Choice(_AnyChoice, kw_only=True):
     delta: _Delta
-    finish_reason: str | None = None
-    native_finish_reason: str | None = None
-    finishReason: None = None  # noqa: N815 - as Gemini writes it
-    text: None = None
     message: None = None
-    usage: None = None
-    error: None = None
 
 
-class _UsualChunk(msgspec.Struct):
+class _UsualChunk(_AnyChunk, kw_only=True):
     """Beginning, text, reasoning, end or usage."""
 
     choices: list[_Choice]
-    usage: Any = None
-    x_groq: None = None
-    error: None = None
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -89,35 +93,23 @@ class _Call(msgspec.Struct, gc=False):
     function: _Function | None = None
 
 
-class _CallsDelta(msgspec.Struct, gc=False):
+class _CallsDelta(_AnyDelta, kw_only=True):
     tool_calls: list[_Call]
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: None = None
     refusal: None = None
-    thinking: None = None
-    audio: None = None
-    function_call: None = None
 
 
-class _CallsChoice(msgspec.Struct, gc=False):
+class _CallsChoice(_AnyChoice, kw_only=True):
     delta: _CallsDelta
-    finish_reason: str | None = None
-    native_finish_reason: str | None = None
-    finishReason: None = None  # noqa: N815 - as Gemini writes it
-    text: None = None
     message: None = None
-    usage: None = None
-    error: None = None
 
 
-class _CallsChunk(msgspec.Struct):
+class _CallsChunk(_AnyChunk, kw_only=True):
     """What comes next of calls of tools."""
 
     choices: tuple[_CallsChoice]
-    usage: Any = None
-    x_groq: None = None
-    error: None = None
 
 
 class _WholeCall(msgspec.Struct, gc=False):
@@ -126,36 +118,25 @@ class _WholeCall(msgspec.Struct, gc=False):
     index: int | None = None
 
 
-class _Message(msgspec.Struct, gc=False):
+class _Message(_AnyDelta, kw_only=True):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     reasoning_details: Any = None
-    thinking: None = None
-    audio: None = None
     tool_calls: list[_WholeCall] | None = None
-    function_call: None = None
 
 
-class _WholeChoice(msgspec.Struct, gc=False):
+class _WholeChoice(_AnyChoice, kw_only=True):
     message: _Message
     finish_reason: str
-    native_finish_reason: str | None = None
-    finishReason: None = None  # noqa: N815 - as Gemini writes it
-    text: None = None
     delta: None = None
-    usage: None = None
-    error: None = None
 
 
-class _Whole(msgspec.Struct):
+class _Whole(_AnyChunk, kw_only=True):
     """An answer that came at once."""
 
     choices: tuple[_WholeChoice]
-    usage: Any = None
-    x_groq: None = None
-    error: None = None
 
 
 _text_chunk = msgspec.json.Decoder(_TextChunk).decode
