@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     default_model: str = "sandbox-small"
     title_model: str = ""  # which of the configured models titles sessions; empty: each has its first question's words
     title_s: float = Field(60.0, gt=0)  # for one title; then the session keeps the one that it has
-    titles_at_once: int = Field(2, ge=1, le=100)  # on one replica
+    titles_at_once: int = Field(4, ge=1, le=100)  # on one replica
     model_connect_s: float = Field(5.0, gt=0)  # to reach the service
     model_first_piece_s: float = Field(300.0, gt=0)  # from the call to the first piece of the answer
     model_silence_s: float = Field(60.0, gt=0)  # the longest pause between two pieces of an answer

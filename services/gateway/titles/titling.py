@@ -27,7 +27,7 @@ from shared.errors import BrokerAway, ModelAway
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 
-MOST_WAITING = 100  # sessions; of those beyond, the title stays that of the first question
+MOST_WAITING = 500  # sessions, of a few kB each; of those beyond, the title stays that of the first question
 MOST_KNOWN = 10_000  # sessions that are not looked up again
 MOST_ANSWERED = 4000  # characters of an answer; nobody reads on for a title
 

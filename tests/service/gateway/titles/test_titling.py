@@ -269,7 +269,10 @@ async def test_no_more_are_asked_for_at_once_than_may_be() -> None:
         await stage.until("titled", 5)
 
 
-async def test_what_cannot_wait_keeps_its_title_and_later_ones_are_asked_for_again() -> None:
+async def test_what_cannot_wait_keeps_its_title_and_later_ones_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 5)
     async with titling(titles_at_once=1) as stage:
         stage.wanting.answers.clear()
         stage.titling.ended(ended("first"))
