@@ -3,6 +3,8 @@
 from services.gateway.titles.asking import Beginning
 from shared.database import Pool, reading
 
+FIRST = 100  # messages of a session that are looked at: in their order, or all answers of its user might be
+
 
 class TitleQueries:
     def __init__(self, pool: Pool) -> None:
@@ -14,12 +16,12 @@ class TitleQueries:
         Nor where it is deleted, or its user erased, since; nor where its client wanted the answer kept from others.
         """
         async with reading(self._pool, beginning.user_id) as db:
-            wants: bool = await db.fetchval(_WANTS, beginning.user_id, beginning.session_id, beginning.turn_id,
+            wants: bool = await db.fetchval(WANTS_TITLE, beginning.user_id, beginning.session_id, beginning.turn_id,
                                             beginning.asked_at)  # fmt: skip
         return wants
 
 
-_WANTS = """
+WANTS_TITLE = f"""
     SELECT NOT EXISTS (SELECT FROM chat.sessions s WHERE s.user_id = $1 AND s.session_id = $2
             AND (s.deleted_at IS NOT NULL OR s.title_source IN ('user', 'model') OR s.field_stamps ? 'title'))
         AND NOT EXISTS (SELECT FROM gateway.session_openings o
@@ -27,9 +29,13 @@ _WANTS = """
         AND NOT EXISTS (SELECT FROM gateway.deletions d WHERE d.user_id = $1 AND d.session_id = $2)
         AND NOT EXISTS (SELECT FROM gateway.erasures e
             WHERE e.user_hash = tripthread.user_hash($1) AND e.erased_at >= $4)
-        AND NOT EXISTS (SELECT FROM gateway.withheld_responses w WHERE w.user_id = $1 AND w.turn_id = $3)
+        AND NOT EXISTS (SELECT FROM gateway.withheld_responses w WHERE w.user_id = $1 AND w.session_id = $2
+            AND w.turn_id = $3)
         AND NOT EXISTS (SELECT FROM gateway.turns t WHERE t.user_id = $1 AND t.session_id = $2 AND t.turn_id <> $3
             AND t.state = 'complete' AND t.answer ->> 'content' <> '')
-        AND NOT EXISTS (SELECT FROM chat.messages m WHERE m.user_id = $1 AND m.session_id = $2
-            AND m.role = 'assistant' AND m.status = 'complete' AND m.turn_id <> $3 AND m.content <> '')
-"""
+        AND NOT EXISTS (SELECT FROM (
+                SELECT m.role, m.status, m.turn_id, m.content FROM chat.messages m
+                WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY m.created_at, m.message_id LIMIT {FIRST}) first
+            WHERE first.role = 'assistant' AND first.status = 'complete' AND first.turn_id <> $3
+                AND first.content <> '')
+"""  # noqa: S608 - a constant

@@ -1,13 +1,14 @@
 """Which sessions want a title of a model's, by what is stored of them."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from services.gateway.titles.asking import Beginning
-from services.gateway.titles.queries import TitleQueries
-from shared.database import open_pool
+from services.gateway.titles.queries import WANTS_TITLE, TitleQueries
+from shared.database import open_pool, reading
 from shared.ids import new_id, user_hash
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows
@@ -77,6 +78,15 @@ WANTS_NONE: dict[str, Prepare] = {
 }
 
 
+MUCH = """
+    INSERT INTO chat.sessions (user_id, session_id, created_at, last_activity_at) VALUES ('ann', 's1', now(), now());
+    INSERT INTO chat.messages (user_id, session_id, message_id, role, content, event_id, created_at, turn_id)
+    SELECT 'ann', 's1', 'm' || n, 'user', 'text', gen_random_uuid(), now(), gen_random_uuid()
+    FROM generate_series(1, 5000) n;
+    ANALYZE chat.messages, chat.sessions
+"""
+
+
 async def wants(settings: Settings) -> bool:
     async with open_pool(settings.reader_database_url, "test", size=1) as pool:
         return await TitleQueries(pool).wants_title(OWN)
@@ -92,3 +102,13 @@ async def test_session_wants_a_title(prepare: Prepare, rows: Rows, read_settings
 async def test_session_wants_none(prepare: Prepare, rows: Rows, read_settings: Settings) -> None:
     await prepare(rows)
     assert not await wants(read_settings)
+
+
+async def test_what_was_said_is_read_in_its_order_and_nothing_else_of_its_user(
+    rows: Rows, read_settings: Settings
+) -> None:
+    await rows.run(MUCH)
+    async with open_pool(read_settings.reader_database_url, "test", size=1) as pool, reading(pool, "ann") as db:
+        plan = await db.fetchval(f"EXPLAIN (FORMAT JSON) {WANTS_TITLE}", "ann", "s1", OWN.turn_id, NOON)
+    assert re.findall(r'"Index Name": "(messages_\w+)"', plan) == ["messages_in_order"]
+    assert "Seq Scan" not in plan
