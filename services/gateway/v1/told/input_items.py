@@ -68,10 +68,13 @@ def input_items(turn_id: UUID, asked: Sequence[AskedItem]) -> list[Item]:
 
 
 def _item(name: str, asked: AskedItem) -> Item:
-    result = next((part for part in asked.parts if part.get("type") == "tool-result"), None)
+    # Messages that clients have stored have parts of whatever shape.
+    results = (part for part in asked.parts if part.get("type") == "tool-result")
+    result = next((part for part in results if isinstance(part.get("toolCallId"), str)), None)
     if asked.role == "tool" and result is not None:
         told = {"call_id": result["toolCallId"], "output": asked.content}
         return {"id": f"fco_{name}", "type": "function_call_output", **told, "status": "completed"}
-    texts = [part["text"] for part in asked.parts if part.get("type") == "text"] or [asked.content]
-    content = [{"type": "input_text", "text": text} for text in texts]
+    texts = [part.get("text") for part in asked.parts if part.get("type") == "text"]
+    content = [{"type": "input_text", "text": text} for text in texts if isinstance(text, str)]
+    content = content or [{"type": "input_text", "text": asked.content}]
     return {"id": f"msg_{name}", "type": "message", "role": asked.role, "content": content, "status": "completed"}
