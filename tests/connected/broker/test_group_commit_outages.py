@@ -43,6 +43,7 @@ async def test_a_long_outage_gives_the_deliveries_back_once(
         assert await waiting(settings, QUEUE) == 20  # nothing was taken again while the database was away
         away = False
         await until_true(lambda: len(memory.stored) == 20)
+        await until_true(lambda: len(delivery_counts) == 40)  # all of it once more, the first time being forgotten
         await until_true(lambda: worker.fault() is None)
 
     assert await waiting(settings, QUEUE) == 0
