@@ -9,7 +9,7 @@ import pytest
 from deploy.migrate import migrate
 from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from shared.settings import Settings
-from tests.connected.brokers import own_broker
+from tests.connected.brokers import NOBODY, own_broker
 from tests.connected.run_project import Project, own_project
 from tests.connected.workflow_stage import Stage, open_stage, running_workflow
 from tests.node import install
@@ -42,11 +42,14 @@ def use_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def settings(servers: Servers, template: str) -> AsyncIterator[Settings]:
-    """Settings for a database and a broker on which nothing has happened yet."""
+async def settings(request: pytest.FixtureRequest, servers: Servers, template: str) -> AsyncIterator[Settings]:
+    """Settings for a database and a broker on which nothing has happened yet; no broker for a test that needs none."""
     async with copied_database(servers, template) as url:
-        await empty_broker(servers.amqp_url)
-        yield settings_for(url, servers.amqp_url)
+        if request.node.get_closest_marker("no_broker"):
+            yield settings_for(url, NOBODY)
+        else:
+            await empty_broker(servers.amqp_url)
+            yield settings_for(url, servers.amqp_url)
 
 
 @pytest.fixture

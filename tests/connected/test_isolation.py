@@ -5,6 +5,8 @@ import pytest
 
 from deploy.doctor.isolation import WRITTEN_DOWN, check_isolation, guards, spelled
 
+pytestmark = pytest.mark.no_broker
+
 OF_THIS_DATABASE = "DO $$ BEGIN EXECUTE format('{}', current_database()); END $$"
 APART, PAST = "what keeps users apart", "logins past row-level security"
 

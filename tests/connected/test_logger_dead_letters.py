@@ -14,6 +14,8 @@ from shared.events import DeadLetterDropped, DeadLetterReplayed
 from shared.settings import Settings
 from tests.pure.logger_samples import posted
 
+pytestmark = pytest.mark.no_broker
+
 EVENT = posted()
 SKEWS_S = (0, 3600, -3600)  # of the operator's clock against the database's
 

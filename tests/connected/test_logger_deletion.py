@@ -28,6 +28,8 @@ from shared.settings import Settings
 from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
 from tests.waiting import until
 
+pytestmark = pytest.mark.no_broker
+
 BEFORE = at(10)
 HEADERS = {"x-queue": "logger.chat", "x-reason": "undecodable"}
 

@@ -17,6 +17,8 @@ from shared.settings import Settings
 from tests.connected.locks import until_blocked
 from tests.pure.logger_samples import answered, at, changed, opened, posted, titled, trace
 
+pytestmark = pytest.mark.no_broker
+
 
 @pytest.fixture
 async def pool(settings: Settings) -> AsyncIterator[Pool]:

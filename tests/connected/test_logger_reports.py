@@ -16,6 +16,8 @@ from shared.ids import new_id
 from shared.settings import Settings
 from tests.pure.logger_samples import NOON, answered, at, changed, posted, trace
 
+pytestmark = pytest.mark.no_broker
+
 
 def told(second: float = 0, *, user_id: str = "ada", **fields: Any) -> TracesReported:
     """Tell of the trace t1, which is over unless the fields say otherwise."""

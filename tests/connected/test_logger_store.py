@@ -18,6 +18,8 @@ from shared.settings import Settings
 from tests.connected.locks import until_blocked
 from tests.pure.logger_samples import answered, at, posted, trace
 
+pytestmark = pytest.mark.no_broker
+
 
 @pytest.fixture
 async def store(settings: Settings) -> AsyncIterator[Store]:

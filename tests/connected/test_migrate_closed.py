@@ -13,6 +13,8 @@ from tests.servers import looking, run_sql
 from tests.settings import with_database
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.no_broker
+
 LOGINS = tuple(name for name in SERVICE_URLS)
 
 

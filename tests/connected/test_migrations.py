@@ -10,6 +10,8 @@ from deploy.migrate import downgrade, migrate
 from shared.database import open_pool, reading
 from shared.settings import Settings
 
+pytestmark = pytest.mark.no_broker
+
 # Only administrators read these: they name several users, or none.
 ADMIN_ONLY = {
     "chat.erased_users",

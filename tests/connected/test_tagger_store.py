@@ -36,6 +36,8 @@ from tests.tagging import (
     spoke,
 )
 
+pytestmark = pytest.mark.no_broker
+
 SMALL = model_id("acme", MODEL)
 TAG = f"chat_model_{SMALL.hex[:6]}_"
 TAGGERS = 3

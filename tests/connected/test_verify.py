@@ -29,6 +29,8 @@ from tests.processes import environment_of
 from tests.pure.logger_samples import NOON, answered
 from tests.tagging import MODEL, batch, deleted, erased, read_counters, registered, spoke
 
+pytestmark = pytest.mark.no_broker
+
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 SMALL = model_id("acme", MODEL)
 EVERYTHING = (

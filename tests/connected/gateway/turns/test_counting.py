@@ -23,6 +23,8 @@ from shared.ids import new_id
 from tests.connected.gateway.turns.turn_stage import Gateway
 from tests.connected.locks import until_blocked
 
+pytestmark = pytest.mark.no_broker
+
 TODAY = "(now() AT TIME ZONE 'UTC')::date"
 
 
