@@ -13,11 +13,15 @@ from pathlib import Path
 import aiohttp
 from pydantic import SecretStr
 
+from deploy.supervisor.checks import cache_dir
+from deploy.supervisor.layout import PROJECT
 from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
+# Hundreds are started: compiling what a gateway imports of ours takes a fifth of what its start takes.
+BYTE_CODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{cache_dir(PROJECT)}/bytecode"}
 
 
 class Process:
@@ -33,7 +37,7 @@ class Process:
             ports["http_port"] = free_port()
         self.settings = settings.model_copy(update={**ports, "instance": log.stem})
         self._log = log
-        self._environment = {"PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
+        self._environment = {**BYTE_CODE, **(environment or {})}
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
