@@ -13,7 +13,7 @@ _CHECKS = {  # the soonest done, then the longest
     "format": ("ruff", "format", "--check", "."),
     "lint": ("ruff", "check", "."),
     "types": ("mypy",),
-    "tests": ("pytest", "-q", "tests/pure", "tests/service"),
+    "tests": ("pytest", "-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "tests/pure", "tests/service"),
     "imports": ("lint-imports", "--no-logo", "--cache-dir", "{cache}/imports"),
     "dependencies": ("deptry", "."),
     # Not of those who use a client that is generated, and so no package here.
@@ -22,8 +22,10 @@ _CHECKS = {  # the soonest done, then the longest
     ),
 }
 
-# A worker on each core, which has servers of its own; the tests of one file are one worker's, in their order.
-_PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+# A worker on each core and one more, since some always wait for what is killed to come back; each has servers of its
+# own. The tests of one file are one worker's, in their order.
+_WORKERS = min((os.cpu_count() or 1) + 1, 4)
+_PARALLEL = ("-n", str(_WORKERS), "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def check(layout: Layout) -> int:
