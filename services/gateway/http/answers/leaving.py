@@ -20,7 +20,7 @@ class Leaving:
         Args:
             receive: Of a request whose body was read.
             scope: Of the same request.
-            told: Is called when its caller leaves, at once where it has left already.
+            told: Is called when its caller leaves, soon where it has left already.
         """
         self.has_left = False
         self._told: Callable[[], None] | None = told

@@ -1,5 +1,6 @@
 """One request and its answer: what it holds, and how the answer ends where a caller speaks HTTP/1.0."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sized
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,6 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from services.gateway.http.answers.leaving import LEAVING
 
 if TYPE_CHECKING:
-    import asyncio
-
     from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 
 
@@ -65,11 +64,14 @@ class Exchange(RequestResponseCycle):
         self._taken = self.on_response = self._told_leaving = do_nothing
 
     def tell_leaving(self, told: Callable[[], None]) -> None:
-        """Call this when the caller leaves while it is being answered: at once, where it has left."""
+        """Call this when the caller leaves while it is being answered: soon, where it has left.
+
+        Not at once: whoever is cancelled while they run, and waits for nothing, meets that wherever they wait next.
+        """
         self.flow.resume_reading()  # or nobody would see it leave
         self._told_leaving = told
         if self.disconnected:
-            told()
+            asyncio.get_running_loop().call_soon(told)
 
     def disconnect(self) -> None:
         """Note that the caller is gone, or has what it will get."""

@@ -1,6 +1,7 @@
 """Whoever is answered and leaves is noticed, also where nothing more is read of their request."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -83,6 +84,29 @@ async def test_who_has_left_before_is_told_at_once() -> None:
     leaving = Leaving(_nothing, {LEAVING: lambda tell: tell()}, lambda: told.append("left"))
     assert leaving.has_left
     assert told == ["left"]
+
+
+async def test_who_has_left_before_and_waits_for_nothing_is_left_alone() -> None:
+    ended: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, _send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        assert LEAVING in scope
+        with WhileConnected(receive, scope):
+            pass
+        try:
+            await asyncio.sleep(0)  # as whoever cleans up behind an answer
+        finally:
+            ended.append("cancelled" if sys.exc_info()[0] else "well")
+
+    settings = Settings(_env_file=None, environment="test", http_port=free_port())
+    async with serving_api(settings, app) as server:
+        head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        caller = await server.call(head + b"no chunk\r\n")
+        assert (await caller.answer()).status == 400
+        await until_true(lambda: bool(ended))
+    assert ended == ["well"]
 
 
 async def test_after_it_is_closed_nobody_is_told() -> None:
