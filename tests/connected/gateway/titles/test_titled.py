@@ -118,3 +118,17 @@ async def test_where_the_model_fails_the_title_stays_and_nobody_notices(site: Si
     await say(site.gateway, "fine", text="[echo fine]")
     await stream.until("renamed", "fine")
     assert (await site.title("odd") or "").startswith("[raw")
+
+
+async def test_gateway_that_is_killed_meanwhile_leaves_the_title_and_the_next_one_asks_nothing(site: Site) -> None:
+    question = "[first 1500] [echo an answer] for Aspen"
+    await say(site.gateway, "killed", text=question)
+    site.gateway.kill()
+    await site.gateway.start()
+    before = await site.asked()
+    async with listening(site.gateway) as stream:
+        await say(site.gateway, "killed", text="[echo and back]")
+        await say(site.gateway, "fresh", text="[echo fresh]")
+        await stream.until("renamed", "fresh")
+    assert await site.title("killed") == question
+    assert await site.asked() == [*before, "sandbox-large: [echo fresh]"]
