@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Thread
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from shared.settings import Settings
 
 SHUTDOWN_S = 2.0
+_PROPAGATOR = TraceContextTextMapPropagator()  # alone: the usual ones look for baggage too, which nobody here packs
 
 
 def configure_telemetry(settings: Settings, service: str) -> TracerProvider:
@@ -42,14 +44,14 @@ def configure_telemetry(settings: Settings, service: str) -> TracerProvider:
 def inject() -> dict[str, str]:
     """Return the headers (`traceparent`) that carry the current span to whoever hears this message."""
     headers: dict[str, str] = {}
-    propagate.inject(headers)
+    _PROPAGATOR.inject(headers)
     return headers
 
 
 def extract(headers: Mapping[str, object]) -> Context:
     """Read the context that a message or request came with; an empty one where it has none."""
     carrier = {key.lower(): value for key, value in headers.items() if isinstance(value, str)}
-    return propagate.extract(carrier, context=context.Context())
+    return _PROPAGATOR.extract(carrier, context=context.Context())
 
 
 def passed_on(headers: Mapping[str, object]) -> dict[str, str]:
@@ -58,7 +60,7 @@ def passed_on(headers: Mapping[str, object]) -> dict[str, str]:
     They are spelled anew: what a stranger has sent may be no trace, or larger than a frame.
     """
     carried: dict[str, str] = {}
-    propagate.inject(carried, context=extract({"traceparent": headers.get("traceparent")}))
+    _PROPAGATOR.inject(carried, context=extract({"traceparent": headers.get("traceparent")}))
     return carried
 
 

@@ -22,7 +22,7 @@ from services.gateway.chat.ui_stream import TEXT_HEADERS, UI_HEADERS, text_strea
 from services.gateway.helpers.configured import Helpers
 from services.gateway.http.answers.problems import problem_response, unexpected_response
 from services.gateway.http.callers.client import client_of
-from services.gateway.http.callers.cookies import cookie_values
+from services.gateway.http.callers.cookies import cookie_values, kept_cookie
 from services.gateway.http.edge.middleware import correlation_id_of
 from services.gateway.http.edge.rate_limit import tell_limits
 from services.gateway.http.edge.request_span import traceparent_of
@@ -305,12 +305,4 @@ class Chat:
         turn = buffer.turn
         response.headers["X-Session-Id"] = turn.session_id
         response.headers["X-Turn-Id"] = str(turn.turn_id)
-        response.set_cookie(
-            "session_id",
-            turn.session_id,
-            max_age=SESSION_COOKIE_S,
-            path="/",
-            httponly=True,
-            secure=self._settings.environment == "production",
-            samesite="lax",
-        )
+        response.raw_headers.append(kept_cookie("session_id", turn.session_id, SESSION_COOKIE_S, self._settings))

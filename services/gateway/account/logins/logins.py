@@ -11,6 +11,7 @@ from services.gateway.account.limits.throttle import Throttle, visitors_account
 from services.gateway.account.logins.links import LoginLink
 from services.gateway.account.logins.store import LASTS_S, RENEWED_S, LoginStore
 from services.gateway.account.standing import Standing, StandingCredentials
+from services.gateway.http.callers.cookies import kept_cookie
 from shared.ids import secret_hash
 from shared.settings import Settings
 
@@ -92,10 +93,7 @@ def login_cookie_name(settings: Settings) -> str:
 
 def login_cookie(value: str, settings: Settings) -> tuple[bytes, bytes]:
     """Spell the header that makes a browser keep the cookie; without a value, let it go."""
-    secure = "; Secure" if settings.environment == "production" else ""
-    lifetime = f"Max-Age={LASTS_S if value else 0}"
-    cookie = f"{login_cookie_name(settings)}={value}; Path=/; {lifetime}; HttpOnly; SameSite=Lax{secure}"
-    return b"set-cookie", cookie.encode()
+    return kept_cookie(login_cookie_name(settings), value, LASTS_S if value else 0, settings)
 
 
 def _possible(cookies: Sequence[str]) -> list[str]:

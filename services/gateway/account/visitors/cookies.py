@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import jwt
 
 from services.gateway.account.tokens.jwt import current_claims
+from services.gateway.http.callers.cookies import kept_cookie
 from shared.errors import NotAuthenticated
 from shared.ids import new_id
 from shared.settings import Settings
@@ -76,9 +77,7 @@ def visitor_cookie_name(settings: Settings) -> str:
 
 def cookie_header(token: VisitorToken, settings: Settings) -> tuple[bytes, bytes]:
     """Spell the header that makes a browser keep a visitor."""
-    secure = "; Secure" if settings.environment == "production" else ""
-    name, lifetime = visitor_cookie_name(settings), f"Max-Age={VISITOR_LIFETIME_S}"
-    return b"set-cookie", f"{name}={token.value}; Path=/; {lifetime}; HttpOnly; SameSite=Lax{secure}".encode()
+    return kept_cookie(visitor_cookie_name(settings), token.value, VISITOR_LIFETIME_S, settings)
 
 
 def token_header(token: VisitorToken) -> tuple[bytes, bytes]:

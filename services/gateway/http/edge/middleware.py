@@ -57,7 +57,7 @@ log = structlog.get_logger(__name__)
 
 def correlation_id_of(request: HTTPConnection) -> UUID:
     """Return the id for every event that follows from this request."""
-    correlation_id: UUID = request.state.correlation_id
+    correlation_id: UUID = request.scope["state"]["correlation_id"]
     return correlation_id
 
 

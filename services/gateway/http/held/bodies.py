@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
 from services.gateway.http.held.shares import Holding, Shares
@@ -70,8 +70,19 @@ def let_go_of_body(scope: Scope) -> None:
 
 
 async def take_body(request: Request) -> bytes:
-    """Read a body for who needs it once: the request does not keep it, so `let_go_of_body` is true soon."""
-    return b"".join([piece async for piece in request.stream()])
+    """Read a body for who needs it once: the request does not keep it, so `let_go_of_body` is true soon.
+
+    Raises:
+        ClientDisconnect: Its caller has gone.
+    """
+    pieces = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(pieces)
 
 
 async def until_left(receive: Receive) -> None:

@@ -27,6 +27,8 @@ FULL = Counter("tripthread_http_full", "Connections that found no room, since al
 class Phase(Enum):
     """What a connection is at."""
 
+    __hash__ = object.__hash__  # that of `Enum` is written in Python, and each request enters rows by it
+
     NEW = auto()  # nothing came yet
     IDLE = auto()  # the last request has its answer, and no other has begun
     DROPPING = auto()  # there was an answer, and what still comes of its request is dropped

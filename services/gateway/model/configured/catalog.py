@@ -8,6 +8,7 @@ called.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -28,6 +29,7 @@ from shared.settings import PUBLIC_SECRETS, Settings, read_secrets
 
 CHATS = "/chat/completions"
 NO_PARAMETERS: Mapping[str, Any] = {}
+MOST_PASSED_ON = 1024  # models that nobody lists and are remembered: callers name them
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Catalog:
         passing = [upstream for upstream in self.upstreams if upstream.passes_any]
         # One name is one model, so those that pass it on must be of one provider.
         self._passing = [upstream for upstream in passing if upstream.provider == passing[0].provider]
+        self._passed_on = lru_cache(MOST_PASSED_ON)(self._pass_on)  # each turn asks several times
 
     def find(self, name: str | None) -> ConfiguredModel | None:
         """Return the model of this name or alias, without one the default model; None where nobody has it."""
@@ -113,7 +116,7 @@ class Catalog:
         """Tell whether a model is configured by this name or alias, and not only passed on to whoever takes any."""
         return name in self._by_name
 
-    def _passed_on(self, name: str) -> ConfiguredModel | None:
+    def _pass_on(self, name: str) -> ConfiguredModel | None:
         offers = [Offer(upstream, name, upstream.parameters, upstream.may_override) for upstream in self._passing]
         return ConfiguredModel(name, self._passing[0].provider, tuple(offers)) if offers else None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from services.gateway.account.identity import Caller
@@ -52,7 +53,7 @@ class Beginning:
             provider=self.model.provider,
             project_id=kept.project_id or self.asked.naming.project_id,
             helper=kept.helper,
-            question=_chained(self.asked, turn_id, parent_id).said_by(self.client),
+            question=_chained(self.asked, turn_id, parent_id, self.client),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
             begins=remembered.is_new,
@@ -61,16 +62,21 @@ class Beginning:
         )
 
 
-def _chained(asked: Asked, turn_id: UUID, parent_id: str | None) -> Question:
-    """Give each new message its id, which follows from the turn, and its parent; the last brings the others."""
+def _chained(asked: Asked, turn_id: UUID, parent_id: str | None, client: Mapping[str, str] | None) -> Question:
+    """Give each new message its id, which follows from the turn, its parent, and from where it was said.
+
+    The last one brings the others.
+    """
     chain: list[Question] = []
     new: Sequence[Question] = asked.conversation.new
     for index, question in enumerate(new):
-        message_id = str(derived_id(turn_id, f"question/{index}"))
-        parent_id = chain[-1].message_id if chain else parent_id
-        metadata = {**asked.naming.metadata, **question.metadata} if index == len(new) - 1 else question.metadata
-        chain.append(replace(question, message_id=message_id, parent_id=parent_id, metadata=metadata))
-    return replace(chain[-1], earlier=tuple(chain[:-1]), history=asked.conversation.history)
+        own: dict[str, Any] = {"message_id": str(derived_id(turn_id, f"question/{index}")), "client": client}
+        own["parent_id"] = chain[-1].message_id if chain else parent_id
+        if index == len(new) - 1:
+            own |= {"metadata": {**asked.naming.metadata, **question.metadata}, "earlier": tuple(chain)}
+            own["history"] = asked.conversation.history
+        chain.append(replace(question, **own))
+    return chain[-1]
 
 
 def sent_key(asked: Asked) -> str:

@@ -53,7 +53,7 @@ async def test_every_form_names_its_session_and_turn_and_keeps_the_session_in_a_
         assert answer.headers["x-turn-id"] == str(world.turns[-1].turn_id)
         cookie = answer.headers["set-cookie"]
         assert cookie.startswith("session_id=s1;")
-        assert all(said in cookie for said in ("HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=lax"))
+        assert all(said in cookie for said in ("HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax"))
         assert "Secure" not in cookie
 
 
