@@ -77,8 +77,8 @@ def _chained(unsaid: Sequence[Question], request: ChatRequest, history: Sequence
             continue
         own_id = str(derived_id(turn_id, f"question/{index}"))
         parent = before or _parent(known, request, history, names)
-        chain.append(replace(_new(question, own_id, names), parent_id=parent))
-    return replace(chain[-1], earlier=tuple(chain[:-1]))
+        chain.append(_new(question, own_id, parent, names))
+    return replace(chain[-1], earlier=tuple(chain[:-1])) if len(chain) > 1 else chain[0]
 
 
 def _as_said(question: Question, known: Said) -> Question:
@@ -130,12 +130,12 @@ def _is_same(question: Question, known: Said, before: str | None, parent_id: str
     return parent_id in (None, known.parent_id) if before is None else names.leads(before, known.message_id)
 
 
-def _new(question: Question, own_id: str, names: _Names) -> Question:
+def _new(question: Question, own_id: str, parent: str | None, names: _Names) -> Question:
     """Keep the client's id for a new message; an id that is taken, as by an edit, gives way to an id of ours."""
     named = question.message_id
     if named and named in names.taken:
-        return replace(question, message_id=own_id, client_message_id=named)
-    return replace(question, message_id=named or own_id)
+        return replace(question, message_id=own_id, client_message_id=named, parent_id=parent)
+    return replace(question, message_id=named or own_id, parent_id=parent)
 
 
 def _parent(known: Said | None, request: ChatRequest, history: Sequence[Said], names: _Names) -> str | None:

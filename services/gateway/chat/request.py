@@ -111,6 +111,9 @@ def read_chat_request(
     headers: Mapping[str, str],
     kept_sessions: Iterable[str] = (),
     max_extra_bytes: int = MAX_EXTRA_BYTES,
+    *,
+    traceparent: str | None = None,
+    client: Mapping[str, str] | None = None,
 ) -> ChatRequest:
     """Read one request.
 
@@ -119,6 +122,8 @@ def read_chat_request(
         headers: The request's.
         kept_sessions: Those that the browser was in last.
         max_extra_bytes: Of JSON that a message may have beside its texts.
+        traceparent: Of the request's span.
+        client: From where it comes, as far as that is kept.
 
     Raises:
         Invalid: The body is no such request; the detail says where.
@@ -153,6 +158,8 @@ def read_chat_request(
         on_busy=parsed.on_busy,
         metadata=parsed.metadata or {},
         shown_before=_shown_before(parsed.messages or []),
+        traceparent=traceparent,
+        client=client,
         consents=consents,
     )
     if not regenerate:

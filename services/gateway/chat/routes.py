@@ -123,9 +123,11 @@ class Chat:
         async with self._throttle.admitted(account) as left:  # to read it takes time, too
             tell_limits(request.scope, left.headers)
             kept = cookie_values(request, "session_id")
-            asked = read_chat_request(body, request.headers, kept, self._settings.max_extra_bytes)
-            asked = replace(
-                asked,
+            asked = read_chat_request(
+                body,
+                request.headers,
+                kept,
+                self._settings.max_extra_bytes,
                 traceparent=traceparent_of(request.headers.get("traceparent")),
                 client=client_of(request.scope, self._settings),
             )
@@ -165,7 +167,7 @@ class Chat:
         wanted = request.model and self._model(request.model)
         session_id, remembered = await self._remember(request, caller)
         if request.first_asking is not None and never_arrived(request, remembered.history):
-            request = replace(request.first_asking, traceparent=request.traceparent, client=request.client)
+            request = request.first_asking
         kept = remembered.kept or Kept(project_of_new(caller.projects, request.project_id))
         project_id, helper = kept.project_id or request.project_id, kept.helper or request.helper
         model = wanted or self._usual_model(kept.model, helper, caller)
@@ -186,7 +188,7 @@ class Chat:
             provider=model.provider,
             project_id=project_id,
             helper=helper,
-            question=replace(question, metadata={**request.metadata, **question.metadata}).said_by(request.client),
+            question=question.said_by(request.client, request.metadata),
             known_until=remembered.known_until,
             remembers_from=remembered.history[0].created_at if remembered.history else None,
             begins=remembered.is_new,

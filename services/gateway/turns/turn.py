@@ -39,6 +39,9 @@ FINAL = ("complete", "stopped", "failed")
 POSTED = "posted"  # the state of a message that its client stores itself, and that nobody answers
 
 
+NOTHING: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class Question:
     """What the user said, or another message that a client stores itself."""
@@ -56,12 +59,21 @@ class Question:
     history: str | None = None  # hash of all that its client sent; none: by its session alone it is found again
     client: Mapping[str, str] | None = None  # the fields of the event's, as far as they are kept
 
-    def said_by(self, client: Mapping[str, str] | None) -> "Question":
-        """Return it, and what came with it, as said from there; what was said before was said from elsewhere."""
-        if client is None:
+    def said_by(self, client: Mapping[str, str] | None, metadata: Mapping[str, Any] = NOTHING) -> "Question":
+        """Return it, and what came with it, as said from there; what was said before was said from elsewhere.
+
+        Args:
+            client: From where; none: that is not kept.
+            metadata: Of its request, which is the question's where that has none of the same name.
+        """
+        if client is None and not metadata:
             return self
-        earlier = tuple([each.said_by(client) for each in self.earlier])
-        return replace(self, earlier=earlier, client=self.client if self.is_known else client)
+        return replace(
+            self,
+            earlier=tuple([each.said_by(client) for each in self.earlier]),
+            client=self.client if client is None or self.is_known else client,
+            metadata={**metadata, **self.metadata},
+        )
 
 
 REFUSAL = {"tripthread": {"refusal": True}}  # of a text part: why the model will not answer

@@ -168,7 +168,7 @@ class TurnBuffer:
                 else:
                     if looking_up.when() <= now:
                         looking_up = loop.call_later(QUIET_S / 3, self.announce)
-                    await self.hear()
+                    await self.hear(loop)
         finally:
             looking_up.cancel()
 
@@ -203,9 +203,9 @@ class TurnBuffer:
             if not news.done():  # as where its waiter has gone
                 news.set_result(None)
 
-    async def hear(self) -> None:
-        """Wait for news."""
-        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def hear(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Wait for news; whoever waits for each piece has the loop, since to ask for it is a system call."""
+        news: asyncio.Future[None] = (loop or asyncio.get_running_loop()).create_future()
         self._waiting.append(news)
         await news
 

@@ -41,9 +41,8 @@ class Recent:
     kept: Kept
     known_until: datetime | None  # the place of its newest turn; none: its first one is running
     running: UUID | None  # the turn that goes by this
-    lasts_until: float = 0.0
-    size: int = 0  # bytes
-    is_taken: bool = False  # for a claim, which goes by it; meanwhile its tag may be heard of
+    lasts_until: float
+    size: int  # bytes
     tag: str | None = None  # as the tagger has said, since the first turn
     ends_with: str | None = None  # hash of all that a client has sent which names no session, and of the last answer
 
@@ -59,6 +58,7 @@ class RecentSessions:
         self._known: OrderedDict[tuple[str, str], Recent] = OrderedDict()
         self._size = 0
         self._untagged = 0  # how many of them
+        self._taken: set[tuple[str, str]] = set()  # for claims, which go by them; meanwhile a tag may be heard of
         self._ending: dict[tuple[str, str], str] = {}  # the newest session, by owner and what it ends with
 
     @property
@@ -98,13 +98,13 @@ class RecentSessions:
         """Return what is known of a session, for one claim: it serves no other unless that begins a turn."""
         key = user_id, session_id
         recent = self._known.get(key)
-        if recent is None or recent.is_taken:
+        if recent is None or key in self._taken:
             return None
         if recent.running is not None or recent.lasts_until <= self._now():
             self._forget(key)
             return None
         self._no_longer_ends(key, recent)
-        self._known[key] = replace(recent, is_taken=True)
+        self._taken.add(key)
         return recent
 
     def began(self, turn: Turn, claim: Claim, history: Sequence[Said]) -> None:
@@ -116,7 +116,7 @@ class RecentSessions:
         asked = turn.question
         if (goes_by or is_first) and asked.role == "user" and not asked.is_known and not asked.earlier:
             tag = goes_by.tag if goes_by else None
-            self._keep(key, Recent(tuple(history), NOTHING, claim.known_until, turn.turn_id, tag=tag))
+            self._keep(key, tuple(history), NOTHING, claim.known_until, running=turn.turn_id, tag=tag)
 
     def ended(self, turn: Turn) -> None:
         """Take note of the end of a turn of which all was told."""
@@ -129,20 +129,29 @@ class RecentSessions:
         kept = Kept(turn.project_id, turn.helper, turn.model or None)
         history = (*recent.history, *_said(turn))
         ends_with = turn.answer.history if turn.answer else None
-        self._keep(key, Recent(history, kept, turn.place, None, tag=recent.tag, ends_with=ends_with))
+        self._keep(key, history, kept, turn.place, tag=recent.tag, ends_with=ends_with)
 
-    def _keep(self, key: tuple[str, str], recent: Recent) -> None:
-        history = recent.history
+    def _keep(
+        self,
+        key: tuple[str, str],
+        history: tuple[Said, ...],
+        kept: Kept,
+        known_until: datetime | None,
+        *,
+        running: UUID | None = None,
+        tag: str | None,
+        ends_with: str | None = None,
+    ) -> None:
         texts = bytes_of(said.content for said in history if said.content is not None)
         if texts > MOST_BYTES_OF_ONE or len(history) > MOST_MESSAGES:
             return
         now = self._now()
         size = texts + MESSAGE_BYTES * (1 + len(history))
-        self._known[key] = replace(recent, lasts_until=now + LASTS_S, size=size)
+        self._known[key] = Recent(history, kept, known_until, running, now + LASTS_S, size, tag, ends_with)
         self._size += size
-        self._untagged += recent.tag is None
-        if recent.ends_with is not None:
-            self._ending[key[0], recent.ends_with] = key[1]
+        self._untagged += tag is None
+        if ends_with is not None:
+            self._ending[key[0], ends_with] = key[1]
         while self._known and (self._size > self._most_bytes or self._oldest().lasts_until <= now):
             self._forget(next(iter(self._known)))
 
@@ -151,6 +160,7 @@ class RecentSessions:
 
     def _forget(self, key: tuple[str, str]) -> Recent | None:
         recent = self._known.pop(key, None)
+        self._taken.discard(key)
         if recent is not None:
             self._size -= recent.size
             self._untagged -= recent.tag is None

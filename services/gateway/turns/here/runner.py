@@ -205,7 +205,7 @@ class Runner:
     async def _run(self, buffer: TurnBuffer, call: "_Call", account: str) -> None:
         turn_id = buffer.turn.turn_id
         try:
-            await asyncio.wait({call.task})
+            await over(call.task)
             await self._end(buffer, call)
         except Exception:  # the task's boundary: its followers must hear of it
             log.exception("turn failed", turn_id=str(turn_id))
@@ -301,6 +301,16 @@ class Runner:
             await asyncio.wait(set(self._tasks), timeout=CONFIRM_WAIT_S + 1)
         await self._keeper.keep()
         await self.telling.note(at_once=True)
+
+
+async def over(task: asyncio.Task[Any]) -> None:
+    """Wait until a task is over, however it ends: as `asyncio.wait` does, which takes as long as a task."""
+    try:
+        await task
+    except (Exception, asyncio.CancelledError):
+        waiter = asyncio.current_task()
+        if not task.done() or (waiter is not None and waiter.cancelling()):
+            raise
 
 
 async def _patiently(write: Callable[[], Awaitable[Result]]) -> Result:

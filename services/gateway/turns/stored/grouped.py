@@ -43,10 +43,11 @@ class Grouped(Generic[Item, Result]):
 
     async def call(self, item: Item) -> Result:
         """Run `item` in the next group, and return its result or raise the error that it met."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
         if self._task is None:
-            self._task = asyncio.create_task(self._drain())
+            self._task = loop.create_task(self._drain())
         return await future
 
     async def _drain(self) -> None:

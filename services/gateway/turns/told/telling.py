@@ -100,6 +100,8 @@ class Telling:
         return self._spawn(self._ask(turn, self._overdue(session), QUESTION_OF_TAGGED if is_tagged else None))
 
     def _overdue(self, session: Sequence[Glimpse]) -> list[Glimpse]:
+        if not session:
+            return []
         overdue_s = self.overdue_s
         before = [said for said in session if not said.told and said.state != "running" and said.age_s > overdue_s]
         return sorted(before, key=lambda said: said.place)
@@ -165,7 +167,7 @@ class Telling:
                 return False
             for said in before:
                 await self._tell_earlier(said)
-            if asking is not None:
+            if asking is not None and not asking.done():
                 await asyncio.wait({asking}, timeout=ASKED_WAIT_S)
             return await self.tell_now(turn, is_asked=has_asked(asking))
         except BrokerAway as error:
