@@ -1,5 +1,6 @@
 """`POST /api/chat`: the hot path, which reads and writes its bodies by hand; `door.py` leads here."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -49,6 +50,7 @@ from shared.ids import new_id
 from shared.settings import Settings
 
 SESSION_COOKIE_S = 30 * 24 * 3600
+ASKING_STEPS = 2  # turns of the event loop until the model is asked: its call is made in one, and written in the next
 
 
 class Chat:
@@ -111,6 +113,7 @@ class Chat:
     async def _answer_in(self, form: AnswerForm, request: Request, buffer: TurnBuffer, *, goes_on: bool) -> Response:
         follower = buffer.attach()
         try:
+            await _let_the_model_be_asked()
             response = await self._answer_or_refuse(form, request, buffer, goes_on=goes_on)
         finally:
             follower.close()
@@ -308,3 +311,9 @@ class Chat:
         response.headers["X-Session-Id"] = turn.session_id
         response.headers["X-Turn-Id"] = str(turn.turn_id)
         response.raw_headers.append(kept_cookie("session_id", turn.session_id, SESSION_COOKIE_S, self._settings))
+
+
+async def _let_the_model_be_asked() -> None:
+    """Let the turn's task go first: the head of the answer is made and written while the model thinks."""
+    for _ in range(ASKING_STEPS):
+        await asyncio.sleep(0)
