@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import httptools
 
-from services.gateway.model.asking.unpacking import Unpacking
+from services.gateway.model.asking.unpacking import Unpacking, is_packed
 
 LONGEST_HEAD = 64 * 1024  # bytes, and of all else that is no body
 MOST_HEADERS = 200
@@ -168,8 +168,8 @@ class Connection(asyncio.Protocol):
         if status < 200:  # another head follows
             self.headers = {}
             return
-        encoding = self.headers.get("content-encoding", "identity")
-        self._unpacking = None if encoding in ("", "identity") else Unpacking(encoding)
+        encoding = self.headers.get("content-encoding", "")
+        self._unpacking = Unpacking(encoding) if is_packed(encoding) else None
         self._keeps = self._parser.should_keep_alive()
         self._unparsed = 0
         self.status, self._has_head = status, True
@@ -186,7 +186,8 @@ class Connection(asyncio.Protocol):
 
     @property
     def _ends_with_connection(self) -> bool:
-        return "content-length" not in self.headers and "chunked" not in self.headers.get("transfer-encoding", "")
+        coding = self.headers.get("transfer-encoding", "").lower()
+        return "content-length" not in self.headers and "chunked" not in coding
 
     async def _news(self) -> None:
         """Wait until something has come, or ended; raise why nothing will."""

@@ -5,7 +5,14 @@ import zlib
 ZLIB, GZIP, BARE = 15, 31, -15  # formats, as zlib numbers them
 GZIPS = ("gzip", "x-gzip")
 DEFLATE = "deflate"  # in a zlib stream, as HTTP has it, or bare, as some have understood it
+OTHERS = ("br", "zstd", "compress", "x-compress")  # which nobody here can unpack
 MOST_AT_ONCE = 256 * 1024  # bytes that one piece becomes; the rest of it waits
+
+
+def is_packed(encoding: str) -> bool:
+    """Tell whether a body is compressed; some services name there what is none, as `none` or `utf-8`."""
+    names = {name.strip() for name in encoding.lower().split(",")}
+    return not names.isdisjoint((*GZIPS, DEFLATE, *OTHERS))
 
 
 class Unpacking:

@@ -238,8 +238,19 @@ async def test_only_so_many_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -
         OK + b"Transfer-Encoding: chunked\r\n\r\n1 \r\nh\r\n1\r\ni\r\n0\r\nX-Trailer: %b\r\n\r\n" % (b"x" * 1000),
         OK.replace(b"\r\n", b"\n") + b"Content-Length: 2\n\nhi",
         OK + b"X-Odd: \xe4 \x01\r\nContent-Length: 2\r\n\r\nhi",
+        OK + b"Content-Encoding: Identity\r\nContent-Length: 2\r\n\r\nhi",
+        OK + b"Content-Encoding: utf-8\r\nContent-Length: 2\r\n\r\nhi",
     ],
-    ids=["after others", "up to the end", "of HTTP/1.0", "in chunks", "lines without CR", "odd characters"],
+    ids=[
+        "after others",
+        "up to the end",
+        "of HTTP/1.0",
+        "in chunks",
+        "lines without CR",
+        "odd characters",
+        "Identity",
+        "no encoding",
+    ],
 )
 async def test_a_body_is_read_as_its_head_has_it(answer: bytes) -> None:
     async with pool_of(Service(answer, closes=True)) as pool:
@@ -253,6 +264,7 @@ async def test_a_body_is_read_as_its_head_has_it(answer: bytes) -> None:
         (OK, Disconnected),
         (OK + b"Content-Length: 20\r\n\r\nhi", CutOff),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", CutOff),
+        (OK + b"Transfer-Encoding: Chunked\r\n\r\n2\r\nhi\r\n", CutOff),
         (b"SSH-2.0-OpenSSH_9.2\r\n", NoHttp),
         (OK + b"X-Long: " + b"x" * 2 * LONGEST_HEAD, NoHttp),
         (OK + b"a: b\r\n" * 300 + b"\r\n", NoHttp),
@@ -263,7 +275,7 @@ async def test_a_body_is_read_as_its_head_has_it(answer: bytes) -> None:
         (OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi", NoHttp),
     ],
     ids=[
-        *("nothing", "half a head", "half a body", "no last chunk", "no HTTP", "a head without end"),
+        *("nothing", "half a head", "half a body", "no last chunk", "no last Chunk", "no HTTP", "a head without end"),
         *("many headers", "heads without end", "a trailer without end", "another protocol"),
         *("an unknown encoding", "not what it says it is"),
     ],
