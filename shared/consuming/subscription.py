@@ -5,7 +5,7 @@ right if nothing up to T is still open, so a subscription has its own channel wi
 keeps its place in the buffer. When the channel goes, the buffer is worth nothing: the broker delivers all of it again.
 
 Deliveries and acknowledgements go by the wire itself (`broker/wire.py`): aiormq takes three frames, their decoding and
-a task for each message, which was a third of what the logger took for one. What else a channel says is aiormq's.
+a task for each message, which was a sixth of what the logger took for one. What else a channel says is aiormq's.
 """
 
 import asyncio
