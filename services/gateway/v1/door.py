@@ -42,7 +42,7 @@ RESPONSES, RESPONSE = "/v1/responses", "/v1/responses/{response_id}"
 INPUT, CANCEL = f"{RESPONSE}/input_items", f"{RESPONSE}/cancel"
 BELOW = {"/input_items": INPUT, "/cancel": CANCEL}  # one response
 NO_IDS = frozenset(("compact", "input_tokens"))  # which are paths of OpenAI's, where an id could stand
-TWICE, SLASHES = "/v1/v1/", re.compile("//+")
+AGAIN, SLASHES = re.compile("^(?:/v1)+/"), re.compile("//+")
 SERVED = "Here are /v1/chat/completions, /v1/responses and /v1/models."
 COMPLETION_WORDS, RESPONSE_WORDS = Completions(), Responses()
 
@@ -71,11 +71,9 @@ class V1Door:
 
 async def _answer(request: Request) -> Response:
     path = request.scope["path"]
-    if "//" in path or path[-1] == "/" or path.startswith(TWICE):
-        path = request.scope["path"] = _tidy(path)
     route = ROUTES.get(_pattern_of(path))
     if route is None:
-        message = f"Unknown request URL: {request.method} {path[:200]}. {SERVED}"
+        message = f"Unknown request URL: {request.method} {path[:200]}. {_meant(path) or SERVED}"
         return error_response(404, error_object(message, REFUSED, "unknown_url"))
     request.scope["route"] = route  # as FastAPI's routes do, for metrics and spans
     answer = ANSWERS[route.path].get(request.method)
@@ -89,15 +87,14 @@ async def _answer(request: Request) -> Response:
     return await answer(request, caller)
 
 
-def _tidy(path: str) -> str:
-    """Return the path that is meant where a client has joined an address and a path that do not go together.
+def _meant(path: str) -> str:
+    """Say which path is meant where a client has joined an address and a path that do not go together.
 
-    Addresses are given to clients with a slash at their end, and with `/v1` to those that add it themselves.
+    Addresses are given to clients with a slash at their end, and with `/v1` to those that add it themselves. It is said
+    and not served: nothing is to be reached by two spellings, of which a rule before us may know one.
     """
-    path = SLASHES.sub("/", path).rstrip("/")
-    while path.startswith(TWICE):
-        path = path.removeprefix("/v1")
-    return path
+    tidy = AGAIN.sub("/v1/", SLASHES.sub("/", path).rstrip("/"))
+    return f"Did you mean {tidy[:200]}?" if tidy != path and _pattern_of(tidy) in ROUTES else ""
 
 
 def _pattern_of(path: str) -> str:

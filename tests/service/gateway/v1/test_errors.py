@@ -106,7 +106,8 @@ async def test_a_visitor_who_shows_their_token_may(world: World) -> None:
         ("GET", "/v1/responses", (405, REFUSED, "method_not_allowed", None)),
         ("POST", "/v1/responses/resp_1", (405, REFUSED, "method_not_allowed", None)),
         ("GET", "/v1/responses/resp_1/input_items", (404, REFUSED, "not_found", None)),
-        ("GET", "/v1/responses/", (405, REFUSED, "method_not_allowed", None)),
+        ("GET", "/v1/responses/", (404, REFUSED, "unknown_url", None)),
+        ("GET", "/v1/models/", (404, REFUSED, "unknown_url", None)),
         ("GET", "/v1/responses/resp_1", (404, REFUSED, "not_found", None)),
         ("GET", "/v1/responses/resp_1?stream=true", (400, REFUSED, "invalid_value", "stream")),
         ("DELETE", f"/v1/responses/resp_{'0' * 32}", (404, REFUSED, "not_found", None)),
@@ -121,12 +122,15 @@ async def test_what_is_not_there_is_told_so(world: World, method: str, path: str
 
 
 @pytest.mark.parametrize("path", ["/v1/models/", "/v1//models", "/v1/v1/models", "/v1/v1//v1/models//"])
-async def test_an_address_and_a_path_that_do_not_go_together_are_joined(world: World, path: str) -> None:
+async def test_of_an_address_and_a_path_that_do_not_go_together_their_client_hears_which_is_meant(
+    world: World, path: str
+) -> None:
     """With a slash too many, or `/v1` twice: clients are configured so (https://github.com/cline/cline/pull/12532)."""
     async with world.client("u1") as client:
-        assert (await client.get(path)).json() == (await client.get("/v1/models")).json()
-        chat = path.replace("models", "chat/completions")
-        assert (await client.post(chat, json={"model": "m", "messages": [HI]})).status_code == 200
+        answer = await client.get(path)
+        assert told(answer) == (404, REFUSED, "unknown_url", None)
+        assert "Did you mean /v1/models?" in answer.json()["error"]["message"]
+        assert (await client.post(path.replace("models", "chat/completions"), json={})).status_code == 404
 
 
 async def test_what_openai_has_beside_is_refused_with_what_is_here(world: World) -> None:
