@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from yarl import URL
 
 from services.gateway.model.asking.connection import Connection
-from services.gateway.model.asking.reaching import reach
+from services.gateway.model.asking.reaching import Lookup, reach
 
 MOST = 1000  # connections in use at once; whoever wants another one waits
 KEPT_S = 15.0  # for which a connection waits for its next request: services close theirs after a while, too
@@ -28,7 +28,7 @@ class Pool:
         """
         assert url.raw_host is not None  # noqa: S101 - the settings were checked
         assert url.port is not None  # noqa: S101
-        self._host, self._port = url.raw_host, url.port
+        self._lookup = Lookup(url.raw_host, url.port)
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._connect_s = connect_s
         self._head = _head(url, headers)
@@ -96,7 +96,7 @@ class Pool:
     async def _connect(self) -> Connection:
         try:
             async with asyncio.timeout(self._connect_s):
-                return await reach(self._make, self._host, self._port, self._tls, Connection.abort)
+                return await reach(self._make, self._lookup, self._tls, Connection.abort)
         except TimeoutError as error:
             raise CannotConnect from error
 

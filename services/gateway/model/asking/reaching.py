@@ -9,24 +9,61 @@ from functools import partial
 from itertools import zip_longest
 from typing import TypeVar
 
+LOOKUP_KEPT_S = 10.0  # each look-up takes one of a few threads, and a hundred calls may begin at once
 APART_S = 0.25  # after which the next address is tried beside those that have not answered
 
 Result = TypeVar("Result")
 Made = TypeVar("Made", bound=asyncio.BaseProtocol)
 
 
+class Lookup:
+    """The addresses of one host: looked up once for all who want them at once, and kept for a while."""
+
+    def __init__(self, host: str, port: int, kept_s: float = LOOKUP_KEPT_S) -> None:
+        self.host, self.port = host, port
+        self._kept_s = kept_s
+        self._found: list[str] = []
+        self._until = 0.0  # when they are looked up again, by the event loop's clock
+        self._looking: asyncio.Task[list[str]] | None = None
+
+    async def addresses(self) -> list[str]:
+        """Return them, the best first.
+
+        Raises:
+            OSError: None is found.
+        """
+        if asyncio.get_running_loop().time() < self._until:
+            return self._found
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    def forget(self) -> None:
+        """Look them up again: they lead nowhere."""
+        self._until = 0.0
+
+    async def _look(self) -> list[str]:
+        loop = asyncio.get_running_loop()
+        self._found = by_turns(await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
+        self._until = loop.time() + self._kept_s
+        return self._found
+
+
 async def reach(
-    make: Callable[[], Made], host: str, port: int, tls: ssl.SSLContext | None, drop: Callable[[Made], None]
+    make: Callable[[], Made], lookup: Lookup, tls: ssl.SSLContext | None, drop: Callable[[Made], None]
 ) -> Made:
     """Connect to whichever address of a host takes the connection first; what is made beside that is dropped.
 
     Raises:
         OSError: None does; the last one's error.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    attempts = [partial(_connect, make, address, port, tls, host) for address in by_turns(found)]
-    return await first_of(attempts, APART_S, drop)
+    found = await lookup.addresses()
+    attempts = [partial(_connect, make, address, lookup.port, tls, lookup.host) for address in found]
+    try:
+        return await first_of(attempts, APART_S, drop)
+    except OSError:
+        lookup.forget()
+        raise
 
 
 async def _connect(make: Callable[[], Made], address: str, port: int, tls: ssl.SSLContext | None, host: str) -> Made:

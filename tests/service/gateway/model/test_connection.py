@@ -14,7 +14,7 @@ from yarl import URL
 from services.gateway.model.asking import pool as pools
 from services.gateway.model.asking.connection import LONGEST_HEAD, MOST_UNREAD, Connection, CutOff, Disconnected, NoHttp
 from services.gateway.model.asking.pool import Pool
-from services.gateway.model.asking.reaching import by_turns, first_of
+from services.gateway.model.asking.reaching import Lookup, by_turns, first_of
 from services.gateway.model.asking.unpacking import MOST_AT_ONCE
 from services.gateway.model.asking.upstream import open_upstream
 from services.gateway.model.configured.catalog import UpstreamSpec
@@ -360,6 +360,31 @@ async def test_who_gives_up_while_a_connection_is_made_keeps_none() -> None:
         await reaching
     await asyncio.sleep(0)
     assert dropped == ["a"]
+
+
+async def test_a_host_is_looked_up_once_for_all_who_ask_and_again_where_it_leads_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks, goes_on = list[str](), asyncio.Event()
+
+    async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        looks.append(host)
+        await goes_on.wait()
+        return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    lookup = Lookup("models.example", 80)
+    given_up, *others = [asyncio.create_task(lookup.addresses()) for _ in range(3)]
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    goes_on.set()
+    assert await asyncio.gather(*others, lookup.addresses()) == [["127.0.0.1"]] * 3
+    assert await lookup.addresses() == ["127.0.0.1"]
+    assert len(looks) == 1
+    lookup.forget()
+    assert await lookup.addresses() == ["127.0.0.1"]
+    assert len(looks) == 2
 
 
 def test_addresses_are_tried_by_turns() -> None:
