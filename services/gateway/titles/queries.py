@@ -13,7 +13,8 @@ class TitleQueries:
     async def wants_title(self, beginning: Beginning) -> bool:
         """Tell whether this was a session's first complete answer, and nobody has given the session a title.
 
-        Nor where it is deleted, or its user erased, since; nor where its client wanted the answer kept from others.
+        What was answered since counts for nothing: the next answer may be there before anybody asks for the title. Nor
+        does it want one where it is deleted, or its user erased, or its client wanted the answer kept from others.
         """
         async with reading(self._pool, beginning.user_id) as db:
             wants: bool = await db.fetchval(WANTS_TITLE, beginning.user_id, beginning.session_id, beginning.turn_id,
@@ -32,10 +33,11 @@ WANTS_TITLE = f"""
         AND NOT EXISTS (SELECT FROM gateway.withheld_responses w WHERE w.user_id = $1 AND w.session_id = $2
             AND w.turn_id = $3)
         AND NOT EXISTS (SELECT FROM gateway.turns t WHERE t.user_id = $1 AND t.session_id = $2 AND t.turn_id <> $3
-            AND t.state = 'complete' AND t.answer ->> 'content' <> '')
+            AND t.asked_at < $4 AND t.state = 'complete' AND t.answer ->> 'content' <> '')
         AND NOT EXISTS (SELECT FROM (
                 SELECT m.role, m.status, m.turn_id, m.content FROM chat.messages m
-                WHERE m.user_id = $1 AND m.session_id = $2 ORDER BY m.created_at, m.message_id LIMIT {FIRST}) first
+                WHERE m.user_id = $1 AND m.session_id = $2 AND m.created_at < $4
+                ORDER BY m.created_at, m.message_id LIMIT {FIRST}) first
             WHERE first.role = 'assistant' AND first.status = 'complete' AND first.turn_id <> $3
                 AND first.content <> '')
 """  # noqa: S608 - a constant

@@ -20,15 +20,21 @@ EVENT = {"event_id": new_id(), "correlation_id": new_id()}
 Prepare = Callable[[Rows], Awaitable[None]]
 
 
-async def said(rows: Rows, **columns: Any) -> None:
+async def said(rows: Rows, at: float = -1, **columns: Any) -> None:
     await rows.session("s1")
-    await rows.message("s1", "a0", 1, **{"role": "assistant", "status": "complete", "turn_id": new_id(), **columns})
+    await rows.message("s1", "a0", at, **{"role": "assistant", "status": "complete", "turn_id": new_id(), **columns})
 
 
-async def turned(rows: Rows, **columns: Any) -> None:
+async def turned(rows: Rows, at: float = -1, **columns: Any) -> None:
     turn_id = columns.pop("turn_id", new_id())
     values = {"body_hash": b"", "owner": "", "lease_until": NOON, "correlation_id": turn_id, "model": "m"}
-    values |= {"provider": "p", "question": {}, "asked_at": NOON, "answered_at": NOON, "state": "complete"}
+    values |= {
+        "provider": "p",
+        "question": {},
+        "asked_at": minutes(at),
+        "answered_at": minutes(at),
+        "state": "complete",
+    }
     values |= {"turn_id": turn_id, "user_id": "ann", "session_id": "s1", "answer": {"content": "x"}, **columns}
     await rows.insert("gateway.turns", **values)
 
@@ -45,12 +51,14 @@ async def erased(rows: Rows, minute: float) -> None:
 WANTS: dict[str, Prepare] = {
     "nothing is stored": lambda rows: rows.run("SELECT 1"),
     "the title is of the first message": lambda rows: rows.session("s1", title="q", title_source="message"),
-    "its own answer is stored": lambda rows: said(rows, turn_id=OWN.turn_id),
-    "its own turn is there": lambda rows: turned(rows, turn_id=OWN.turn_id),
+    "its own answer is stored": lambda rows: said(rows, 1, turn_id=OWN.turn_id),
+    "its own turn is there": lambda rows: turned(rows, 0, turn_id=OWN.turn_id),
     "an answer before it failed": lambda rows: said(rows, status="failed", content=""),
     "an answer before it was stopped": lambda rows: said(rows, status="stopped"),
     "a turn before it was interrupted": lambda rows: turned(rows, state="interrupted"),
     "a turn before it said nothing": lambda rows: turned(rows, answer={"content": ""}),
+    "the next answer is stored by now": lambda rows: said(rows, 1),
+    "the next turn is complete by now": lambda rows: turned(rows, 1),
     "a client stored an answer of its own": lambda rows: said(rows, turn_id=None),
     "it was opened without a title": lambda rows: opened(rows, helper="h"),
     "somebody else's of this id has a title": lambda rows: rows.session(
