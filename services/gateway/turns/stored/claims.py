@@ -139,6 +139,11 @@ def _claimed(claim: Claim, row: asyncpg.Record | None, counted: dict[str, Any] |
         return Lost.TAKEN
     if row["is_stale"]:
         return Lost.STALE
+    return turn_of(claim, claim.question, row["asked_at"], counted)
+
+
+def turn_of(claim: Claim, question: Question, asked_at: datetime, counted: dict[str, Any] | None = None) -> Turn:
+    """Return the turn that a claim has begun, at its first attempt."""
     return Turn(
         turn_id=claim.turn_id,
         user_id=claim.user_id,
@@ -152,8 +157,8 @@ def _claimed(claim: Claim, row: asyncpg.Record | None, counted: dict[str, Any] |
         provider=claim.provider,
         project_id=claim.project_id,
         helper=claim.helper,
-        question=claim.question,
-        asked_at=row["asked_at"],
+        question=question,
+        asked_at=asked_at,
         traceparent=claim.traceparent,
         nonce=claim.nonce,
         counted=counted,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from services.gateway.turns.stored.claims import Claim, Claimed, Lost, claim_in, lock_of, lock_sessions
+from services.gateway.turns.stored.claims import Claim, Claimed, Lost, claim_in, lock_of, lock_sessions, turn_of
 from services.gateway.turns.stored.rows import columns, question_columns, read_question
 from services.gateway.turns.turn import Turn
 from shared.database import Connection, Pool, borrowed
@@ -72,21 +72,4 @@ def _posted_row(claim: Claim) -> tuple[Any, ...]:
 
 def _posted(claim: Claim, said_at: datetime, said: dict[str, Any]) -> Turn:
     """Return the row of an accepted message: what its claim says, and the database has spelled."""
-    return Turn(
-        turn_id=claim.turn_id,
-        user_id=claim.user_id,
-        session_id=claim.session_id,
-        body_hash=claim.body_hash,
-        owner=claim.owner,
-        attempt=1,
-        state=claim.state,
-        correlation_id=claim.correlation_id,
-        model=claim.model,
-        provider=claim.provider,
-        project_id=claim.project_id,
-        helper=claim.helper,
-        question=read_question(said),
-        asked_at=said_at,
-        traceparent=claim.traceparent,
-        nonce=claim.nonce,
-    )
+    return turn_of(claim, read_question(said), said_at)

@@ -9,7 +9,7 @@ from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.past.said import Glimpse, Said
 from services.gateway.turns.running import OnBusy
-from services.gateway.turns.stored.claims import Claim
+from services.gateway.turns.stored.claims import Claim, turn_of
 from services.gateway.turns.stored.readings import Spoken, Unstored
 from services.gateway.turns.turn import Turn
 from shared.errors import DatabaseAway, TripthreadError
@@ -19,22 +19,7 @@ from tests.service.gateway.fakes.stored import Stored
 
 def claimed(claim: Claim) -> Turn:
     """Return the turn of a claim that got its session."""
-    return Turn(
-        turn_id=claim.turn_id,
-        user_id=claim.user_id,
-        session_id=claim.session_id,
-        body_hash=claim.body_hash,
-        owner=claim.owner,
-        attempt=1,
-        state=claim.state,
-        correlation_id=claim.correlation_id,
-        model=claim.model,
-        provider=claim.provider,
-        project_id=claim.project_id,
-        helper=claim.helper,
-        question=claim.question,
-        asked_at=NOON,
-    )
+    return turn_of(claim, claim.question, NOON)
 
 
 class FakeTurns:
