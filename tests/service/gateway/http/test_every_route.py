@@ -117,21 +117,13 @@ TRICKS: dict[str, Callable[[str], str]] = {
 }
 
 
-# What clients of OpenAI's join an address and a path to: `/v1` answers these as the path that is meant.
-JOINED = ("a slash twice", "a slash behind", "a slash behind by %")
-
-
 @pytest.mark.parametrize("trick", TRICKS)
 async def test_no_trick_with_a_path_reaches_anything_or_sends_anybody_elsewhere(api: Api, trick: str) -> None:
     odd = []
     for method, pattern in api.routes:
         path = TRICKS[trick](api.path(pattern))
         answer = await api.ask(method, path, [api.token("admin")])
-        right = {400, 401, 404, 405, 422}
-        if trick in JOINED and pattern.startswith("/v1/"):
-            assert (await api.ask(method, path, [])).status in right
-            right.add((await api.ask(method, api.path(pattern), [api.token("admin")])).status)
-        if answer.status not in right or {"location", "set-cookie", "refresh"} & {*answer.headers}:
+        if answer.status not in (400, 401, 404, 405, 422) or {"location", "set-cookie", "refresh"} & {*answer.headers}:
             odd.append(f"{method} {path}: {answer.status} {answer.headers} {answer.body[:100]!r}")
         if EVIL in str(answer.headers):
             odd.append(f"{method} {path} is told back: {answer.headers}")
