@@ -95,7 +95,6 @@ class Parts:
             self.store,
             self.turns,
             self.messages,
-            self.openings,
             telling=self.runner.telling,
             receipts=self.receipts,
             buckets=self.buckets,

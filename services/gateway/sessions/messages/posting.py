@@ -25,7 +25,6 @@ from services.gateway.sessions.answers import Message
 from services.gateway.sessions.messages.queries import MessageQueries
 from services.gateway.sessions.messages.recent_ends import RecentEnds
 from services.gateway.sessions.messages.session_end import SessionEnd, SessionEnds
-from services.gateway.sessions.openings import SessionOpenings
 from services.gateway.turns.past.history import HistoryMessage, answer_of, question_of
 from services.gateway.turns.past.kept import NOTHING, Kept
 from services.gateway.turns.quota import QuotaOf, UsedUp, no_quota
@@ -76,7 +75,6 @@ class Posting:
         store: TurnStore,
         turns: TurnReadings,
         queries: MessageQueries,
-        openings: SessionOpenings,
         *,
         telling: Telling,
         receipts: Receipts,
@@ -87,7 +85,7 @@ class Posting:
         self._quota_of = quota_of
         self.settings = settings
         self._store = store
-        self._ends = SessionEnds(turns, queries, openings)
+        self._ends = SessionEnds(turns, queries)
         self.recent = RecentEnds()
         self._queries = queries
         self._telling = telling
@@ -162,7 +160,7 @@ class Posting:
         question = _question(message, parent_id=end.newest).said_by(client)
         claim = self._claim(end, end.kept or NOTHING, message, question, write)
         turn = await self._store.claim(replace(claim, is_recalled=True))
-        return await self._told(turn, end, write, is_known=True) if isinstance(turn, Turn) else None
+        return await self._told(turn, end, write) if isinstance(turn, Turn) else None
 
     async def _try_to_post(
         self,
@@ -173,7 +171,8 @@ class Posting:
         whence: tuple[Mapping[str, str] | None, str],
     ) -> tuple[HistoryMessage, int]:
         client, account = whence
-        end = await self._ends.find(caller.user_ids, session_id, caller.projects)
+        names = [each for each in (message.id, message.parent_id) if each]
+        end = await self._ends.find(caller.user_ids, session_id, caller.projects, names)
         kept = end.kept or Kept(project_of_new(caller.projects, message.project_id))
         question = await self._new(end, message)
         if isinstance(question, HistoryMessage):
@@ -191,7 +190,7 @@ class Posting:
             if await self._store.is_gone(claim.user_id, claim.session_id):
                 raise SessionGone
             raise StaleHistory  # also where the same key was quicker, which is seen then
-        return await self._told(turn, end, write, is_known=end.known_until is None)
+        return await self._told(turn, end, write)
 
     async def _repeated(self, claim: Claim) -> HistoryMessage | None:
         """Return the message that this key has stored."""
@@ -220,7 +219,7 @@ class Posting:
 
     async def _copied(self, end: SessionEnd, message: NewMessage, write: Write) -> HistoryMessage | None:
         """Return the message of the newest turn that this is a copy of, once a turn."""
-        if end.known_until is None or message.role not in ("user", "assistant"):
+        if not end.has_turns or message.role not in ("user", "assistant"):
             return None
         name = message.id or write.key
         turn = await self._store.take(end.user_id, end.session_id, message.role, message.content, name)
@@ -250,22 +249,19 @@ class Posting:
             begins=end.kept is None and end.known_until is None,
         )
 
-    async def _told(self, turn: Turn, end: SessionEnd, write: Write, *, is_known: bool) -> tuple[HistoryMessage, int]:
-        """Tell of a message, and wait a while until it is stored where it is read.
-
-        `is_known`: all that the session has of turns is known to be messages of clients that were told of.
-        """
+    async def _told(self, turn: Turn, end: SessionEnd, write: Write) -> tuple[HistoryMessage, int]:
+        """Tell of a message, and wait a while until it is stored where it is read."""
         if write.wait_s <= 0:
-            self._tell(turn, end, is_known=is_known)
+            self._tell(turn, end)
             return question_of(turn), 202
         with self._receipts.expecting(turn.posted().event_id) as receipt:
-            self._tell(turn, end, is_known=is_known)
+            self._tell(turn, end)
             stored = await receipt.until(lambda: self._stored(turn, turn.question.message_id), write.wait_s)
         return (stored, 201) if stored else (question_of(turn), 202)
 
-    def _tell(self, turn: Turn, end: SessionEnd, *, is_known: bool) -> None:
+    def _tell(self, turn: Turn, end: SessionEnd) -> None:
         telling = self._telling.tell(turn, session=end.unstored)
-        if is_known:
+        if end.is_known:
             telling.add_done_callback(lambda told: self.recent.keep(turn) if has_told(told) else None)
 
     async def _stored_or(self, shown: HistoryMessage, turn: Turn) -> HistoryMessage:

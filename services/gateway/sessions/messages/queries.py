@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from services.gateway.http.requests.cursors import Place
 from services.gateway.sessions.answers import Feedback
+from services.gateway.sessions.messages.ends import ReadEnd, read_ends
 from services.gateway.sessions.messages.pages import PAGE_BYTES, Listed, Window
 from services.gateway.turns.past.history import HistoryMessage
 from services.gateway.turns.past.kept import Kept, kept_in
@@ -143,6 +144,10 @@ class MessageQueries:
             )
             for row in rows
         }
+
+    async def read_ends(self, user_ids: Sequence[str], session_id: str, names: Sequence[str]) -> dict[str, ReadEnd]:
+        """Return the end of the session of this id of each of these users, with what is not stored of it."""
+        return await read_ends(self._pool, user_ids, session_id, names)
 
     async def place_of(self, user_id: str, session_id: str, message_id: str) -> Place | None:
         """Find a stored message's place in its session."""

@@ -8,11 +8,12 @@ import aio_pika
 import httpx2
 import pytest
 
+from services.gateway.sessions.messages.ends import MOST_POSTED
 from services.gateway.turns.turn import Turn
 from shared.events import MessageEvent, decode
 from shared.ids import new_id
 from shared.topology import LOGGER_CHAT
-from tests.connected.gateway.stage import Log, Rows, Stage, open_stage
+from tests.connected.gateway.stage import Log, Rows, Stage, ask, open_stage
 from tests.pure.gateway.samples import claim, minutes
 from tests.waiting import until
 
@@ -142,6 +143,25 @@ async def test_a_known_end_is_none_where_a_turn_has_begun_since(gateway: Stage) 
     beside = await post(gateway, content="beside it")
     assert beside.json()["message"]["parent_id"] == running.question.message_id != message_id
     assert (await post(gateway, content="next")).status_code == 200, "a copy of the question"
+
+
+async def test_a_copy_of_the_newest_turn_is_that_however_many_messages_were_stored_since(
+    gateway: Stage, rows: Rows
+) -> None:
+    await ask(gateway, "s1", "ann", "what is new?")
+    await rows.run(
+        """
+        INSERT INTO gateway.turns (turn_id, user_id, session_id, body_hash, owner, state, lease_until, correlation_id,
+            model, provider, question, asked_at)
+        SELECT gen_random_uuid(), 'ann', 's1', '', '', 'posted', now(), gen_random_uuid(), '', '',
+            jsonb_build_object('message_id', 'm' || n, 'content', 'more'), clock_timestamp() + n * interval '1 ms'
+        FROM generate_series(1, $1) AS n
+        """,
+        MOST_POSTED + 1,
+    )
+    assert (await post(gateway, content="what is new?")).status_code == 200
+    other = await post(gateway, content="what else is new?")
+    assert (other.status_code, other.json()["message"]["parent_id"]) == (202, f"m{MOST_POSTED + 1}")
 
 
 async def test_a_deleted_session_refuses_at_once_also_where_its_end_is_known(gateway: Stage) -> None:

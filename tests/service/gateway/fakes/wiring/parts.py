@@ -70,7 +70,6 @@ class Parts:
             self.store,
             self.turns,
             self.messages,
-            self.openings,
             telling=cast(Telling, FakeTelling(world)),
             receipts=world.receipts,
             buckets=self.buckets,
