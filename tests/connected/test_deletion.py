@@ -23,7 +23,7 @@ from tests.processes import Process, environment_of, running
 from tests.servers import Servers, looking
 from tests.simulated import simulated
 from tests.tokens import token_for
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 SERVICES = ("gateway", "gateway_2", "logger", "tagger", "workflow")
 SECRET = "marzipan"
@@ -235,14 +235,14 @@ async def test_several_are_deleted_at_once_and_a_bad_id_spoils_nothing(site: Sit
 
 @pytest.mark.parametrize("gateway", ["gateway", "gateway_2"])
 async def test_a_deletion_stops_what_is_answered(site: Site, session: str, gateway: str) -> None:
-    answering = asyncio.create_task(site.say("[chunks 1000] [slow 50]", session))
+    answering = asyncio.create_task(site.say("[chunks 1000] [slow 100]", session))
 
     async def begun() -> bool:
         return (await site.call("GET", f"/api/chat/sessions/{session}"))[0] == 200
 
     await until(begun, "the turn")
     assert (await site.call("DELETE", f"/api/chat/sessions/{session}", gateway=gateway))[0] in (200, 202)
-    await asyncio.wait_for(answering, 10)
+    await asyncio.wait_for(answering, PATIENCE_S)  # by itself it would take longer
     await until(lambda: site.settled(session), "the end of it")
     for table in ("gateway.turns", "chat.messages", "chat.traces"):
         assert await site.owner.fetchval(f"SELECT count(*) FROM {table} WHERE session_id = $1", session) == 0  # noqa: S608

@@ -8,6 +8,7 @@ from aiormq.exceptions import AMQPConnectionError
 
 from shared.broker.connection import Disconnected
 from shared.consuming.handler_broker import _closed, stop_broker
+from tests.waiting import PATIENCE_S
 
 
 class Connection:
@@ -50,5 +51,5 @@ async def test_a_connection_that_was_lost_is_given_up_and_closed() -> None:
     connection, settling = Connection(), Settling()
     _closed(cast(Any, settling), cast(Any, connection), AMQPConnectionError("lost"))
     assert isinstance(settling.failure, Disconnected)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await connection.closed.wait()

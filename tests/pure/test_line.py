@@ -14,7 +14,7 @@ from shared.publishing import line
 from shared.publishing.line import KeptLine
 from shared.publishing.publication import Publication
 from shared.settings import Settings
-from tests.waiting import until_true
+from tests.waiting import PATIENCE_S, until_true
 from tests.wires import FakeConnection
 
 
@@ -43,7 +43,7 @@ async def test_line_is_closed_where_the_cancellation_is_lost(connects: bool, mon
     network = Network(connects=connects)
     monkeypatch.setattr(line, "open_connection", network.open_connection)
     kept = KeptLine(Settings(_env_file=None), "test", require)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await kept.open()
         await network.trying_again.wait()
         kept.refuse()
@@ -67,7 +67,7 @@ async def test_line_is_closed_where_a_look_loses_the_cancellation(monkeypatch: p
     monkeypatch.setattr(line, "is_blocked", lambda _: False)
     monkeypatch.setattr(line, "LOOK_EVERY_S", 0)
     kept = KeptLine(Settings(_env_file=None), "test", prepare)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await kept.open()
         await looking.wait()
         kept.refuse()
@@ -90,7 +90,7 @@ async def test_a_line_that_is_refused_still_brings_confirms_until_it_is_closed(m
     monkeypatch.setattr(line, "is_blocked", lambda _: False)
     monkeypatch.setattr(line, "LOOK_EVERY_S", 0)
     kept = KeptLine(Settings(_env_file=None), "test", prepare)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await kept.open()
         waiting = asyncio.create_task((await kept.get()).confirmed.publish(Publication("events", "", b"", {})))
         kept.refuse()
@@ -123,7 +123,7 @@ async def test_a_slow_look_is_a_fault_unless_the_broker_confirms_meanwhile(
     monkeypatch.setattr(line, "LOOK_EVERY_S", 0)
     monkeypatch.setattr("shared.broker.connection.CONNECT_TIMEOUT_S", 0.05)
     kept = KeptLine(Settings(_env_file=None), "test", prepare)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await kept.open()
         for _ in range(2):  # when the second one begins, the first is over
             looked.clear()

@@ -8,11 +8,12 @@ import pytest
 from services.workflow.avinode.bucket import TokenBucket
 from services.workflow.waits import Waits
 from shared.errors import ShuttingDown
+from tests.waiting import PATIENCE_S
 
 
 async def test_a_burst_is_free() -> None:
     bucket = TokenBucket(per_s=50, burst=5, clock=lambda: 0.0)  # no time passes, so nothing is refilled
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(5):
             await bucket.take()
 
@@ -42,7 +43,7 @@ async def test_a_closed_bucket_ends_every_wait() -> None:
     waiting = [asyncio.create_task(bucket.take()) for _ in range(3)]
     await asyncio.sleep(0)
     bucket.close()
-    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), PATIENCE_S)
     assert [type(result) for result in results] == [ShuttingDown] * 3
 
 

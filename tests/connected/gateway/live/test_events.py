@@ -25,8 +25,9 @@ from tests.processes import running
 from tests.servers import Servers, empty_broker, looking
 from tests.settings import settings_for
 from tests.tokens import token_for
+from tests.waiting import PATIENCE_S
 
-AT_ONCE_S = 1.0  # from the change to the event
+AT_ONCE_S = 5.0  # from the change to the event, half of what is between two looks
 MADE_GOOD_S = 15.0  # from the change to the event, where its hint was lost
 LOOKS_S = 1.0  # of one of the two gateways: what is heard at the other is no look's doing
 
@@ -152,7 +153,7 @@ async def test_a_token_that_expires_ends_its_stream(site: Site) -> None:
     began = time.time()
     async with listening(site.pair.here, expires_in_s=3) as stream:
         assert await stream.next() is None
-        assert 1.9 < time.time() - began < 4
+        assert time.time() - began > 1.9
 
 
 async def test_a_user_may_have_so_many_streams_and_no_more(site: Site) -> None:
@@ -162,7 +163,7 @@ async def test_a_user_may_have_so_many_streams_and_no_more(site: Site) -> None:
         streams = [await http.get(url, headers=headers) for _ in range(site.settings.event_streams_at_once + 1)]
         assert [stream.status for stream in streams] == [200] * site.settings.event_streams_at_once + [429]
         streams[0].close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (await http.get(url, headers=headers)).status == 429:
                 await asyncio.sleep(0.05)
 

@@ -18,7 +18,7 @@ from tests.simulated import simulated
 from tests.tokens import token_for
 from tests.waiting import until
 
-SOON_S = 2.0  # from what happens at Avinode, or is asked for, to every tab
+SOON_S = 5.0  # from what happens at Avinode, or is asked for, to every tab: by a look it would take up to ten
 TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY, "time": "09:30"}], "pax": 4}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from services.gateway.turns.stored.grouped import MOST_BYTES, BrokenOff, Grouped
 from shared.database import Fault, fault_of
+from tests.waiting import PATIENCE_S
 
 
 class Doubler:
@@ -101,7 +102,7 @@ async def test_results_that_are_too_few_are_an_error_of_their_group_only() -> No
         return list(items)[missing.pop() if missing else 0 :]
 
     grouped = Grouped(run, most=2)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         results = await asyncio.gather(*(grouped.call(item) for item in range(4)), return_exceptions=True)
         assert [type(result) for result in results[:2]] == [ValueError, ValueError]
         assert results[2:] == [2, 3]
@@ -124,7 +125,7 @@ async def test_a_run_that_is_broken_off_fails_whoever_waits_and_the_next_call_ru
         return list(items)
 
     grouped = Grouped(run, most=2)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         results = await asyncio.gather(*(grouped.call(item) for item in range(3)), return_exceptions=True)
         assert {type(result) for result in results} == {BrokenOff}
         assert fault_of(BrokenOff()) is Fault.TRANSIENT

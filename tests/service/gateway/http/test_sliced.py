@@ -8,7 +8,7 @@ from starlette.types import Message
 
 from services.gateway.http.answers.sliced import Slice, SlicedResponse
 from services.gateway.http.held.room import SMALL, Room
-from tests.waiting import until_true
+from tests.waiting import PATIENCE_S, until_true
 
 BIG = 2 * SMALL
 
@@ -47,7 +47,7 @@ class Stage:
         async with self._lane:
             answering = asyncio.create_task(self._response({"type": "http"}, self._receive, self._send))
             await until_true(lambda: self.asked > 0)
-            async with asyncio.timeout(1), self.room.for_bytes(BIG):
+            async with asyncio.timeout(PATIENCE_S), self.room.for_bytes(BIG):
                 pass
         await answering
 

@@ -11,6 +11,7 @@ from shared.errors import ModelAway
 from shared.ids import new_id
 from tests.service.gateway.model.stand_in import at_once
 from tests.service.gateway.model.test_upstream import serving
+from tests.waiting import PATIENCE_S
 
 DENSE = 30
 
@@ -44,7 +45,7 @@ async def test_the_first_piece_waits_for_none_and_those_that_come_densely_are_re
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    async with serving(answer) as settings, open_upstreams(settings, at_once) as upstreams, asyncio.timeout(5):
+    async with serving(answer) as settings, open_upstreams(settings, at_once) as upstreams, asyncio.timeout(PATIENCE_S):
         texts = []
         async for chunk in upstreams.call("m", [], new_id()).chunks():
             texts.append(chunk.text)
@@ -72,7 +73,7 @@ async def test_what_came_before_a_connection_broke_is_not_lost_in_its_frame() ->
         async for chunk in upstreams.call("m", [], new_id()).chunks():
             texts.append(chunk.text)  # noqa: PERF401 - what came before the error counts
 
-    async with serving(answer) as settings, open_upstreams(settings, at_once) as upstreams, asyncio.timeout(5):
+    async with serving(answer) as settings, open_upstreams(settings, at_once) as upstreams, asyncio.timeout(PATIENCE_S):
         with pytest.raises(ModelAway, match="broke"):
             await read(upstreams)
     assert "".join(texts) == "".join(f"{number} " for number in range(DENSE))

@@ -17,6 +17,7 @@ from shared.ids import new_id
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
 from tests.service.gateway.model.stand_in import at_once
+from tests.waiting import PATIENCE_S
 
 ANSWER = b"""data: {"choices":[{"delta":{"content":"hi"}}]}
 
@@ -64,7 +65,7 @@ async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 async def ask(settings: Settings, times: int = 1) -> list[str]:
     texts = []
-    async with open_upstreams(settings, at_once) as upstreams, asyncio.timeout(5):
+    async with open_upstreams(settings, at_once) as upstreams, asyncio.timeout(PATIENCE_S):
         for _ in range(times):
             chunks = [chunk async for chunk in upstreams.call("m", [], new_id()).chunks()]
             assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["stop"]
