@@ -1,5 +1,6 @@
 """The tripthread command: what it refuses, and the tokens that it signs."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import structlog
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from deploy.cli import app, import_uncollected
 from services.gateway.account.logins.links import read_login
 from shared.settings import NEEDED, Settings
 
@@ -126,6 +127,18 @@ def test_a_service_carries_nothing_of_the_operators_commands() -> None:
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()
     assert "services.logger.store" in loaded
     assert {"jwt", "alembic", "deploy.dead", "deploy.doctor", "services.gateway"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_service_is_imported_without_collecting(fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"imported_{fails}.py").write_text(f"import gc\nCOLLECTS = gc.isenabled()\nassert not {fails}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    if fails:
+        with pytest.raises(AssertionError):
+            import_uncollected(f"imported_{fails}")
+    else:
+        assert not import_uncollected(f"imported_{fails}").COLLECTS
+    assert gc.isenabled()
 
 
 def test_the_commands_for_dead_letters_are_listed_and_explain_themselves() -> None:
