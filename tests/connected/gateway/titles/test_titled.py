@@ -121,7 +121,7 @@ async def test_where_the_model_fails_the_title_stays_and_nobody_notices(site: Si
 
 
 async def test_gateway_that_is_killed_meanwhile_leaves_the_title_and_the_next_one_asks_nothing(site: Site) -> None:
-    question = "[first 1500] [echo an answer] for Aspen"
+    question = "[first 4000] [echo an answer] for Aspen"
     await say(site.gateway, "killed", text=question)
     site.gateway.kill()
     await site.gateway.start()
