@@ -59,12 +59,7 @@ def outlook_of(status: int | None, complaint: Complaint | None) -> Outlook:
 
 
 def wanted_wait_s(headers: Mapping[str, str], complaint: Complaint | None) -> float | None:
-    """Read how long to wait; Azure says it in milliseconds, too, and Google in the body alone.
-
-    Args:
-        headers: By their names in lower case.
-        complaint: What the body says.
-    """
+    """Read how long to wait; Azure says it in milliseconds, too, and Google in the body alone."""
     milliseconds = retry_after_s(headers.get("retry-after-ms"))
-    wait_s = milliseconds / 1000 if milliseconds is not None else retry_after_s(headers.get("retry-after"))
+    wait_s = milliseconds / 1000 if milliseconds is not None else retry_after_s(headers.get("Retry-After"))
     return complaint.wait_s if wait_s is None and complaint is not None else wait_s

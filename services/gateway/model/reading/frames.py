@@ -5,20 +5,10 @@ none, and where pieces come no closer than frames do, none waits.
 """
 
 import asyncio
-from typing import Protocol
+
+import aiohttp
 
 FRAME_S = 1 / 60
-
-
-class Held(Protocol):
-    """An answer on its connection."""
-
-    def hold(self) -> bool:
-        """Leave what comes in the kernel; false where all of it is here."""
-        ...
-
-    def go_on(self) -> None:
-        """Read again."""
 
 
 class Frames:
@@ -35,14 +25,18 @@ class Frames:
         self._is_dense = not self._read_at or pieces > 1 or now - self._read_at < FRAME_S
         self._read_at = now
 
-    async def next(self, answer: Held) -> None:
+    async def next(self, response: aiohttp.ClientResponse) -> None:
         """Wait for the end of the frame, where more is to come before it; until then it waits unread in the kernel.
 
         Nothing is read meanwhile, and so nothing lost where the connection breaks.
         """
-        if not (self._is_dense and self._read_at and answer.hold()):
+        connection = response.connection if self._is_dense and self._read_at else None  # none: all of it was read
+        transport = connection.transport if connection is not None else None
+        if transport is None or transport.is_closing():
             return
+        transport.pause_reading()
         try:
             await asyncio.sleep(self._read_at + FRAME_S - self._loop.time())
         finally:
-            answer.go_on()
+            if not transport.is_closing():
+                transport.resume_reading()

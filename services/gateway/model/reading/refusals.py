@@ -1,6 +1,6 @@
 """Read the body of an HTTP error: JSON in any of the services' shapes, or something else that is nobody's business."""
 
-from typing import Protocol
+import aiohttp
 
 from services.gateway.model.chunks import Complaint
 from services.gateway.model.reading.complaints import complaint_in
@@ -9,20 +9,9 @@ from services.gateway.model.reading.lenient import values_in
 LONGEST_REFUSAL = 64 * 1024  # bytes that are read of it
 
 
-class Body(Protocol):
-    """What comes of an answer."""
-
-    async def readany(self) -> bytes:
-        """Wait for what comes next; nothing at its end."""
-        ...
-
-
-async def read_refusal(answer: Body) -> bytes:
+async def read_refusal(response: aiohttp.ClientResponse) -> bytes:
     """Return the body of a refusal, as much of it as anybody looks at."""
-    body = b""
-    while len(body) < LONGEST_REFUSAL and (data := await answer.readany()):
-        body += data
-    return body[:LONGEST_REFUSAL]
+    return await _beginning(response.content)
 
 
 def complaint_of_body(body: bytes) -> Complaint | None:
@@ -31,3 +20,10 @@ def complaint_of_body(body: bytes) -> Complaint | None:
     text = body.decode("utf-8", "replace").strip()
     plain = Complaint(text=text) if text and text[0] not in "<{[" else None
     return next((complaint for complaint in complaints if complaint is not None), plain)
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    body = b""
+    while len(body) < LONGEST_REFUSAL and (data := await content.readany()):
+        body += data
+    return body[:LONGEST_REFUSAL]

@@ -184,11 +184,11 @@ def test_an_error_says_what_may_help(status: int | None, name: str | None, outlo
     ("headers", "wait_s"),
     [
         ({}, None),
-        ({"retry-after": "7"}, 7),
-        ({"retry-after": "0"}, 0),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0),
-        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "0"}, 0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0),
+        ({"retry-after-ms": "250", "Retry-After": "1"}, 0.25),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], wait_s: float | None) -> None:

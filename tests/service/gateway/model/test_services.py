@@ -318,13 +318,13 @@ ENDS = [
     Kind("a reason and then a cut", HI + STOP, cut=True),
     Kind("tool_calls without a call", HI + chunk("tool_calls") + DONE),
     Kind("neither", HI, "interrupted", reason="error", error="broke off"),
-    Kind("a cut", HI, "interrupted", reason="error", error="CutOff", cut=True),
+    Kind("a cut", HI, "interrupted", reason="error", error="ClientPayloadError", cut=True),
     Kind(
         "a cut in the middle of a chunk",
         HI + STOP[:20],
         "interrupted",
         reason="error",
-        error="CutOff",
+        error="ClientPayloadError",
         cut=True,
     ),
     Kind(

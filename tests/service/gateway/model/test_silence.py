@@ -72,5 +72,5 @@ async def test_nobody_there_is_told_as_such() -> None:
     answer = await answered(service)
     assert (answer.status, answer.error) == (
         "failed",
-        "the connection to the model's service broke: ConnectionRefusedError",
+        "the connection to the model's service broke: ClientConnectorError",
     )
