@@ -131,13 +131,14 @@ def test_a_service_carries_nothing_of_the_operators_commands() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_service_is_imported_without_collecting(fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / f"imported_{fails}.py").write_text(f"import gc\nCOLLECTS = gc.isenabled()\nassert not {fails}\n")
+    name = f"imported_{fails}"
+    (tmp_path / name).with_suffix(".py").write_text(f"import gc\nCOLLECTS = gc.isenabled()\nassert not {fails}\n")
     monkeypatch.syspath_prepend(tmp_path)
     if fails:
         with pytest.raises(AssertionError):
-            import_uncollected(f"imported_{fails}")
+            import_uncollected(name)
     else:
-        assert not import_uncollected(f"imported_{fails}").COLLECTS
+        assert not import_uncollected(name).COLLECTS
     assert gc.isenabled()
 
 
