@@ -13,7 +13,15 @@ def cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     own = sum(int(ticks) for ticks in fields[11:15]) / TICKS_PER_S  # utime, stime, cutime, cstime
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(cpu_s(int(child)) for child in children)
+    return own + sum(_of_child(int(child)) for child in children)
+
+
+def _of_child(pid: int) -> float:
+    """Return the same of one that may have ended since it was listed: then its time is its parent's."""
+    try:
+        return cpu_s(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
 
 
 def cpu_ms_each(before: Mapping[str, float], after: Mapping[str, float], turns: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """One turn: a question and its answer, and the events that tell of them.
 
 A turn's row holds everything that its events say, so that whoever publishes them, its owner or the relay, publishes the
-same bytes.
+same, but for the order of an object's keys, which the row has not kept.
 """
 
 import re
