@@ -1,14 +1,12 @@
 """For every test: signals mean what they always mean, no example of a property is timed, and some run alone."""
 
 import gc
-import os
 import signal
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 
-from deploy.supervisor.machine import ports
 from tests.alone import turn
 
 # Whoever runs the tests in the background may ignore SIGINT, and every process that a test starts would inherit that.
@@ -20,13 +18,6 @@ gc.disable()
 # A machine that does other things at the same time makes nothing false.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # A process that a test starts again wants its port again, which another worker must not have chosen meanwhile.
-    share = (ports.first_ephemeral_port() - ports.LOWEST) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    ports.LOWEST += int(worker.removeprefix("gw")) * share
-    ports.first_ephemeral_port = lambda: ports.LOWEST + share
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

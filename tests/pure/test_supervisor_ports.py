@@ -3,9 +3,11 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from threading import Timer
 
+from deploy.supervisor.layout import PROJECT
 from deploy.supervisor.machine.ports import answers, free_port, is_free, listens, port_again
 
 
@@ -43,6 +45,21 @@ def test_promised_port_is_not_given_twice() -> None:
     first = free_port()
 
     assert free_port(first, taken=frozenset({first})) != first
+
+
+def test_port_is_promised_to_one_process_until_that_ends() -> None:
+    chooses = "import sys; from deploy.supervisor.machine.ports import free_port; print(free_port(int(sys.argv[1])))"
+    mine = free_port()
+    waits = [sys.executable, "-uc", f"{chooses}; sys.stdin.read()", str(mine)]
+
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT.root, text=True) as other:
+        assert other.stdout
+        theirs = int(other.stdout.readline())
+        assert theirs != mine
+        assert free_port(theirs) != theirs
+        other.kill()
+
+    assert free_port(theirs) == theirs
 
 
 def test_port_of_last_time_is_taken_again() -> None:

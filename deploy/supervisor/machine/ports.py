@@ -2,8 +2,12 @@
 
 Always below the kernel's range for outgoing connections: a port from that range (what binding port 0 gives)
 can be taken by somebody's outgoing connection before the child that is meant to listen there gets to it.
+
+A port that was chosen stays promised to the process that chose it until that ends: seconds go by before its child
+listens there, and a child that starts again wants its port again, while another stack of this machine may be choosing.
 """
 
+import errno
 import random
 import socket
 import time
@@ -19,6 +23,7 @@ _TCP_TABLES = Path("/proc/net/tcp"), Path("/proc/net/tcp6")
 _LISTEN = "0A"
 LOWEST = 10_000
 _PATIENCE_S = 2.0
+_promises: dict[int, socket.socket] = {}  # What was promised to this process.
 
 
 def is_free(port: int) -> bool:
@@ -53,13 +58,13 @@ def listens(pid: int | None, ports: Iterable[int]) -> bool:
 def free_port(preferred: int | None = None, *, taken: frozenset[int] = frozenset()) -> int:
     """Choose a free port: `preferred` or the next above it; without a preference a random one.
 
-    Random, so that two callers choosing at the same moment rarely agree.
+    Nobody else who chooses by this function on this machine is given it while this process lives.
     Ports in `taken` are promised to somebody who has not started yet.
     """
     highest = first_ephemeral_port()
     start = preferred if preferred is not None else random.randrange(LOWEST, highest)  # noqa: S311 - no secret
     for port in chain(range(start, highest), range(LOWEST, highest)):
-        if port not in taken and is_free(port):
+        if port not in taken and port not in _promises and is_free(port) and _promise(port):
             return port
     message = f"no free port on 127.0.0.1 between {LOWEST} and {highest}: stop something that listens there"
     raise Trouble(message)
@@ -72,7 +77,7 @@ def port_again(port: int | None, *, taken: frozenset[int] = frozenset()) -> int:
     """
     deadline = time.monotonic() + _PATIENCE_S
     while port is not None and time.monotonic() < deadline:
-        if is_free(port):
+        if is_free(port) and (port in _promises or _promise(port)):
             return port
         time.sleep(0.05)
     return free_port(taken=taken)
@@ -84,6 +89,22 @@ def first_ephemeral_port() -> int:
         return int(_EPHEMERAL_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return 32_768
+
+
+def _promise(port: int) -> bool:
+    """Promise a port to this process, unless it is another's: by a name that lives as long as we do.
+
+    A name of Linux's abstract sockets (unix(7)): it is no file that could be left behind, and belongs to the same
+    network as the port itself, whichever directories or user a stack has.
+    """
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0tripthread-port-{port}")
+    except OSError as refused:
+        name.close()
+        return refused.errno != errno.EADDRINUSE  # A machine that knows no such names has nobody to agree with.
+    _promises[port] = name
+    return True
 
 
 def _listeners() -> Iterator[tuple[str, int]]:
