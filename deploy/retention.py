@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.gateway.deletion.retention import SESSIONS
 from services.gateway.turns.stored.retention import TURNS
 from services.logger.sweeping.retention import KINDS as OF_LOGGER
-from services.workflow.retention import KINDS as OF_WORKFLOW
+from services.workflow.sweeping.retention import KINDS as OF_WORKFLOW
 from shared.configured.urls import malformed
 from shared.database import Connection, Pool, open_pool
 from shared.jobs.retention import Kind

@@ -1,18 +1,17 @@
 """Wire the workflow: its two queues, its tables, Avinode, and the work that is due."""
 
 from services.workflow.avinode.client import Avinode, open_avinode
-from services.workflow.bursts import Burst
-from services.workflow.cancelling import Canceller
-from services.workflow.checking import Checker
-from services.workflow.creating import Creator
-from services.workflow.following import Follower
 from services.workflow.handlers import DeliveryHandler, TripHandler
 from services.workflow.holding import HoldKeeper
-from services.workflow.mailing import Mailer
-from services.workflow.matching import Matcher
+from services.workflow.mail.mailing import Mailer
+from services.workflow.mail.sending import ProposalSender
+from services.workflow.notices.bursts import Burst
+from services.workflow.notices.matching import Matcher
+from services.workflow.orders.cancelling import Canceller
+from services.workflow.orders.creating import Creator
+from services.workflow.reading.checking import Checker
+from services.workflow.reading.following import Follower
 from services.workflow.rereading import Rereading
-from services.workflow.retention import KINDS
-from services.workflow.sending import ProposalSender
 from services.workflow.store.cancellations import CancellationStore
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.facts import FactStore
@@ -24,8 +23,9 @@ from services.workflow.store.sent_proposals import SentProposalStore
 from services.workflow.store.status import StatusStore
 from services.workflow.store.sweeps import SweepStore
 from services.workflow.store.trips import TripStore
-from services.workflow.sweeping import Sweeper
-from services.workflow.telling import Teller
+from services.workflow.sweeping.jobs import Sweeper
+from services.workflow.sweeping.retention import KINDS
+from services.workflow.telling.telling import Teller
 from services.workflow.waits import Waits
 from shared import topology
 from shared.consuming.handled_queue import HandledQueue

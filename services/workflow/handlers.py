@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from services.workflow.notices import Notice, read_notice
+from services.workflow.avinode.notices import Notice, read_notice
 from services.workflow.store.deliveries import DeliveryStore
 from services.workflow.store.trips import TripStore
 from shared.events import (

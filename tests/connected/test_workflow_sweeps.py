@@ -12,7 +12,7 @@ import pytest
 from services.workflow.store.sweeps import Gone, SweepStore
 from services.workflow.store.ties import name_trip
 from services.workflow.store.trips import TripStore
-from services.workflow.sweeping import Sweeper
+from services.workflow.sweeping.jobs import Sweeper
 from shared.database import Pool, open_pool, transaction
 from shared.events import SessionDeleted, TripReleased, UserErased
 from shared.ids import new_id, user_hash

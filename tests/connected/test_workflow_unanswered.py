@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from services.workflow.avinode.client import open_avinode
-from services.workflow.creating import Creator
+from services.workflow.orders.creating import Creator
 from services.workflow.rereading import Rereading
 from services.workflow.store.requests import Intent, RequestStore
 from shared.database import open_pool

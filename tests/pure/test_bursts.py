@@ -1,6 +1,6 @@
 """Following waits for the end of a burst of notices, and not for ever."""
 
-from services.workflow.bursts import LONGEST_S, Burst
+from services.workflow.notices.bursts import LONGEST_S, Burst
 
 
 def test_nothing_is_waited_for_where_all_is_kept() -> None:

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.workflow.notes import (
+from services.workflow.store.notes import UntoldNote
+from services.workflow.store.quotes import UntoldQuote
+from services.workflow.store.sent_proposals import UntoldProposal
+from services.workflow.telling.notes import (
     message_about,
     message_about_proposal,
     message_of,
@@ -14,9 +17,6 @@ from services.workflow.notes import (
     sentence_about_cancellation,
     sentence_about_decline,
 )
-from services.workflow.store.notes import UntoldNote
-from services.workflow.store.quotes import UntoldQuote
-from services.workflow.store.sent_proposals import UntoldProposal
 from shared.ids import new_id
 from shared.proposals.content import Content, Option
 

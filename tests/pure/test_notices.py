@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.workflow.notices import LONGEST_HREF, Notice, point, read_notice, trip_reference
+from services.workflow.avinode.notices import LONGEST_HREF, Notice, point, read_notice, trip_reference
 
 BASE = "https://sandbox.avinode.com/api"
 

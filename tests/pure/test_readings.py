@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.workflow.recent import Readings
+from services.workflow.reading.recent import Readings
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

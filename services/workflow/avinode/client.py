@@ -15,8 +15,8 @@ from services.workflow.avinode.answers import errors_in, understood
 from services.workflow.avinode.bucket import TokenBucket
 from services.workflow.avinode.credentials import Credentials
 from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused, Unreadable
+from services.workflow.avinode.notices import point
 from services.workflow.avinode.pages import read_pages
-from services.workflow.notices import point
 from services.workflow.waits import Waits
 from shared.events import Json
 from shared.settings import Settings

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.workflow.notices import AVINODE_ID
+from services.workflow.avinode.notices import AVINODE_ID
 
 LARGEST_PRICE = Decimal(10) ** 13
 

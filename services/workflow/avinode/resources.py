@@ -10,8 +10,8 @@ from typing import Any
 
 from services.workflow.avinode import fields
 from services.workflow.avinode.errors import Unreadable
+from services.workflow.avinode.notices import trip_reference
 from services.workflow.facts import Found, Lift, Message, MessageKind, Quote, Rfq
-from services.workflow.notices import trip_reference
 
 MOST_PASSENGERS = 999
 

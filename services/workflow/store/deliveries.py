@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from services.workflow.notices import Notice
+from services.workflow.avinode.notices import Notice
 from shared.database import Pool, transaction
 from shared.events import DeliveryReprocessed, WebhookReceived
 

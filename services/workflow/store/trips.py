@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from services.workflow.notices import trip_reference
+from services.workflow.avinode.notices import trip_reference
 from services.workflow.store.bans import RELEASED, is_banned
 from services.workflow.store.changing import Change, change_trip
 from services.workflow.store.noting import forsake, hold_session, is_gone, note_deleted

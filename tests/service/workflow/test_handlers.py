@@ -11,8 +11,8 @@ import asyncpg
 from faststream.rabbit import RabbitBroker, TestRabbitBroker
 from prometheus_client import REGISTRY
 
+from services.workflow.avinode.notices import Notice
 from services.workflow.handlers import DeliveryHandler, TripHandler
-from services.workflow.notices import Notice
 from services.workflow.store.deliveries import DeliveryStore, Kept
 from services.workflow.store.trips import TripStore
 from shared import topology

@@ -2,9 +2,9 @@
 
 from typing import cast
 
-from services.workflow.bursts import Burst
-from services.workflow.following import Follower
-from services.workflow.matching import Matcher
+from services.workflow.notices.bursts import Burst
+from services.workflow.notices.matching import Matcher
+from services.workflow.reading.following import Follower
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
 from services.workflow.waits import Waits
 

@@ -10,15 +10,15 @@ import asyncpg
 import pytest
 
 from services.workflow.avinode.client import Avinode
-from services.workflow.bursts import Burst
-from services.workflow.cancelling import Canceller
-from services.workflow.checking import Checker
-from services.workflow.creating import Creator
-from services.workflow.following import Follower
-from services.workflow.mailing import Mailer, MailRefused
-from services.workflow.matching import Matcher
+from services.workflow.mail.mailing import Mailer, MailRefused
+from services.workflow.mail.sending import ProposalSender
+from services.workflow.notices.bursts import Burst
+from services.workflow.notices.matching import Matcher
+from services.workflow.orders.cancelling import Canceller
+from services.workflow.orders.creating import Creator
+from services.workflow.reading.checking import Checker
+from services.workflow.reading.following import Follower
 from services.workflow.rereading import Rereading
-from services.workflow.sending import ProposalSender
 from services.workflow.store.cancellations import Cancellation, CancellationStore
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
 from services.workflow.store.facts import DueTrip, FactStore

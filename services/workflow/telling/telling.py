@@ -9,11 +9,11 @@ from datetime import datetime
 
 import structlog
 
-from services.workflow.notes import message_about, message_about_proposal, message_of
 from services.workflow.store.notes import NoteStore
 from services.workflow.store.quotes import QuoteStore
 from services.workflow.store.sent_proposals import SentProposalStore
 from services.workflow.store.untold import N, Session, UntoldStore
+from services.workflow.telling.notes import message_about, message_about_proposal, message_of
 from shared.errors import BrokerAway, TooLarge
 from shared.events import MessagePosted
 from shared.jobs.unworkable import Unworkable, own_faults

@@ -11,8 +11,8 @@ from services.workflow.avinode.errors import (
     AvinodeUnclear,
     Unreadable,
 )
-from services.workflow.bursts import Burst
-from services.workflow.following import Follower, Unmatched
+from services.workflow.notices.bursts import Burst
+from services.workflow.reading.following import Follower, Unmatched
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
 from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable

@@ -23,7 +23,7 @@ from services.workflow.avinode.resources import (
     read_trip,
 )
 from services.workflow.facts import Found
-from services.workflow.recent import Readings
+from services.workflow.reading.recent import Readings
 from services.workflow.store.deliveries import DirtyHref
 from services.workflow.store.facts import DueTrip, FactStore
 from shared.errors import TripthreadError, Unstorable

@@ -10,7 +10,7 @@ from services.workflow.avinode.errors import (
     AvinodeUnclear,
     Unreadable,
 )
-from services.workflow.following import Follower
+from services.workflow.reading.following import Follower
 from services.workflow.rereading import Rereading
 from services.workflow.store.facts import DueTrip, FactStore
 from services.workflow.waits import Waits

@@ -1,0 +1,1 @@
+"""Mail proposals to their customers, each at most once"""

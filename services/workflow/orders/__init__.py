@@ -1,0 +1,1 @@
+"""Do at Avinode what users ordered: create a trip there, cancel it"""

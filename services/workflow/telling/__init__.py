@@ -1,0 +1,1 @@
+"""Tell the chat what happened to its trip, and in which words"""
