@@ -6,7 +6,7 @@ import structlog
 
 from services.workflow.avinode.notices import Notice, read_notice
 from services.workflow.store.deliveries import DeliveryStore
-from services.workflow.store.trips import TripStore
+from services.workflow.store.hearing.trips import TripStore
 from shared.events import (
     DeliveryReprocessed,
     Event,

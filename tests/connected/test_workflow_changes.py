@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from deploy.supervisor.machine.ports import free_port
-from services.workflow.store.fields import keep_newest
+from services.workflow.store.orders.fields import keep_newest
 from shared.database import open_pool, transaction
 from shared.events import TripChanged, TripClosed
 from shared.ids import new_id

@@ -11,12 +11,12 @@ import pytest
 from services.workflow.avinode.resources import Trip
 from services.workflow.handlers import TripHandler
 from services.workflow.rereading import Rereading
-from services.workflow.store.facts import FactStore
-from services.workflow.store.quotes import QuoteStore
-from services.workflow.store.requests import RequestStore
+from services.workflow.store.facts.store import FactStore
+from services.workflow.store.hearing.trips import TripStore
+from services.workflow.store.intents.requests import RequestStore
 from services.workflow.store.status import StatusStore
-from services.workflow.store.ties import advanced, name_trip
-from services.workflow.store.trips import TripStore
+from services.workflow.store.telling.quotes import QuoteStore
+from services.workflow.store.ties.ties import advanced, name_trip
 from shared.database import Pool, open_pool, transaction
 from shared.events import Event, SessionDeleted, TripAdvanced, TripAttached, TripReleased, TripRequested, UserErased
 from shared.ids import new_id, user_hash

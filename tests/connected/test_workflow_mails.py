@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from services.workflow.store.trips import TripStore
+from services.workflow.store.hearing.trips import TripStore
 from shared.database import open_pool
 from shared.events import ProposalPrepared, ProposalSent
 from shared.settings import Settings

@@ -11,9 +11,9 @@ from aiohttp import web
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found, Quote, Rfq
 from services.workflow.rereading import Rereading
-from services.workflow.store.facts import FactStore
-from services.workflow.store.requests import RequestStore
-from services.workflow.store.trips import TripStore
+from services.workflow.store.facts.store import FactStore
+from services.workflow.store.hearing.trips import TripStore
+from services.workflow.store.intents.requests import RequestStore
 from shared.database import open_pool
 from shared.events import TripAttached
 from shared.ids import new_id

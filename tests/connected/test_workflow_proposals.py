@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.workflow.store.bans import take
-from services.workflow.store.sends import SendStore
-from services.workflow.store.trips import TripStore
+from services.workflow.store.hearing.trips import TripStore
+from services.workflow.store.proposals.sends import SendStore
+from services.workflow.store.ties.bans import take
 from shared.database import Pool, open_pool, transaction
 from shared.events import Event, ProposalChanged, ProposalPrepared, ProposalSent, TripAttached, TripRequested
 from shared.ids import new_id

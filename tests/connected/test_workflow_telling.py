@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.workflow.store.trips import TripStore
+from services.workflow.store.hearing.trips import TripStore
 from shared import topology
 from shared.database import open_pool
 from shared.events import TripClosed

@@ -10,8 +10,8 @@ import pytest
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found, Rfq
 from services.workflow.rereading import Rereading
-from services.workflow.store.facts import FactStore
-from services.workflow.store.trips import TripStore
+from services.workflow.store.facts.store import FactStore
+from services.workflow.store.hearing.trips import TripStore
 from shared.database import open_pool
 from shared.events import TripAdvanced, TripAttached, TripRequested
 from shared.ids import new_id

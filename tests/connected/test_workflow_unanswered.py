@@ -11,7 +11,7 @@ from aiohttp import web
 from services.workflow.avinode.client import open_avinode
 from services.workflow.orders.creating import Creator
 from services.workflow.rereading import Rereading
-from services.workflow.store.requests import Intent, RequestStore
+from services.workflow.store.intents.requests import Intent, RequestStore
 from shared.database import open_pool
 from shared.ids import new_id
 from tests.connected.workflow_stage import QUICK, Stage, lose_an_answer, running_workflow, serving

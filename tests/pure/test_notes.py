@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.workflow.store.notes import UntoldNote
-from services.workflow.store.quotes import UntoldQuote
-from services.workflow.store.sent_proposals import UntoldProposal
+from services.workflow.store.telling.notes import UntoldNote
+from services.workflow.store.telling.quotes import UntoldQuote
+from services.workflow.store.telling.sent_proposals import UntoldProposal
 from services.workflow.telling.notes import (
     message_about,
     message_about_proposal,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import aiosmtplib
 
-from services.workflow.store.sends import Send
+from services.workflow.store.proposals.sends import Send
 from shared.errors import TripthreadError
 from shared.jobs.unworkable import Unworkable, own_faults
 from shared.proposals.content import Content

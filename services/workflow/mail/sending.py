@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from services.workflow.mail.mailing import Mailer, MailRefused, MailUnclear
-from services.workflow.store.sends import Send, SendStore
+from services.workflow.store.proposals.sends import Send, SendStore
 from shared.events import TripAdvanced
 from shared.jobs.unworkable import Unworkable, own_faults
 from shared.publishing.publisher import Publisher

@@ -12,7 +12,7 @@ from services.workflow.avinode.errors import (
     AvinodeUnclear,
     Unreadable,
 )
-from services.workflow.store.cancellations import Cancellation, CancellationStore
+from services.workflow.store.intents.cancellations import Cancellation, CancellationStore
 from services.workflow.waits import Waits
 from shared.events import TripAdvanced
 from shared.jobs.unworkable import Unworkable, own_faults

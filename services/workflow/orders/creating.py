@@ -17,7 +17,7 @@ from services.workflow.avinode.errors import (
     Unreadable,
 )
 from services.workflow.avinode.resources import Trip, read_trip
-from services.workflow.store.requests import Intent, RequestStore
+from services.workflow.store.intents.requests import Intent, RequestStore
 from services.workflow.waits import Waits
 from shared.broker.connection import describe
 from shared.database import DATABASE_ERRORS, Fault, fault_of

@@ -25,7 +25,7 @@ from services.workflow.avinode.resources import (
 from services.workflow.facts import Found
 from services.workflow.reading.recent import Readings
 from services.workflow.store.deliveries import DirtyHref
-from services.workflow.store.facts import DueTrip, FactStore
+from services.workflow.store.facts.store import DueTrip, FactStore
 from shared.errors import TripthreadError, Unstorable
 from shared.jobs.unworkable import Unworkable, own_faults
 from shared.publishing.publisher import Publisher

@@ -7,10 +7,10 @@ import re
 from datetime import datetime
 from uuid import UUID
 
-from services.workflow.store.notes import UntoldNote
-from services.workflow.store.quotes import UntoldQuote
-from services.workflow.store.sent_proposals import UntoldProposal
-from services.workflow.store.untold import Session
+from services.workflow.store.telling.notes import UntoldNote
+from services.workflow.store.telling.quotes import UntoldQuote
+from services.workflow.store.telling.sent_proposals import UntoldProposal
+from services.workflow.store.telling.untold import Session
 from shared.events import Json, MessagePosted
 from shared.ids import NAMESPACE, derived_id, scoped
 from shared.proposals.content import Content

@@ -9,10 +9,10 @@ from datetime import datetime
 
 import structlog
 
-from services.workflow.store.notes import NoteStore
-from services.workflow.store.quotes import QuoteStore
-from services.workflow.store.sent_proposals import SentProposalStore
-from services.workflow.store.untold import N, Session, UntoldStore
+from services.workflow.store.telling.notes import NoteStore
+from services.workflow.store.telling.quotes import QuoteStore
+from services.workflow.store.telling.sent_proposals import SentProposalStore
+from services.workflow.store.telling.untold import N, Session, UntoldStore
 from services.workflow.telling.notes import message_about, message_about_proposal, message_of
 from shared.errors import BrokerAway, TooLarge
 from shared.events import MessagePosted

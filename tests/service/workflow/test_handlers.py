@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from services.workflow.avinode.notices import Notice
 from services.workflow.handlers import DeliveryHandler, TripHandler
 from services.workflow.store.deliveries import DeliveryStore, Kept
-from services.workflow.store.trips import TripStore
+from services.workflow.store.hearing.trips import TripStore
 from shared import topology
 from shared.consuming.handled_queue import HandledQueue
 from shared.consuming.settling import Settling

@@ -19,11 +19,11 @@ from services.workflow.orders.creating import Creator
 from services.workflow.reading.checking import Checker
 from services.workflow.reading.following import Follower
 from services.workflow.rereading import Rereading
-from services.workflow.store.cancellations import Cancellation, CancellationStore
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
-from services.workflow.store.facts import DueTrip, FactStore
-from services.workflow.store.requests import Intent, RequestStore
-from services.workflow.store.sends import Send, SendStore
+from services.workflow.store.facts.store import DueTrip, FactStore
+from services.workflow.store.intents.cancellations import Cancellation, CancellationStore
+from services.workflow.store.intents.requests import Intent, RequestStore
+from services.workflow.store.proposals.sends import Send, SendStore
 from services.workflow.waits import Waits
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings

@@ -12,10 +12,10 @@ from services.workflow.avinode.errors import AvinodeMissing
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found
 from services.workflow.rereading import Rereading, last_flight_on
-from services.workflow.store.adding import add_found, add_trip
-from services.workflow.store.notes import answered_trip, note_if_answered
-from services.workflow.store.orders import refuse_attachments
-from services.workflow.store.ties import advanced, close_trip, name_trip
+from services.workflow.store.facts.adding import add_found, add_trip
+from services.workflow.store.orders.rows import refuse_attachments
+from services.workflow.store.telling.notes import answered_trip, note_if_answered
+from services.workflow.store.ties.ties import advanced, close_trip, name_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import Unstorable
 from shared.events import Json, TripAdvanced

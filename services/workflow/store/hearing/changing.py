@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from services.workflow.store.fields import set_fields
-from services.workflow.store.ties import advanced, close_trip
+from services.workflow.store.orders.fields import set_fields
+from services.workflow.store.ties.ties import advanced, close_trip
 from shared.database import Connection
 from shared.events import TripAdvanced, TripChanged, TripClosed, TripRefreshRequested
 

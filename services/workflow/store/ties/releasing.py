@@ -1,6 +1,6 @@
 """Take a trip from users who were not to have it; within somebody's transaction."""
 
-from services.workflow.store.bans import ban, take
+from services.workflow.store.ties.bans import ban, take
 from shared.database import Connection
 from shared.events import TripAdvanced, TripReleased
 

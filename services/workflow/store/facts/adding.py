@@ -6,10 +6,10 @@ from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found, join
 from services.workflow.rereading import Rereading, last_flight_on
 from services.workflow.steps import Standing, standing
-from services.workflow.store.fact_rows import load_facts, save_facts
-from services.workflow.store.notes import note_cancelled
-from services.workflow.store.orders import settle_attachments
-from services.workflow.store.ties import close_trip
+from services.workflow.store.facts.rows import load_facts, save_facts
+from services.workflow.store.orders.rows import settle_attachments
+from services.workflow.store.telling.notes import note_cancelled
+from services.workflow.store.ties.ties import close_trip
 from shared.database import Connection
 
 

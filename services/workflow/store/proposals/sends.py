@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from services.workflow.store.completing import complete_trip
-from services.workflow.store.proposals import NEWS
-from services.workflow.store.ties import advanced
+from services.workflow.store.proposals.acts import NEWS
+from services.workflow.store.proposals.completing import complete_trip
+from services.workflow.store.ties.ties import advanced
 from shared.database import Connection, Pool, transaction
 from shared.events import Json, TripAdvanced
 

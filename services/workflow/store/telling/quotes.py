@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.workflow.store.untold import Untold
+from services.workflow.store.telling.untold import Untold
 from shared.database import Pool
 
 

@@ -6,10 +6,8 @@ from uuid import UUID
 import asyncpg
 
 from services.workflow.avinode.notices import trip_reference
-from services.workflow.store.bans import RELEASED, is_banned
-from services.workflow.store.changing import Change, change_trip
-from services.workflow.store.noting import forsake, hold_session, is_gone, note_deleted
-from services.workflow.store.orders import (
+from services.workflow.store.hearing.changing import Change, change_trip
+from services.workflow.store.orders.rows import (
     OpenTrip,
     Order,
     keep_attachment,
@@ -18,8 +16,10 @@ from services.workflow.store.orders import (
     known_order,
     open_trip_of,
 )
-from services.workflow.store.proposals import ProposalAct, hear_proposal
-from services.workflow.store.releasing import release_trip
+from services.workflow.store.orders.tombstones import forsake, hold_session, is_gone, note_deleted
+from services.workflow.store.proposals.acts import ProposalAct, hear_proposal
+from services.workflow.store.ties.bans import RELEASED, is_banned
+from services.workflow.store.ties.releasing import release_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import NoSuchTrip, TripOpen, TripUnconfirmed
 from shared.events import (

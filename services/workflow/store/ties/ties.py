@@ -3,10 +3,10 @@
 from typing import Literal
 from uuid import UUID
 
-from services.workflow.store.bans import name_bans, take_from_banned
-from services.workflow.store.fields import keep_newest
-from services.workflow.store.noting import forsake, living_of
-from services.workflow.store.orders import move_orders
+from services.workflow.store.orders.fields import keep_newest
+from services.workflow.store.orders.rows import move_orders
+from services.workflow.store.orders.tombstones import forsake, living_of
+from services.workflow.store.ties.bans import name_bans, take_from_banned
 from shared.database import Connection
 from shared.errors import NoSuchTrip
 from shared.events import TripAdvanced

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from services.workflow.store.adding import stand_anew
-from services.workflow.store.completing import complete_trip
-from services.workflow.store.noting import hold_session
-from services.workflow.store.ties import advanced
+from services.workflow.store.facts.adding import stand_anew
+from services.workflow.store.orders.tombstones import hold_session
+from services.workflow.store.proposals.completing import complete_trip
+from services.workflow.store.ties.ties import advanced
 from shared import errors
 from shared.database import Connection
 from shared.errors import ProposalSettled, ProposalUnconfirmed, Refused

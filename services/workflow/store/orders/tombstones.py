@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from services.workflow.store.orders import Order, request_id_of
+from services.workflow.store.orders.rows import Order, request_id_of
 from shared.database import Connection
 from shared.events import SessionDeleted
 from shared.ids import scoped

@@ -7,8 +7,8 @@ from uuid import UUID
 from services.workflow.avinode.errors import AvinodeRefused
 from services.workflow.avinode.resources import Trip
 from services.workflow.rereading import Rereading
-from services.workflow.store.adding import add_trip
-from services.workflow.store.ties import advanced, close_trip, name_trip
+from services.workflow.store.facts.adding import add_trip
+from services.workflow.store.ties.ties import advanced, close_trip, name_trip
 from shared.database import Pool, transaction
 from shared.events import Json, TripAdvanced
 

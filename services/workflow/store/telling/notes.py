@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from services.workflow.store.untold import Untold
+from services.workflow.store.telling.untold import Untold
 from shared.database import Connection, Pool
 from shared.events import Json
 

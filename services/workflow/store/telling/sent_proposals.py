@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.workflow.store.untold import Untold
+from services.workflow.store.telling.untold import Untold
 from shared.database import Pool
 from shared.events import Json
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.workflow.store.notes import note_cancelled
-from services.workflow.store.ties import advanced, close_trip
+from services.workflow.store.telling.notes import note_cancelled
+from services.workflow.store.ties.ties import advanced, close_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import TripCancelled
 from shared.events import TripAdvanced

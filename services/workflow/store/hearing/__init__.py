@@ -1,0 +1,1 @@
+"""What users did to trips, written as their events come: ordered, changed, released, deleted"""

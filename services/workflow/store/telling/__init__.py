@@ -1,0 +1,1 @@
+"""What the chat is to be told: quotes, proposals that were sent, notes; and whether it was"""

@@ -1,0 +1,1 @@
+"""Which sessions are about which trip, from whom one was taken, and which rows are the same trip at Avinode"""
