@@ -16,7 +16,8 @@ from services.workflow.store.hearing.trips import TripStore
 from services.workflow.store.intents.requests import RequestStore
 from services.workflow.store.status import StatusStore
 from services.workflow.store.telling.quotes import QuoteStore
-from services.workflow.store.ties.ties import advanced, name_trip
+from services.workflow.store.ties.naming import name_trip
+from services.workflow.store.ties.ties import advanced
 from shared.database import Pool, open_pool, transaction
 from shared.events import Event, SessionDeleted, TripAdvanced, TripAttached, TripReleased, TripRequested, UserErased
 from shared.ids import new_id, user_hash

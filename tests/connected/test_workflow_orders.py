@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from services.workflow.store.hearing.trips import TripStore
-from services.workflow.store.ties.ties import name_trip
+from services.workflow.store.ties.naming import name_trip
 from shared.database import Pool, open_pool, reading, transaction
 from shared.events import TripAttached
 from shared.ids import new_id

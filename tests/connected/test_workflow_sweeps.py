@@ -11,7 +11,7 @@ import pytest
 
 from services.workflow.store.hearing.trips import TripStore
 from services.workflow.store.sweeps import Gone, SweepStore
-from services.workflow.store.ties.ties import name_trip
+from services.workflow.store.ties.naming import name_trip
 from services.workflow.sweeping.jobs import Sweeper
 from shared.database import Pool, open_pool, transaction
 from shared.events import SessionDeleted, TripReleased, UserErased

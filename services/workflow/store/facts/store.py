@@ -15,7 +15,8 @@ from services.workflow.rereading import Rereading, last_flight_on
 from services.workflow.store.facts.adding import add_found, add_trip
 from services.workflow.store.orders.rows import refuse_attachments
 from services.workflow.store.telling.notes import answered_trip, note_if_answered
-from services.workflow.store.ties.ties import advanced, close_trip, name_trip
+from services.workflow.store.ties.naming import name_trip
+from services.workflow.store.ties.ties import advanced, close_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import Unstorable
 from shared.events import Json, TripAdvanced

@@ -8,7 +8,8 @@ from services.workflow.avinode.errors import AvinodeRefused
 from services.workflow.avinode.resources import Trip
 from services.workflow.rereading import Rereading
 from services.workflow.store.facts.adding import add_trip
-from services.workflow.store.ties.ties import advanced, close_trip, name_trip
+from services.workflow.store.ties.naming import name_trip
+from services.workflow.store.ties.ties import advanced, close_trip
 from shared.database import Pool, transaction
 from shared.events import Json, TripAdvanced
 
