@@ -19,9 +19,11 @@ from services.gateway.admin.deliveries import routes as delivery_routes
 from services.gateway.admin.queues import routes as queue_routes
 from services.gateway.admin.users import quota_routes
 from services.gateway.admin.users import routes as user_routes
-from services.gateway.analytics import comparing, otlp_routes, report_routes
-from services.gateway.analytics import routes as analytics
-from services.gateway.analytics.description import describe_traces
+from services.gateway.analytics.comparing import routes as comparing
+from services.gateway.analytics.reporting import otlp_routes
+from services.gateway.analytics.reporting import routes as report_routes
+from services.gateway.analytics.reporting.description import describe_traces
+from services.gateway.analytics.traces import routes as analytics
 from services.gateway.chat import approval_routes, running
 from services.gateway.chat.description import describe_chat
 from services.gateway.chat.door import CHAT, ChatDoor

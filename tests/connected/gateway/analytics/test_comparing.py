@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.analytics.comparison_queries import ComparisonQueries, Which
+from services.gateway.analytics.comparing.queries import ComparisonQueries, Which
 from shared.database import open_pool
 from shared.errors import RangeTooWide
 from shared.ids import new_id, user_hash

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.gateway.analytics.comparison import LEAST_SESSIONS
-from services.gateway.analytics.comparison_queries import _ARMS, _PAIRS, Which, _arguments, _sessions_of
+from services.gateway.analytics.comparing.answers import LEAST_SESSIONS
+from services.gateway.analytics.comparing.queries import _ARMS, _PAIRS, Which, _arguments, _sessions_of
 from shared.database import open_pool, reading
 from shared.settings import Settings
 from tests.connected.gateway.sessions.test_planning import nodes_of, rows_read

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from deploy.supervisor.machine.ports import free_port
-from services.gateway.analytics.otlp import MOST_INFLATED
+from services.gateway.analytics.reporting.otlp import MOST_INFLATED
 from shared.ids import new_id
 from tests.connected.gateway.sessions.conftest import Two
 from tests.connected.gateway.stage import Stage

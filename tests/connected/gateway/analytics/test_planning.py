@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.gateway.analytics.filters import TraceFilter, Whose
-from services.gateway.analytics.queries import _ROWS, _SEEN
-from services.gateway.analytics.trace_keys import LOOKED_THROUGH, PLANNED_BY_VALUES, RARE, Key, trace_keys
-from services.gateway.analytics.turn_traces import ended_traces, running_traces
+from services.gateway.analytics.traces.filters import TraceFilter, Whose
+from services.gateway.analytics.traces.keys import LOOKED_THROUGH, PLANNED_BY_VALUES, RARE, Key, trace_keys
+from services.gateway.analytics.traces.queries import _ROWS, _SEEN
+from services.gateway.analytics.traces.turns import ended_traces, running_traces
 from shared.database import open_pool, reading
 from shared.settings import Settings
 from tests.connected.gateway.sessions.test_planning import Explained

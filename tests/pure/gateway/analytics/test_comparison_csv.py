@@ -4,9 +4,9 @@ import csv
 from datetime import timedelta
 from decimal import Decimal
 
-from services.gateway.analytics.comparison import Arm, Comparison, PairedComparison, Percentiles, Thumbs, Tokens
-from services.gateway.analytics.comparison_csv import csv_of
-from services.gateway.analytics.intervals import NO_RATE, paired_difference, wilson
+from services.gateway.analytics.comparing.answers import Arm, Comparison, PairedComparison, Percentiles, Thumbs, Tokens
+from services.gateway.analytics.comparing.as_csv import csv_of
+from services.gateway.analytics.comparing.intervals import NO_RATE, paired_difference, wilson
 from tests.pure.gateway.samples import minutes
 
 

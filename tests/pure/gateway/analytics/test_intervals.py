@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.analytics.intervals import Clusters, clustered, paired_difference, t_quantile, wilson
+from services.gateway.analytics.comparing.intervals import Clusters, clustered, paired_difference, t_quantile, wilson
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from services.gateway.account.caller import Caller
 from services.gateway.account.recording import Recording
-from services.gateway.analytics.record import WholeTrace
+from services.gateway.analytics.traces.record import WholeTrace
 from shared.errors import BrokerAway
 from shared.events import ConversationRead
 from shared.ids import new_id

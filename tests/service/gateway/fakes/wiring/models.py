@@ -2,11 +2,11 @@
 
 from typing import cast
 
-from services.gateway.analytics.comparing import Comparing
-from services.gateway.analytics.comparison_queries import ComparisonQueries
-from services.gateway.analytics.queries import TraceQueries
-from services.gateway.analytics.reporting import Reporting
-from services.gateway.analytics.routes import Traces
+from services.gateway.analytics.comparing.queries import ComparisonQueries
+from services.gateway.analytics.comparing.routes import Comparing
+from services.gateway.analytics.reporting.accepting import Reporting
+from services.gateway.analytics.traces.queries import TraceQueries
+from services.gateway.analytics.traces.routes import Traces
 from services.gateway.models.queries import ReservedQueries
 from services.gateway.models.reserving import Reserving
 from services.gateway.models.routes import Models

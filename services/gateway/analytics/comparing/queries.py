@@ -9,8 +9,16 @@ from typing import Any
 import asyncpg
 
 from services.gateway.account.projects import Projects
-from services.gateway.analytics.comparison import LEAST_SESSIONS, MEASURES, Arm, Arms, Percentiles, Thumbs, Tokens
-from services.gateway.analytics.intervals import Clusters, Difference, clustered, paired_difference, wilson
+from services.gateway.analytics.comparing.answers import (
+    LEAST_SESSIONS,
+    MEASURES,
+    Arm,
+    Arms,
+    Percentiles,
+    Thumbs,
+    Tokens,
+)
+from services.gateway.analytics.comparing.intervals import Clusters, Difference, clustered, paired_difference, wilson
 from services.gateway.deletion.hidden import is_shown
 from services.gateway.model.measuring.genai_names import RESPONSE_ID
 from shared.database import Connection, Pool, reading

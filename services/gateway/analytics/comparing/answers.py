@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from services.gateway.analytics.intervals import Difference, Rate
+from services.gateway.analytics.comparing.intervals import Difference, Rate
 
 Arms = Literal["model", "experiment"]
 # What is compared between pairs: by its name here, of which a user has a mean of their sessions' means in each arm.

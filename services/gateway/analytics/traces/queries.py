@@ -8,10 +8,10 @@ from typing import Any
 import asyncpg
 
 from services.gateway.account.projects import Projects
-from services.gateway.analytics.filters import RUNNING, TraceFilter, Whose
-from services.gateway.analytics.record import Links, Trace, WholeTrace
-from services.gateway.analytics.trace_keys import PLANNED_BY_VALUES, Key, trace_keys
-from services.gateway.analytics.turn_traces import ended_traces, running_traces
+from services.gateway.analytics.traces.filters import RUNNING, TraceFilter, Whose
+from services.gateway.analytics.traces.keys import PLANNED_BY_VALUES, Key, trace_keys
+from services.gateway.analytics.traces.record import Links, Trace, WholeTrace
+from services.gateway.analytics.traces.turns import ended_traces, running_traces
 from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.requests.cursors import Place
 from shared.database import Connection, Pool, reading

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from services.gateway.analytics.filters import RUNNING, TagRange, TraceFilter, Whose
+from services.gateway.analytics.traces.filters import RUNNING, TagRange, TraceFilter, Whose
 from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.requests.cursors import Place
 from shared.database import Connection

@@ -7,8 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from services.gateway.analytics.filters import TraceFilter, Whose
-from services.gateway.analytics.record import Trace
+from services.gateway.analytics.traces.filters import TraceFilter, Whose
+from services.gateway.analytics.traces.record import Trace
 from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.requests.cursors import Place
 from services.gateway.turns.turn import recorded_trace_id

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from services.gateway.analytics.comparison import Arm, Comparison, PairedComparison
-from services.gateway.analytics.intervals import Difference
+from services.gateway.analytics.comparing.answers import Arm, Comparison, PairedComparison
+from services.gateway.analytics.comparing.intervals import Difference
 
 # A cell that begins so would be worked out as a formula by who opens it in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.gateway.analytics.new_trace import LONGEST_ERROR, Judged
-from services.gateway.analytics.otlp import Span
+from services.gateway.analytics.reporting.new_trace import LONGEST_ERROR, Judged
+from services.gateway.analytics.reporting.otlp import Span
 from services.gateway.http.answers.problems import invalid
 from services.gateway.model.measuring import genai_names as names
 from shared.errors import Invalid

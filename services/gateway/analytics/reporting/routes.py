@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 
 from services.gateway.account.identity import KnownCallerDep
-from services.gateway.analytics.new_trace import MOST, NewTrace, read_traces
-from services.gateway.analytics.reporting import ReportAnswer, Reporting, TraceResult, results_of
+from services.gateway.analytics.reporting.accepting import ReportAnswer, Reporting, TraceResult, results_of
+from services.gateway.analytics.reporting.new_trace import MOST, NewTrace, read_traces
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.documents.openapi import REF
 from services.gateway.http.handed import from_app

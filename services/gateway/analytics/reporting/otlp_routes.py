@@ -13,10 +13,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from services.gateway.account.identity import Caller, KnownCallerDep
-from services.gateway.analytics.model_calls import is_call, read_call
-from services.gateway.analytics.new_trace import MOST, Judged
-from services.gateway.analytics.otlp import Kind, Malformed, kind_of, read_spans, unpacked
-from services.gateway.analytics.reporting import Reporting
+from services.gateway.analytics.reporting.accepting import Reporting
+from services.gateway.analytics.reporting.model_calls import is_call, read_call
+from services.gateway.analytics.reporting.new_trace import MOST, Judged
+from services.gateway.analytics.reporting.otlp import Kind, Malformed, kind_of, read_spans, unpacked
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.documents.openapi import REF
 from services.gateway.http.handed import from_app

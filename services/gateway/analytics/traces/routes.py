@@ -9,10 +9,10 @@ from pydantic import Field
 from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.recording import ReasonQuery, Recording
-from services.gateway.analytics.filters import TraceFilter, Whose
 from services.gateway.analytics.owners import owners
-from services.gateway.analytics.queries import TraceQueries, read_key
-from services.gateway.analytics.record import Status, TracePage, WholeTrace
+from services.gateway.analytics.traces.filters import TraceFilter, Whose
+from services.gateway.analytics.traces.queries import TraceQueries, read_key
+from services.gateway.analytics.traces.record import Status, TracePage, WholeTrace
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
 from services.gateway.http.requests.fields import Instant, Json, Name, SessionId

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from services.gateway.analytics.record import Status
+from services.gateway.analytics.traces.record import Status
 from services.gateway.http.answers.problems import invalid
 from services.gateway.http.requests.fields import Instant, Json, Name, SessionId
 from shared.errors import Invalid

@@ -1,7 +1,7 @@
 """What the OpenAPI document says of bodies that the routes of traces read and write themselves."""
 
-from services.gateway.analytics.new_trace import NewTrace
-from services.gateway.analytics.otlp_routes import ExportAnswer
+from services.gateway.analytics.reporting.new_trace import NewTrace
+from services.gateway.analytics.reporting.otlp_routes import ExportAnswer
 from services.gateway.http.documents.openapi import REF
 from services.gateway.http.requests.fields import Json
 
