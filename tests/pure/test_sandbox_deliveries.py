@@ -5,7 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from deploy.sandbox.avinode.deliveries import (
+from deploy.sandbox.avinode.faults import Faults
+from deploy.sandbox.avinode.market.inputs import NewWebhook
+from deploy.sandbox.avinode.market.trips import Notice
+from deploy.sandbox.avinode.resources import Links
+from deploy.sandbox.avinode.webhooks.deliveries import (
     GIVE_UP_AFTER,
     Attempt,
     Delivery,
@@ -14,11 +18,7 @@ from deploy.sandbox.avinode.deliveries import (
     notice_body,
     retry_after_s,
 )
-from deploy.sandbox.avinode.faults import Faults
-from deploy.sandbox.avinode.inputs import NewWebhook
-from deploy.sandbox.avinode.resources import Links
-from deploy.sandbox.avinode.trips import Notice
-from deploy.sandbox.avinode.webhooks import Webhook
+from deploy.sandbox.avinode.webhooks.settings import Webhook
 
 NOW = datetime(2030, 4, 1, 12, tzinfo=UTC)
 LINKS = Links("http://avinode.test", "http://avinode.test")

@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.sandbox.avinode.errors import RefusedError, UnknownIdError
-from deploy.sandbox.avinode.html import Html, joined, tag
-from deploy.sandbox.avinode.ids import IdMaker, first_number, trip_code
-from deploy.sandbox.avinode.inputs import (
+from deploy.sandbox.avinode.market.errors import RefusedError, UnknownIdError
+from deploy.sandbox.avinode.market.ids import IdMaker, first_number, trip_code
+from deploy.sandbox.avinode.market.inputs import (
     Airport,
     CancelOrder,
     ChatOrder,
@@ -17,10 +16,11 @@ from deploy.sandbox.avinode.inputs import (
     QuoteOrder,
     Segment,
 )
-from deploy.sandbox.avinode.market import Market
-from deploy.sandbox.avinode.rate_limit import TokenBucket
+from deploy.sandbox.avinode.market.market import Market
+from deploy.sandbox.avinode.market.trips import LiftStatus, Notice, Rfq
+from deploy.sandbox.avinode.pages.html import Html, joined, tag
 from deploy.sandbox.avinode.resources import Links, quote_json, rfq_json, soft_errors
-from deploy.sandbox.avinode.trips import LiftStatus, Notice, Rfq
+from deploy.sandbox.avinode.rest.rate_limit import TokenBucket
 
 NOW = datetime(2030, 4, 1, 12, tzinfo=UTC)
 LINKS = Links("http://avinode.test", "http://avinode.test")

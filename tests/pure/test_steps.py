@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.sandbox.avinode import resources as answers
-from deploy.sandbox.avinode.errors import RefusedError
-from deploy.sandbox.avinode.ids import IdMaker
-from deploy.sandbox.avinode.inputs import (
+from deploy.sandbox.avinode.market.errors import RefusedError
+from deploy.sandbox.avinode.market.ids import IdMaker
+from deploy.sandbox.avinode.market.inputs import (
     Airport,
     CancelOrder,
     ChatOrder,
@@ -25,8 +25,8 @@ from deploy.sandbox.avinode.inputs import (
     QuoteOrder,
     Segment,
 )
-from deploy.sandbox.avinode.market import Market
-from deploy.sandbox.avinode.trips import LiftStatus, Rfq
+from deploy.sandbox.avinode.market.market import Market
+from deploy.sandbox.avinode.market.trips import LiftStatus, Rfq
 from services.workflow.avinode.resources import read_message, read_quote, read_rfq, read_trip
 from services.workflow.facts import Facts, Found, Lift, Message, Quote, join
 from services.workflow.facts import Rfq as RfqFact

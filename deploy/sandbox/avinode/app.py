@@ -8,21 +8,21 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from deploy.sandbox.avinode.backstage import Backstage
 from deploy.sandbox.avinode.calls import CallLog
-from deploy.sandbox.avinode.courier import Courier
-from deploy.sandbox.avinode.deliveries import DeliveryLog
 from deploy.sandbox.avinode.faults import FaultSwitch
-from deploy.sandbox.avinode.gate import Gate
-from deploy.sandbox.avinode.ids import IdMaker, first_number
-from deploy.sandbox.avinode.market import Market
-from deploy.sandbox.avinode.oauth import PATH, Tokens
+from deploy.sandbox.avinode.market.ids import IdMaker, first_number
+from deploy.sandbox.avinode.market.market import Market
+from deploy.sandbox.avinode.pages.routes import MarketPages
 from deploy.sandbox.avinode.problems import as_problems
 from deploy.sandbox.avinode.resources import Links
-from deploy.sandbox.avinode.rest import RestApi
-from deploy.sandbox.avinode.sim import MarketSim
-from deploy.sandbox.avinode.ui import MarketPages
-from deploy.sandbox.avinode.webhooks import Webhooks, webhook_from_environment
+from deploy.sandbox.avinode.rest.gate import Gate
+from deploy.sandbox.avinode.rest.oauth import PATH, Tokens
+from deploy.sandbox.avinode.rest.routes import RestApi
+from deploy.sandbox.avinode.sim.backstage import Backstage
+from deploy.sandbox.avinode.sim.market_sim import MarketSim
+from deploy.sandbox.avinode.webhooks.courier import Courier
+from deploy.sandbox.avinode.webhooks.deliveries import DeliveryLog
+from deploy.sandbox.avinode.webhooks.settings import Webhooks, webhook_from_environment
 from deploy.sandbox.settings import SandboxSettings
 
 _MAX_BODY = 2**20

@@ -3,8 +3,8 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from deploy.sandbox.avinode.errors import InvalidInputError, RefusedError, UnknownIdError
-from deploy.sandbox.avinode.pages import error_page
+from deploy.sandbox.avinode.market.errors import InvalidInputError, RefusedError, UnknownIdError
+from deploy.sandbox.avinode.pages.pages import error_page
 
 
 @web.middleware

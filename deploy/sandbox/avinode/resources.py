@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from deploy.sandbox.avinode.trips import Lift, Message, Quote, Rfq, Trip
+from deploy.sandbox.avinode.market.trips import Lift, Message, Quote, Rfq, Trip
 
 Json = dict[str, object]
 

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from deploy.sandbox.avinode.inputs import (
+from deploy.sandbox.avinode.market.inputs import (
     CancelOrder,
     ChatOrder,
     DeclineOrder,
@@ -12,9 +12,9 @@ from deploy.sandbox.avinode.inputs import (
     RfqsOrder,
     read_json,
 )
-from deploy.sandbox.avinode.market import Market
+from deploy.sandbox.avinode.market.market import Market
+from deploy.sandbox.avinode.market.trips import Rfq
 from deploy.sandbox.avinode.resources import Json, Links, trip_json
-from deploy.sandbox.avinode.trips import Rfq
 from deploy.sandbox.bodies import read_body
 
 

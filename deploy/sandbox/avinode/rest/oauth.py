@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from deploy.sandbox.avinode.errors import InvalidInputError
+from deploy.sandbox.avinode.market.errors import InvalidInputError
 from deploy.sandbox.bodies import read_body
 from deploy.sandbox.settings import SandboxSettings
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from deploy.sandbox.avinode.errors import UnknownIdError
 from deploy.sandbox.avinode.faults import Faults
+from deploy.sandbox.avinode.market.errors import UnknownIdError
+from deploy.sandbox.avinode.market.trips import Notice
 from deploy.sandbox.avinode.resources import Links
-from deploy.sandbox.avinode.trips import Notice
-from deploy.sandbox.avinode.webhooks import Webhook
+from deploy.sandbox.avinode.webhooks.settings import Webhook
 
 GIVE_UP_AFTER = timedelta(hours=48)
 _FIRST_RETRY_S = 0.5

@@ -8,12 +8,12 @@ from time import monotonic
 
 import aiohttp
 
-from deploy.sandbox.avinode.deliveries import Attempt, Delivery, DeliveryLog, in_another_order
 from deploy.sandbox.avinode.faults import FaultSwitch
-from deploy.sandbox.avinode.inputs import NewWebhook
+from deploy.sandbox.avinode.market.inputs import NewWebhook
+from deploy.sandbox.avinode.market.trips import Notice
 from deploy.sandbox.avinode.resources import Links
-from deploy.sandbox.avinode.trips import Notice
-from deploy.sandbox.avinode.webhooks import Webhooks
+from deploy.sandbox.avinode.webhooks.deliveries import Attempt, Delivery, DeliveryLog, in_another_order
+from deploy.sandbox.avinode.webhooks.settings import Webhooks
 
 _TIMEOUT_S = 10.0
 _HEAD_START_S = 0.1

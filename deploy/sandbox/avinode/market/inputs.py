@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta
 
-from deploy.sandbox.avinode.errors import InvalidInputError
+from deploy.sandbox.avinode.market.errors import InvalidInputError
 
 T = TypeVar("T")
 

@@ -8,11 +8,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from deploy.sandbox.avinode.calls import CallLog
-from deploy.sandbox.avinode.errors import InvalidInputError, RefusedError, UnknownIdError
 from deploy.sandbox.avinode.faults import FaultSwitch
-from deploy.sandbox.avinode.oauth import PATH, Tokens
-from deploy.sandbox.avinode.rate_limit import TokenBucket
+from deploy.sandbox.avinode.market.errors import InvalidInputError, RefusedError, UnknownIdError
 from deploy.sandbox.avinode.resources import error_envelope
+from deploy.sandbox.avinode.rest.oauth import PATH, Tokens
+from deploy.sandbox.avinode.rest.rate_limit import TokenBucket
 from deploy.sandbox.settings import SandboxSettings
 
 _CLOCK_TOLERANCE = timedelta(minutes=5)

@@ -4,12 +4,12 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from deploy.sandbox.avinode.errors import InvalidInputError
-from deploy.sandbox.avinode.inputs import CancelOrder, ChatOrder, DeclineOrder, QuoteOrder, T, read_form
-from deploy.sandbox.avinode.market import Market
-from deploy.sandbox.avinode.operators import OPERATORS, Operator
-from deploy.sandbox.avinode.pages import trip_page, trips_page
-from deploy.sandbox.avinode.trips import Rfq, Trip
+from deploy.sandbox.avinode.market.errors import InvalidInputError
+from deploy.sandbox.avinode.market.inputs import CancelOrder, ChatOrder, DeclineOrder, QuoteOrder, T, read_form
+from deploy.sandbox.avinode.market.market import Market
+from deploy.sandbox.avinode.market.operators import OPERATORS, Operator
+from deploy.sandbox.avinode.market.trips import Rfq, Trip
+from deploy.sandbox.avinode.pages.pages import trip_page, trips_page
 from deploy.sandbox.bodies import read_body
 
 _MAX_FIELDS = 100

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from deploy.sandbox.avinode.errors import RefusedError, UnknownIdError
-from deploy.sandbox.avinode.ids import IdMaker, trip_code
-from deploy.sandbox.avinode.inputs import (
+from deploy.sandbox.avinode.market.errors import RefusedError, UnknownIdError
+from deploy.sandbox.avinode.market.ids import IdMaker, trip_code
+from deploy.sandbox.avinode.market.inputs import (
     DECLINE_REASONS,
     CancelOrder,
     ChatOrder,
@@ -15,8 +15,8 @@ from deploy.sandbox.avinode.inputs import (
     NewTrip,
     QuoteOrder,
 )
-from deploy.sandbox.avinode.operators import OPERATORS, Operator
-from deploy.sandbox.avinode.trips import Lift, LiftStatus, Message, Notice, Quote, Rfq, Trip
+from deploy.sandbox.avinode.market.operators import OPERATORS, Operator
+from deploy.sandbox.avinode.market.trips import Lift, LiftStatus, Message, Notice, Quote, Rfq, Trip
 
 T = TypeVar("T")
 

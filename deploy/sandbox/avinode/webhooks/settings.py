@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from deploy.sandbox.avinode.errors import UnknownIdError
-from deploy.sandbox.avinode.ids import IdMaker
-from deploy.sandbox.avinode.inputs import EVENT_TYPES, EventType, NewWebhook
+from deploy.sandbox.avinode.market.errors import UnknownIdError
+from deploy.sandbox.avinode.market.ids import IdMaker
+from deploy.sandbox.avinode.market.inputs import EVENT_TYPES, EventType, NewWebhook
 from deploy.sandbox.settings import SandboxSettings
 
 

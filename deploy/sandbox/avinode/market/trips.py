@@ -5,8 +5,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Literal
 
-from deploy.sandbox.avinode.inputs import EventType, NewTrip
-from deploy.sandbox.avinode.operators import Aircraft, Operator
+from deploy.sandbox.avinode.market.inputs import EventType, NewTrip
+from deploy.sandbox.avinode.market.operators import Aircraft, Operator
 
 
 class LiftStatus(IntEnum):

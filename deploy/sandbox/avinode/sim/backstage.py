@@ -6,12 +6,12 @@ import msgspec
 from aiohttp import web
 
 from deploy.sandbox.avinode.calls import CallLog
-from deploy.sandbox.avinode.courier import Courier
-from deploy.sandbox.avinode.deliveries import Attempt, Delivery, DeliveryLog
-from deploy.sandbox.avinode.errors import InvalidInputError
 from deploy.sandbox.avinode.faults import Faults, FaultSwitch
-from deploy.sandbox.avinode.inputs import RedeliveryOrder, read_json
+from deploy.sandbox.avinode.market.errors import InvalidInputError
+from deploy.sandbox.avinode.market.inputs import RedeliveryOrder, read_json
 from deploy.sandbox.avinode.resources import Json
+from deploy.sandbox.avinode.webhooks.courier import Courier
+from deploy.sandbox.avinode.webhooks.deliveries import Attempt, Delivery, DeliveryLog
 from deploy.sandbox.bodies import read_body
 
 

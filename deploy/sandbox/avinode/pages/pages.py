@@ -1,9 +1,9 @@
 """The pages a person sees behind a deep link. Plain HTML: no script, nothing fetched from elsewhere."""
 
-from deploy.sandbox.avinode.html import Html, document, joined, tag
-from deploy.sandbox.avinode.inputs import DECLINE_REASONS
-from deploy.sandbox.avinode.operators import OPERATORS
-from deploy.sandbox.avinode.trips import Lift, Message, Rfq, Trip
+from deploy.sandbox.avinode.market.inputs import DECLINE_REASONS
+from deploy.sandbox.avinode.market.operators import OPERATORS
+from deploy.sandbox.avinode.market.trips import Lift, Message, Rfq, Trip
+from deploy.sandbox.avinode.pages.html import Html, document, joined, tag
 
 _OFFERED_OPERATORS = 6
 _STYLE = """

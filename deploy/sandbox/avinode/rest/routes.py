@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
-from deploy.sandbox.avinode.errors import InvalidInputError, UnknownIdError
 from deploy.sandbox.avinode.faults import FaultSwitch
-from deploy.sandbox.avinode.inputs import Cancel, CancelOrder, NewTrip, NewWebhook, read_json
-from deploy.sandbox.avinode.market import Market
+from deploy.sandbox.avinode.market.errors import InvalidInputError, UnknownIdError
+from deploy.sandbox.avinode.market.inputs import Cancel, CancelOrder, NewTrip, NewWebhook, read_json
+from deploy.sandbox.avinode.market.market import Market
 from deploy.sandbox.avinode.resources import (
     Json,
     Links,
@@ -18,7 +18,7 @@ from deploy.sandbox.avinode.resources import (
     soft_errors,
     trip_json,
 )
-from deploy.sandbox.avinode.webhooks import Webhook, Webhooks
+from deploy.sandbox.avinode.webhooks.settings import Webhook, Webhooks
 from deploy.sandbox.bodies import read_body
 
 

@@ -1,0 +1,1 @@
+"""Avinode's REST API: its routes, and what a call passes before them"""
