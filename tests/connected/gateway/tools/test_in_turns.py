@@ -14,8 +14,8 @@ from shared.database import open_pool
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.connected.gateway.tools.talking import SESSION, calls, chat, requests, trip_with_quotes
-from tests.connected.workflow_stage import Stage as Workflow
-from tests.connected.workflow_stage import running_workflow
+from tests.connected.workflow.stage import Stage as Workflow
+from tests.connected.workflow.stage import running_workflow
 from tests.waiting import until
 
 LOOKING = "[tool trip_status {}] [tool list_quotes {}]"

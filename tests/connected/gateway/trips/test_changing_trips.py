@@ -8,7 +8,7 @@ import pytest
 
 from tests.connected.gateway.stage import Stage as Gateway
 from tests.connected.gateway.trips.test_trips_over_http import TRIP, begin, gateway_of
-from tests.connected.workflow_stage import Stage, running_workflow
+from tests.connected.workflow.stage import Stage, running_workflow
 from tests.tokens import token_for
 from tests.waiting import until
 

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from tests.connected.gateway.trips.test_proposals import prepared, send
 from tests.connected.gateway.trips.test_trips_over_http import begin, gateway_of
-from tests.connected.workflow_stage import Stage, running_workflow, serving
+from tests.connected.workflow.stage import Stage, running_workflow, serving
 from tests.mail import mail_server
 from tests.waiting import until_true
 

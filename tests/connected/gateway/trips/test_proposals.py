@@ -12,7 +12,7 @@ from shared.events import TripAdvanced
 from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.stage import Stage as Gateway
 from tests.connected.gateway.trips.test_trips_over_http import TRIP, begin, gateway_of
-from tests.connected.workflow_stage import Stage, running_workflow
+from tests.connected.workflow.stage import Stage, running_workflow
 
 
 @pytest.fixture

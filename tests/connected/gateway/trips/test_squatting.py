@@ -15,7 +15,7 @@ from shared.events import TripReleased
 from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.stage import Stage as Gateway
 from tests.connected.gateway.trips.test_trips_over_http import TRIP, begin, gateway_of, trips_at_avinode
-from tests.connected.workflow_stage import Stage
+from tests.connected.workflow.stage import Stage
 from tests.processes import ROOT, environment_of
 from tests.waiting import until
 

@@ -13,7 +13,7 @@ from tests.connected.brokers import waiting
 from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.stage import Stage as Gateway
 from tests.connected.gateway.stage import open_stage as open_gateway
-from tests.connected.workflow_stage import Stage, lose_an_answer, running_workflow
+from tests.connected.workflow.stage import Stage, lose_an_answer, running_workflow
 from tests.dates import FLIGHT_DAY
 from tests.waiting import until
 

@@ -1,0 +1,1 @@
+"""What Avinode does to its callers: it is busy, refuses, answers amiss or of something else"""

@@ -1,0 +1,1 @@
+"""Deleted sessions and erased users: nothing of theirs is acted upon, and then it goes"""

@@ -1,0 +1,1 @@
+"""The workflow's processes, killed, suspended, cut off or of another release"""
