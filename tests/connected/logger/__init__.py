@@ -1,0 +1,1 @@
+"""The logger on a real database, with its own role, and as processes"""

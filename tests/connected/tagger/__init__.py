@@ -1,0 +1,1 @@
+"""The tagger on a real database, with its own role, and as processes"""
