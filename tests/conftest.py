@@ -22,8 +22,10 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     lengths = parser.getgroup("lengths", "lengths of tests that a person may want to be longer, in seconds")
-    lengths.addoption("--kill-run-s", type=float, default=20.0, help="of the kills of tests/connected/test_kill_run.py")
-    lengths.addoption("--outage-s", type=float, default=10.0, help="of the broker's absence in test_outages.py")
+    lengths.addoption(
+        "--kill-run-s", type=float, default=20.0, help="of the kills of tests/connected/faults/test_kill_run.py"
+    )
+    lengths.addoption("--outage-s", type=float, default=10.0, help="of the broker's absence in faults/test_outages.py")
 
 
 def pytest_collection_finish() -> None:

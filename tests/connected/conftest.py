@@ -10,7 +10,6 @@ from deploy.migrate import migrate
 from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from shared.settings import Settings
 from tests.connected.brokers import NOBODY, own_broker
-from tests.connected.run_project import Project, own_project
 from tests.connected.workflow.stage import Stage, open_stage, running_workflow
 from tests.node import install
 from tests.servers import Servers, copied_database, empty_broker, find_servers, looking, own_postgres, run_sql
@@ -83,25 +82,3 @@ async def quiet(settings: Settings, owner: asyncpg.Connection) -> AsyncIterator[
 async def stage(quiet: Stage) -> AsyncIterator[Stage]:
     async with running_workflow(quiet.settings):
         yield quiet
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Provide a project for the commands, which each module has of its own."""
-    with own_project(tmp_path_factory.mktemp("project")) as project:
-        yield project
-
-
-@pytest.fixture
-def stack(project: Project) -> Project:
-    """Provide the project, with its stack up and every process in place."""
-    done = project.run("up", "--native", "--detach")
-    assert done.returncode == 0, done.stderr
-    return project
-
-
-@pytest.fixture
-def lying_still(project: Project) -> Project:
-    """Provide the project with its stack down."""
-    assert project.run("down").returncode == 0
-    return project

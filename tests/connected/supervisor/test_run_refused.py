@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.connected.run_project import ROOT, Project
+from tests.connected.supervisor.project import ROOT, Project
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 

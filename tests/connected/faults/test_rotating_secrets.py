@@ -22,8 +22,8 @@ from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from deploy.verify import verify
 from shared.settings import Settings
 from shared.topology import LOGINS
-from tests.connected.talkers import SILENT_S, Talk
-from tests.connected.test_kill_run import is_stored_once, is_tagged_without_gaps
+from tests.connected.faults.talkers import SILENT_S, Talk
+from tests.connected.faults.test_kill_run import is_stored_once, is_tagged_without_gaps
 from tests.processes import Process, running
 from tests.servers import looking
 from tests.settings import settings_for

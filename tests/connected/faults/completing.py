@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from shared.ids import derived_id, new_id
-from tests.connected.talkers import A_THOUGHT_S, PACES_MS, SESSION_SAYS, Said, Shown, Talk
+from tests.connected.faults.talkers import A_THOUGHT_S, PACES_MS, SESSION_SAYS, Said, Shown, Talk
 
 
 async def complete_on(talk: Talk, number: int) -> None:

@@ -14,9 +14,9 @@ from deploy.migrate import migrate
 from deploy.supervisor.machine.ports import free_port
 from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from deploy.verify import verify
-from tests.connected.completing import complete_on
-from tests.connected.killers import Killers
-from tests.connected.talkers import SILENT_S, Said, Talk
+from tests.connected.faults.completing import complete_on
+from tests.connected.faults.killers import Killers
+from tests.connected.faults.talkers import SILENT_S, Said, Talk
 from tests.processes import running
 from tests.servers import looking
 from tests.settings import settings_for

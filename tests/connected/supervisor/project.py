@@ -15,7 +15,7 @@ from deploy.supervisor.private.servers import install_servers
 from deploy.supervisor.venv import fingerprint
 from tests.waiting import PATIENCE_S
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Project:

@@ -14,7 +14,7 @@ import pytest
 from deploy.supervisor.machine.unprivileged import Account, account_of
 from deploy.supervisor.private.postgres import Postgres
 from deploy.supervisor.private.servers import install_servers
-from tests.connected.run_project import Project
+from tests.connected.supervisor.project import Project
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing the account needs root")
 NOBODY = pwd.getpwnam("nobody")

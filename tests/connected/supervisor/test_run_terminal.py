@@ -9,7 +9,7 @@ import termios
 import time
 from pathlib import Path
 
-from tests.connected.run_project import Project, wait_until
+from tests.connected.supervisor.project import Project, wait_until
 from tests.waiting import PATIENCE_S
 
 

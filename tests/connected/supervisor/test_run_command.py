@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.supervisor.machine.ports import answers
-from tests.connected import stand_in_cli
-from tests.connected.run_project import Project, alive, psql, wait_until
+from tests.connected.supervisor import stand_in_cli
+from tests.connected.supervisor.project import Project, alive, psql, wait_until
 
 SANDBOX_PORTS = {"LLM_PORT": "OPENAI_BASE_URL", "AVINODE_PORT": "AVINODE_BASE_URL"}
 

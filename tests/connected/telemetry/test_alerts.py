@@ -21,6 +21,7 @@ from tests.processes import ROOT, Process, running
 from tests.tokens import token_for
 
 RULES = ROOT / "deploy/alerts.yaml"
+PLAYED = Path(__file__).with_name("alerts_test.yaml")
 ALERTS = {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
 
 
@@ -32,7 +33,8 @@ def promtool(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("check", "rules", str(RULES)), ("test", "rules", str(ROOT / "tests/connected/alerts_test.yaml"))]
+    "arguments",
+    [("check", "rules", str(RULES)), ("test", "rules", str(PLAYED))],
 )
 def test_prometheus_reads_the_rules_and_each_is_raised_by_its_trouble(promtool: str, arguments: tuple[str]) -> None:
     done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
@@ -40,7 +42,7 @@ def test_prometheus_reads_the_rules_and_each_is_raised_by_its_trouble(promtool: 
 
 
 def test_every_alert_is_played_and_explained() -> None:
-    played = set(re.findall(r'alertname="(\w+)"', (ROOT / "tests/connected/alerts_test.yaml").read_text()))
+    played = set(re.findall(r'alertname="(\w+)"', PLAYED.read_text()))
     explained = re.findall(r"^\| ([A-Z]\w+) \|", (ROOT / "docs/alerts.md").read_text(), re.MULTILINE)
     assert list(ALERTS) == explained
     assert set(ALERTS) == played

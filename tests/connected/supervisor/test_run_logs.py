@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.connected.run_project import Project, own_project, wait_until
+from tests.connected.supervisor.project import Project, own_project, wait_until
 
 LOG_BYTES = 20_000
 

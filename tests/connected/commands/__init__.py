@@ -1,0 +1,1 @@
+"""The commands of an operator, at real servers: `tripthread`, the demo, and those of docs/operating.md"""

@@ -1,0 +1,1 @@
+"""The database: its schema, its policies, how it is asked, and what stands before it"""

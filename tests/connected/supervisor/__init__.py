@@ -1,0 +1,1 @@
+"""`./run` and what it starts: real servers, in a project of their own"""
