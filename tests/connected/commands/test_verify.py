@@ -26,7 +26,7 @@ from shared.events import Event, SessionChanged, SessionForked, SessionOpened
 from shared.ids import model_id, new_id
 from shared.settings import Settings
 from tests.processes import environment_of
-from tests.pure.logger_samples import NOON, answered
+from tests.pure.logger.samples import NOON, answered
 from tests.tagging import MODEL, batch, deleted, erased, read_counters, registered, spoke
 
 pytestmark = pytest.mark.no_broker

@@ -14,7 +14,7 @@ from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import MessageEvent, SessionEvent
 from shared.settings import Settings
-from tests.pure.logger_samples import answered, at, changed, opened, posted, titled, trace
+from tests.pure.logger.samples import answered, at, changed, opened, posted, titled, trace
 
 users = (f"user{number}" for number in count())
 

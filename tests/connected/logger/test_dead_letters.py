@@ -12,7 +12,7 @@ from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import DeadLetterDropped, DeadLetterReplayed
 from shared.settings import Settings
-from tests.pure.logger_samples import posted
+from tests.pure.logger.samples import posted
 
 pytestmark = pytest.mark.no_broker
 

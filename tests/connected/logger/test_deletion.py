@@ -25,7 +25,7 @@ from shared.database import Pool, open_pool
 from shared.events import ConversationRead, Event, FeedbackGiven, SessionDeleted, TracesReported, UserErased
 from shared.ids import user_hash
 from shared.settings import Settings
-from tests.pure.logger_samples import answered, at, changed, opened, posted, trace
+from tests.pure.logger.samples import answered, at, changed, opened, posted, trace
 from tests.waiting import until
 
 pytestmark = pytest.mark.no_broker

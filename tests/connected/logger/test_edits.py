@@ -14,7 +14,7 @@ from shared.database import open_pool
 from shared.events import MessageEvent, SessionDeleted, SessionEvent, UserErased
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
-from tests.pure.logger_samples import answered, at, changed, opened, posted, titled, trace
+from tests.pure.logger.samples import answered, at, changed, opened, posted, titled, trace
 
 pytestmark = pytest.mark.no_broker
 

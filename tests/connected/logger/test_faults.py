@@ -20,7 +20,7 @@ from shared.topology import LOGGER_CHAT
 from tests.connected.brokers import raw_channel
 from tests.connected.locks import until_blocked
 from tests.processes import running
-from tests.pure.logger_samples import answered, posted, trace
+from tests.pure.logger.samples import answered, posted, trace
 from tests.servers import looking, run_sql
 from tests.settings import settings_for, with_database
 from tests.waiting import PATIENCE_S, until, until_true

@@ -11,7 +11,7 @@ from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import FeedbackGiven, SessionDeleted, UserErased
 from shared.settings import Settings
-from tests.pure.logger_samples import at, posted
+from tests.pure.logger.samples import at, posted
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from shared.database import open_pool
 from shared.events import Event, TracesReported
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.pure.logger_samples import NOON, answered, at, changed, posted, trace
+from tests.pure.logger.samples import NOON, answered, at, changed, posted, trace
 
 pytestmark = pytest.mark.no_broker
 

@@ -16,7 +16,7 @@ from shared.events import Client, DeadLetterReplayed, MessageEvent
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.locks import until_blocked
-from tests.pure.logger_samples import answered, at, posted, trace
+from tests.pure.logger.samples import answered, at, posted, trace
 
 pytestmark = pytest.mark.no_broker
 

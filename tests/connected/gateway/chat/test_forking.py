@@ -10,7 +10,7 @@ from shared.database import open_pool
 from shared.events import SessionForked
 from tests.connected.gateway.stage import Stage
 from tests.pure.gateway.samples import minutes
-from tests.pure.logger_samples import answered, posted
+from tests.pure.logger.samples import answered, posted
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from services.logger.store import Store
 from shared.database import open_pool
 from tests.connected.gateway.chat.test_limits import chat, limited
 from tests.connected.gateway.stage import Stage
-from tests.pure.logger_samples import answered, posted
+from tests.pure.logger.samples import answered, posted
 from tests.servers import looking
 from tests.waiting import until
 

@@ -11,7 +11,7 @@ from shared.events import TemplateDeleted, TemplateSaved, UserErased
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.sessions.conftest import Two
-from tests.pure.logger_samples import at
+from tests.pure.logger.samples import at
 
 PATH = "/api/chat/templates"
 

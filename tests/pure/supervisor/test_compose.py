@@ -6,7 +6,7 @@ from pathlib import Path
 from deploy.supervisor.planned.compose_env import PORTS, choose_ports, compose_directions, compose_variables
 from deploy.supervisor.planned.credentials import load_credentials
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 COMPOSE = "".join((DEPLOY / name).read_text() for name in ("compose.yaml", "compose.development.yaml"))
 
 

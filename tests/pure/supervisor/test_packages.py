@@ -16,7 +16,7 @@ from pathlib import Path
 from deploy.supervisor.machine.packages import install
 install(["postgresql"], log=Path(sys.argv[1]), guard=Path(sys.argv[2]))
 """
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

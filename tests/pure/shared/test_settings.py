@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from deploy.supervisor.machine.env_file import read_env
 from shared.settings import DEVELOPMENT_SECRET, NEEDED, Settings, read_networks
 
-EXAMPLE = Path(__file__).parents[2] / ".env.example"
+EXAMPLE = Path(__file__).parents[3] / ".env.example"
 STRONG = "a-secret-that-only-this-test-knows-0123456789"
 
 

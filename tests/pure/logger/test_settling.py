@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.logger.reducing.settling import CHANGEABLE, Edit, SessionState, set_since, settle
 from shared.events import SessionChanged
-from tests.pure.logger_samples import NOON, at, changed, opened, titled
+from tests.pure.logger.samples import NOON, at, changed, opened, titled
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "title": st.sampled_from([None, "Aspen", "Teterboro"]),

@@ -1,7 +1,7 @@
 """What the logger says of a group that it has stored."""
 
 from services.logger.handlers import _stored
-from tests.pure.logger_samples import answered, changed, opened, posted
+from tests.pure.logger.samples import answered, changed, opened, posted
 
 
 def test_what_was_said_and_set_of_a_session_is_told_in_words() -> None:

@@ -12,7 +12,7 @@ from shared import events
 from shared.errors import Undecodable, UnknownType
 from shared.events import LARGEST_BODY, MessagePosted, ModelRegistered, WebhookReceived, decode
 from shared.ids import model_id, new_id, upstream_thread_id
-from tests.pure.logger_samples import answered, at, trace
+from tests.pure.logger.samples import answered, at, trace
 
 POSTED = MessagePosted(
     event_id=UUID(int=1),

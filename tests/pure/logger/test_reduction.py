@@ -16,7 +16,7 @@ from services.logger.reducing.reduction import (
 )
 from shared.events import DeadLetterDropped, DeadLetterReplayed, MessageEvent
 from shared.ids import new_id
-from tests.pure.logger_samples import answered, at, posted, trace
+from tests.pure.logger.samples import answered, at, posted, trace
 
 
 def test_every_message_is_kept_once() -> None:

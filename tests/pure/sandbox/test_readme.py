@@ -8,7 +8,7 @@ from deploy.sandbox.avinode.faults import Faults
 from deploy.sandbox.model.directives import DIRECTIVES
 from deploy.sandbox.settings import SandboxSettings
 
-README = (Path(__file__).parents[2] / "deploy/sandbox/README.md").read_text()
+README = (Path(__file__).parents[3] / "deploy/sandbox/README.md").read_text()
 
 
 @pytest.mark.parametrize("name", DIRECTIVES)

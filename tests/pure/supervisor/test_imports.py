@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 BESIDE = ("terminal", "disk")  # which the image has too
 MODULES = sorted((DEPLOY / "supervisor").rglob("*.py")) + [DEPLOY / f"{name}.py" for name in BESIDE]
 

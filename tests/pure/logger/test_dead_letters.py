@@ -16,7 +16,7 @@ from services.logger.dead_letters.known import DeadLetter, make_letter, storable
 from services.logger.dead_letters.owners import LOOKED_INTO_BYTES
 from shared.consuming.unreadable import UNREADABLE
 from shared.ids import new_id
-from tests.pure.logger_samples import posted
+from tests.pure.logger.samples import posted
 
 DEATH = {"queue": "tagger.sessions", "reason": "delivery_limit", "count": 1, "time": datetime(2026, 11, 21, tzinfo=UTC)}
 

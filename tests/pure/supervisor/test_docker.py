@@ -64,7 +64,7 @@ def test_the_servers_images_are_looked_for_by_the_names_that_are_set(
     deploy = layout.root / "deploy"
     deploy.mkdir()
     for name in ("compose.yaml", "compose.development.yaml", "Dockerfile"):
-        (deploy / name).write_bytes((Path(__file__).parents[2] / "deploy" / name).read_bytes())
+        (deploy / name).write_bytes((Path(__file__).parents[3] / "deploy" / name).read_bytes())
     monkeypatch.setenv("RABBITMQ_IMAGE", "rabbitmq:4.0-management")
 
     docker.why_not(layout)

@@ -1,0 +1,1 @@
+"""What is published and consumed, without a broker"""

@@ -1,0 +1,1 @@
+"""The logger's pure modules"""

@@ -1,0 +1,1 @@
+"""The sandbox's pure modules: the simulated market and the simulated model"""

@@ -1,0 +1,1 @@
+"""The other pure modules of `shared`"""
