@@ -187,7 +187,7 @@ def models(
     list_only: Annotated[bool, typer.Option("--list", help="ask none of them: a question costs a few tokens")] = False,
 ) -> None:
     """Show which models are configured, and which of them answer; the exit status is 1 where one does not."""
-    from deploy.models import table
+    from deploy.commands.models import table
 
     try:
         rows = asyncio.run(table(Settings(), ask=not list_only))
@@ -206,7 +206,7 @@ def erase(
     wait: Annotated[str, typer.Option(help="how long to wait until it is done: a number and s, m, h or d")] = "30s",
 ) -> None:
     """Erase everything that a user has here until now; the exit status is 2 where it is not done yet."""
-    from deploy.erase import erase as begin
+    from deploy.commands.erase import erase as begin
     from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
 
@@ -235,7 +235,7 @@ def export(
     reason: Annotated[str | None, typer.Option(help="why, for the record")] = None,
 ) -> None:
     """Write all that is kept of a user to a file; it is recorded first that you read it, and they can see that."""
-    from deploy.export import export as write
+    from deploy.commands.export import export as write
     from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
     from shared.errors import TripthreadError
@@ -263,7 +263,7 @@ def verify(
     import json
     from dataclasses import asdict
 
-    from deploy.verify import verify as find
+    from deploy.commands.verify import verify as find
     from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
 
@@ -296,7 +296,7 @@ def retention(
     ] = None,
 ) -> None:
     """Show how long what is stored is kept, and how much of it would go now; nothing goes by this command."""
-    from deploy.retention import HEADS, Old, look
+    from deploy.commands.retention import HEADS, Old, look
     from shared.broker.connection import describe
     from shared.database import DATABASE_ERRORS
 
@@ -330,7 +330,7 @@ _ANY = {"allow_extra_args": True, "ignore_unknown_options": True}
 @app.command(add_help_option=False, context_settings=_ANY)
 def dead(context: typer.Context) -> None:
     """List, show, replay or drop what could not be processed."""
-    from deploy.dead import app as commands
+    from deploy.commands.dead import app as commands
 
     _hand_on(commands, "dead", context)
 
@@ -338,7 +338,7 @@ def dead(context: typer.Context) -> None:
 @app.command(add_help_option=False, context_settings=_ANY)
 def trips(context: typer.Context) -> None:
     """Release a trip that somebody holds who was not to have it."""
-    from deploy.trips import app as commands
+    from deploy.commands.trips import app as commands
 
     _hand_on(commands, "trips", context)
 
@@ -346,7 +346,7 @@ def trips(context: typer.Context) -> None:
 @app.command(add_help_option=False, context_settings=_ANY)
 def avinode(context: typer.Context) -> None:
     """See which notices Avinode sends us, and set them up; ends non-zero where some reach nobody here."""
-    from deploy.avinode import app as commands
+    from deploy.commands.avinode import app as commands
 
     _hand_on(commands, "avinode", context)
 

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from deploy.retention import KINDS
+from deploy.commands.retention import KINDS
 from services.gateway.account.limits.old_days import trimming
 from services.gateway.deletion.retention import SESSIONS
 from services.logger.sweeping import retention as of_logger

@@ -126,7 +126,7 @@ def test_a_service_carries_nothing_of_the_operators_commands() -> None:
     look = "import sys, deploy.cli, services.logger.app; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()
     assert "services.logger.store" in loaded
-    assert {"jwt", "alembic", "deploy.dead", "deploy.doctor", "services.gateway"}.isdisjoint(loaded)
+    assert {"jwt", "alembic", "deploy.commands.dead", "deploy.doctor", "services.gateway"}.isdisjoint(loaded)
 
 
 @pytest.mark.parametrize("fails", [False, True])

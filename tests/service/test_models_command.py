@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from deploy.models import HEADS, Row, table
+from deploy.commands.models import HEADS, Row, table
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from shared.settings import Settings

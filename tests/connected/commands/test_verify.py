@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from deploy.verify import OF_SESSIONS, verify
+from deploy.commands.verify import OF_SESSIONS, verify
 from services.gateway.admin.verifying.drift import DriftCensus
 from services.gateway.admin.verifying.verification import CHECKS, Finding
 from services.logger.handlers import ChatHandler

@@ -10,10 +10,10 @@ import aiohttp
 import asyncpg
 import pytest
 
+from deploy.commands.verify import verify
 from deploy.migrate import migrate
 from deploy.supervisor.machine.ports import free_port
 from deploy.supervisor.private.servers import Postgres, RabbitMQ
-from deploy.verify import verify
 from tests.connected.faults.completing import complete_on
 from tests.connected.faults.killers import Killers
 from tests.connected.faults.talkers import SILENT_S, Said, Talk

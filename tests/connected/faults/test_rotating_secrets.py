@@ -15,11 +15,11 @@ from aiohttp import web
 from aiormq.exceptions import AMQPError
 from pydantic import SecretStr
 
+from deploy.commands.verify import verify
 from deploy.logins import definitions
 from deploy.migrate import SERVICE_URLS, migrate
 from deploy.supervisor.machine.ports import free_port
 from deploy.supervisor.private.servers import Postgres, RabbitMQ
-from deploy.verify import verify
 from shared.settings import Settings
 from shared.topology import LOGINS
 from tests.connected.faults.talkers import SILENT_S, Talk

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from deploy.erase import erase
+from deploy.commands.erase import erase
 from services.gateway.deletion.deleting import Deleting
 from services.gateway.deletion.noted import NotedDeletions
 from services.gateway.deletion.store import DeletionStore

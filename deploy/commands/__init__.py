@@ -1,0 +1,1 @@
+"""What the sub-commands of `tripthread` do, each imported by `cli.py` when it is typed"""
