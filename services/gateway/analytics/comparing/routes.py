@@ -11,7 +11,8 @@ from services.gateway.account.identity import Caller, KnownCallerDep
 from services.gateway.account.limits.lanes import Lanes
 from services.gateway.analytics.comparing.answers import Arms, Comparison, PairedComparison
 from services.gateway.analytics.comparing.as_csv import csv_of
-from services.gateway.analytics.comparing.queries import ComparisonQueries, Which
+from services.gateway.analytics.comparing.queries import ComparisonQueries
+from services.gateway.analytics.comparing.statements import Which
 from services.gateway.analytics.owners import owners
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from services.gateway.account.identity import Caller
 from services.gateway.account.projects import admit_writer
 from services.gateway.analytics.reporting.new_trace import Judged, not_from_the_future
-from services.gateway.analytics.traces.queries import Known, KnownSession, TraceQueries
+from services.gateway.analytics.traces.known import Known, KnownSession
+from services.gateway.analytics.traces.queries import TraceQueries
 from services.gateway.http.write_headers import Write
 from services.gateway.writes.accept import Accepting
 from services.gateway.writes.broker_gate import require_broker

@@ -1,8 +1,6 @@
 """Read chat.traces, united with the turns that are not stored: what models were asked, and what came of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -10,15 +8,14 @@ import asyncpg
 from services.gateway.account.projects import Projects
 from services.gateway.analytics.traces.filters import RUNNING, TraceFilter, Whose
 from services.gateway.analytics.traces.keys import PLANNED_BY_VALUES, Key, trace_keys
+from services.gateway.analytics.traces.known import Known, KnownSession, KnownTrace
+from services.gateway.analytics.traces.places import OVER, order_of, part_of, place_of
 from services.gateway.analytics.traces.record import Links, Trace, WholeTrace
 from services.gateway.analytics.traces.turns import ended_traces, running_traces
 from services.gateway.deletion.hidden import is_shown
 from services.gateway.http.requests.cursors import Place
 from shared.database import Connection, Pool, reading
 from shared.events import ReportedTrace
-
-# A place's id begins with the part of the list that it is in.
-OVER = "over"
 
 _ROWS = """
     SELECT t.*, coalesce(t.session_tag, g.session_tag) AS tag,
@@ -66,39 +63,6 @@ _AROUND = """
 """
 
 
-@dataclass(frozen=True)
-class KnownTrace:
-    """Which version of a trace is stored."""
-
-    source: str
-    rank: int
-    accepted_at: datetime | None
-
-
-@dataclass(frozen=True)
-class KnownSession:
-    project_id: str | None
-    analytics: bool
-    deleted: bool
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is stored, by id, when something is told."""
-
-    at: datetime  # the database's clock
-    traces: Mapping[str, KnownTrace]
-    sessions: Mapping[str, KnownSession]
-
-    def has(self, told: ReportedTrace, accepted_at: datetime) -> bool:
-        """Tell whether a trace is stored in this version or a greater one."""
-        known = self.traces.get(told.trace_id)
-        if known is None or known.source == "turn":
-            return known is not None
-        rank = 0 if told.status == RUNNING else 1
-        return known.accepted_at is not None and (known.rank, known.accepted_at) >= (rank, accepted_at)
-
-
 class TraceQueries:
     """A user reads their own traces by one role, an administrator everybody's by the other."""
 
@@ -117,7 +81,7 @@ class TraceQueries:
             limit: The most there may be.
             before: Where the page before it ended.
         """
-        part, place = _part_of(before)
+        part, place = part_of(before)
         async with self._reading(whose) as db:
             running: list[Trace] = []
             if part == RUNNING and wanted.status in (None, RUNNING):
@@ -128,15 +92,18 @@ class TraceQueries:
                 over = await self._over(db, whose, wanted, limit - len(running), from_place)
         ended = {_key(trace) for trace in over}  # one that has ended since what runs was read
         running = [trace for trace in running if _key(trace) not in ended]
-        return [*((_place(RUNNING, trace), trace) for trace in running), *((_place(OVER, each), each) for each in over)]
+        return [
+            *((place_of(RUNNING, trace), trace) for trace in running),
+            *((place_of(OVER, each), each) for each in over),
+        ]
 
     async def _running(
         self, db: Connection, whose: Whose, wanted: TraceFilter, limit: int, place: Place | None
     ) -> list[Trace]:
         turns = [trace for trace, _ in await running_traces(db, whose, wanted)]
         told = await _stored(db, await trace_keys(db, whose, wanted, limit, place, running=True))
-        both = sorted([*turns, *told], key=_order, reverse=True)
-        return [trace for trace in both if place is None or _order(trace) < place][:limit]
+        both = sorted([*turns, *told], key=order_of, reverse=True)
+        return [trace for trace in both if place is None or order_of(trace) < place][:limit]
 
     async def _over(
         self, db: Connection, whose: Whose, wanted: TraceFilter, limit: int, place: Place | None
@@ -147,7 +114,7 @@ class TraceQueries:
         stored = await _stored(db, await trace_keys(db, whose, wanted, limit, place))
         by_now |= {_key(trace) for trace in stored}  # some since that look
         both = [*stored, *(trace for trace in told if _key(trace) not in by_now)]
-        return sorted(both, key=_order, reverse=True)[:limit]
+        return sorted(both, key=order_of, reverse=True)[:limit]
 
     async def find(self, whose: Whose, trace_id: str, projects: Projects = None) -> WholeTrace | None:
         """Return one trace of these users with what it is about; None where they have none of this id."""
@@ -218,34 +185,6 @@ def _trace_of(row: asyncpg.Record) -> Trace:
 
 def _key(trace: Trace) -> Key:
     return trace.user_id, trace.trace_id
-
-
-def _order(trace: Trace) -> Place:
-    return trace.started_at, trace.trace_id
-
-
-def _place(part: str, trace: Trace) -> Place:
-    return trace.started_at, f"{part}/{trace.trace_id}"
-
-
-def _part_of(place: Place | None) -> tuple[str, Place | None]:
-    """Return in which part of the list a page begins, and after what."""
-    if place is None:
-        return RUNNING, None
-    at, key = place
-    part, _, trace_id = key.partition("/")
-    return part, (at, trace_id)
-
-
-def read_key(key: str) -> str:
-    """Read the id in a cursor.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if key.partition("/")[0] not in (RUNNING, OVER):
-        raise ValueError("is in no part of the list")
-    return key
 
 
 def _columns(keys: Sequence[Key]) -> tuple[list[str], list[str]]:

@@ -11,7 +11,8 @@ from services.gateway.account.limits.lanes import Lanes
 from services.gateway.account.recording import ReasonQuery, Recording
 from services.gateway.analytics.owners import owners
 from services.gateway.analytics.traces.filters import TraceFilter, Whose
-from services.gateway.analytics.traces.queries import TraceQueries, read_key
+from services.gateway.analytics.traces.places import read_key
+from services.gateway.analytics.traces.queries import TraceQueries
 from services.gateway.analytics.traces.record import Status, TracePage, WholeTrace
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app

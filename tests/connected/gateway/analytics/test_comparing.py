@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.analytics.comparing.queries import ComparisonQueries, Which
+from services.gateway.analytics.comparing.queries import ComparisonQueries
+from services.gateway.analytics.comparing.statements import Which
 from shared.database import open_pool
 from shared.errors import RangeTooWide
 from shared.ids import new_id, user_hash

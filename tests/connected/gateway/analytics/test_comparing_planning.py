@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from services.gateway.analytics.comparing.answers import LEAST_SESSIONS
-from services.gateway.analytics.comparing.queries import _ARMS, _PAIRS, Which, _arguments, _sessions_of
+from services.gateway.analytics.comparing.statements import ARMS, PAIRS, Which, arguments, sessions_of
 from shared.database import open_pool, reading
 from shared.settings import Settings
 from tests.connected.gateway.sessions.test_planning import nodes_of, rows_read
@@ -44,17 +44,17 @@ def reading_as(settings: Settings, user_ids: tuple[str, ...] | None) -> tuple[st
 
 
 @pytest.mark.parametrize("user_ids", [None, ("user 1", "user 2")], ids=["everybody", "two owners"])
-@pytest.mark.parametrize("statement", [_ARMS, _PAIRS], ids=["arms", "pairs"])
+@pytest.mark.parametrize("statement", [ARMS, PAIRS], ids=["arms", "pairs"])
 async def test_only_what_is_compared_is_read(many: Settings, user_ids: tuple[str, ...] | None, statement: str) -> None:
     seconds = COMPARED if user_ids is None else CALLS // 2
     start = minutes(0) + timedelta(seconds=CALLS // 3)
     which = Which(start, start + timedelta(seconds=seconds), "experiment", user_ids=user_ids)
     url, owners = reading_as(many, user_ids)
-    more = [LEAST_SESSIONS] if statement is _PAIRS else []
+    more = [LEAST_SESSIONS] if statement is PAIRS else []
     async with open_pool(url, "test", 1) as pool, reading(pool, *owners) as db:
         (plan,) = await db.fetch(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {_sessions_of(which, as_admin=user_ids is None)} {statement}",
-            *_arguments(which),
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {sessions_of(which, as_admin=user_ids is None)} {statement}",
+            *arguments(which),
             *more,
         )
 

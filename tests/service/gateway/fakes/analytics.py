@@ -7,9 +7,9 @@ from typing import Any
 from services.gateway.account.projects import Projects
 from services.gateway.analytics.comparing.answers import MEASURES, Arm
 from services.gateway.analytics.comparing.intervals import Difference, paired_difference
-from services.gateway.analytics.comparing.queries import Which
+from services.gateway.analytics.comparing.statements import Which
 from services.gateway.analytics.traces.filters import Whose
-from services.gateway.analytics.traces.queries import Known, KnownTrace
+from services.gateway.analytics.traces.known import Known, KnownTrace
 from services.gateway.analytics.traces.record import WholeTrace
 from shared.events import ReportedTrace
 from tests.pure.gateway.samples import NOON

@@ -14,7 +14,7 @@ from services.gateway.account.limits.refusals import Refusals
 from services.gateway.account.standing import Standing
 from services.gateway.admin.dead_letters.answers import Parked
 from services.gateway.admin.deliveries.answers import WholeDelivery
-from services.gateway.analytics.traces.queries import KnownSession
+from services.gateway.analytics.traces.known import KnownSession
 from services.gateway.analytics.traces.record import WholeTrace
 from services.gateway.models.answers import Model, Tag
 from services.gateway.privacy.export import ExportPlaces
