@@ -12,7 +12,8 @@ from services.workflow.avinode.errors import (
 )
 from services.workflow.reading.following import Follower
 from services.workflow.rereading import Rereading
-from services.workflow.store.facts.store import DueTrip, FactStore
+from services.workflow.store.facts.due import DueTrip
+from services.workflow.store.facts.store import FactStore
 from services.workflow.waits import Waits
 from shared.errors import TripthreadError, Unstorable
 from shared.jobs.unworkable import Unworkable, own_faults

@@ -4,7 +4,6 @@ A notice costs a call, or two where it is an operator's answer; a trip one, and 
 """
 
 from collections.abc import Awaitable, Sequence
-from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -13,19 +12,13 @@ import structlog
 from services.workflow.avinode.asked import require
 from services.workflow.avinode.client import Avinode
 from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused, AvinodeUnclear, Unreadable
-from services.workflow.avinode.resources import (
-    MessageReading,
-    RfqReading,
-    Trip,
-    read_message,
-    read_quote,
-    read_rfq,
-    read_trip,
-)
+from services.workflow.avinode.resources import MessageReading, RfqReading
 from services.workflow.facts import Found
+from services.workflow.reading.reader import Reader
 from services.workflow.reading.recent import Readings
 from services.workflow.store.deliveries import DirtyHref
-from services.workflow.store.facts.store import DueTrip, FactStore
+from services.workflow.store.facts.due import DueTrip
+from services.workflow.store.facts.store import FactStore
 from shared.errors import TripthreadError, Unstorable
 from shared.jobs.unworkable import Unworkable, own_faults
 from shared.publishing.publisher import Publisher
@@ -51,7 +44,7 @@ class Follower:
 
     def __init__(self, facts: FactStore, avinode: Avinode, publisher: Publisher) -> None:
         self._facts = facts
-        self._avinode = avinode
+        self._reader = Reader(avinode, facts.clock)
         self._announce = publisher.announce
         self._not_lost: dict[str, None] = {}  # trips of others
         self._readings = Readings()
@@ -70,14 +63,9 @@ class Follower:
         causes = tuple(dirty.event_ids)
         if await self._was_read(dirty, causes):
             return None
-        at = await self._begin()
-        body = await self._avinode.follow(dirty.href)
         if dirty.kind == "tripmsgs":
-            reading = read_message(body, at)
-            require(dirty.avinode_id, reading.message.avinode_message_id)
-            return await self._keep_answer(reading, dirty, causes)
-        rfq = read_rfq(body, at)
-        require(dirty.avinode_id, rfq.rfq.rfq_id)
+            return await self._keep_answer(await self._reader.told_message(dirty), dirty, causes)
+        rfq = await self._reader.told_rfq(dirty)
         known = None if rfq.trip_code else await self._facts.trip_of_rfq(rfq.rfq.rfq_id)  # before what the notice says
         trip_id = known or await self._trip_called(rfq.trip_code or dirty.trip_code)
         await self._keep_rfq(trip_id, rfq, rfq.found, causes)
@@ -101,9 +89,7 @@ class Follower:
         trip_id = await self._facts.trip_of_rfq(message.rfq_id)
         is_told = message.kind == "chat" or self._readings.has_since(message.rfq_id, dirty.kept_at)
         if message.rfq_id is not None and (trip_id is None or not is_told):
-            at = await self._begin()
-            rfq = read_rfq(await self._avinode.read("rfqs", message.rfq_id), at)
-            require(message.rfq_id, rfq.rfq.rfq_id)
+            rfq = await self._reader.rfq(message.rfq_id)
             found, trip_code = rfq.found + found, trip_code or rfq.trip_code
         if trip_id is None:
             trip_id = await self._trip_called(trip_code or dirty.trip_code)
@@ -131,7 +117,7 @@ class Follower:
         if reference is None:
             return
         try:
-            trip = await self._read_trip_called(reference)
+            trip = await self._reader.trip(reference)
             kept, outcomes = await self._facts.add_trip(trip_id, trip)
         except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable):
             await self._facts.read_soon(trip_id)  # the notice is worked all the same
@@ -144,7 +130,7 @@ class Follower:
 
     async def read_trip(self, due: DueTrip) -> None:
         """Read a trip and whatever it links to that is not known yet: a notice that was lost is made up for."""
-        trip = await self._read_trip_called(due.reference, is_urgent=not due.was_read)
+        trip = await self._reader.trip(due.reference, is_urgent=not due.was_read)
         trip_id, outcomes = await self._facts.add_trip(due.trip_id, trip)
         await self._announce(outcomes)
         if trip_id is None:
@@ -157,18 +143,8 @@ class Follower:
             self._readings.note(rfq.rfq.rfq_id, rfq.rfq.fetched_at)
         await self._facts.conclude(trip_id)
 
-    async def _read_trip_called(self, reference: str, *, is_urgent: bool = False) -> Trip:
-        """Read a trip, and make sure that it is the one asked for: rows of one name become one."""
-        at = await self._begin(is_urgent=is_urgent)
-        trip = read_trip(await self._avinode.read("trips", reference), at)
-        name = trip.avinode_trip_id if reference.startswith("atrip-") else trip.trip_code
-        require(reference, name or reference)
-        return trip
-
     async def _read_rfq(self, trip_id: UUID, rfq_id: str, trip_code: str | None) -> RfqReading:
-        at = await self._begin()
-        rfq = read_rfq(await self._avinode.read("rfqs", rfq_id), at)
-        require(rfq_id, rfq.rfq.rfq_id)
+        rfq = await self._reader.rfq(rfq_id)
         require(trip_code, rfq.trip_code or trip_code)
         await self._add(trip_id, rfq.found)
         return rfq
@@ -185,9 +161,7 @@ class Follower:
                 self._readings.note(message.avinode_message_id, message.fetched_at)
 
     async def _read_message(self, message_id: str, trip_code: str | None) -> Found:
-        at = await self._begin()
-        reading = read_message(await self._avinode.read("tripmsgs", message_id), at)
-        require(message_id, reading.message.avinode_message_id)
+        reading = await self._reader.message(message_id)
         require(trip_code, reading.trip_code or trip_code)
         return reading.found
 
@@ -204,10 +178,7 @@ class Follower:
             await self._add(trip_id, found)
 
     async def _read_quote(self, quote_id: str, rfq_id: str, lift_id: str) -> Found:
-        at = await self._begin()
-        quote = read_quote(await self._avinode.read("quotes", quote_id), rfq_id, lift_id, at)
-        require(quote_id, quote.quote_id)
-        return Found(quotes=(quote,))
+        return Found(quotes=(await self._reader.quote(quote_id, rfq_id, lift_id),))
 
     async def _if_there(self, reading: Awaitable[T]) -> T | None:
         """One link that leads nowhere, or where we may not go, must not keep the others from being followed."""
@@ -234,7 +205,7 @@ class Follower:
         unanswered = await self._facts.unanswered()
         if not unanswered.has_unconfirmed:
             return None
-        trip = await self._read_trip_called(reference)
+        trip = await self._reader.trip(reference)
         trip_id, outcomes = await self._facts.add_trip(None, trip)
         await self._announce(outcomes)
         if trip_id is None and not unanswered.has_sending:
@@ -245,11 +216,6 @@ class Follower:
         if len(self._not_lost) >= REMEMBERED:
             self._not_lost.pop(next(iter(self._not_lost)))
         self._not_lost[reference] = None
-
-    async def _begin(self, *, is_urgent: bool = False) -> datetime:
-        """Wait until a call may be made, and return when it begins."""
-        await self._avinode.ready(is_urgent=is_urgent)
-        return await self._facts.clock()
 
     async def _add(self, trip_id: UUID, found: Found, causes: tuple[UUID, ...] = ()) -> None:
         if found != Found() or causes:

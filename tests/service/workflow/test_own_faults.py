@@ -20,7 +20,8 @@ from services.workflow.reading.checking import Checker
 from services.workflow.reading.following import Follower
 from services.workflow.rereading import Rereading
 from services.workflow.store.deliveries import DeliveryStore, DirtyHref
-from services.workflow.store.facts.store import DueTrip, FactStore
+from services.workflow.store.facts.due import DueTrip
+from services.workflow.store.facts.store import FactStore
 from services.workflow.store.intents.cancellations import Cancellation, CancellationStore
 from services.workflow.store.intents.requests import Intent, RequestStore
 from services.workflow.store.proposals.sends import Send, SendStore

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -11,33 +11,16 @@ import asyncpg
 from services.workflow.avinode.errors import AvinodeMissing
 from services.workflow.avinode.resources import Trip
 from services.workflow.facts import Found
-from services.workflow.rereading import Rereading, last_flight_on
+from services.workflow.rereading import Rereading
 from services.workflow.store.facts.adding import add_found, add_trip
+from services.workflow.store.facts.due import DueTrip, next_due
 from services.workflow.store.orders.rows import refuse_attachments
 from services.workflow.store.telling.notes import answered_trip, note_if_answered
 from services.workflow.store.ties.naming import name_trip
 from services.workflow.store.ties.ties import advanced, close_trip
 from shared.database import Connection, Pool, transaction
 from shared.errors import Unstorable
-from shared.events import Json, TripAdvanced
-
-
-@dataclass(frozen=True)
-class DueTrip:
-    """A trip to be read at Avinode."""
-
-    trip_id: UUID
-    reference: str  # its id there, or its code
-    was_read: bool
-    is_wanted: bool  # by a session that was not deleted
-    quiet_s: float  # for how long there has been nothing new of it
-    unread_s: float  # since it was last read, or begun
-    route: list[Json]
-    today: date
-
-    def usual_wait_s(self, rereading: Rereading) -> float | None:
-        """Return after how long it is read again where nothing is amiss; None: not at all."""
-        return rereading.wait_s(self.quiet_s, last_flight_on(self.route), self.today)
+from shared.events import TripAdvanced
 
 
 @dataclass(frozen=True)
@@ -62,43 +45,8 @@ class FactStore:
         return now
 
     async def next_due(self, *, unread: bool = False, active_s: float = 0.0) -> DueTrip | None:
-        """Return the open trip that has been due longest.
-
-        Args:
-            unread: Of those that were never read, else of all others.
-            active_s: One about which there was something new within this time comes before all that are quiet.
-        """
-        row = await self._pool.fetchrow(
-            """
-            WITH due AS (
-                (SELECT trip_id, 1 AS place, due_at FROM workflow.trips
-                WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
-                    AND $1 AND last_checked_at IS NULL AND due_at <= clock_timestamp()
-                ORDER BY due_at LIMIT 1)
-                UNION ALL
-                (SELECT trip_id, 2, due_at FROM workflow.trips
-                WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
-                    AND NOT $1 AND last_checked_at IS NOT NULL AND due_at <= clock_timestamp()
-                    AND last_activity_at > clock_timestamp() - $2::float8 * interval '1 second'
-                ORDER BY due_at LIMIT 1)
-                UNION ALL
-                (SELECT trip_id, 3, due_at FROM workflow.trips
-                WHERE closed_at IS NULL AND (avinode_trip_id IS NOT NULL OR trip_code IS NOT NULL)
-                    AND NOT $1 AND last_checked_at IS NOT NULL AND due_at <= clock_timestamp()
-                ORDER BY due_at LIMIT 1)
-            )
-            SELECT trip_id, coalesce(avinode_trip_id, trip_code) AS reference, last_checked_at IS NOT NULL AS was_read,
-                EXISTS (SELECT FROM workflow.trip_sessions s WHERE s.trip_id = t.trip_id AND s.deleted_at IS NULL
-                    AND NOT workflow.is_gone(s.user_id, s.session_id, s.started_at)) AS is_wanted,
-                extract(epoch FROM clock_timestamp() - last_activity_at)::float8 AS quiet_s,
-                extract(epoch FROM clock_timestamp() - coalesce(last_checked_at, created_at))::float8 AS unread_s,
-                route, clock_timestamp()::date AS today
-            FROM due JOIN workflow.trips t USING (trip_id) ORDER BY place, due.due_at LIMIT 1
-            """,
-            unread,
-            active_s,
-        )
-        return None if row is None else DueTrip(**row)
+        """Return the open trip that has been due longest, of those never read or of all others: see `due.py`."""
+        return await next_due(self._pool, unread=unread, active_s=active_s)
 
     async def trip_called(self, reference: str | None) -> UUID | None:
         """Find a trip by its id at Avinode or its code; one that only deleted sessions were about is nobody's."""
