@@ -5,7 +5,7 @@ from importlib import import_module
 
 import uvloop
 
-from tests.bench.callers import CALLERS
+from tests.bench.workload.callers import CALLERS
 
 BENCHMARKS = (
     "logger",

@@ -2,8 +2,8 @@
 
 import argparse
 
-from tests.bench import accepting
-from tests.bench.stack import running_stack
+from tests.bench.measuring import accepting
+from tests.bench.running.stack import running_stack
 
 
 async def run(options: argparse.Namespace) -> None:

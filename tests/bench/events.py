@@ -6,8 +6,8 @@ import json
 from contextlib import AsyncExitStack
 from statistics import median
 
-from tests.bench.processor import cpu_s
-from tests.bench.stack import Stack, running_stack
+from tests.bench.running.processor import cpu_s
+from tests.bench.running.stack import Stack, running_stack
 from tests.tokens import token_for
 
 LISTENERS = 1000

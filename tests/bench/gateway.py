@@ -11,11 +11,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.bench import accepting, completions
-from tests.bench.budgets import CHAT_RATE, FIRST_PIECE, GATEWAY_CPU, GATEWAY_MEMORY, STACK_CPU, Budget
-from tests.bench.litellm import LiteLLM, can_be_run, proxy_of
-from tests.bench.stack import Measured, Stack, running_stack
-from tests.bench.talk import CompletionTalker, Talk, talk
+from tests.bench.compared.litellm import LiteLLM, can_be_run, proxy_of
+from tests.bench.measuring import accepting, completions
+from tests.bench.measuring.budgets import CHAT_RATE, FIRST_PIECE, GATEWAY_CPU, GATEWAY_MEMORY, STACK_CPU, Budget
+from tests.bench.running.stack import Measured, Stack, running_stack
+from tests.bench.workload.talk import CompletionTalker, Talk, talk
 
 AT_ONCE = 50
 FIRST_PIECES = {1: 40, 10: 200}  # turns, by the connections on which they are begun

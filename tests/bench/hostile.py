@@ -15,7 +15,7 @@ import aiohttp
 from deploy.supervisor.machine.child import Child
 from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
-from tests.bench.servers import is_ready, private_servers, process
+from tests.bench.running.servers import is_ready, private_servers, process
 from tests.much import say_much
 from tests.servers import looking
 from tests.simulated import simulated
@@ -60,7 +60,7 @@ async def _measure(settings: Settings, attack: str, options: argparse.Namespace)
     seconds = max(options.seconds, 2 * EVERY_S)
     with ExitStack() as stack:
         stack.enter_context(process(["deploy.cli", "serve", "logger"], stored))
-        gateway = stack.enter_context(process(["tests.bench.held"], held))
+        gateway = stack.enter_context(process(["tests.bench.running.held"], held))
         await until(lambda: is_ready(held), "the gateway to be ready")
         await _speak(url, held, EVERY_S)  # what is slow once
         for _ in range(options.rounds):
@@ -98,7 +98,7 @@ def _add(all_of_it: Fared, stretch: Fared) -> None:
 @contextmanager
 def _attacked(attack: str, url: str, settings: Settings) -> Iterator[None]:
     token = token_for(settings, "mallory")
-    with process(["tests.bench.attack", attack, url, token], settings):
+    with process(["tests.bench.workload.attack", attack, url, token], settings):
         yield
 
 

@@ -6,15 +6,15 @@ import asyncpg
 
 from shared.broker.connection import open_connection
 from shared.broker.declaring import Declaring
-from tests.bench.budgets import COMMIT_P50, COMMIT_P99, DRAIN_INSERT, DRAIN_RAW, MEMORY
-from tests.bench.drain import Drain, drain
-from tests.bench.latency import Latency, measure
-from tests.bench.litellm import idle_resident_mib
-from tests.bench.servers import private_servers
+from tests.bench.compared.litellm import idle_resident_mib
+from tests.bench.measuring.budgets import COMMIT_P50, COMMIT_P99, DRAIN_INSERT, DRAIN_RAW, MEMORY
+from tests.bench.measuring.drain import Drain, drain
+from tests.bench.measuring.latency import Latency, measure
+from tests.bench.running.servers import private_servers
 
 OURS = ("deploy.cli", "serve", "logger")
-RAW = ("tests.bench.raw_consumer",)
-INSERT = ("tests.bench.insert_consumer",)
+RAW = ("tests.bench.compared.raw_consumer",)
+INSERT = ("tests.bench.compared.insert_consumer",)
 
 
 async def run(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from services.gateway.model.reading.answer_reader import AnswerReader
-from tests.bench.budgets import Budget
+from tests.bench.measuring.budgets import Budget
 
 CHUNKS = (1, 20, 2000)  # of an answer
 SEGMENT = 1400  # bytes of a TCP segment

@@ -5,8 +5,8 @@ import os
 from collections.abc import Mapping
 from statistics import median
 
-from tests.bench.budgets import TWO_OF_EACH
-from tests.bench.stack import ONE_OF_EACH, Measured, running_stack
+from tests.bench.measuring.budgets import TWO_OF_EACH
+from tests.bench.running.stack import ONE_OF_EACH, Measured, running_stack
 
 AT_ONCE = 50
 WARM_UP = 200

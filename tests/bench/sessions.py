@@ -12,8 +12,8 @@ import asyncpg
 
 from shared.search_words import OWNER_KEY_LENGTH, vector_of
 from shared.settings import Settings
-from tests.bench.budgets import SESSION_READS, SMOOTH
-from tests.bench.servers import private_servers
+from tests.bench.measuring.budgets import SESSION_READS, SMOOTH
+from tests.bench.running.servers import private_servers
 from tests.connected.gateway.stage import Stage, open_stage
 from tests.servers import looking, run_sql
 from tests.settings import with_database

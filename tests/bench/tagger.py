@@ -23,10 +23,10 @@ from shared.events import MessagePosted
 from shared.ids import model_id, new_id
 from shared.settings import Settings
 from shared.topology import TAGGER_SESSIONS
-from tests.bench.budgets import DRAIN_TAGS, TAGS
-from tests.bench.drain import PATIENCE_S, drain
-from tests.bench.load import conversations, fill
-from tests.bench.servers import private_servers, process
+from tests.bench.measuring.budgets import DRAIN_TAGS, TAGS
+from tests.bench.measuring.drain import PATIENCE_S, drain
+from tests.bench.running.servers import private_servers, process
+from tests.bench.workload.load import conversations, fill
 from tests.connected.brokers import waiting
 
 LOGGER = ("deploy.cli", "serve", "logger")

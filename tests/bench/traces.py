@@ -17,12 +17,12 @@ from shared.broker.declaring import Declaring
 from shared.events import ReportedTrace, TracesReported
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.bench.budgets import SESSION_READS, TRACE_INGEST
-from tests.bench.drain import PATIENCE_S, drain
-from tests.bench.load import fill
 from tests.bench.logger import OURS
-from tests.bench.servers import private_servers, process
+from tests.bench.measuring.budgets import SESSION_READS, TRACE_INGEST
+from tests.bench.measuring.drain import PATIENCE_S, drain
+from tests.bench.running.servers import private_servers, process
 from tests.bench.sessions import on_database
+from tests.bench.workload.load import fill
 from tests.connected.gateway.stage import Stage, open_stage
 from tests.servers import looking, run_sql
 from tests.settings import with_database

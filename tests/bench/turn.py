@@ -5,11 +5,11 @@ import json
 import sys
 from contextlib import ExitStack
 
-from tests.bench.callers import believed_provider, call_by
-from tests.bench.profiled import PROFILER, profiling
-from tests.bench.stack import Measured, Stack, running_stack
-from tests.bench.statements import count_anew, statements_table
-from tests.bench.tools import installed
+from tests.bench.running.profiled import PROFILER, profiling
+from tests.bench.running.stack import Measured, Stack, running_stack
+from tests.bench.running.statements import count_anew, statements_table
+from tests.bench.running.tools import installed
+from tests.bench.workload.callers import believed_provider, call_by
 
 AT_ONCE = 50
 WARM_UP = 100

@@ -24,9 +24,9 @@ from shared.events import TripAttached, WebhookReceived
 from shared.ids import new_id
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from tests.bench.budgets import WEBHOOK
-from tests.bench.market import OPEN, Market, keep, running_market
-from tests.bench.servers import is_ready, private_servers, process
+from tests.bench.measuring.budgets import WEBHOOK
+from tests.bench.running.servers import is_ready, private_servers, process
+from tests.bench.workload.market import OPEN, Market, keep, running_market
 from tests.sandbox_client import TRIP
 from tests.waiting import until
 

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from tests.bench.processor import cpu_ms_each, cpu_s
-from tests.bench.profiled import Profile
+from tests.bench.running.processor import cpu_ms_each, cpu_s
+from tests.bench.running.profiled import Profile
 from tests.processes import ROOT
 
 BURN = "import time\nwhile time.process_time() < 0.5: pass"

@@ -10,9 +10,9 @@ from subprocess import CalledProcessError
 
 from deploy.supervisor.machine.child import Child
 from deploy.supervisor.machine.ports import free_port
-from tests.bench.processor import cpu_s
-from tests.bench.servers import answers, resident_mib
-from tests.bench.tools import installed
+from tests.bench.running.processor import cpu_s
+from tests.bench.running.servers import answers, resident_mib
+from tests.bench.running.tools import installed
 from tests.processes import ROOT
 
 PROXY = ("litellm", "litellm[proxy]")

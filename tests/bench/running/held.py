@@ -1,4 +1,4 @@
-"""`tripthread serve gateway`, with no more than 512 MB of data of its own: `python -m tests.bench.held`."""
+"""`tripthread serve gateway`, with no more than 512 MB of data of its own: `python -m tests.bench.running.held`."""
 
 import resource
 import runpy

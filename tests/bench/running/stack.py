@@ -11,10 +11,10 @@ import asyncpg
 
 from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
-from tests.bench.processor import cpu_ms_each, cpu_s
-from tests.bench.servers import answers, is_ready, measured_servers, process, resident_mib
-from tests.bench.statements import SETTINGS
-from tests.bench.talk import ChatTalker, Talk, talk
+from tests.bench.running.processor import cpu_ms_each, cpu_s
+from tests.bench.running.servers import answers, is_ready, measured_servers, process, resident_mib
+from tests.bench.running.statements import SETTINGS
+from tests.bench.workload.talk import ChatTalker, Talk, talk
 from tests.servers import looking
 from tests.simulated import simulated
 from tests.tokens import token_for
@@ -104,7 +104,7 @@ async def running_stack(
     with ExitStack() as started:
         servers = started.enter_context(measured_servers(SETTINGS if counting_statements else None))
         port = free_port()
-        started.enter_context(process(["tests.bench.mock_model", str(port), str(pause_ms)], servers.settings))
+        started.enter_context(process(["tests.bench.workload.mock_model", str(port), str(pause_ms)], servers.settings))
         model_url = f"http://127.0.0.1:{port}"
         await until(lambda: answers(f"{model_url}/v1/models"), "the model")
         async with simulated(servers.settings) as outside, looking(servers.settings.database_url) as owner:

@@ -17,7 +17,7 @@ from shared.database import open_pool
 from shared.events import WebhookReceived
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.bench.servers import answers, process
+from tests.bench.running.servers import answers, process
 from tests.sandbox_client import TRIP, Avinode
 from tests.waiting import until
 

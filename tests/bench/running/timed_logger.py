@@ -1,4 +1,4 @@
-"""The logger, with a note of when each event was committed: `python -m tests.bench.timed_logger FILE`."""
+"""The logger, with a note of when each event was committed: `python -m tests.bench.running.timed_logger FILE`."""
 
 import json
 import sys

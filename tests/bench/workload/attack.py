@@ -1,4 +1,4 @@
-"""An attack on a gateway, until this process is stopped: `python -m tests.bench.attack NAME URL TOKEN`."""
+"""An attack on a gateway, until this process is stopped: `python -m tests.bench.workload.attack NAME URL TOKEN`."""
 
 import asyncio
 import os

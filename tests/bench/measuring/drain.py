@@ -10,8 +10,8 @@ import asyncpg
 from deploy.supervisor.machine.child import Child
 from shared.events import MessageEvent
 from shared.settings import Settings
-from tests.bench.load import conversations, fill
-from tests.bench.servers import process, resident_mib
+from tests.bench.running.servers import process, resident_mib
+from tests.bench.workload.load import conversations, fill
 
 PATIENCE_S = 300.0
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from tests.bench.load import QUESTION, TURNS
+from tests.bench.workload.load import QUESTION, TURNS
 
 LONGEST_S = 120.0  # for one answer
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.bench.tools import installed
+from tests.bench.running.tools import installed
 from tests.processes import ROOT
 
 PROFILER = ("py-spy", "py-spy")

@@ -14,9 +14,9 @@ import asyncpg
 from shared.events import MessageEvent
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from tests.bench.drain import until_stored
-from tests.bench.load import conversations, put
-from tests.bench.servers import process
+from tests.bench.measuring.drain import until_stored
+from tests.bench.running.servers import process
+from tests.bench.workload.load import conversations, put
 
 PER_S = 500
 WARM_UP_S = 2.0
@@ -34,7 +34,7 @@ async def measure(settings: Settings, owner: asyncpg.Connection, seconds: float)
     messages = list(islice(conversations(), int((WARM_UP_S + seconds) * PER_S)))
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "committed")
-        with process(["tests.bench.timed_logger", str(file)], settings) as logger:
+        with process(["tests.bench.running.timed_logger", str(file)], settings) as logger:
             sent, confirmed = await _publish_steadily(settings, messages)
             await until_stored(owner, len(messages), logger)
         committed = _read(file)

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from tests.bench import portkey
-from tests.bench.budgets import COMPLETIONS, COMPLETIONS_OF_ALL, PORTKEY
-from tests.bench.litellm import LiteLLM
-from tests.bench.processor import cpu_s
-from tests.bench.stack import Stack
-from tests.bench.talk import CompletionTalker, talk
+from tests.bench.compared import portkey
+from tests.bench.compared.litellm import LiteLLM
+from tests.bench.measuring.budgets import COMPLETIONS, COMPLETIONS_OF_ALL, PORTKEY
+from tests.bench.running.processor import cpu_s
+from tests.bench.running.stack import Stack
+from tests.bench.workload.talk import CompletionTalker, talk
 
 AT_ONCE, FEWER = 50, 3
 AT_TEN = 10

@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 
 from deploy.supervisor.machine.ports import free_port
-from tests.bench.budgets import ACCEPT
-from tests.bench.load import QUESTION
-from tests.bench.processor import cpu_ms_each
-from tests.bench.servers import answers, process
-from tests.bench.stack import TOKEN_S, USERS, Stack
+from tests.bench.measuring.budgets import ACCEPT
+from tests.bench.running.processor import cpu_ms_each
+from tests.bench.running.servers import answers, process
+from tests.bench.running.stack import TOKEN_S, USERS, Stack
+from tests.bench.workload.load import QUESTION
 from tests.tokens import token_for
 from tests.waiting import until
 
@@ -40,7 +40,7 @@ async def run(stack: Stack, rounds: int) -> None:
             hint = "this gateway has no POST /api/chat/sessions/{id}/messages yet, so nothing was measured"
             print(json.dumps({"budget": ACCEPT.number, "name": ACCEPT.name, "hint": hint}), flush=True)
             return
-        with process(["tests.bench.insert_api", str(port)], stack.settings):
+        with process(["tests.bench.compared.insert_api", str(port)], stack.settings):
             await until(lambda: answers(f"{other_url}/readyz"), "who inserts")
             for url, status in ((stack.url, 202), (other_url, 201)):
                 await _post(http, url, headers, status, WARM_UP)

@@ -1,4 +1,4 @@
-"""A model that answers at once, for everybody who is compared: `python -m tests.bench.mock_model PORT PAUSE_MS`.
+"""A model that answers at once, for everybody who is compared: `tests.bench.workload.mock_model PORT PAUSE_MS`.
 
 Each answer is whole at once, or OpenAI's stream: twenty chunks of text with a pause between two of them, each sent by
 itself as models send them, then the finish reason, the usage and `[DONE]`.

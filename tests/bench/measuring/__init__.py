@@ -1,0 +1,1 @@
+"""What several benchmarks measure alike, and what each measurement must reach"""

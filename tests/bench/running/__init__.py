@@ -1,0 +1,1 @@
+"""What a benchmark runs, and how it sees what that takes: servers, our services, processor time, statements"""
