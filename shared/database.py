@@ -261,12 +261,14 @@ class Fault(enum.Enum):
 
     MESSAGE = "message"  # its values can't be stored, ever: it is parked
     TRANSIENT = "transient"  # the same again, later
-    INSTALLATION = "installation"  # a schema, grant or login is wrong: wait, and say so loudly
+    LOGIN = "login"  # the server does not let us in, as while passwords are replaced: wait, and say so loudly
+    INSTALLATION = "installation"  # a schema, grant or URL is wrong: wait, and say so loudly
 
 
 # SQLSTATE classes, PostgreSQL documentation, appendix A.
 _MESSAGE_CLASSES = frozenset(("22", "23", "54"))  # 54: a value is too large, for an index say
 _TRANSIENT_CLASSES = frozenset(("08", "25", "40", "53", "55", "57", "58"))
+_LOGIN_CLASSES = frozenset(("28", "3D"))  # 3D: there is no such database
 
 
 def fault_of(error: BaseException) -> Fault | None:
@@ -282,7 +284,14 @@ def fault_of(error: BaseException) -> Fault | None:
     return None
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the database is of no use for now, whatever is asked of it: the same may go well later."""
+    return fault_of(error) in {Fault.TRANSIENT, Fault.LOGIN}
+
+
 def _fault_of_sqlstate(sqlstate: str) -> Fault:
     if sqlstate[:2] in _MESSAGE_CLASSES:
         return Fault.MESSAGE
+    if sqlstate[:2] in _LOGIN_CLASSES:
+        return Fault.LOGIN
     return Fault.TRANSIENT if sqlstate[:2] in _TRANSIENT_CLASSES else Fault.INSTALLATION

@@ -16,7 +16,7 @@ from services.gateway.privacy.export import first_line, last_line
 from services.gateway.privacy.pages import PATIENCE_S, ExportReader, read_page
 from shared.backoff import patiently
 from shared.configured.urls import malformed
-from shared.database import READ_STATEMENT_TIMEOUT_MS, Fault, Pool, fault_of, open_pool
+from shared.database import READ_STATEMENT_TIMEOUT_MS, Pool, is_away, open_pool
 from shared.ids import new_id
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
@@ -73,13 +73,9 @@ async def _record(settings: Settings, publisher: Publisher, admin: Pool, reason:
 async def _write(file: BinaryIO, owners: list[str], reader: ExportReader) -> int:
     _put(file, first_line(owners))
     while not reader.is_done:
-        _put(file, await patiently(reader.next_lines, _is_passing, PATIENCE_S))
+        _put(file, await patiently(reader.next_lines, is_away, PATIENCE_S))
     _put(file, last_line(reader.rows))
     return reader.rows
-
-
-def _is_passing(error: Exception) -> bool:
-    return fault_of(error) is Fault.TRANSIENT
 
 
 def _put(file: BinaryIO, lines: bytes) -> None:

@@ -25,7 +25,7 @@ from services.gateway.http.answers.openai_errors import (
     openai_error,
     unexpected,
 )
-from services.gateway.http.answers.problems import PROBLEMS
+from services.gateway.http.answers.problems import PROBLEMS, told_as
 from services.gateway.http.handed import handed
 from services.gateway.http.requests.refused_field import refused_field
 from services.gateway.v1.answers import Answers
@@ -34,8 +34,7 @@ from services.gateway.v1.models import ListedModels
 from services.gateway.v1.reading.response_fields import check_included
 from services.gateway.v1.told.completions import Completions
 from services.gateway.v1.told.responses import Responses
-from shared.database import Fault, fault_of
-from shared.errors import DatabaseAway, Invalid, NotAuthenticated, TripthreadError
+from shared.errors import NotAuthenticated
 
 CHATS, MODELS, MODEL = "/v1/chat/completions", "/v1/models", "/v1/models/{model}"
 RESPONSES, RESPONSE = "/v1/responses", "/v1/responses/{response_id}"
@@ -112,16 +111,8 @@ def _id_behind(path: str, whole: str) -> str:
 
 
 def _refusal(request: Request, error: Exception) -> Response:
-    if isinstance(error, TripthreadError):
-        return openai_error(error)
-    fault = fault_of(error)
-    if fault is Fault.TRANSIENT:
-        return openai_error(DatabaseAway())
-    if fault is Fault.MESSAGE:
-        log.warning("the database refused a request's values", error=str(error))
-        return openai_error(Invalid("The database can't work with these values."))
-    log.error("request failed", exc_info=error)
-    return unexpected(request.scope)
+    told = told_as(error)
+    return openai_error(told) if told else unexpected(request.scope)
 
 
 async def _complete(request: Request, caller: Caller) -> Response:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from shared.database import Fault, fault_of
+from shared.database import is_away
 from shared.events import Outcome
 
 # A hint may get lost, so the row is looked for at these times too.
@@ -42,7 +42,7 @@ class Receipt:
             async with asyncio.timeout(timeout_s + LAST_LOOK_S):
                 return await self._until(look, timeout_s)
         except Exception as error:
-            if fault_of(error) is not Fault.TRANSIENT:
+            if not is_away(error):
                 raise
             log.debug("not seen in time", error=str(error) or type(error).__name__)
             return None

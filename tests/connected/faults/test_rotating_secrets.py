@@ -76,6 +76,9 @@ def as_previous(secrets: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
     return {name.replace("_secret", "_previous_secret"): secret for name, secret in secrets.items()}
 
 
+CONNECTIONS_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'tripthread%' AND pid <> pg_backend_pid()
+"""
 FIRST_STEP, SECOND_STEP = OLD | as_previous(NEW), NEW | as_previous(OLD)
 
 
@@ -155,6 +158,42 @@ async def test_whatever_is_replaced_nothing_is_lost_and_no_turn_fails(
             by_old, by_new = (Talk(urls, each, http) for each in (settings, now))
             assert await _status(by_old) == 401
             assert await _status(by_new) == 200
+
+
+async def test_who_needs_a_connection_while_passwords_are_replaced_may_come_again(
+    own_database: Postgres, breakable: RabbitMQ, tmp_path: Path
+) -> None:
+    settings = settings_for(own_database.url, breakable.url)
+    await asyncio.to_thread(migrate, settings)
+    async with (
+        simulated(settings) as outside,
+        running(outside.settings, tmp_path, "gateway"),
+        aiohttp.ClientSession() as http,
+        looking(own_database.url) as owner,
+    ):
+        talk = Talk([f"http://127.0.0.1:{outside.settings.http_port}"], outside.settings, http)
+        assert await _tried(talk) == [200, 200, 200]
+        await asyncio.to_thread(migrate, settings.model_copy(update=with_new_passwords(settings)))
+        await owner.execute(CONNECTIONS_END)
+        assert await _tried(talk) == [503, 503, 503]
+        await asyncio.to_thread(migrate, settings)
+        assert await _tried(talk) == [200, 200, 200]
+
+
+async def _tried(talk: Talk) -> list[int]:
+    """Begin a turn at either door, and read; return the statuses, of which a 503 says when to come again."""
+    question = {"messages": [{"role": "user", "content": "hi"}], "model": "sim-fast"}
+    statuses = []
+    for method, path, body in (
+        ("POST", "/api/chat", {"message": "hi", "stream": False}),
+        ("POST", "/v1/chat/completions", question),
+        ("GET", "/api/chat/sessions", None),
+    ):
+        url = talk.gateways[0] + path
+        async with talk.http.request(method, url, json=body, headers=talk.headers("ann")) as answer:
+            assert (answer.status == 503) == ("Retry-After" in answer.headers)
+            statuses.append(answer.status)
+    return statuses
 
 
 async def _all_have_talked(owner: asyncpg.Connection) -> bool:

@@ -3,6 +3,7 @@
 `code` is stable and `error` repeats the detail for clients that look there. A refused field is in `errors`.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from shared.database import DATABASE_ERRORS, Fault, fault_of
+from shared.database import DATABASE_ERRORS, Fault, fault_of, is_away
 from shared.errors import (
     Away,
     DatabaseAway,
@@ -125,17 +126,24 @@ def handle_problems(app: FastAPI) -> None:
 
 def problem_of(error: Exception) -> Response:
     """Answer for one of `PROBLEMS`."""
+    told = told_as(error)
+    return problem_response(told) if told else unexpected_response()
+
+
+def told_as(error: Exception) -> TripthreadError | None:
+    """Return what the caller is told of an error; None where nobody foresaw it, and it is in the log."""
     if isinstance(error, TripthreadError):
-        return problem_response(error)
+        return error
     fault = fault_of(error)
-    if fault is Fault.TRANSIENT:
-        log.debug("database away", error=str(error) or type(error).__name__)
-        return problem_response(DatabaseAway())
+    if is_away(error):
+        level = logging.DEBUG if fault is Fault.TRANSIENT else logging.ERROR
+        log.log(level, "database away", error=str(error) or type(error).__name__)
+        return DatabaseAway()
     if fault is Fault.MESSAGE:
         log.warning("the database refused a request's values", error=str(error))
-        return problem_response(Invalid("The database can't work with these values."))
+        return Invalid("The database can't work with these values.")
     log.error("request failed", exc_info=error)
-    return unexpected_response()
+    return None
 
 
 async def _on_problem(_request: Request, error: Exception) -> Response:

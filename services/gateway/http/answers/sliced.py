@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.http.held.bodies import until_left
 from services.gateway.http.held.room import Room
 from shared.backoff import patiently
-from shared.database import Fault, fault_of
+from shared.database import is_away
 from shared.errors import Overloaded, TooMany
 
 # For a slice to be taken by whoever asked for it, since it takes room from others: so long, and longer if it is large.
@@ -115,7 +115,7 @@ class SlicedResponse(Response):
 
 def _is_passing(error: Exception) -> bool:
     """Tell whether a slice may be made a while later: the database is away, or others are being read."""
-    return isinstance(error, TooMany | Overloaded) or fault_of(error) is Fault.TRANSIENT
+    return isinstance(error, TooMany | Overloaded) or is_away(error)
 
 
 async def _nothing() -> bytes:
