@@ -197,6 +197,7 @@ class Chat:
             begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
             tag=remembered.tag,
+            names_session=request.session_is_named,
             tools=await self._tools(caller, account, helper, session_id, remembered, can_ask=request.form != "text"),
         )
         again = isinstance(chosen, Said)

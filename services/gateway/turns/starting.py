@@ -130,7 +130,8 @@ class TurnStarter:
         raise StaleHistory
 
     async def _repeat(self, known: Turn, claim: Claim, history: Sequence[Said], retold: Retold | None) -> TurnBuffer:
-        if known.body_hash != claim.body_hash:
+        is_elsewhere = claim.names_session and known.session_id != claim.session_id
+        if known.body_hash != claim.body_hash or is_elsewhere:
             raise refused_field(HEADER, "was used for another request; take a new one")
         buffer = self._running.here(known)
         if buffer is not None:

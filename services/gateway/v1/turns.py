@@ -93,7 +93,7 @@ class V1Turns:
             SessionBusy: It is being spoken in.
         """
         asked, caller = beginning.asked, beginning.caller
-        if asked.naming.is_retry and await self._sent_before(asked, caller) is not None:
+        if asked.naming.is_retry and await self._sent_before(asked, caller, caller.user_id) is not None:
             raise NotFound  # it is known by its key
         joined = await self._joining.session(caller.user_id, asked.conversation.continues or "")
         if joined is None:
@@ -162,7 +162,7 @@ class V1Turns:
         """
         asked, caller = beginning.asked, beginning.caller
         kept = remembered.kept or Kept(project_of_new(caller.projects, asked.naming.project_id))
-        key = await self._key(asked, caller, kept)
+        key = await self._key(asked, caller, kept, remembered.user_id)
         claim = beginning.claim(
             remembered, session_id, parent_id=parent_id, kept=kept, key=key, owner=self._settings.reachable_at
         )
@@ -201,16 +201,19 @@ class V1Turns:
         known = recall(self._recent, caller, session_id)
         return known or await self._memory.of(caller.user_ids, session_id, projects=caller.projects)
 
-    async def _key(self, asked: Asked, caller: Caller, kept: Kept) -> str | None:
+    async def _key(self, asked: Asked, caller: Caller, kept: Kept, owner: str) -> str | None:
         """Return what makes a repeat the same turn: the caller's key, or what a retry finds its first try by."""
         if asked.naming.key is not None:
             return key_within(caller.projects, kept.project_id, f"v1:key:{asked.naming.key}")
-        before = await self._sent_before(asked, caller) if asked.naming.is_retry else None
+        before = await self._sent_before(asked, caller, owner) if asked.naming.is_retry else None
         return before or f"{sent_key(asked)}{new_id()}"
 
-    async def _sent_before(self, asked: Asked, caller: Caller) -> str | None:
-        """Return the key of the turn that a retry is about; None where its first try began none."""
-        return await self._store.sent_before(caller.user_id, sent_key(asked))
+    async def _sent_before(self, asked: Asked, caller: Caller, owner: str) -> str | None:
+        """Return the key of the turn of this owner that a retry is about; None where its first try began none.
+
+        The session is part of it: it may be named by a header, beside which equal bodies are sent to several sessions.
+        """
+        return await self._store.sent_before(owner, sent_key(asked), asked.naming.session_id, caller.projects)
 
 
 def _no_such(asked: Asked) -> NoSuchPrevious:

@@ -58,6 +58,7 @@ class Claim:
     tools: Tools | None = None  # what its model may call; no part of its row
     is_recalled: bool = False  # its claimant has not read the session: the claim proves that there is no more of it
     tag: str | None = None  # and the session is known to have this one, if that is proved
+    names_session: bool = False  # its request does: in another session its key cannot be a repeat's
 
 
 async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:

@@ -248,12 +248,16 @@ class TurnStore:
         )
         return read_turn(rows[0]) if rows else None
 
-    async def sent_before(self, user_id: str, sent: str) -> str | None:
+    async def sent_before(
+        self, user_id: str, sent: str, session_id: str | None = None, projects: Sequence[str] | None = None
+    ) -> str | None:
         """Return the key of the turn that a client's retry is about: one without an answer, else the newest.
 
         Args:
             user_id: Whose.
             sent: What the keys of this request's turns begin with.
+            session_id: Of the session that the request is for; none: it names none.
+            projects: Those that who asks is limited to: of others they may learn nothing.
         """
         rows = await fetched(
             self._pool,
@@ -261,11 +265,14 @@ class TurnStore:
             SELECT idempotency_key FROM gateway.turns
             WHERE user_id = $1 AND idempotency_key IS NOT NULL AND starts_with(idempotency_key, $2)
                 AND asked_at > clock_timestamp() - interval '1 hour'
+                AND ($3::text IS NULL OR session_id = $3) AND ($4::text[] IS NULL OR project_id = ANY ($4))
                 AND NOT tripthread.is_hidden(user_id, session_id, asked_at)
             ORDER BY state IN ('failed', 'interrupted') DESC, state = 'running' DESC, asked_at DESC LIMIT 1
             """,
             user_id,
             sent,
+            session_id,
+            projects,
         )
         return rows[0]["idempotency_key"] if rows else None
 

@@ -59,6 +59,7 @@ class Beginning:
             begins=remembered.is_new,
             is_recalled=remembered.is_recalled,
             tag=remembered.tag,
+            names_session=self.asked.naming.session_id is not None,
         )
 
 

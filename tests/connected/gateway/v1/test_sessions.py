@@ -7,10 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services.gateway.account.visitors.cookies import new_visitor
 from services.logger.store import Store
 from shared.database import open_pool
 from shared.settings import Settings
-from tests.connected.gateway.stage import Stage, open_stage
+from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.tokens import token_for
 
 PATH = "/v1/chat/completions"
@@ -179,6 +180,60 @@ async def test_a_key_makes_a_request_the_same_turn_and_no_other_one(stage: Stage
     assert answered(first) == answered(again)
     other = await complete(stage, asks("[echo b]"), headers=keyed)
     assert (other.status_code, other.json()["error"]["param"]) == (400, "Idempotency-Key")
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "status"),
+    [
+        (PATH, {"model": "sandbox-small", "messages": [{"role": "user", "content": "[echo a]"}]}, 400),
+        ("/api/chat", {"message": "[echo a]", "stream": False}, 422),
+    ],
+    ids=["v1", "chat"],
+)
+async def test_a_key_is_no_other_sessions(stage: Stage, path: str, said: dict[str, Any], status: int) -> None:
+    """The session may be named beside the body: what is said there must not be taken for what was said elsewhere."""
+    for session_id, expected in (("s1", 200), ("s2", status), ("s1", 200)):
+        answer = await stage.call("POST", path, said, Idempotency_Key="k1", X_Session_Id=session_id)
+        assert answer.status_code == expected, answer.text
+    assert await contents(stage, "s1") == ["[echo a]", "a"]
+
+
+async def test_a_retry_is_of_the_session_that_it_names(stage: Stage, owner: asyncpg.Connection) -> None:
+    """The same was said in another one; the first try of this one never came."""
+    await complete(stage, asks("[echo a]"), headers={"X-Session-Id": "s1"})
+    retried = {"X-Session-Id": "s2", "X-Stainless-Retry-Count": "1"}
+    turns = []
+    for _ in range(2):
+        answer = await complete(stage, asks("[echo a]"), headers=retried)
+        assert answer.headers["x-session-id"] == "s2"
+        turns.append(answer.headers["x-turn-id"])
+    assert turns[0] == turns[1]
+    assert await contents(stage, "s1") == await contents(stage, "s2") == ["[echo a]", "a"]
+    assert await owner.fetchval("SELECT count(*) FROM gateway.turns") == 2
+
+
+async def test_a_retry_is_of_no_project_that_its_caller_does_not_see(stage: Stage) -> None:
+    tries = [{}, {"X-Stainless-Retry-Count": "1"}, {"X-Stainless-Retry-Count": "1"}]
+    turns = []
+    for projects, headers in zip((["p1"], ["p2"], ["p2"]), tries, strict=True):
+        answer = await complete(stage, asks("[echo a]"), projects=projects, headers=headers)
+        assert answer.status_code == 200
+        turns.append((answer.headers["x-session-id"], answer.headers["x-turn-id"]))
+    assert turns[0][0] != turns[1][0]
+    assert turns[1] == turns[2]
+
+
+async def test_a_retry_in_a_session_of_before_its_user_signed_in_is_the_same_turn(
+    stage: Stage, owner: asyncpg.Connection
+) -> None:
+    visitor = new_visitor(stage.settings)
+    await Rows(owner).session("one", user=visitor.visitor_id)
+    named = {"X-Session-Id": "one", "Cookie": f"visitor={visitor.value}"}
+    for count in ("0", "1"):
+        answer = await complete(stage, asks("[echo a]"), headers=named | {"X-Stainless-Retry-Count": count})
+        assert answer.status_code == 200
+    (row,) = await owner.fetch("SELECT user_id, session_id FROM gateway.turns")
+    assert tuple(row) == (visitor.visitor_id, "one")
 
 
 async def test_who_asks_again_after_a_failure_stays_in_the_session(stage: Stage) -> None:
