@@ -29,12 +29,15 @@ from services.gateway.turns.past.history import HistoryMessage, answer_of, quest
 from services.gateway.turns.past.kept import NOTHING, Kept
 from services.gateway.turns.quota import QuotaOf, UsedUp, no_quota
 from services.gateway.turns.starting import SessionGone, StaleHistory, until_fresh
-from services.gateway.turns.stored.claims import Claim
+from services.gateway.turns.stored.claims import Claim, Claimed
+from services.gateway.turns.stored.grouped import BrokenOff
 from services.gateway.turns.stored.readings import TurnReadings
 from services.gateway.turns.stored.store import TurnStore
 from services.gateway.turns.told.telling import Telling, has_told
 from services.gateway.turns.turn import Question, Turn, text_parts
 from services.gateway.writes.receipts import Receipts
+from shared.backoff import patiently
+from shared.database import Fault, fault_of
 from shared.errors import NotFound
 from shared.events import Role
 from shared.ids import new_id
@@ -42,6 +45,7 @@ from shared.process.telemetry import inject
 from shared.settings import Settings
 
 PATH = "/api/chat/sessions/{session_id}/messages"
+SETTLE_S = 1.0  # for another try to find out whether a message is accepted whose commit nobody has confirmed
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 
@@ -159,7 +163,7 @@ class Posting:
         """
         question = _question(message, parent_id=end.newest).said_by(client)
         claim = self._claim(end, end.kept or NOTHING, message, question, write)
-        turn = await self._store.claim(replace(claim, is_recalled=True))
+        turn = await self._accepted(replace(claim, is_recalled=True))
         return await self._told(turn, end, write) if isinstance(turn, Turn) else None
 
     async def _try_to_post(
@@ -183,7 +187,7 @@ class Posting:
             return known, 200
         if claim.begins:
             claim = replace(claim, quota=await self._quota_of(claim.user_id, account))
-        turn = await self._store.claim(claim)
+        turn = await self._accepted(claim)
         if isinstance(turn, UsedUp):
             raise turn.refusal(claim.quota or {})
         if not isinstance(turn, Turn):
@@ -191,6 +195,16 @@ class Posting:
                 raise SessionGone
             raise StaleHistory  # also where the same key was quicker, which is seen then
         return await self._told(turn, end, write)
+
+    async def _accepted(self, claim: Claim) -> Claimed:
+        """Claim; where that is broken off, find out what became of it: nobody is to send twice what is there."""
+        try:
+            return await self._store.claim(claim)
+        except BrokenOff:
+            turn = await patiently(lambda: self._store.settle(claim), _is_passing, SETTLE_S)
+            if turn is None:
+                raise
+            return turn
 
     async def _repeated(self, claim: Claim) -> HistoryMessage | None:
         """Return the message that this key has stored."""
@@ -270,6 +284,10 @@ class Posting:
     async def _stored(self, turn: Turn, message_id: str) -> HistoryMessage | None:
         found = await self._queries.whole(turn.user_id, turn.session_id, [message_id])
         return found[0] if found else None
+
+
+def _is_passing(error: Exception) -> bool:
+    return fault_of(error) is Fault.TRANSIENT
 
 
 def _question(message: NewMessage, *, parent_id: str | None, is_edit: bool = False) -> Question:

@@ -14,7 +14,7 @@ from services.gateway.turns.call_parts import carried
 from services.gateway.turns.stored.claims import LEASE_S, Claim, Claimed, claim_turns
 from services.gateway.turns.stored.finishes import EXPIRED, LENGTHENED, STOPPED, Finish, end_anew, finish_turns
 from services.gateway.turns.stored.grouped import Grouped
-from services.gateway.turns.stored.posted import claim_posted
+from services.gateway.turns.stored.posted import claim_posted, keep_place, settle_posted
 from services.gateway.turns.stored.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
 from services.gateway.turns.weight import question_bytes
@@ -49,6 +49,10 @@ class TurnStore:
     async def claim(self, claim: Claim) -> Claimed:
         """Take the session for this turn."""
         return await (self._posts if claim.state == POSTED else self._claims).call(claim)
+
+    async def settle(self, claim: Claim) -> Turn | None:
+        """Find out what became of the claim of a message that was broken off; None where it is not accepted."""
+        return await settle_posted(self._pool, claim)
 
     async def finish(self, finish: Finish) -> Turn | None:
         """Keep the answer of an attempt; None when that attempt is over already, with another answer."""
@@ -99,20 +103,7 @@ class TurnStore:
         The nonce tells it from a repeat of the same request that has claimed the turn since, here or elsewhere.
         """
         async with borrowed(self._pool) as db, db.transaction():
-            # Its commit may be under way still: an insert of the same turn waits for that, where a delete sees nothing.
-            # Or the claim itself may be, held up on its way: nobody's message, told and stored, keeps its place then
-            # until it is trimmed.
-            await db.execute(
-                """
-                INSERT INTO gateway.turns (turn_id, nonce, user_id, session_id, body_hash, owner, state, lease_until,
-                    correlation_id, model, provider, question, asked_at, question_published, stored_at)
-                VALUES ($1::uuid, $2, '', $1::uuid::text, '', '', 'posted', clock_timestamp(),
-                    $2, '', '', '{"message_id": "", "content": ""}', clock_timestamp(), true, clock_timestamp())
-                ON CONFLICT DO NOTHING
-                """,
-                turn_id,
-                nonce,
-            )
+            await keep_place(db, turn_id, nonce)
             await db.execute(
                 """
                 WITH gone AS (

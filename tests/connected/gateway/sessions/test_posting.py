@@ -1,19 +1,26 @@
 """Messages that a client stores itself: one message is one row, whoever stores it first."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import aio_pika
+import asyncpg
 import httpx2
 import pytest
 
 from services.gateway.sessions.messages.ends import MOST_POSTED
+from services.gateway.turns.stored import posted
+from services.gateway.turns.stored.claims import Claim, Claimed, lock_of
 from services.gateway.turns.turn import Turn
+from shared.database import Connection, borrowed
 from shared.events import MessageEvent, decode
 from shared.ids import new_id
 from shared.topology import LOGGER_CHAT
 from tests.connected.gateway.stage import Log, Rows, Stage, ask, open_stage
+from tests.connected.locks import until_blocked
 from tests.pure.gateway.samples import claim, minutes
 from tests.waiting import until
 
@@ -105,6 +112,42 @@ async def test_without_an_id_two_of_one_text_are_two_and_a_key_makes_them_one(ga
     assert keyed[0].json()["message"]["id"] == keyed[1].json()["message"]["id"]
     assert (await post(gateway, content="other", key="k1")).status_code == 422
     assert len(await said(gateway)) == 3
+
+
+async def test_a_message_whose_commit_nobody_has_confirmed_is_accepted(
+    gateway: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = posted._take_posted
+
+    async def take_and_lose(db: Connection, claims: Sequence[Claim]) -> dict[UUID, Claimed]:
+        await take(db, claims)
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    monkeypatch.setattr(posted, "_take_posted", take_and_lose)
+    assert (await post(gateway, content="hello")).status_code == 202
+    assert await said(gateway) == [("user", "hello")]
+
+
+async def test_a_message_that_was_refused_is_not_there_later(gateway: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its claim was given up while it waited in the database, which does not notice that; its client sends it again."""
+    monkeypatch.setattr(posted, "borrowed", lambda pool, deadline_s=1.0: borrowed(pool, deadline_s))
+    holding = await asyncpg.connect(gateway.settings.database_url)
+    await holding.execute("SELECT pg_advisory_lock($1)", lock_of("ann", "s1"))
+    posting = asyncio.create_task(post(gateway, content="hello"))
+    await until_blocked(holding)
+    assert (await posting).status_code == 503
+    await holding.execute("SELECT pg_advisory_unlock($1)", lock_of("ann", "s1"))
+
+    async def over() -> bool:
+        await holding.execute("SELECT pg_stat_clear_snapshot()")
+        claiming = "SELECT FROM pg_stat_activity WHERE query LIKE '%take_posted%' AND pid <> pg_backend_pid()"
+        return bool(await holding.fetchval(f"SELECT NOT EXISTS ({claiming} AND state = 'active')"))
+
+    await until(over, "the claim to come late")
+    await holding.close()
+    assert await said(gateway) == []
+    assert (await post(gateway, content="hello")).status_code == 202
+    assert await said(gateway) == [("user", "hello")]
 
 
 async def test_a_message_replies_to_the_one_that_it_names(gateway: Stage) -> None:
