@@ -152,10 +152,8 @@ class Approving:
         tools = await self._tools(caller, account, turn, history)
         if turn.state == "complete":
             begun = await self._waiting.go_on(turn, parts, self._owner)
-        elif await self._waiting.standing(turn) is Standing.PASSED:
-            begun = None
         else:
-            begun = await self._store.rerun(turn, self._owner, parts=parts)
+            begun = await self._waiting.run_again(turn, parts, self._owner)
         return self._runner.begin(begun, history, account, session, tools=tools) if begun else None
 
     async def _past(self, turn: Turn) -> tuple[Sequence[Said], Sequence[Glimpse]]:

@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 
 from services.gateway.turns.call_parts import carried
+from services.gateway.turns.stored.again import begin_again
 from services.gateway.turns.stored.claims import LEASE_S, Claim, Claimed, claim_turns
 from services.gateway.turns.stored.finishes import EXPIRED, LENGTHENED, STOPPED, Finish, end_anew, finish_turns
 from services.gateway.turns.stored.grouped import Grouped
@@ -58,44 +59,21 @@ class TurnStore:
         """Keep the answer of an attempt; None when that attempt is over already, with another answer."""
         return await self._finishes.call(finish)
 
-    async def rerun(
-        self, turn: Turn, owner: str, *, takes_over: bool = True, parts: Sequence[dict[str, Any]] = ()
-    ) -> Turn | None:
+    async def rerun(self, turn: Turn, owner: str, *, takes_over: bool = True) -> Turn | None:
         """Begin another attempt at a failed or interrupted turn, with the calls that were made already.
 
         Args:
             turn: As it was read.
             owner: Who runs it now.
             takes_over: False where the calls are the client's own to run: then it has none.
-            parts: Its answer so far, where its user has answered a call in it since.
 
         Returns:
             None when its session is taken or was deleted, or it has changed.
         """
-        taken = carried(parts or turn.parts_so_far) if takes_over else []
         try:
-            row = await self._pool.fetchrow(
-                f"""
-                UPDATE gateway.turns
-                SET state = 'running', attempt = attempt + 1, owner = $3, answer = NULL, answered_at = NULL,
-                    past = CASE WHEN stored_at IS NULL THEN coalesce(past, '[]') || jsonb_build_array(
-                        jsonb_build_object('attempt', attempt, 'answer', answer, 'answered_at', answered_at)) END,
-                    answer_published = false, stored_at = NULL, retold_at = NULL, partial = '', partial_parts = $4,
-                    partial_rounds = NULL, revision = 0, carried = $5, waits_until = NULL, counted = counted - 'before',
-                    lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
-                WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
-                    AND NOT gateway.is_gone(user_id, session_id)
-                RETURNING {COLUMNS}
-                """,  # noqa: S608
-                turn.turn_id,
-                turn.attempt,
-                owner,
-                taken or None,
-                len(taken),
-            )
+            return await begin_again(self._pool, turn, owner, carried(turn.parts_so_far) if takes_over else [])
         except asyncpg.UniqueViolationError:
             return None
-        return read_turn(row) if row else None
 
     async def withdraw(self, turn_id: UUID, nonce: UUID) -> None:
         """Forget a claim whose question never reached the broker: nothing of it was accepted.

@@ -10,6 +10,8 @@ from typing import Any
 
 import asyncpg
 
+from services.gateway.turns.call_parts import carried
+from services.gateway.turns.stored.again import begin_again
 from services.gateway.turns.stored.claims import LEASE_S
 from services.gateway.turns.stored.rows import COLUMNS, read_turn
 from services.gateway.turns.turn import POSTED, Turn
@@ -17,10 +19,15 @@ from shared.database import Connection, Pool, borrowed, fetched
 
 AT_ONCE = 100  # turns that one look finds
 
-# Whether the conversation went on after the turn `t`: a user has said something else, to be answered or not.
-_PASSED = f"""EXISTS (SELECT FROM gateway.turns later
-    WHERE later.user_id = t.user_id AND later.session_id = t.session_id AND later.place > t.place
-        AND later.turn_id <> t.turn_id AND (later.state <> '{POSTED}' OR NOT later.question ? 'role'))"""
+
+def _passed(at: str) -> str:
+    """Whether the conversation went on after this place of the turn `t`: a user has said something else."""
+    return f"""EXISTS (SELECT FROM gateway.turns later
+        WHERE later.user_id = t.user_id AND later.session_id = t.session_id AND later.place > {at}
+            AND later.turn_id <> t.turn_id AND (later.state <> '{POSTED}' OR NOT later.question ? 'role'))"""
+
+
+_IS_PASSED, _WAS_PASSED = _passed("t.place"), _passed("$2")
 
 
 class Standing(enum.Enum):
@@ -74,12 +81,27 @@ class WaitingTurns:
             return None
         return read_turn(row)
 
+    async def run_again(self, turn: Turn, parts: Sequence[dict[str, Any]], owner: str) -> Turn | None:
+        """Begin another attempt at a turn that broke off, with the calls that its user has answered in these parts.
+
+        Returns:
+            None where its session is taken or was deleted, it has changed, or the conversation went on without it.
+        """
+        try:
+            async with borrowed(self._pool) as db, db.transaction():
+                again = await begin_again(db, turn, owner, carried(parts))
+                if again is None or await self._is_passed(db, turn):  # as above
+                    raise _NotSo
+        except (_NotSo, asyncpg.UniqueViolationError):
+            return None
+        return again
+
     async def standing(self, turn: Turn) -> Standing:
         """Say why a turn that waited when it was read did not go on."""
         rows = await fetched(
             self._pool,
             f"""
-            SELECT waits_until IS NOT NULL AND waits_until <= clock_timestamp() AS is_late, {_PASSED} AS is_passed
+            SELECT waits_until IS NOT NULL AND waits_until <= clock_timestamp() AS is_late, {_IS_PASSED} AS is_passed
             FROM gateway.turns t WHERE turn_id = $1
             """,  # noqa: S608
             turn.turn_id,
@@ -96,7 +118,7 @@ class WaitingTurns:
             self._pool,
             f"""
             SELECT {COLUMNS} FROM gateway.turns t
-            WHERE waits_until IS NOT NULL AND (waits_until <= clock_timestamp() OR {_PASSED}) LIMIT {AT_ONCE}
+            WHERE waits_until IS NOT NULL AND (waits_until <= clock_timestamp() OR {_IS_PASSED}) LIMIT {AT_ONCE}
             """,  # noqa: S608
         )
         return [read_turn(row) for row in rows]
@@ -124,9 +146,9 @@ class WaitingTurns:
 
     @staticmethod
     async def _is_passed(db: Connection, turn: Turn) -> bool:
-        return bool(
-            await db.fetchval(f"SELECT {_PASSED} FROM gateway.turns t WHERE turn_id = $1", turn.turn_id)  # noqa: S608
-        )
+        """Tell of a turn that was locked whether the conversation went on after the place where it was read."""
+        passed = f"SELECT {_WAS_PASSED} FROM gateway.turns t WHERE turn_id = $1"  # noqa: S608
+        return bool(await db.fetchval(passed, turn.turn_id, turn.place))
 
 
 class _NotSo(Exception):

@@ -24,6 +24,7 @@ from shared.topology import WORKFLOW_TRIPS
 from tests.connected.brokers import waiting
 from tests.connected.gateway.stage import Stage, open_stage
 from tests.connected.gateway.tools.talking import SESSION, calls, chat, requests
+from tests.connected.locks import until_blocked
 from tests.dates import FLIGHT_DAY
 from tests.tokens import token_for
 
@@ -196,6 +197,25 @@ async def test_a_waiting_call_keeps_no_session_busy_and_another_message_denies_i
     assert (late.status_code, late.json()["approved"]) == (409, False)
     denied = await say(stage, approval, approved=False, stream=True)
     assert [part["type"] for part in parts_of(denied)] == ["start", "tool-output-denied", "finish-step", "finish"]
+    assert await orders(stage) == 0
+
+
+async def test_of_an_answer_that_broke_off_nothing_goes_on_once_something_else_is_said(
+    stage: Stage, owner: asyncpg.Connection
+) -> None:
+    """Its gateway was killed when it had asked; its user agrees, and says something else a moment later."""
+    _, approval = await asked(stage)
+    await owner.execute("""UPDATE gateway.turns SET state = 'interrupted', waits_until = NULL,
+        answer = jsonb_set(answer, '{status}', '"interrupted"')""")
+    async with owner.transaction():
+        await owner.fetch("SELECT FROM gateway.turns FOR UPDATE")
+        agreeing = asyncio.create_task(say(stage, approval))
+        await until_blocked(owner)
+        said = {"role": "user", "content": "Never mind."}
+        other = await stage.call("POST", f"/api/chat/sessions/{SESSION}/messages", said, Prefer="respond-async")
+        assert other.status_code == 202
+    late = await agreeing
+    assert (late.status_code, late.json().get("approved")) == (409, False)
     assert await orders(stage) == 0
 
 
