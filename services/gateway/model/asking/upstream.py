@@ -133,6 +133,21 @@ class Reading:
         return UpstreamFailed(f"the connection to the model's service broke: {type(error).__name__}", BROKEN)
 
 
+class Connections(aiohttp.TCPConnector):
+    """Has nobody ask on a connection on which something came unasked: aiohttp would take it for the next answer.
+
+    So do services, or proxies before them, that answer one request twice; the second may be of what another has asked.
+    """
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        while (connection := await super()._get(key, traces)) is not None:
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close:
+                break
+            connection.close()
+        return connection
+
+
 class Upstream:
     """One service, over a pool of connections of its own."""
 
@@ -237,7 +252,7 @@ def endpoint(base_url: str) -> URL:
 async def open_upstream(spec: UpstreamSpec, longest_event: int) -> AsyncIterator[Upstream]:
     """Open the pool of connections to one service."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=spec.limits.connect_s)
-    connector = aiohttp.TCPConnector(limit=1000)
+    connector = Connections(limit=1000)
     # Who compresses holds pieces back until there is enough to compress.
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **spec.key_headers}
     cookies = aiohttp.DummyCookieJar()  # calls are of many people: what a service sets with one, no other brings back

@@ -17,7 +17,7 @@ from shared.ids import new_id
 from shared.settings import Settings
 from tests.pure.gateway.samples import turn
 from tests.service.gateway.model.stand_in import at_once
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until_true
 
 ANSWER = b"""data: {"choices":[{"delta":{"content":"hi"}}]}
 
@@ -97,6 +97,42 @@ async def test_an_answer_that_is_whole_is_not_spoilt_by_how_its_connection_ends(
 
     async with service(break_off) as (settings, _):
         assert await ask(settings) == ["hi"]
+
+
+async def test_what_a_service_says_unasked_is_nobodys_answer() -> None:
+    """A second answer comes on a connection while nobody asks on it; whoever asks next must not have it for theirs."""
+    is_idle, texts = asyncio.Event(), iter((b"one's own", b"another's own"))
+
+    def answer(text: bytes) -> bytes:
+        body = ANSWER.replace(b"hi", text)
+        return b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r")[0]))
+                writer.write(answer(next(texts)))
+                await is_idle.wait()
+                writer.write(answer(b"somebody else's"))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asyncio.timeout(PATIENCE_S):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        settings = Settings(_env_file=None, openai_base_url=url)
+        async with open_upstreams(settings, at_once) as upstreams:
+
+            async def ask_once() -> str:
+                return "".join([chunk.text async for chunk in upstreams.call("m", [], new_id()).chunks()])
+
+            def has_come() -> bool:
+                connector = upstreams.upstream(upstreams.catalog.upstreams[0].name)._http.connector
+                idle = [each for each, _ in next(iter(connector._conns.values()), ())]  # type: ignore[union-attr]
+                return any(each.should_close for each in idle)
+
+            assert await ask_once() == "one's own"
+            is_idle.set()
+            await until_true(has_come)
+            assert await ask_once() == "another's own"
 
 
 @pytest.mark.parametrize(
