@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, replace
 import asyncpg
 
 from services.gateway.turns.consent import KEPT
-from services.gateway.turns.stored.rows import COLUMNS, IS_TOLD, columns, read_turn
+from services.gateway.turns.stored.rows import COLUMNS, IS_TOLD, SO_FAR, columns, read_turn
 from services.gateway.turns.turn import Answer, Turn
 from shared.database import Pool, fetched
+from shared.events import AnswerStatus
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,17 @@ _COUNTED_FINISH = _counted(
 
 
 def _instead(where: str) -> str:
-    """End a running turn in its owner's stead."""
+    """End a running turn in its owner's stead, with what the row had of its answer when it was read.
+
+    What has come to it since may be a call that its owner makes just now: without that it must not end.
+    """
     return _counted(f"""
         UPDATE gateway.turns t
         SET state = $3::jsonb ->> 'status', answer = $3,
             answered_at = coalesce(answered_at, greatest(clock_timestamp(), asked_at + interval '1 microsecond'))
         FROM (SELECT) AS one LEFT JOIN before ON true
         WHERE turn_id = ANY ($1) AND attempt = $2 AND state = 'running' AND {where}
+            AND revision = ($3::jsonb ->> 'revision')::integer AND {SO_FAR} IS NOT DISTINCT FROM $4::jsonb
         RETURNING t.*, before.answer AS answer_before
         """)  # noqa: S608
 
@@ -145,7 +150,14 @@ def _finished(finish: Finish, row: asyncpg.Record | None) -> Turn | None:
     )
 
 
-async def end_anew(pool: Pool, ending: str, turn: Turn, answer: Answer) -> Turn | None:
-    """End a turn by one of the statements above; None where its row is another one by now."""
-    rows = await fetched(pool, ending, [turn.turn_id], turn.attempt, asdict(answer))
+async def end_instead(pool: Pool, ending: str, turn: Turn, status: AnswerStatus, error: str | None) -> Turn | None:
+    """End a running turn by one of the statements above; None where its row is another one by now."""
+    answer = turn.so_far(status, error)
+    rows = await fetched(pool, ending, [turn.turn_id], turn.attempt, asdict(answer), turn.partial_parts)
+    return read_turn(rows[0]) if rows else None
+
+
+async def lengthen(pool: Pool, turn: Turn, answer: Answer) -> Turn | None:
+    """Keep a longer answer of a stopped turn; None where its row is another one by now, or has as much."""
+    rows = await fetched(pool, LENGTHENED, [turn.turn_id], turn.attempt, asdict(answer))
     return read_turn(rows[0]) if rows else None

@@ -13,10 +13,12 @@ from services.gateway.turns.turn import Answer, PastAttempt, Question, Turn
 # All that a turn says is known to be with the broker; or it is over and not all is, as `turns_unpublished` has it.
 IS_TOLD = "question_published AND (answer_published OR state = 'posted')"
 IS_UNTOLD = "(NOT question_published OR (answer IS NOT NULL AND NOT answer_published)) AND state <> 'running'"
+# What a turn has of its answer while it runs.
+SO_FAR = """coalesce(partial_parts, CASE WHEN partial <> '' THEN  -- of a gateway from before the former
+    jsonb_build_array(jsonb_build_object('type', 'text', 'text', partial)) END)"""
 COLUMNS = f"""turn_id, user_id, session_id, body_hash, owner, attempt, state, correlation_id, traceparent, nonce, model,
     provider, project_id, helper, question, known_at, asked_at, answer, answered_at, past, counted,
-    coalesce(partial_parts, CASE WHEN partial <> '' THEN  -- of a gateway from before the former
-        jsonb_build_array(jsonb_build_object('type', 'text', 'text', partial)) END) AS partial_parts,
+    {SO_FAR} AS partial_parts,
     partial_rounds AS rounds, revision, carried,
     {IS_TOLD} AS told,
     state = 'running' AND lease_until < clock_timestamp() AS expired"""

@@ -13,14 +13,16 @@ import orjson
 from services.gateway.turns.call_parts import carried
 from services.gateway.turns.stored.again import begin_again
 from services.gateway.turns.stored.claims import LEASE_S, Claim, Claimed, claim_turns
-from services.gateway.turns.stored.finishes import EXPIRED, LENGTHENED, STOPPED, Finish, end_anew, finish_turns
+from services.gateway.turns.stored.finishes import EXPIRED, STOPPED, Finish, end_instead, finish_turns, lengthen
 from services.gateway.turns.stored.grouped import Grouped
 from services.gateway.turns.stored.posted import claim_posted, keep_place, settle_posted
 from services.gateway.turns.stored.rows import COLUMNS, columns, read_turn
 from services.gateway.turns.turn import POSTED, Answer, Turn
 from services.gateway.turns.weight import question_bytes
 from shared.database import Pool, borrowed, fetched
+from shared.events import AnswerStatus
 
+READINGS = 5  # of a turn whose owner keeps more of it meanwhile
 TAKEN_AMONG = 20  # newest turns of a session, for a message that comes again
 
 
@@ -97,8 +99,7 @@ class TurnStore:
 
     async def interrupt_expired(self, turn: Turn) -> Turn | None:
         """End a running turn whose owner let its lease pass, with the text it had; None when it is not so any more."""
-        answer = turn.so_far("interrupted", "The gateway that answered is gone.")
-        return await end_anew(self._pool, EXPIRED, turn, answer)
+        return await self._end_instead(EXPIRED, turn, "interrupted", "The gateway that answered is gone.")
 
     async def stop(self, turn: Turn) -> Turn | None:
         """End a running turn in its owner's stead, as its user wants, with the text that the row has.
@@ -106,7 +107,17 @@ class TurnStore:
         Returns:
             None when it has ended, or runs as another attempt.
         """
-        return await end_anew(self._pool, STOPPED, turn, turn.so_far("stopped"))
+        return await self._end_instead(STOPPED, turn, "stopped", None)
+
+    async def _end_instead(self, ending: str, turn: Turn, status: AnswerStatus, error: str | None) -> Turn | None:
+        """End what runs as it was read; read it again where its owner has kept more of it meanwhile."""
+        for _ in range(READINGS):
+            ended = await end_instead(self._pool, ending, turn, status, error)
+            now = None if ended is not None else await self.find(turn.turn_id)
+            if now is None or _run_of(now) != _run_of(turn) or now.partial_parts == turn.partial_parts:
+                return ended
+            turn = now
+        return None
 
     async def lengthen(self, turn: Turn, answer: Answer) -> Turn | None:
         """Keep what its owner had more of an answer than the checkpoint by which another gateway stopped the turn.
@@ -114,7 +125,7 @@ class TurnStore:
         Returns:
             None where the row has another attempt, another end, or as much already.
         """
-        return await end_anew(self._pool, LENGTHENED, turn, answer)
+        return await lengthen(self._pool, turn, answer)
 
     async def renew(self, running: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
         """Renew the leases of running turns: (turn, attempt); return those that were ended for good meanwhile.
@@ -292,3 +303,8 @@ class TurnStore:
             session_id,
         )
         return read_turn(rows[0]) if rows else None
+
+
+def _run_of(turn: Turn) -> tuple[int, int, str]:
+    """Tell one run of a turn from every other."""
+    return turn.attempt, turn.revision, turn.state

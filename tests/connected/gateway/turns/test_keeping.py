@@ -14,6 +14,7 @@ from services.gateway.turns.here.runner import Runner
 from services.gateway.turns.starting import StaleHistory
 from services.gateway.turns.stored.finishes import Finish
 from services.gateway.turns.stored.store import TurnStore
+from services.gateway.turns.stored.waiting import WaitingTurns
 from services.gateway.turns.turn import Answer, Turn, text_parts
 from shared.database import open_pool
 from shared.errors import SessionBusy, ShuttingDown
@@ -193,6 +194,39 @@ async def test_nothing_is_kept_and_so_nothing_done_for_a_turn_that_another_has_e
     assert again.partial_parts == CALLED
     assert not await gateway.store.keep_calls(turn, CALLED, []), "nor by the attempt before"
     assert await gateway.store.keep_calls(again, CALLED, [])
+
+
+@pytest.mark.parametrize("ending", ["interrupted", "stopped"])
+async def test_a_call_that_is_kept_while_another_gateway_ends_its_turn_is_in_the_answer(
+    gateway: Gateway, owner: asyncpg.Connection, ending: str
+) -> None:
+    """Its owner was held up for longer than a lease, and goes on in the moment in which it is taken for dead."""
+    turn = await gateway.store.claim(gateway.claim("look"))
+    assert isinstance(turn, Turn)
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    read = await gateway.store.find(turn.turn_id)
+    assert read is not None
+    assert await gateway.store.keep_calls(turn, CALLED, [])
+    ended = await (gateway.store.interrupt_expired if ending == "interrupted" else gateway.store.stop)(read)
+    assert ended is not None
+    assert ended.answer is not None
+    called = [part["toolCallId"] for part in CALLED if "toolCallId" in part]
+    assert [part["toolCallId"] for part in ended.answer.parts if "toolCallId" in part] == called
+
+
+async def test_who_stops_a_turn_as_it_was_stops_nothing_that_went_on_since(gateway: Gateway) -> None:
+    """It has asked its user, and gone on with their consent; the stop was for what it had said before."""
+    turn = await gateway.store.claim(gateway.claim("look"))
+    assert isinstance(turn, Turn)
+    asking = [{**CALLED[-1], "state": "approval-requested", "approval": {"id": f"{turn.turn_id}-0"}}]
+    waits = await gateway.store.finish(Finish(turn, Answer("", asking, "complete")))
+    assert waits is not None
+    went_on = await WaitingTurns(gateway.store._pool).go_on(waits, asking, "another")
+    assert went_on is not None
+    assert await gateway.store.stop(turn) is None
+    stopped = await gateway.store.stop(went_on)
+    assert stopped is not None
+    assert (stopped.state, stopped.answered().revision) == ("stopped", 1)
 
 
 async def test_a_client_s_own_calls_are_not_taken_over(gateway: Gateway) -> None:
