@@ -5,7 +5,7 @@ import signal
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.alone import turn
 
@@ -16,7 +16,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()
 
 # A machine that does other things at the same time makes nothing false.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import aio_pika
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
 from deploy.supervisor.private.servers import RabbitMQ
 from shared.broker.connection import open_connection
@@ -83,15 +83,20 @@ async def take(
     settings: Settings, queue: Queue, count: int, within_s: float = PATIENCE_S
 ) -> list[AbstractIncomingMessage]:
     """Take this many messages out of a queue for good, waiting for them."""
-    taken: list[AbstractIncomingMessage] = []
     async with asyncio.timeout(within_s), raw_channel(settings) as channel:
         await channel.set_qos(count)
-        async with (await channel.get_queue(queue.name)).iterator() as messages:
-            async for message in messages:
-                await message.ack()
-                taken.append(message)
-                if len(taken) == count:
-                    break
+        return await come(await channel.get_queue(queue.name), count)
+
+
+async def come(queue: AbstractQueue, count: int) -> list[AbstractIncomingMessage]:
+    """Wait for this many messages of a queue, and take them; `AbstractQueue.get` would wait for none."""
+    taken: list[AbstractIncomingMessage] = []
+    async with asyncio.timeout(PATIENCE_S), queue.iterator() as messages:
+        async for message in messages:
+            await message.ack()
+            taken.append(message)
+            if len(taken) == count:
+                break
     return taken
 
 

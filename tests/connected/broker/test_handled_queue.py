@@ -7,8 +7,8 @@ from shared import topology
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.broker.consuming import QUEUE, Memory, crash, handled, publish, running, texts
-from tests.connected.brokers import raw_channel, take, waiting
-from tests.waiting import PATIENCE_S, until_true
+from tests.connected.brokers import come, raw_channel, take, waiting
+from tests.waiting import until_true
 
 
 async def test_messages_are_settled_in_order_and_leave_the_queue(
@@ -64,7 +64,7 @@ async def test_an_outcome_is_announced_after_the_commit(
         await publish(publisher, 1)
         async with running(handled(settings, memory, publisher)):
             await until_true(lambda: len(memory.contents) == 1)
-        told = await hints.get(timeout=PATIENCE_S, no_ack=True)
+        (told,) = await come(hints, 1)
 
     (outcome,) = json.loads(told.body)
     assert outcome["causes"] == [str(event_id) for event_id in memory.stored]

@@ -202,9 +202,8 @@ async def test_a_broker_with_an_alarm_is_away(breakable: RabbitMQ) -> None:
         await asyncio.to_thread(breakable.ctl, "set_vm_memory_high_watermark", "0.000001")
         try:
             # The broker tells a connection of the alarm only when it publishes.
-            with pytest.raises(BrokerAway, match="blocked"):
-                await publisher.publish(answered(1), deadline_s=1)
-            assert publisher.away == BLOCKED
+            held = asyncio.create_task(publisher.publish(answered(1), deadline_s=PATIENCE_S))
+            await until_true(lambda: publisher.away == BLOCKED)
             began = time.monotonic()
             await publisher.announce([Stored(user_id="ada", causes=(posted(1).event_id,))])
             with pytest.raises(BrokerAway, match="blocked"):
@@ -212,7 +211,7 @@ async def test_a_broker_with_an_alarm_is_away(breakable: RabbitMQ) -> None:
             assert time.monotonic() - began < 1
         finally:
             await asyncio.to_thread(breakable.ctl, "set_vm_memory_high_watermark", "absolute", "1GB")
-        await publisher.publish(answered(3))
+        await asyncio.gather(held, publisher.publish(answered(3), deadline_s=PATIENCE_S))
         assert publisher.away is None
 
 

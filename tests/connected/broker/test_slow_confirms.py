@@ -19,7 +19,7 @@ QUEUE = topology.LOGGER_CHAT
 async def test_late_confirms_are_waited_for_on_the_same_connection(settings: Settings) -> None:
     between = Between(settings.amqp_url)
     async with between.listening() as url:
-        slow = settings.model_copy(update={"amqp_url": url, "publish_timeout_s": 1.0, "publish_deadline_s": PATIENCE_S})
+        slow = settings.model_copy(update={"amqp_url": url, "publish_timeout_s": 2.0, "publish_deadline_s": PATIENCE_S})
         async with Publisher(slow, "test") as publisher:
             between.confirms.clear()
             publishing = [asyncio.create_task(publisher.publish(answered(number))) for number in range(20)]

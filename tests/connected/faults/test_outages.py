@@ -26,7 +26,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.fault
 
-TOLD_WITHIN_S = 9.0  # of the return of the broker: 5, and 4 for a machine that does other things too
+TOLD_WITHIN_S = 9.0  # once the gateway knows the broker again: what nobody tells of is told of after 10
 TALKERS = 10
 A_THOUGHT_S = 0.5
 A_MINUTE_OLDER = """
@@ -156,7 +156,7 @@ async def test_tagger_away_the_tag_comes_later(site: Site, session: str) -> None
     model = {"name": "sandbox-large", "provider": "openai", "tracked": True}
     url = f"http://127.0.0.1:{site.settings.http_port}/api/models"
     async with site.http.post(url, json=model, headers=admin) as response:
-        assert response.status in (200, 201)
+        assert response.status in (200, 201, 202)
     await site.processes["tagger"].stop()
     try:
         body = {"session_id": session, "message": "hi", "model": "sandbox-large", "stream": False}
@@ -253,6 +253,7 @@ async def test_broker_away_chat_goes_on_with_its_memory_and_is_told_later(site: 
     assert (status, body["message"]["status"]) == (200, "complete")
     assert len(await site.messages(session)) == 2
     await restart(site, site.broker)
+    await until(lambda: is_back(site), "the gateway to know")
     began = time.monotonic()
     await until(lambda: site.all_stored(session, 2), "the answer that was finished without a broker")
     await until(lambda: site.all_stored(f"{session}2", 4), "what was said without a broker")
@@ -279,6 +280,7 @@ async def test_broker_away_for_long_what_is_said_meanwhile_is_told_in_order(
 
     said = dict(zip(sessions, await asyncio.gather(*map(talk, sessions)), strict=True))
     await restart(site, site.broker)
+    await until(lambda: is_back(site), "the gateway to know")
     began = time.monotonic()
     async with looking(site.settings.database_url) as owner:
 
@@ -366,7 +368,7 @@ async def test_database_away_nothing_is_accepted_and_nothing_is_lost(site: Site,
 
 
 async def test_database_killed_in_the_middle_of_an_answer_keeps_the_answer(site: Site, session: str) -> None:
-    answering = asyncio.create_task(site.say("[chunks 10] [slow 100]", session))
+    answering = asyncio.create_task(site.say("[chunks 20] [slow 150]", session))
 
     async def cannot_keep() -> bool:
         return "turn not written yet" in site.processes["gateway"].log
@@ -418,14 +420,14 @@ async def test_broker_away_a_deletion_is_accepted_hidden_and_told_later(site: Si
         assert (status, state["status"]) == (202, "pending")
     finally:
         await restart(site, site.broker)
-    await until(lambda: settled(site, session), "the end of it", 30)
+    await until(lambda: settled(site, session), "the end of it")
     assert (await site.call("GET", f"/api/chat/sessions/{session}2"))[0] == 200
 
     async def erased() -> bool:
         _, state = await site.call("GET", "/api/me/data", user="zoe")
         return bool(state["status"] == "done")
 
-    await until(erased, "the erasure", 30)
+    await until(erased, "the erasure")
 
 
 async def settled(site: Site, session: str) -> bool:
@@ -436,3 +438,7 @@ async def settled(site: Site, session: str) -> bool:
 
 async def is_away(site: Site) -> bool:
     return "broker" in (await site.call("GET", "/readyz"))[1]["degraded"]
+
+
+async def is_back(site: Site) -> bool:
+    return not await is_away(site)

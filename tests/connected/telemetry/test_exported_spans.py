@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 
 from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
@@ -14,6 +15,7 @@ from shared.settings import Settings
 from tests.collector import collecting
 from tests.processes import Process, running
 from tests.tokens import token_for
+from tests.waiting import until
 
 TRACE_ID, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ENDS_WITHIN_S = 10.0  # two for the collector, the rest for what a loaded machine takes to end a process
@@ -46,10 +48,13 @@ async def chat(settings: Settings, **body: object) -> int:
         return response.status
 
 
-async def test_a_chat_is_one_trace_with_the_conventions_names_and_kinds(settings: Settings, tmp_path: Path) -> None:
+async def test_a_chat_is_one_trace_with_the_conventions_names_and_kinds(
+    settings: Settings, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
     async with collecting() as collector:
         async with traced(settings, collector.endpoint, tmp_path) as processes:
             assert await chat(processes["gateway"].settings, message="[echo hi]") == 200
+            await until(lambda: owner.fetchval("SELECT count(*) = 2 FROM chat.messages"), "what was said to be stored")
         spans = [span for span in collector.spans if span.trace_id == TRACE_ID]
         (request,) = [span for span in collector.spans if span.kind == "server"]
         assert (request.name, request.origins) == ("POST /api/chat", frozenset({CALLER}))

@@ -24,6 +24,7 @@ from shared.ids import new_id
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import EVENTS_EXCHANGE, LOGGER_CHAT, WORKFLOW_TRIPS
+from tests.connected.brokers import come
 from tests.processes import running
 from tests.tokens import token_for
 from tests.waiting import PATIENCE_S
@@ -106,8 +107,7 @@ async def test_the_gateway_carries_its_caller_s_trace_into_the_events(settings: 
                 url = f"http://127.0.0.1:{mine.http_port}/api/chat"
                 async with http.post(url, json=body, headers=headers) as response:
                     assert response.status == 200
-            messages = [await queue.get(timeout=PATIENCE_S) for _ in range(2)]
-    assert [message.type for message in messages if message] == ["MessagePosted", "MessageAnswered"]
+            messages = await come(queue, 2)
+    assert [message.type for message in messages] == ["MessagePosted", "MessageAnswered"]
     for message in messages:
-        assert message is not None
         assert str(message.headers["traceparent"]).split("-")[1] == TRACE_ID

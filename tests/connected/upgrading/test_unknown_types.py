@@ -159,7 +159,7 @@ async def test_a_letter_that_is_always_refused_does_not_go_round(
     async with running(settings, tmp_path, "logger", "tagger"):
         await retire(publisher)
         await until(lambda: letters(owner, "parked"), "the letter")
-        async with new_tagger(settings, 0, 1):
+        async with new_tagger(settings, 0, 3):
             await until(lambda: letters(owner, "parked", arrivals=2), "a refusal")
             await until(lambda: letters(owner, "parked", arrivals=3), "another")
             await retire(publisher)

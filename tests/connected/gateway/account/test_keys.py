@@ -51,7 +51,7 @@ async def test_a_key_that_is_taken_back_at_one_gateway_ends_at_every_other(gatew
     assert {await me(stage, each) for stage in (gateway, other) for each in (key, kept)} == {200}
     assert (await gateway.call("DELETE", f"/api/keys/{key_id}")).status_code == 200
     for stage in (gateway, other):
-        await until(lambda stage=stage: refused(stage, key), "the key to end", patience_s=10)  # type: ignore[misc]
+        await until(lambda stage=stage: refused(stage, key), "the key to end")  # type: ignore[misc]
         assert await me(stage, kept) == 200
 
 

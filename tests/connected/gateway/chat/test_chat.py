@@ -13,6 +13,7 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage, open_stage
+from tests.waiting import until, until_true
 
 LONG = 260  # messages of a session, more than a turn reads of one
 
@@ -78,13 +79,24 @@ async def test_a_reply_to_a_message_of_long_ago_continues_its_branch(stage: Stag
     assert json.loads(answer.json()["message"]["content"]) == ["text 0", "text 2", "[recall]"]
 
 
+async def is_stopped(stage: Stage, session_id: str) -> bool:
+    """Stop a session's turn; False where it has not begun yet."""
+    return (await stage.post(f"/api/chat/{session_id}/stop")).status_code == 200
+
+
 async def test_of_a_burst_no_more_turns_begin_than_may_run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
         told = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", "turns_at_once": 3})
         stage = await stack.enter_async_context(open_stage(told))
-        says = [chat(stage, session_id=f"s{number}", message="[slow 300] [chunks 3]") for number in range(12)]
-        answers = await asyncio.gather(*says)
+        saying = [
+            asyncio.create_task(chat(stage, session_id=f"s{number}", message="[first 60000]")) for number in range(12)
+        ]
+        await until_true(lambda: sum(each.done() for each in saying) == 9)
+        for number, each in enumerate(saying):
+            if not each.done():
+                await until(lambda number=number: is_stopped(stage, f"s{number}"), "the turn")  # type: ignore[misc]
+        answers = await asyncio.gather(*saying)
         assert sorted(answer.status_code for answer in answers) == [200] * 3 + [429] * 9
         assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
         assert (await chat(stage, message="[echo now]")).status_code == 200

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import aio_pika
 import asyncpg
 import pytest
 
@@ -11,16 +10,13 @@ from services.logger.store import Store
 from shared.database import open_pool
 from shared.events import MessageEvent, decode
 from shared.topology import LOGGER_CHAT
+from tests.connected.brokers import take
 from tests.connected.gateway.stage import Stage
-from tests.waiting import PATIENCE_S
 
 
 async def told(stage: Stage, count: int) -> list[MessageEvent]:
     """Take so many messages from the logger's queue, in order."""
-    async with await aio_pika.connect(stage.settings.amqp_url) as connection:
-        queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
-        messages = [await queue.get(no_ack=True, timeout=PATIENCE_S) for _ in range(count)]
-    events = [decode(message.type, message.body) for message in messages if message is not None]
+    events = [decode(message.type, message.body) for message in await take(stage.settings, LOGGER_CHAT, count)]
     return [event for event in events if isinstance(event, MessageEvent)]
 
 

@@ -18,14 +18,14 @@ from shared.broker.declaring import Declaring
 from shared.events import SessionChanged
 from shared.publishing.publisher import Publisher
 from shared.settings import Settings
-from tests.connected.gateway.live.listening import listening, say
+from tests.connected.gateway.live.listening import Stream, listening, say
 from tests.connected.gateway.stage import own_database
 from tests.connected.gateway.turns.pair import Pair, open_pair
 from tests.processes import running
 from tests.servers import Servers, empty_broker, looking
 from tests.settings import settings_for
 from tests.tokens import token_for
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 AT_ONCE_S = 5.0  # from the change to the event, half of what is between two looks
 MADE_GOOD_S = 15.0  # from the change to the event, where its hint was lost
@@ -132,9 +132,13 @@ async def test_who_comes_back_is_told_to_fetch_everything_first(site: Site) -> N
 
 async def test_a_hint_that_was_lost_is_made_good_by_a_look_and_nothing_is_told_twice(site: Site) -> None:
     """A row changes, and nobody says so."""
-    await say(site.pair.there, "quiet", "eve")
     async with listening(site.pair.here, "eve") as stream:
-        await stream.all(3 * LOOKS_S)  # what the chat before may still tell
+        await say(site.pair.there, "quiet", "eve")
+        await until(lambda: kept(site, "quiet"), "all of the chat to be stored")
+        await say(site.pair.there, "after", "eve")  # each service tells of it after what it told of the first chat
+        assert await chatted(stream, "after") == {"quiet", "after"}
+        await until(lambda: kept(site, "after"), "all of that, too, to be stored")
+        await stream.all(3 * LOOKS_S)  # which find nothing that was not told
         await site.owner.execute(
             "UPDATE chat.sessions SET pinned = true, updated_at = clock_timestamp() WHERE session_id = 'quiet'"
         )
@@ -145,8 +149,33 @@ async def test_a_hint_that_was_lost_is_made_good_by_a_look_and_nothing_is_told_t
             ("changed", "quiet"),
         }
         await say(site.pair.there, "next", "eve")
+        assert await chatted(stream, "next") == {"next"}
         later = await stream.all(3 * LOOKS_S)  # looks later, too, there is nothing but what hints told
-        assert {(event.session_id, event.name) for event in later} == {("next", "stored"), ("next", "tagged")}
+        assert {(event.session_id, event.name) for event in later} <= {("next", "stored")}
+
+
+async def kept(site: Site, session: str) -> bool:
+    """Tell whether question and answer are stored, and the tag is."""
+    return bool(
+        await site.owner.fetchval(
+            """
+            SELECT (SELECT count(*) = 2 FROM chat.messages WHERE session_id = $1)
+                AND EXISTS (SELECT FROM tagging.session_tags WHERE session_id = $1)
+            """,
+            session,
+        )
+    )
+
+
+async def chatted(stream: Stream, session: str) -> set[str | None]:
+    """Read on until this session's chat was told of by whoever stores it; return of which sessions that was."""
+    heard: set[tuple[str, str | None]] = set()
+    while not heard >= {("stored", session), ("tagged", session)}:
+        event = await stream.next()
+        assert event is not None
+        heard.add((event.name, event.session_id))
+    assert {name for name, _ in heard} == {"stored", "tagged"}
+    return {session_id for _, session_id in heard}
 
 
 async def test_a_token_that_expires_ends_its_stream(site: Site) -> None:

@@ -31,8 +31,8 @@ class Site:
             text = await response.text()
             return json.loads(text) if text else None
 
-    async def tag_of_chat(self, session: str, **fields: str) -> Any:
-        """Hold one chat, and return its session's tag."""
+    async def tag_of_chat(self, session: str, wait_s: int = 10, **fields: str) -> Any:
+        """Hold one chat, and return its session's tag, where it has one by then."""
         await self.call("POST", "/api/chat", {"session_id": session, "message": "Hello", "stream": False, **fields})
         stored = f"/api/chat/sessions/{session}/messages"
 
@@ -40,7 +40,7 @@ class Site:
             return all(message["stored"] for message in (await self.call("GET", stored))["messages"])
 
         await until(is_stored, "the messages")
-        return await self.call("GET", f"/api/chat/sessions/{session}/tag?wait=2")
+        return await self.call("GET", f"/api/chat/sessions/{session}/tag?wait={wait_s}")
 
     async def tracked(self) -> dict[str, bool]:
         models = (await self.call("GET", "/api/models"))["models"]
@@ -99,5 +99,5 @@ async def test_model_that_an_administrator_untracked_stays_so_when_the_gateway_s
     await site.gateway.start()
     await all_known(site)
 
-    assert await site.tag_of_chat("first") is None
+    assert await site.tag_of_chat("first", wait_s=2) is None
     assert await site.tracked() == {"sandbox-small": False, "sandbox-large": True}

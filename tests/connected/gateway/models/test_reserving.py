@@ -11,7 +11,7 @@ from shared.settings import Settings
 from tests.processes import Process, running
 from tests.simulated import Simulated, simulated
 from tests.tokens import token_for
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 BATCHES = "/api/analytics/session-tags"
 SESSIONS = "/api/chat/sessions"
@@ -31,8 +31,9 @@ class Site:
         async with self._http.request(method, url, json=body, headers=token | named) as response:
             return response.status, await response.json() if response.status != 204 else None
 
-    async def reserve(self, count: int, key: str, **fields: Any) -> tuple[int, list[dict[str, Any]]]:
-        status, body = await self.call("POST", BATCHES, {"model": SMALL, "count": count, **fields}, Idempotency_Key=key)
+    async def reserve(self, count: int, key: str, prefer: str = "", **fields: Any) -> tuple[int, list[dict[str, Any]]]:
+        wanted = {"model": SMALL, "count": count, **fields}
+        status, body = await self.call("POST", BATCHES, wanted, Idempotency_Key=key, Prefer=prefer)
         return status, body["session_tags"]
 
     async def chat(self, session_id: str, model: str) -> None:
@@ -65,7 +66,7 @@ class Site:
 async def site(settings: Settings, tmp_path: Path) -> AsyncIterator[Site]:
     outside: Simulated
     async with (
-        simulated(settings) as outside,
+        simulated(settings.model_copy(update={"stored_wait_s": PATIENCE_S})) as outside,
         running(outside.settings, tmp_path, "logger", "tagger") as consumers,
         running(outside.settings, tmp_path, "gateway") as gateways,
         aiohttp.ClientSession() as http,
@@ -113,7 +114,7 @@ async def test_what_people_set_of_a_reserved_session_lists_it(site: Site) -> Non
 
 async def test_tagger_away_the_sessions_can_be_used_and_have_their_tags_later(site: Site) -> None:
     await site.processes["tagger"].stop()
-    status, waiting = await site.reserve(2, "k")
+    status, waiting = await site.reserve(2, "k", prefer="respond-async")
     assert (status, [tag["session_tag"] for tag in waiting]) == (202, [None, None])
     await site.chat(waiting[1]["session_id"], SMALL)
     await site.processes["tagger"].start()

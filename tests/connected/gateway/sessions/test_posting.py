@@ -22,7 +22,7 @@ from shared.topology import LOGGER_CHAT
 from tests.connected.gateway.stage import Log, Rows, Stage, ask, open_stage
 from tests.connected.locks import until_blocked
 from tests.pure.gateway.samples import claim, minutes
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 PATH = "/api/chat/sessions/s1/messages"
 
@@ -77,9 +77,10 @@ async def test_who_waits_is_told_that_it_is_stored(gateway: Stage, log: Log) -> 
 
 
 async def store_what_is_told(stage: Stage, log: Log, hears: asyncio.Event, message_id: str) -> None:
-    """Store this message as a logger would; others may be there from before."""
-    async with await aio_pika.connect(stage.settings.amqp_url) as connection, asyncio.timeout(30):
+    """Store this message as a logger would; others are there from before."""
+    async with await aio_pika.connect(stage.settings.amqp_url) as connection, asyncio.timeout(PATIENCE_S):
         queue = await (await connection.channel()).get_queue(LOGGER_CHAT.name)
+        await queue.purge()
         async with queue.iterator() as messages:
             hears.set()
             async for message in messages:

@@ -16,9 +16,11 @@ from tests.connected.gateway.stage import own_database
 from tests.processes import Process, running
 from tests.servers import Servers, empty_broker
 from tests.tokens import token_for
+from tests.waiting import PATIENCE_S
 
 ROUTE = "Fly me from New York to Palm Beach on 4 May 2030, six people"
 TITLE = "KTEB to KPBI on 2030-05-04, 6 passengers"
+PATIENT = {"stored_wait_s": PATIENCE_S}  # nothing of this is about how long that takes
 
 
 @dataclass
@@ -62,7 +64,9 @@ async def site(servers: Servers, template: str, tmp_path_factory: pytest.TempPat
 
 
 def _titling(settings: Settings, model: str) -> Settings:
-    return settings.model_copy(update={"openai_base_url": model, "title_model": "sandbox-large", "titles_at_once": 1})
+    return settings.model_copy(
+        update={"openai_base_url": model, "title_model": "sandbox-large", "titles_at_once": 1, **PATIENT}
+    )
 
 
 @pytest.fixture

@@ -38,9 +38,14 @@ USED = "SELECT sum(input_tokens + output_tokens)::integer FROM gateway.usage"
 
 @pytest.fixture
 async def stage(told: Settings) -> AsyncIterator[Stage]:
-    """A gateway whose workflow is away, for which nobody waits long."""
-    async with open_stage(told.model_copy(update={"tool_call_s": 0.5})) as opened:
+    async with open_stage(told) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the workflow, which is away."""
+    monkeypatch.setattr("services.gateway.tools.trip_tools.LONGEST_WAIT_S", 0.3)
 
 
 async def asked(stage: Stage, text: str = ORDER, **body: Any) -> tuple[dict[str, Any], str]:
@@ -316,8 +321,7 @@ async def test_of_a_deleted_session_nothing_goes_on(stage: Stage) -> None:
 
 
 async def test_tokens_count_once_though_the_answer_went_on(told: Settings, owner: asyncpg.Connection) -> None:
-    counting = {"tool_call_s": 0.5, "tokens_per_day": 1_000_000}
-    async with open_stage(told.model_copy(update=counting)) as stage:
+    async with open_stage(told.model_copy(update={"tokens_per_day": 1_000_000})) as stage:
         _, approval = await asked(stage)
         before = await owner.fetchval(USED)
         whole = (await say(stage, approval)).json()

@@ -144,10 +144,16 @@ async def test_a_cancellation_that_takes_longer_is_accepted_and_shown(
 ) -> None:
     await stage.avinode.switch_on(rest_status=503)
 
-    answer = await gateway.post(f"/api/trips/{trip}/cancel", {"reason": "OTHER"}, user="ada")
+    path, body = f"/api/trips/{trip}/cancel", {"reason": "OTHER"}
+    answer = await gateway.call("POST", path, body, "ada", Prefer="respond-async")
 
     assert (answer.status_code, answer.json()["stored"]) == (202, False)
-    assert (await shown(gateway, trip))["cancellation"]["state"] == "intended"
+
+    async def is_intended() -> bool:
+        cancellation = (await shown(gateway, trip))["cancellation"]
+        return bool(cancellation and cancellation["state"] == "intended")
+
+    await until(is_intended, "the workflow to hear of it")
     await stage.avinode.switch_on()
 
     async def is_cancelled() -> bool:

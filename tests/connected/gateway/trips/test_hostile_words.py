@@ -90,7 +90,7 @@ async def test_what_an_operator_writes_is_data_to_the_end(quiet: Stage) -> None:
         settings = {"avinode_base_url": f"{url}/api", "smtp_host": "127.0.0.1", "smtp_port": mail.port}
         secure = {"smtp_security": "none", "smtp_from": "us@broker.test"}
         running = running_workflow(quiet.settings.model_copy(update={**settings, **secure}))
-        async with gateway_of(quiet, stored_wait_s=10) as gateway, running:
+        async with gateway_of(quiet) as gateway, running:
             trip = (await begin(gateway, {"avinode_trip_id": "atrip-1"}, user="ada")).json()["trip"]["id"]
             notes = [note.content for note in await quiet.told(2)]
             proposal = await prepared(gateway, trip, quote_ids=["aquote-1"], note=WORDS.replace("\x00", ""))

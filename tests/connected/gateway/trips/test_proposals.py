@@ -13,12 +13,13 @@ from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.stage import Stage as Gateway
 from tests.connected.gateway.trips.test_trips_over_http import TRIP, begin, gateway_of
 from tests.connected.workflow.stage import Stage, running_workflow
+from tests.waiting import until_true
 
 
 @pytest.fixture
 async def gateway(quiet: Stage) -> AsyncIterator[Gateway]:
     """Run a gateway with a workflow; ada's session s1 has a trip with four quotes."""
-    async with gateway_of(quiet, stored_wait_s=10) as gateway, running_workflow(quiet.settings):
+    async with gateway_of(quiet) as gateway, running_workflow(quiet.settings):
         yield gateway
 
 
@@ -208,12 +209,13 @@ async def test_what_could_be_another_header_is_refused(gateway: Gateway, trip: U
 
 async def test_listeners_hear_of_a_proposal(quiet: Stage, gateway: Gateway, trip: UUID) -> None:
     await prepared(gateway, trip)
+    await until_true(lambda: any(one["outcome"] == "TripAdvanced" for one in quiet.advanced))
     (heard,) = [TripAdvanced.model_validate(one) for one in quiet.advanced if one["outcome"] == "TripAdvanced"]
     assert (heard.session_id, heard.changed) == ("s1", ("trip", "proposal"))
 
 
 async def test_one_user_sends_so_many_an_hour(quiet: Stage) -> None:
-    limited = gateway_of(quiet, proposal_sends_per_hour=1, stored_wait_s=10)
+    limited = gateway_of(quiet, proposal_sends_per_hour=1)
     async with limited as gateway, running_workflow(quiet.settings):
         rows, sent = Rows(quiet.owner), []
         for session_id in ("s1", "s2"):

@@ -16,9 +16,10 @@ from tests.processes import Process, running
 from tests.sandbox_client import Avinode
 from tests.simulated import simulated
 from tests.tokens import token_for
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
-SOON_S = 5.0  # from what happens at Avinode, or is asked for, to every tab: by a look it would take up to ten
+SOON_S = 10.0  # from what happens at Avinode, or is asked for, to every tab: by a look it would take up to
+LOOKS_S = 15.0
 TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY, "time": "09:30"}], "pax": 4}
 
 
@@ -30,10 +31,10 @@ class Site:
     avinode: Avinode
     http: aiohttp.ClientSession
 
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
+    async def call(self, method: str, path: str, body: Any = None, **more: str) -> Any:
         gateway = self.processes["gateway"]
         url = f"http://127.0.0.1:{gateway.settings.http_port}{path}"
-        headers = {"Authorization": f"Bearer {token_for(gateway.settings, 'ann')}"}
+        headers = {"Authorization": f"Bearer {token_for(gateway.settings, 'ann')}", **more}
         async with self.http.request(method, url, json=body, headers=headers) as response:
             assert response.status < 300, await response.text()
             return await response.json()
@@ -53,7 +54,7 @@ class Site:
 @pytest.fixture
 async def site(settings: Settings, tmp_path: Path) -> AsyncIterator[Site]:
     async with (
-        simulated(settings) as outside,
+        simulated(settings.model_copy(update={"event_looks_s": LOOKS_S, "stored_wait_s": PATIENCE_S})) as outside,
         running(outside.settings, tmp_path, "gateway", "logger", "workflow") as processes,
         aiohttp.ClientSession() as http,
     ):
@@ -99,9 +100,10 @@ async def test_what_was_told_while_the_logger_was_away_is_heard_when_it_is_back(
             return bool((await site.call("GET", "/api/trips?session_id=s1"))["trips"][0]["quotes_received_count"])
 
         await until(is_known, "the quote")
-        await site.call("POST", "/api/chat/sessions/s1/messages", {"role": "user", "content": "Anything new?"})
+        said = {"role": "user", "content": "Anything new?"}
+        await site.call("POST", "/api/chat/sessions/s1/messages", said, Prefer="respond-async")
         assert await site.said("s1") == ["Fly me", "Anything new?"]
         await site.processes["logger"].start()
-        while len(said := await site.said("s1")) < 3:
+        while len(shown := await site.said("s1")) < 3:
             await stream.until("stored", "s1")
-    assert [line.split()[0] for line in said] == ["Fly", "Simulated", "Anything"]
+    assert [line.split()[0] for line in shown] == ["Fly", "Simulated", "Anything"]

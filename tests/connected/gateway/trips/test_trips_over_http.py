@@ -15,7 +15,7 @@ from tests.connected.gateway.stage import Stage as Gateway
 from tests.connected.gateway.stage import open_stage as open_gateway
 from tests.connected.workflow.stage import Stage, lose_an_answer, running_workflow
 from tests.dates import FLIGHT_DAY
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 TRIP = {"segments": [{"from": "KTEB", "to": "KPBI", "date": FLIGHT_DAY, "time": "09:30"}], "pax": 4}
 
@@ -27,7 +27,8 @@ async def gateway_of(stage: Stage, **changes: Any) -> AsyncIterator[Gateway]:
     for user in ("ada", "bob"):
         for session_id in ("s1", "s2"):
             await rows.session(session_id, user=user)
-    async with open_gateway(stage.settings.model_copy(update=changes)) as gateway:
+    patient = {"stored_wait_s": PATIENCE_S, **changes}
+    async with open_gateway(stage.settings.model_copy(update=patient)) as gateway:
         hearing = asyncio.create_task(gateway.outcomes.run())
         yield gateway
         gateway.outcomes.shut_down()
@@ -93,7 +94,7 @@ async def test_a_trip_that_avinode_does_not_know_is_answered_as_refused(stage: S
 
 async def test_of_trips_that_one_session_attaches_at_once_it_gets_one(quiet: Stage) -> None:
     names = await trips_at_avinode(quiet, 4)
-    async with gateway_of(quiet, stored_wait_s=10) as gateway:
+    async with gateway_of(quiet) as gateway:
         answers = await at_once(quiet, gateway, [("ada", "s1", name) for name in names])
         assert sorted(map(became, answers), key=str) == [(201, None), *[(409, "trip_open")] * 3]
         (kept,) = (await gateway.get("/api/trips", user="ada")).json()["trips"]
@@ -101,7 +102,7 @@ async def test_of_trips_that_one_session_attaches_at_once_it_gets_one(quiet: Sta
 
 
 async def test_a_trip_that_was_given_up_is_no_reason_to_say_nothing_to_others(quiet: Stage) -> None:
-    async with gateway_of(quiet, stored_wait_s=10) as gateway:
+    async with gateway_of(quiet) as gateway:
         orders = [("ada", "s1", f"atrip-{number}") for number in range(4)]
         answers = await at_once(quiet, gateway, orders)
         assert set(map(became, answers)) <= {(201, "cancelled"), (409, "trip_open")}
@@ -111,7 +112,7 @@ async def test_a_trip_that_was_given_up_is_no_reason_to_say_nothing_to_others(qu
 
 async def test_of_two_users_who_attach_one_trip_at_once_one_gets_it(quiet: Stage) -> None:
     (name,) = await trips_at_avinode(quiet, 1)
-    async with gateway_of(quiet, stored_wait_s=10) as gateway:
+    async with gateway_of(quiet) as gateway:
         answers = await at_once(quiet, gateway, [("ada", "s1", name), ("bob", "s1", name)])
         assert sorted(map(became, answers), key=str) == [(201, None), (404, "not_found")]
         listed = [(await gateway.get("/api/trips", user=user)).json()["trips"] for user in ("ada", "bob")]

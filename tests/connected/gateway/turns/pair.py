@@ -16,6 +16,7 @@ from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
 from tests.processes import Process
 from tests.tokens import token_for
+from tests.waiting import until_true
 
 Parts = list[tuple[str, dict[str, Any]]]  # each with its id
 
@@ -47,12 +48,27 @@ class Pair:
         async with self.http.post(url, json=asked, headers=self.headers()) as response:
             yield response
 
-    async def stream(self, gateway: Process, session: str, after: str = "", user: str = "ann") -> tuple[int, Parts]:
-        """Follow the session's turn to its end."""
+    async def stream(
+        self, gateway: Process, session: str, after: str = "", user: str = "ann", begun: asyncio.Event | None = None
+    ) -> tuple[int, Parts]:
+        """Follow the session's turn to its end; `begun` is set once something of it has come."""
         headers = self.headers(user, **({"Last-Event-ID": after} if after else {}))
         url = self.url(gateway, f"/api/chat/{session}/stream")
+        parts: Parts = []
         async with self.http.get(url, headers=headers) as response:
-            return response.status, [part async for part in parts_of(response)] if response.status == 200 else []
+            if response.status == 200:
+                async for each in parts_of(response):
+                    parts.append(each)
+                    if begun is not None:
+                        begun.set()
+            return response.status, parts
+
+    async def following(self, gateway: Process, session: str) -> "asyncio.Task[tuple[int, Parts]]":
+        """Begin to follow the session's turn, and return when something of it has come."""
+        begun = asyncio.Event()
+        task = asyncio.create_task(self.stream(gateway, session, begun=begun))
+        await until_true(lambda: begun.is_set() or task.done())
+        return task
 
     async def stop(self, gateway: Process, session: str, user: str = "ann") -> tuple[int, Any]:
         url = self.url(gateway, f"/api/chat/{session}/stop")

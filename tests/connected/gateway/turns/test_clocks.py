@@ -1,6 +1,5 @@
 """Two gateways whose clocks are an hour apart are one to their callers: every time that counts is the database's."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,7 +89,7 @@ async def test_a_lease_is_no_longer_and_no_shorter_for_a_clock_that_is_an_hour_a
             _, begun = await first_words(response)
             async with pair.chat(looks, session, "[echo next]", on_busy="reject") as refused:
                 assert refused.status == 409
-            following = asyncio.create_task(pair.stream(looks, session))
+            following = await pair.following(looks, session)
             lease_s = await owner.fetchval(LEASE, session)
             assert 0 < lease_s <= LEASE_S
             assert (await pair.stop(looks, session))[0] == 200

@@ -47,7 +47,7 @@ def session() -> str:
 @pytest.mark.parametrize("where", ["here", "there"])
 async def test_a_second_tab_sees_the_same_at_every_gateway(pair: Pair, session: str, where: str) -> None:
     gateway = getattr(pair, where)
-    async with pair.chat(pair.here, session, "[chunks 20] [slow 50]") as response:
+    async with pair.chat(pair.here, session, "[chunks 40] [slow 50]") as response:
         parts: Parts = []
         following: asyncio.Task[tuple[int, Parts]] | None = None
         async for name, part in parts_of(response):
@@ -124,8 +124,7 @@ async def test_a_turn_that_somebody_reads_is_not_stopped_by_another_tab(pair: Pa
 async def test_a_reader_at_another_gateway_counts(pair: Pair, session: str) -> None:
     async with pair.chat(pair.here, session, "[chunks 80] [slow 50]") as response:
         await first_words(response)
-        following = asyncio.create_task(pair.stream(pair.there, session))
-        await first_words(response)  # time for the other to have begun
+        following = await pair.following(pair.there, session)
     async with pair.chat(pair.here, session, "another") as refused:
         assert refused.status == 409
     _, seen = await following
@@ -135,7 +134,7 @@ async def test_a_reader_at_another_gateway_counts(pair: Pair, session: str) -> N
 @pytest.mark.parametrize("where", ["here", "there"])
 async def test_a_caller_says_what_becomes_of_a_busy_session(pair: Pair, session: str, where: str) -> None:
     gateway = getattr(pair, where)
-    async with pair.chat(pair.here, session, "[chunks 20] [slow 50]") as response:
+    async with pair.chat(pair.here, session, "[chunks 40] [slow 50]") as response:
         await first_words(response)
         async with pair.chat(gateway, session, "now", on_busy="reject") as refused:
             assert refused.status == 409
@@ -191,7 +190,7 @@ async def test_followers_of_a_killed_owner_see_the_turn_to_its_end(
 ) -> None:
     async with pair.chat(pair.here, session, "[chunks 1000] [slow 30]") as response:
         await first_words(response)
-        following = asyncio.create_task(pair.stream(pair.there, session))
+        following = await pair.following(pair.there, session)
 
         async def kept() -> bool:
             query = "SELECT partial_parts IS NOT NULL FROM gateway.turns WHERE session_id = $1"
@@ -222,7 +221,7 @@ async def test_followers_at_two_gateways_of_a_killed_owner_see_the_same(
     try:
         async with pair.chat(pair.here, session, "[chunks 1000] [slow 30]") as response:
             await first_words(response)
-            following = [asyncio.create_task(pair.stream(gateway, session)) for gateway in (pair.there, elsewhere)]
+            following = [await pair.following(gateway, session) for gateway in (pair.there, elsewhere)]
 
             async def kept() -> bool:
                 query = "SELECT partial_parts IS NOT NULL FROM gateway.turns WHERE session_id = $1"
@@ -291,8 +290,7 @@ async def test_a_turn_of_an_owner_that_began_anew_is_stopped(pair: Pair, session
 async def test_a_reader_who_leaves_a_silent_turn_elsewhere_makes_way(pair: Pair, session: str) -> None:
     async with pair.chat(pair.here, session, "[chunks 3] [stall 1]") as response:
         await first_words(response)
-        following = asyncio.create_task(pair.stream(pair.there, session))
-        await asyncio.sleep(0.5)  # it follows by now, and hears nothing more
+        following = await pair.following(pair.there, session)  # which hears nothing more
     following.cancel()
     async with pair.chat(pair.there, session, "[echo next]", stream=False) as after:
         assert after.status == 200, await after.text()

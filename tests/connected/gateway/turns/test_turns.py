@@ -31,6 +31,7 @@ from shared.publishing.publisher import Publisher
 from tests.connected.gateway.turns.turn_stage import Gateway, answered
 
 MINUTE = timedelta(minutes=1)
+ENDLESS = "[chunks 3] [stall 1]"  # until it is stopped
 
 
 async def test_a_turn_keeps_its_answer_and_tells_of_both_messages(gateway: Gateway, owner: asyncpg.Connection) -> None:
@@ -61,23 +62,23 @@ async def test_the_next_turn_remembers_what_nobody_has_stored(gateway: Gateway) 
 
 
 async def test_a_busy_session_names_the_turn_it_is_busy_with(gateway: Gateway) -> None:
-    running = await gateway.ask("[slow 30] [chunks 5]")
+    running = await gateway.ask(ENDLESS)
     with pytest.raises(SessionBusy) as busy:
         await gateway.ask("hello")
     assert busy.value.extra["turn_id"] == str(running.turn.turn_id)
-    await running.result()
+    await gateway.runner.stop(running.turn)
     await gateway.say("[echo now]")
 
 
 async def test_of_many_at_once_one_gets_the_session(gateway: Gateway) -> None:
     started = await asyncio.gather(
-        *(gateway.turns.start(gateway.claim("[slow 100] [chunks 5]"), [], on_busy="reject") for _ in range(8)),
+        *(gateway.turns.start(gateway.claim(ENDLESS), [], on_busy="reject") for _ in range(8)),
         return_exceptions=True,
     )
     won = [running for running in started if isinstance(running, TurnBuffer)]
     assert len(won) == 1
     assert sum(isinstance(lost, SessionBusy) for lost in started) == 7
-    await won[0].result()
+    await gateway.runner.stop(won[0].turn)
 
 
 async def test_sessions_of_two_users_with_one_name_are_two_sessions(gateway: Gateway) -> None:
@@ -87,11 +88,11 @@ async def test_sessions_of_two_users_with_one_name_are_two_sessions(gateway: Gat
 
 
 async def test_a_repeat_joins_a_running_turn_and_replays_an_ended_one(gateway: Gateway) -> None:
-    running = await gateway.ask("[slow 30] [chunks 4]", key="k1")
-    joined = await gateway.ask("[slow 30] [chunks 4]", key="k1")
+    running = await gateway.ask("[slow 500] [chunks 4]", key="k1")
+    joined = await gateway.ask("[slow 500] [chunks 4]", key="k1")
     assert joined is running
     first = await running.result()
-    again = await gateway.say("[slow 30] [chunks 4]", key="k1")
+    again = await gateway.say("[slow 500] [chunks 4]", key="k1")
     assert again.turn_id == first.turn_id
     assert answered(again) == answered(first)
     assert len(await gateway.requests()) == 1
@@ -126,12 +127,13 @@ async def test_a_failed_turn_runs_again_with_an_answer_of_its_own(gateway: Gatew
 async def test_a_model_that_fails_leaves_what_it_said(
     gateway: Gateway, directives: str, status: str, begins: str
 ) -> None:
-    turn = await gateway.say(directives)
-    assert turn.answer is not None
-    assert turn.answer.status == status
-    assert bool(turn.answer.content) == bool(begins)
-    assert turn.answer.error
-    assert (await gateway.events(2))[1] == turn.answered()
+    async with gateway.impatient() as asking:
+        turn = await asking.say(directives)
+        assert turn.answer is not None
+        assert turn.answer.status == status
+        assert bool(turn.answer.content) == bool(begins)
+        assert turn.answer.error
+        assert (await asking.events(2))[1] == turn.answered()
 
 
 async def test_what_the_model_s_service_says_of_our_key_is_not_passed_on(gateway: Gateway) -> None:
@@ -304,7 +306,7 @@ async def many_later_turns(owner: asyncpg.Connection, user: str = "ann") -> None
 async def test_a_session_goes_on_after_a_turn_of_long_ago_ran_again(
     gateway: Gateway, owner: asyncpg.Connection
 ) -> None:
-    said = "[slow 50] [chunks 6] [cut 4]"
+    said = "[slow 200] [chunks 6] [cut 4]"
     await gateway.say(said, key="k1")
     await many_later_turns(owner)
     running = await gateway.ask(said, key="k1")

@@ -63,6 +63,14 @@ class Gateway:
         """Make what another gateway starts its turns with."""
         return TurnStarter(store or self.store, runner, RunningTurns(store or self.store, runner, self.peers))
 
+    @asynccontextmanager
+    async def impatient(self) -> AsyncIterator["Gateway"]:
+        """Have one that gives a silent model up soon: every model is silent for half a second now and then."""
+        soon = self.settings.model_copy(update={"model_silence_s": 0.5, "model_first_piece_s": 0.5})
+        async with open_upstreams(soon) as upstreams:
+            runner = self.another(upstreams)
+            yield replace(self, runner=runner, turns=self.starter(runner))
+
     def sweeper(self) -> Sweeper:
         return Sweeper(self.store, RunningTurns(self.store, self.runner, self.peers), Unfit())
 
@@ -112,8 +120,7 @@ class Gateway:
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(serving(SandboxSettings(llm_port=0, avinode_port=0)))
-        short = {"model_silence_s": 0.5, "model_first_piece_s": 0.5}
-        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1", **short})
+        mine = settings.model_copy(update={"openai_base_url": f"{sandbox.model}/v1"})
         own_pool = await stack.enter_async_context(open_pool(mine.gateway_database_url, "test"))
         reader_pool = await stack.enter_async_context(open_pool(mine.reader_database_url, "test"))
         store, readings = TurnStore(own_pool), TurnReadings(own_pool)

@@ -31,7 +31,7 @@ def text_of(said: str) -> tuple[str, list[str]]:
 
 async def test_a_session_that_answers_is_busy_for_the_next_one(stage: Stage) -> None:
     named = {"X-Session-Id": "s1"}
-    long = SLOW.replace("400", "800")  # who asks next waits a second for it to be left alone
+    long = SLOW.replace("400", "2000")  # who asks next waits a second for it to be left alone
     first = asyncio.create_task(complete(stage, asks(long), stream=True, headers=named))
     await until(lambda: running(stage, "s1"), "the first to run")
     busy = await complete(stage, asks("[echo b]"), headers=named)

@@ -1,7 +1,7 @@
 """Outcomes on a real broker: heard by every gateway, and heard again after the connection was lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aio_pika
@@ -17,8 +17,7 @@ from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from shared.topology import OUTCOMES_EXCHANGE
 from tests.connected.brokers import broker_settings, own_broker, raw_channel
-
-HEARD_S = 20.0
+from tests.waiting import PATIENCE_S, until_true
 
 
 @asynccontextmanager
@@ -33,12 +32,6 @@ async def hearing(settings: Settings, *hearers: Hearer) -> AsyncIterator[Outcome
         await running
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(HEARD_S):
-        while not holds():
-            await asyncio.sleep(0.02)
-
-
 async def found() -> bool:
     """Find whatever is looked for: nothing is there but the hint."""
     return True
@@ -47,8 +40,8 @@ async def found() -> bool:
 async def heard(receipts: Receipts, publisher: Publisher, outcome: Outcome) -> None:
     """Announce this until a receipt hears of it; nothing is there to be found but the hint."""
     with receipts.expecting(outcome.causes[0]) as receipt:
-        waiting = asyncio.create_task(receipt.until(found, HEARD_S))
-        async with asyncio.timeout(HEARD_S):
+        waiting = asyncio.create_task(receipt.until(found, PATIENCE_S))
+        async with asyncio.timeout(PATIENCE_S):
             while not waiting.done():
                 await publisher.announce([outcome])
                 await asyncio.sleep(0.02)
@@ -98,7 +91,7 @@ async def test_properties_that_cannot_be_read_do_not_end_the_hearing(
                 with monkeypatch.context() as patched:
                     patched.setattr(ContentHeader, "marshal", lambda _: readable.replace(b"type", b"\xff\xfepe"))
                     await exchange.publish(aio_pika.Message(body), "")
-            assert await receipt.until(found, HEARD_S)  # it, too, is heard
+            assert await receipt.until(found, PATIENCE_S)  # it, too, is heard
         assert outcomes.away() is None
 
 
@@ -118,9 +111,9 @@ async def test_outcomes_are_heard_again_after_the_broker_was_away() -> None:
             await asyncio.to_thread(broker.ctl, "close_all_connections", "test")
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
             await asyncio.to_thread(broker.ctl, "stop_app")
-            await eventually(lambda: outcomes.away() is not None)
+            await until_true(lambda: outcomes.away() is not None)
             await asyncio.to_thread(broker.ctl, "start_app")
-            await eventually(lambda: outcomes.away() is None)
+            await until_true(lambda: outcomes.away() is None)
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
 
 
@@ -132,8 +125,9 @@ async def test_outcomes_are_heard_again_after_their_queue_was_deleted() -> None:
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
             listed = await asyncio.to_thread(broker.ctl, "list_queues", "--silent", "--no-table-headers", "name")
             (name,) = [name for name in listed.split() if name.startswith("outcomes.")]
+            is_lost = asyncio.create_task(until_true(lambda: outcomes.away() is not None))  # for a second
             await asyncio.to_thread(broker.ctl, "delete_queue", name)
-            await eventually(lambda: outcomes.away() is not None)
+            await is_lost
             await heard(receipts, publisher, Stored(user_id="u1", session_id="s1", causes=(new_id(),)))
             assert outcomes.away() is None
 
@@ -159,8 +153,8 @@ async def test_what_is_no_news_to_those_who_wait_is_not_read(settings: Settings)
     stored = Stored(user_id="ann", session_id="s1", causes=(new_id(),))
     tagged = SessionTagged(user_id="ann", session_id="s1", session_tag="chat_model_0_001", causes=(new_id(),))
     async with Publisher(settings, "test") as publisher, hearing(settings, Receipts(), tags) as outcomes:
-        await eventually(lambda: outcomes.away() is None)
+        await until_true(lambda: outcomes.away() is None)
         await publisher.announce([stored])
         await publisher.announce([stored, tagged])
-        await eventually(lambda: len(tags.heard) >= 2)
+        await until_true(lambda: len(tags.heard) >= 2)
     assert tags.heard == [stored, tagged]

@@ -22,7 +22,7 @@ STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
 async def test_a_request_that_nobody_sends_any_more_becomes_unconfirmed_without_a_restart(quiet: Stage) -> None:
     async with running_workflow(quiet.settings):
         await quiet.created()  # the leader was elected
-        stale, fresh = await sending(quiet, since_s=61), await sending(quiet, since_s=50)
+        stale, fresh = await sending(quiet, since_s=61), await sending(quiet, since_s=30)
         await quiet.becomes("unconfirmed", STATE, stale)
         await quiet.created("s2")
         assert await quiet.owner.fetchval(STATE, fresh) == "sending"
@@ -86,7 +86,7 @@ async def test_a_busy_avinode_that_says_when_to_come_again_is_asked_again(quiet:
 async def test_a_trip_that_turns_up_before_its_answer_is_lost_is_found(quiet: Stage) -> None:
     first = await lose_an_answer(quiet)
     await quiet.avinode.switch_on(rest_hang_ms=60_000)
-    async with running_workflow(quiet.settings, replace(QUICK, answer_s=3)):
+    async with running_workflow(quiet.settings, replace(QUICK, answer_s=5)):
         second = await quiet.request("s2")
         await quiet.called("POST", "/api/trips", 2)
         await quiet.avinode.switch_on()  # for the calls to come: the second request's answer still hangs

@@ -9,7 +9,7 @@ STATE = "SELECT state FROM workflow.requests WHERE request_id = $1"
 
 
 async def test_an_answer_outlives_the_absence_of_the_database(quiet: Stage) -> None:
-    await quiet.avinode.switch_on(rest_hang_ms=800)
+    await quiet.avinode.switch_on(rest_hang_ms=2500)
     async with running_workflow(quiet.settings) as worker:
         event = await quiet.request()
         await quiet.called("POST", "/api/trips")
@@ -30,7 +30,7 @@ async def test_a_notice_that_is_being_followed_outlives_the_absence_of_the_datab
         rfqs = await quiet.send_rfqs(avinode_trip_id, 1)
         await quiet.settled()
         before = len(await quiet.calls("GET", f"/api/{resource}"))
-        await quiet.avinode.switch_on(rest_hang_ms=600)
+        await quiet.avinode.switch_on(rest_hang_ms=2000)
         if resource == "rfqs":
             await quiet.send_rfqs(avinode_trip_id, 1)
         else:

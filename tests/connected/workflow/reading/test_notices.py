@@ -7,6 +7,7 @@ import asyncpg
 from services.workflow.store.deliveries import MOST_NOTICES
 from shared.settings import Settings
 from tests.connected.workflow.stage import Stage, open_stage, running_workflow
+from tests.waiting import until_true
 
 
 async def test_quote_decline_and_silence_are_counted(stage: Stage) -> None:
@@ -71,7 +72,8 @@ async def test_a_flood_of_notices_of_one_href_is_worked_in_portions(stage: Stage
     )
     await stage.becomes(2 * MOST_NOTICES + 2, "SELECT count(*) FROM workflow.deliveries WHERE state = 'done'")
     assert len(await stage.calls("GET", f"/rfqs/{rfq_id}")) == before + 3
-    assert max(len(outcome["causes"]) for outcome in stage.advanced) == MOST_NOTICES
+    # What was committed is announced after it.
+    await until_true(lambda: max((len(each["causes"]) for each in stage.advanced), default=0) == MOST_NOTICES)
 
 
 async def test_a_quote_whose_rfq_was_never_announced_brings_its_rfq(stage: Stage) -> None:

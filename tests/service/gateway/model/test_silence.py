@@ -62,7 +62,7 @@ async def test_a_refusal_that_does_not_end_is_left_too() -> None:
 
 @pytest.mark.parametrize("sign", [b"", b": ping\n\n", chunk()], ids=["nothing", "comments", "empty deltas"])
 async def test_who_said_why_it_ended_need_not_hang_up(sign: bytes) -> None:
-    answer, _ = await ask(Reply((HI, STOP), forever=sign), silence_s=SHORT_S)
+    answer, _ = await ask(Reply((HI, STOP), forever=sign), silence_s=5 * SHORT_S)
     assert (answer.status, answer.content, answer.error) == ("complete", "hi", None)
 
 

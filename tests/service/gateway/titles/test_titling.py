@@ -250,7 +250,7 @@ async def test_model_that_hangs_is_given_up_and_the_next_session_has_its_title()
     def answer(request: dict[str, Any]) -> Reply:
         return Reply(forever=b"") if "hang" in str(request) else SAID
 
-    async with titling(answer, title_s=0.2, titles_at_once=1) as stage:
+    async with titling(answer, title_s=1.0, titles_at_once=1) as stage:
         stage.titling.ended(ended("s1", question="hang"))
         stage.titling.ended(ended("s2"))
         await stage.until("titled")
