@@ -13,7 +13,7 @@ import orjson
 
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.connected.gateway.turns.pair import parts_of
+from tests.connected.gateway.turns.processes.pair import parts_of
 from tests.tokens import token_for
 
 A_CLICK_S = 0.5  # until somebody who sees an error has found the button that says "again"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.connected.gateway.chat.test_curl import Shell, printed, scripts, shell_beside_a_gateway
+from tests.connected.gateway.chat.frontends.test_curl import Shell, printed, scripts, shell_beside_a_gateway
 from tests.servers import Servers
 from tests.waiting import until
 

@@ -67,9 +67,9 @@ ELSEWHERE = {
     ("post", "/api/chat/templates"),
     ("patch", "/api/chat/templates/{template_id}"),
     ("delete", "/api/chat/templates/{template_id}"),
-    ("get", "/api/shared/{token}"),  # in tests/connected/gateway/sessions/test_sharing.py
+    ("get", "/api/shared/{token}"),  # in tests/connected/gateway/sessions/sharing/test_sharing.py
     ("delete", "/api/chat/sessions/{session_id}/shares/{share_id}"),  # there, too
-    ("get", "/api/chat/shared/{share_id}"),  # in tests/connected/gateway/sessions/test_shared_with.py
+    ("get", "/api/chat/shared/{share_id}"),  # in tests/connected/gateway/sessions/sharing/test_shared_with.py
     ("delete", "/api/chat/shared/{share_id}"),  # there, too
     ("get", "/api/events"),  # in tests/service/gateway/live/test_routes.py
     ("get", "/api/sessions"),

@@ -20,7 +20,7 @@ from shared.publishing.publisher import Publisher
 from shared.settings import Settings
 from tests.connected.gateway.live.listening import Stream, listening, say
 from tests.connected.gateway.stage import own_database
-from tests.connected.gateway.turns.pair import Pair, open_pair
+from tests.connected.gateway.turns.processes.pair import Pair, open_pair
 from tests.processes import running
 from tests.servers import Servers, empty_broker, looking
 from tests.settings import settings_for

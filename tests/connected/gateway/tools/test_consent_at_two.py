@@ -14,7 +14,7 @@ from shared.settings import Settings
 from shared.topology import WORKFLOW_TRIPS
 from tests.connected.brokers import waiting
 from tests.connected.gateway.tools.test_consent import CALL, ORDER
-from tests.connected.gateway.turns.pair import Pair, open_pair
+from tests.connected.gateway.turns.processes.pair import Pair, open_pair
 from tests.processes import Process
 from tests.waiting import until
 

@@ -13,7 +13,7 @@ from shared.topology import WORKFLOW_TRIPS
 from tests.connected.brokers import waiting
 from tests.connected.gateway.stage import Rows
 from tests.connected.gateway.tools.talking import trip_with_quotes
-from tests.connected.gateway.turns.pair import Pair, open_pair, parts_of
+from tests.connected.gateway.turns.processes.pair import Pair, open_pair, parts_of
 from tests.connected.workflow.stage import running_workflow
 from tests.waiting import until
 

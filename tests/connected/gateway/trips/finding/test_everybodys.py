@@ -13,7 +13,7 @@ from shared.database import open_pool, reading
 from shared.ids import new_id, user_hash
 from shared.settings import Settings
 from tests.connected.gateway.stage import Rows, Stage
-from tests.connected.gateway.trips.test_listing import EVERYTHING, TRIPS, listed, listed_by_admin, world
+from tests.connected.gateway.trips.finding.test_listing import EVERYTHING, TRIPS, listed, listed_by_admin, world
 from tests.connected.gateway.trips.whole_trip import trip_with_everything
 
 ADMIN_TRIPS, ADMIN_STATS = "/api/admin/trips", "/api/admin/trips/stats"

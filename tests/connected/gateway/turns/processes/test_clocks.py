@@ -15,7 +15,7 @@ from deploy.supervisor.trouble import Trouble
 from services.gateway.turns.stored.claims import LEASE_S
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.connected.gateway.turns.pair import Pair, first_words, open_pair, parts_of, text_of
+from tests.connected.gateway.turns.processes.pair import Pair, first_words, open_pair, parts_of, text_of
 from tests.processes import running
 from tests.waiting import until
 

@@ -12,7 +12,7 @@ from deploy.supervisor.machine.ports import free_port
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
-from tests.connected.gateway.turns.pair import Pair, Parts, first_words, open_pair, parts_of, text_of
+from tests.connected.gateway.turns.processes.pair import Pair, Parts, first_words, open_pair, parts_of, text_of
 from tests.processes import Process
 from tests.servers import Servers
 from tests.waiting import until

@@ -8,7 +8,7 @@ import pytest
 from services.gateway.turns.quota import Quota
 from services.gateway.turns.stored.finishes import Finish
 from services.gateway.turns.turn import Answer, Question, Turn
-from tests.connected.gateway.turns.test_counting import quota
+from tests.connected.gateway.turns.stored.test_counting import quota
 from tests.connected.gateway.turns.turn_stage import Gateway
 
 SAID = Question(

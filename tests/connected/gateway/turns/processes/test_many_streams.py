@@ -13,7 +13,7 @@ import pytest
 
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.connected.gateway.turns.pair import Pair, first_words, open_pair, parts_of, text_of
+from tests.connected.gateway.turns.processes.pair import Pair, first_words, open_pair, parts_of, text_of
 from tests.processes import running
 from tests.tokens import token_for
 from tests.waiting import PATIENCE_S, until

@@ -9,7 +9,7 @@ import pytest
 from shared.database import open_pool, reading
 from shared.ids import new_id
 from tests.connected.gateway.sessions.conftest import Two
-from tests.connected.gateway.sessions.test_sharing import PATH, share, talk
+from tests.connected.gateway.sessions.sharing.test_sharing import PATH, share, talk
 from tests.connected.gateway.stage import Stage
 from tests.servers import looking
 from tests.tokens import token_for

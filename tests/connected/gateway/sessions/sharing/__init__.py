@@ -1,0 +1,1 @@
+"""Sessions that others see: by a link, by name, by project"""
