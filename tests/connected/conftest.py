@@ -11,7 +11,7 @@ from deploy.supervisor.private.servers import Postgres, RabbitMQ
 from shared.settings import Settings
 from tests.connected.brokers import NOBODY, own_broker
 from tests.connected.workflow.stage import Stage, open_stage, running_workflow
-from tests.node import install
+from tests.installed.node import install
 from tests.servers import Servers, copied_database, empty_broker, find_servers, looking, own_postgres, run_sql
 from tests.settings import settings_for, with_database
 

@@ -13,10 +13,10 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
-from tests.node import CLIENTS, NODE, install, run
+from tests.installed.node import CLIENTS, NODE, install, run
+from tests.installed.venvs import venv_with
 from tests.processes import running
 from tests.tokens import token_for
-from tests.venvs import venv_with
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from deploy.doctor import examine
 from services.gateway.account.logins.links import login_token
 from shared.settings import Settings
 from shared.topology import EVENTS_EXCHANGE, OUTCOMES_EXCHANGE
-from tests.collector import collecting
 from tests.connected.everywhere import where
 from tests.processes import Process, running
+from tests.stand_ins.collector import collecting
 from tests.tokens import token_for
 from tests.waiting import until
 

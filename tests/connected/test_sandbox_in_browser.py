@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import FOCUSED, Tab, browsing
+from tests.installed.browser import FOCUSED, Tab, browsing
 from tests.sandbox_client import SEGMENT, TRIP, Avinode, running
 
 NARROW = 360  # CSS pixels, of most small telephones

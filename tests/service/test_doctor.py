@@ -18,8 +18,8 @@ from services.gateway.model.asking.upstreams import open_upstreams
 from shared.errors import ModelAway
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.identity_provider import KEYS_PATH, running_provider
 from tests.service.gateway.model.stand_in import Reply, at_once, standing_in
+from tests.stand_ins.identity_provider import KEYS_PATH, running_provider
 
 MODEL = "model's service"
 

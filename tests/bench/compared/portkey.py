@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from deploy.supervisor.machine.child import Child
 from deploy.supervisor.machine.ports import free_port
 from tests.bench.running.servers import answers
-from tests.node import NODE, NPM, run
+from tests.installed.node import NODE, NPM, run
 from tests.processes import ROOT
 
 PLACE = ROOT / ".run" / "portkey"

@@ -8,7 +8,7 @@ from itertools import cycle
 import aiohttp
 
 from tests.bench.running.stack import TOKEN_S, USERS, Stack
-from tests.identity_provider import KEYS_PATH, public_jwk, running_provider, sign
+from tests.stand_ins.identity_provider import KEYS_PATH, public_jwk, running_provider, sign
 from tests.tokens import token_for
 from tests.waiting import PATIENCE_S
 

@@ -12,8 +12,8 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
-from tests.collector import collecting
 from tests.processes import Process, running
+from tests.stand_ins.collector import collecting
 from tests.tokens import token_for
 from tests.waiting import until
 

@@ -8,10 +8,10 @@ import aiohttp
 
 from deploy.supervisor.machine.ports import free_port
 from shared.settings import Settings
-from tests.node import CLIENTS, run
+from tests.installed.node import CLIENTS, run
+from tests.installed.venvs import venv_with
 from tests.processes import running
 from tests.tokens import token_for
-from tests.venvs import venv_with
 from tests.waiting import until
 
 

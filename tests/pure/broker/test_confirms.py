@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.broker.connection import Disconnected
 from shared.publishing.confirms import ConfirmedChannel, Refused, SilenceWatch, Unroutable
 from shared.publishing.publication import Publication
-from tests.wires import FRAME_MAX, FakeWire, returned
+from tests.stand_ins.wires import FRAME_MAX, FakeWire, returned
 
 CHANNEL = 5
 COUNT = 8

@@ -9,7 +9,7 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
 from shared.broker.deliveries import Deliveries
-from tests.wires import FakeWire
+from tests.stand_ins.wires import FakeWire
 
 CHANNEL = 3
 LARGEST = 100

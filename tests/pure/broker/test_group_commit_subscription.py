@@ -14,7 +14,7 @@ from pamqp.header import ContentHeader
 from shared.broker.connection import Disconnected
 from shared.consuming.subscription import Subscription
 from shared.consuming.unreadable import UNREADABLE
-from tests.wires import FakeWire
+from tests.stand_ins.wires import FakeWire
 
 NOTHING = (b"", b"")
 

@@ -14,8 +14,8 @@ from shared.publishing import line
 from shared.publishing.line import KeptLine
 from shared.publishing.publication import Publication
 from shared.settings import Settings
+from tests.stand_ins.wires import FakeConnection
 from tests.waiting import PATIENCE_S, until_true
-from tests.wires import FakeConnection
 
 
 class Network:

@@ -13,7 +13,7 @@ from pamqp.heartbeat import Heartbeat
 
 from shared.broker import wire as wires
 from shared.broker.wire import HEARTBEAT, METHOD, MOST_HELD
-from tests.wires import FakeWire
+from tests.stand_ins.wires import FakeWire
 
 TAKEN = pamqp.frame.marshal(spec.Basic.Ack(7), 1)
 LEFT = (

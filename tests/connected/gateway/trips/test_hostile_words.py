@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from tests.connected.gateway.trips.test_proposals import prepared, send
 from tests.connected.gateway.trips.test_trips_over_http import begin, gateway_of
 from tests.connected.workflow.stage import Stage, running_workflow, serving
-from tests.mail import mail_server
+from tests.stand_ins.mail import mail_server
 from tests.waiting import until_true
 
 STEERS = "\x00\x1b[2J\x07\u202e\u2066\u200b\ufeff"  # a screen, the direction of writing, and what nobody sees

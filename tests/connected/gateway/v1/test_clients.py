@@ -13,11 +13,11 @@ from deploy.sandbox.serving import serving
 from deploy.sandbox.settings import SandboxSettings
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
-from tests.node import CLIENTS, NODE, install, run
+from tests.installed.node import CLIENTS, NODE, install, run
+from tests.installed.venvs import venv_with
 from tests.processes import running
 from tests.servers import Servers
 from tests.tokens import token_for
-from tests.venvs import venv_with
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from shared.settings import Settings
 from tests.connected.workflow.deletion.test_deletion import at, commit
 from tests.connected.workflow.stage import Stage, running_workflow
 from tests.connected.workflow.telling.test_proposals import STANDS, prepared, sent
-from tests.mail import MailServer, break_off, hang, mail_server, refuse, take
 from tests.processes import running as running_processes
+from tests.stand_ins.mail import MailServer, break_off, hang, mail_server, refuse, take
 from tests.waiting import until_true
 
 TO = ("one@client.test", "two@client.test")

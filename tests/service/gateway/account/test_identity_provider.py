@@ -12,8 +12,8 @@ from services.gateway.account.authenticator import Authenticator, Credentials
 from services.gateway.account.tokens import signing_keys
 from services.gateway.http.handed import handed_over
 from shared.settings import Settings
-from tests.identity_provider import Provider, private_jwk, public_jwk, running_provider, sign
 from tests.service.gateway.fakes import World
+from tests.stand_ins.identity_provider import Provider, private_jwk, public_jwk, running_provider, sign
 from tests.tokens import token_for
 from tests.waiting import until, until_true
 

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from tests.identity_provider import KEYS_PATH, Provider, public_jwk, public_pem, running_provider, sign
 from tests.service.gateway.fakes import World
+from tests.stand_ins.identity_provider import KEYS_PATH, Provider, public_jwk, public_pem, running_provider, sign
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
 

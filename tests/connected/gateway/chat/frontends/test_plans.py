@@ -11,7 +11,7 @@ import pytest
 from services.gateway.account.visitors.cookies import VISITOR_COOKIE, VisitorToken, new_visitor
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
-from tests.node import CLIENTS, NODE, run
+from tests.installed.node import CLIENTS, NODE, run
 from tests.processes import ROOT, running
 from tests.servers import Servers, looking
 from tests.simulated import simulated

@@ -10,7 +10,7 @@ import pytest
 
 from shared.settings import Settings
 from tests.connected.gateway.stage import own_database
-from tests.node import NODE, run
+from tests.installed.node import NODE, run
 from tests.processes import Process, running
 from tests.servers import Servers, looking
 from tests.simulated import simulated

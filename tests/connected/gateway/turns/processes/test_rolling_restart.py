@@ -16,7 +16,7 @@ from deploy.supervisor.machine.ports import free_port
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.connected.proxies import before
-from tests.node import NODE
+from tests.installed.node import NODE
 from tests.processes import Process, running
 from tests.simulated import simulated
 from tests.tokens import token_for

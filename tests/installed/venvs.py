@@ -4,7 +4,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tests.node import run
+from tests.installed.node import run
 
 UV = Path(sys.executable).with_name("uv")
 
