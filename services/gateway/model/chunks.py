@@ -37,6 +37,8 @@ class CallPiece(msgspec.Struct, gc=False):
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    is_custom: bool = False  # of a tool that is no function, whose arguments are a text
+    is_odd: bool = False  # its client gets it in OpenAI's shape, not as it came
 
 
 class Chunk(msgspec.Struct, gc=False):

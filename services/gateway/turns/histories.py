@@ -4,6 +4,7 @@ Two are the same where roles, texts and calls of tools are: also where a client 
 anew, left out what the model thought, or numbered the calls in its own way.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
@@ -13,6 +14,7 @@ import orjson
 from services.gateway.model.configured.habits import text_of
 from services.gateway.model.reading.surrogates import storable
 from services.gateway.model.reading.thoughts import Thoughts, begins_plainly
+from services.gateway.model.reading.tool_calls import NO_ARGUMENTS
 from shared.events import Role
 
 ROLES: dict[str, Role] = {
@@ -66,7 +68,15 @@ def _called(call: Message) -> list[Any]:
     arguments = function.get("arguments", function.get("input"))
     if isinstance(arguments, str):
         try:
-            arguments = orjson.loads(arguments)
+            arguments = orjson.loads(arguments.strip() or NO_ARGUMENTS)
         except orjson.JSONDecodeError:
             arguments = storable(arguments)
-    return [function.get("name"), orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()]
+    return [function.get("name"), _spelled({} if arguments is None else arguments)]
+
+
+def _spelled(arguments: Any) -> str:
+    """Spell arguments as everybody's are; those that are too deep for that, as Python shows them."""
+    try:
+        return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError:
+        return storable(json.dumps(arguments, sort_keys=True))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from services.gateway.model.chunks import Chunk, Complaint
 from services.gateway.model.configured.manner import USUAL, Manner
-from services.gateway.model.ending import ERROR, STOP, reason_of
+from services.gateway.model.ending import ERROR, STOP, TOOLS, reason_of
 from services.gateway.model.reading.complaints import NO_ANSWER, WEB_PAGE
 from services.gateway.model.reading.event_stream import ErrorEvent, EventStream
 from services.gateway.model.reading.known_shapes import UNFIT, read_calls, read_text, read_usual, read_whole
@@ -57,7 +57,7 @@ class AnswerReader:
                 return []
         chunks = self._read(self._events.feed(data))
         if (open_data := self._events.open_data) and open_data[0].strip() == DONE:
-            chunks.append(self._end())  # who keeps the connection open may never send the blank line behind it
+            chunks += self._done()  # who keeps the connection open may never send the blank line behind it
         return self._without_thoughts(chunks) if self._is_early else chunks
 
     def close(self) -> list[Chunk]:
@@ -92,7 +92,7 @@ class AnswerReader:
         chunks: list[Chunk] = []
         for event in events:
             if event == DONE:
-                chunks.append(self._end())
+                chunks += self._done()
                 continue
             if self._is_odd or type(event) is not bytes:
                 self._look_at(event, chunks)
@@ -102,15 +102,17 @@ class AnswerReader:
             except UNFIT:
                 self._look_at(event, chunks)
                 continue
+            if self._numbering is not None and chunk.finish_reason is not None:
+                chunks += self._without_arguments(chunk)
             if self._retelling is not None:
-                self._retelling.pass_on(event, chunk)
+                self._retelling.pass_on(event, chunk, is_text=True)
             chunks.append(chunk)
         return chunks
 
     def _look_at(self, event: bytes, chunks: list[Chunk]) -> None:
         """Read an event that is no plain piece of the text, behind the chunks that came with it."""
         if event.strip().upper() == DONE:
-            chunks.append(self._end())
+            chunks += self._done()
             return
         is_error = isinstance(event, ErrorEvent)
         usual = None if is_error or self._is_odd else self._read_usual(event)
@@ -131,12 +133,15 @@ class AnswerReader:
 
     def _take(self, chunk: Chunk, chunks: list[Chunk], event: bytes, *, is_usual: bool = True) -> None:
         """Take what an event says."""
-        is_numbered = True
+        is_right = True
         if chunk.calls:
             self._numbering = self._numbering or Numbering()
-            is_numbered = self._numbering.number(chunk.calls)
+            is_right = self._numbering.number(chunk.calls)
+        if self._numbering is not None and chunk.finish_reason is not None:
+            chunks += self._without_arguments(chunk)
+            is_right = is_right and not any(piece.is_odd for piece in chunk.calls)
         if self._retelling is not None:
-            if not is_numbered:
+            if not is_right:
                 self._retelling.renumber(event, chunk)
             elif is_usual:
                 self._retelling.pass_on(event, chunk)
@@ -144,10 +149,27 @@ class AnswerReader:
                 self._retelling.respell(chunk)
         chunks.append(chunk)
 
+    def _without_arguments(self, end: Chunk) -> list[Chunk]:
+        """Say at the end of an answer of calls that came without arguments what these are; it may have some itself."""
+        reason = reason_of(end.finish_reason) if end.finish_reason is not None else None
+        if self._numbering is None or (end.calls and reason == STOP):  # which some say with each piece
+            return []
+        further = self._numbering.complete(end.calls)
+        if reason not in (STOP, TOOLS, None):  # what did not come then is not known
+            return []
+        chunk = Chunk(calls=further, calls_tool=True)
+        if self._retelling is not None and further:
+            self._retelling.respell(chunk)
+        return [chunk] if further else []
+
     def _has_said(self, chunks: Iterable[Chunk]) -> bool:
         """Tell whether there is text, in what was told already or in what comes next."""
         has_begun = not self._is_early or (self._thoughts is not None and self._thoughts.has_begun)
         return has_begun or any(chunk.text for chunk in chunks)
+
+    def _done(self) -> list[Chunk]:
+        end = self._end()
+        return [*self._without_arguments(end), end]
 
     def _end(self) -> Chunk:
         text, reasoning = self._mending.rest() if self._mending else ("", "")

@@ -12,6 +12,7 @@ from services.gateway.model.ending import ERROR, reason_of
 from services.gateway.model.reading.usage import usage_in
 
 NO_REASON = frozenset(("", "null", "none"))
+FUNCTION = "function"  # the type of a call
 
 
 class _AnyDelta(msgspec.Struct, gc=False, kw_only=True):
@@ -87,10 +88,19 @@ class _Function(msgspec.Struct, gc=False):
     arguments: str | None = None
 
 
+class _Custom(msgspec.Struct, gc=False):
+    """What a tool is called with that is no function: a text."""
+
+    name: str | None = None
+    input: str | None = None
+
+
 class _Call(msgspec.Struct, gc=False):
     index: int
     id: str | None = None
+    type: str | None = None
     function: _Function | None = None
+    custom: _Custom | None = None
 
 
 class _CallsDelta(_AnyDelta, kw_only=True):
@@ -115,6 +125,7 @@ class _CallsChunk(_AnyChunk, kw_only=True):
 class _WholeCall(msgspec.Struct, gc=False):
     function: _Function
     id: str | None = None
+    type: str | None = None
     index: int | None = None
 
 
@@ -185,11 +196,7 @@ def read_calls(event: bytes) -> Chunk | None:
     except UNFIT:
         return None
     delta, choice = said.choices[0].delta, said.choices[0]
-    calls = [
-        CallPiece(call.index, call.id or None, name or None, arguments or "")
-        for call in delta.tool_calls
-        for name, arguments in (_called(call.function),)
-    ]
+    calls = [_piece(call) for call in delta.tool_calls]
     return Chunk(
         text=delta.content or "",
         reasoning=delta.reasoning_content or "",
@@ -201,8 +208,22 @@ def read_calls(event: bytes) -> Chunk | None:
     )
 
 
-def _called(function: _Function | None) -> tuple[str | None, str | None]:
-    return (function.name, function.arguments) if function else (None, None)
+def _piece(call: _Call) -> CallPiece:
+    if call.custom is not None:
+        return CallPiece(call.index, call.id or None, call.custom.name or None, call.custom.input or "", is_custom=True)
+    name, arguments = (call.function.name, call.function.arguments) if call.function else (None, None)
+    return CallPiece(call.index, call.id or None, name or None, arguments or "", is_odd=_is_odd(call))
+
+
+def _is_odd(call: _Call | _WholeCall) -> bool:
+    """Tell whether a piece has an empty name or id, which some clients take for the call's, or begins with too little.
+
+    https://github.com/huggingface/tau/pull/715, https://github.com/lazy-hq/aisdk/pull/121
+    """
+    name, arguments = (call.function.name, call.function.arguments) if call.function else (None, None)
+    if name is not None and arguments is None:
+        return True
+    return call.id == "" or name == "" or (call.type != FUNCTION and (call.type or name) is not None)
 
 
 def read_whole(body: bytes) -> Chunk | None:
@@ -215,8 +236,9 @@ def read_whole(body: bytes) -> Chunk | None:
     if message.reasoning_details and not (message.reasoning_content or message.reasoning):
         return None
     calls = [
-        CallPiece(number, call.id or None, call.function.name or None, call.function.arguments or "")
+        CallPiece(number, call.id or None, name or None, call.function.arguments or "", is_odd=_is_odd(call))
         for number, call in enumerate(message.tool_calls or ())
+        for name in (call.function.name,)
     ]
     return Chunk(
         text=(message.content or "") + (message.refusal or ""),

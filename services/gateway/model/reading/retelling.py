@@ -4,7 +4,6 @@ What our reader had to mend (an odd shape, half a character, calls of tools whos
 whole answer where a stream was asked for) is spelled anew from what it read.
 """
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,16 +11,13 @@ from typing import Any
 import orjson
 
 from services.gateway.model.chunks import CallPiece, Chunk, Usage
-from services.gateway.model.ending import ERROR, FILTERED, LENGTH, STOP, TOOLS, reason_of
+from services.gateway.model.ending import ERROR, reason_of
+from services.gateway.model.reading.known_shapes import FUNCTION
+from services.gateway.model.reading.readable import CHUNK, REASONS, WHOLE, is_odd, lacks_something, readable, tells_role
+from services.gateway.model.reading.usage import spelled
 from services.gateway.model.relayed import Relayed
 from shared.ids import new_id
 
-REASONS = frozenset((STOP, LENGTH, FILTERED, TOOLS))  # OpenAI's words
-# What clients in languages with types cannot do without (https://github.com/zed-industries/zed/issues/37022), and what
-# they take for a reason that they do not know: https://github.com/OpenSecretCloud/maple-proxy/issues/3.
-NAMES = (b'"id"', b'"object"', b'"created"', b'"model"')
-NO_REASON = re.compile(rb'"finish_reason"\s*:\s*"(?:null|none)?"', re.IGNORECASE)
-NO_USAGE = re.compile(rb'"usage"\s*:\s*\{\s*\}')
 HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
@@ -30,13 +26,20 @@ class Retelling:
 
     def __init__(self, request: Relayed) -> None:
         self._request = request
-        self._first: bytes | None = None  # the first event that was passed on
+        self._first: bytes | None = None  # the first event with a choice that was passed on
         self._head: dict[str, Any] | None = None
-        self._lacks = False  # the first event lacked something, and so do the others
+        self._lacks: bool | None = None  # the first event lacked something, and so do the others; none: none has come
+        self._has_role = False  # it was told whose the answer is
         self._own_head: dict[str, Any] | None = None
 
-    def pass_on(self, event: bytes, chunk: Chunk) -> None:
-        """Tell an event of the usual shape as it came; one that says only what nobody but us has asked for, not."""
+    def pass_on(self, event: bytes, chunk: Chunk, *, is_text: bool = False) -> None:
+        """Tell an event of the usual shape as it came; one that says only what nobody but us has asked for, not.
+
+        Args:
+            event: Which.
+            chunk: What it says.
+            is_text: That is known to be no more than the next piece of the text, or the end.
+        """
         if chunk.is_whole:
             self._tell_whole(event, chunk)
             return
@@ -47,24 +50,25 @@ class Retelling:
         if chunk.finish_reason is not None and chunk.finish_reason not in REASONS:
             self.respell(chunk)
             return
-        if self._first is None:
-            self._first, self._lacks = event, lacks_something(event)
-        if self._lacks:
-            event = self._completed(event, "chat.completion.chunk")
+        lacks = self._lacks if self._lacks is not None else self._look_at(event)
+        may_be_odd = chunk.finish_reason is not None or not (is_text or chunk.calls)
+        if lacks or (may_be_odd and is_odd(event)) or not (self._has_role or self._tells_role(event, chunk)):
+            event = self._completed(event, CHUNK)
         chunk.told = event.replace(b"\n", b"\ndata: ") if b"\n" in event else event
 
     def renumber(self, event: bytes, chunk: Chunk) -> None:
-        """Tell an event whose calls have other numbers now, with all else that it has.
+        """Tell an event whose calls are read otherwise than they came, with all else that it has.
 
         Gemini wants back what stands beside a call, its signature (https://github.com/THU-MAIC/OpenMAIC/issues/1556).
         """
         try:
             value = orjson.loads(event)
-            calls = value["choices"][0]["delta"]["tool_calls"]
+            choice = value["choices"][0]
+            calls = choice["message" if chunk.is_whole else "delta"]["tool_calls"]
             if len(calls) != len(chunk.calls):
                 raise ValueError("some of them say nothing")
             for call, piece in zip(calls, chunk.calls, strict=True):
-                call["index"] = piece.index
+                _correct(call, piece, is_whole=chunk.is_whole)
         except (ValueError, LookupError, TypeError):
             self.respell(chunk)
         else:
@@ -77,7 +81,23 @@ class Retelling:
         usage = chunk.usage if self._request.wants_usage else None
         if not chunk.is_piece and usage is None:
             return
-        chunk.told = chunk_bytes(self._known_head(), delta_of(chunk), finish_reason_of(chunk), usage)
+        delta = delta_of(chunk)
+        if chunk.is_piece and not self._has_role:
+            self._has_role = True
+            delta = {"role": "assistant", **delta}
+        chunk.told = chunk_bytes(self._known_head(), delta, finish_reason_of(chunk), usage)
+
+    def _look_at(self, event: bytes) -> bool:
+        """Tell whether an event lacks something; what Azure says before the first choice says nothing of the others."""
+        lacks = lacks_something(event, CHUNK)
+        if b'"delta"' in event:
+            self._first, self._lacks = event, lacks
+        return lacks
+
+    def _tells_role(self, event: bytes, chunk: Chunk) -> bool:
+        """Tell whether an event need not say whose the answer is: it does, or is no piece of it."""
+        self._has_role = tells_role(event)
+        return self._has_role or not chunk.is_piece
 
     def _tell_whole(self, event: bytes, chunk: Chunk) -> None:
         reason = chunk.finish_reason
@@ -85,12 +105,11 @@ class Retelling:
             self._first = event
             self.respell(chunk)
         elif reason in REASONS:
-            chunk.told = event if has_all_names(event) else self._completed(event, "chat.completion")
+            is_right = tells_role(event) and not lacks_something(event, WHOLE)
+            chunk.told = event if is_right else self._completed(event, WHOLE)
 
     def _completed(self, event: bytes, kind: str) -> bytes:
-        """Give an event what it lacks, and leave out what says nothing."""
-        if self._own_head is None:
-            self._own_head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time()), "model": ""}
+        """Give an event what it lacks, and leave out what says nothing, or what OpenAI's clients cannot read."""
         value = _value_of(event)
         if value is None:
             return event
@@ -98,20 +117,28 @@ class Retelling:
             choice.setdefault("index", number)
             reason = choice.get("finish_reason")
             choice["finish_reason"] = reason if reason in REASONS else None
-        known = {name: each for name, each in value.items() if each not in (None, {})}
-        return orjson.dumps({**self._own_head, "object": kind, **known})
+            self._give_role(choice)
+        return orjson.dumps({**self._readable(value), "object": kind})
+
+    def _readable(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        if self._own_head is None:
+            self._own_head = {"id": f"chatcmpl-{new_id().hex}", "created": int(time.time()), "model": ""}
+        return readable(value, self._own_head)
+
+    def _give_role(self, choice: dict[str, Any]) -> None:
+        """Say whose an answer is, where its first piece does not: OpenAI's SDK for JavaScript refuses it without."""
+        told = choice.get("message") or choice.get("delta")
+        if self._has_role or not isinstance(told, dict):
+            return
+        self._has_role = True
+        told["role"] = "assistant"
 
     def _known_head(self) -> Mapping[str, Any]:
         """Return what every chunk of this answer has, by the first one: a client may join them by it."""
         if self._head is None:
-            said = {**(self._own_head or {}), **((self._first and _value_of(self._first)) or {})}
-            self._head = {name: said[name] for name in HEAD if said.get(name) is not None}
+            said = self._readable((self._first and _value_of(self._first)) or {})
+            self._head = {name: said[name] for name in HEAD if name in said}
         return self._head
-
-
-def lacks_something(event: bytes) -> bool:
-    """Tell whether an event of the usual shape is none that every client reads."""
-    return not has_all_names(event) or NO_REASON.search(event) is not None or NO_USAGE.search(event) is not None
 
 
 def _value_of(event: bytes) -> dict[str, Any] | None:
@@ -123,17 +150,13 @@ def _value_of(event: bytes) -> dict[str, Any] | None:
     return value
 
 
-def has_all_names(event: bytes) -> bool:
-    return all(name in event for name in NAMES)
-
-
 def chunk_bytes(
     head: Mapping[str, Any], delta: Mapping[str, Any], finish_reason: str | None = None, usage: Usage | None = None
 ) -> bytes:
     """Spell a `chat.completion.chunk`."""
     choices = [{"index": 0, "delta": delta, "finish_reason": finish_reason}] if delta or finish_reason else []
-    told = {**new_head(), **head, "object": "chat.completion.chunk", "choices": choices}
-    return orjson.dumps(told | ({"usage": usage_of(usage)} if usage else {}))
+    told = {**new_head(), **head, "object": CHUNK, "choices": choices}
+    return orjson.dumps(told | ({"usage": spelled(usage)} if usage else {}))
 
 
 def new_head() -> dict[str, Any]:
@@ -153,8 +176,25 @@ def delta_of(chunk: Chunk) -> dict[str, Any]:
     return delta
 
 
+def _correct(call: dict[str, Any], piece: CallPiece, *, is_whole: bool) -> None:
+    """Let a call, or a piece of one, be as it was read."""
+    kind, arguments = ("custom", "input") if piece.is_custom else (FUNCTION, "arguments")
+    tool = call.get(kind) or {}
+    for place, name, value in ((call, "id", piece.id), (tool, "name", piece.name)):
+        if value is not None:
+            place[name] = value
+        else:
+            place.pop(name, None)
+    if piece.name or "type" in call:
+        call["type"] = kind
+    if tool:
+        tool[arguments] = piece.arguments
+    if not is_whole:
+        call["index"] = piece.index
+
+
 def _call_of(piece: CallPiece) -> dict[str, Any]:
-    begins = {"id": piece.id or f"call_{piece.index}", "type": "function"} if piece.name else {}
+    begins = {"id": piece.id, "type": FUNCTION} if piece.name and piece.id else {}
     function = {"name": piece.name} if piece.name else {}
     return {"index": piece.index, **begins, "function": {**function, "arguments": piece.arguments}}
 
@@ -163,12 +203,6 @@ def finish_reason_of(chunk: Chunk) -> str | None:
     """Spell why it ended, in OpenAI's words; an error has none among them, and is told otherwise."""
     reason = reason_of(chunk.finish_reason) if chunk.finish_reason else None
     return None if reason == ERROR else reason
-
-
-def usage_of(usage: Usage) -> dict[str, int]:
-    """Spell tokens."""
-    asked, said = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
 
 def sse(events: Sequence[bytes]) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 from services.gateway.model.chunks import Usage
 
 MOST_TOKENS = 2**31 - 1  # what the column holds; services have been seen to report others
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")  # as OpenAI spells them
 # OpenAI's names, those of Anthropic and of OpenAI's newer endpoint, Google's, and Ollama's.
 PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
 COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
@@ -22,6 +23,12 @@ def usage_in(value: Any) -> Usage | None:
     reasoning = _first(_details(value, COMPLETION_DETAILS), ("reasoning_tokens",))
     usage = Usage(_first(value, PROMPT), _first(value, COMPLETION), cached, reasoning)
     return usage if usage.prompt_tokens or usage.completion_tokens else None
+
+
+def spelled(usage: Usage) -> dict[str, int]:
+    """Spell tokens as OpenAI's clients read them."""
+    asked, said = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    return dict(zip(COUNTS, (asked, said, asked + said), strict=True))
 
 
 def newest(before: Usage | None, after: Usage | None) -> Usage | None:

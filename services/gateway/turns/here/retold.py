@@ -11,6 +11,8 @@ from services.gateway.model.chunks import BETWEEN, Chunk
 from services.gateway.model.ending import reason_of
 from services.gateway.model.relayed import Relayed
 
+MOST_EARLY = 16  # events before the first piece: of more, those that say nothing, the newest is told behind the first
+
 
 class Retold:
     """The events that were not sent yet.
@@ -32,7 +34,7 @@ class Retold:
         self.has_usage = False  # the client was told of it, or will be
         self.whole: bytes | None = None  # all of the answer, as its service sent it
         self._holding: Holding | None = None
-        self._early: bytes = b""  # what came before the first piece: another service may still be asked
+        self._early: list[bytes] = []  # what came before the first piece: another service may still be asked
         self._waiting: list[bytes] = []
         self._held: list[bytes] = []
         self._tries = 0
@@ -46,7 +48,7 @@ class Retold:
     def tell(self, chunk: Chunk, tries: int) -> None:
         """Take what comes next at this try; of one that failed before its first piece nothing is told."""
         if tries != self._tries:
-            self._tries, self._early = tries, b""
+            self._tries, self._early = tries, []
         if chunk.finish_reason is not None:
             self.reason = reason_of(chunk.finish_reason)
         if not chunk.told or not self._is_read:
@@ -63,7 +65,7 @@ class Retold:
         elif self._has_begun:
             self._wait(chunk.told)
         else:
-            self._early = chunk.told
+            self._early = [*self._early[: MOST_EARLY - 1], chunk.told]
 
     def take(self) -> bytes:
         """Take what waits, as events of a stream; nothing where nothing does."""
@@ -80,15 +82,15 @@ class Retold:
         """Keep nothing for a client that has gone."""
         self._is_read = False
         self._spelled(self._waiting)
-        self._waiting, self._held, self._early, self.whole = [], [], b"", None
+        self._waiting, self._held, self._early, self.whole = [], [], [], None
 
     @property
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
     def _opening(self) -> Sequence[bytes]:
-        early, self._early = self._early, b""
-        return (early,) if early else ()
+        early, self._early = self._early, []
+        return early
 
     def _wait(self, *told: bytes) -> None:
         self._waiting += told

@@ -30,6 +30,7 @@ OURS = frozenset(
     (
         *("model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options", "metadata"),
         *("include", "truncation", "max_output_tokens", "max_tool_calls", "reasoning", "text", "tools", "tool_choice"),
+        "client_metadata",  # of Codex, for its own service: others refuse it (https://github.com/BerriAI/litellm/pull/36268)
         *UNSUPPORTED,
     )
 )

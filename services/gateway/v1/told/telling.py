@@ -11,7 +11,9 @@ from starlette.responses import Response
 from services.gateway.http.answers.openai_errors import FAILED, REFUSED, described, error_object, error_response
 from services.gateway.model.chunks import Usage
 from services.gateway.model.ending import ERROR, STOP, TOOLS
-from services.gateway.model.reading.retelling import REASONS, chunk_bytes, usage_of
+from services.gateway.model.reading.readable import REASONS
+from services.gateway.model.reading.retelling import chunk_bytes
+from services.gateway.model.reading.usage import spelled
 from services.gateway.turns.here.buffer import QUIET_S, Reasoning, TurnBuffer
 from services.gateway.turns.here.retold import Retold
 from services.gateway.turns.pieces import Whole
@@ -119,7 +121,7 @@ def completion_of(turn: Turn, answer: Answer) -> bytes:
     message |= {"reasoning_content": reasoning} if reasoning else {}
     message |= {"tool_calls": calls} if calls else {}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason_of(answer)}
-    told = {**head_of(turn), "object": "chat.completion", "choices": [choice], "usage": usage_of(_usage(answer))}
+    told = {**head_of(turn), "object": "chat.completion", "choices": [choice], "usage": spelled(_usage(answer))}
     return orjson.dumps(told)
 
 

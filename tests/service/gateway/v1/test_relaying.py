@@ -16,7 +16,6 @@ from services.gateway.model.relayed import Relayed
 from services.gateway.turns.here.answering import Answering
 from services.gateway.turns.here.buffer import TurnBuffer
 from services.gateway.turns.here.retold import Retold
-from services.gateway.turns.turn import Answer
 from services.gateway.v1.reading.response_request import read_response_request
 from services.gateway.v1.told.response_told import ToldInPieces
 from services.gateway.v1.told.responses import Responses
@@ -24,29 +23,9 @@ from services.gateway.v1.told.telling import completion_of, error_of, relayed_st
 from services.gateway.v1.told.wording import Begun
 from tests.pure.gateway.samples import minutes, turn
 from tests.service.gateway.model.stand_in import DONE, HI, STOP, Reply, at_once, chunk, event, standing_in
+from tests.service.gateway.v1.relaying import ROLE, chunks, delta, relayed
 
-ROLE = chunk(role="assistant", content="")
 USAGE = event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
-
-
-async def relayed(*body: bytes, request: Relayed | None = None, **reply: Any) -> tuple[bytes, Answer]:
-    """Ask once, and return all that the client gets, and what is kept."""
-    buffer = TurnBuffer(turn())
-    asked: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
-    retold = buffer.retold = Retold(request or Relayed(), asked, 10)
-    async with standing_in(Reply(body, **reply)) as service, open_upstreams(service.settings(), at_once) as upstreams:
-        answer = await Answering(upstreams, buffer).run(asked)
-    buffer.end(replace(buffer.turn, state=answer.status, answer=answer, answered_at=minutes(1)))
-    return b"".join([piece async for piece in relayed_stream(buffer, retold)]), answer
-
-
-def chunks(said: bytes) -> list[Any]:
-    assert said.endswith(DONE)
-    return [json.loads(line[6:]) for line in said.split(b"\n\n") if line and line != DONE.strip()]
-
-
-def delta(said: Any) -> Any:
-    return said["choices"][0]["delta"]
 
 
 async def test_what_is_right_is_relayed_byte_for_byte() -> None:
@@ -91,9 +70,9 @@ async def test_what_lacks_something_and_cannot_be_completed_goes_on_as_it_came()
 
 
 async def test_usage_is_for_who_asked_for_it() -> None:
-    assert USAGE not in (await relayed(HI, STOP, USAGE, DONE))[0]
+    assert USAGE not in (await relayed(ROLE, HI, STOP, USAGE, DONE))[0]
     wanted = Relayed(wants_usage=True)
-    assert (await relayed(HI, STOP, USAGE, DONE, request=wanted))[0] == HI + STOP + USAGE + DONE
+    assert (await relayed(ROLE, HI, STOP, USAGE, DONE, request=wanted))[0] == ROLE + HI + STOP + USAGE + DONE
     *_, estimated = chunks((await relayed(HI, STOP, DONE, request=wanted))[0])
     assert (estimated["choices"], estimated["usage"].keys()) == (
         [],
@@ -110,8 +89,8 @@ async def test_an_end_that_a_service_leaves_out_is_told(body: tuple[bytes, ...])
 
 async def test_a_stream_that_breaks_off_is_an_error_and_no_end() -> None:
     """Who ends it with `stop` hides it: https://github.com/BerriAI/litellm/issues/40260."""
-    said, answer = await relayed(HI)
-    assert said.startswith(HI)
+    said, answer = await relayed(ROLE, HI)
+    assert said.startswith(ROLE + HI)
     assert DONE not in said
     error = json.loads(said.split(b"data: ")[-1])["error"]
     assert (error["type"], error["code"]) == ("server_error", "model_away")
@@ -155,7 +134,11 @@ async def test_a_whole_answer_is_streamed_where_a_stream_was_asked_for() -> None
     whole = {"id": "c1", "choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
     said, _ = await relayed(json.dumps(whole).encode(), headers=("Content-Type: application/json",))
     (told,) = chunks(said)
-    assert (told["id"], told["object"], delta(told)) == ("c1", "chat.completion.chunk", {"content": "hi"})
+    assert (told["id"], told["object"], delta(told)) == (
+        "c1",
+        "chat.completion.chunk",
+        {"role": "assistant", "content": "hi"},
+    )
 
 
 async def test_halves_of_a_character_are_told_as_one() -> None:
@@ -178,7 +161,7 @@ async def test_an_answer_without_text_ends_as_its_service_says() -> None:
 
 async def test_an_answer_that_says_with_each_piece_that_it_ends_is_relayed_to_its_end() -> None:
     """https://github.com/QuantumNous/new-api/issues/378."""
-    pieces = [chunk("stop", content="a"), chunk(content="b"), chunk("stop", content="c")]
+    pieces = [chunk("stop", role="assistant", content="a"), chunk(content="b"), chunk("stop", content="c")]
     said, answer = await relayed(*pieces, DONE)
     assert said == b"".join((*pieces, DONE))
     assert answer.content == "abc"
@@ -285,8 +268,8 @@ async def test_what_is_refused_for_something_else_is_not_too_long() -> None:
 
 
 async def test_who_wants_no_stream_is_answered_by_one_that_is_none_and_else_by_what_came() -> None:
-    whole = b'{"id": "c", "object": "chat.completion", "created": 1, "model": "m", "odd": 1, "choices": [{"message": '
-    whole += b'{"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}'
+    whole = b'{"id": "c", "object": "chat.completion", "created": 1, "model": "m", "odd": 1, "choices": [{"index": 0, '
+    whole += b'"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}'
     for body, is_relayed in ((whole, True), (HI + STOP + DONE, False), (whole.replace(b"stop", b"end_turn"), False)):
         buffer = TurnBuffer(turn())
         retold = buffer.retold = Retold(Relayed(streams=False), [], 0)
