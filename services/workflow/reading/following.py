@@ -112,17 +112,23 @@ class Follower:
             await self._facts.read_soon(trip_id)  # perhaps the whole trip was, which no notice says
 
     async def _conclude(self, trip_id: UUID) -> None:
-        """Read a trip of which it seems that nobody's answer is awaited any more: of notices, some may be missing."""
+        """Read a trip of which it seems that nobody's answer is awaited any more: of notices, some may be missing.
+
+        Its messages say why an operator has declined, and one whose notice is still to come is read here.
+        """
         reference = await self._facts.seems_answered(trip_id)
         if reference is None:
             return
         try:
             trip = await self._reader.trip(reference)
             kept, outcomes = await self._facts.add_trip(trip_id, trip)
+            await self._announce(outcomes)
+            if kept is not None and not trip.rfq_ids:
+                unknown = await self._facts.unknown_messages(kept, trip.message_ids)
+                await self._read_messages(kept, unknown, trip.trip_code)
         except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable):
             await self._facts.read_soon(trip_id)  # the notice is worked all the same
             return
-        await self._announce(outcomes)
         if kept is not None and not trip.rfq_ids:
             await self._facts.conclude(kept)
         elif kept is not None:

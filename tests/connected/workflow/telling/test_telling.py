@@ -93,6 +93,19 @@ async def test_a_decline_without_a_notice_is_told_as_well(stage: Stage) -> None:
     await stage.stands(event.trip_id, "requesting_quotes", 1, 0, 0)
 
 
+async def test_a_decline_that_is_seen_before_its_notice_is_told_with_its_reason(quiet: Stage) -> None:
+    """An RFQ is read for the notice that it was sent, when its operator has declined meanwhile."""
+    async with running_workflow(quiet.settings):
+        _, avinode_trip_id = await quiet.created("s1")
+    (rfq_id,) = await quiet.send_rfqs(avinode_trip_id, 1)
+    await quiet.avinode.switch_on(drop=True)
+    await quiet.avinode.act(f"rfqs/{rfq_id}/decline", {"reason": "CABOTAGE"})
+    await quiet.avinode.switch_on()
+    async with running_workflow(quiet.settings):
+        (told,) = await quiet.told(1)
+    assert told.content == "Simulated Operator A declined (cabotage). No operator is left who might quote."
+
+
 async def test_a_cancellation_is_told_to_whoever_had_the_trip(stage: Stage) -> None:
     event, avinode_trip_id = await stage.created("s1")
     await stage.attach(avinode_trip_id, "s2")
@@ -192,6 +205,7 @@ async def test_a_note_stands_where_it_is_told_and_not_where_what_it_tells_of_was
     async with running_workflow(quiet.settings):
         (told,) = await quiet.told(1)
         assert told.created_at > read_at
+        await quiet.becomes(0, "SELECT count(*) FROM workflow.quotes WHERE NOT estimate AND told_at IS NULL")
         await quiet.owner.execute("UPDATE workflow.quotes SET told_at = NULL, seen_at = clock_timestamp()")
         (revised,) = await quiet.told(1)  # by a process of an earlier release, which knows no `said_at`
         assert revised.created_at > told.created_at
