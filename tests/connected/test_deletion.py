@@ -27,6 +27,7 @@ from tests.waiting import PATIENCE_S, until
 
 SERVICES = ("gateway", "gateway_2", "logger", "tagger", "workflow")
 SECRET = "marzipan"
+PATIENT_S = 20.0  # for a stored row, since nothing of this is about how long it takes
 TRIP = {"segments": [{"from": "KTEB", "to": "KVNY", "date": FLIGHT_DAY}], "pax": 4}
 # A row in each table that no request of this test fills; for `ann`, or what her rows hang on.
 FILLED_BY_HAND = (
@@ -117,7 +118,7 @@ async def running_site(
     async with (
         own_database(servers, template) as settings,
         looking(settings.database_url) as owner,
-        simulated(settings) as outside,
+        simulated(settings.model_copy(update={"stored_wait_s": PATIENT_S})) as outside,
         running(outside.settings, tmp_path_factory.mktemp("site"), "gateway", "logger", "tagger", "workflow") as first,
         running(
             settings.model_copy(update=others(outside.settings)), tmp_path_factory.mktemp("two"), "gateway_2"
@@ -129,7 +130,7 @@ async def running_site(
 
 def others(settings: Settings) -> dict[str, Any]:
     """Return what a second gateway has of the first one's settings; its port is its own."""
-    return {"openai_base_url": settings.openai_base_url, "avinode_base_url": settings.avinode_base_url}
+    return {name: getattr(settings, name) for name in ("openai_base_url", "avinode_base_url", "stored_wait_s")}
 
 
 @pytest.fixture
@@ -253,7 +254,8 @@ async def test_a_service_that_is_away_hears_of_it_later(site: Site, session: str
     await a_whole_session(site, session)
     await site.processes[service].stop()
     try:
-        status, body = await site.call("DELETE", f"/api/chat/sessions/{session}")
+        unwaited = {"Prefer": "respond-async"} if service == "logger" else {}
+        status, body = await site.call("DELETE", f"/api/chat/sessions/{session}", **unwaited)
         assert (status, body["stored"]) == ((202, False) if service == "logger" else (200, True))
         assert (await site.call("GET", f"/api/chat/sessions/{session}"))[0] == 404
         assert (await site.say("again", session))[0] == 404
@@ -390,7 +392,7 @@ async def test_operators_erase_a_user_by_the_command_line(site: Site, session: s
     user = f"dan{new_id().hex}"
     await site.say("[echo hello]", session, user=user)
     assert await command(site, "erase", "--user", user, "--status") == (0, f"{user}: none\n")
-    status, said = await command(site, "erase", "--user", user, "--wait", "30s")
+    status, said = await command(site, "erase", "--user", user, "--wait", "60s")
     assert (status, said.partition(" of ")[0]) == (0, f"{user}: done")
     assert (await site.call("GET", f"/api/chat/sessions/{session}", user=user))[0] == 404
     assert [count for count in (await rows_of(site.owner, user)).values() if count] == []

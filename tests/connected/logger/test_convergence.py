@@ -83,7 +83,9 @@ def deliveries(draw: st.DrawFn) -> tuple[list[SessionEvent], list[list[SessionEv
     return events, [shuffled[start:end] for start, end in edges if end > start]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(delivered=deliveries())
 async def test_tables_do_not_depend_on_how_events_are_delivered(
     store: Store, owner: asyncpg.Connection, delivered: tuple[list[SessionEvent], list[list[SessionEvent]]]

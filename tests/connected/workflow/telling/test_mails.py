@@ -102,7 +102,7 @@ async def test_what_is_lost_after_the_mail_came_is_unconfirmed_and_not_mailed_ag
     quiet: Stage, mail: MailServer, mailing: Settings, proposal: ProposalPrepared, at_data: Any
 ) -> None:
     mail.at_data = at_data
-    settings = mailing.model_copy(update={"smtp_timeout_s": 1.0})
+    settings = mailing.model_copy(update={"smtp_timeout_s": 3.0})
     async with running_workflow(settings):
         await wish(quiet, proposal, *TO)
         await becomes(quiet, proposal, "unconfirmed  t")

@@ -39,7 +39,7 @@ async def site(servers: Servers, template: str, tmp_path_factory: pytest.TempPat
         simulated(settings) as outside,
         # Nobody makes the trips that are ordered here, and nobody waits for them.
         running(
-            outside.settings.model_copy(update={"tool_call_s": 1.0}),
+            outside.settings.model_copy(update={"tool_call_s": 3.0}),
             tmp_path_factory.mktemp("logs"),
             "gateway",
             "logger",
