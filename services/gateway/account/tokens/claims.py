@@ -26,7 +26,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class ClaimPaths:
-    """Where a token says what: `role`, `app_metadata.role`, or a whole name that is a URL, `https://example.com/role`."""
+    """Where a token says what: `role`, `app_metadata.role`, or a whole name, `https://example.com/role`."""
 
     role: str
     projects: str
@@ -38,19 +38,24 @@ class ClaimPaths:
             NotAuthenticated: They name a visitor, or the projects are no list of names.
         """
         user_id: str = claims["sub"]
-        if user_id.startswith(VISITOR_PREFIX):
+        if not may_be_named(user_id):
             raise NotAuthenticated("A token may not name a visitor.")
         role, projects = _role(_at(claims, self.role)), _projects(_at(claims, self.projects), self.projects)
         return Identity(user_id, role, projects, min(claims["exp"], NEVER))
 
 
+def may_be_named(user_id: str) -> bool:
+    """Tell whether a token or a login link may name this user: a visitor is known by a token of ours alone."""
+    return is_name(user_id) and not user_id.startswith(VISITOR_PREFIX)
+
+
 def _at(claims: Mapping[str, Any], path: str) -> Any:
-    """Return the claim at a path; None where there is none.
+    """Return the claim that is called so as a whole, else the one at this path; None where there is none.
 
     Raises:
         NotAuthenticated: What should hold it is something else: nobody knows what was meant to be limited there.
     """
-    if "://" in path:
+    if path in claims or "://" in path:
         return claims.get(path)
     held: Any = claims
     for name in path.split("."):

@@ -1,5 +1,6 @@
 """The keys that an identity provider publishes (a JWK Set, RFC 7517), as far as they may verify a token here. Pure."""
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ def read_key_set(body: bytes) -> KeySet:
     Raises:
         ValueError: It is no JWK Set, or has no key that could verify a token.
     """
-    document = orjson.loads(body)
+    document = orjson.loads(body.removeprefix(BOM_UTF8))  # as some files are served
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("it is no JSON object with a list of `keys`")
@@ -74,8 +75,8 @@ def _read_key(written: Any) -> jwt.PyJWK | None:
     if (
         "d" in written
         or written.get("crv") != curve
-        or written.get("alg", algorithm) != algorithm
-        or written.get("use", "sig") != "sig"
+        or written.get("alg") not in (None, algorithm)
+        or written.get("use") not in (None, "sig")
         or (operations is not None and not (isinstance(operations, list) and "verify" in operations))
     ):
         return None

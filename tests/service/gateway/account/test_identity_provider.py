@@ -1,7 +1,9 @@
 """Tokens of an identity provider, whose keys a real HTTP server shows; and what it is like while that misbehaves."""
 
 import asyncio
+import json
 import time
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -120,6 +122,39 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, list[str] | N
         {"sub": "auth0|64f1b2c3d4e5f60718293a4b", "https://example.com/roles": ["billing", "service", "admin"]},
         ("admin", None),
     ),
+    "auth0, a name that is no URL": (
+        {"jwt_role_claim": "example.com/role", "jwt_projects_claim": "example.com/projects"},
+        {"sub": "auth0|64f1b2c3d4e5f60718293a4b", "example.com/role": "admin", "example.com/projects": ["p1"]},
+        ("admin", ["p1"]),
+    ),
+    "keycloak": (
+        {"jwt_role_claim": "realm_access.roles", "jwt_projects_claim": "projects"},
+        {
+            "typ": "Bearer",
+            "aud": "account",
+            "jti": "onrtac:5b2e",
+            "realm_access": {"roles": ["offline_access", "service", "uma_authorization"]},
+            "resource_access": {"account": {"roles": ["admin"]}},
+            "projects": [],
+        },
+        ("service", []),
+    ),
+    "cognito": (
+        {"jwt_role_claim": "cognito:groups", "jwt_projects_claim": "custom:projects"},
+        {"token_use": "id", "cognito:groups": ["eu-west-1_AbC_Google", "admin"], "custom:projects": ["p1"]},
+        ("admin", ["p1"]),
+    ),
+    "entra": (
+        {"jwt_role_claim": "roles"},
+        {"ver": "2.0", "tid": "9188040d", "oid": "1b2c", "roles": ["admin"], "wids": ["b79fbf4d"], "scp": "chat"},
+        ("admin", None),
+    ),
+    "firebase": (
+        {},
+        {"user_id": "u1", "role": "service", "firebase": {"identities": {}, "sign_in_provider": "password"}},
+        ("service", None),
+    ),
+    "okta": ({"jwt_role_claim": "groups"}, {"cid": "0oa1", "scp": ["openid"], "groups": ["Everyone"]}, ("user", None)),
 }
 
 
@@ -334,6 +369,21 @@ async def test_keys_that_are_no_good_are_passed_over(provider: Provider) -> None
     assert (await ask(sign("k1", "EdDSA", headers={"kid": "private"}))).status_code == 401
     forged = token_for(Settings(_env_file=None, jwt_secret=SecretStr("a-secret-of-at-least-thirty-two-bytes")), "u1")
     assert (await ask(forged)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"use": None, "alg": None, "key_ops": None}, {"x5c": ["?"]}],
+    ids=["nulls", "certificate"],
+)
+@pytest.mark.parametrize("mark", [b"", BOM_UTF8], ids=["plain", "marked"])
+async def test_a_key_counts_however_its_provider_spells_it(
+    provider: Provider, fields: dict[str, Any], mark: bytes
+) -> None:
+    key = public_jwk("k1", "EdDSA") | fields
+    provider.body = mark + json.dumps({"keys": [key]}).encode()
+    ask = asking(provider.settings())
+    assert (await ask(sign("k1", "EdDSA"))).status_code == 200
 
 
 async def test_a_token_without_a_kid_means_the_only_key_of_its_algorithm(provider: Provider) -> None:
