@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.gateway.account.one_by_one import one_by_one
 from services.gateway.account.projects import Projects
 from services.gateway.account.rights import Role
 from services.gateway.account.standing import Standing
@@ -98,23 +99,23 @@ class KeyStore:
             expires_at: Until when it stands.
         """
         name, role, projects = given
-        rows = await fetched(
-            self._pool,
-            f"""
-            INSERT INTO gateway.api_keys (key_id, key_hash, user_id, name, role, projects, expires_at)
-            SELECT $1, $2, $3, $4, $5, $6, $7
-            WHERE (SELECT count(*) FROM gateway.api_keys k WHERE user_id = $3 AND {_STANDS}) < {MOST_KEYS}
-            ON CONFLICT (key_id) DO NOTHING
-            RETURNING {_COLUMNS}
-            """,  # noqa: S608
-            key_id,
-            digest,
-            user_id,
-            name,
-            role,
-            None if projects is None else list(projects),
-            expires_at,
-        )
+        async with one_by_one(self._pool, "keys", user_id) as db:
+            rows = await db.fetch(
+                f"""
+                INSERT INTO gateway.api_keys (key_id, key_hash, user_id, name, role, projects, expires_at)
+                SELECT $1, $2, $3, $4, $5, $6, $7
+                WHERE (SELECT count(*) FROM gateway.api_keys k WHERE user_id = $3 AND {_STANDS}) < {MOST_KEYS}
+                ON CONFLICT (key_id) DO NOTHING
+                RETURNING {_COLUMNS}
+                """,  # noqa: S608
+                key_id,
+                digest,
+                user_id,
+                name,
+                role,
+                None if projects is None else list(projects),
+                expires_at,
+            )
         if rows:
             return _key(rows[0]), True
         known = await fetched(

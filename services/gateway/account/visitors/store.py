@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
+from services.gateway.account.one_by_one import one_by_one
 from shared.database import Pool, fetched
 
 MOST_VISITORS = 100  # of one user: each is one more owner in whatever they read
@@ -31,15 +32,16 @@ class LinkStore:
 
     async def link(self, visitor_id: str, user_id: str) -> str | None:
         """Link a visitor who is nobody's, and return whose they are; None where this user has as many as they may."""
-        await self._pool.execute(
-            f"""
-            INSERT INTO gateway.linked_visitors (visitor_id, user_id)
-            SELECT $1, $2 WHERE (SELECT count(*) FROM gateway.linked_visitors WHERE user_id = $2) < {MOST_VISITORS}
-            ON CONFLICT (visitor_id) DO NOTHING
-            """,  # noqa: S608 - a constant of this module
-            visitor_id,
-            user_id,
-        )
+        async with one_by_one(self._pool, "visitors", user_id) as db:
+            await db.execute(
+                f"""
+                INSERT INTO gateway.linked_visitors (visitor_id, user_id)
+                SELECT $1, $2 WHERE (SELECT count(*) FROM gateway.linked_visitors WHERE user_id = $2) < {MOST_VISITORS}
+                ON CONFLICT (visitor_id) DO NOTHING
+                """,  # noqa: S608 - a constant of this module
+                visitor_id,
+                user_id,
+            )
         return await self.owner_of(visitor_id)
 
     async def heard(self, visitor_ids: Collection[str], since: datetime | None) -> tuple[Mapping[str, str], datetime]:

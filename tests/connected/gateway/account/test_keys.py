@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.gateway.account.keys.store import MOST_KEYS
+from services.gateway.account.one_by_one import one_by_one
+from shared.database import open_pool
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.tokens import token_for
 from tests.waiting import until
@@ -32,6 +35,11 @@ async def me(stage: Stage, key: dict[str, str]) -> int:
 
 async def refused(stage: Stage, key: dict[str, str]) -> bool:
     return await me(stage, key) == 401
+
+
+async def waits_or_is_done(rows: Rows, task: "asyncio.Task[Any]") -> bool:
+    (row,) = await rows.fetch("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    return task.done() or row["count"] > 0
 
 
 async def test_a_key_is_kept_as_a_hash_with_what_it_may_do(gateway: Stage, rows: Rows) -> None:
@@ -74,6 +82,20 @@ async def test_a_key_ends_by_the_databases_clock(gateway: Stage, rows: Rows) -> 
     assert await me(gateway, key) == 200
     await rows.run("UPDATE gateway.api_keys SET expires_at = clock_timestamp()")
     await until(lambda: refused(gateway, key), "the key to end")
+
+
+async def test_of_keys_that_are_made_at_once_no_more_stand_than_a_user_may_have(gateway: Stage, rows: Rows) -> None:
+    make = (
+        "INSERT INTO gateway.api_keys (key_id, key_hash, user_id, name, role, expires_at)"
+        " SELECT gen_random_uuid(), sha256(n::text::bytea), 'ann', 'k', 'user', 'infinity'"
+    )
+    await rows.run(f"{make} FROM generate_series(2, $1::integer) AS n", MOST_KEYS)
+    async with open_pool(gateway.settings.gateway_database_url, "test", 2) as pool:
+        async with one_by_one(pool, "keys", "ann") as db:  # as another gateway does, and is not done
+            await db.execute(f"{make} FROM generate_series(1, 1) AS n")
+            asked = asyncio.create_task(gateway.post("/api/keys", {"name": "k"}, user="ann"))
+            await until(lambda: waits_or_is_done(rows, asked), "the other to wait")
+        assert (await asked).status_code == 409
 
 
 async def test_use_is_noted_to_the_hour(gateway: Stage, other: Stage, rows: Rows) -> None:

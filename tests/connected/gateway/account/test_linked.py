@@ -1,12 +1,15 @@
 """Visitors who sign in keep their chats: two gateways on real servers, and rows that stay where they are."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from services.gateway.account.one_by_one import one_by_one
 from services.gateway.account.visitors.cookies import VisitorToken, new_visitor
 from services.gateway.account.visitors.store import MOST_VISITORS
+from shared.database import open_pool
 from tests.connected.gateway.stage import Rows, Stage, open_stage
 from tests.waiting import until
 
@@ -35,6 +38,11 @@ async def visitor_with_a_chat(stage: Stage, rows: Rows, session_id: str) -> Visi
     await rows.session(session_id, user=visitor.visitor_id)
     await rows.message(session_id, f"m-{session_id}", 1, user=visitor.visitor_id, content="from KTEB")
     return visitor
+
+
+async def waits_or_is_done(rows: Rows, task: "asyncio.Task[Any]") -> bool:
+    (row,) = await rows.fetch("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    return task.done() or row["count"] > 0
 
 
 async def test_every_device_and_gateway_shows_what_a_visitor_said_before_they_signed_in(
@@ -131,6 +139,22 @@ async def test_a_user_was_a_hundred_visitors_at_most_and_reads_the_next_by_its_c
     assert await listed(gateway, zoe | cookie(visitor)) == ["one"]
     assert await listed(other, zoe) == []
     assert await listed(other, cookie(visitor)) == ["one"]
+
+
+async def test_of_visitors_who_sign_in_at_once_no_more_are_linked_than_a_user_may_have_been(
+    gateway: Stage, rows: Rows
+) -> None:
+    link = "INSERT INTO gateway.linked_visitors (visitor_id, user_id) SELECT 'visitor_' || n, 'zoe'"
+    await rows.run(f"{link} FROM generate_series(2, $1::integer) AS n", MOST_VISITORS)
+    visitor = new_visitor(gateway.settings)
+    async with open_pool(gateway.settings.gateway_database_url, "test", 2) as pool:
+        async with one_by_one(pool, "visitors", "zoe") as db:  # as another gateway does, and is not done
+            await db.execute(f"{link} FROM generate_series(1, 1) AS n")
+            asked = asyncio.create_task(gateway.http.get("/api/me", headers=gateway.as_user("zoe") | cookie(visitor)))
+            await until(lambda: waits_or_is_done(rows, asked), "the other to wait")
+        assert (await asked).status_code == 200
+    (row,) = await rows.fetch("SELECT count(*) FROM gateway.linked_visitors")
+    assert row["count"] == MOST_VISITORS
 
 
 async def test_a_linked_session_that_was_deleted_does_not_begin_anew(gateway: Stage, rows: Rows) -> None:
