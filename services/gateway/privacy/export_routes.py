@@ -10,11 +10,11 @@ from services.gateway.account.recording import ReadingDep, ReasonQuery
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
 from services.gateway.http.requests.fields import Name
-from services.gateway.http.requests.strict_route import StrictRoute
+from services.gateway.http.requests.user_route import UserRoute
 from services.gateway.privacy.export import MEDIA_TYPE, Exporting
 from shared.errors import Forbidden
 
-router = APIRouter(route_class=StrictRoute)
+router = APIRouter(route_class=UserRoute)
 
 ExportingDep = Annotated[Exporting, from_app(Exporting)]
 _DESCRIBED: dict[int | str, dict[str, Any]] = {

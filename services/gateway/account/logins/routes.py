@@ -18,7 +18,7 @@ from services.gateway.http.edge.middleware import add_header
 from services.gateway.http.handed import from_app
 from services.gateway.http.requests.fields import Name
 from services.gateway.http.requests.refused_field import refused_field
-from services.gateway.http.requests.strict_route import StrictRoute
+from services.gateway.http.requests.user_route import UserRoute
 from shared.errors import Forbidden, Gone, UnsupportedMedia
 from shared.settings import Settings
 
@@ -41,7 +41,7 @@ _FORM = {
     }
 }
 
-router = APIRouter(tags=["account"], route_class=StrictRoute)
+router = APIRouter(tags=["account"], route_class=UserRoute)
 log = structlog.get_logger(__name__)
 
 LoginsDep = Annotated[Logins, from_app(Logins)]

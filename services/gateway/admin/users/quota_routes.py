@@ -15,9 +15,9 @@ from services.gateway.account.limits.quota_store import QuotaStore
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
 from services.gateway.http.requests.fields import Name, whole
-from services.gateway.http.requests.strict_route import StrictRoute
+from services.gateway.http.requests.user_route import UserRoute
 
-router = APIRouter(prefix="/api/admin/users", tags=["admin"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/admin/users", tags=["admin"], route_class=UserRoute)
 
 MOST = 2**31 - 1
 MOST_TOKENS = 2**53 - 1  # that every client can read

@@ -21,12 +21,12 @@ from services.gateway.http.handed import from_app
 from services.gateway.http.requests.fields import Instant, Name
 from services.gateway.http.requests.pages import Page, PageQuery, Paging
 from services.gateway.http.requests.refused_field import refused_field
-from services.gateway.http.requests.strict_route import StrictRoute
+from services.gateway.http.requests.user_route import UserRoute
 from services.gateway.http.write_headers import WriteDep
 from shared.ids import user_hash
 from shared.settings import Settings
 
-router = APIRouter(prefix="/api/admin/users", tags=["admin"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/admin/users", tags=["admin"], route_class=UserRoute)
 
 PAGING = Paging("users", read_key)
 REFUSED = Paging("refused_users", read_refused)
@@ -71,7 +71,7 @@ async def list_users(
     before = PAGING.before(query)
     if query.user is not None:
         found = await users.queries.find(query.user)
-        return UserPage(users=[_row(users, found)] if found else [])
+        return UserPage(users=[_row(users, found)] if found and _was_active(found, query) else [])
     looked = await users.queries.page(query.limit + 1, before, query.since, query.until)
     page, cursor = PAGING.cut(looked.rows, query, looked.reached)
     return UserPage(users=[_row(users, user) for user in page], next_cursor=cursor)
@@ -91,6 +91,14 @@ async def _refused(users: Users, query: UserQuery) -> UserPage:
     rows = await users.refused.page(query.limit + 1, REFUSED.before(query))
     page, cursor = REFUSED.cut(rows, query)
     return UserPage(users=[_row(users, user) for user in page], next_cursor=cursor)
+
+
+def _was_active(user: User, query: UserQuery) -> bool:
+    """Tell whether they were active last when it is asked for; who never was, at no time."""
+    if (query.since, query.until) == (None, None):
+        return True
+    at = user.last_activity_at
+    return at is not None and (query.since or at) <= at and (query.until is None or at < query.until)
 
 
 def _row(users: Users, user: User) -> UserRow:

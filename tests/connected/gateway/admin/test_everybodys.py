@@ -130,6 +130,9 @@ async def test_a_user_stands_where_their_newest_session_does(gateway: Stage, row
     assert shown(await listing(gateway, "users", since=minutes(2).isoformat())) == ["ann"]
     assert shown(await listing(gateway, "users", user="bob")) == ["bob"]
     assert shown(await listing(gateway, "users", user="nobody")) == []
+    assert shown(await listing(gateway, "users", user="ann", since=minutes(2).isoformat())) == ["ann"]
+    assert shown(await listing(gateway, "users", user="ann", to=minutes(2).isoformat())) == []
+    assert shown(await listing(gateway, "users", user="bob", since=minutes(2).isoformat())) == []
 
 
 AT_ONE = {"since": minutes(1).isoformat(), "to": minutes(2).isoformat()}
