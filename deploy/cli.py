@@ -146,9 +146,14 @@ def token(
     import jwt
 
     from services.gateway.account.logins.links import login_link
+    from services.gateway.account.tokens.claims import may_be_named
 
     settings = Settings()
     lasts = _duration(expires if expires is not None else "15m" if link else "1h")
+    if not may_be_named(user):
+        raise typer.BadParameter("a user has 1 to 255 printable characters, and is no visitor", param_hint="--user")
+    if not lasts:
+        raise typer.BadParameter("it would be over at once", param_hint="--expires")
     if link:
         if lasts > LONGEST_LINK:
             raise typer.BadParameter("a link is good for 24h at most", param_hint="--expires")

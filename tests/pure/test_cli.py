@@ -45,11 +45,19 @@ def test_a_token_is_for_the_audience_that_is_checked() -> None:
     assert jwt.decode(output.strip(), SECRET, algorithms=["HS256"], audience="tripthread")
 
 
-@pytest.mark.parametrize("expires", ["", "h", "1", "1w", "-1h", "1.5h"])
+@pytest.mark.parametrize("expires", ["", "h", "1", "1w", "-1h", "1.5h", "0s"])
 def test_a_length_of_time_that_is_none_is_refused(expires: str) -> None:
     status, output = run("token", "--user", "ann", "--expires", expires)
     assert status == 2
     assert "--expires" in output
+
+
+@pytest.mark.parametrize("user", ["", "visitor_1", "a\nb", "x" * 256], ids=["none", "a visitor", "a line end", "long"])
+@pytest.mark.parametrize("link", [(), ("--link",)], ids=["token", "link"])
+def test_nobody_is_named_whom_the_gateway_would_not_let_in(user: str, link: tuple[str, ...]) -> None:
+    status, output = run("token", "--user", user, *link)
+    assert status == 2
+    assert "--user" in output
 
 
 def test_a_link_is_for_where_browsers_reach_the_gateway_and_for_a_while() -> None:

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 Headers = list[tuple[bytes, bytes]]
 METHODS = b"GET, POST, PATCH, DELETE"
 SENT = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, X-Session-Id, "
-SENT += b"X-Visitor-Token"
-SHOWN = b"ETag, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Session-Id, X-Session-Tag, X-Turn-Id, "
-SHOWN += b"X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, X-Visitor-Token"
+SENT += b"X-Visitor-Token, X-Request-Id, Traceparent, Tracestate"
+SHOWN = b"Content-Disposition, ETag, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Session-Id, "
+SHOWN += b"X-Session-Tag, X-Turn-Id, X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, "
+SHOWN += b"X-RateLimit-Reset-Requests, X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Tokens, "
+SHOWN += b"X-RateLimit-Reset-Tokens, X-Visitor-Token"
 # What OpenAI's SDKs say of themselves with each request, and ever more of it; nothing here goes by it but
 # `x-stainless-retry-count` (https://github.com/lidge-jun/opencodex/issues/1773).
 OF_SDKS = re.compile(rb"x-stainless-[a-z0-9-]{1,64}|openai-(?:beta|organization|project)|user-agent")

@@ -11,8 +11,6 @@ from starlette.types import Scope
 from services.gateway.http.edge.middleware import add_header
 
 POLICY, LIMIT = "RateLimit-Policy", "RateLimit"
-# What a page of another origin may read of an answer beside the few headers that it always may.
-EXPOSED = ("Retry-After", POLICY, LIMIT)
 
 
 def as_headers(kind: str, amount: int, window_s: int, left: tuple[int, int]) -> dict[str, str]:

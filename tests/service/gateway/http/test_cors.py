@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from services.gateway.account.visitors.cookies import new_visitor
+from services.gateway.http.answers.openai_limits import openai_limits
 from shared.settings import Settings
 from tests.service.gateway.fakes import World
 from tests.tokens import token_for
@@ -48,6 +49,15 @@ async def test_a_page_that_is_named_calls_by_a_token_and_reads_the_answer(origin
             assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, PAGE)
             assert answer.headers["vary"] == "Origin"
         assert "access-control-allow-credentials" not in {**asked.headers, **answer.headers}
+
+
+async def test_a_page_that_is_named_sends_and_reads_each_header_that_is_for_callers() -> None:
+    async with world(PAGE).client() as client:
+        asked = await client.options("/api/chat", headers={"Origin": PAGE, **ASKS})
+        sent = {*asked.headers["access-control-allow-headers"].lower().split(", ")}
+        assert {"x-request-id", "traceparent", "tracestate"} < sent
+        shown = {*asked.headers["access-control-expose-headers"].lower().split(", ")}
+        assert {"content-disposition", *openai_limits(1, 1, 1), *openai_limits(1, 1, 1, "tokens")} < shown
 
 
 async def test_what_openais_sdks_send_of_themselves_a_page_that_is_named_may_send() -> None:
