@@ -34,6 +34,8 @@ async def begin_again(db: Pool | Connection, turn: Turn, owner: str, taken: Sequ
             partial_rounds = NULL, revision = 0, carried = $5, waits_until = NULL, counted = counted - 'before',
             lease_until = clock_timestamp() + make_interval(secs => {LEASE_S})
         WHERE turn_id = $1 AND attempt = $2 AND state IN ('failed', 'interrupted')
+            -- its owner may have said more of it since: what is taken over must have that
+            AND (answer ->> 'revision')::integer = $6
             AND NOT gateway.is_gone(user_id, session_id)
         RETURNING {COLUMNS}
         """,  # noqa: S608 - constants of this folder
@@ -42,5 +44,6 @@ async def begin_again(db: Pool | Connection, turn: Turn, owner: str, taken: Sequ
         owner,
         list(taken) or None,
         len(taken),
+        turn.answer.revision if turn.answer else 0,
     )
     return read_turn(row) if row else None

@@ -229,6 +229,23 @@ async def test_who_stops_a_turn_as_it_was_stops_nothing_that_went_on_since(gatew
     assert (stopped.state, stopped.answered().revision) == ("stopped", 1)
 
 
+async def test_what_an_owner_says_late_is_taken_over_by_whoever_runs_its_turn_again(
+    gateway: Gateway, owner: asyncpg.Connection
+) -> None:
+    """It was taken for dead before it called; it has called, and was told to end then."""
+    turn = await gateway.store.claim(gateway.claim("look", key="k1"))
+    assert isinstance(turn, Turn)
+    await owner.execute("UPDATE gateway.turns SET lease_until = clock_timestamp() - interval '1 second'")
+    read = await gateway.store.interrupt_expired(turn)
+    assert read is not None
+    late = await gateway.store.finish(Finish(turn, Answer("I look.", CALLED, "interrupted")))
+    assert late is not None
+    assert await gateway.store.rerun(read, "another") is None
+    again = await gateway.store.rerun(late, "another")
+    assert again is not None
+    assert again.partial_parts == CALLED
+
+
 async def test_a_client_s_own_calls_are_not_taken_over(gateway: Gateway) -> None:
     turn = await gateway.store.claim(gateway.claim("look", key="k1"))
     assert isinstance(turn, Turn)
