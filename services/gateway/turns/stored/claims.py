@@ -1,7 +1,8 @@
 """Claiming a session for a turn: the lock, the idempotency key and the durable copy of the question, in one row."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -61,10 +62,11 @@ class Claim:
     names_session: bool = False  # its request does: in another session its key cannot be a repeat's
 
 
-async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> list[Claimed]:
-    """Take the sessions of all these claims that can be had, in one transaction; answer each in order."""
+@asynccontextmanager
+async def claim_turns(pool: Pool, claims: Sequence[Claim]) -> AsyncIterator[list[Claimed]]:
+    """Take the sessions of all these claims that can be had, in one transaction; answer each in order, in the block."""
     async with borrowed(pool) as db:
-        return await claim_in(db, claims)
+        yield await claim_in(db, claims)
 
 
 def lock_of(user_id: str, session_id: str) -> int:

@@ -1,6 +1,7 @@
 """End turns in their rows: with the answer of their owner, or in the owner's stead; and count what answers took."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 
 import asyncpg
@@ -118,17 +119,18 @@ LENGTHENED = _counted("""
     """)
 
 
-async def finish_turns(pool: Pool, finishes: Sequence[Finish]) -> list[Turn | None]:
-    """Keep the answers of these attempts in one statement; None for one that is over already, with another answer."""
+@asynccontextmanager
+async def finish_turns(pool: Pool, finishes: Sequence[Finish]) -> AsyncIterator[list[Turn | None]]:
+    """Keep the answers of these attempts in one statement; None for one that is over already, with another answer.
+
+    They are there in the block.
+    """
     finishing = _COUNTED_FINISH if any(finish.counts for finish in finishes) else _FINISH
-    rows = await pool.fetch(
-        finishing,
-        *columns(
-            [(f.turn.turn_id, f.turn.attempt, vars(f.answer), f.question_published, f.answer.waits) for f in finishes]
-        ),
-    )
-    finished = {row["turn_id"]: row for row in rows}
-    return [_finished(finish, finished.get(finish.turn.turn_id)) for finish in finishes]
+    said = [(f.turn.turn_id, f.turn.attempt, vars(f.answer), f.question_published, f.answer.waits) for f in finishes]
+    async with pool.acquire() as db:
+        rows = await db.fetch(finishing, *columns(said))
+        finished = {row["turn_id"]: row for row in rows}
+        yield [_finished(finish, finished.get(finish.turn.turn_id)) for finish in finishes]
 
 
 def _finished(finish: Finish, row: asyncpg.Record | None) -> Turn | None:

@@ -4,11 +4,14 @@ There is no window to wait for: a lone call runs at once, and a busy moment make
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 import asyncpg
+import structlog
 
+from shared.broker.connection import describe
 from shared.database import Fault, fault_of
 
 Item = TypeVar("Item")
@@ -17,17 +20,22 @@ Result = TypeVar("Result")
 
 MOST_BYTES = 2 * 2**20  # of texts in one statement: more takes longer than those may wait who came with little
 
+log = structlog.get_logger(__name__)
+
 
 class BrokenOff(ConnectionError):
     """The statement of a group was broken off, as by a lost connection: it may have been committed, or not."""
 
 
 class Grouped(Generic[Item, Result]):
-    """Give concurrent callers of `call` one run of `run`, which answers each item in the items' order."""
+    """Give concurrent callers of `call` one run of `run`, which answers each item in the items' order.
+
+    They have their results in its block: what ends that, as giving back a connection, is waited for by the next group.
+    """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        run: Callable[[Sequence[Item]], AbstractAsyncContextManager[Sequence[Result]]],
         most: int = 200,
         weigh: Callable[[Item], int] = lambda _: 0,
     ) -> None:
@@ -73,15 +81,19 @@ class Grouped(Generic[Item, Result]):
         return group
 
     async def _settle(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        is_answered = False
         try:
-            results = await self._run([item for item, _ in group])
-            answers = list(zip(group, results, strict=True))
+            async with self._run([item for item, _ in group]) as results:
+                answers = list(zip(group, results, strict=True))
+                is_answered = True
+                for (_, future), result in answers:
+                    if not future.done():
+                        future.set_result(result)
         except Exception as error:  # noqa: BLE001 - handed to the callers, who wait for nothing else
-            await self._settle_error(group, error)
-            return
-        for (_, future), result in answers:
-            if not future.done():
-                future.set_result(result)
+            if is_answered:
+                log.warning("a group ended badly after its answers", error=describe(error))
+            else:
+                await self._settle_error(group, error)
 
     async def _settle_error(self, group: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
         """Hand the error out; but what is the fault of one alone, its neighbours run without it."""

@@ -1,6 +1,7 @@
 """Write `gateway.turns`: the lock, the question and, until it is stored, the answer of each turn."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -36,6 +37,11 @@ class RunningTurn:
     asked_at: datetime
 
 
+@asynccontextmanager
+async def _claim_posted(pool: Pool, claims: Sequence[Claim]) -> AsyncIterator[list[Claimed]]:
+    yield await claim_posted(pool, claims)  # whose connection is given back before it says what is in doubt
+
+
 class TurnStore:
     """The turns; claims and finishes of concurrent turns share a statement and its commit."""
 
@@ -43,7 +49,7 @@ class TurnStore:
         self._pool = pool
         self._claims, self._posts = (
             Grouped[Claim, Claimed](partial(claim, pool), weigh=lambda claim: question_bytes(claim.question))
-            for claim in (claim_turns, claim_posted)
+            for claim in (claim_turns, _claim_posted)
         )
         self._finishes: Grouped[Finish, Turn | None] = Grouped(
             partial(finish_turns, pool), weigh=lambda finish: 2 * len(finish.answer.content)

@@ -125,10 +125,10 @@ async def test_one_of_a_group_is_stale_and_the_other_is_not(gateway: Gateway, ow
     assert other is not None
     await a_note_is_stored(gateway, owner, turn)
     claims = [goes_on(gateway, recent), replace(goes_on(gateway, other), session_id="s2")]
-    async with open_pool(gateway.settings.gateway_database_url, "test") as pool:
-        stale, claimed = await claim_turns(pool, claims)
-    assert stale is Lost.STALE
-    assert isinstance(claimed, Turn)
+    pooled = open_pool(gateway.settings.gateway_database_url, "test")
+    async with pooled as pool, claim_turns(pool, claims) as (stale, claimed):
+        assert stale is Lost.STALE
+        assert isinstance(claimed, Turn)
 
 
 async def test_nothing_is_decided_by_what_was_not_proved(gateway: Gateway, owner: asyncpg.Connection) -> None:

@@ -106,12 +106,12 @@ async def test_claims_that_were_planned_for_an_empty_table_read_few_rows(unwatch
     def claims(numbers: range) -> list[Claim]:
         return [claim(user_id="ann", session_id=f"new-{number}", is_recalled=recalled) for number in numbers]
 
-    await claim_turns(unwatched.pool, claims(range(1)))
-    await say(unwatched.owner, LONG)
+    async with claim_turns(unwatched.pool, claims(range(1))):
+        await say(unwatched.owner, LONG)
     before = await unwatched.rows_read()
-    claimed = await claim_turns(unwatched.pool, claims(range(1, 9)))
-    # Nobody can recall a session that nothing was said in.
-    assert all(turn is Lost.STALE if recalled else isinstance(turn, Turn) for turn in claimed)
+    async with claim_turns(unwatched.pool, claims(range(1, 9))) as claimed:
+        # Nobody can recall a session that nothing was said in.
+        assert all(turn is Lost.STALE if recalled else isinstance(turn, Turn) for turn in claimed)
     assert await unwatched.rows_read() - before < 8 * 20
 
 
