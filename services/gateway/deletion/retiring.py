@@ -84,7 +84,9 @@ class SessionRetiring:
         proposed = await self._proposals.ripe()
         if not proposed:
             return
-        still = await self._old.still(proposed, days) if days is not None else []
+        # Asked once more: what was accepted before it was proposed may be on its way, and be of this session.
+        is_known = days is not None and await self._all_is_heard()
+        still = await self._old.still(proposed, days) if days is not None and is_known else []
         deletions = await self._proposals.accept(proposed, still, days or 1)
         await self._proposals.withdraw(proposed)
         told(SESSIONS.name, len(deletions), is_done=False)

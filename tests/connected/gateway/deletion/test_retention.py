@@ -182,6 +182,19 @@ async def test_without_a_broker_or_a_setting_nothing_is_proposed_and_what_was_is
     assert site.told.sessions == []
 
 
+async def test_what_is_set_in_the_moment_before_a_session_is_proposed_keeps_it(site: Site) -> None:
+    """It was accepted and is on its way when the row is there, which is too late to refuse it."""
+    await site.session("old")
+
+    async def is_heard() -> bool:
+        return not await site.deletions()
+
+    job = SessionRetiring(site.old, site.proposals, site.told, days=DAYS, all_is_heard=is_heard)  # type: ignore[arg-type]
+    await job.work()
+    assert await site.deletions() == []
+    assert site.told.sessions == []
+
+
 @pytest.mark.parametrize("broker", ["away", "read by nobody"])
 async def test_what_is_on_its_way_may_be_of_an_old_session(site: Site, settings: Settings, broker: str) -> None:
     await site.session("old")
