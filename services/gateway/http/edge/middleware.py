@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.http.answers.on_every_answer import HEADERS
 from services.gateway.http.answers.openai_errors import refusal, unexpected
 from services.gateway.http.callers.peer import TrustedProxies, peer_of
 from services.gateway.http.edge.cors import Cors
@@ -35,14 +36,6 @@ GoesOn = Callable[[Receive, Send], Awaitable[None]]
 # By any name: load balancers ask by addresses, and Avinode asks to be asked for its credentials.
 ANY_HOST = ("/healthz", "/readyz", "/api/webhooks/")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-HEADERS = {
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"x-frame-options": b"DENY",
-    # For answers that are not pages; a page says what it needs.
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-    b"cache-control": b"no-store",
-}
 # Browsers heed it only where it comes by HTTPS.
 TRANSPORT_SECURITY = {b"strict-transport-security": b"max-age=63072000; includeSubDomains"}
 

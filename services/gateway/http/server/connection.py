@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
+from services.gateway.http.answers.on_every_answer import HEADERS
 from services.gateway.http.answers.problems import problem_response
 from services.gateway.http.server.connections import Connections, Phase
 from services.gateway.http.server.exchange import Exchange, Flow, UnframedExchange, do_nothing
@@ -254,5 +255,5 @@ class Connection(Parsing):
 
 def _raw(error: TripthreadError) -> bytes:
     response = problem_response(error, {"Connection": "close"})
-    headers = [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
+    headers = [name + b": " + value + b"\r\n" for name, value in (*response.raw_headers, *HEADERS.items())]
     return b"".join([STATUS_LINE[response.status_code], *headers, b"\r\n", response.body])

@@ -7,6 +7,7 @@ from weakref import ref
 
 import pytest
 
+from services.gateway.http.answers.on_every_answer import HEADERS
 from shared.settings import Settings
 from tests.service.gateway.http.raw_http import LARGE, Answer, RawCaller, Serving, serving, write_all_then_read
 from tests.waiting import until_true
@@ -22,6 +23,7 @@ def refused(answer: Answer, status: int, code: str) -> None:
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
+    assert {name.decode(): value.decode() for name, value in HEADERS.items()}.items() <= answer.headers.items()
     assert f'"code":"{code}"'.encode() in answer.body
 
 
@@ -534,6 +536,17 @@ async def test_an_upgrade_that_is_not_taken_up_loses_nothing() -> None:
         caller = await served.call(asked + asked)
         assert [(await caller.answer()).body for _ in range(2)] == [b"3", b"3"]
         assert await caller.is_open()
+
+
+@pytest.mark.parametrize("said", ["close, Upgrade", "Upgrade, close", "Upgrade\r\nConnection: close"])
+@pytest.mark.parametrize("body", [b"", b"abc"])
+async def test_an_upgrade_of_a_connection_that_is_to_end_is_answered_too(said: str, body: bytes) -> None:
+    """As `curl --http2 -H 'Connection: close'` asks."""
+    async with serving() as served:
+        rows = f"Connection: {said}\r\nUpgrade: h2c\r\nContent-Length: {len(body)}\r\n\r\n"
+        caller = await served.call(b"POST /echo HTTP/1.1\r\nHost: localhost\r\n" + rows.encode() + body)
+        assert (await caller.answer()).body == str(len(body)).encode()
+        assert not await caller.is_open()
 
 
 async def test_it_is_no_proxy() -> None:
