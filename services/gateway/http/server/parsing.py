@@ -135,6 +135,9 @@ class Parsing(HttpToolsProtocol):
             return b""
         line = b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())
         rows = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        # Another one, since after a head that also says `Connection: close` this one heeds nothing.
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         return b"\r\n".join([line, *rows, b"", b""])
 
     def _should_upgrade(self) -> bool:
