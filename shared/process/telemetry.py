@@ -5,8 +5,10 @@ Ids are always made and propagated; spans are recorded and exported where OTEL_E
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar, Token
 from threading import Thread
+from typing import NamedTuple
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -20,6 +22,8 @@ from shared.settings import Settings
 
 SHUTDOWN_S = 2.0
 _PROPAGATOR = TraceContextTextMapPropagator()  # alone: the usual ones look for baggage too, which nobody here packs
+# The headers of a trace that nobody sees, where it is the current one: no span is made in it, so they stay the same.
+_unseen: ContextVar[Mapping[str, str] | None] = ContextVar("unseen", default=None)
 
 
 def configure_telemetry(settings: Settings, service: str) -> TracerProvider:
@@ -41,8 +45,13 @@ def configure_telemetry(settings: Settings, service: str) -> TracerProvider:
     return provider
 
 
-def inject() -> dict[str, str]:
+def inject() -> Mapping[str, str]:
     """Return the headers (`traceparent`) that carry the current span to whoever hears this message."""
+    unseen = _unseen.get()
+    return _headers() if unseen is None else unseen
+
+
+def _headers() -> dict[str, str]:
     headers: dict[str, str] = {}
     _PROPAGATOR.inject(headers)
     return headers
@@ -70,16 +79,36 @@ def link(headers: Mapping[str, object]) -> trace.Link | None:
     return trace.Link(origin) if origin.is_valid else None
 
 
+class Entered(NamedTuple):
+    """A context that is the current one until it is left."""
+
+    context: Token[Context]
+    unseen: Token[Mapping[str, str] | None]
+
+
+def enter(origin: Context) -> Entered:
+    """Make this context the current one, until `leave`."""
+    attached = context.attach(origin)
+    return Entered(attached, _unseen.set(_headers() if is_unseen(origin) else None))
+
+
+def leave(entered: Entered) -> None:
+    """Go back to the context of before."""
+    _unseen.reset(entered.unseen)
+    context.detach(entered.context)
+
+
 def is_unseen(origin: Context | None = None) -> bool:
     """Tell whether this context, or else the current one, belongs to a trace that nobody sees.
 
     A span of its own would be ids alone there, and cost as much as a round trip.
     """
+    if origin is None and _unseen.get() is not None:
+        return True
     parent = trace.get_current_span(origin)
     return parent is not trace.INVALID_SPAN and not parent.get_span_context().trace_flags.sampled
 
 
-@contextmanager
 def spanning(
     tracer: trace.Tracer,
     name: str,
@@ -88,7 +117,7 @@ def spanning(
     *,
     origin: Context | None = None,
     links: Sequence[trace.Link] = (),
-) -> Iterator[trace.Span]:
+) -> AbstractContextManager[trace.Span]:
     """Span the block; one that raises is marked by the error's class, since its text may repeat what was said.
 
     Args:
@@ -99,24 +128,42 @@ def spanning(
         origin: The context that it continues; the current one where it is not given.
         links: The spans of others that it serves.
     """
-    if is_unseen(origin):
-        parent = trace.get_current_span(origin)
-        token = context.attach(origin) if origin is not None else None
-        try:
-            yield parent
-        finally:
-            if token is not None:
-                context.detach(token)
-        return
+    if not is_unseen(origin):
+        return _seen(tracer, name, kind, attributes, origin=origin, links=links)
+    return nullcontext(trace.get_current_span()) if origin is None else _within(origin)
+
+
+@contextmanager
+def _within(origin: Context) -> Iterator[trace.Span]:
+    entered = enter(origin)
+    try:
+        yield trace.get_current_span()
+    finally:
+        leave(entered)
+
+
+@contextmanager
+def _seen(
+    tracer: trace.Tracer,
+    name: str,
+    kind: trace.SpanKind,
+    attributes: Mapping[str, AttributeValue],
+    *,
+    origin: Context | None,
+    links: Sequence[trace.Link],
+) -> Iterator[trace.Span]:
     with tracer.start_as_current_span(
         name, origin, kind, attributes, links, record_exception=False, set_status_on_exception=False
     ) as span:
+        seen = _unseen.set(None)  # whatever it was: an origin may be in another trace than the current context
         try:
             yield span
         except Exception as error:
             span.set_attribute("error.type", type(error).__qualname__)
             span.set_status(trace.StatusCode.ERROR)
             raise
+        finally:
+            _unseen.reset(seen)
 
 
 async def shut_down_telemetry(provider: TracerProvider) -> None:

@@ -63,20 +63,38 @@ class ConfirmedChannel:
         wire.take(number, self._heard)
 
     @property
+    def unconfirmed(self) -> int:
+        """How much is."""
+        return len(self._unconfirmed)
+
+    @property
     def is_full(self) -> bool:
         """Whether so much is unconfirmed that another channel is worth a try."""
-        return len(self._unconfirmed) >= MOST_UNCONFIRMED
+        return self.unconfirmed >= MOST_UNCONFIRMED
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the broker takes what is sent."""
+        return self._wire.is_writable
 
     async def publish(self, publication: Publication) -> None:
-        """Send a message, and return when the broker has it in every queue that hears it.
+        """Send a message once the broker takes some, and return when it has it in every queue that hears it.
 
         Raises:
-            Unroutable: No queue takes it.
-            Refused: The broker could not keep it.
-            Disconnected: The channel is gone, and whether the broker has it is unknown.
+            Unroutable, Refused, Disconnected: As `send` has it.
         """
         while not self._wire.is_writable and not self._lost:
             await self._wire.until_writable()
+        await self.send(publication)
+
+    def send(self, publication: Publication) -> asyncio.Future[None]:
+        """Send a message, and return what is over when the broker has it in every queue that hears it.
+
+        Raises:
+            Unroutable (from what is returned): No queue takes it.
+            Refused (from what is returned): The broker could not keep it.
+            Disconnected (also at once): The channel is gone, and whether the broker has it is unknown.
+        """
         if self._lost or self._wire.is_closing:
             raise Disconnected(self._lost or "the connection was closed")
         frames = publication.frames(self._number, self._frame_max, mandatory=True)
@@ -88,7 +106,7 @@ class ConfirmedChannel:
             confirm, publication.exchange, publication.key, publication.message_id
         )
         self._wire.write(frames)
-        await confirm
+        return confirm
 
     def lose(self, reason: str) -> None:
         """Take note that nothing will be confirmed any more."""

@@ -61,17 +61,20 @@ class Publication(NamedTuple):
         flags, fields = 0, list[bytes]()
         if self.content_type:
             flags |= CONTENT_TYPE
-            fields.append(_short(self.content_type))
+            fields.append(_name(self.content_type))
         if self.headers:
             flags |= HEADERS
             fields.append(_table(self.headers))
         if self.is_persistent:
             flags |= DELIVERY_MODE
             fields.append(bytes((PERSISTENT,)))
-        for flag, text in ((CORRELATION_ID, self.correlation_id), (MESSAGE_ID, self.message_id), (TYPE, self.type)):
+        for flag, text in ((CORRELATION_ID, self.correlation_id), (MESSAGE_ID, self.message_id)):
             if text:
                 flags |= flag
                 fields.append(_short(text))
+        if self.type:
+            flags |= TYPE
+            fields.append(_name(self.type))
         return _HEADER.pack(BASIC, 0, len(self.body), flags) + b"".join(fields)
 
 
@@ -87,10 +90,13 @@ def _short(text: str) -> bytes:
     return bytes((len(spelled),)) + spelled
 
 
+_name = lru_cache(maxsize=256)(_short)  # of what there are few
+
+
 def _table(headers: Mapping[str, str]) -> bytes:
     fields = list[bytes]()
     for name, text in sorted(headers.items()):
         spelled = text.encode()
-        fields += (_short(name), b"S", _LONG.pack(len(spelled)), spelled)
+        fields += (_name(name), b"S", _LONG.pack(len(spelled)), spelled)
     table = b"".join(fields)
     return _LONG.pack(len(table)) + table

@@ -19,9 +19,8 @@ other, and an outage costs a hint, not a commit.
 """
 
 import asyncio
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -61,6 +60,7 @@ class _Outgoing:
     """One message on its way, and what went wrong with it last."""
 
     publication: Publication
+    until: float  # all attempts together, by the loop's clock
     trouble: BrokerAway | None = None
 
 
@@ -87,10 +87,10 @@ class Publisher:
         self._untaken: str | None = None
         self._under_way = 0
         self._idle = asyncio.Event()
-        self._idle.set()
 
     async def __aenter__(self) -> Self:
         """Connect; a broker that is away does not fail this, `away` tells."""
+        self._loop = asyncio.get_running_loop()
         await self._kept.open()
         return self
 
@@ -101,7 +101,9 @@ class Publisher:
         self._kept.refuse()
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.away else CLOSE_TIMEOUT_S):
-                await self._idle.wait()
+                while self._under_way:
+                    self._idle.clear()
+                    await self._idle.wait()
         await self._kept.close()
 
     @property
@@ -180,12 +182,12 @@ class Publisher:
 
     async def _deliver(self, publication: Publication, deadline_s: float | None) -> None:
         """Try until the broker has it or the deadline has passed."""
-        outgoing = _Outgoing(publication)
-        began = time.monotonic()
+        began = self._loop.time()
+        most_s = self._settings.publish_deadline_s if deadline_s is None else deadline_s
+        outgoing = _Outgoing(publication, began + most_s)
+        self._under_way += 1
         try:
-            with self._counted():
-                async with asyncio.timeout(self._settings.publish_deadline_s if deadline_s is None else deadline_s):
-                    await self._try_repeatedly(outgoing)
+            await self._try_repeatedly(outgoing)
         except TimeoutError:
             PUBLISH_FAILURES.labels(TimeoutError.__name__).inc()
             why = self.away or (outgoing.trouble.detail if outgoing.trouble else "no confirm")
@@ -195,49 +197,60 @@ class Publisher:
             if publication.exchange != REPLAYS_EXCHANGE:  # of a queue that perhaps never was
                 self._untaken = error.detail
             raise
-        self._untaken = None
-        self._kept.worked()
-        PUBLISH_SECONDS.observe(time.monotonic() - began)
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Let the end wait for this."""
-        self._under_way += 1
-        self._idle.clear()
-        try:
-            yield
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+        self._untaken = None
+        self._kept.worked()
+        PUBLISH_SECONDS.observe(self._loop.time() - began)
 
     async def _try_repeatedly(self, outgoing: _Outgoing) -> None:
         delays: Delays | None = None
         while True:
             try:
-                return await self._attempt(outgoing.publication)
+                return await self._attempt(outgoing)
             except (Disconnected, Refused) as error:
                 self._failed(outgoing, error)
             except Unroutable as error:
                 if isinstance(outgoing.trouble, Unroutable):
                     raise
                 self._failed(outgoing, error)
-                await self._declare_again()
+                async with asyncio.timeout_at(outgoing.until):
+                    await self._declare_again()
             delays = delays or Delays(first_s=0.05, longest_s=1.0)
-            await asyncio.sleep(delays.next())
+            await asyncio.sleep(min(delays.next(), outgoing.until - self._loop.time()))
+            if self._loop.time() >= outgoing.until:
+                raise TimeoutError
 
     def _failed(self, outgoing: _Outgoing, error: BrokerAway) -> None:
         outgoing.trouble = error
         PUBLISH_FAILURES.labels(type(error).__name__).inc()
 
-    async def _attempt(self, publication: Publication) -> None:
+    async def _attempt(self, outgoing: _Outgoing) -> None:
         """Send it once, and wait for the confirm."""
-        async with self._slots:
-            line = await self._kept.get()
-            await line.until_unblocked()
-            if line.confirmed.is_full:
-                line.lose("too much is unconfirmed")
-            await line.confirmed.publish(publication)
+        confirm = self._sent_at_once(outgoing.publication)
+        if confirm is None:
+            async with asyncio.timeout_at(outgoing.until), self._slots:
+                line = await self._kept.get()
+                await line.until_unblocked()
+                if line.confirmed.is_full:
+                    line.lose("too much is unconfirmed")
+                await line.confirmed.publish(outgoing.publication)
+            return
+        giving_up = self._loop.call_at(outgoing.until, _give_up, confirm)
+        try:
+            await confirm
+        finally:
+            giving_up.cancel()
+
+    def _sent_at_once(self, publication: Publication) -> asyncio.Future[None] | None:
+        """Send a message where nothing is in its way, as nearly always, and return its confirm; None where it waits."""
+        line = self._kept.line
+        is_free = line is not None and not self._slots.locked() and line.confirmed.unconfirmed < OUTSTANDING
+        if line is None or not is_free or self.away is not None or not line.confirmed.is_writable:
+            return None
+        return line.confirmed.send(publication)
 
     async def _declare_again(self) -> None:
         """Mend the topology, if that is ours: somebody deleted a queue or a binding while we were connected."""
@@ -247,3 +260,8 @@ class Publisher:
             line = await self._kept.get()
             with suppress(Disconnected):
                 await prepared(line.connection, self._declaring.declare)
+
+
+def _give_up(confirm: asyncio.Future[None]) -> None:
+    if not confirm.done():
+        confirm.set_exception(TimeoutError())

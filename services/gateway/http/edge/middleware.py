@@ -11,7 +11,7 @@ from functools import lru_cache
 from uuid import UUID
 
 import structlog
-from opentelemetry import context, trace
+from opentelemetry import trace
 from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
@@ -20,12 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.http.answers.on_every_answer import HEADERS
 from services.gateway.http.answers.openai_errors import refusal, unexpected
 from services.gateway.http.callers.peer import TrustedProxies, peer_of
-from services.gateway.http.edge.cors import Cors
+from services.gateway.http.edge.cors import Cors, Headers
 from services.gateway.http.edge.hosts import allowed_hosts
 from services.gateway.http.edge.request_span import end_request_span, shown_path, start_request_span
 from services.gateway.http.held.bodies import Bodies, Whose, let_go_of_body
 from shared.errors import Misdirected
 from shared.ids import new_id
+from shared.process.telemetry import enter, leave
 from shared.settings import Settings, read_networks
 
 _NEW_HEADERS = "tripthread.new_headers"
@@ -54,9 +55,14 @@ def correlation_id_of(request: HTTPConnection) -> UUID:
     return correlation_id
 
 
+def add_headers(scope: Scope, headers: Headers) -> None:
+    """Let these headers go with whatever the answer will be."""
+    scope.setdefault(_NEW_HEADERS, []).extend(headers)
+
+
 def add_header(scope: Scope, header: tuple[bytes, bytes]) -> None:
     """Let a header go with whatever the answer will be."""
-    scope.setdefault(_NEW_HEADERS, []).append(header)
+    add_headers(scope, [header])
 
 
 class Edge:
@@ -87,7 +93,7 @@ class Edge:
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         bound = structlog.contextvars.bind_contextvars(request_id=request_id, correlation_id=str(correlation_id))
         span = start_request_span(scope, given)
-        attached = context.attach(trace.set_span_in_context(span))
+        entered = enter(trace.set_span_in_context(span))
         answer = _Answer(send, self._headers, request_id, scope)
         try:
             await self._serve(scope, given, receive, answer)
@@ -96,18 +102,17 @@ class Edge:
             if answer.status == 429:
                 self._note_refusal(scope)
             _account(scope, answer.status, time.perf_counter() - began, span)
-            context.detach(attached)
+            leave(entered)
             structlog.contextvars.reset_contextvars(**bound)
         goes_on: GoesOn | None = scope.pop(GOES_ON, None)
         if goes_on is not None:
-            del given, span, attached, answer, bound
+            del given, span, entered, answer, bound
             _forget(scope)
             await goes_on(receive, send)
 
     async def _serve(self, scope: Scope, given: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
         if self._cors:
-            for header in self._cors.headers(given):
-                add_header(scope, header)
+            add_headers(scope, self._cors.headers(given))
             allowed = self._cors.preflight(scope["method"], given)
             if allowed is not None:
                 await Response(status_code=204, headers=_spelled(allowed))(scope, receive, answer)

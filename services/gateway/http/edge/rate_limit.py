@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from starlette.types import Scope
 
-from services.gateway.http.edge.middleware import add_header
+from services.gateway.http.edge.middleware import add_headers
 
 POLICY, LIMIT = "RateLimit-Policy", "RateLimit"
 
@@ -21,5 +21,4 @@ def as_headers(kind: str, amount: int, window_s: int, left: tuple[int, int]) -> 
 
 def tell_limits(scope: Scope, headers: Mapping[str, str]) -> None:
     """Let these go with whatever the answer will be: several policies make several lines, which are one list."""
-    for name, value in headers.items():
-        add_header(scope, (name.lower().encode(), value.encode()))
+    add_headers(scope, [(name.lower().encode(), value.encode()) for name, value in headers.items()])
