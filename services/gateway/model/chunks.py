@@ -55,12 +55,13 @@ class Chunk(msgspec.Struct, gc=False):
     usage: Usage | None = None
     complaint: Complaint | None = None
     is_done: bool = False  # nothing comes after it
+    pieces: int = 1  # that came together, and are one here
     told: bytes = b""  # the event as a client of OpenAI's reads it, where one is to be told: see `retelling.py`
 
     @property
     def is_text(self) -> bool:
         """Whether it is text and nothing else."""
-        return self == Chunk(self.text, told=self.told)
+        return self == Chunk(self.text, pieces=self.pieces, told=self.told)
 
     @property
     def is_piece(self) -> bool:
@@ -89,6 +90,7 @@ def united(chunks: Sequence[Chunk]) -> Sequence[Chunk]:
             text = None
         elif text is not None:
             text.text += chunk.text
+            text.pieces += chunk.pieces
             if chunk.told:
                 text.told += BETWEEN + chunk.told
             continue

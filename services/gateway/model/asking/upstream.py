@@ -90,7 +90,7 @@ class Reading:
             await self._ask()
             return []
         if self._is_said:
-            self._frames.came(len(chunks))
+            self._frames.came(sum([chunk.pieces for chunk in chunks]))
         self._patience.pieces_came(chunks)
         for number, chunk in enumerate(chunks, 1):
             if chunk.is_done:
@@ -120,10 +120,15 @@ class Reading:
 
     async def _read_to_end(self) -> None:
         """Read the end of an answer that is whole already: only then can its connection serve another call."""
-        with suppress(*CONNECTION_ERRORS):
-            async with asyncio.timeout(END_WAIT_S):
+        if self._content.at_eof():
+            return
+        ending = asyncio.get_running_loop().call_later(END_WAIT_S, self._give_up)
+        try:
+            with suppress(*CONNECTION_ERRORS):
                 while await self._content.readany():
                     pass
+        finally:
+            ending.cancel()
 
     def _failure(self, error: Exception) -> UpstreamFailed:
         if isinstance(error, aiohttp.ServerTimeoutError):

@@ -5,7 +5,7 @@ answer with a `chat.completion` where a stream was asked for, with an error unde
 proxy; `docs/models.md` has the sources.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -14,7 +14,7 @@ from services.gateway.model.configured.manner import USUAL, Manner
 from services.gateway.model.ending import ERROR, STOP, TOOLS, reason_of
 from services.gateway.model.reading.complaints import NO_ANSWER, WEB_PAGE
 from services.gateway.model.reading.event_stream import ErrorEvent, EventStream
-from services.gateway.model.reading.known_shapes import UNFIT, read_calls, read_text, read_usual, read_whole
+from services.gateway.model.reading.known_shapes import UNFIT, read_calls, read_text, read_texts, read_usual, read_whole
 from services.gateway.model.reading.lenient import read_leniently
 from services.gateway.model.reading.mending import Mending
 from services.gateway.model.reading.retelling import Retelling
@@ -88,7 +88,9 @@ class AnswerReader:
                 self._body.append(data)
         return data
 
-    def _read(self, events: Iterable[bytes]) -> list[Chunk]:
+    def _read(self, events: Sequence[bytes]) -> list[Chunk]:
+        if len(events) > 1 and self._may_be_text(events) and (text := read_texts(events)) is not None:
+            return [self._united(events, text)]
         chunks: list[Chunk] = []
         for event in events:
             if event == DONE:
@@ -108,6 +110,19 @@ class AnswerReader:
                 self._retelling.pass_on(event, chunk, is_text=True)
             chunks.append(chunk)
         return chunks
+
+    def _may_be_text(self, events: Sequence[bytes]) -> bool:
+        """Tell whether what came together may be read at once, as text alone may be in the middle of an answer."""
+        if self._is_early or self._is_odd or events[-1] == DONE or ErrorEvent in map(type, events):
+            return False
+        return self._retelling is None or self._retelling.tells_text
+
+    def _united(self, events: Sequence[bytes], text: str) -> Chunk:
+        """Make one chunk of what came together."""
+        chunk = Chunk(text, pieces=len(events))
+        if self._retelling is not None:
+            self._retelling.pass_on_text(events, chunk)
+        return chunk
 
     def _look_at(self, event: bytes, chunks: list[Chunk]) -> None:
         """Read an event that is no plain piece of the text, behind the chunks that came with it."""

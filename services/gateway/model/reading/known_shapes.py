@@ -3,6 +3,7 @@
 Whatever would make a difference has a type that refuses it: then `lenient.py` has the word, and the two always agree.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -151,6 +152,7 @@ class _Whole(_AnyChunk, kw_only=True):
 
 
 _text_chunk = msgspec.json.Decoder(_TextChunk).decode
+_text_chunks = msgspec.json.Decoder(list[_TextChunk]).decode
 _usual_chunk = msgspec.json.Decoder(_UsualChunk).decode
 _calls_chunk = msgspec.json.Decoder(_CallsChunk).decode
 _whole = msgspec.json.Decoder(_Whole).decode
@@ -168,6 +170,22 @@ def read_text(event: bytes) -> Chunk:
     if choice.finish_reason is not None:
         chunk.finish_reason = reason_in(choice.finish_reason, choice.native_finish_reason)
     return chunk
+
+
+def read_texts(events: Sequence[bytes]) -> str | None:
+    """Read what came together at once, which costs a tenth of reading it piece by piece.
+
+    Returns:
+        The text; none where any of it is not the next piece of the text and nothing else.
+    """
+    try:
+        read = _text_chunks(b"[%b]" % b",".join(events))
+    except UNFIT:
+        return None
+    choices = [chunk.choices[0] for chunk in read]
+    if len(choices) != len(events) or any(choice.finish_reason for choice in choices):
+        return None
+    return "".join([choice.delta.content or "" for choice in choices])
 
 
 def read_usual(event: bytes) -> Chunk | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from services.gateway.model.chunks import CallPiece, Chunk, Usage
+from services.gateway.model.chunks import BETWEEN, CallPiece, Chunk, Usage
 from services.gateway.model.ending import ERROR, reason_of
 from services.gateway.model.reading.known_shapes import FUNCTION
 from services.gateway.model.reading.readable import CHUNK, REASONS, WHOLE, is_odd, lacks_something, readable, tells_role
@@ -54,7 +54,17 @@ class Retelling:
         may_be_odd = chunk.finish_reason is not None or not (is_text or chunk.calls)
         if lacks or (may_be_odd and is_odd(event)) or not (self._has_role or self._tells_role(event, chunk)):
             event = self._completed(event, CHUNK)
-        chunk.told = event.replace(b"\n", b"\ndata: ") if b"\n" in event else event
+        chunk.told = _told(event)
+
+    @property
+    def tells_text(self) -> bool:
+        """Whether events with nothing but text are told as they come from now on, if they are told."""
+        return not self._request.streams or (self._lacks is False and self._has_role)
+
+    def pass_on_text(self, events: Sequence[bytes], chunk: Chunk) -> None:
+        """Tell such events, which are one chunk."""
+        if self._request.streams:
+            chunk.told = BETWEEN.join(map(_told, events))
 
     def renumber(self, event: bytes, chunk: Chunk) -> None:
         """Tell an event whose calls are read otherwise than they came, with all else that it has.
@@ -139,6 +149,11 @@ class Retelling:
             said = self._readable((self._first and _value_of(self._first)) or {})
             self._head = {name: said[name] for name in HEAD if name in said}
         return self._head
+
+
+def _told(event: bytes) -> bytes:
+    """Spell the data of an event, which may be several lines."""
+    return event.replace(b"\n", b"\ndata: ") if b"\n" in event else event
 
 
 def _value_of(event: bytes) -> dict[str, Any] | None:
