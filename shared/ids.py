@@ -32,6 +32,7 @@ def derived_id(cause: UUID, name: str) -> UUID:
     return uuid5(cause, name)
 
 
+@lru_cache(maxsize=1024)  # a turn asks several times
 def answer_id(turn_id: UUID, attempt: int) -> UUID:
     """Name the answer of one attempt at a turn."""
     return uuid5(turn_id, str(attempt))

@@ -25,8 +25,8 @@ class FollowingResponse(Response):
         headers: Mapping[str, str],
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(headers=headers)
-        del self.headers["content-length"]
+        self.status_code, self.background = 200, None
+        self.init_headers(headers)  # as Starlette's own: without a body there is no length
         self._stream = stream
         self._follower = buffer.attach()  # before the first byte: nobody may take it for left alone
         self._on_end = on_end
@@ -89,3 +89,8 @@ async def whole_turn(buffer: TurnBuffer, request: Request) -> Turn:
     finally:
         follower.close()
         leaving.close()
+
+
+def named(turn: Turn) -> list[tuple[bytes, bytes]]:
+    """Spell the headers by which whoever asked knows the turn, and its session."""
+    return [(b"x-session-id", turn.session_id.encode()), (b"x-turn-id", str(turn.turn_id).encode())]

@@ -13,7 +13,7 @@ from services.gateway.account.identity import Caller, account_of
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer, key_within, project_of_new
 from services.gateway.chat.approving import Approving
-from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, whole_turn
+from services.gateway.chat.following import BreakingResponse, FollowingResponse, WholeResponse, named, whole_turn
 from services.gateway.chat.memory import Memory, Remembered, recall
 from services.gateway.chat.model_fault import model_fault
 from services.gateway.chat.question import choose_question, never_arrived
@@ -309,9 +309,8 @@ class Chat:
 
     def _name_turn(self, response: Response, buffer: TurnBuffer) -> None:
         turn = buffer.turn
-        response.headers["X-Session-Id"] = turn.session_id
-        response.headers["X-Turn-Id"] = str(turn.turn_id)
-        response.raw_headers.append(kept_cookie("session_id", turn.session_id, SESSION_COOKIE_S, self._settings))
+        cookie = kept_cookie("session_id", turn.session_id, SESSION_COOKIE_S, self._settings)
+        response.raw_headers += [*named(turn), cookie]
 
 
 async def _let_the_model_be_asked() -> None:

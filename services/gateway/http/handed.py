@@ -21,7 +21,7 @@ def handed_over(app: FastAPI, kind: type[Thing]) -> Thing:
 
 def handed(request: HTTPConnection, kind: type[Thing]) -> Thing:
     """Return what was handed over of this class."""
-    return handed_over(request.app, kind)
+    return handed_over(request.scope["app"], kind)
 
 
 def from_app(kind: type[Thing]) -> Any:

@@ -269,8 +269,8 @@ class Turn:
     def versions(self) -> list["Version"]:
         """Name the messages that `events` tells of."""
         asked = [Version(each.message_id, 0, POSTED_RANK) for each in (*self.question.earlier, self.question)]
-        past = [_version(self.turn_id, each.attempt, each.answer) for each in self.past]
-        return [*asked, *past, *([_version(self.turn_id, self.attempt, self.answer)] if self.answer else [])]
+        past = [_version(str(answer_id(self.turn_id, each.attempt)), each.answer) for each in self.past]
+        return [*asked, *past, *([_version(self.answer_id, self.answer)] if self.answer else [])]
 
     def asked(self) -> Iterator[MessagePosted]:
         """Tell of the question, after what came with it."""
@@ -356,5 +356,5 @@ def recorded_trace_id(traceparent: str | None) -> str | None:
     return traceparent[3:35]
 
 
-def _version(turn_id: UUID, attempt: int, answer: Answer) -> Version:
-    return Version(str(answer_id(turn_id, attempt)), answer.revision, rank_of(answer.status))
+def _version(message_id: str, answer: Answer) -> Version:
+    return Version(message_id, answer.revision, rank_of(answer.status))

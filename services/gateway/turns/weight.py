@@ -18,9 +18,9 @@ def turn_room(settings: Settings) -> Shares:
 
 
 def bytes_of(texts: Iterable[str]) -> int:
-    return sum(len(text) if text.isascii() else WIDEST * len(text) for text in texts)
+    return sum([len(text) if text.isascii() else WIDEST * len(text) for text in texts])
 
 
 def question_bytes(question: Question) -> int:
     """Weigh a question, with the messages that came with it."""
-    return bytes_of([question.content, *(earlier.content for earlier in question.earlier)])
+    return bytes_of([question.content, *[earlier.content for earlier in question.earlier]])

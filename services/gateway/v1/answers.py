@@ -11,7 +11,7 @@ from starlette.responses import Response
 from services.gateway.account.identity import Caller, account_of
 from services.gateway.account.limits.throttle import Throttle
 from services.gateway.account.projects import admit_writer
-from services.gateway.chat.following import FollowingResponse, WholeResponse, whole_turn
+from services.gateway.chat.following import FollowingResponse, WholeResponse, named, whole_turn
 from services.gateway.chat.session_tags import SessionTags
 from services.gateway.http.answers.openai_errors import openai_error
 from services.gateway.http.answers.openai_limits import openai_limits
@@ -79,17 +79,16 @@ class Answers:
             response = await self._answer_or_refuse(begun, request, wording)
         finally:
             follower.close()
-        response.headers["X-Session-Id"] = turn.session_id
-        response.headers["X-Turn-Id"] = str(turn.turn_id)
+        response.raw_headers += named(turn)
         if tag := await self._tag(begun, reading):
-            response.headers["X-Session-Tag"] = tag
+            response.raw_headers.append((b"x-session-tag", tag.encode()))
         return response
 
     async def _begin(self, body: bytes, request: Request, caller: Caller, wording: Wording) -> Begun:
         account = account_of(caller, request)
         async with self._throttle.admitted(account) as left:
-            tell_limits(request.scope, left.headers)
-            tell_limits(request.scope, openai_limits(left.rate.amount, left.remaining, left.resets_s))
+            told = openai_limits(left.rate.amount, left.remaining, left.resets_s)
+            tell_limits(request.scope, {**left.headers, **told})
             asked = await self._read(body, request, caller, wording)
             for question in asked.conversation.new:
                 if question.role == "user":

@@ -1,8 +1,8 @@
 """How much of what is large each account holds here, and all together: whoever wants more is refused at once."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 from shared.errors import Overloaded, TooMany
 
@@ -30,19 +30,15 @@ class Shares:
         """Begin to hold something for this account."""
         return Holding(self, account)
 
-    @contextmanager
-    def held(self, account: str, size: int) -> Iterator[None]:
-        """Hold so many bytes in the block.
+    def held(self, account: str, size: int) -> "Holding":
+        """Hold so many bytes from now on to the end of the block.
 
         Raises:
             TooMany, Overloaded: There is no room for them.
         """
         holding = self.hold(account)
         holding.take(size)
-        try:
-            yield
-        finally:
-            holding.let_go()
+        return holding
 
     def require(self, account: str, size: int) -> None:
         """Refuse where there is no room for so much more.
@@ -82,6 +78,14 @@ class Holding:
         self._shares = shares
         self._account = account
         self._size = self._counted = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.let_go()
 
     def take(self, size: int) -> None:
         """Hold so many bytes more.

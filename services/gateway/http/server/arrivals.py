@@ -60,4 +60,4 @@ class Arrivals:
 
 def weight_of(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> int:
     """Return how many bytes a head takes, about."""
-    return len(url) + sum(len(name) + len(value) + HEADER_BYTES for name, value in headers)
+    return len(url) + sum([len(name) + len(value) + HEADER_BYTES for name, value in headers])

@@ -254,6 +254,7 @@ def _joined(message: Message, other: Message, role: str) -> Message:
 def text_of(message: Message) -> str:
     """Return the text of a message, be it one, none, or in parts."""
     content = message.get("content")
-    if isinstance(content, list):
-        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
-    return content if isinstance(content, str) else ""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    return "\n".join(str(part["text"]) for part in parts if isinstance(part, dict) and "text" in part)

@@ -44,11 +44,17 @@ def newest(before: Usage | None, after: Usage | None) -> Usage | None:
 
 
 def _details(value: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return next((details for name in names if isinstance(details := value.get(name), dict)), {})
+    for name in names:
+        if isinstance(details := value.get(name), dict):
+            return details
+    return {}
 
 
 def _first(value: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((count for name in names if (count := _count(value.get(name))) is not None), None)
+    for name in names:
+        if name in value and (count := _count(value[name])) is not None:
+            return count
+    return None
 
 
 def _count(value: Any) -> int | None:

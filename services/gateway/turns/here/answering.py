@@ -92,7 +92,7 @@ class Answering:
 
     async def _ask(self, messages: list[dict[str, Any]]) -> Answer:
         turn = self._buffer.turn
-        self._asked = sum(len(text_of(message)) for message in messages)
+        self._asked = sum([len(text_of(message)) for message in messages])
         told = bytes_of(text_of(message) for message in messages) if self._retold is None else self._retold.size
         self._buffer.holding.add(told)
         thread_id = upstream_thread_id(turn.user_id, turn.session_id)

@@ -30,6 +30,7 @@ LASTS_S = 300.0
 MOST_BYTES = 8 * 2**20  # of all sessions together
 MOST_BYTES_OF_ONE = 32 * 1024
 MESSAGE_BYTES = 1000  # of each message beside its text, about
+SESSION_BYTES = 1000  # of each session beside its messages, about
 MOST_MESSAGES = 40  # of one session: the proof looks each of them up
 
 
@@ -115,8 +116,8 @@ class RecentSessions:
         is_first = claim.known_until is None and not history
         asked = turn.question
         if (goes_by or is_first) and asked.role == "user" and not asked.is_known and not asked.earlier:
-            tag = goes_by.tag if goes_by else None
-            self._keep(key, tuple(history), NOTHING, claim.known_until, running=turn.turn_id, tag=tag)
+            known, size, tag = (goes_by.history, goes_by.size, goes_by.tag) if goes_by else ((), SESSION_BYTES, None)
+            self._keep(key, known, size, NOTHING, claim.known_until, running=turn.turn_id, tag=tag)
 
     def ended(self, turn: Turn) -> None:
         """Take note of the end of a turn of which all was told."""
@@ -127,14 +128,16 @@ class RecentSessions:
         if turn.answer is not None and turn.answer.waits:  # and may go on elsewhere
             return
         kept = Kept(turn.project_id, turn.helper, turn.model or None)
-        history = (*recent.history, *_said(turn))
+        said = _said(turn)
+        size = recent.size + len(said) * MESSAGE_BYTES + bytes_of(each.content or "" for each in said)
         ends_with = turn.answer.history if turn.answer else None
-        self._keep(key, history, kept, turn.place, tag=recent.tag, ends_with=ends_with)
+        self._keep(key, (*recent.history, *said), size, kept, turn.place, tag=recent.tag, ends_with=ends_with)
 
     def _keep(
         self,
         key: tuple[str, str],
         history: tuple[Said, ...],
+        size: int,
         kept: Kept,
         known_until: datetime | None,
         *,
@@ -142,11 +145,10 @@ class RecentSessions:
         tag: str | None,
         ends_with: str | None = None,
     ) -> None:
-        texts = bytes_of(said.content for said in history if said.content is not None)
+        texts = size - SESSION_BYTES - len(history) * MESSAGE_BYTES
         if texts > MOST_BYTES_OF_ONE or len(history) > MOST_MESSAGES:
             return
         now = self._now()
-        size = texts + MESSAGE_BYTES * (1 + len(history))
         self._known[key] = Recent(history, kept, known_until, running, now + LASTS_S, size, tag, ends_with)
         self._size += size
         self._untagged += tag is None

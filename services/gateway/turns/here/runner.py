@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -47,6 +47,7 @@ KEEP_EVERY_S = NOTE_EVERY_S  # checkpoints of texts that have changed
 DRAIN_S = 20.0
 
 ENDED = Counter("tripthread_turns_ended_total", "Turns that ended here, by how", ["status"])
+_ended = cache(ENDED.labels)  # which are looked up anew by the library each time
 RUNNING = Gauge("tripthread_turns_running", "Turns that run in this gateway")
 
 Result = TypeVar("Result")
@@ -266,7 +267,7 @@ class Runner:
         try:
             turn = await _patiently(lambda: self._store.finish(finish))
             if turn is not None:
-                ENDED.labels(turn.state).inc()
+                _ended(turn.state).inc()
             return turn
         finally:
             letting_go.cancel()
