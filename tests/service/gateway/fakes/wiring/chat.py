@@ -19,7 +19,7 @@ from services.gateway.v1.past.joining import Joining
 from services.gateway.v1.past.previous import PreviousTurns
 from services.gateway.v1.past.response_readings import ResponseReadings
 from services.gateway.v1.turns import V1Turns
-from tests.service.gateway.fakes.chat import FakeApproving, FakeMemory
+from tests.service.gateway.fakes.conversations.chat import FakeApproving, FakeMemory
 from tests.service.gateway.fakes.turns import FakeTurns
 from tests.service.gateway.fakes.v1 import FakeJoining, FakePrevious, FakeResponses
 from tests.service.gateway.fakes.wiring.parts import Parts

@@ -31,11 +31,11 @@ from services.gateway.writes.accept import Accepting
 from services.gateway.writes.announcing import Announcing
 from shared.publishing.publisher import Publisher
 from tests.service.gateway.fakes.account import FakeLinkStore, FakeQuotas
+from tests.service.gateway.fakes.conversations.messages import FakeMessages
+from tests.service.gateway.fakes.conversations.sessions import FakeOpenings, FakeSessions
 from tests.service.gateway.fakes.deletion import FakeDeleting
-from tests.service.gateway.fakes.messages import FakeMessages
 from tests.service.gateway.fakes.models import FakeModelQueries, FakeTags
 from tests.service.gateway.fakes.publisher import FakePublisher
-from tests.service.gateway.fakes.sessions import FakeOpenings, FakeSessions
 from tests.service.gateway.fakes.stored import Stored
 from tests.service.gateway.fakes.turns import FakeTelling, FakeTurnReadings, FakeTurnStore
 

@@ -22,9 +22,9 @@ from services.gateway.sessions.sharing.queries import SharedQueries
 from services.gateway.sessions.sharing.shared_session import SharedSessions
 from services.gateway.sessions.sharing.shared_with import SharedWith
 from services.gateway.sessions.sharing.store import ShareStore
+from tests.service.gateway.fakes.conversations.sessions import FakeFolders, FakeStats, FakeTemplates
+from tests.service.gateway.fakes.conversations.shares import FakeSharedRows, FakeShares
 from tests.service.gateway.fakes.live import BriefListeners
-from tests.service.gateway.fakes.sessions import FakeFolders, FakeStats, FakeTemplates
-from tests.service.gateway.fakes.shares import FakeSharedRows, FakeShares
 from tests.service.gateway.fakes.wiring.parts import Parts
 
 

@@ -1,0 +1,1 @@
+"""What is said and kept in sessions, and who else sees it"""
