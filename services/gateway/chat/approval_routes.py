@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
 
 from services.gateway.account.identity import CallerDep
 from services.gateway.chat.description import answer_forms
@@ -21,9 +21,9 @@ router = APIRouter(tags=["chat"], route_class=StrictRoute)
 class ApprovalAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    approved: bool
+    approved: StrictBool  # what only looks like a yes orders no trip
     reason: Annotated[str, StringConstraints(max_length=LONGEST_REASON, pattern=r"^[^\x00]*$")] | None = None
-    stream: bool | None = None  # false: the whole answer as one JSON record
+    stream: StrictBool | None = None  # false: the whole answer as one JSON record
 
 
 @router.post(

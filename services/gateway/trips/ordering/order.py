@@ -45,8 +45,10 @@ def _spelled(reference: str) -> str:
     return reference.lower() if "-" in reference else reference.upper()
 
 
-def _named(text: str) -> UUID | str:
-    """Read what a trip is called in a path: our id for it, or a reference."""
+def _named(text: Any) -> UUID | str:
+    """Read what a trip is called in a path, or by a model: our id for it, or a reference."""
+    if not isinstance(text, str):
+        raise ValueError("must be a text")
     with suppress(ValueError):
         return UUID(text)
     try:

@@ -288,6 +288,13 @@ async def test_after_seven_days_it_is_too_late(stage: Stage, owner: asyncpg.Conn
     assert await orders(stage) == 0
 
 
+@pytest.mark.parametrize("word", ["yes", "true", 1, None])
+async def test_what_only_looks_like_a_yes_orders_no_trip(stage: Stage, word: Any) -> None:
+    _, approval = await asked(stage)
+    answer = await stage.post(f"/api/chat/{SESSION}/approvals/{approval}", {"approved": word})
+    assert (answer.status_code, await orders(stage)) == (422, 0)
+
+
 async def test_what_somebody_else_is_asked_is_not_there(stage: Stage) -> None:
     _, approval = await asked(stage)
     await asked(stage, user="bob")

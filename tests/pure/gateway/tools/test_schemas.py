@@ -1,6 +1,7 @@
 """What the model is told of our tools, and what they take of it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -37,6 +38,10 @@ KNOWN = {
     *("pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems"),
     *("maxItems", "minLength", "maxLength"),
 }
+
+
+def str_of(value: Any) -> str:
+    return repr(value)[:20]
 
 
 def tools(caller: Caller = ANN, *, visitor_trips: bool = False) -> TurnTools:
@@ -90,6 +95,7 @@ def test_what_the_model_has_nothing_to_say_of_is_null() -> None:
         ("create_trip", {**TRIP, "segments": [{**TRIP["segments"][0], "date": "2001-01-01"}]}, "segments.0.date: "),  # type: ignore[index]
         ("create_trip", {**TRIP, "segments": [{**TRIP["segments"][0], "to": "KTEB"}]}, "segments.0.to: "),  # type: ignore[index]
         ("trip_status", {"trip": "no such thing"}, "trip"),
+        ("trip_status", {"trip": 5}, "trip: "),
         ("prepare_proposal", {"quote_ids": []}, "quote_ids: "),
         ("prepare_proposal", {"quote_ids": ["q"], "margin_percent": -1}, "margin_percent: "),
         ("trip_status", ["a"], "arguments: "),
@@ -100,6 +106,24 @@ def test_arguments_that_are_none_of_a_tools_are_said(name: str, arguments: Any, 
     with pytest.raises(UnusableCall) as refused:
         tools().usable(name, arguments)
     assert refused.value.detail.startswith(said)
+
+
+@pytest.mark.parametrize("odd", [5, 5.5, 1e300, True, "", "x" * 100_000, [], [5], {}, {"a": 5}], ids=str_of)
+@pytest.mark.parametrize("name", sorted(TOOL_NAMES))
+def test_whatever_a_model_says_of_an_argument_is_one_or_is_refused(name: str, odd: Any) -> None:
+    """An error that is nobody's would end the turn."""
+    known = tools()
+    right: dict[str, Any] = (
+        {"quote_ids": ["q"]} if name == "prepare_proposal" else TRIP if name == "create_trip" else {}
+    )
+    flight = cast(list[dict[str, Any]], TRIP["segments"])[0]
+    fields = TOOLKIT.tools[name].arguments.model_fields
+    wrong = [{**right, field: odd} for field in fields]
+    wrong += [{**right, field: [odd]} for field in fields]
+    wrong += [{**right, "segments": [{**flight, field: odd}]} for field in flight] if name == "create_trip" else []
+    for each in wrong:
+        with suppress(UnusableCall):
+            known.usable(name, each)
 
 
 def test_a_visitor_is_told_to_sign_in_before_anything_is_asked() -> None:
