@@ -6,9 +6,9 @@ from typing import Any
 
 import structlog
 import structlog.tracebacks
-from opentelemetry import trace
 from structlog.typing import EventDict, Processor
 
+from shared.process.telemetry import inject
 from shared.settings import Settings
 
 # Not structlog's own dict_tracebacks, which puts the local variables, and so secrets, into the log.
@@ -63,7 +63,6 @@ def _renderers(settings: Settings) -> list[Processor]:
 
 
 def _add_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = f"{context.trace_id:032x}"
+    if carried := inject().get("traceparent"):
+        event["trace_id"] = carried[3:35]
     return event

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
+from random import getrandbits
 from threading import Thread
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from opentelemetry.util.types import AttributeValue
 from shared.settings import Settings
 
 SHUTDOWN_S = 2.0
+RANDOM = trace.TraceFlags.RANDOM_TRACE_ID  # as OpenTelemetry's own ids are, too
 _PROPAGATOR = TraceContextTextMapPropagator()  # alone: the usual ones look for baggage too, which nobody here packs
 # The headers of a trace that nobody sees, where it is the current one: no span is made in it, so they stay the same.
 _unseen: ContextVar[Mapping[str, str] | None] = ContextVar("unseen", default=None)
@@ -82,20 +84,31 @@ def link(headers: Mapping[str, object]) -> trace.Link | None:
 class Entered(NamedTuple):
     """A context that is the current one until it is left."""
 
-    context: Token[Context]
     unseen: Token[Mapping[str, str] | None]
+    context: Token[Context] | None = None  # none: there is no span in it
+
+
+def records_nothing() -> bool:
+    """Tell whether no span of this process is seen by anybody, whatever it continues."""
+    return getattr(trace.get_tracer_provider(), "sampler", None) is ALWAYS_OFF
+
+
+def enter_unseen() -> Entered:
+    """Begin a trace that nobody will see, as the current one until `leave`: to have ids takes no span."""
+    return Entered(_unseen.set({"traceparent": f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-{RANDOM:02x}"}))
 
 
 def enter(origin: Context) -> Entered:
     """Make this context the current one, until `leave`."""
     attached = context.attach(origin)
-    return Entered(attached, _unseen.set(_headers() if is_unseen(origin) else None))
+    return Entered(_unseen.set(_headers() if is_unseen(origin) else None), attached)
 
 
 def leave(entered: Entered) -> None:
     """Go back to the context of before."""
     _unseen.reset(entered.unseen)
-    context.detach(entered.context)
+    if entered.context is not None:
+        context.detach(entered.context)
 
 
 def is_unseen(origin: Context | None = None) -> bool:

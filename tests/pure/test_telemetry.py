@@ -1,12 +1,13 @@
 """Which headers carry a trace on, in one that nobody sees and in others."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from shared.process.telemetry import enter, extract, inject, is_unseen, leave, spanning
+from shared.process.telemetry import enter, enter_unseen, extract, inject, is_unseen, leave, spanning
 
 UNSEEN = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-00"}
 SEEN = {"traceparent": f"00-{'3' * 32}-{'4' * 16}-01"}
@@ -53,3 +54,16 @@ def test_of_an_unseen_origin_a_span_in_a_trace_that_is_seen_carries_the_origin_o
 def test_without_a_trace_nothing_is_carried() -> None:
     assert not is_unseen()
     assert inject() == {}
+
+
+def test_a_trace_that_nobody_will_see_has_an_id_of_its_own_that_all_in_it_carries_on() -> None:
+    entered = enter_unseen()
+    (carried,) = inject().values()
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-02", carried)
+    assert is_unseen()
+    assert within() == carried
+    leave(entered)
+    assert inject() == {}
+    other = enter_unseen()
+    assert inject() != {"traceparent": carried}
+    leave(other)

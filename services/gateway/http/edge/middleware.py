@@ -22,11 +22,11 @@ from services.gateway.http.answers.openai_errors import refusal, unexpected
 from services.gateway.http.callers.peer import TrustedProxies, peer_of
 from services.gateway.http.edge.cors import Cors, Headers
 from services.gateway.http.edge.hosts import allowed_hosts
-from services.gateway.http.edge.request_span import end_request_span, shown_path, start_request_span
+from services.gateway.http.edge.request_span import end_request_span, enter_request_span, shown_path
 from services.gateway.http.held.bodies import Bodies, Whose, let_go_of_body
 from shared.errors import Misdirected
 from shared.ids import new_id
-from shared.process.telemetry import enter, leave
+from shared.process.telemetry import leave
 from shared.settings import Settings, read_networks
 
 _NEW_HEADERS = "tripthread.new_headers"
@@ -92,8 +92,7 @@ class Edge:
         request_id, correlation_id = _ids(given.get(b"x-request-id", b""))
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         bound = structlog.contextvars.bind_contextvars(request_id=request_id, correlation_id=str(correlation_id))
-        span = start_request_span(scope, given)
-        entered = enter(trace.set_span_in_context(span))
+        span, entered = enter_request_span(scope, given)
         answer = _Answer(send, self._headers, request_id, scope)
         try:
             await self._serve(scope, given, receive, answer)

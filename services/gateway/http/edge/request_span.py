@@ -7,7 +7,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from starlette.types import Scope
 
-from shared.process.telemetry import extract, inject
+from shared.process.telemetry import Entered, enter, enter_unseen, extract, inject, records_nothing
 
 # Others are written as one: a caller may make up as many as it likes.
 METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))
@@ -21,10 +21,16 @@ LONGEST_STATE = 512  # characters that are to be passed on at least (section 3.3
 _tracer = trace.get_tracer("tripthread.http")
 
 
-def start_request_span(scope: Scope, headers: dict[bytes, bytes]) -> trace.Span:
-    """Begin the span, in the caller's trace if it names one; without the query, where callers put what is secret."""
+def enter_request_span(scope: Scope, headers: dict[bytes, bytes]) -> tuple[trace.Span, Entered]:
+    """Begin the span, in the caller's trace if it names one; without the query, where callers put what is secret.
+
+    Where nobody would see it, it is none: to make one takes as much as all else that the edge does.
+    """
+    if b"traceparent" not in headers and records_nothing():
+        return trace.INVALID_SPAN, enter_unseen()
     attributes = {"url.scheme": scope.get("scheme", "http"), "url.path": shown_path(scope["path"])}
-    return _tracer.start_span("HTTP", _callers_context(headers), trace.SpanKind.SERVER, attributes)
+    span = _tracer.start_span("HTTP", _callers_context(headers), trace.SpanKind.SERVER, attributes)
+    return span, enter(trace.set_span_in_context(span))
 
 
 def shown_path(path: str) -> str:

