@@ -13,6 +13,7 @@ from shared.database import Connection
 from shared.events import SessionForked
 from shared.texts.preview import PREVIEW_LENGTH, preview_of
 
+NOT_ASKED = {"approved": False, "reason": "Nothing is asked in a copy: this is answered where it was asked."}
 PORTION = 1000  # messages
 PORTION_BYTES = 16_000_000  # as they are stored
 
@@ -110,14 +111,21 @@ def _portions(path: Sequence[asyncpg.Record]) -> Iterator[list[str]]:
 async def _copy(db: Connection, event: SessionForked, message_ids: Sequence[str]) -> int:
     """Copy messages as they are, at the times at which they were said; return how many there were not.
 
-    From where each was said is known of the original only.
+    From where each was said is known of the original only, and there alone a call can be approved that waits for that.
     """
     done = await db.execute(
         """
         INSERT INTO chat.messages (user_id, session_id, message_id, role, content, parts, model, status, error,
             parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata)
-        SELECT user_id, $3, message_id, role, content, parts, model, status, error,
-            parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata
+        SELECT user_id, $3, message_id, role, content,
+            CASE WHEN jsonb_path_exists(parts, '$[*] ? (@.state == "approval-requested")') THEN (
+                SELECT jsonb_agg(CASE part ->> 'state' WHEN 'approval-requested' THEN
+                    part || '{"state": "output-denied"}'
+                        || jsonb_build_object('approval', (part -> 'approval') || $5::jsonb)
+                    ELSE part END ORDER BY number)
+                FROM jsonb_array_elements(parts) WITH ORDINALITY AS each (part, number))
+            ELSE parts END,
+            model, status, error, parent_id, client_message_id, turn_id, revision, rank, event_id, created_at, metadata
         FROM chat.messages WHERE user_id = $1 AND session_id = $2 AND message_id = ANY ($4)
         ORDER BY message_id
         ON CONFLICT DO NOTHING
@@ -126,6 +134,7 @@ async def _copy(db: Connection, event: SessionForked, message_ids: Sequence[str]
         event.source_id,
         event.session_id,
         list(message_ids),
+        NOT_ASKED,
     )
     return int(done.split()[-1])
 

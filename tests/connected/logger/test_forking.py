@@ -1,6 +1,7 @@
 """Sessions that begin as copies of others, on a real PostgreSQL with the logger's own role."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -91,6 +92,21 @@ async def test_a_branch_is_copied_with_what_its_session_has(logger: ChatHandler,
     assert row["last_activity_at"] == at(20)
     marks = await owner.fetch("SELECT kind, value FROM chat.session_marks WHERE session_id = 'f1' ORDER BY 1")
     assert [tuple(mark) for mark in marks] == [("helper", "h"), ("model", "m"), ("project_id", "p")]
+
+
+async def test_of_a_call_that_waits_the_copy_asks_nothing(logger: ChatHandler, owner: asyncpg.Connection) -> None:
+    """It is approved in the session that asks, and found in no other."""
+    call = {"type": "tool-f", "toolCallId": "c1", "input": {"a": 1}}
+    waits = {**call, "state": "approval-requested", "approval": {"id": "t-0"}}
+    parts = ({"type": "text", "text": "x"}, waits, {**call, "toolCallId": "c2", "state": "output-available"})
+    await logger.commit([posted("m1", 1), answered("a1", 2, parent_id="m1", parts=parts)])
+    await logger.commit([forked("a1")])
+    each = "SELECT parts FROM chat.messages WHERE message_id = 'a1' AND session_id = $1"
+    copied = json.loads(await owner.fetchval(each, "f1"))
+    assert [part.get("state") for part in copied] == [None, "output-denied", "output-available"]
+    assert (copied[1]["approval"]["id"], copied[1]["approval"]["approved"]) == ("t-0", False)
+    assert (copied[0], copied[2], copied[1]["input"]) == (parts[0], parts[2], {"a": 1})
+    assert json.loads(await owner.fetchval(each, "s1")) == list(parts)
 
 
 async def test_a_repeat_copies_nothing_and_another_fork_does(logger: ChatHandler, owner: asyncpg.Connection) -> None:
