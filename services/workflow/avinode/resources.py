@@ -183,8 +183,13 @@ def _kind(data: dict[str, Any]) -> MessageKind:
     return "decline" if data.get("rfqAccepted") is False else "chat"
 
 
+def is_buyers(message_id: str) -> bool:
+    """Tell whether a message's id says that a buyer wrote it; no answer of an operator's is in such a one."""
+    return message_id.startswith("abuyermsg-")
+
+
 def _sender(data: dict[str, Any], message_id: str) -> str | None:
-    if message_id.startswith("abuyermsg-"):
+    if is_buyers(message_id):
         return fields.text(data, "buyerAccount", "displayName")
     return fields.text(data, "sellerCompany", "displayName") or fields.text(data, "sellerAccount", "displayName")
 

@@ -12,7 +12,7 @@ import structlog
 from services.workflow.avinode.asked import require
 from services.workflow.avinode.client import Avinode
 from services.workflow.avinode.errors import AvinodeAway, AvinodeLocked, AvinodeRefused, AvinodeUnclear, Unreadable
-from services.workflow.avinode.resources import MessageReading, RfqReading
+from services.workflow.avinode.resources import MessageReading, RfqReading, is_buyers
 from services.workflow.facts import Found
 from services.workflow.reading.reader import Reader
 from services.workflow.reading.recent import Readings
@@ -114,7 +114,7 @@ class Follower:
     async def _conclude(self, trip_id: UUID) -> None:
         """Read a trip of which it seems that nobody's answer is awaited any more: of notices, some may be missing.
 
-        Its messages say why an operator has declined, and one whose notice is still to come is read here.
+        Its sellers' messages say why an operator has declined, and one whose notice is still to come is read here.
         """
         reference = await self._facts.seems_answered(trip_id)
         if reference is None:
@@ -124,7 +124,8 @@ class Follower:
             kept, outcomes = await self._facts.add_trip(trip_id, trip)
             await self._announce(outcomes)
             if kept is not None and not trip.rfq_ids:
-                unknown = await self._facts.unknown_messages(kept, trip.message_ids)
+                answers = [message_id for message_id in trip.message_ids if not is_buyers(message_id)]
+                unknown = await self._facts.unknown_messages(kept, answers)
                 await self._read_messages(kept, unknown, trip.trip_code)
         except (AvinodeAway, AvinodeRefused, AvinodeUnclear, Unreadable, Unstorable):
             await self._facts.read_soon(trip_id)  # the notice is worked all the same
