@@ -12,7 +12,7 @@ import typer
 
 from deploy.terminal import plain
 from services.gateway.admin.dead_letters.answers import DeadLetter, Parked, found, send_again, undecided
-from services.gateway.admin.dead_letters.queries import DeadLetterQueries
+from services.gateway.admin.dead_letters.queries import DeadLetterQueries, LetterFilter
 from shared.broker.connection import describe
 from shared.configured.urls import malformed
 from shared.database import DATABASE_ERRORS, open_pool
@@ -60,7 +60,7 @@ def drop(ids: Ids) -> None:
 
 async def _page(reason: str | None, state: str, limit: int) -> list[DeadLetter]:
     async with _letters() as letters:
-        return [letter for _, letter in await letters.page(reason=reason, state=state, limit=limit, before=None)]
+        return [letter for _, letter in await letters.page(LetterFilter(reason, state), limit, None)]
 
 
 async def _find(dead_letter_id: UUID) -> Parked:

@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from services.gateway.account.identity import AdminDep
 from services.gateway.account.recording import ReadingDep, ReasonQuery
 from services.gateway.admin.dead_letters.answers import DeadLetter, Parked, WholeLetter, found, send_again, undecided
-from services.gateway.admin.dead_letters.queries import DeadLetterQueries
+from services.gateway.admin.dead_letters.queries import DeadLetterQueries, LetterFilter
 from services.gateway.http.answers.problems import problem_responses
 from services.gateway.http.handed import from_app
-from services.gateway.http.requests.fields import Name
+from services.gateway.http.requests.fields import Instant, Name
 from services.gateway.http.requests.pages import Page, PageQuery, Paging
 from services.gateway.http.requests.strict_route import StrictRoute
 from services.gateway.http.write_headers import Write, WriteDep
@@ -41,6 +41,9 @@ DeadLettersDep = Annotated[DeadLetters, from_app(DeadLetters)]
 class DeadQuery(PageQuery):
     reason: Name | None = None
     state: Literal["parked", "replayed", "dropped"] | None = None
+    user: Name | None = None  # whom they name
+    since: Instant | None = Field(None, alias="from")  # when they came
+    until: Instant | None = Field(None, alias="to")
 
 
 class DeadPage(Page):
@@ -63,9 +66,8 @@ async def list_dead_letters(
     letters: DeadLettersDep, _admin: AdminDep, query: Annotated[DeadQuery, Query()]
 ) -> DeadPage:
     """List the messages that could not be processed, the newest first, without their bodies."""
-    rows = await letters.queries.page(
-        reason=query.reason, state=query.state, limit=query.limit + 1, before=PAGING.before(query)
-    )
+    which = LetterFilter(query.reason, query.state, query.user, query.since, query.until)
+    rows = await letters.queries.page(which, query.limit + 1, PAGING.before(query))
     page, cursor = PAGING.cut(rows, query)
     return DeadPage(dead_letters=page, next_cursor=cursor)
 

@@ -1,13 +1,14 @@
 """No list of everybody's reads more than it may look through, however much there is."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from services.gateway.admin.conversations.message_queries import MessageFilter, places_of
 from services.gateway.admin.conversations.session_queries import RARE, EverybodysFilter, places_of_all
-from services.gateway.admin.dead_letters.queries import letters_of
+from services.gateway.admin.dead_letters.queries import LetterFilter, letters_of
 from services.gateway.admin.looking import LOOKED_THROUGH, SEARCHED
 from services.gateway.admin.users.queries import KNOWN, newest_of_users
 from services.gateway.admin.users.refused_users import refused_most
@@ -130,13 +131,19 @@ async def test_a_page_far_back_is_read_from_its_place_on(cost: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "state", "found"), [(None, None, LIMIT), ("rare", None, 20), (None, "parked", 20), ("rare", "parked", 0)]
+    ("which", "found"),
+    [
+        ({}, LIMIT),
+        ({"reason": "rare"}, 20),
+        ({"state": "parked"}, 20),
+        ({"reason": "rare", "state": "parked"}, 0),
+        ({"user": "nobody"}, 0),
+        ({"since": datetime(2100, 1, 1, tzinfo=UTC)}, 0),
+    ],
 )
-async def test_dead_letters_of_a_rare_reason_or_state(
-    cost: Any, reason: str | None, state: str | None, found: int
-) -> None:
-    assert len(await letters_of(cost, reason, state, LIMIT, None)) == found
-    check(cost, 2 * LIMIT, (reason, state))
+async def test_dead_letters_of_a_rare_kind(cost: Any, which: dict[str, Any], found: int) -> None:
+    assert len(await letters_of(cost, LetterFilter(**which), LIMIT, None)) == found
+    check(cost, 2 * LIMIT, which)
 
 
 async def test_the_refused_of_a_day(cost: Any) -> None:

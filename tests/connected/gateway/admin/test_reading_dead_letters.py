@@ -15,6 +15,7 @@ async def test_dead_letters_are_for_administrators(gateway: Stage, rows: Rows) -
             body=b"secret words",
             reason=reason,
             error="why",
+            user_id=f"u{number}",
             received_at=minutes(number),
         )
     path = "/api/admin/dead"
@@ -27,3 +28,12 @@ async def test_dead_letters_are_for_administrators(gateway: Stage, rows: Rows) -
     assert "secret words" not in first.text
     assert len(ids(await gateway.get(path, role="admin", reason="unstorable"), "dead_letters")) == 1
     assert ids(await gateway.get(path, role="admin", state="dropped"), "dead_letters") == []
+    for which, found in (
+        ({"user": "u1"}, ["u1"]),
+        ({"user": "u1", "reason": "undecodable"}, []),
+        ({"from": minutes(1).isoformat()}, ["u2", "u1"]),
+        ({"to": minutes(1).isoformat()}, ["u0"]),
+        ({"from": minutes(1).isoformat(), "to": minutes(2).isoformat(), "state": "parked"}, ["u1"]),
+    ):
+        answer = await gateway.http.get(path, params=which, headers=gateway.as_user("root", "admin"))
+        assert [letter["user_id"] for letter in answer.json()["dead_letters"]] == found, which

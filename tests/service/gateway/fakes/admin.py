@@ -139,7 +139,7 @@ class FakeDeadLetters:
     def __init__(self, world: Stored) -> None:
         self._world = world
 
-    async def page(self, **filters: Any) -> list[tuple[Place, DeadLetter]]:
+    async def page(self, *_: Any) -> list[tuple[Place, DeadLetter]]:
         letters = [parked.letter for parked in self._world.parked.values()]
         return [((letter.received_at, str(letter.id)), letter) for letter in letters]
 
