@@ -247,10 +247,12 @@ class Publisher:
     def _sent_at_once(self, publication: Publication) -> asyncio.Future[None] | None:
         """Send a message where nothing is in its way, as nearly always, and return its confirm; None where it waits."""
         line = self._kept.line
-        is_free = line is not None and not self._slots.locked() and line.confirmed.unconfirmed < OUTSTANDING
-        if line is None or not is_free or self.away is not None or not line.confirmed.is_writable:
+        if line is None or self._slots.locked() or self.away is not None:
             return None
-        return line.confirmed.send(publication)
+        channel = line.confirmed
+        if channel.unconfirmed >= OUTSTANDING or channel.is_full or not channel.is_writable:
+            return None
+        return channel.send(publication)
 
     async def _declare_again(self) -> None:
         """Mend the topology, if that is ours: somebody deleted a queue or a binding while we were connected."""
