@@ -165,6 +165,7 @@ async def test_who_needs_a_connection_while_passwords_are_replaced_may_come_agai
 ) -> None:
     settings = settings_for(own_database.url, breakable.url)
     await asyncio.to_thread(migrate, settings)
+    await asyncio.to_thread(breakable.import_definitions, json.dumps(definitions(settings)))
     async with (
         simulated(settings) as outside,
         running(outside.settings, tmp_path, "gateway"),

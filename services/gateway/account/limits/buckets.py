@@ -1,7 +1,8 @@
 """Buckets that fill as somebody does something, and empty with time; each replica has its own.
 
 What counts is what came in this window, and of the one before as much as the sliding window still covers, as if it had
-come evenly: https://blog.cloudflare.com/counting-things-a-lot-of-different-things/
+come evenly: https://blog.cloudflare.com/counting-things-a-lot-of-different-things/ The first window begins with the
+replica: so nobody else's clock says when one ends, and no step of this machine's changes how much there may be.
 """
 
 import math
@@ -62,8 +63,9 @@ class _Windows:
 
 
 class Buckets:
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
+        self._began = now()
         self._windows: dict[Rate, _Windows] = {}
 
     async def take(self, rate: Rate, whose: str) -> Left:
@@ -91,7 +93,7 @@ class Buckets:
             now[whose] = now.get(whose, 0) + 1
 
     def _left(self, rate: Rate, whose: str) -> Left:
-        number, passed = divmod(self._now(), rate.window_s)
+        number, passed = divmod(self._now() - self._began, rate.window_s)
         windows = self._windows.get(rate)
         if windows is None:
             windows = self._windows[rate] = _Windows(int(number))
@@ -112,7 +114,7 @@ class Buckets:
     def _wait_s(self, rate: Rate, whose: str, room: int) -> float:
         """Return how long it is until there is room for so many, where nothing else comes."""
         windows, window_s = self._windows[rate], rate.window_s
-        passed = self._now() % window_s
+        passed = (self._now() - self._began) % window_s
         most = rate.amount - room  # that may have been counted by then
         now, before = windows.now.get(whose, 0), windows.before.get(whose, 0)
         if most < 0:  # never, of itself: what wants so much room may want less by then

@@ -71,6 +71,15 @@ async def test_who_is_let_in_may_not_come_twice_as_often_at_the_border_of_two_wi
     assert [await is_taken(buckets, THREE) for _ in range(2)] == [True, False]
 
 
+async def test_the_first_window_is_a_whole_one_whatever_the_clock_says() -> None:
+    clock = Clock()
+    clock.at += 59.9
+    buckets = Buckets(clock)
+    taken = [await is_taken(buckets, THREE) for _ in range(3)]
+    clock.at += 59
+    assert [*taken, await is_taken(buckets, THREE)] == [True, True, True, False]
+
+
 async def test_what_is_older_than_a_window_is_forgotten() -> None:
     clock = Clock()
     buckets = Buckets(clock)
