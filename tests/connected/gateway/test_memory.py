@@ -17,7 +17,7 @@ from tests.much import say_much
 from tests.processes import Process, running
 from tests.simulated import simulated
 from tests.tokens import token_for
-from tests.waiting import until_true
+from tests.waiting import until, until_true
 
 GIVEN_MIB = 512  # what deploy/compose.yaml gives a gateway
 AT_ONCE = 20
@@ -135,7 +135,7 @@ async def test_many_large_questions_to_a_slow_model(gateway: Process, last: str)
         gateway.kill()  # in good order it would wait for the slow model
 
 
-async def test_many_slow_readers_of_long_answers(gateway: Process) -> None:
+async def test_many_slow_readers_of_long_answers(gateway: Process, owner: asyncpg.Connection) -> None:
     """Each has its own turn, which is over long before its answer is read."""
     wide = "\U0001f6e9" * 200_000  # four bytes each
     users = [f"user-{number % 20}" for number in range(READERS)]
@@ -147,6 +147,11 @@ async def test_many_slow_readers_of_long_answers(gateway: Process) -> None:
             # Of one statement that is too large all would fail. How many find room is a matter of what is read by then.
             assert answers.count(200) > 1
             assert most_mib(gateway) < GIVEN_MIB
+            await until(lambda: _nothing_runs(owner), "the turns to end, which hold their questions till then")
+
+
+async def _nothing_runs(owner: asyncpg.Connection) -> bool:
+    return bool(await owner.fetchval("SELECT NOT EXISTS (SELECT FROM gateway.turns WHERE state = 'running')"))
 
 
 async def began(gateway: Process, http: aiohttp.ClientSession, user: str, question: dict[str, Any]) -> int:

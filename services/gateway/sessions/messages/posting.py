@@ -37,7 +37,7 @@ from services.gateway.turns.told.telling import Telling, has_told
 from services.gateway.turns.turn import Question, Turn, text_parts
 from services.gateway.writes.receipts import Receipts
 from shared.backoff import patiently
-from shared.database import Fault, fault_of
+from shared.database import is_away
 from shared.errors import NotFound
 from shared.events import Role
 from shared.ids import new_id
@@ -201,7 +201,7 @@ class Posting:
         try:
             return await self._store.claim(claim)
         except BrokenOff:
-            turn = await patiently(lambda: self._store.settle(claim), _is_passing, SETTLE_S)
+            turn = await patiently(lambda: self._store.settle(claim), is_away, SETTLE_S)
             if turn is None:
                 raise
             return turn
@@ -284,10 +284,6 @@ class Posting:
     async def _stored(self, turn: Turn, message_id: str) -> HistoryMessage | None:
         found = await self._queries.whole(turn.user_id, turn.session_id, [message_id])
         return found[0] if found else None
-
-
-def _is_passing(error: Exception) -> bool:
-    return fault_of(error) is Fault.TRANSIENT
 
 
 def _question(message: NewMessage, *, parent_id: str | None, is_edit: bool = False) -> Question:
