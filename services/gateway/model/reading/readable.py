@@ -19,7 +19,7 @@ NO_NAME = re.compile(rb'"(?:id|model)"\s*:(?!\s*")|"created"\s*:(?!\s*\d+\s*[,}]
 # pydantic-ai and others know OpenAI's words alone; Groq, Bedrock and Anthropic's have their own
 # (https://github.com/pydantic/pydantic-ai/issues/2499, https://github.com/pydantic/pydantic-ai/issues/4895).
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
-NO_TIER = rb'"service_tier"\s*:(?!\s*(?:"(?:auto|default|flex|scale|priority|fast)"|null))'
+NO_TIER = rb'"service_tier"\s*:(?!\s*(?:"(?:%b)"|null))' % "|".join(TIERS).encode()
 # SGLang counts nothing but details before the end (https://github.com/theopenco/llmgateway/pull/2861), others say null.
 ALL_COUNTS = b"".join([rb'(?=[^{}]*"%s"\s*:\s*\d+\s*[,}])' % name.encode() for name in COUNTS])
 ODD = re.compile(NO_TIER + rb'|"usage"\s*:\s*\{(?!' + ALL_COUNTS + rb")")
